@@ -1,0 +1,1 @@
+"""The borders: other people's formats to and from Graph."""

@@ -1,0 +1,1 @@
+"""Events from data sets and files, as lists of EventStream."""

@@ -1,0 +1,57 @@
+"""Content digests of values: the same value has the same digest on every machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def digest(value: Any) -> str:
+    """The SHA-256 (hex) of a value made of dataclasses, mappings, sequences, arrays, numbers and strings.
+
+    Dataclasses count by class name and fields, arrays by dtype, shape and bytes in C order.
+    Raises TypeError for any other type: what cannot be named exactly must not be hashed by its repr.
+    """
+    hasher = hashlib.sha256()
+    _feed(hasher, value)
+    return hasher.hexdigest()
+
+
+def _feed(hasher: hashlib._Hash, value: Any) -> None:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hasher.update(f"<{type(value).__name__}".encode())
+        for field in dataclasses.fields(value):
+            hasher.update(f".{field.name}=".encode())
+            _feed(hasher, getattr(value, field.name))
+        hasher.update(b">")
+    elif isinstance(value, np.ndarray):
+        hasher.update(f"[{value.dtype.str}{value.shape}".encode())
+        hasher.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, Mapping):
+        hasher.update(b"{")
+        for key, item in value.items():
+            hasher.update(f"{key!r}:".encode())
+            _feed(hasher, item)
+        hasher.update(b"}")
+    elif isinstance(value, (tuple, list)):
+        hasher.update(b"(")
+        for item in value:
+            _feed(hasher, item)
+            hasher.update(b",")
+        hasher.update(b")")
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        hasher.update(repr(value).encode())
+    elif isinstance(value, np.generic):
+        _feed(hasher, value.item())
+    else:
+        raise TypeError(f"cannot digest a {type(value).__name__}")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and two-space indentation, ending in a newline: equal values, equal bytes."""
+    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,75 @@
+"""Every error deploytool raises on purpose, and the exit code the command line gives it.
+
+    DeployError                 what is shown to a person: one sentence per problem
+    ├── UsageError          2   options missing, or contradicting each other
+    ├── RecipeError         3   a recipe with a syntax error, an unknown key, a value out of range
+    ├── ArtifactError       4   an artifact that is missing, corrupt, too new, or cannot be written
+    ├── InputError          5   an ill-formed graph, or ill-formed input data
+    ├── UnsupportedError    6   well-formed, but something deploytool or the target cannot do
+    ├── FitError            7   does not fit the chip
+    └── TargetError         8   no board, a timeout, events lost
+
+Exit code 9 (a negative verdict) is a result and not an error; 1 is a bug of ours; 130 an interruption.
+Errors of other libraries are translated once, in the file that owns the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+
+class DeployError(Exception):
+    """One or more problems, each a sentence ``<where>: <found>; need <allowed>. <what to do next>``."""
+
+    exit_code = 1
+
+    def __init__(self, where: str, found: str, need: str = "", todo: str = "") -> None:
+        sentence = f"{where}: {found}" + (f"; need {need}" if need else "")
+        sentence = sentence if sentence.endswith((".", "!", "?")) else sentence + "."
+        self.problems: tuple[str, ...] = (sentence + (f" {todo}" if todo else ""),)
+        super().__init__(self.problems[0])
+
+    @classmethod
+    def together(cls, errors: Iterable[DeployError]) -> Self:
+        """One error of this class that tells the problems of all ``errors``, in their order."""
+        problems = tuple(problem for error in errors for problem in error.problems)
+        joint = cls("", "")
+        joint.problems = problems
+        joint.args = ("\n".join(problems),)
+        return joint
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class UsageError(DeployError):
+    exit_code = 2
+
+
+class RecipeError(DeployError):
+    exit_code = 3
+
+
+class ArtifactError(DeployError):
+    exit_code = 4
+
+
+class InputError(DeployError):
+    exit_code = 5
+
+
+class UnsupportedError(DeployError):
+    exit_code = 6
+
+
+class FitError(DeployError):
+    exit_code = 7
+
+
+class TargetError(DeployError):
+    exit_code = 8
+
+
+NEGATIVE_VERDICT = 9
+INTERRUPTED = 130

@@ -1,0 +1,189 @@
+"""The program: what is put on a target, and nothing else is.
+
+`group` turns a Graph into a Program in float32; every later pass of `map/` takes a Program and returns one. The
+simulator runs any Program, the emulator one that was mapped for a chip, and a board gets exactly the same.
+
+What an event (feature c, row y, column x) does in a layer, for each output feature o and kernel position (ky, kx):
+the target is ((y + p - ky) / s, (x + p - kx) / s) where both are whole and inside the output map, and there
+
+    V += w[o, c, ky, kx];   V = max(V, floor);   if V >= threshold: one spike, then V -= threshold (or V = 0)
+
+Targets are visited row by row, column by column, feature by feature; their spikes leave in that order. A route
+divides y and x by its pooling, adds its feature shift, and drops what falls outside the next layer's input map.
+Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
+
+import numpy as np
+
+from deploytool.digest import canonical_json, digest
+from deploytool.errors import InputError
+from deploytool.events import EventStream, Shape
+from deploytool.graph import Array, Pair, Reset, frozen
+from deploytool.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from deploytool.recording import Recording
+
+Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
+SIMULATOR: Final = "simulator"
+INPUT: Final = "input"
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``."""
+
+    to: str
+    pool: Pair = (1, 1)
+    feature_shift: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Weights and the neurons they drive.
+
+    ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
+    the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W) in
+    float32. A real-valued weight is ``weights / scale``. ``sources`` are the graph nodes this layer was made from.
+    """
+
+    weights: Array
+    threshold: float | Array
+    in_shape: Shape
+    out_shape: Shape
+    routes: tuple[Route, ...]
+    bias: Array | None = None
+    floor: float | None = None
+    reset: Reset = "subtract"
+    at_most_one: bool = True
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    scale: float = 1.0
+    sources: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "bias", "threshold"):
+            if isinstance(value := getattr(self, name), np.ndarray):
+                object.__setattr__(self, name, frozen(value))
+
+    @property
+    def kernel(self) -> Pair:
+        return self.weights.shape[2], self.weights.shape[3]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Layers in topological order, their routes, and where they sit.
+
+    ``chip`` is a name of CHIPS or "simulator"; ``core_of`` gives each layer's core once placed, and is empty before.
+    ``outputs`` names the layers whose spikes are the answer; ``graph_digest`` the network this came from.
+    """
+
+    chip: str
+    arithmetic: Arithmetic
+    input_shape: Shape
+    input_routes: tuple[Route, ...]
+    layers: Mapping[str, Layer]
+    outputs: tuple[str, ...]
+    graph_digest: str
+    core_of: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
+        object.__setattr__(self, "core_of", MappingProxyType(dict(self.core_of)))
+        earlier: set[str] = set()
+        for name, layer in reversed(tuple(self.layers.items())):
+            if unknown := [route.to for route in layer.routes if route.to not in earlier]:
+                raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a layer that comes after it")
+            earlier.add(name)
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self)
+
+    def with_layers(self, layers: Mapping[str, Layer], **changes: Any) -> Self:
+        """The same program with other layers (and other ``changes``)."""
+        return replace(self, layers=layers, **changes)
+
+    def feeders(self, name: str) -> tuple[tuple[str, Route], ...]:
+        """(layer or "input", route) for every route that leads to ``name``, in order of the layers."""
+        sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
+        return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
+
+    def map_of(self, name: str) -> Shape:
+        """The shape (C, H, W) on which spikes of layer ``name`` (or of "input") live, before any pooling."""
+        return self.input_shape if name == INPUT else self.layers[name].out_shape
+
+
+class Target(Protocol):
+    """What runs a Program: the simulator, the emulator, a board. Tests of the contract are in tests/contract.py."""
+
+    name: str
+
+    def run(
+        self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
+    ) -> Recording:
+        """What came out for each of ``streams``, state reset before each; counts of the layers in ``watch``.
+
+        ``watch`` None watches every layer; the outputs are always watched. Of the first ``rasters`` samples every
+        single spike of the watched layers, and of "input", is kept too.
+        Raises UnsupportedError when the target cannot run this program, TargetError when events were lost.
+        """
+        ...
+
+
+def save_program(program: Program, folder: Path) -> None:
+    """Writes ``program.json`` (everything but arrays) and ``program.safetensors`` (the arrays) into ``folder``."""
+    arrays: dict[str, Array] = {}
+    layers: dict[str, dict[str, Any]] = {}
+    for name, layer in program.layers.items():
+        fields = asdict(layer)
+        for key in ("weights", "bias", "threshold"):
+            if isinstance(fields[key], np.ndarray):
+                arrays[f"{name}.{key}"] = fields[key]
+                fields[key] = None
+        layers[name] = fields
+    described = {
+        "chip": program.chip, "arithmetic": program.arithmetic, "input_shape": program.input_shape,
+        "input_routes": [asdict(route) for route in program.input_routes], "outputs": program.outputs,
+        "graph_digest": program.graph_digest, "core_of": dict(program.core_of),
+        "order": list(program.layers), "layers": layers,
+    }  # fmt: skip
+    (folder / "program.json").write_text(canonical_json(described), encoding="utf-8")
+    write_tensors(arrays, folder / "program.safetensors")
+
+
+def load_program(folder: Path) -> Program:
+    """The program that ``save_program`` wrote into ``folder``."""
+    described = json.loads((folder / "program.json").read_text(encoding="utf-8"))
+    arrays = read_tensors(folder / "program.safetensors")
+    layers = {}
+    for name in described["order"]:
+        fields = described["layers"][name]
+        for key in ("weights", "bias", "threshold"):
+            if fields[key] is None:
+                fields[key] = arrays.get(f"{name}.{key}")
+        for key in ("in_shape", "out_shape", "stride", "padding", "dilation", "sources"):
+            fields[key] = tuple(fields[key])
+        layers[name] = Layer(**{**fields, "routes": _routes(fields["routes"])})
+    return Program(
+        chip=described["chip"], arithmetic=described["arithmetic"], input_shape=tuple(described["input_shape"]),
+        input_routes=_routes(described["input_routes"]), layers=layers, outputs=tuple(described["outputs"]),
+        graph_digest=described["graph_digest"], core_of=described["core_of"],
+    )  # fmt: skip
+
+
+def _routes(listed: list[dict[str, Any]]) -> tuple[Route, ...]:
+    return tuple(Route(item["to"], tuple(item["pool"]), item["feature_shift"]) for item in listed)

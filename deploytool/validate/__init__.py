@@ -1,0 +1,1 @@
+"""Metrics, and the ladder from the trained network to silicon."""
