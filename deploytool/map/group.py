@@ -1,0 +1,325 @@
+"""From a Graph to a Program in float32: which nodes become which layer, without changing one spike.
+
+What each node takes, and what it becomes:
+
+    Input             the program's input
+    Conv     spikes   weights of a layer, which is named after it
+    Linear   spikes   the same, with a kernel that covers the whole input map
+    Spike    currents the neurons of that layer
+    Spike    spikes   a layer of its own, with one 1x1 weight of 1 per feature
+    SumPool  spikes   pooling of a route; windows side by side, chains multiplied
+    AvgPool  spikes   the same, with 1 / (ky kx) in the weights that follow
+    Flatten  both     nothing: neurons keep their order
+    Concat   spikes   routes with feature shifts
+    Add      spikes   several routes to the same features
+    Output   spikes   the layers to read; behind a pooling or an Add, a relay: one 1x1 weight of 1, threshold 1
+
+Currents are what Conv and Linear give; nothing but one Spike may take them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from deploytool.errors import DeployError, InputError, UnsupportedError
+from deploytool.events import Shape, format_shape
+from deploytool.graph import (
+    Add,
+    Array,
+    AvgPool,
+    Concat,
+    Conv,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Output,
+    Pair,
+    Spike,
+    SumPool,
+)
+from deploytool.program import INPUT, SIMULATOR, Layer, Program, Route
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Spikes of ``layer`` on their way to weights: pooled, moved up by ``feature_shift``, worth ``factor`` each."""
+
+    layer: str
+    features: int
+    pool: Pair = (1, 1)
+    feature_shift: int = 0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """What flows behind ``node``: spikes of several layers on one map of ``shape``, seen as a vector when ``flat``."""
+
+    node: str
+    taps: tuple[Tap, ...]
+    shape: Shape
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Currents:
+    """What the weights of ``node`` give for the spikes ``source``, on a map of ``shape``."""
+
+    node: str
+    source: Spikes
+    shape: Shape
+    flat: bool = False
+
+
+Flow: TypeAlias = Spikes | Currents
+
+
+def group(graph: Graph) -> Program:
+    """The Program in float32 that computes what ``graph`` means, for the simulator.
+
+    Raises UnsupportedError with every node that fits no row of the table above.
+    """
+    grouping = _Grouping(graph)
+    flows: dict[str, Flow | None] = {}
+    problems: list[DeployError] = []
+    for name in graph.order:
+        inputs = [flows[source] for source in graph.sources(name)]
+        known = [flow for flow in inputs if flow is not None]
+        flows[name] = None
+        if len(known) == len(inputs):
+            try:
+                flows[name] = grouping.node(name, known)
+            except (InputError, UnsupportedError) as problem:
+                problems.append(problem)
+    if problems:
+        kind = InputError if all(isinstance(problem, InputError) for problem in problems) else UnsupportedError
+        raise kind.together(problems)
+    return grouping.program()
+
+
+@dataclass
+class _Grouping:
+    """The layers found so far, while the nodes of ``graph`` are visited in topological order."""
+
+    graph: Graph
+    input_shape: Shape | None = None
+    layers: dict[str, Layer] = field(default_factory=dict)
+    routes: dict[str, list[Route]] = field(default_factory=lambda: {INPUT: []})
+    sources: dict[str, list[str]] = field(default_factory=lambda: {INPUT: []})
+    outputs: list[str] = field(default_factory=list)
+
+    def program(self) -> Program:
+        layers = {
+            name: replace(layer, routes=tuple(self.routes[name]), sources=tuple(self.sources[name]))
+            for name, layer in self.layers.items()
+        }
+        assert self.input_shape is not None  # a Graph has an Input
+        return Program(
+            chip=SIMULATOR, arithmetic="float32", input_shape=self.input_shape,
+            input_routes=tuple(self.routes[INPUT]), layers=layers, outputs=tuple(dict.fromkeys(self.outputs)),
+            graph_digest=self.graph.digest,
+        )  # fmt: skip
+
+    def node(self, name: str, flows: list[Flow]) -> Flow | None:
+        node = self.graph.nodes[name]
+        match node:
+            case Input():
+                return self._input(name, node)
+            case Flatten():
+                return self._flatten(flows[0])
+            case Spike() if isinstance(flows[0], Currents):
+                return self._neurons(name, node, flows[0])
+        spikes = [self._spikes(name, flow) for flow in flows]
+        match node:
+            case Conv() | Linear():
+                return self._weights(name, node, spikes[0])
+            case Spike():
+                return self._relay(name, node, spikes[0])
+            case SumPool() | AvgPool():
+                return self._pool(name, node, spikes[0])
+            case Concat():
+                return self._concat(name, spikes)
+            case Add():
+                return self._add(name, spikes)
+            case Output():
+                self._output(name, spikes[0])
+        return None
+
+    def _where(self, name: str) -> str:
+        return f"{self.graph.name}: node {name!r}"
+
+    def _spikes(self, name: str, flow: Flow) -> Spikes:
+        if isinstance(flow, Spikes):
+            return flow
+        kind = type(self.graph.nodes[name]).__name__
+        if kind == "Output":
+            todo = f"Put a Spike behind {flow.node!r}: only spikes leave a layer, potentials cannot be read."
+        elif kind == "Add":
+            todo = f"Put a Spike behind {flow.node!r}, or join the inputs by a Concat before one Conv."
+        else:
+            todo = f"Put a Spike between {flow.node!r} and {name!r}."
+        raise UnsupportedError(self._where(name), f"{kind} takes the potentials of {flow.node!r}", "spikes", todo)
+
+    def _input(self, name: str, node: Input) -> Spikes:
+        if self.input_shape is not None:
+            raise UnsupportedError(self._where(name), "a second Input", "one", "Join the inputs along the features.")
+        self.input_shape = node.shape
+        return Spikes(name, (Tap(INPUT, node.shape[0]),), node.shape)
+
+    def _flatten(self, flow: Flow) -> Flow:
+        return replace(flow, flat=flow.flat or flow.shape[1:] != (1, 1))
+
+    def _weights(self, name: str, node: Conv | Linear, spikes: Spikes) -> Currents:
+        if isinstance(node, Conv) and spikes.flat:
+            raise UnsupportedError(self._where(name), "Conv behind a Flatten", "a Linear there, or no Flatten")
+        if not np.isfinite(node.weight).all():
+            raise InputError(self._where(name), "weights that are infinite or no numbers", "finite weights")
+        shape = (node.weight.shape[0], 1, 1) if isinstance(node, Linear) else self.graph.shapes[name]
+        return Currents(name, spikes, shape)
+
+    def _neurons(self, name: str, spike: Spike, currents: Currents) -> Spikes:
+        layer_name, source = currents.node, currents.source
+        if layer_name in self.layers:
+            raise UnsupportedError(
+                self._where(name), f"a second Spike behind {layer_name!r}", "one Spike per Conv or Linear",
+                f"Repeat {layer_name!r} for it.",
+            )  # fmt: skip
+        node = self.graph.nodes[layer_name]
+        assert isinstance(node, Conv | Linear)
+        kernel = node.weight.reshape(-1, *source.shape) if isinstance(node, Linear) else node.weight
+        layer = Layer(
+            weights=kernel, threshold=1.0, in_shape=source.shape, out_shape=currents.shape, routes=(), bias=node.bias,
+        )  # fmt: skip
+        if isinstance(node, Conv):
+            layer = replace(
+                layer, stride=node.stride, padding=node.padding, dilation=node.dilation, groups=node.groups
+            )  # fmt: skip
+        self._add_layer(layer_name, self._with_neurons(layer, name, spike), source, [layer_name, name])
+        return Spikes(name, (Tap(layer_name, currents.shape[0]),), currents.shape, currents.flat)
+
+    def _relay(self, name: str, spike: Spike, spikes: Spikes) -> Spikes:
+        """One neuron per input neuron: a layer named after the node."""
+        features = spikes.shape[0]
+        layer = Layer(
+            weights=np.ones((features, 1, 1, 1), np.float32), threshold=1.0, in_shape=spikes.shape,
+            out_shape=spikes.shape, routes=(), groups=features,
+        )  # fmt: skip
+        self._add_layer(name, self._with_neurons(layer, name, spike), spikes, [name])
+        return Spikes(name, (Tap(name, features),), spikes.shape, spikes.flat)
+
+    def _with_neurons(self, layer: Layer, name: str, spike: Spike) -> Layer:
+        if spike.tau_ms is not None:
+            raise UnsupportedError(
+                self._where(name), "a leak (tau_ms is given)", "integrate-and-fire neurons (tau_ms None)",
+                "Train with IF neurons, or with a time constant much longer than a sample.",
+            )  # fmt: skip
+        if np.min(spike.threshold) <= 0:
+            raise InputError(self._where(name), f"a threshold of {np.min(spike.threshold)}", "thresholds above 0")
+        threshold = spike.threshold
+        if isinstance(threshold, np.ndarray):
+            uniform = bool((threshold == threshold.flat[0]).all())
+            threshold = float(threshold.flat[0]) if uniform else _float32(threshold).reshape(layer.out_shape)
+        return replace(
+            layer, threshold=threshold, floor=spike.floor, reset=spike.reset, at_most_one=spike.at_most_one
+        )  # fmt: skip
+
+    def _add_layer(self, name: str, layer: Layer, spikes: Spikes, sources: list[str]) -> None:
+        if name == INPUT:
+            raise InputError(self._where(name), f"a layer named {INPUT!r}", "another name", "Rename the node.")
+        weights = _scaled(_float32(layer.weights), self._factors(name, spikes), layer.groups)
+        bias = None if layer.bias is None or not layer.bias.any() else _float32(layer.bias)
+        self.layers[name] = replace(layer, weights=weights, bias=bias)
+        self.routes[name], self.sources[name] = [], sources
+        for tap in spikes.taps:
+            self.routes[tap.layer].append(Route(name, tap.pool, tap.feature_shift))
+
+    def _factors(self, name: str, spikes: Spikes) -> Array:
+        """(C,): what a spike of each input feature is worth."""
+        factors = np.zeros(spikes.shape[0])
+        for tap in spikes.taps:
+            features = factors[tap.feature_shift : tap.feature_shift + tap.features]
+            if not np.isin(features, (0, tap.factor)).all():
+                raise UnsupportedError(
+                    self._where(name), "takes a sum of averages over windows of different sizes",
+                    "one window size for all that is added", "Pool behind the Add.",
+                )  # fmt: skip
+            features[:] = tap.factor
+        return factors
+
+    def _pool(self, name: str, node: SumPool | AvgPool, spikes: Spikes) -> Spikes:
+        if node.kernel != node.stride:
+            raise UnsupportedError(
+                self._where(name), f"a window of {_by(node.kernel)} with stride {_by(node.stride)}",
+                "a stride equal to the window",
+            )  # fmt: skip
+        ky, kx = node.kernel
+        share = 1 / (ky * kx) if isinstance(node, AvgPool) else 1.0
+        taps = tuple(
+            replace(tap, pool=(tap.pool[0] * ky, tap.pool[1] * kx), factor=tap.factor * share) for tap in spikes.taps
+        )
+        for layer in {tap.layer for tap in taps}:
+            self.sources[layer].append(name)
+        c, h, w = spikes.shape
+        return Spikes(name, taps, (c, h // ky, w // kx), spikes.flat)
+
+    def _concat(self, name: str, parts: list[Spikes]) -> Spikes:
+        self._same_maps(name, [part.shape[1:] for part in parts], parts)
+        shifts = [0, *itertools.accumulate(part.shape[0] for part in parts)]
+        taps = tuple(
+            replace(tap, feature_shift=tap.feature_shift + shift)
+            for part, shift in zip(parts, shifts, strict=False)
+            for tap in part.taps
+        )
+        return Spikes(name, taps, (shifts[-1], *parts[0].shape[1:]), parts[0].flat)
+
+    def _add(self, name: str, parts: list[Spikes]) -> Spikes:
+        self._same_maps(name, [part.shape for part in parts], parts)
+        return Spikes(name, tuple(tap for part in parts for tap in part.taps), parts[0].shape, parts[0].flat)
+
+    def _same_maps(self, name: str, maps: list[tuple[int, ...]], parts: list[Spikes]) -> None:
+        if len({(part.flat, shape) for part, shape in zip(parts, maps, strict=True)}) > 1:
+            found = ", ".join(format_shape(part.shape) + (" flattened" if part.flat else "") for part in parts)
+            raise UnsupportedError(
+                self._where(name), f"joins {found}", "maps of one size on every input", "Join before the Flatten."
+            )
+
+    def _output(self, name: str, spikes: Spikes) -> None:
+        """Layers to be read one after the other are read as they are; anything else goes through a relay."""
+        if spikes.taps == (Tap(INPUT, spikes.shape[0]),):
+            raise UnsupportedError(self._where(name), "takes the events of the Input", "neurons in between")
+        layers = [tap.layer for tap in spikes.taps]
+        shifts = [0, *itertools.accumulate(tap.features for tap in spikes.taps)]
+        side_by_side = [tap.feature_shift for tap in spikes.taps] == shifts[:-1] and len(set(layers)) == len(layers)
+        if side_by_side and INPUT not in layers and all(tap.pool == (1, 1) for tap in spikes.taps):
+            self.outputs += layers
+            return
+        if any(tap.factor != 1 for tap in spikes.taps):
+            raise UnsupportedError(
+                self._where(name), f"takes the averages of {spikes.node!r}", "spikes",
+                "Make it a SumPool, which gives the same classes, or put a Spike behind it.",
+            )  # fmt: skip
+        if spikes.node not in self.layers:
+            self._relay(spikes.node, Spike(threshold=1.0), spikes)
+        self.outputs.append(spikes.node)
+
+
+def _scaled(weights: Array, factors: Array, groups: int) -> Array:
+    """``weights`` (O, I / groups, KH, KW) times the factor (I,) of each input feature."""
+    if (factors == 1).all():
+        return weights
+    outputs, per_group, *kernel = weights.shape
+    grouped = weights.reshape(groups, outputs // groups, per_group, *kernel)
+    return _float32(grouped * factors.reshape(groups, 1, per_group, 1, 1)).reshape(weights.shape)
+
+
+def _float32(array: Array) -> Array:
+    return np.asarray(array, np.float32)
+
+
+def _by(pair: Pair) -> str:
+    return f"{pair[0]}x{pair[1]}"

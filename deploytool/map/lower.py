@@ -1,0 +1,114 @@
+"""Exact rewrites of layers into the shapes a chip has: dense, undilated, square kernels.
+
+Each fills a kernel with zeros. An update by 0 changes no neuron, unless one update can leave a potential at or
+above the threshold, where the next update of any weight lets the neuron fire. Layers with such weights keep their
+form, except where no event ever meets the zeros: a Linear on an oblong map.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from deploytool.chip import Chip
+from deploytool.graph import Array
+from deploytool.map.geometry import arriving, targets
+from deploytool.program import Layer, Program
+
+
+def lower(program: Program, chip: Chip) -> Program:
+    """``program`` with groups, dilation and oblong kernels filled up with zeros where that changes no spike.
+
+    What cannot be rewritten exactly stays, and the rules of the chip speak about it.
+    """
+    layers: Mapping[str, Layer] = program.layers
+    for name, layer in program.layers.items():
+        dense = _undilated(_dense(layer), chip)
+        last = [
+            max((arriving(program, source, route, axis) for source, route in program.feeders(name)), default=0)
+            for axis in (0, 1)
+        ]
+        layers = {**layers, name: _square(dense, last, chip)}
+    return program.with_layers(layers)
+
+
+def ignores_zeros(layer: Layer) -> bool:
+    """Whether an update by 0 changes nothing: no neuron keeps V >= threshold, and none starts below its floor.
+
+    With V < threshold and w <= threshold, V + w - threshold < threshold: after its spike a neuron is below again.
+    """
+    settles = layer.reset == "zero" or not layer.at_most_one
+    heaviest = 0.0 if settles else float(layer.weights.max())
+    return heaviest <= float(np.min(layer.threshold)) and (layer.floor is None or layer.floor <= 0)
+
+
+def _dense(layer: Layer) -> Layer:
+    """One group: (O, I / groups, KH, KW) on the diagonal of (O, I, KH, KW)."""
+    if layer.groups == 1 or not ignores_zeros(layer):
+        return layer
+    outputs, per_group, *kernel = layer.weights.shape
+    dense = np.zeros((outputs, layer.in_shape[0], *kernel), layer.weights.dtype)
+    rows = outputs // layer.groups
+    for g in range(layer.groups):
+        dense[g * rows : (g + 1) * rows, g * per_group : (g + 1) * per_group] = layer.weights[g * rows : (g + 1) * rows]
+    return replace(layer, weights=dense, groups=1)
+
+
+def _undilated(layer: Layer, chip: Chip) -> Layer:
+    dy, dx = layer.dilation
+    kernel = (dy * (layer.kernel[0] - 1) + 1, dx * (layer.kernel[1] - 1) + 1)
+    if layer.dilation == (1, 1) or max(kernel) > chip.kernel_max or not ignores_zeros(layer):
+        return layer
+    weights = np.zeros((*layer.weights.shape[:2], *kernel), layer.weights.dtype)
+    weights[:, :, ::dy, ::dx] = layer.weights
+    return replace(layer, weights=weights, dilation=(1, 1))
+
+
+def _square(layer: Layer, last: list[int], chip: Chip) -> Layer:
+    """The kernel made square along its shorter side, or ``layer`` itself where no way is exact.
+
+    ``last`` (rows, columns) is how far arriving events reach, their pooling rest included.
+    """
+    side = max(layer.kernel)
+    if layer.kernel[0] == layer.kernel[1] or side > chip.kernel_max or layer.dilation != (1, 1):
+        return layer
+    axis = 0 if layer.kernel[0] < side else 1
+    missing = side - layer.kernel[axis]
+    for grown, before in itertools.product(range(missing + 1), repeat=2):
+        filled = _filled(layer, axis, before, missing, grown)
+        if _has_room(filled, axis, chip) and _same_updates(layer, filled, axis, last[axis]):
+            return filled
+    return layer
+
+
+def _filled(layer: Layer, axis: int, before: int, missing: int, grown: int) -> Layer:
+    """``layer`` with ``missing`` zeros along ``axis``, ``before`` of them in front with as much more padding, and an
+    input map larger by ``grown``; the output map stays as it is."""
+    widths = [(0, 0)] * 4
+    widths[2 + axis] = (before, missing - before)
+    weights: Array = np.pad(layer.weights, widths)
+    padding, shape = list(layer.padding), list(layer.in_shape)
+    padding[axis] += before
+    shape[1 + axis] += grown
+    return replace(layer, weights=weights, padding=(padding[0], padding[1]), in_shape=(shape[0], shape[1], shape[2]))
+
+
+def _has_room(filled: Layer, axis: int, chip: Chip) -> bool:
+    """Whether the chip takes padding and map of ``filled``, and computes the output map it should."""
+    size, padding, kernel = filled.in_shape[1 + axis], filled.padding[axis], filled.kernel[axis]
+    output = (size + 2 * padding - kernel) // filled.stride[axis] + 1
+    return padding <= chip.padding_max and size <= chip.input_map_max and output == filled.out_shape[1 + axis]
+
+
+def _same_updates(layer: Layer, filled: Layer, axis: int, last: int) -> bool:
+    """Whether every arriving event makes the same updates as before, but for updates by 0 that change nothing."""
+    old, new = layer.in_shape[1 + axis], filled.in_shape[1 + axis]
+    if any(targets(layer, axis, position) for position in range(old, min(new, last))):
+        return False
+    if ignores_zeros(layer):
+        return True
+    before = [sorted(targets(layer, axis, position)) if position < old else [] for position in range(min(new, last))]
+    return before == [sorted(targets(filled, axis, position)) for position in range(min(new, last))]

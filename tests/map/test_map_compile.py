@@ -1,0 +1,186 @@
+"""The compiler as a whole: check, suggestions, mapping, and the chip's configuration."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deploytool.chip import CHIPS
+from deploytool.errors import FitError, InputError, UnsupportedError
+from deploytool.graph import Add, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.map.compile import check, compile_graph
+from deploytool.map.emit import configuration
+from deploytool.map.suggest import apply
+
+CHIP = CHIPS["speck2e"]
+
+
+def _weight(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
+
+
+def _classifier(*nodes: tuple[str, Node], into: tuple[int, int, int] = (2, 32, 32), size: int) -> Graph:
+    """``nodes``, then ten classes on the ``size`` values they give."""
+    end = [("flatten", Flatten()), ("fc", Linear(_weight(10, size))), ("last", Spike()), ("out", Output())]
+    return chain([("in", Input(into)), *nodes, *end])
+
+
+def _conv(name: str, out: int, into: int, kernel: int = 3, stride: int = 1) -> list[tuple[str, Node]]:
+    padding = (kernel - 1) // 2
+    conv = Conv(_weight(out, into, kernel, kernel), None, (stride, stride), (padding, padding))
+    return [(name, conv), (f"{name}_spike", Spike())]
+
+
+def _pool(size: int) -> Node:
+    return SumPool((size, size), (size, size))
+
+
+UNFIT = {
+    "memory": _classifier(*_conv("big", 96, 2), ("pool", _pool(4)), size=96 * 64),
+    "kernel": _classifier(*_conv("conv", 8, 2), size=8 * 32 * 32),
+    "stride": _classifier(*_conv("conv", 8, 2, stride=3), size=8 * 11 * 11),
+    "pooling": _classifier(*_conv("conv", 8, 2), ("pool", _pool(3)), size=8 * 10 * 10),
+    "output-map": _classifier(*_conv("conv", 4, 2), ("pool", _pool(8)), into=(2, 96, 96), size=4 * 12 * 12),
+    "placement": _classifier(
+        ("pool", _pool(4)), *_conv("a", 64, 2), *_conv("b", 64, 64), *_conv("c", 64, 64), *_conv("d", 64, 64),
+        size=64 * 8 * 8,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", list(UNFIT))
+def test_a_network_that_does_not_fit_is_told_why_and_a_way_that_fits(rule: str) -> None:
+    graph = UNFIT[rule]
+    started = time.process_time()
+    report = check(graph, CHIP)
+    assert time.process_time() - started < 1
+    assert not report.fits
+    assert rule in {issue.rule for issue in report.issues}
+    assert report.suggestions
+    for suggestion in report.suggestions:
+        changed = graph
+        for change in suggestion.changes:
+            changed = apply(changed, change)
+        assert check(changed, CHIP).fits
+        assert changed.shapes["out"] == graph.shapes["out"]
+        assert compile_graph(changed, CHIP).program.core_of
+    with pytest.raises(FitError):
+        compile_graph(graph, CHIP)
+
+
+def test_what_no_size_can_mend_gets_no_suggestion() -> None:
+    layers = [node for i in range(10) for node in _conv(f"c{i}", 2, 2)]
+    report = check(chain([("in", Input((2, 8, 8))), *layers, ("out", Output())]), CHIP)
+    assert [issue.rule for issue in report.issues] == ["layers"]
+    assert report.suggestions == ()
+
+
+def test_check_as_json(nmnist: Graph) -> None:
+    found = check(nmnist, CHIP).as_json()
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {"fits", "chip", "layers", "issues", "suggestions"}
+    assert found["fits"] is True
+    assert found["layers"][1] == {
+        "name": "conv2", "kernel_bits": 11, "neuron_bits": 14, "kernel_words": 8 << 8, "neuron_words": 16 << 10,
+        "fits_cores": [0, 1, 2, 3, 4, 5, 6, 7, 8], "core": 3,
+    }  # fmt: skip
+    refused = check(UNFIT["placement"], CHIP).as_json()
+    assert {layer["core"] for layer in refused["layers"]} == {None}
+    assert set(refused["issues"][0]) == {"rule", "layer", "says", "hint"}
+    assert set(refused["suggestions"][0]) == {"says", "changes"}
+
+
+def test_check_and_compile_agree_on_cores_and_obey_pins(nmnist: Graph) -> None:
+    checked = {layer.name: layer.core for layer in check(nmnist, CHIP, {"conv1": 1, "fc1": 5}).layers}
+    mapped = compile_graph(nmnist, CHIP, pins={"conv1": 1, "fc1": 5})
+    assert checked == mapped.program.core_of
+    assert (checked["conv1"], checked["fc1"]) == (1, 5)
+    assert not check(nmnist, CHIP, {"conv1": 5}).fits
+
+
+def test_check_judges_all_problems_and_a_residual_addition() -> None:
+    nodes: dict[str, Node] = {
+        "in": Input((2, 8, 8)), "a": Conv(_weight(2, 2, 1, 1)), "sa": Spike(), "b": Conv(_weight(2, 2, 1, 1)),
+        "sb": Spike(), "add": Add(), "c": Conv(_weight(2, 2, 3, 3), stride=(3, 3)), "sc": Spike(), "out": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("a", "sa"), ("sa", "b"), ("b", "sb"), ("sa", "add"), ("sb", "add"), ("add", "c"),
+             ("c", "sc"), ("sc", "out"))  # fmt: skip
+    report = check(Graph(nodes, edges), CHIP)
+    assert [(issue.rule, issue.layer) for issue in report.issues] == [("fan-in", "c"), ("stride", "c")]
+    assert "0..1 from a, 0..1 from b" in report.issues[0].says
+    assert "Concat" in report.issues[0].hint
+    with pytest.raises(UnsupportedError, match="a leak"):
+        check(Graph({**nodes, "sc": Spike(tau_ms=3.0)}, edges), CHIP)
+
+
+def test_mapping_keeps_the_float_program_and_reports_every_layer(nmnist: Graph) -> None:
+    mapped = compile_graph(nmnist, CHIP)
+    assert mapped.program.arithmetic == "int8/int16"
+    assert mapped.program.graph_digest == mapped.float_program.graph_digest == nmnist.digest
+    assert [layer.layer for layer in mapped.quantisation] == list(mapped.float_program.layers)
+    assert compile_graph(nmnist, CHIP).program.digest == mapped.program.digest
+    four = compile_graph(nmnist, CHIP, replace(CHIP.integers, weight_bits=4)).program
+    assert max(int(np.abs(layer.weights).max()) for layer in four.layers.values()) <= 8
+
+
+def test_the_configuration_speaks_the_vendors_language(nmnist: Graph) -> None:
+    program = compile_graph(nmnist, CHIP, pins={"conv1": 0, "conv2": 2, "conv3": 3, "fc1": 4}).program
+    found = json.loads(json.dumps(configuration(program, CHIP)))
+    cores = found["cnn_layers"]
+    assert [core and core["name"] for core in cores] == ["conv1", None, "conv2", "conv3", "fc1", None, None, None, None]
+    first, last = cores[0], cores[4]
+    assert first["dimensions"] == {
+        "input_shape": {"feature_count": 2, "size": {"x": 34, "y": 34}},
+        "output_shape": {"feature_count": 8, "size": {"x": 34, "y": 34}},
+        "kernel_size": 3, "stride": {"x": 1, "y": 1}, "padding": {"x": 1, "y": 1},
+    }  # fmt: skip
+    assert first["destinations"] == [
+        {"enable": True, "layer": 2, "pooling": 2, "feature_shift": 0},
+        {"enable": False, "layer": 0, "pooling": 1, "feature_shift": 0},
+    ]
+    layer = program.layers["conv1"]
+    assert first["weights"][3][1][0][2] == layer.weights[3, 1, 2, 0]
+    assert (first["threshold_high"], first["threshold_low"]) == (layer.threshold, layer.floor)
+    assert np.shape(first["neurons_initial_value"]) == (8, 34, 34)
+    assert (first["leak_enable"], first["return_to_zero"], first["biases"]) == (False, False, [0] * 8)
+    assert [core["monitor_enable"] for core in cores if core] == [False, False, False, True]
+    assert not any(destination["enable"] for destination in last["destinations"])
+    assert found["dvs_layer"]["destinations"][0] == {"enable": True, "layer": 0}
+    assert found["dvs_layer"]["cut"] == {"x": 33, "y": 33}
+    assert found["dvs_layer"]["merge"] is False
+
+
+def test_a_configuration_needs_a_program_mapped_for_the_chip(nmnist: Graph) -> None:
+    mapped = compile_graph(nmnist, CHIP)
+    with pytest.raises(InputError, match="mapped for speck2e"):
+        configuration(mapped.float_program, CHIP)
+
+
+def test_axes_that_differ_stay_apart_in_the_configuration() -> None:
+    conv = Conv(_weight(2, 1, 3, 3), np.array([0.5, 0.25]), (2, 1), (1, 0))
+    graph = chain([("in", Input((1, 12, 20))), ("conv", conv), ("s", Spike(reset="zero")), ("out", Output())])
+    found = configuration(compile_graph(graph, CHIP).program, CHIP)
+    core = next(core for core in found["cnn_layers"] if core)
+    assert core["dimensions"]["stride"] == {"x": 1, "y": 2}
+    assert core["dimensions"]["padding"] == {"x": 0, "y": 1}
+    assert core["dimensions"]["output_shape"] == {"feature_count": 2, "size": {"x": 18, "y": 6}}
+    assert np.shape(core["neurons_initial_value"]) == (2, 18, 6)
+    assert core["leak_enable"]
+    assert core["return_to_zero"]
+    assert core["threshold_low"] == -32768
+    assert found["dvs_layer"]["merge"] is True
+
+
+def test_checking_is_quick_and_loads_no_framework(nmnist: Graph) -> None:
+    started = time.process_time()
+    check(nmnist, CHIP)
+    assert time.process_time() - started < 0.2
+    code = "import deploytool.map.compile, deploytool.map.emit, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "numba", "nir", "h5py", "tonic", "scipy", "samna"} & set(loaded)

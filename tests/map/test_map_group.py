@@ -1,0 +1,92 @@
+"""What grouping refuses, by name, and how it names what it makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deploytool.errors import InputError, UnsupportedError
+from deploytool.graph import Add, AvgPool, Conv, Flatten, Graph, Input, Node, Output, Spike, SumPool, chain
+from deploytool.map.group import group
+
+
+def _conv(out: int, into: int, kernel: int = 1) -> Conv:
+    return Conv(np.full((out, into, kernel, kernel), 0.5, np.float32))
+
+
+def _chain(*nodes: Node) -> Graph:
+    return chain([("in", Input((2, 4, 4))), *((f"n{i}", node) for i, node in enumerate(nodes)), ("out", Output())])
+
+
+REFUSED = [
+    ([_conv(2, 2)], "'out': Output takes the potentials of 'n0'", "Put a Spike behind 'n0'"),
+    ([_conv(2, 2), _conv(2, 2), Spike()], "'n1': Conv takes the potentials of 'n0'", "Put a Spike between 'n0' and"),
+    ([_conv(2, 2), SumPool((2, 2), (2, 2)), Spike()], "'n1': SumPool takes the potentials of 'n0'", "between"),
+    ([SumPool((3, 3), (1, 1)), Spike()], "'n0': a window of 3x3 with stride 1x1", "a stride equal to the window"),
+    ([Spike(), AvgPool((2, 2), (2, 2))], "'out': takes the averages of 'n1'", "SumPool"),
+    ([_conv(2, 2), Spike(tau_ms=10.0)], "'n1': a leak (tau_ms is given)", "integrate-and-fire"),
+    ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv behind a Flatten", "Linear"),
+    ([Flatten()], "'out': takes the events of the Input", "neurons in between"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "found", "todo"), REFUSED)
+def test_what_has_no_layer_is_refused_by_name(nodes: list[Node], found: str, todo: str) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        group(_chain(*nodes))
+    assert found in str(caught.value)
+    assert todo in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
+def test_all_problems_are_told_at_once() -> None:
+    nodes: dict[str, Node] = {
+        "in": Input((2, 4, 4)), "a": Spike(tau_ms=5.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(), "o2": Output(),
+    }  # fmt: skip
+    with pytest.raises(UnsupportedError) as caught:
+        group(Graph(nodes, (("in", "a"), ("in", "b"), ("a", "o1"), ("b", "o2"))))
+    assert len(caught.value.problems) == 2
+
+
+def test_potentials_cannot_be_added() -> None:
+    nodes: dict[str, Node] = {
+        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": _conv(2, 2), "add": Add(), "s": Spike(), "out": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("s", "out"))
+    with pytest.raises(UnsupportedError, match=r"'add': Add takes the potentials of 'a'.*Concat before one Conv"):
+        group(Graph(nodes, edges))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ([_conv(2, 2), Spike(0.0)], "a threshold of 0.0"),
+        ([Conv(np.full((1, 2, 1, 1), np.nan, np.float32)), Spike()], "infinite or no numbers"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(nodes: list[Node], found: str) -> None:
+    with pytest.raises(InputError, match=found):
+        group(_chain(*nodes))
+
+
+def test_layers_are_named_after_weights_and_know_their_nodes(nmnist: Graph) -> None:
+    program = group(nmnist)
+    assert list(program.layers) == ["conv1", "conv2", "conv3", "fc1"]
+    assert program.layers["conv1"].sources == ("conv1", "spike1", "pool1")
+    assert program.layers["conv2"].routes[0].pool == (2, 2)
+    assert program.layers["fc1"].weights.shape == (10, 16, 4, 4)
+    assert program.outputs == ("fc1",)
+    assert program.graph_digest == nmnist.digest
+    assert all(program.layers[name].in_shape == shape for name, shape in {
+        "conv1": (2, 34, 34), "conv2": (8, 17, 17), "conv3": (16, 8, 8), "fc1": (16, 4, 4),
+    }.items())  # fmt: skip
+
+
+def test_a_bias_of_zeros_is_none_and_uniform_thresholds_are_one_number() -> None:
+    weight = np.ones((2, 2, 1, 1), np.float32)
+    program = group(
+        _chain(Conv(weight, np.zeros(2)), Spike(np.full((2, 4, 4), 1.5)), Conv(weight, np.ones(2)), Spike())
+    )
+    assert program.layers["n0"].bias is None
+    assert program.layers["n0"].threshold == 1.5
+    assert program.layers["n2"].bias is not None
