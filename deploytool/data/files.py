@@ -1,0 +1,92 @@
+"""Event files: numpy's .npy and the five-byte .bin of N-MNIST and N-Caltech101."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from deploytool.errors import InputError
+from deploytool.events import EVENT, Events, EventStream, Shape, as_events
+
+BIN_BYTES_PER_EVENT: Final = 5
+
+
+def read_events(path: Path, shape: Shape) -> list[EventStream]:
+    """The samples in ``path``: one ``.npy`` or ``.bin`` file, or a folder with nothing else in it, in order of names.
+
+    A sample lasts until its last event. Its label is the name of the file's folder where that is a number, as in
+    ``Test/7/00042.bin``, and -1 elsewhere. Hidden files do not count.
+    Raises InputError with every problem of every file.
+    """
+    if path.is_file():
+        return [_read_file(path, shape)]
+    if not path.is_dir():
+        raise InputError(str(path), "no such file or folder", "a .npy or .bin file of events, or a folder of them")
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    streams, errors = [], []
+    for file in files:
+        try:
+            streams.append(_read_file(file, shape))
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise InputError.together(errors)
+    if not streams:
+        raise InputError(str(path), "an empty folder", "a folder of .npy or .bin files of events")
+    return streams
+
+
+def _read_file(path: Path, shape: Shape) -> EventStream:
+    match path.suffix:
+        case ".npy":
+            events = _npy_events(path)
+        case ".bin":
+            events = bin_events(path)
+        case _:
+            raise InputError(str(path), "not an event file", "a .npy or .bin file of events")
+    folder = path.absolute().parent.name
+    label = int(folder) if folder.isascii() and folder.isdecimal() else -1
+    duration_us = int(events["t"].max(initial=0)) + 1
+    return EventStream(events, shape, duration_us, label, str(path))
+
+
+def _npy_events(path: Path) -> Events:
+    """The events in a .npy file. Raises InputError when it is none, is cut short, or holds pickled objects."""
+    try:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .npy file of events") from None
+    except Exception as error:  # numpy lets many kinds of errors out of a damaged header
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            str(path),
+            f"not a .npy file of events ({reason})",
+            "a structured array with the fields t, x, y and c (or p)",
+        ) from None
+    return as_events(array, str(path))
+
+
+def bin_events(path: Path) -> Events:
+    """The events in a .bin file of N-MNIST: per event the bytes x, y, then 24 bits, the highest first.
+
+    Of these, bit 23 is the polarity (1 = ON) and bits 22..0 are the time in microseconds.
+    Raises InputError when the file is empty or ends inside an event.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .bin file of events") from None
+    if not len(data) or len(data) % BIN_BYTES_PER_EVENT:
+        raise InputError(
+            str(path), f"{len(data)} bytes", f"a positive multiple of {BIN_BYTES_PER_EVENT} bytes, one event each",
+            "The file was cut short or is of another format.",
+        )  # fmt: skip
+    columns = data.reshape(-1, BIN_BYTES_PER_EVENT).T.astype(np.int64)
+    x, y, high, middle, low = columns
+    events = np.empty(len(x), EVENT)
+    events["t"] = (high & 0x7F) << 16 | middle << 8 | low
+    events["c"], events["y"], events["x"] = high >> 7, y, x
+    return events

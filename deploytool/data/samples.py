@@ -1,0 +1,87 @@
+"""Sequences of samples that are made when asked for, and splits of them that are the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.events import EventStream
+from deploytool.graph import frozen
+
+Indices: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples(Sequence[EventStream]):
+    """Samples of known classes: ``labels`` (S,) int64, read-only; ``make(i)`` returns sample i, the same every time."""
+
+    labels: NDArray[np.int64]
+    make: Callable[[int], EventStream]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", frozen(np.asarray(self.labels, np.int64)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, index: int) -> EventStream: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> EventStream | Samples:
+        chosen = range(len(self))[index]
+        return self.make(chosen) if isinstance(chosen, int) else self.take(np.array(chosen, np.int64))
+
+    def take(self, indices: Indices) -> Samples:
+        """The samples at ``indices``, in that order."""
+        return Samples(self.labels[indices], lambda i: self.make(int(indices[i])))
+
+    def map(self, transform: Callable[[EventStream], EventStream]) -> Samples:
+        """The same samples, each through ``transform`` when it is made."""
+        return Samples(self.labels, lambda i: transform(self.make(i)))
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The samples of all ``parts``, one part after the other."""
+    starts = np.cumsum([0, *map(len, parts)])
+
+    def make(index: int) -> EventStream:
+        part = int(np.searchsorted(starts, index, side="right")) - 1
+        return parts[part].make(index - int(starts[part]))
+
+    return Samples(np.concatenate([part.labels for part in parts]), make)
+
+
+def even_subset(labels: NDArray[np.int64], count: int, seed: int) -> Indices:
+    """The indices of ``count`` samples, evenly over the classes as far as each has enough, in ascending order.
+
+    A smaller subset of the same ``seed`` is a part of every larger one.
+    """
+    by_rank = np.lexsort((labels, _rank_in_class(labels, seed)))
+    return np.sort(by_rank[:count])
+
+
+def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Indices, Indices]:
+    """The indices (kept, held out) in ascending order, disjoint and together all.
+
+    ``share`` of all samples is held out, to the nearest integer and at least one, evenly over the classes.
+    """
+    place_in_class = (_rank_in_class(labels, seed) + 0.5) / np.bincount(labels)[labels]
+    order = np.lexsort((labels, place_in_class))
+    count = max(1, round(share * len(labels)))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _rank_in_class(labels: NDArray[np.int64], seed: int) -> Indices:
+    """The place of every sample among those of its class, in a random order fixed by ``seed``."""
+    # A bit generator's raw stream is the same in every version of numpy, a Generator's methods are not.
+    draws = np.random.PCG64(seed).random_raw(len(labels))
+    order = np.lexsort((draws, labels))
+    first = np.searchsorted(labels[order], labels[order])
+    ranks = np.empty(len(labels), np.int64)
+    ranks[order] = np.arange(len(labels)) - first
+    return ranks

@@ -1,0 +1,74 @@
+"""Transforms: frozen values that turn an EventStream into a new one and leave the old one as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.events import Events, EventStream
+
+_NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0))
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Keeps an event if one of the four neighbouring pixels had an event, of any feature, less than ``filter_ms`` ago.
+
+    With t_q the time of the last event before event i at a neighbour q of its pixel, event i at t_i is kept if
+    t_i - t_q < filter for some q, or t_i < filter: the first ``filter_ms`` of a sample pass whole, because what came
+    before them is unknown. This is the rule of tonic.transforms.Denoise(filter_ms * 1000), the background-activity
+    filter of Delbruck 2008, "Frame-free dynamic digital vision"; tonic differs only where a sample holds nothing but
+    events at pixel (0, 0), which it drops.
+    """
+
+    filter_ms: float
+
+    def __call__(self, stream: EventStream) -> EventStream:
+        """The events of ``stream`` that pass, at their times."""
+        events = stream.events
+        filter_us = self.filter_ms * 1000
+        keep = (events["t"] < filter_us) | (_since_neighbour_us(events, stream.shape[2]) < filter_us)
+        return replace(stream, events=events[keep])
+
+
+def _since_neighbour_us(events: Events, width: int) -> NDArray[np.int64]:
+    """(N,): microseconds since the last earlier event at any neighbouring pixel, a huge number where there is none."""
+    count = len(events)
+    since = np.full(count, np.iinfo(np.int64).max)
+    if not count:
+        return since
+    stride = width + 1  # one column too many, so that a row's end is no neighbour of the next one's start
+    pixel = events["y"].astype(np.int64) * stride + events["x"]
+    place = pixel * count + np.arange(count)  # sorted, this lists the events of each pixel in order of time
+    order = np.argsort(place)
+    places, pixels, times = place[order], pixel[order], events["t"][order]
+    for dy, dx in _NEIGHBOURS:
+        neighbour = pixels + dy * stride + dx
+        before = np.searchsorted(places, places + (dy * stride + dx) * count) - 1
+        found = (before >= 0) & (pixels[before] == neighbour)
+        gap = times - times[before]
+        since[order[found]] = np.minimum(since[order[found]], gap[found])
+    return since
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Moves every event by ``dy`` rows down and ``dx`` columns to the right; what leaves the sensor is gone.
+
+    An augmentation: it loses events on purpose, as a camera that looks elsewhere does.
+    """
+
+    dy: int
+    dx: int
+
+    def __call__(self, stream: EventStream) -> EventStream:
+        """The events of ``stream`` that are on the sensor after the move."""
+        _, height, width = stream.shape
+        y = stream.events["y"].astype(np.int64) + self.dy
+        x = stream.events["x"].astype(np.int64) + self.dx
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        events = stream.events[inside]
+        events["y"], events["x"] = y[inside], x[inside]
+        return replace(stream, events=events)
