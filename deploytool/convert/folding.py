@@ -1,0 +1,87 @@
+"""What every border shares: arithmetic that moves a factor, a batch norm or a zero bias into the weights beside it.
+
+Each fold is exact in real numbers; the new weights are computed in float64 and rounded once to their own precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from deploytool.errors import InputError, UnsupportedError
+from deploytool.events import Shape
+from deploytool.graph import Array, Conv, Graph, Input, Linear, Node, Output, Pair, chain
+
+Weighted: TypeAlias = Conv | Linear
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNorm:
+    """The affine map per feature that a trained batch norm is.
+
+        y = gamma * (x - mean) / sqrt(variance + eps) + beta        Ioffe & Szegedy, 2015, algorithm 2
+
+    All arrays have the shape (C,).
+    """
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+    eps: float
+
+
+def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
+    """``node`` followed by ``norm``, as one node. Raises InputError, saying ``where``, when they do not match."""
+    if norm.gamma.shape != (len(node.weight),):
+        raise InputError(where, f"a batch norm of {norm.gamma.size} features", f"{len(node.weight)}, as come before it")
+    factor = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + norm.eps)
+    bias = (0 if node.bias is None else node.bias) - norm.mean.astype(np.float64)
+    return with_bias(
+        scale_outputs(replace(node, bias=None), factor), (bias * factor + norm.beta).astype(node.weight.dtype)
+    )
+
+
+def scale_outputs(node: Weighted, factor: Array) -> Weighted:
+    """``node`` with output feature o multiplied by ``factor`` (O,), bias included."""
+    weight = node.weight * factor.astype(np.float64).reshape(-1, *[1] * (node.weight.ndim - 1))
+    scaled = replace(node, weight=weight.astype(node.weight.dtype))
+    return scaled if node.bias is None else with_bias(scaled, (node.bias * factor).astype(node.bias.dtype))
+
+
+def scale_inputs(node: Weighted, factor: Array) -> Weighted:
+    """``node`` with input feature i multiplied by ``factor`` (I,), on ungrouped weights."""
+    weight = node.weight * factor.astype(np.float64).reshape(1, -1, *[1] * (node.weight.ndim - 2))
+    return replace(node, weight=weight.astype(node.weight.dtype))
+
+
+def with_bias(node: Weighted, bias: Array | None) -> Weighted:
+    """``node`` with ``bias`` (O,); a bias of nothing but zeros is no bias."""
+    return replace(node, bias=None if bias is None or not np.any(bias) else bias)
+
+
+def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair:
+    """The padding that the word "same" stands for. Raises UnsupportedError where no symmetric one keeps the size."""
+    total = [dilation[i] * (kernel[i] - 1) for i in (0, 1)]
+    if stride != (1, 1) or any(size % 2 for size in total):
+        found = f"padding 'same' with a kernel of {kernel[0]}x{kernel[1]}, stride {stride} and dilation {dilation}"
+        raise UnsupportedError(where, found, "stride 1 and as much padding on one side as on the other")
+    return total[0] // 2, total[1] // 2
+
+
+def require_finite(where: str, what: str, array: Array) -> None:
+    """Raises InputError when ``array`` holds a NaN or an infinity."""
+    if bad := int(np.size(array) - np.count_nonzero(np.isfinite(array))):
+        raise InputError(where, f"{what} has {bad} values that are not finite", "finite numbers")
+
+
+def input_to_output(shape: Shape, nodes: Iterable[tuple[str, Node]], name: str, dt_ms: float | None = None) -> Graph:
+    """The chain "input", ``nodes`` (name, node), "output". Raises InputError when a name is there twice."""
+    listed = [("input", Input(shape)), *nodes, ("output", Output())]
+    names = [node_name for node_name, _ in listed]
+    if twice := sorted({node_name for node_name in names if names.count(node_name) > 1}):
+        raise InputError(name, f"two nodes are named {twice[0]!r}", "different names, none of them input or output")
+    return chain(listed, dt_ms, name)

@@ -1,0 +1,211 @@
+"""How NIR nodes are connected: subgraphs flattened, nodes that do nothing left out, sums made explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
+from deploytool.convert.nir.nodes import Fields, Parsed, Scale, type_of
+from deploytool.errors import DeployError, InputError, UnsupportedError
+from deploytool.graph import Add, Array, Conv, Linear, Node
+
+Edge: TypeAlias = tuple[str, str]
+Edges: TypeAlias = tuple[Edge, ...]
+Nodes: TypeAlias = dict[str, Fields]
+GRAPH: Final = "NIRGraph"
+
+
+def flatten_subgraphs(graph: Mapping[str, Any], file: str, prefix: str = "") -> tuple[Nodes, Edges]:
+    """(nodes, edges) of ``graph`` and of every graph inside it; a node n of a subgraph s is called "s.n".
+
+    The inputs and outputs of a subgraph become nodes of type Identity. Raises InputError for a graph that lacks
+    nodes or edges, UnsupportedError for a subgraph with several inputs or outputs, between which NIR's edges do
+    not tell.
+    """
+    where = f"{file}: subgraph {prefix[:-1]!r}" if prefix else file
+    nodes: Nodes = {}
+    edges: list[Edge] = []
+    ports: dict[str, Edge] = {}
+    for name, values in _nodes_of(graph, where).items():
+        full = prefix + name
+        inner: Nodes = {full: Fields(f"{file}: node {full!r}", values)}
+        if type_of(values) == GRAPH:
+            inner, inner_edges = flatten_subgraphs(values, file, f"{full}.")
+            edges += inner_edges
+            ports[full] = _close_ports(inner, _nodes_of(values, full), f"{full}.", file)
+        if twice := sorted(inner.keys() & nodes.keys()):
+            raise InputError(file, f"two nodes are named {twice[0]!r} once subgraphs are flattened", "different names")
+        nodes |= inner
+    for a, b in _edges_of(graph, where):
+        source, target = prefix + a, prefix + b
+        edges.append((ports[source][1] if source in ports else source, ports[target][0] if target in ports else target))
+    _check_ends(edges, nodes, file)
+    return nodes, tuple(edges)
+
+
+def _nodes_of(graph: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str, Any]]:
+    nodes = graph.get("nodes")
+    if not isinstance(nodes, Mapping) or not nodes:
+        raise InputError(where, "a NIRGraph without nodes", "a graph with nodes")
+    if wrong := [name for name, values in nodes.items() if not isinstance(values, Mapping)]:
+        raise InputError(where, f"node {wrong[0]!r} is no group of fields", "a node with its fields")
+    return nodes
+
+
+def _edges_of(graph: Mapping[str, Any], where: str) -> list[Edge]:
+    edges = np.asarray(graph.get("edges", np.empty((0, 2))))
+    if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
+        raise InputError(where, f"edges of shape {edges.shape}", "pairs of names")
+    return [(str(a), str(b)) for a, b in edges]
+
+
+def _close_ports(inner: Nodes, own: Mapping[str, Mapping[str, Any]], prefix: str, file: str) -> Edge:
+    """Turns the one Input and the one Output of a subgraph into Identity nodes; their names."""
+    names: list[str] = []
+    for kind in ("Input", "Output"):
+        found = [prefix + name for name, values in own.items() if type_of(values) == kind]
+        if len(found) != 1:
+            raise UnsupportedError(f"{file}: subgraph {prefix[:-1]!r}", f"{len(found)} nodes of type {kind}", "one")
+        inner[found[0]] = Fields(f"{file}: node {found[0]!r}", {"type": "Identity"})
+        names += found
+    return names[0], names[1]
+
+
+def _check_ends(edges: Iterable[Edge], nodes: Nodes, file: str) -> None:
+    for edge in edges:
+        for name in edge:
+            if name not in nodes:
+                found = f"edge {edge[0]} -> {edge[1]} names {name!r}, which is no node"
+                raise InputError(file, found, f"one of {', '.join(nodes)}")
+
+
+def on_cycles(nodes: Iterable[str], edges: Edges) -> list[str]:
+    """Names of the nodes on or between cycles."""
+    left = set(nodes)
+    while True:
+        inside = [(a, b) for a, b in edges if a in left and b in left]
+        still = {a for a, _ in inside} & {b for _, b in inside}
+        if still == left:
+            return sorted(left)
+        left = still
+
+
+def leave_out(names: Iterable[str], edges: Edges) -> Edges:
+    """``edges`` with each of ``names`` replaced by connections from all that feed it to all that it feeds."""
+    for name in names:
+        sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
+        kept = [edge for edge in edges if name not in edge]
+        edges = (*kept, *((a, b) for a in sources for b in targets))
+    return edges
+
+
+def with_ends(nodes: Nodes, edges: Edges, file: str) -> tuple[Nodes, Edges]:
+    """(nodes, edges) with Input and Output nodes where the file, like those of older versions, has none at all.
+
+    An Input without a shape, and one that is added, get the shape that the nodes they feed state. Raises
+    InputError, naming the node, when these state none.
+    """
+    nodes = dict(nodes)
+    fed, feeding = {b for _, b in edges}, {a for a, _ in edges}
+    kinds = {fields.type for fields in nodes.values()}
+    for kind, loose in (("Input", nodes.keys() - fed), ("Output", nodes.keys() - feeding)):
+        if kind in kinds:
+            continue
+        for neighbour in sorted(loose):
+            name = kind.lower() if len(loose) == 1 else f"{kind.lower()}_{neighbour}"
+            while name in nodes:
+                name += "_"
+            nodes[name] = Fields(f"{file}: node {name!r}", {"type": kind})
+            edges = (*edges, (name, neighbour) if kind == "Input" else (neighbour, name))
+    for name, fields in nodes.items():
+        if fields.type == "Input" and "shape" not in fields.values:
+            shape = np.array(_shape_wanted(name, nodes, edges, file))
+            nodes[name] = Fields(fields.where, {**fields.values, "shape": shape})
+    return nodes, edges
+
+
+def _shape_wanted(name: str, nodes: Nodes, edges: Edges, file: str) -> tuple[int, ...]:
+    """The input shape that the nodes which ``name`` feeds state for themselves."""
+    targets = [b for a, b in edges if a == name]
+    for target in targets:
+        fields = nodes[target]
+        match fields.type:
+            case "Conv2d" if "input_shape" in fields.values:
+                return fields.array("weight", 4).shape[1] * fields.integer("groups", 1), *fields.pair("input_shape", 1)
+            case "Linear" | "Affine":
+                return (int(fields.array("weight", 2).shape[1]),)
+            case "Flatten" if "input_type" in fields.values:
+                return fields.integers("input_type", 1)
+            case "IF" | "LIF" if shape := fields.array("v_threshold").shape:
+                return shape
+    found = f"the file states no input shape, and none follows from node {', '.join(map(repr, targets))}"
+    raise InputError(file, found, "an Input node with a shape, or an input_shape", "Write it with a newer nir.")
+
+
+def fold_scales(nodes: Mapping[str, Parsed], edges: Edges, file: str) -> tuple[dict[str, Node], Edges]:
+    """(nodes, edges) without Scales: each multiplied into the weights before it, or else into those after it.
+
+    Exact in real numbers. Raises UnsupportedError, naming the Scales for which neither is possible.
+    """
+    folded: dict[str, Any] = dict(nodes)
+    problems: list[DeployError] = []
+    for name in [name for name, node in nodes.items() if isinstance(node, Scale)]:
+        factor = folded[name].factor
+        sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
+        only_target = len(sources) == 1 and sum(a == sources[0] for a, _ in edges) == 1
+        only_source = len(targets) == 1 and sum(b == targets[0] for _, b in edges) == 1
+        before = folded[sources[0]] if only_target else None
+        after = folded[targets[0]] if only_source else None
+        if np.all(factor == 1):
+            pass
+        elif isinstance(before, Conv | Linear) and (per := _per_feature(factor, before, before.weight.shape[0])).size:
+            folded[sources[0]] = scale_outputs(before, per)
+        elif (
+            isinstance(after, Conv | Linear)
+            and getattr(after, "groups", 1) == 1
+            and (per := _per_feature(factor, after, after.weight.shape[1])).size
+        ):
+            folded[targets[0]] = scale_inputs(after, per)
+        else:
+            found = "Scale that cannot be multiplied into weights beside it"
+            problems.append(UnsupportedError(f"{file}: node {name!r}", found, "one factor per feature of a layer"))
+            continue
+        del folded[name]
+        edges = leave_out([name], edges)
+    if problems:
+        raise UnsupportedError.together(problems)
+    return folded, edges
+
+
+def _per_feature(factor: Array, node: Weighted, features: int) -> Array:
+    """``factor`` as (features,), or empty when it is not one number per feature of ``node``."""
+    if factor.size == 1:
+        return np.full(features, factor.reshape(-1)[0])
+    rows = factor.reshape(factor.shape[0], -1)
+    uniform = bool(np.all(rows == rows[:, :1])) and factor.ndim == (1 if isinstance(node, Linear) else 3)
+    return rows[:, 0] if uniform and len(rows) == features else np.empty(0)
+
+
+def with_sums(nodes: Mapping[str, Node], edges: Edges, stated: list[Any] | None) -> tuple[dict[str, Node], Edges]:
+    """(nodes, edges) with an Add before every node that has several inputs, which NIR sums.
+
+    ``stated`` are the edges of the graph that was written; the Adds among them get their names back.
+    """
+    if stated is not None and all(isinstance(edge, list) and len(edge) == 2 for edge in stated):
+        original = tuple((str(a), str(b)) for a, b in stated)
+        adds = {name for edge in original for name in edge} - nodes.keys()
+        if sorted(leave_out(sorted(adds), original)) == sorted(edges):
+            return {**nodes, **dict.fromkeys(adds, Add())}, original
+    summed: dict[str, Node] = dict(nodes)
+    for name in nodes:
+        sources = [a for a, b in edges if b == name]
+        if len(sources) > 1:
+            add = f"{name}.add"
+            while add in summed:
+                add += "_"
+            summed[add] = Add()
+            edges = (*((a, add if b == name else b) for a, b in edges), (add, name))
+    return summed, edges

@@ -1,0 +1,48 @@
+"""What tests of the borders share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from deploytool.graph import Array, AvgPool, Conv, Graph, Linear, Spike, SumPool
+
+
+@pytest.fixture(scope="session")
+def analog() -> Callable[[Graph, Array], Array]:
+    """The output (C, H, W) of a chain for one map, with a ReLU in place of the neurons."""
+
+    def run(graph: Graph, values: Array) -> Array:
+        x = torch.from_numpy(np.asarray(values, np.float64))[None]
+        for name in graph.order:
+            x = _apply(graph.nodes[name], x)
+        return x[0].numpy()
+
+    return run
+
+
+def _apply(node: object, x: Tensor) -> Tensor:
+    def tensor(array: Array) -> Tensor:
+        return torch.from_numpy(array.astype(np.float64))
+
+    match node:
+        case Conv():
+            bias = None if node.bias is None else tensor(node.bias)
+            return functional.conv2d(
+                x, tensor(node.weight), bias, node.stride, node.padding, node.dilation, node.groups
+            )  # fmt: skip
+        case Linear():
+            bias = None if node.bias is None else tensor(node.bias)
+            return functional.linear(x.flatten(1), tensor(node.weight), bias)[..., None, None]
+        case AvgPool():
+            return functional.avg_pool2d(x, node.kernel, node.stride)
+        case SumPool():
+            return functional.avg_pool2d(x, node.kernel, node.stride) * (node.kernel[0] * node.kernel[1])
+        case Spike():
+            return functional.relu(x)
+    return x.flatten(1)[..., None, None] if type(node).__name__ == "Flatten" else x
