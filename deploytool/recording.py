@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ class Recording:
     @cached_property
     def output_counts(self) -> NDArray[np.int64]:
         """(S, classes): spikes of each output neuron, the outputs side by side."""
-        return np.concatenate([self.counts[name].reshape(len(self), -1) for name in self.outputs], axis=1)
+        counts = [self.counts[name] for name in self.outputs]
+        return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
 
     def layer(self, name: str) -> str:
         """The layer called ``name``, or made from the graph node ``name``. Raises InputError when there is none."""
@@ -71,9 +73,13 @@ class Recording:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """(S,): the output neuron with the most spikes, the first of equals; -1, wrong, where none spiked."""
-        counts = self.output_counts
-        return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
+        """(S,): what ``answers`` makes of the output counts."""
+        return answers(self.output_counts)
+
+
+def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(S,) for output ``counts`` (S, classes): the neuron with the most spikes, the first of equals; -1 where none."""
+    return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
 
 
 _COUNTS, _SPIKES = "counts/", "spikes/"

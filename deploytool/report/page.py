@@ -1,0 +1,91 @@
+"""The report: `write_report` puts all that is known about one deployment on one page that needs nothing else.
+
+Pictures and styles are inside the file, there is no script, and equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from deploytool.chip import CHIPS
+from deploytool.digest import canonical_json
+from deploytool.program import Program
+from deploytool.recording import Recording
+from deploytool.report import figures, samples, view
+from deploytool.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One artifact: its name in the store, its kind, its whole digest, and the names of what it was made from."""
+
+    name: str
+    kind: str
+    digest: str
+    made_from: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """All that goes into a report.
+
+    ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
+    "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
+    layer with the keys of view.QUANTISATION and "warnings", sentences without full stop. ``samples`` is how many are
+    shown as pictures, ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
+    """
+
+    title: str
+    verdict: Verdict
+    recordings: tuple[Recording, ...]
+    program: Program
+    history: tuple[Mapping[str, Any], ...] = ()
+    quantisation: tuple[Mapping[str, Any], ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    recipe: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    samples: int = 4
+
+
+def write_report(content: ReportContent, folder: Path) -> None:
+    """Writes ``report.html``, for a person, and ``report.json``, the verdict's payload, into ``folder``."""
+    (folder / "report.html").write_text(render(content), encoding="utf-8")
+    (folder / "report.json").write_text(canonical_json(content.verdict.report), encoding="utf-8")
+
+
+def render(content: ReportContent) -> str:
+    """The page as HTML."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= view.FILTERS
+    report, program, chip = content.verdict.report, content.program, CHIPS.get(content.program.chip)
+    return environment.get_template("page.html").render(
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),
+        title=content.title,
+        verdict=content.verdict,
+        report=report,
+        outcome=view.outcome(content.verdict),
+        headline=view.headline(report),
+        ladder=view.ladder(report),
+        differences=view.differences(report),
+        confusion=view.confusion(report),
+        program=program,
+        chip=chip,
+        cores=view.cores(program, chip) if chip else [],
+        layers=view.layers(program, report),
+        samples=samples.cards(content.recordings, program, content.samples),
+        curves=figures.training_curves(content.history) if content.history else [],
+        quantisation=view.quantisation(content.quantisation),
+        provenance=content.provenance,
+        recipe=content.recipe,
+        versions=content.versions,
+        unknowns=view.unknowns(program, chip, report),
+    )

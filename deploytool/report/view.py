@@ -1,0 +1,265 @@
+"""From values to the rows and sentences of the page; every number gets its unit here or in the template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from deploytool.chip import Chip, Core, address_bits
+from deploytool.events import Shape
+from deploytool.graph import Array
+from deploytool.program import INPUT, Program, Route
+from deploytool.recording import RUNGS
+from deploytool.verdict import Verdict
+
+RUNG_SAYS: Final[Mapping[str, str]] = MappingProxyType({
+    "torch": "the trained network, in time steps",
+    "quantised": "the chip's integers, in time steps",
+    "simulator": "float32, event by event",
+    "emulator": "the chip's integers, core by core, event by event",
+    "board": "silicon",
+})  # fmt: skip
+
+QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (
+    ("layer", "Layer", "text"),
+    ("scale", "Scale (per unit)", "real"),
+    ("threshold", "θ (integer)", "whole"),
+    ("floor", "Floor (integer)", "whole"),
+    ("levels", "Levels used", "whole"),
+    ("levels_before", "Levels before", "whole"),
+    ("zeros", "Zeros", "percent"),
+    ("zeros_before", "Zeros before", "percent"),
+    ("relative_error", "Relative error of w/\u2060θ", "percent"),
+    ("weight_max", "Largest w/\u2060θ", "real"),
+)
+"""(key, heading, kind) of the columns of the quantisation table; "percent" stands for a share of 1."""
+
+CONFUSION_MAX: Final = 20
+"""More classes than this are not drawn."""
+
+
+def outcome(verdict: Verdict) -> tuple[str, str]:
+    """(class, word) of the banner."""
+    match verdict.passed, bool(verdict.checks):
+        case True, _:
+            return "good", "Passed"
+        case False, _:
+            return "bad", "Failed"
+        case _, True:
+            return "bad", "Not shown"
+        case _:
+            return "open", "No verdict"
+
+
+def headline(report: Mapping[str, Any]) -> list[str]:
+    """What a reader in a hurry should know, in at most three sentences."""
+    rungs = {rung["name"]: rung for rung in report["rungs"] if rung["status"] == "run"}
+    sentences = []
+    if deployed := next((rungs[name] for name in ("board", "emulator", "simulator") if name in rungs), None):
+        says = f"The {deployed['name']} is right on {share(deployed['accuracy'])} of {deployed['labelled']:,} samples"
+        trained = rungs.get("torch")
+        if trained and trained["accuracy"] is not None and deployed["accuracy"] is not None:
+            says += f", the trained network on {share(trained['accuracy'])}"
+        sentences.append(says + "." if deployed["labelled"] else "No sample has a label, so accuracy is not known.")
+    if "board" not in rungs:
+        sentences.append("No board was run: nothing in this report was measured on silicon.")
+    return sentences
+
+
+def ladder(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rungs as they are in the report, each with what it is."""
+    return [{**rung, "says": RUNG_SAYS.get(rung["name"], "another run of this rung")} for rung in report["rungs"]]
+
+
+def differences(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Pairs, the layers they were compared on, one row of cells per layer, and the rungs that were not run."""
+    pairs = report["spike_difference"]
+    names = list(dict.fromkeys(layer["layer"] for pair in pairs for layer in pair["layers"]))
+    by_pair = [{layer["layer"]: layer for layer in pair["layers"]} for pair in pairs]
+    return {
+        "pairs": pairs,
+        "rows": [(name, [layers.get(name) for layers in by_pair]) for name in names],
+        "missing": [rung["name"] for rung in report["rungs"] if rung["status"] == "not run"],
+    }
+
+
+def confusion(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The confusion matrix of the labelled rung that is nearest to silicon, with each row's total; None without one."""
+    for rung in sorted(report["rungs"], key=_nearness):
+        if matrix := rung["confusion"]:
+            rows = [(row, sum(row)) for row in matrix] if len(matrix) <= CONFUSION_MAX else []
+            return {"rung": rung["name"], "classes": len(matrix), "rows": rows}
+    return None
+
+
+def _nearness(rung: Mapping[str, Any]) -> int:
+    return -RUNGS.index(rung["name"]) if rung["name"] in RUNGS else len(RUNGS)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One memory of a core in words: what the layer holds, what that takes up in powers of two, and what there is."""
+
+    title: str
+    held: int
+    reserved: int
+    total: int
+
+
+@dataclass(frozen=True)
+class CoreView:
+    """A core as the page draws it; ``layer`` is None where the core is free."""
+
+    number: int
+    core: Core
+    layer: str | None
+    says: str
+    memories: tuple[Memory, ...]
+
+
+def cores(program: Program, chip: Chip) -> list[CoreView]:
+    """Every core of the chip with the layer on it."""
+    layer_on = {number: name for name, number in program.core_of.items()}
+    return [_core(number, core, layer_on.get(number), program) for number, core in enumerate(chip.cores)]
+
+
+def _core(number: int, core: Core, name: str | None, program: Program) -> CoreView:
+    sizes, says = ((0, 0), (0, 0)), "free"
+    if name is not None:
+        layer = program.layers[name]
+        (features_in, *_), (features, height, width) = layer.in_shape, layer.out_shape
+        positions = layer.kernel[0] * layer.kernel[1]
+        sizes = (_words(features_in, features, positions), _words(features, height, width))
+        says = f"{features_in} → {features} features, {layer.kernel[0]}×{layer.kernel[1]}"
+    (kernel, kernel_reserved), (neuron, neuron_reserved) = sizes
+    memories = (
+        Memory("kernel", kernel, kernel_reserved, core.kernel_words),
+        Memory("neuron", neuron, neuron_reserved, core.neuron_words),
+    )
+    return CoreView(number, core, name, says, memories)
+
+
+def _words(*sizes: int) -> tuple[int, int]:
+    """(words held, words reserved): each size takes a whole number of address bits."""
+    return int(np.prod(sizes)), 1 << sum(address_bits(size) for size in sizes)
+
+
+def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon."""
+    ran = [rung for rung in sorted(report["rungs"], key=_nearness) if rung["status"] == "run"]
+    spikes = ran[0]["spikes"] if ran else {}
+    rows: list[dict[str, Any]] = [{"name": INPUT, "map": _map(program.input_shape), "layer": None,
+                                   "feeds": _feeds(program.input_routes), "core": None, "spikes": None}]  # fmt: skip
+    for name, layer in program.layers.items():
+        feeds = _feeds(layer.routes) + (["answer"] if name in program.outputs else [])
+        rows.append({
+            "name": name, "map": _map(layer.out_shape), "layer": layer, "feeds": feeds,
+            "core": program.core_of.get(name), "spikes": spikes.get(name),
+            "weights": int(layer.weights.size), "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
+            "kernel": _pair(layer.kernel), "padding": _pair(layer.padding),
+            "reset": "subtract" if layer.reset == "subtract" else "to zero",
+        })  # fmt: skip
+    return rows
+
+
+def _feeds(routes: Sequence[Route]) -> list[str]:
+    return [route.to + (f", pooled {_pair(route.pool)}" if route.pool != (1, 1) else "")
+            + (f", features +{route.feature_shift}" if route.feature_shift else "") for route in routes]  # fmt: skip
+
+
+def _map(shape: Shape) -> str:
+    return "×".join(map(str, shape))
+
+
+def _pair(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}×{pair[1]}"
+
+
+def _threshold(threshold: float | Array) -> str:
+    if isinstance(threshold, np.ndarray):
+        return f"{threshold.min():.4g} … {threshold.max():.4g}"
+    return f"{threshold:.6g}"
+
+
+def quantisation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Headings, the cells of each row as (kind, value), and all warnings."""
+    return {
+        "headings": [(heading, kind) for _, heading, kind in QUANTISATION],
+        "rows": [[(kind, row[key]) for key, _, kind in QUANTISATION] for row in rows],
+        "warnings": [warning for row in rows for warning in row["warnings"]],
+    }
+
+
+def unknowns(program: Program, chip: Chip | None, report: Mapping[str, Any]) -> list[str]:
+    """What nothing in this report can tell, in sentences."""
+    ran = {rung["name"]: rung for rung in report["rungs"] if rung["status"] == "run"}
+    says = []
+    if "board" not in ran:
+        says.append(
+            "How this network behaves on silicon: no board was run. The emulator follows the documented and observed "
+            "rules of the chip family; on recordings from a Speck (first layer of another network, ten samples) the "
+            "same rules came within about 1 % of the measured spikes, and what the rest is due to is unexplained."
+        )
+    if chip is not None:
+        says += _chip_unknowns(program, chip)
+    says.append("Speed, latency and energy on the chip: they are neither measured nor estimated here.")
+    if smallest := min((rung["labelled"] for rung in ran.values() if rung["labelled"]), default=0):
+        says.append(
+            f"Accuracy on other data: it was counted on {smallest:,} samples; the 95 % intervals are estimates of "
+            "what more samples of the same kind would give."
+        )
+    return says
+
+
+def _chip_unknowns(program: Program, chip: Chip) -> list[str]:
+    top = chip.integers.state_range[1]
+    lanes = [number for number, core in enumerate(chip.cores) if core.parallel_lanes]
+    placed = [f"{name} on core {number}" for name, number in program.core_of.items() if number in lanes]
+    here = f"Here: {', '.join(placed)}." if placed else "No layer of this network sits there."
+    return [
+        f"What a core does when a neuron's state would pass {top:,}: unknown. With thresholds of at "
+        f"most {chip.integers.threshold_max:,}, no layer whose weights stay below its threshold gets there.",
+        f"How cores {' and '.join(map(str, lanes))} order events: they compute in parallel lanes, and their leak is "
+        f"reported to be unreliable (unconfirmed). {here}",
+        "In which order the spikes leave that one event causes: not documented. The emulator takes them row by row, "
+        "column by column, feature by feature. In simulation the choice moved counts by less than about 1 % (by up to "
+        "6 % in random order where weights exceed thresholds).",
+        "Events lost or delayed when a core or the router is overloaded: not modelled, and no limit is documented.",
+        "How well the chip repeats itself: for one network, on N-MNIST, a second run on the same chip is reported to "
+        "differ by 2.81 % at the output (arXiv 2503.17394), which is the yardstick for every difference above.",
+        "Whether every version of the vendor's validator takes overlapping sources and a pooling of 8, and whether the "
+        "sensor's crop comes before or after its pooling: not known, and not relied upon.",
+    ]
+
+
+def share(value: float | None) -> str:
+    """``96.4 %``."""
+    return _number(value, ".1f", "\u202f%")
+
+
+def difference(value: float | None) -> str:
+    """``1.03 %``."""
+    return _number(value, ".2f", "\u202f%")
+
+
+def whole(value: float | None) -> str:
+    """``6,160``."""
+    return _number(value, ",.0f")
+
+
+def real(value: float | None) -> str:
+    """Four digits that count."""
+    return _number(value, ".4g")
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "undefined" if value is None else format(value, form).replace("-", "−") + unit
+
+
+FILTERS: Final[Mapping[str, Callable[..., str]]] = MappingProxyType({
+    "share": share, "difference": difference, "whole": whole, "real": real,
+})  # fmt: skip

@@ -1,0 +1,156 @@
+"""Metrics: what two recordings, or one, say in numbers. Shares and differences are in %."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.errors import InputError
+from deploytool.recording import Recording
+
+
+@dataclass(frozen=True)
+class SpikeDifference:
+    """How far spike counts are from reference counts; the equations are at `spike_difference`.
+
+    ``pooled`` and ``mean`` are in %, None where the reference has no spike. ``exact_neurons`` of ``neurons`` have
+    equal counts on every one of ``samples`` samples; ``exact_counts`` is the share, in %, of all counts, one per
+    neuron and sample, that are equal (None without samples).
+    """
+
+    pooled: float | None
+    mean: float | None
+    exact_neurons: int
+    neurons: int
+    exact_counts: float | None
+    samples: int
+
+
+def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
+    """The spike difference of ``test`` from ``reference`` at ``layer``, or at the outputs when ``layer`` is None.
+
+        pooled = 100 * sum_k sum_i |r[k, i] - s[k, i]| / sum_k sum_i r[k, i]
+        mean   = 100 * mean over k of  sum_i |r[k, i] - s[k, i]| / sum_i r[k, i]
+
+    r and s are the reference's and the test's spike counts of neuron i over sample k; times do not enter. The mean
+    is over the samples in which the reference spikes. Source: Du, Wu, Deng, Gu, "Temporal Flexibility in Spiking
+    Neural Networks", ICLR 2025, arXiv 2503.17394, equation 16, which has the hardware as reference and the output
+    as layer, and does not say how samples are put together; hence both.
+    Raises InputError when samples or shapes differ, or a recording has no counts of the layer.
+    """
+    check_same_samples(reference, test)
+    if layer is None:
+        wanted, found = reference.output_counts, test.output_counts
+    else:
+        wanted, found = reference.counts[reference.layer(layer)], test.counts[test.layer(layer)]
+    if wanted.shape != found.shape:
+        raise InputError(
+            f"layer {layer!r}" if layer else "the outputs",
+            f"counts of shape {found.shape} on rung {test.rung}, {wanted.shape} on rung {reference.rung}",
+            "one shape", "Compare recordings of one network.",
+        )  # fmt: skip
+    neurons = tuple(range(1, wanted.ndim))
+    distance, total = np.abs(wanted - found).sum(axis=neurons), wanted.sum(axis=neurons)
+    spiking = total > 0
+    equal = wanted == found
+    return SpikeDifference(
+        pooled=percent(int(distance.sum()), int(total.sum())),
+        mean=100 * float((distance[spiking] / total[spiking]).mean()) if spiking.any() else None,
+        exact_neurons=int(equal.all(axis=0).sum()),
+        neurons=math.prod(equal.shape[1:]),
+        exact_counts=percent(int(equal.sum()), equal.size),
+        samples=len(reference),
+    )
+
+
+def accuracy(recording: Recording) -> float | None:
+    """% of the labelled samples that are predicted right, 100 * right / labelled; None without labels.
+
+    The prediction is the output neuron with the most spikes; a sample without output spikes is wrong.
+    """
+    return percent(right(recording), labelled(recording))
+
+
+def right(recording: Recording) -> int:
+    """The number of labelled samples whose prediction is their label."""
+    return int(((recording.predictions == recording.labels) & (recording.labels >= 0)).sum())
+
+
+def labelled(recording: Recording) -> int:
+    """The number of samples whose label is known."""
+    return int((recording.labels >= 0).sum())
+
+
+def silent(recording: Recording) -> int:
+    """The number of samples without any output spike."""
+    return int((recording.predictions < 0).sum())
+
+
+def confidence_interval(successes: int, trials: int) -> tuple[float, float] | None:
+    """(low, high) in %: Wilson's 95 % interval of a share, an estimate; None without trials.
+
+        (p + z^2 / 2n  -/+  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),   p = successes / n, z = 1.95996
+
+    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212.
+    """
+    if not trials:
+        return None
+    z2, share = 1.959964**2 / trials, successes / trials
+    centre, reach = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    return 100 * max(0.0, (centre - reach) / (1 + z2)), 100 * min(1.0, (centre + reach) / (1 + z2))
+
+
+def agreement(reference: Recording, test: Recording) -> float | None:
+    """% of samples with the same prediction, right or wrong; None without samples.
+
+    Two samples without output spikes agree. Raises InputError when the samples differ.
+    """
+    check_same_samples(reference, test)
+    return percent(int((reference.predictions == test.predictions).sum()), len(reference))
+
+
+def confusion(recording: Recording) -> NDArray[np.int64]:
+    """(classes, classes + 1): samples by label (row) and prediction (column); the last column is "no spike".
+
+    Samples without a label are left out; there are as many classes as outputs, or more where a label asks for it.
+    """
+    known = recording.labels >= 0
+    labels, predictions = recording.labels[known], recording.predictions[known]
+    classes = max(recording.output_counts.shape[1], int(labels.max(initial=-1)) + 1)
+    matrix = np.zeros((classes, classes + 1), np.int64)
+    np.add.at(matrix, (labels, np.where(predictions < 0, classes, predictions)), 1)
+    return matrix
+
+
+def synops_per_sample(recording: Recording) -> float | None:
+    """The mean number of synaptic updates per sample; None without samples."""
+    return float(recording.synops.mean()) if len(recording) else None
+
+
+def spikes_per_sample(recording: Recording) -> dict[str, float]:
+    """{layer: mean number of spikes per sample, all its neurons together}; empty without samples."""
+    samples = len(recording)
+    return {layer: float(counts.sum()) / samples for layer, counts in recording.counts.items()} if samples else {}
+
+
+def check_same_samples(reference: Recording, test: Recording) -> None:
+    """Raises InputError unless both recordings are of the same samples, labels included, in the same order."""
+    need, todo = "the same samples in the same order", "Run both on the same data."
+    where = f"rung {test.rung} against rung {reference.rung}"
+    if len(reference) != len(test):
+        raise InputError(where, f"{len(test)} samples against {len(reference)}", need, todo)
+    for index, (wanted, found) in enumerate(zip(reference.samples, test.samples, strict=True)):
+        if wanted != found:
+            raise InputError(where, f"sample {index} is {found!r} against {wanted!r}", need, todo)
+    if (other := np.flatnonzero(reference.labels != test.labels)).size:
+        index = int(other[0])
+        found = f"sample {index} has label {test.labels[index]} against {reference.labels[index]}"
+        raise InputError(where, found, "the same labels", todo)
+
+
+def percent(part: int, whole: int) -> float | None:
+    """100 * part / whole; None when ``whole`` is 0."""
+    return 100 * part / whole if whole else None
