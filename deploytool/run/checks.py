@@ -1,0 +1,138 @@
+"""What every run checks before it starts: the program, its streams, the layers to watch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from deploytool.chip import CHIPS, Chip
+from deploytool.errors import DeployError, InputError, UnsupportedError
+from deploytool.events import EventStream, format_shape
+from deploytool.graph import Conv, out_shape
+from deploytool.program import Layer, Program
+
+WEIGHTS: Final = {"int8/int16": np.dtype(np.int8), "float32": np.dtype(np.float32)}
+"""The type of the weights in each arithmetic."""
+
+TIMESTAMP_MAX: Final = (1 << 32) - 1
+"""Largest time in us that a router word holds."""
+
+STATE: Final = np.iinfo(np.int16)
+"""The range of V in int8/int16, where it saturates."""
+
+SPIKES_PER_UPDATE_MAX: Final = 1024
+"""Where a neuron may fire many times per update: more than this is a mistake in the weights or the threshold."""
+
+
+def check_program(program: Program) -> None:
+    """Raises UnsupportedError telling every reason why ``program`` cannot be run event by event."""
+    problems = [problem for name, layer in program.layers.items() for problem in _problems(program, name, layer)]
+    if problems:
+        raise UnsupportedError.together(problems)
+
+
+def check_stream(program: Program, stream: EventStream) -> None:
+    """Raises InputError unless ``stream`` lives on the program's input map."""
+    if stream.shape != program.input_shape:
+        raise InputError(
+            stream.name, f"events on a map of {format_shape(stream.shape)}",
+            f"{format_shape(program.input_shape)}, the input of this program",
+        )  # fmt: skip
+
+
+def check_mapped(program: Program) -> Chip:
+    """The chip that ``program`` was mapped for. Raises UnsupportedError, telling all reasons, when it was not."""
+    where = f"program for {program.chip!r}"
+    todo = "Map the network for a chip first: deploytool map GRAPH --target speck2e."
+    if program.chip not in CHIPS:
+        raise UnsupportedError(where, "not mapped for a chip", f"one of {', '.join(CHIPS)}", todo)
+    chip = CHIPS[program.chip]
+    problems = []
+    if program.arithmetic != "int8/int16":
+        problems.append(UnsupportedError(where, f"computes in {program.arithmetic}", "int8/int16", todo))
+    if lost := [name for name in program.layers if program.core_of.get(name) not in range(len(chip.cores))]:
+        need = f"each on one of the {len(chip.cores)} cores"
+        problems.append(UnsupportedError(where, f"layers without a core: {', '.join(lost)}", need, todo))
+    elif len(set(program.core_of.values())) < len(program.layers):
+        problems.append(UnsupportedError(where, "two layers on one core", "a core for each", todo))
+    if max(program.input_shape[1:]) > chip.dvs_size or program.input_shape[0] > chip.features_max:
+        found = f"an input map of {format_shape(program.input_shape)}"
+        need = f"at most {chip.features_max}x{chip.dvs_size}x{chip.dvs_size}, or coordinates would wrap around"
+        problems.append(UnsupportedError(where, found, need))
+    problems += [
+        UnsupportedError(f"layer {name!r}", "fires more than once per update", "at most one spike per update")
+        for name, layer in program.layers.items()
+        if not layer.at_most_one
+    ]
+    if problems:
+        raise UnsupportedError.together(problems)
+    return chip
+
+
+def check_sendable(program: Program, stream: EventStream) -> None:
+    """Raises InputError unless ``stream`` fits the program's input map and the 32 bits of a timestamp in us."""
+    check_stream(program, stream)
+    if stream.duration_us > TIMESTAMP_MAX:
+        raise InputError(stream.name, f"lasts {stream.duration_us} us", f"at most {TIMESTAMP_MAX} us", "Cut it.")
+
+
+def watched_layers(program: Program, watch: Sequence[str] | None) -> tuple[str, ...]:
+    """The layers to count, in the order of the program: those in ``watch`` (None: all), and the outputs.
+
+    A layer may be called by any graph node it was made from. Raises InputError for a name that is neither.
+    """
+    called = {**aliases(program), **{name: name for name in program.layers}}
+    wanted = set(program.outputs)
+    for name in program.layers if watch is None else watch:
+        if name not in called:
+            raise InputError("watch", f"no layer {name!r}", f"one of {', '.join(program.layers)}")
+        wanted.add(called[name])
+    return tuple(name for name in program.layers if name in wanted)
+
+
+def aliases(program: Program) -> dict[str, str]:
+    """{graph node: layer made from it}."""
+    return {source: name for name, layer in program.layers.items() for source in layer.sources}
+
+
+def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError]:
+    """Why ``layer`` cannot be run. The compiled loops rely on every one of these."""
+    where, needed = f"layer {name!r}", WEIGHTS[program.arithmetic]
+    if not program.feeders(name):
+        yield UnsupportedError(where, "nothing feeds it", "a route that leads to it")
+    if layer.bias is not None and layer.bias.any():
+        todo = "A bias is a leak on the slow clock, which event-driven targets do not run: train without it."
+        yield UnsupportedError(where, "has a bias", "none, or zeros", todo)
+    if layer.weights.dtype != needed:
+        yield UnsupportedError(
+            where, f"weights of {layer.weights.dtype} in a program of {program.arithmetic}", str(needed)
+        )
+    convolution = Conv(layer.weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    if (shape := out_shape(convolution, layer.in_shape, where=where)) != layer.out_shape:
+        found = f"an output map of {format_shape(layer.out_shape)}"
+        yield UnsupportedError(where, found, f"{format_shape(shape)}, which its kernel gives")
+    yield from (_integer_problems if program.arithmetic == "int8/int16" else _float_problems)(where, layer)
+
+
+def _integer_problems(where: str, layer: Layer) -> Iterator[DeployError]:
+    if isinstance(layer.threshold, np.ndarray) or layer.threshold not in range(1, STATE.max + 1):
+        yield UnsupportedError(where, f"a threshold of {layer.threshold}", f"an integer, 1..{STATE.max}")
+    if layer.floor is not None and layer.floor not in range(STATE.min, 1):
+        yield UnsupportedError(where, f"a floor of {layer.floor}", f"an integer, {STATE.min}..0")
+
+
+def _float_problems(where: str, layer: Layer) -> Iterator[DeployError]:
+    threshold = np.asarray(layer.threshold)
+    if not np.isfinite(layer.weights).all():
+        yield UnsupportedError(where, "weights that are not finite", "finite ones")
+    elif threshold.shape not in ((), layer.out_shape):
+        yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
+    elif not (threshold > 0).all():
+        yield UnsupportedError(where, f"a threshold of {threshold.min()}", "more than 0")
+    elif not layer.at_most_one and layer.weights.max(initial=0) / threshold.min() > SPIKES_PER_UPDATE_MAX:
+        found = f"weights of up to {layer.weights.max()} against a threshold of {threshold.min()}"
+        yield UnsupportedError(where, found, f"at most {SPIKES_PER_UPDATE_MAX} spikes per update")
+    if layer.floor is not None and not layer.floor <= 0:
+        yield UnsupportedError(where, f"a floor of {layer.floor}", "0 or less")

@@ -1,0 +1,125 @@
+"""The event-driven engine: layer by layer over chunks of input events, equal to `reference` event for event.
+
+A layer works through its own queue of events in order; queues meet only where routes merge, by causing input event.
+So layers may run one after the other over a whole chunk of input events, which is what makes the loops long. State
+passes from chunk to chunk; memory does not grow with the length of a recording.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
+
+import numpy as np
+
+from deploytool.events import EVENT, EventStream
+from deploytool.program import INPUT, Program
+from deploytool.progress import Tick, no_progress
+from deploytool.recording import Recording, Rung
+from deploytool.run.checks import check_stream, watched_layers
+from deploytool.run.kernels import integrate
+from deploytool.run.plan import Fired, LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.sample import Sample, as_map, as_recording, at_times
+
+CHUNK: Final = 1 << 16
+"""Input events that go through all layers before the next ones do."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def run_events(
+    program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None = None,
+    rasters: int = 0, threads: int = 1, tick: Tick = no_progress,
+    check: Callable[[Program, EventStream], None] = check_stream,
+) -> Recording:  # fmt: skip
+    """The Recording of ``program`` on ``streams``, as `Target.run` describes it; the same for every ``threads``.
+
+    ``check`` raises when a stream cannot be sent to this target.
+    """
+    watched = watched_layers(program, watch)
+    plan = make_plan(program, state_type(program))
+    run = partial(_checked, program, plan, watched, rasters, check)
+    return as_recording(program, rung, watched, in_order(run, streams, threads, tick))
+
+
+def run_sample(
+    program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
+) -> Sample:
+    """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    state = {layer.name: np.zeros_like(layer.threshold) for layer in plan}
+    counts = {name: np.zeros(state[name].size, np.int64) for name in watch}
+    spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
+    lowest, highest = dict.fromkeys(state, 0), dict.fromkeys(state, 0)
+    synops = 0
+    for start in range(0, len(stream), CHUNK):
+        chunk = stream.events[start : start + CHUNK]
+        fired: dict[str, Fired] = {INPUT: (np.arange(len(chunk)), channels_last(chunk, program.input_shape))}
+        for layer in plan:
+            name = layer.name
+            causes, sites = layer.arrivals(fired)
+            if len(layer.feeders) > 1:
+                order = np.argsort(causes, kind="stable")
+                causes, sites = causes[order], sites[order]
+            neurons, caused, updates, low, high = integrate(
+                state[name], layer.geometry, layer.threshold, layer.least, layer.floor, layer.subtract, layer.most,
+                sites, layer.coordinates,
+            )  # fmt: skip
+            fired[name] = np.repeat(causes, caused), neurons
+            synops += updates
+            lowest[name], highest[name] = min(lowest[name], int(low)), max(highest[name], int(high))
+        for name in watch:
+            counts[name] += np.bincount(fired[name][1], minlength=counts[name].size)
+        for name, parts in spikes.items():
+            parts.append(at_times(chunk["t"][fired[name][0]], fired[name][1], program.map_of(name)))
+    kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
+    return Sample(
+        name=stream.name, label=stream.label, synops=synops,
+        counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
+        spikes={INPUT: stream.events, **kept} if keep_spikes else {},
+        extremes={} if program.arithmetic == "float32" else {name: (lowest[name], highest[name]) for name in state},
+    )  # fmt: skip
+
+
+def in_order(
+    function: Callable[[tuple[int, _Item]], _Result], items: Iterable[_Item], threads: int, tick: Tick
+) -> Iterator[_Result]:
+    """``function((index, item))`` of all ``items`` in their order, computed by ``threads`` threads.
+
+    Items are taken only a few ahead, so that a long sequence need not be in memory at once.
+    """
+    total = operator.length_hint(items, 0)
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            futures = _ahead(pool, function, enumerate(items), 2 * threads)
+            for done, future in enumerate(futures, start=1):
+                result = future.result()
+                tick(done, max(total, done), "")
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
+) -> Iterator[Future[_Result]]:
+    """A future for each of ``items``, in order; work on the ``ahead`` that follow has begun when one is handed out."""
+    pending: deque[Future[_Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft()
+    yield from pending
+
+
+def _checked(
+    program: Program, plan: Sequence[LayerPlan], watch: Sequence[str], rasters: int,
+    check: Callable[[Program, EventStream], None], numbered: tuple[int, EventStream],
+) -> Sample:  # fmt: skip
+    index, stream = numbered
+    check(program, stream)
+    return run_sample(program, plan, stream, watch, keep_spikes=index < rasters)

@@ -1,0 +1,149 @@
+"""The plan: a Program as the tables and arrays that the compiled loops read. Made once, used for every sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from deploytool.events import Shape
+from deploytool.graph import Array
+from deploytool.program import Layer, Program, Route
+from deploytool.run.checks import check_program
+from deploytool.run.kernels import Geometry
+
+Fired: TypeAlias = tuple[Array, Array]
+"""(tags, neurons) of spikes: neurons (N,) int32, channels-last; tags (N,) are their causes, or how often they fired."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """One layer. ``feeders``: for each route that leads here, the layer it starts at and an offset.
+
+    ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
+    arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,),
+    ``most`` the largest number of spikes that one update can cause.
+    """
+
+    name: str
+    shape: Shape
+    feeders: tuple[tuple[str, int], ...]
+    coordinates: Array
+    geometry: Geometry
+    threshold: Array
+    least: Any
+    floor: Any
+    subtract: bool
+    most: int
+
+    def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
+        """(tags, rows of ``coordinates``) of the spikes that come in, route by route."""
+        if len(self.feeders) == 1:
+            return fired[self.feeders[0][0]]
+        tags = [fired[source][0] for source, _ in self.feeders]
+        sites = [fired[source][1] + np.int32(offset) for source, offset in self.feeders]
+        return np.concatenate(tags), np.concatenate(sites)
+
+
+def make_plan(program: Program, state: DTypeLike) -> tuple[LayerPlan, ...]:
+    """The plan of every layer of ``program`` in order, for a V of type ``state``.
+
+    Raises UnsupportedError when the program cannot be run event by event.
+    """
+    check_program(program)
+    return tuple(_layer_plan(program, name, layer, np.dtype(state)) for name, layer in program.layers.items())
+
+
+def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
+    """Synaptic updates in ``layer`` when its feeders fired ``counts`` {layer or "input": (C, H, W)} times."""
+    total = 0
+    for source, offset in layer.feeders:
+        spikes = counts[source].transpose(1, 2, 0).ravel()
+        arrivals = layer.coordinates[offset : offset + len(spikes)]
+        inside = arrivals[:, 0] >= 0
+        _, y, x = arrivals[inside].T
+        targets = layer.geometry.rows[y, 1] * layer.geometry.columns[x, 1] * layer.geometry.features_per_group
+        total += int((spikes[inside] * targets).sum())
+    return total
+
+
+def state_type(program: Program) -> np.dtype[Any]:
+    """The type of V in event-driven runs: int16 or float32."""
+    return np.dtype(np.float32 if program.arithmetic == "float32" else np.int16)
+
+
+def _layer_plan(program: Program, name: str, layer: Layer, state: np.dtype[Any]) -> LayerPlan:
+    lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
+    threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
+    threshold = np.ascontiguousarray(threshold, state).ravel()
+    feeders, tables, offset = [], [], 0
+    for source, route in program.feeders(name):
+        table = _arrival_table(program.map_of(source), route, layer.in_shape)
+        feeders.append((source, offset))
+        tables.append(table)
+        offset += len(table)
+    return LayerPlan(
+        name=name, shape=layer.out_shape, feeders=tuple(feeders),
+        coordinates=np.concatenate(tables), geometry=_geometry(layer),
+        threshold=threshold, least=threshold.min(),
+        floor=state.type(lowest if layer.floor is None else layer.floor),
+        subtract=layer.reset == "subtract", most=_spikes_per_update(layer),
+    )  # fmt: skip
+
+
+def _spikes_per_update(layer: Layer) -> int:
+    """How often a neuron can fire on one update: V < threshold before it, so V < threshold + w after it."""
+    if layer.at_most_one:
+        return 1
+    return 1 + math.ceil(float(layer.weights.max(initial=0)) / float(np.min(layer.threshold)))
+
+
+def channels_last(events: Array, shape: Shape) -> Array:
+    """(N,) int32: the neurons of ``events`` (N,) of dtype EVENT on a map of ``shape``."""
+    channels, _, width = shape
+    neurons: Array = (events["y"].astype(np.int32) * width + events["x"]) * channels + events["c"]
+    return neurons
+
+
+def _arrival_table(source: Shape, route: Route, to: Shape) -> Array:
+    """(C * H * W, 3) int32: where a spike of each neuron of the map ``source`` arrives by ``route``."""
+    channels, height, width = source
+    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(channels), indexing="ij")
+    table = np.stack([c + route.feature_shift, y // route.pool[0], x // route.pool[1]], axis=-1).reshape(-1, 3)
+    table[(table >= np.array(to)).any(axis=1), 0] = -1
+    return table.astype(np.int32)
+
+
+def _geometry(layer: Layer) -> Geometry:
+    (out, per_group, kernel_rows, kernel_columns), groups = layer.weights.shape, layer.groups
+    row_order, rows, row_step = _taps(layer, 0)
+    column_order, columns, column_step = _taps(layer, 1)
+    weights = layer.weights.reshape(groups, out // groups, per_group, kernel_rows, kernel_columns)
+    weights = weights.transpose(0, 2, 3, 4, 1)[:, :, row_order][:, :, :, column_order]
+    return Geometry(
+        weights=np.ascontiguousarray(weights).ravel(), kernel_rows=kernel_rows, kernel_columns=kernel_columns,
+        rows=rows, columns=columns, row_step=row_step, column_step=column_step,
+        width=layer.out_shape[2], features=out, features_per_group=out // groups, inputs_per_group=per_group,
+    )  # fmt: skip
+
+
+def _taps(layer: Layer, axis: int) -> tuple[list[int], Array, int]:
+    """(order of the kernel's rows, table (size, 3) of `Geometry`, distance of successive targets) along one axis.
+
+    Kernel row k of an input at i leads to target (i + p - k d) / s where that is whole. The rows that serve one input
+    have one remainder of k d by s; put side by side with k falling, their targets ascend.
+    """
+    stride, padding, dilation = layer.stride[axis], layer.padding[axis], layer.dilation[axis]
+    order = sorted(range(layer.kernel[axis]), key=lambda k: (k * dilation % stride, -k))
+    table = np.zeros((layer.in_shape[1 + axis], 3), np.int32)
+    for i in range(len(table)):
+        reach = [(i + padding - k * dilation, place) for place, k in enumerate(order)]
+        hits = [(r // stride, place) for r, place in reach if r % stride == 0]
+        hits = [(target, place) for target, place in hits if 0 <= target < layer.out_shape[1 + axis]]
+        if hits:
+            table[i] = hits[0][0], len(hits), hits[0][1]
+    return order, table, dilation // math.gcd(stride, dilation)

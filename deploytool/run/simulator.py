@@ -1,0 +1,27 @@
+"""The simulator: runs any Program event by event, in float32 or in the chip's integers, without the chip's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from deploytool.events import EventStream
+from deploytool.program import SIMULATOR, Program
+from deploytool.progress import Tick, no_progress
+from deploytool.recording import Recording
+from deploytool.run.engine import run_events
+
+
+class Simulator:
+    """A Target that runs every Program. ``threads`` share the samples; the result does not depend on their number."""
+
+    name = SIMULATOR
+
+    def __init__(self, threads: int = 1, tick: Tick = no_progress) -> None:
+        self.threads = threads
+        self.tick = tick
+
+    def run(
+        self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
+    ) -> Recording:
+        """See `deploytool.program.Target`."""
+        return run_events(program, streams, "simulator", watch, rasters, self.threads, self.tick)

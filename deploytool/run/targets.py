@@ -1,0 +1,43 @@
+"""The targets by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from deploytool.errors import UsageError
+from deploytool.program import Target
+from deploytool.progress import Tick, no_progress
+from deploytool.run.board import BOARDS, Board, Configure
+from deploytool.run.emulator import Emulator
+from deploytool.run.simulator import Simulator
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a target runs: ``threads`` of the simulator and the emulator, ``configure`` for a board, ``tick`` for all."""
+
+    configure: Configure
+    threads: int = 1
+    tick: Tick = no_progress
+
+
+TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType({
+    "simulator": lambda _, options: Simulator(options.threads, options.tick),
+    "emulator": lambda _, options: Emulator(options.threads, options.tick),
+    **dict.fromkeys(BOARDS, lambda name, options: Board(name, options.configure, options.tick)),
+})  # fmt: skip
+"""{kind: what makes the target of that name}; a board's name is its kind and number, as in "speck2edevkit:0"."""
+
+
+def make_target(name: str, options: Options) -> Target:
+    """The target called ``name``: "simulator", "emulator", or a board such as "speck2edevkit:0".
+
+    Raises UsageError for an unknown name, TargetError when the board or its driver is missing.
+    """
+    kind = name.partition(":")[0]
+    if kind not in TARGETS:
+        raise UsageError("target", f"no target {name!r}", f"one of {', '.join(TARGETS)}", "Boards: speck2edevkit:0.")
+    return TARGETS[kind](name, options)

@@ -1,0 +1,9 @@
+"""The contract of tests/contract.py on a device."""
+
+from __future__ import annotations
+
+from contract import Contract
+
+
+class TestDevice(Contract):
+    pass

@@ -1,0 +1,178 @@
+"""The contract: what any Target must do, on networks small enough to be worked out by hand.
+
+A test module makes it run on a target by a fixture `target` and a class that inherits `Contract`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from deploytool.errors import InputError, UnsupportedError
+from deploytool.events import EVENT, EventStream, Shape
+from deploytool.program import INPUT, Layer, Program, Route, Target
+from deploytool.recording import RUNGS
+
+WEIGHTS = [[[[3]], [[0]]], [[[-2]], [[4]]]]
+
+
+def layer(weights: object, in_shape: Shape, out_shape: Shape, *routes: Route, **changes: object) -> Layer:
+    """A layer of int8 ``weights``, threshold 5 and floor -4 unless ``changes`` say otherwise."""
+    fields = {"threshold": 5, "floor": -4, "scale": 5.0, "sources": ()} | changes
+    return Layer(np.array(weights, np.int8), in_shape=in_shape, out_shape=out_shape, routes=routes, **fields)
+
+
+def mapped(layers: dict[str, Layer], *input_routes: Route, outputs: tuple[str, ...] = ()) -> Program:
+    """A program mapped for Speck2e, layer i on core i; the last layer is the output unless ``outputs`` are given."""
+    first = next(iter(layers))
+    return Program(
+        chip="speck2e", arithmetic="int8/int16", input_shape=layers[first].in_shape,
+        input_routes=input_routes or (Route(first),), layers=layers, outputs=outputs or (list(layers)[-1],),
+        graph_digest="", core_of={name: core for core, name in enumerate(layers)},
+    )  # fmt: skip
+
+
+def two_neurons(**changes: object) -> Program:
+    """Two inputs (features of one pixel) and two neurons: weights 3 and 0 to the first, -2 and 4 to the second."""
+    return mapped({"fc": layer(WEIGHTS, (2, 1, 1), (2, 1, 1), **changes)})
+
+
+def stream(features: list[int], shape: Shape = (2, 1, 1), name: str = "sample", label: int = -1) -> EventStream:
+    """Events 1 ms apart at the pixel (0, 0), of these ``features``."""
+    events = np.zeros(len(features), EVENT)
+    events["t"] = 1000 * np.arange(len(features))
+    events["c"] = features
+    return EventStream(events, shape, 1000 * len(features) + 1, label, name)
+
+
+def at(c: int, y: int, x: int, shape: Shape) -> EventStream:
+    """One event."""
+    return EventStream(np.array([(0, c, y, x)], EVENT), shape, 1000)
+
+
+class Contract:
+    """Every method is one promise."""
+
+    def counts(self, target: Target, program: Program, *streams: EventStream) -> list[list[int]]:
+        return target.run(program, streams).output_counts.tolist()
+
+    def test_a_neuron_adds_up_its_inputs_and_fires_at_the_threshold(self, target: Target) -> None:
+        # 3 6>1 4 7>2 5>0: fires three times, the last time at exactly 5; the other one sinks.
+        assert self.counts(target, two_neurons(), stream([0] * 5)) == [[3, 0]]
+
+    def test_reset_to_zero_forgets_the_rest(self, target: Target) -> None:
+        # 3 6>0 3 6>0 3
+        assert self.counts(target, two_neurons(reset="zero"), stream([0] * 5)) == [[2, 0]]
+
+    def test_the_floor_stops_inhibition(self, target: Target) -> None:
+        # -2 -4 -4 -4 0 4 8>3 : without the floor it would stay below
+        events = stream([0, 0, 0, 0, 1, 1, 1])
+        assert self.counts(target, two_neurons(), events)[0][1] == 1
+        assert self.counts(target, two_neurons(floor=-32768), events)[0][1] == 0
+
+    def test_one_spike_per_update_and_the_rest_waits(self, target: Target) -> None:
+        # 12>7, then two updates by a weight of 0: 7>2, 2
+        program = mapped({"fc": layer([[[[12]], [[0]]]], (2, 1, 1), (1, 1, 1))})
+        assert self.counts(target, program, stream([0])) == [[1]]
+        assert self.counts(target, program, stream([0, 1])) == [[2]]
+        assert self.counts(target, program, stream([0, 1, 1])) == [[2]]
+
+    def test_inhibition_at_the_same_time_does_not_take_a_spike_back(self, target: Target) -> None:
+        program = mapped({"fc": layer([[[[6]], [[-6]]]], (2, 1, 1), (1, 1, 1))})
+        together = np.array([(7, 0, 0, 0), (7, 1, 0, 0)], EVENT)
+        apart = together[::-1].copy()
+        assert self.counts(target, program, EventStream(together, (2, 1, 1), 10)) == [[1]]
+        assert self.counts(target, program, EventStream(apart, (2, 1, 1), 10)) == [[0]]
+
+    def test_state_is_reset_before_every_sample(self, target: Target) -> None:
+        assert self.counts(target, two_neurons(), *[stream([0])] * 4) == [[0, 0]] * 4
+
+    def test_the_same_input_gives_the_same_output(self, target: Target) -> None:
+        samples = [stream([0, 1, 0, 0, 1, 1, 1]), stream([1] * 9)]
+        first, second = (target.run(two_neurons(), samples) for _ in range(2))
+        assert np.array_equal(first.counts["fc"], second.counts["fc"])
+        assert np.array_equal(first.synops, second.synops)
+
+    def test_samples_keep_their_order_names_and_labels(self, target: Target) -> None:
+        def samples() -> Iterator[EventStream]:
+            for n in (6, 0, 3, 9):
+                yield stream([0] * n, name=f"n{n}", label=n)
+
+        recording = target.run(two_neurons(), samples())
+        assert recording.samples == ("n6", "n0", "n3", "n9")
+        assert recording.labels.tolist() == [6, 0, 3, 9]
+        assert recording.output_counts[:, 0].tolist() == [3 * n // 5 for n in (6, 0, 3, 9)]
+        assert recording.outputs == ("fc",)
+        assert recording.rung in RUNGS
+
+    def test_an_empty_stream_gives_no_spikes(self, target: Target) -> None:
+        recording = target.run(two_neurons(), [EventStream(np.empty(0, EVENT), (2, 1, 1), 1000)])
+        assert recording.output_counts.tolist() == [[0, 0]]
+        assert recording.synops.tolist() == [0]
+        assert recording.predictions.tolist() == [-1]
+
+    def test_watch_chooses_layers_and_outputs_are_always_watched(self, target: Target) -> None:
+        program = self.pooled_chain()
+        one = at(0, 0, 0, (1, 4, 4))
+        assert list(target.run(program, [one]).counts) == ["conv", "fc"]
+        assert list(target.run(program, [one], watch=[]).counts) == ["fc"]
+        assert list(target.run(program, [one], watch=["conv"]).counts) == ["conv", "fc"]
+        with pytest.raises(InputError, match="nonsense"):
+            target.run(program, [one], watch=["nonsense"])
+
+    def test_a_layer_can_be_called_by_a_node_it_was_made_from(self, target: Target) -> None:
+        recording = target.run(self.pooled_chain(), [at(0, 0, 0, (1, 4, 4))], watch=["spike1"])
+        assert recording.layer("spike1") == "conv"
+
+    def test_counts_are_per_neuron_before_pooling_and_a_route_sums(self, target: Target) -> None:
+        shape = (1, 4, 4)
+        events = np.array([(t, 0, y, x) for t, (y, x) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1), (3, 2)])], EVENT)
+        recording = target.run(self.pooled_chain(), [EventStream(events, shape, 100)])
+        expected = np.zeros(shape, int)
+        expected[0, events["y"], events["x"]] = 1
+        assert np.array_equal(recording.counts["conv"][0], expected)
+        assert recording.counts["fc"].tolist() == [[[[4]], [[1]]]]
+        assert recording.synops.tolist() == [5 + 2 * 5]
+
+    def test_kernel_stride_and_padding_reach_the_right_neuron(self, target: Target) -> None:
+        # target = (y + p - ky) / s = (1 + 1 - 2) / 2, (x + p - kx) / s = (2 + 1 - 1) / 2
+        kernel = np.zeros((1, 1, 3, 3), np.int8)
+        kernel[0, 0, 2, 1] = 5
+        program = mapped({"conv": layer(kernel, (1, 5, 5), (1, 3, 3), stride=(2, 2), padding=(1, 1))})
+        recording = target.run(program, [at(0, 1, 2, (1, 5, 5))])
+        assert np.argwhere(recording.counts["conv"][0]).tolist() == [[0, 0, 1]]
+        assert recording.synops.tolist() == [2]  # rows 0 and 1, column 1
+
+    def test_feature_shifts_put_maps_side_by_side(self, target: Target) -> None:
+        a = layer([[[[5]], [[0]]]], (2, 1, 1), (1, 1, 1), Route("join"))
+        b = layer([[[[0]], [[5]]]], (2, 1, 1), (1, 1, 1), Route("join", feature_shift=1))
+        join = layer([[[[5]], [[0]]], [[[0]], [[5]]]], (2, 1, 1), (2, 1, 1))
+        program = mapped({"a": a, "b": b, "join": join}, Route("a"), Route("b"))
+        assert self.counts(target, program, stream([0, 0, 1])) == [[2, 1]]
+
+    def test_spikes_are_kept_for_the_first_samples_only(self, target: Target) -> None:
+        recording = target.run(two_neurons(), [stream([0] * 5), stream([0, 0]), stream([0] * 9)], rasters=2)
+        spikes = recording.spikes["fc"]
+        assert spikes["sample"].tolist() == [0, 0, 0, 1]
+        assert spikes["c"].tolist() == [0] * 4
+        assert (np.diff(spikes["t"][:3]) >= 0).all()
+        assert len(recording.spikes[INPUT]) == 7
+        assert not target.run(two_neurons(), [stream([0] * 5)]).spikes
+
+    def test_a_bias_is_refused_and_zeros_are_none(self, target: Target) -> None:
+        with pytest.raises(UnsupportedError, match="'fc': has a bias"):
+            target.run(two_neurons(bias=np.array([0, 1], np.int16)), [stream([0])])
+        assert self.counts(target, two_neurons(bias=np.zeros(2, np.int16)), stream([0] * 5)) == [[3, 0]]
+
+    def test_a_stream_of_another_map_is_refused(self, target: Target) -> None:
+        with pytest.raises(InputError, match=r"wrong\.bin"):
+            target.run(two_neurons(), [stream([0], shape=(3, 1, 1), name="wrong.bin")])
+
+    @staticmethod
+    def pooled_chain() -> Program:
+        """Every pixel of 4x4 fires; the upper left quarter drives neuron 0, the lower right one neuron 1."""
+        conv = layer([[[[5]]]], (1, 4, 4), (1, 4, 4), Route("fc", (2, 2)), sources=("conv", "spike1"))
+        fc = layer([[[[5, 0], [0, 0]]], [[[0, 0], [0, 5]]]], (1, 2, 2), (2, 1, 1), sources=("fc", "spike2"))
+        return mapped({"conv": conv, "fc": fc})

@@ -1,0 +1,99 @@
+"""Random programs and event streams, for properties of the engines; and a run of every compiled loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+from deploytool.events import EVENT, EventStream
+from deploytool.graph import Conv, Pair, out_shape
+from deploytool.program import INPUT, Layer, Program, Route
+from deploytool.run import kernels
+from deploytool.run.clocked import run_clocked
+from deploytool.run.engine import run_events
+
+SMALL = st.integers(1, 3)
+
+
+@st.composite
+def pairs(draw: st.DrawFn, low: int, high: int) -> Pair:
+    return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+
+@st.composite
+def programs(draw: st.DrawFn, integers: bool | None = None, chains: bool = False) -> Program:
+    """One to three layers; each takes the spikes of the one before it and, unless ``chains``, of any earlier map."""
+    integers = draw(st.booleans()) if integers is None else integers
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shapes = {INPUT: (draw(SMALL), draw(st.integers(1, 8)), draw(st.integers(1, 8)))}
+    routes: dict[str, list[Route]] = {INPUT: []}
+    layers: dict[str, Layer] = {}
+    for name in [f"layer{i}" for i in range(draw(SMALL))]:
+        sources = list(shapes)[-1:]
+        if not chains:
+            sources += draw(st.lists(st.sampled_from(list(shapes)), max_size=2))
+        for source in sources:
+            shift = 0 if chains else draw(st.integers(0, 2))
+            routes[source].append(Route(name, draw(pairs(1, 3)), shift))
+        layers[name] = layer = draw(layer_on(pooled(shapes[sources[0]], routes[sources[0]][-1]), integers, rng))
+        shapes[name], routes[name] = layer.out_shape, []
+    layers = {name: replace(layer, routes=tuple(routes[name])) for name, layer in layers.items()}
+    return Program(
+        chip="simulator", arithmetic="int8/int16" if integers else "float32", input_shape=shapes[INPUT],
+        input_routes=tuple(routes[INPUT]), layers=layers, outputs=(list(layers)[-1],), graph_digest="",
+    )  # fmt: skip
+
+
+def pooled(shape: tuple[int, int, int], route: Route) -> tuple[int, int, int]:
+    return shape[0] + route.feature_shift, -(-shape[1] // route.pool[0]), -(-shape[2] // route.pool[1])
+
+
+@st.composite
+def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rng: np.random.Generator) -> Layer:
+    """A layer on a map of ``in_shape``; weights up to a few thresholds, in either arithmetic."""
+    groups = draw(st.sampled_from([g for g in (1, 2, 3) if in_shape[0] % g == 0]))
+    features = groups * draw(SMALL)
+    dilation, padding = draw(pairs(1, 2)), draw(pairs(0, 2))
+    room = [(size + 2 * p - 1) // d + 1 for size, p, d in zip(in_shape[1:], padding, dilation, strict=True)]
+    kernel = draw(st.integers(1, min(4, room[0]))), draw(st.integers(1, min(4, room[1])))
+    shape = (features, in_shape[0] // groups, *kernel)
+    weights = rng.integers(-128, 128, shape).astype(np.int8) if integers else rng.normal(0.1, 1, shape)
+    conv = Conv(weights.astype(np.int8 if integers else np.float32), None, draw(pairs(1, 3)), padding, dilation, groups)
+    out = out_shape(conv, in_shape)
+    threshold: float | np.ndarray = draw(st.sampled_from([1, 60, 200, 32640] if integers else [0.3, 1.0, 2.7]))
+    if not integers and draw(st.booleans()):
+        threshold = rng.uniform(0.2, 2, out).astype(np.float32)
+    return Layer(
+        weights=conv.weight, threshold=threshold, in_shape=in_shape, out_shape=out, routes=(), stride=conv.stride,
+        padding=padding, dilation=dilation, groups=groups,
+        floor=draw(st.sampled_from([None, -1, -100, -32768] if integers else [None, -0.5, 0.0])),
+        reset=draw(st.sampled_from(["subtract", "zero"])), at_most_one=draw(st.booleans()),
+    )  # fmt: skip
+
+
+@st.composite
+def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40) -> EventStream:
+    """Up to ``most`` events on a map of ``shape``, each at its own time, so that a spike's time names its cause."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    events = np.zeros(draw(st.integers(0, most)), EVENT)
+    events["t"] = 1 + np.cumsum(rng.integers(1, 50, len(events)))
+    for axis, size in zip("cyx", shape, strict=True):
+        events[axis] = rng.integers(0, size, len(events))
+    return EventStream(events, shape, 1 + int(events["t"].max(initial=0)))
+
+
+def compiled() -> tuple[object, ...]:
+    """The compiled functions that Python calls."""
+    return kernels.integrate, kernels.accumulate, kernels.fire_step
+
+
+def warm_up() -> None:
+    """Runs every compiled function in both arithmetics."""
+    stream = EventStream(np.array([(1, 0, 0, 0), (2, 0, 0, 0)], EVENT), (1, 1, 1), 4)
+    for arithmetic, number in (("int8/int16", np.int8), ("float32", np.float32)):
+        layer = Layer(np.ones((2, 1, 1, 1), number), 1, (1, 1, 1), (2, 1, 1), ())
+        program = Program("simulator", arithmetic, (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+        run_events(program, [stream], "simulator")
+        run_clocked(program, [stream], time_steps=2)
