@@ -81,7 +81,7 @@ class Store:
 
     def find(self, key: str, kind: Kind) -> Artifact | None:
         """The artifact of ``kind`` made for ``key``, or None. A damaged one raises ArtifactError."""
-        for path in self._folders(kind):
+        for path in self.folders(kind):
             if _key_of(path) == key:
                 return open_artifact(path)
         return None
@@ -124,9 +124,9 @@ class Store:
                 return open_artifact(path)
         return None
 
-    def _folders(self, kind: str) -> list[Path]:
-        """Folders of ``kind``, newest first."""
-        found = [path for path in self.root.glob(f"{kind}-*") if (path / MANIFEST).is_file()]
+    def folders(self, *kinds: Kind) -> list[Path]:
+        """Folders of artifacts of ``kinds`` (of all, when none is given), newest first."""
+        found = [p for kind in kinds or KINDS for p in self.root.glob(f"{kind}-*") if (p / MANIFEST).is_file()]
         return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def _locate(self, reference: str) -> Path:
@@ -137,14 +137,14 @@ class Store:
             return direct
         kind, at, when = reference.partition("@")
         if at and kind in KINDS and when == "latest":
-            if not (folders := self._folders(kind)):
+            if not (folders := self.folders(kind)):
                 raise ArtifactError(reference, f"no {kind} in {self.root}", "a store that holds one")
             return folders[0]
-        matches = [path for kind in KINDS for path in self._folders(kind) if path.name.startswith(reference)]
+        matches = [path for path in self.folders() if path.name.startswith(reference)]
         if len(matches) == 1:
             return matches[0]
         found = f"{len(matches)} artifacts begin so" if matches else f"no such artifact in {self.root}"
-        known = ", ".join(sorted(path.name for kind in KINDS for path in self._folders(kind))[:8]) or "none yet"
+        known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
         raise ArtifactError(
             reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}."
         )  # fmt: skip

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,3 +56,8 @@ def _feed(hasher: hashlib._Hash, value: Any) -> None:
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and two-space indentation, ending in a newline: equal values, equal bytes."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """The value in the JSON file ``path``."""
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -78,4 +78,6 @@ def _rate(done: int, elapsed_s: float, unit: str) -> str:
     if not done or elapsed_s <= 0:
         return ""
     rate = done / elapsed_s
-    return f"{rate:.0f} {unit}s/s" if rate >= 10 else f"{rate:.1f} {unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+    return (
+        f"{rate:.0f} {unit}s/s" if rate >= 10 else f"{rate:.1f} {unit}s/s" if rate >= 1 else f"{1 / rate:.1f} s/{unit}"
+    )

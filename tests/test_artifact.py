@@ -18,7 +18,9 @@ def write(folder: Path) -> None:
 
 
 def put(store: Store, **recipe: object) -> Artifact:
-    return store.put("model", make_key("model", {"data": "d"}, recipe or RECIPE), {"data": "d"}, recipe or RECIPE, write)
+    return store.put(
+        "model", make_key("model", {"data": "d"}, recipe or RECIPE), {"data": "d"}, recipe or RECIPE, write
+    )
 
 
 @pytest.fixture

@@ -36,7 +36,12 @@ def test_arrays_are_read_only_copies() -> None:
 
 def test_conv_shapes_equal_torch() -> None:
     torch = pytest.importorskip("torch")
-    for size, kernel, stride, padding, dilation in [(9, 3, 2, 1, 1), (8, 5, 3, 0, 1), (11, 3, 1, 2, 2), (7, 2, 4, 0, 3)]:
+    for size, kernel, stride, padding, dilation in [
+        (9, 3, 2, 1, 1),
+        (8, 5, 3, 0, 1),
+        (11, 3, 1, 2, 2),
+        (7, 2, 4, 0, 3),
+    ]:
         node = Conv(np.zeros((3, 2, kernel, kernel)), None, (stride, 1), (padding, 0), (dilation, 1))
         graph = chain([("in", Input((2, size, size))), ("conv", node), ("out", Output())])
         conv = torch.nn.Conv2d(2, 3, kernel, (stride, 1), (padding, 0), (dilation, 1))

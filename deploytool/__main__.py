@@ -1,0 +1,5 @@
+"""`python -m deploytool` is the `deploytool` command."""
+
+from deploytool.cli import main
+
+main()

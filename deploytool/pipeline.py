@@ -1,0 +1,314 @@
+"""The pipeline: artifact in, stage, artifact out. Caching, resume and lineage live here.
+
+Every function asks one question of the store (`Workspace.stored`); what is there already is not made again.
+Stages are imported inside the functions, so that a command loads only what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from deploytool import sources
+from deploytool.artifact import Artifact, make_key
+from deploytool.digest import canonical_json, read_json
+from deploytool.errors import FitError, UsageError
+from deploytool.graph import Graph
+from deploytool.lineage import ancestors, lineage
+from deploytool.program import SIMULATOR, Program, load_program, save_program
+from deploytool.recipe import ConstraintsSection, NetworkSection, Recipe, ValidateSection
+from deploytool.recording import Recording, load_recording, save_recording
+from deploytool.sources import NETWORK, SampleSource, chip_named
+from deploytool.tensors import read_tensors, write_tensors
+from deploytool.verdict import load_verdict, save_verdict
+from deploytool.workspace import Workspace
+
+if TYPE_CHECKING:
+    from deploytool.map.compile import CheckReport, Mapped
+    from deploytool.report.page import ReportContent
+    from deploytool.train.loop import Trained
+
+WEIGHTS: Final = "weights.safetensors"
+HISTORY: Final = "history.json"
+CONFIGURATION: Final = "configuration.json"
+QUANTISATION: Final = "quantisation.json"
+
+
+def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
+    """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report."""
+    model = train(space, recipe)
+    recordings = [run_trained(space, model, recipe)]
+    graph = convert_model(space, model)
+    bits, target = recipe.constraints.weight_bits, recipe.map.target
+    program = map_graph(space, graph.name, target, recipe.map.pins, bits)
+    for rung in recipe.run.on:
+        mapped = map_graph(space, graph.name, SIMULATOR, {}, bits) if rung == "simulator" else program
+        samples = sources.dataset(recipe.data, recipe.seed)
+        recordings.append(run(space, mapped.name, rung, samples, recipe.train.time_steps, None, recipe.run.rasters))
+    verdict = validate(space, [recording.name for recording in recordings], recipe.validation)
+    return verdict, report(space, verdict.name, recipe.report.samples, recipe.name)
+
+
+def train(space: Workspace, recipe: Recipe) -> Artifact:
+    """The trained model of ``recipe``; an interrupted training goes on where it was.
+
+    Raises FitError, before the first step, when the network cannot fit its chip.
+    """
+    refuse_unfit(recipe.network, recipe.constraints)
+    decided = recipe.section("seed", "data", "network", "constraints", "train")
+    inputs = {"data": sources.dataset(recipe.data, recipe.seed).fingerprint}
+    unfinished = space.store.root / "unfinished" / make_key("model", inputs, decided)[:12]
+
+    def compute() -> Trained:
+        from deploytool.data.datasets import load
+        from deploytool.data.loader import Loader
+        from deploytool.train.loop import train as run_training
+
+        data = load(recipe.data, recipe.seed)
+        with space.progress("train", "batch") as tick:
+            return run_training(
+                recipe.network, recipe.constraints, recipe.train, Loader(data.train, recipe.train.shift),
+                Loader(data.validation), recipe.seed, unfinished, tick,
+            )  # fmt: skip
+
+    def write(trained: Trained, folder: Path) -> None:
+        write_tensors(trained.weights, folder / WEIGHTS)
+        (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
+
+    model = space.stored("model", inputs, decided, compute, write)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        unfinished.parent.rmdir()
+    return model
+
+
+def refuse_unfit(network: NetworkSection, constraints: ConstraintsSection) -> None:
+    """Raises FitError when a network of these layers cannot fit its chip, whatever its weights."""
+    from deploytool.convert.model import blank_weights, to_graph
+    from deploytool.map.compile import check as check_fit
+
+    found = check_fit(to_graph(blank_weights(network), network, constraints), chip_named(constraints.chip))
+    if not found.fits:
+        raise FitError.together(issue.error() for issue in found.issues)
+
+
+def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
+    """The recording of the trained network itself, clock-driven at its own number of time steps."""
+    samples = sources.dataset(recipe.data, recipe.seed)
+    inputs = {"model": model.digest, "data": samples.fingerprint}
+
+    def compute() -> Recording:
+        from deploytool.data.loader import Loader
+        from deploytool.train.evaluate import evaluate
+
+        streams = samples.load(recipe.network.input)
+        with space.progress("torch", "sample") as tick:
+            return evaluate(
+                read_tensors(model.path / WEIGHTS), recipe.network, recipe.constraints, recipe.train, Loader(streams),
+                tuple(stream.name for stream in streams), tick,
+            )  # fmt: skip
+
+    decided = {"rung": "torch", "data": samples.says}
+    return space.stored("recording", inputs, decided, compute, save_recording)
+
+
+def convert(
+    space: Workspace, source: str, reset: str | None = None, floor: float | None = None, shape: str | None = None,
+    output: Path | None = None,
+) -> Artifact:  # fmt: skip
+    """The graph in ``source`` (a model, a .nir or .onnx file, or ``package.module:function``), also at ``output``."""
+    if sources.is_artifact(source):
+        graph = convert_model(space, space.store.get(source, "model"))
+    else:
+        network = sources.read_network(source, reset, floor, shape)
+        graph = _stored_graph(space, network, {"source": network.digest}, {"reset": reset, "floor": floor})
+    if output is not None:
+        sources.write_file(output, (graph.path / NETWORK).read_bytes())
+    return graph
+
+
+def convert_model(space: Workspace, model: Artifact) -> Artifact:
+    """The graph of a trained model, with the weights its chip will compute with."""
+    from deploytool.convert.model import to_graph
+
+    network = NetworkSection.model_validate(model.manifest.recipe["network"])
+    constraints = ConstraintsSection.model_validate(model.manifest.recipe["constraints"])
+    graph = to_graph(read_tensors(model.path / WEIGHTS), network, constraints)
+    return _stored_graph(space, graph, {"model": model.digest}, {})
+
+
+def _stored_graph(space: Workspace, graph: Graph, inputs: Mapping[str, str], decided: Mapping[str, Any]) -> Artifact:
+    def write(graph: Graph, folder: Path) -> None:
+        from deploytool.convert.nir import write_nir
+
+        write_nir(graph, folder / NETWORK)
+
+    return space.stored("graph", inputs, decided, lambda: graph, write)
+
+
+def check(space: Workspace, source: str, chip: str, pins: Mapping[str, int]) -> CheckReport:
+    """Whether the network in ``source`` (a graph, a model or a .nir file) fits, layer by layer."""
+    from deploytool.map.compile import check as check_fit
+
+    return check_fit(sources.geometry(space.store, source), chip_named(chip), pins)
+
+
+def map_graph(space: Workspace, source: str, target: str, pins: Mapping[str, int], weight_bits: int) -> Artifact:
+    """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator."""
+    from deploytool.convert.nir import read_nir
+
+    stored = convert(space, source) if Path(source).is_file() else space.store.get(source, "graph")
+    graph = read_nir(stored.path / NETWORK)
+    decided = {"target": target, "pins": dict(pins), "weight_bits": weight_bits}
+    inputs = {"graph": stored.digest}
+    if target == SIMULATOR:
+        from deploytool.map.group import group
+
+        return space.stored("program", inputs, {"target": target}, lambda: group(graph), save_program)
+
+    def compute() -> Mapped:
+        from deploytool.map.compile import compile_graph
+
+        chip = chip_named(target)
+        return compile_graph(graph, chip, replace(chip.integers, weight_bits=weight_bits), pins)
+
+    return space.stored("program", inputs, decided, compute, _write_mapped)
+
+
+def _write_mapped(mapped: Mapped, folder: Path) -> None:
+    save_program(mapped.program, folder)
+    (folder / CONFIGURATION).write_text(canonical_json(configure(mapped.program)), encoding="utf-8")
+    rows = [asdict(layer) for layer in mapped.quantisation]
+    (folder / QUANTISATION).write_text(canonical_json(rows), encoding="utf-8")
+
+
+def configure(program: Program) -> Mapping[str, Any]:
+    """The chip's configuration, in the vendor's terms, of a mapped program."""
+    from deploytool.map.emit import configuration
+
+    return configuration(program, chip_named(program.chip))
+
+
+def threads() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    space: Workspace, program: str, on: str, samples: SampleSource, time_steps: int | None = None,
+    watch: Sequence[str] | None = None, rasters: int = 0,
+) -> Artifact:  # fmt: skip
+    """The recording of a program ``on`` a target, or clock-driven ("quantised") in ``time_steps``."""
+    mapped = space.store.get(program, "program")
+    decided: dict[str, Any] = {"on": on, "data": samples.says, "watch": watch and sorted(watch), "rasters": rasters}
+    if on == "quantised":
+        if time_steps is None:
+            raise UsageError("--on quantised", "no number of time steps", "--time-steps N")
+        decided["time_steps"] = time_steps
+    inputs = {"program": mapped.digest, "data": samples.fingerprint}
+
+    def compute() -> Recording:
+        from deploytool.run.clocked import run_clocked
+        from deploytool.run.targets import Options, make_target
+
+        loaded = load_program(mapped.path)
+        with space.progress(on, "sample") as tick:
+            if on == "quantised":
+                streams = samples.load(loaded.input_shape)
+                return run_clocked(loaded, streams, decided["time_steps"], True, watch, rasters, threads(), tick)
+            target = make_target(on, Options(configure, threads(), tick))
+            return target.run(loaded, samples.load(loaded.input_shape), watch, rasters)
+
+    return space.stored("recording", inputs, decided, compute, save_recording)
+
+
+def validate(
+    space: Workspace, recordings: Sequence[str], limits: ValidateSection, against: str | None = None
+) -> Artifact:
+    """The verdict on recordings of the same samples; all pairs worth comparing, or all ``against`` one."""
+    from deploytool.validate.ladder import judge
+
+    found = [space.store.get(reference, "recording") for reference in recordings]
+    inputs = {f"recording{i}": artifact.digest for i, artifact in enumerate(found)}
+    reference = None
+    if against is not None:
+        stored = space.store.get(against, "recording")
+        inputs["against"], reference = stored.digest, load_recording(stored.path)
+    return space.stored(
+        "verdict", inputs, {"validate": limits.model_dump()},
+        lambda: judge([load_recording(a.path) for a in found], limits, reference),
+        save_verdict,
+    )  # fmt: skip
+
+
+def report(space: Workspace, reference: str, samples: int, title: str | None = None) -> Artifact:
+    """The HTML page of a verdict and of all in the store that led to it; its title is the verdict's name by default."""
+    verdict = space.store.get(reference, "verdict")
+
+    def write(content: ReportContent, folder: Path) -> None:
+        from deploytool.report.page import write_report
+
+        write_report(content, folder)
+
+    return space.stored(
+        "report", {"verdict": verdict.digest}, {"samples": samples, "title": title},
+        lambda: _report_content(space, verdict, samples, title), write,
+    )  # fmt: skip
+
+
+def _report_content(space: Workspace, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
+    from deploytool.report.page import Provenance, ReportContent
+
+    made_from = ancestors(space.store, verdict)
+    programs = [artifact for artifact in made_from if artifact.kind == "program"]
+    if not programs:
+        raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
+    on_chip = next((artifact for artifact in programs if (artifact.path / CONFIGURATION).exists()), programs[0])
+    model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
+    recordings = [load_recording(artifact.path) for artifact in made_from if artifact.kind == "recording"]
+    return ReportContent(
+        title=title or verdict.name, verdict=load_verdict(verdict.path),
+        recordings=tuple(recordings), program=load_program(on_chip.path),
+        history=tuple(read_json(model.path / HISTORY)) if model else (),
+        quantisation=tuple(read_json(on_chip.path / QUANTISATION)) if (on_chip.path / QUANTISATION).exists() else (),
+        provenance=tuple(
+            Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
+            for artifact in (verdict, *made_from)
+        ),
+        recipe=canonical_json(model.manifest.recipe) if model else "",
+        versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
+        samples=samples,
+    )  # fmt: skip
+
+
+def export_counts(space: Workspace, reference: str, layer: str, output: Path) -> dict[str, Any]:
+    """Writes spikes per neuron of ``layer``, before pooling, to ``output``: int64 (samples, C, H, W)."""
+    recording = load_recording(space.store.get(reference, "recording").path)
+    counts = recording.counts[recording.layer(layer)]
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(counts, np.int64), allow_pickle=False)
+    sources.write_file(output, buffer.getvalue())
+    return {"written": str(output), "layer": recording.layer(layer), "shape": list(counts.shape)}
+
+
+def rules(chip: str) -> list[str]:
+    """Every rule of ``chip``, one sentence each, with its numbers."""
+    from deploytool.map.rules import rules_manual
+
+    return rules_manual(chip_named(chip)).splitlines()
+
+
+def datasets() -> list[dict[str, str]]:
+    """The data sets that a recipe can name."""
+    from deploytool.data.datasets import DATASETS
+
+    return [{"data_set": name, "says": source.says} for name, source in DATASETS.items()]

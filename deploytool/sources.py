@@ -1,0 +1,148 @@
+"""What a person names on the command line, found: networks, samples to run, pins."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from deploytool.artifact import KINDS, Store
+from deploytool.chip import CHIPS, Chip
+from deploytool.digest import digest
+from deploytool.errors import ArtifactError, InputError, UsageError
+from deploytool.events import EventStream, Shape
+from deploytool.graph import Graph, Reset
+from deploytool.recipe import DataSection
+
+NETWORK: Final = "network.nir"
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` what was asked."""
+
+    says: Mapping[str, Any]
+    fingerprint: str
+    load: Callable[[Shape], Sequence[EventStream]]
+
+
+def dataset(section: DataSection, seed: int) -> SampleSource:
+    """The test samples of a recipe's data set."""
+    from deploytool.data.datasets import fingerprint, load
+
+    return SampleSource(
+        section.model_dump(mode="json", exclude={"root"}), fingerprint(section, seed),
+        lambda _: load(section, seed).test,
+    )  # fmt: skip
+
+
+def samples(data: str, root: str | None, denoise_ms: float | None, count: int | None) -> SampleSource:
+    """The test samples of the data set called ``data``, or else the event file or folder of that name.
+
+    Raises UsageError for options that only a data set takes, InputError when there is neither.
+    """
+    from deploytool.data.datasets import DATASETS
+
+    if data in DATASETS:
+        section = DataSection(set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
+        return dataset(section, seed=0)
+    path = Path(data)
+    if not path.exists():
+        raise InputError(
+            f"--data {data}", "neither a data set nor a file or folder",
+            f"one of {', '.join(DATASETS)}, a .npy or .bin file of events, or a folder of them",
+        )  # fmt: skip
+    if root or denoise_ms or count:
+        raise UsageError(
+            "--root, --denoise-ms, --samples", f"given with the file {data}", "a data set's name in --data"
+        )
+    return _files(path)
+
+
+def _files(path: Path) -> SampleSource:
+    from deploytool.data.files import read_events
+
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    content = [(str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return SampleSource({"files": path.name}, digest(content), lambda shape: read_events(path, shape))
+
+
+def read_network(source: str, reset: str | None, floor: float | None, shape: str | None) -> Graph:
+    """The graph in a ``.nir`` or ``.onnx`` file, or from a function of the user's, ``package.module:function``."""
+    if reset not in (None, "subtract", "zero"):
+        raise UsageError("--reset", f"found {reset!r}", "subtract or zero")
+    rule = cast("Reset | None", reset)
+    path = Path(source)
+    if path.suffix == ".onnx":
+        from deploytool.convert.onnx import read_onnx
+
+        return read_onnx(path, reset=rule or "subtract", floor=floor)
+    if path.suffix != ".nir" and ":" in source:
+        from deploytool.convert.sinabs import from_module, load_builder
+
+        if shape is None:
+            raise UsageError(source, "no input shape", "--shape C,H,W")
+        return from_module(load_builder(source)(), parse_shape(shape))
+    if path.is_file():
+        from deploytool.convert.nir import read_nir
+
+        return read_nir(path, rule, floor)
+    raise ArtifactError(source, "no such file or artifact", "a model, a .nir or .onnx file, or package.module:function")
+
+
+def geometry(store: Store, source: str) -> Graph:
+    """The graph of a network whose reset rule does not matter: a graph or model in the store, or a .nir file."""
+    from deploytool.convert.nir import read_nir
+
+    if Path(source).is_file():
+        return read_nir(Path(source), reset="subtract")
+    return read_nir(store.get(source, "graph").path / NETWORK)
+
+
+def is_artifact(source: str) -> bool:
+    """True when ``source`` looks like an artifact: a folder, ``kind-prefix`` or ``kind@latest``."""
+    kind = source.partition("@")[0].partition("-")[0]
+    return Path(source).is_dir() or (kind in KINDS and not Path(source).is_file())
+
+
+def chip_named(name: str) -> Chip:
+    """The chip called ``name``. Raises UsageError, listing the chips there are."""
+    if name not in CHIPS:
+        raise UsageError("chip", f"found {name!r}", f"one of {', '.join(CHIPS)}")
+    return CHIPS[name]
+
+
+def parse_pins(pins: Iterable[str]) -> dict[str, int]:
+    """{layer: core} from ``layer=core`` texts."""
+    parsed = {}
+    for pin in pins:
+        layer, _, core = pin.partition("=")
+        if not layer or not core.isdecimal():
+            raise UsageError(f"--pin {pin}", "not of the form LAYER=CORE", "for example --pin conv1=0")
+        parsed[layer] = int(core)
+    return parsed
+
+
+def parse_shape(text: str) -> Shape:
+    """(C, H, W) from ``C,H,W``."""
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--shape {text}", "not three numbers", "C,H,W, for example --shape 2,34,34")
+    c, h, w = (int(part) for part in parts)
+    return c, h, w
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes ``content`` to ``path`` at once: the file is there whole, or as it was before."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        raise ArtifactError(str(path), f"cannot be written ({error.strerror})", "a writable place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""Where stages work: the store of artifacts, and what is told to the person waiting."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploytool.artifact import Artifact, Kind, Store, make_key
+from deploytool.progress import Tick, progress
+
+T = TypeVar("T")
+
+
+class Workspace:
+    """A store, and a voice on stderr that can be ``quiet``."""
+
+    def __init__(self, store: Path, quiet: bool = False) -> None:
+        self.store = Store(store)
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        """Tells what is going on, unless quiet."""
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def progress(self, title: str, unit: str) -> AbstractContextManager[Tick]:
+        return progress(title, unit, self.quiet)
+
+    def stored(
+        self, kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any],
+        compute: Callable[[], T], write: Callable[[T, Path], None],
+    ) -> Artifact:  # fmt: skip
+        """The artifact for this question: the one in the store, or what ``compute`` gives, written by ``write``."""
+        key = make_key(kind, inputs, recipe)
+        if found := self.store.find(key, kind):
+            self.say(f"{kind:<10} {found.name}  already there")
+            return found
+        value = compute()
+        made = self.store.put(kind, key, inputs, recipe, lambda folder: write(value, folder))
+        self.say(f"{kind:<10} {made.name}  made")
+        return made
