@@ -3,7 +3,8 @@
 # make test    the tests
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
-.PHONY: setup demo test check bench clean
+# make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
+.PHONY: setup demo test check bench vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -34,5 +35,20 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/deploytool bench
 
+vendor-check: $(READY)
+	@python=; for candidate in python3.10 "$$HOME"/.pyenv/versions/3.10.*/bin/python; do \
+		if [ "$$("$$candidate" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" = "3 10" ]; then \
+			python="$$candidate"; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "vendor-check: not run: no CPython 3.10"; exit 0; fi; \
+	set -e; \
+	if [ ! -e .venv-vendor/ready ]; then \
+		"$$python" -m venv .venv-vendor; \
+		.venv-vendor/bin/python -m pip install --quiet --disable-pip-version-check samna==0.7.1.0; \
+		touch .venv-vendor/ready; \
+	fi; \
+	$(BIN)/python -m pytest tests/vendor
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vendor build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

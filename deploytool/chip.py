@@ -34,6 +34,15 @@ class Core:
 
 
 @dataclass(frozen=True)
+class Readout:
+    """The readout layer: the last core's spikes go to ``destination``; feature ``spacing`` i is its class i + 1."""
+
+    classes: int
+    destination: int
+    spacing: int
+
+
+@dataclass(frozen=True)
 class Chip:
     """A processor of the DynapCNN family. ``sources`` gives the origin of every other field."""
 
@@ -52,7 +61,9 @@ class Chip:
     feature_shift_max: int
     dvs_size: int
     dvs_poolings: tuple[int, ...]
-    readout_classes: int
+    dvs_features: int
+    readout: Readout | None
+    """None where the names of its fields are not known."""
     sources: Mapping[str, str]
 
 
@@ -77,22 +88,24 @@ _SOURCES: Final = MappingProxyType({
     "input_map_max": "lib, doc", "output_map_max": "lib, doc", "features_max": "lib",
     "poolings": "lib, doc (0.7.1 also takes 8; the Speck2e documents do not)",
     "fan_out_max": "lib", "feature_shift_max": "lib",
-    "dvs_size": "lib, doc", "dvs_poolings": "lib, doc", "readout_classes": "doc, sinabs",
+    "dvs_size": "lib, doc", "dvs_poolings": "lib, doc", "dvs_features": "lib, doc (one per polarity)",
+    "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
 })  # fmt: skip
 
 
-def _family_member(name: str, title: str) -> Chip:
+def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
     return Chip(
         name=name, title=title, cores=_CORES,
         integers=IntegerFormat(weight_bits=8, state_bits=16, threshold_max=32640, floor_max=-1),
         kernel_max=16, strides=(1, 2, 4, 8), padding_max=7, input_map_max=128, output_map_max=64, features_max=1024,
         poolings=(1, 2, 4), fan_out_max=2, feature_shift_max=1023,
-        dvs_size=128, dvs_poolings=(1, 2, 4), readout_classes=15, sources=_SOURCES,
+        dvs_size=128, dvs_poolings=(1, 2, 4), dvs_features=2, readout=readout, sources=_SOURCES,
     )  # fmt: skip
 
 
+_SPECK_READOUT: Final = Readout(classes=15, destination=12, spacing=4)
 CHIPS: Final[Mapping[str, Chip]] = MappingProxyType({
-    "speck2e": _family_member("speck2e", "Speck2e"),
-    "speck2f": _family_member("speck2f", "Speck2f"),
-    "dynapcnn": _family_member("dynapcnn", "DynapCNN"),
+    "speck2e": _family_member("speck2e", "Speck2e", _SPECK_READOUT),
+    "speck2f": _family_member("speck2f", "Speck2f", _SPECK_READOUT),
+    "dynapcnn": _family_member("dynapcnn", "DynapCNN", None),
 })  # fmt: skip

@@ -50,6 +50,7 @@ NirOption = Annotated[Path | None, typer.Option("--output", "-o", help="Also wri
 GeometryArgument = Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file.")]
 DataOption = Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
 OnOption = Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")]
+SplitOption = Annotated[bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")]
 COMMON: Final = {
     "store": (StoreOption, Path("artifacts")), "json": (JsonOption, False), "quiet": (QuietOption, False),
 }  # fmt: skip
@@ -143,6 +144,7 @@ def check(
     graph: GeometryArgument = None,
     chip: ChipOption = "speck2e",
     pin: PinOption = None,
+    split: SplitOption = True,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
     """Say whether a network fits the chip, why not, and what would make it fit."""
@@ -152,7 +154,7 @@ def check(
     if rules or graph is None:
         session.result({"rules": stages.rules(chip)})
         return 0
-    return session.fit(stages.check(session, graph, chip, parse_pins(pin or ())))
+    return session.fit(stages.check(session, graph, chip, parse_pins(pin or ()), split))
 
 
 @command("deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -161,13 +163,16 @@ def map_(
     graph: Annotated[str, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file that states its reset rule.")],
     target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e",
     pin: PinOption = None,
+    split: SplitOption = True,
     weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight on the chip.")] = 8,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
     from deploytool import pipeline as stages
+    from deploytool.recipe import MapSection
     from deploytool.sources import parse_pins
 
-    session.artifact(stages.map_graph(session, graph, target, parse_pins(pin or ()), weight_bits))
+    spec = MapSection(target=target, pins=parse_pins(pin or ()), split=split)
+    session.artifact(stages.map_graph(session, graph, spec, weight_bits))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")

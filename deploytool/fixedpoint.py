@@ -88,13 +88,15 @@ def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float
 
 def quantise(
     weights: NDArray[np.floating], bias: NDArray[np.floating] | None, threshold: float, floor: float | None,
-    fmt: IntegerFormat,
+    fmt: IntegerFormat, scale: float | None = None,
 ) -> QuantisedLayer:  # fmt: skip
     """``weights`` (O, I, KH, KW), ``bias`` (O,) or None, threshold and floor in the integers of ``fmt``.
 
-    Weights are scaled in their own precision, so that training in float32 sees the same integers.
+    Weights are scaled in their own precision, so that training in float32 sees the same integers. Another ``scale``
+    than the rule's cuts the weights that it takes out of range.
     """
-    scale = weight_scale(float(weights.min()), float(weights.max()), threshold, fmt)
+    if scale is None:
+        scale = weight_scale(float(weights.min()), float(weights.max()), threshold, fmt)
     low, high = fmt.weight_range
     lowest, highest = fmt.state_range
     return QuantisedLayer(

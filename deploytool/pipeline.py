@@ -25,7 +25,7 @@ from deploytool.errors import FitError, UsageError
 from deploytool.graph import Graph
 from deploytool.lineage import ancestors, lineage
 from deploytool.program import SIMULATOR, Program, load_program, save_program
-from deploytool.recipe import ConstraintsSection, NetworkSection, Recipe, ValidateSection
+from deploytool.recipe import ConstraintsSection, MapSection, NetworkSection, Recipe, ValidateSection
 from deploytool.recording import Recording, load_recording, save_recording
 from deploytool.sources import NETWORK, SampleSource, chip_named
 from deploytool.tensors import read_tensors, write_tensors
@@ -41,6 +41,9 @@ WEIGHTS: Final = "weights.safetensors"
 HISTORY: Final = "history.json"
 CONFIGURATION: Final = "configuration.json"
 QUANTISATION: Final = "quantisation.json"
+SPLITS: Final = "splits.json"
+FREE: Final = MapSection(target=SIMULATOR)
+PLAIN: Final = MapSection()
 
 
 def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
@@ -48,10 +51,9 @@ def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
     model = train(space, recipe)
     recordings = [run_trained(space, model, recipe)]
     graph = convert_model(space, model)
-    bits, target = recipe.constraints.weight_bits, recipe.map.target
-    program = map_graph(space, graph.name, target, recipe.map.pins, bits)
+    program = map_graph(space, graph.name, recipe.map, recipe.constraints.weight_bits)
     for rung in recipe.run.on:
-        mapped = map_graph(space, graph.name, SIMULATOR, {}, bits) if rung == "simulator" else program
+        mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program
         samples = sources.dataset(recipe.data, recipe.seed)
         recordings.append(run(space, mapped.name, rung, samples, recipe.train.time_steps, None, recipe.run.rasters))
     verdict = validate(space, [recording.name for recording in recordings], recipe.validation)
@@ -155,47 +157,52 @@ def _stored_graph(space: Workspace, graph: Graph, inputs: Mapping[str, str], dec
     return space.stored("graph", inputs, decided, lambda: graph, write)
 
 
-def check(space: Workspace, source: str, chip: str, pins: Mapping[str, int]) -> CheckReport:
-    """Whether the network in ``source`` (a graph, a model or a .nir file) fits, layer by layer."""
+def check(
+    space: Workspace, source: str, chip: str, pins: Mapping[str, int], split: bool = True
+) -> CheckReport:  # fmt: skip
+    """Whether the network in ``source`` (a graph or a .nir file) fits, layer by layer, with or without splitting."""
     from deploytool.map.compile import check as check_fit
 
-    return check_fit(sources.geometry(space.store, source), chip_named(chip), pins)
+    return check_fit(sources.geometry(space.store, source), chip_named(chip), pins, split)
 
 
-def map_graph(space: Workspace, source: str, target: str, pins: Mapping[str, int], weight_bits: int) -> Artifact:
+def map_graph(space: Workspace, source: str, spec: MapSection, weight_bits: int = 8) -> Artifact:
     """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator."""
     from deploytool.convert.nir import read_nir
 
     stored = convert(space, source) if Path(source).is_file() else space.store.get(source, "graph")
     graph = read_nir(stored.path / NETWORK)
-    decided = {"target": target, "pins": dict(pins), "weight_bits": weight_bits}
     inputs = {"graph": stored.digest}
-    if target == SIMULATOR:
+    if spec.target == SIMULATOR:
         from deploytool.map.group import group
 
-        return space.stored("program", inputs, {"target": target}, lambda: group(graph), save_program)
+        return space.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
 
     def compute() -> Mapped:
         from deploytool.map.compile import compile_graph
 
-        chip = chip_named(target)
-        return compile_graph(graph, chip, replace(chip.integers, weight_bits=weight_bits), pins)
+        chip = chip_named(spec.target)
+        return compile_graph(graph, chip, replace(chip.integers, weight_bits=weight_bits), spec.pins, spec.split)
 
-    return space.stored("program", inputs, decided, compute, _write_mapped)
+    def write(mapped: Mapped, folder: Path) -> None:
+        save_program(mapped.program, folder)
+        written = {
+            CONFIGURATION: configure(mapped.program, spec),
+            QUANTISATION: [asdict(layer) for layer in mapped.quantisation],
+            SPLITS: [asdict(split) for split in mapped.splits],
+        }
+        for name, value in written.items():
+            (folder / name).write_text(canonical_json(value), encoding="utf-8")
+
+    decided = {"map": spec.model_dump(mode="json"), "weight_bits": weight_bits}
+    return space.stored("program", inputs, decided, compute, write)
 
 
-def _write_mapped(mapped: Mapped, folder: Path) -> None:
-    save_program(mapped.program, folder)
-    (folder / CONFIGURATION).write_text(canonical_json(configure(mapped.program)), encoding="utf-8")
-    rows = [asdict(layer) for layer in mapped.quantisation]
-    (folder / QUANTISATION).write_text(canonical_json(rows), encoding="utf-8")
-
-
-def configure(program: Program) -> Mapping[str, Any]:
+def configure(program: Program, spec: MapSection = PLAIN) -> Mapping[str, Any]:
     """The chip's configuration, in the vendor's terms, of a mapped program."""
     from deploytool.map.emit import configuration
 
-    return configuration(program, chip_named(program.chip))
+    return configuration(program, chip_named(program.chip), spec.dvs, spec.readout)
 
 
 def threads() -> int:

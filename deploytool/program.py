@@ -4,17 +4,23 @@
 simulator runs any Program, the emulator one that was mapped for a chip, and a board gets exactly the same.
 
 What an event (feature c, row y, column x) does in a layer, for each output feature o and kernel position (ky, kx):
-the target is ((y + p - ky) / s, (x + p - kx) / s) where both are whole and inside the output map, and there
+the target is ((y + p - ky d) / s, (x + p - kx d) / s), with padding p, dilation d and stride s, where both are whole
+and inside the output map, and there
 
     V += w[o, c, ky, kx];   V = max(V, floor);   if V >= threshold: one spike, then V -= threshold (or V = 0)
 
-Targets are visited row by row, column by column, feature by feature; their spikes leave in that order. A route
-divides y and x by its pooling, adds its feature shift, and drops what falls outside the next layer's input map.
+(without ``at_most_one``, again until V < threshold). In int8/int16 V saturates at the ends of int16. Targets are
+visited row by row, column by column, feature by feature; their spikes leave in that order. A route divides y and x by
+its pooling, adds its feature shift, and drops what falls outside the next layer's input map.
 Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes.
+
+A layer that no core holds may be computed in parts, each with some of its output features, on a core of its own. Its
+parts get the same spikes in the same order; what one of these causes leaves all parts as it would leave the layer.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -55,6 +61,7 @@ class Layer:
     ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
     the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W) in
     float32. A real-valued weight is ``weights / scale``. ``sources`` are the graph nodes this layer was made from.
+    ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
     """
 
     weights: Array
@@ -72,6 +79,7 @@ class Layer:
     groups: int = 1
     scale: float = 1.0
     sources: tuple[str, ...] = ()
+    part_of: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("weights", "bias", "threshold"):
@@ -108,6 +116,7 @@ class Program:
             if unknown := [route.to for route in layer.routes if route.to not in earlier]:
                 raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a layer that comes after it")
             earlier.add(name)
+        self._check_parts()
 
     @cached_property
     def digest(self) -> str:
@@ -122,9 +131,52 @@ class Program:
         sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
         return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
 
+    @cached_property
+    def parts(self) -> Mapping[str, tuple[str, ...]]:
+        """{logical layer: the layers that compute it, by rising features}; a layer that is no part is its own."""
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self.layers:
+            logical, _ = self.place_in(name)
+            found[logical] = (*found.get(logical, ()), name)
+        return MappingProxyType(found)
+
+    def place_in(self, name: str) -> tuple[str, int]:
+        """(logical layer, first feature) of layer ``name`` (or of "input"): itself and 0 where it is no part."""
+        return (name, 0) if name == INPUT else self.layers[name].part_of or (name, 0)
+
+    def inflows(self, name: str) -> tuple[tuple[str, Mapping[str, Route]], ...]:
+        """(logical layer or "input", {part of it: route}) for every flow of spikes to ``name``, in order of the layers.
+
+        The first routes to ``name`` of all parts of a logical layer carry one flow, the second ones another.
+        """
+        flows: dict[tuple[str, int], dict[str, Route]] = {}
+        for source, route in self.feeders(name):
+            logical, _ = self.place_in(source)
+            number = sum(source in routes for (other, _), routes in flows.items() if other == logical)
+            flows.setdefault((logical, number), {})[source] = route
+        return tuple((logical, routes) for (logical, _), routes in flows.items())
+
     def map_of(self, name: str) -> Shape:
-        """The shape (C, H, W) on which spikes of layer ``name`` (or of "input") live, before any pooling."""
-        return self.input_shape if name == INPUT else self.layers[name].out_shape
+        """The shape (C, H, W) on which spikes of a layer, a logical layer or "input" live, before any pooling."""
+        if name == INPUT:
+            return self.input_shape
+        if name in self.layers:
+            return self.layers[name].out_shape
+        maps = [self.layers[part].out_shape for part in self.parts[name]]
+        return (sum(features for features, _, _ in maps), *maps[0][1:])
+
+    def _check_parts(self) -> None:
+        """Raises InputError unless the parts of every logical layer follow one another and share its features."""
+        names = list(self.layers)
+        for logical, parts in self.parts.items():
+            starts = [self.place_in(part)[1] for part in parts]
+            ends = list(itertools.accumulate(self.layers[part].out_shape[0] for part in parts))
+            together = names[names.index(parts[0]) :][: len(parts)] == list(parts)
+            one_map = len({self.layers[part].out_shape[1:] for part in parts}) == 1
+            alone = len(parts) == 1 or logical not in self.layers
+            if starts != [0, *ends[:-1]] or not (together and one_map and alone):
+                found = ", ".join(f"{part} from feature {start}" for part, start in zip(parts, starts, strict=True))
+                raise InputError(f"layer {logical!r}", f"parts {found}", "parts in a row, side by side from feature 0")
 
 
 class Target(Protocol):
@@ -177,7 +229,9 @@ def load_program(folder: Path) -> Program:
                 fields[key] = arrays.get(f"{name}.{key}")
         for key in ("in_shape", "out_shape", "stride", "padding", "dilation", "sources"):
             fields[key] = tuple(fields[key])
-        layers[name] = Layer(**{**fields, "routes": _routes(fields["routes"])})
+        part_of = fields.get("part_of")
+        fields |= {"routes": _routes(fields["routes"]), "part_of": part_of and (str(part_of[0]), int(part_of[1]))}
+        layers[name] = Layer(**fields)
     return Program(
         chip=described["chip"], arithmetic=described["arithmetic"], input_shape=tuple(described["input_shape"]),
         input_routes=_routes(described["input_routes"]), layers=layers, outputs=tuple(described["outputs"]),

@@ -93,11 +93,21 @@ class NetworkSection(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> NetworkSection:
-        names = [name for name, _ in self.named_layers()]
+        names = ["input", "output", *(name for name, _ in self.named_layers())]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two layers are named {twice[0]!r}; need different names")
+            raise ValueError(f"two layers are named {twice[0]!r}; need names that differ, also from input and output")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_then_spikes(self) -> NetworkSection:
         if not isinstance(self.layers[-1], SpikeLayer):
             raise ValueError("the last layer is no spike layer; need one, because only spikes leave the chip")
+        before, weighted = "the input", False
+        for name, layer in self.named_layers():
+            if weighted != isinstance(layer, SpikeLayer):
+                need = "a spike layer after every conv or linear layer, and nowhere else"
+                raise ValueError(f"{name!r} ({layer.type}) comes after {before}; need {need}")
+            before, weighted = repr(name), isinstance(layer, ConvLayer | LinearLayer)
         return self
 
     def named_layers(self) -> list[tuple[str, LayerSection]]:
@@ -126,6 +136,7 @@ class TrainSection(Section):
 
     method: Literal["sdt", "nmt", "mtt"] = "sdt"
     loss: Literal["ce", "tet"] = "ce"
+    logit_scale: float = Field(0.3, gt=0, description="factor from an output neuron's spike count to its logit")
     tet_lambda: float = Field(0.0, ge=0, le=1, description="share of the regulariser in the TET loss")
     tet_phi: float = Field(1.0, description="value that the regulariser of the TET loss draws outputs to")
     time_steps: int = Field(ge=1, description="T: time steps per sample, at which the network is evaluated")
@@ -137,6 +148,7 @@ class TrainSection(Section):
     batch: int = Field(ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     surrogate: Literal["exponential", "periodic", "triangle"] = "periodic"
@@ -155,8 +167,29 @@ class TrainSection(Section):
 
     @property
     def longest(self) -> int:
-        """Most time steps any stage may get."""
-        return self.t_max or self.time_steps
+        """Most time steps any stage may get: into so many bins training samples are cut."""
+        return (self.t_max if self.method != "sdt" else None) or self.time_steps
+
+
+class DvsSection(Section):
+    """[map.dvs]: what the chip does with the events of its own sensor before the network; recorded events skip it."""
+
+    origin: tuple[int, int] = Field(
+        (0, 0), description="(y, x) of the crop's first pixel; the input map gives its size"
+    )
+    crop: Literal["pooled", "sensor"] = Field(
+        "pooled", description="whether origin and crop count pixels after pooling (documentation) or of the sensor"
+    )
+    mirror: tuple[Literal["x", "y", "diagonal"], ...] = ()
+    polarity: Literal["both", "on", "off"] = Field("both", description="which events pass; one input feature merges")
+    live: bool = Field(False, description="let the sensor's own events in")
+
+
+class ReadoutSection(Section):
+    """[map.readout]: the chip's readout layer, which gives the class at its pins."""
+
+    threshold: int = Field(1, ge=0, le=65535, description="spikes that a class needs")
+    average: Literal[1, 16, 32] = Field(1, description="cycles of the slow clock in the moving average")
 
 
 class MapSection(Section):
@@ -164,6 +197,9 @@ class MapSection(Section):
 
     target: str = Field("speck2e", description="a chip, or simulator")
     pins: dict[str, int] = Field(default_factory=dict, description="layer = core")
+    split: bool = Field(True, description="split layers over several cores where the network fits only so")
+    dvs: DvsSection = DvsSection()
+    readout: ReadoutSection | None = Field(None, description="absent: the readout layer is off")
 
 
 class RunSection(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 from deploytool.artifact import Artifact, Kind, Store
 from deploytool.chip import CHIPS
+from deploytool.digest import read_json
 from deploytool.events import format_shape
 from deploytool.lineage import ancestors, lineage
 from deploytool.program import Program, load_program
@@ -44,7 +44,7 @@ def contents(store: Store) -> list[dict[str, Any]]:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    history = json.loads((path / "history.json").read_text(encoding="utf-8"))
+    history = read_json(path / "history.json")
     best = max(history, key=lambda epoch: epoch["validation_accuracy"])
     return {"epochs": len(history), "validation_accuracy_percent": best["validation_accuracy"]}
 
@@ -66,6 +66,7 @@ def _program(path: Path) -> dict[str, Any]:
     return {
         "target": program.chip, "arithmetic": program.arithmetic, "input": format_shape(program.input_shape),
         "layers": [_layer(program, name) for name in program.layers],
+        "splits": read_json(path / "splits.json") if (path / "splits.json").exists() else [],
     }  # fmt: skip
 
 

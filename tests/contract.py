@@ -152,6 +152,22 @@ class Contract:
         program = mapped({"a": a, "b": b, "join": join}, Route("a"), Route("b"))
         assert self.counts(target, program, stream([0, 0, 1])) == [[2, 1]]
 
+    def test_a_layer_in_parts_is_one_layer(self, target: Target) -> None:
+        parts = {
+            f"fc_part{i}": layer([weights], (2, 1, 1), (1, 1, 1), part_of=("fc", i), sources=("linear", "spike"))
+            for i, weights in enumerate(WEIGHTS)
+        }
+        program = mapped(parts, *map(Route, parts), outputs=tuple(parts))
+        events = [stream([0, 1, 1, 0, 0, 1, 1, 1])]
+        found, whole = (target.run(each, events, rasters=1) for each in (program, two_neurons()))
+        assert found.outputs == ("fc",)
+        assert list(found.counts) == ["fc"]
+        assert np.array_equal(found.counts["fc"], whole.counts["fc"])
+        assert np.array_equal(found.spikes["fc"], whole.spikes["fc"])
+        assert np.array_equal(found.synops, whole.synops)
+        assert found.layer("spike") == "fc"
+        assert list(target.run(program, events, watch=["linear"]).counts) == ["fc"]
+
     def test_spikes_are_kept_for_the_first_samples_only(self, target: Target) -> None:
         recording = target.run(two_neurons(), [stream([0] * 5), stream([0, 0]), stream([0] * 9)], rasters=2)
         spikes = recording.spikes["fc"]

@@ -1,6 +1,6 @@
 """The compiler: Graph to Program on a chip, pass by pass, and the check that needs no numbers but sizes.
 
-group -> lower -> rules -> quantise -> place
+group -> lower -> rules -> quantise -> split -> place
 """
 
 from __future__ import annotations
@@ -13,42 +13,56 @@ from deploytool.chip import Chip
 from deploytool.errors import FitError
 from deploytool.fixedpoint import IntegerFormat
 from deploytool.graph import Graph
-from deploytool.map.group import group
+from deploytool.map.group import group, unsigned
 from deploytool.map.lower import lower
 from deploytool.map.memory import Memory, cores_for, memory_of
-from deploytool.map.place import NO_PINS, misfit, place
+from deploytool.map.place import NO_PINS, NO_SYNOPS, place
 from deploytool.map.quantise import LayerQuantisation, layer_report, quantise
 from deploytool.map.rules import Violation, check_rules
-from deploytool.map.suggest import Suggestion, suggestions
+from deploytool.map.split import Fit, Split, fit
+from deploytool.map.split import split as split_program
+from deploytool.map.suggest import Suggestion, free_features, suggestions
 from deploytool.program import Program
 
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """A network on a chip: ``program`` in integers on cores, ``float_program`` the same layers before rounding."""
+    """A network on a chip: ``program`` in integers on cores, ``float_program`` the same before rounding and splitting.
+
+    ``splits`` tells which layers were split, and which got relays.
+    """
 
     program: Program
     float_program: Program
     quantisation: tuple[LayerQuantisation, ...]
+    splits: tuple[Split, ...]
 
 
 @dataclass(frozen=True)
 class LayerFit:
-    """What a layer takes, on which cores it would fit, and its core where the whole network could be placed."""
+    """What a layer takes, on which cores it would fit, and its core where the whole network could be placed.
+
+    ``free_features`` is how many output features it could have at no cost, where that is more than it has.
+    """
 
     name: str
     memory: Memory
     fits_cores: tuple[int, ...]
     core: int | None
+    free_features: int | None
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Whether a network fits ``chip``, what is in the way, and what would make it fit."""
+    """Whether a network fits ``chip``, what is in the way, and what would make it fit.
+
+    ``layers`` are those on the cores: parts and relays where ``splits`` were needed and make it fit.
+    """
 
     chip: str
     layers: tuple[LayerFit, ...]
     issues: tuple[Violation, ...]
+    splits: tuple[Split, ...]
     suggestions: tuple[Suggestion, ...]
 
     @property
@@ -61,51 +75,67 @@ class CheckReport:
             "chip": self.chip,
             "layers": [_layer_json(layer) for layer in self.layers],
             "issues": [{"rule": i.rule, "layer": i.layer, "says": i.says, "hint": i.hint} for i in self.issues],
-            "suggestions": [{"says": s.says, "changes": [asdict(c) for c in s.changes]} for s in self.suggestions],
+            "growth": [
+                f"{layer.name}: up to {layer.free_features} output features cost no more than those it has"
+                for layer in self.layers
+                if layer.free_features is not None
+            ],
+            "splits": [_split_json(found) for found in self.splits],
+            "suggestions": [
+                {
+                    "says": s.says,
+                    "changes": [asdict(c) for c in s.changes],
+                    "splits": [_split_json(p) for p in s.splits],
+                }
+                for s in self.suggestions
+            ],
         }
 
 
 def compile_graph(
-    graph: Graph, chip: Chip, integers: IntegerFormat | None = None, pins: Mapping[str, int] = NO_PINS
+    graph: Graph, chip: Chip, integers: IntegerFormat | None = None, pins: Mapping[str, int] = NO_PINS,
+    split: bool = True, synops: Mapping[str, float] = NO_SYNOPS,
 ) -> Mapped:  # fmt: skip
-    """``graph`` on the cores of ``chip``, in ``integers`` (by default the chip's).
+    """``graph`` on the cores of ``chip``, in ``integers`` (by default the chip's), split only where it must be.
 
+    ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate.
     Raises UnsupportedError for nodes without meaning on a target, FitError with every rule that is broken, or
     with the layers that no assignment of cores can hold.
     """
     lowered = lower(group(graph), chip)
-    _refuse(check_rules(lowered, chip))
+    fitting = fit(lowered, chip, pins, split)
+    _refuse(fitting.issues)
     quantised = quantise(lowered, integers or chip.integers)
-    _refuse(check_rules(quantised, chip))
-    placed = place(quantised, chip, pins)
-    return Mapped(placed, lowered, layer_report(lowered, quantised))
+    cut = split_program(quantised, fitting.sizes, chip)
+    _refuse(check_rules(cut, chip))
+    placed = place(cut, chip, pins, synops)
+    return Mapped(placed, lowered, layer_report(lowered, quantised), fitting.splits)
 
 
-def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> CheckReport:
+def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:
     """Whether ``graph`` fits ``chip``, by sizes alone.
 
     Raises UnsupportedError for nodes without meaning on a target.
     """
-    program = lower(group(graph), chip)
-    issues = _issues(program, chip, pins)
-    cores: Mapping[str, int] = {} if issues else place(program, chip, pins).core_of
+
+    def judge(changed: Graph, may_split: bool = split) -> Fit:
+        return fit(lower(unsigned(changed), chip), chip, pins, may_split)
+
+    program = lower(unsigned(graph), chip)
+    found = fit(program, chip, pins, split)
+    ways: tuple[Suggestion, ...] = ()
+    cores: Mapping[str, int] = {}
+    if found.issues:
+        ways = suggestions(graph, chip, found, judge)
+    else:
+        program = place(split_program(program, found.sizes, chip), chip, pins)
+        cores = program.core_of
+    free = free_features(graph, program, chip)
     layers = tuple(
-        LayerFit(name, memory_of(layer), cores_for(layer, chip), cores.get(name))
+        LayerFit(name, memory_of(layer), cores_for(layer, chip), cores.get(name), free.get(name))
         for name, layer in program.layers.items()
     )
-    changes = (
-        suggestions(graph, chip, lambda changed: _issues(lower(group(changed), chip), chip, pins)) if issues else ()
-    )
-    return CheckReport(chip.name, layers, issues, changes)
-
-
-def _issues(program: Program, chip: Chip, pins: Mapping[str, int]) -> tuple[Violation, ...]:
-    """Every broken rule, and where each layer fits some core, the layers that together do not."""
-    issues = check_rules(program, chip)
-    if {"memory", "layers"} & {issue.rule for issue in issues}:
-        return issues
-    reason = misfit(program, chip, pins)
-    return issues if reason is None else (*issues, reason)
+    return CheckReport(chip.name, layers, found.issues, found.splits, ways)
 
 
 def _refuse(violations: tuple[Violation, ...]) -> None:
@@ -118,5 +148,9 @@ def _layer_json(layer: LayerFit) -> dict[str, Any]:
     return {
         "name": layer.name, "kernel_bits": memory.kernel_bits, "neuron_bits": memory.neuron_bits,
         "kernel_words": memory.kernel_words, "neuron_words": memory.neuron_words,
-        "fits_cores": list(layer.fits_cores), "core": layer.core,
+        "fits_cores": list(layer.fits_cores), "core": layer.core, "free_features": layer.free_features,
     }  # fmt: skip
+
+
+def _split_json(found: Split) -> dict[str, Any]:
+    return {"layer": found.layer, "into": list(found.into), "why": found.why}

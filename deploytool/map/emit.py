@@ -1,36 +1,59 @@
-"""The chip's configuration as plain values, in the vendor's terms.
+"""The chip's configuration as plain values, in the vendor's terms; configuration.schema.json describes it.
 
 Axes are transposed against ours: weights are [out][in][kx][ky], neurons [feature][x][y]. Sizes are {"x", "y"}.
+Events pass the sensor's layer in this order (the Speck user guide, and sinabs 3.1.3 likewise): polarities, pooling,
+crop, mirror. Recorded events are sent to the cores, and pass none of it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from deploytool.chip import Chip
 from deploytool.errors import InputError
-from deploytool.events import Shape
+from deploytool.events import Shape, format_shape
 from deploytool.graph import Pair
+from deploytool.map.readout import widen
 from deploytool.program import Layer, Program, Route
+from deploytool.recipe import DvsSection, ReadoutSection
 
-DESTINATIONS = 2
+DESTINATIONS: Final = 2
+BY_FEATURE: Final = 3
+"""readout_configuration_sel: the class is the feature (1 x 1 neurons, 16 features)."""
+COMPARED: Final = 1
+"""output_mode_sel: the readout value tells which classes reach the threshold."""
+ALL_ON: Final = DvsSection()
 
 
-def configuration(program: Program, chip: Chip) -> dict[str, Any]:
+def configuration(
+    program: Program, chip: Chip, dvs: DvsSection = ALL_ON, readout: ReadoutSection | None = None
+) -> dict[str, Any]:
     """The configuration of ``chip`` for a placed, quantised ``program``: plain JSON values.
 
-    "cnn_layers" has an entry for every core, None where it is unused. Outputs are monitored; nothing else is.
-    Raises InputError when the program was not mapped for this chip.
+    "cnn_layers" has an entry for every core, None where it is unused; outputs are monitored, nothing else is.
+    "unknown" tells what in it no source settles. With ``readout`` the last layer is widened (see readout.py), and
+    monitored spikes have its features.
+    Raises InputError when the program was not mapped for this chip or the sensor cannot give what ``dvs`` asks for,
+    UnsupportedError or FitError when the readout layer cannot take the answer.
     """
     if program.chip != chip.name or set(program.core_of) != set(program.layers) or program.arithmetic == "float32":
         raise InputError(
             "program", f"mapped for {program.chip}, in {program.arithmetic}", f"one mapped for {chip.name}"
         )
+    if readout is not None:
+        program = widen(program, chip)
     layers: list[dict[str, Any] | None] = [None] * len(chip.cores)
     for name, core in program.core_of.items():
         layers[core] = _layer(program, name)
+    if readout is not None and chip.readout is not None:
+        answer = layers[program.core_of[program.outputs[0]]]
+        assert answer is not None  # an output is a layer on a core
+        answer["destinations"][0] |= {"enable": True, "layer": chip.readout.destination}
     return {
-        "chip": chip.name, "cnn_layers": layers, "dvs_layer": _dvs_layer(program), "readout": {"enable": False},
+        "chip": chip.name, "cnn_layers": layers, "dvs_layer": _dvs_layer(program, chip, dvs),
+        "readout": {"enable": False} if readout is None else _readout(readout),
+        "unknown": list(_unknown(program, chip, dvs, readout)),
     }  # fmt: skip
 
 
@@ -76,27 +99,85 @@ def _destinations(program: Program, routes: tuple[Route, ...]) -> list[dict[str,
     return used + [dict(unused) for _ in range(DESTINATIONS - len(used))]
 
 
-def _dvs_layer(program: Program) -> dict[str, Any]:
-    """The sensor's corner that the network sees, pooled; ``cut`` is the last pixel after pooling, as sinabs writes it.
+def _from_sensor(program: Program, chip: Chip) -> bool:
+    """Whether the sensor's layer can give the input; events of more features come from outside."""
+    return program.input_shape[0] <= chip.dvs_features
 
-    Events are sent from outside, so the sensor itself is off.
-    """
-    features, height, width = program.input_shape
-    pool = program.input_routes[0].pool
-    used = [{"enable": True, "layer": program.core_of[route.to]} for route in program.input_routes]
+
+def _dvs_layer(program: Program, chip: Chip, dvs: DvsSection) -> dict[str, Any]:
+    routes = program.input_routes if _from_sensor(program, chip) else ()
+    pool = routes[0].pool if routes else (1, 1)
+    used = [{"enable": True, "layer": program.core_of[route.to]} for route in routes]
+    origin, cut = _crop(program, chip, dvs, pool) if routes else _no_crop(program, chip, dvs)
     return {
         "destinations": used + [{"enable": False, "layer": 0} for _ in range(DESTINATIONS - len(used))],
-        "merge": features == 1,
-        "on_channel": True,
-        "off_channel": True,
-        "mirror": {"x": False, "y": False},
-        "mirror_diagonal": False,
-        "origin": {"x": 0, "y": 0},
-        "cut": _xy((height // pool[0] - 1, width // pool[1] - 1)),
+        "merge": program.input_shape[0] == 1,
+        "on_channel": dvs.polarity != "off",
+        "off_channel": dvs.polarity != "on",
+        "mirror": {"x": "x" in dvs.mirror, "y": "y" in dvs.mirror},
+        "mirror_diagonal": "diagonal" in dvs.mirror,
+        "origin": _xy(origin),
+        "cut": _xy(cut),
         "pooling": _xy(pool),
-        "pass_sensor_events": False,
+        "pass_sensor_events": dvs.live,
         "monitor_enable": False,
     }
+
+
+def _crop(program: Program, chip: Chip, dvs: DvsSection, pool: Pair) -> tuple[Pair, Pair]:
+    """The first and the last pixel (y, x) of the sensor, or of its pooled map, that the network sees."""
+    size, unit = program.input_shape[1:], (1, 1) if dvs.crop == "sensor" else pool
+    cut = [first + n // u - 1 for first, n, u in zip(dvs.origin, size, unit, strict=True)]
+    limit = [chip.dvs_size // u for u in unit]
+    if min(dvs.origin) < 0 or any(last >= n for last, n in zip(cut, limit, strict=True)):
+        raise InputError(
+            "dvs",
+            f"a crop from (y, x) = {dvs.origin} to {tuple(cut)}",
+            f"one inside 0..{limit[0] - 1}, 0..{limit[1] - 1}",
+        )
+    if "diagonal" in dvs.mirror and (size[0] != size[1] or pool[0] != pool[1]):
+        raise InputError(
+            "dvs", f"a diagonal mirror of {format_shape(program.input_shape)} pooled by {pool[0]}x{pool[1]}",
+            "a square map and pooling", "Sources differ on which side is swapped.",
+        )  # fmt: skip
+    return dvs.origin, (cut[0], cut[1])
+
+
+def _no_crop(program: Program, chip: Chip, dvs: DvsSection) -> tuple[Pair, Pair]:
+    if dvs != ALL_ON:
+        raise InputError(
+            "dvs", f"settings for an input of {program.input_shape[0]} features",
+            f"at most {chip.dvs_features}, one per polarity", "Leave [map.dvs] out: such events come from outside.",
+        )  # fmt: skip
+    return (0, 0), (chip.dvs_size - 1, chip.dvs_size - 1)
+
+
+def _readout(readout: ReadoutSection) -> dict[str, Any]:
+    return {
+        "enable": True, "readout_configuration_sel": BY_FEATURE, "output_mode_sel": COMPARED,
+        "threshold": readout.threshold, "low_pass_filter_disable": readout.average == 1,
+        "low_pass_filter32_not16": readout.average == 32, "readout_pin_monitor_enable": True,
+    }  # fmt: skip
+
+
+def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSection | None) -> Iterator[str]:
+    """What this configuration relies on and no source settles."""
+    pooled = any(route.pool != (1, 1) for route in program.input_routes)
+    if pooled and _from_sensor(program, chip):
+        counted = "of the sensor" if dvs.crop == "sensor" else "after pooling"
+        yield (
+            f"dvs_layer: origin and cut count pixels {counted}. The user guide and sinabs 3.1.3 crop after pooling, "
+            "the validator of samna 0.7.1 before it"
+        )
+    if dvs.mirror:
+        yield "dvs_layer: whether the mirror turns about the middle of the crop (sinabs) or of the sensor"
+    for name, core in program.core_of.items():
+        if chip.cores[core].parallel_lanes:
+            yield f"{name}: the order of events on core {core}, which computes in parallel lanes"
+            if program.layers[name].bias is not None:
+                yield f"{name}: the leak on core {core}, which is reported to be unreliable"
+    if readout is not None:
+        yield "readout: that every fourth feature of the last layer is a class, an erratum we have not seen on silicon"
 
 
 def _shape(shape: Shape) -> dict[str, Any]:

@@ -84,6 +84,11 @@ def group(graph: Graph) -> Program:
 
     Raises UnsupportedError with every node that fits no row of the table above.
     """
+    return replace(unsigned(graph), graph_digest=graph.digest)
+
+
+def unsigned(graph: Graph) -> Program:
+    """The same without the graph's digest, for which every weight would be read."""
     grouping = _Grouping(graph)
     flows: dict[str, Flow | None] = {}
     problems: list[DeployError] = []
@@ -122,7 +127,7 @@ class _Grouping:
         return Program(
             chip=SIMULATOR, arithmetic="float32", input_shape=self.input_shape,
             input_routes=tuple(self.routes[INPUT]), layers=layers, outputs=tuple(dict.fromkeys(self.outputs)),
-            graph_digest=self.graph.digest,
+            graph_digest="",
         )  # fmt: skip
 
     def node(self, name: str, flows: list[Flow]) -> Flow | None:
@@ -218,6 +223,8 @@ class _Grouping:
                 self._where(name), "a leak (tau_ms is given)", "integrate-and-fire neurons (tau_ms None)",
                 "Train with IF neurons, or with a time constant much longer than a sample.",
             )  # fmt: skip
+        if np.any(spike.v_reset):
+            raise UnsupportedError(self._where(name), "a v_reset that is not 0", "reset by subtraction or to 0")
         if np.min(spike.threshold) <= 0:
             raise InputError(self._where(name), f"a threshold of {np.min(spike.threshold)}", "thresholds above 0")
         threshold = spike.threshold

@@ -77,38 +77,35 @@ def _square(layer: Layer, last: list[int], chip: Chip) -> Layer:
         return layer
     axis = 0 if layer.kernel[0] < side else 1
     missing = side - layer.kernel[axis]
-    for grown, before in itertools.product(range(missing + 1), repeat=2):
-        filled = _filled(layer, axis, before, missing, grown)
-        if _has_room(filled, axis, chip) and _same_updates(layer, filled, axis, last[axis]):
-            return filled
-    return layer
+    strides = chip.strides if layer.out_shape[1 + axis] == 1 else (layer.stride[axis],)
+    ways = (_filled(layer, axis, before, missing, step) for before in range(missing + 1) for step in strides)
+    fitting = [filled for filled in ways if _has_room(filled, axis, chip)]
+    unchanged = (filled for filled in fitting if _same_targets(layer, filled, axis, last[axis]))
+    harmless = fitting if ignores_zeros(layer) else []
+    return next(itertools.chain(unchanged, harmless), layer)
 
 
-def _filled(layer: Layer, axis: int, before: int, missing: int, grown: int) -> Layer:
-    """``layer`` with ``missing`` zeros along ``axis``, ``before`` of them in front with as much more padding, and an
-    input map larger by ``grown``; the output map stays as it is."""
+def _filled(layer: Layer, axis: int, before: int, missing: int, step: int) -> Layer:
+    """``layer`` with ``missing`` zeros along ``axis``, ``before`` of them in front with as much more padding, and the
+    stride ``step``, which is free where the output map has one row or column; both maps stay as they are."""
     widths = [(0, 0)] * 4
     widths[2 + axis] = (before, missing - before)
     weights: Array = np.pad(layer.weights, widths)
-    padding, shape = list(layer.padding), list(layer.in_shape)
+    padding, stride = list(layer.padding), list(layer.stride)
     padding[axis] += before
-    shape[1 + axis] += grown
-    return replace(layer, weights=weights, padding=(padding[0], padding[1]), in_shape=(shape[0], shape[1], shape[2]))
+    stride[axis] = step
+    return replace(layer, weights=weights, padding=(padding[0], padding[1]), stride=(stride[0], stride[1]))
 
 
 def _has_room(filled: Layer, axis: int, chip: Chip) -> bool:
-    """Whether the chip takes padding and map of ``filled``, and computes the output map it should."""
-    size, padding, kernel = filled.in_shape[1 + axis], filled.padding[axis], filled.kernel[axis]
-    output = (size + 2 * padding - kernel) // filled.stride[axis] + 1
-    return padding <= chip.padding_max and size <= chip.input_map_max and output == filled.out_shape[1 + axis]
+    """Whether the chip takes the padding of ``filled``, and computes the output map it should."""
+    room = filled.in_shape[1 + axis] + 2 * filled.padding[axis] - filled.kernel[axis]
+    output = room // filled.stride[axis] + 1
+    return filled.padding[axis] <= chip.padding_max and room >= 0 and output == filled.out_shape[1 + axis]
 
 
-def _same_updates(layer: Layer, filled: Layer, axis: int, last: int) -> bool:
-    """Whether every arriving event makes the same updates as before, but for updates by 0 that change nothing."""
-    old, new = layer.in_shape[1 + axis], filled.in_shape[1 + axis]
-    if any(targets(layer, axis, position) for position in range(old, min(new, last))):
-        return False
-    if ignores_zeros(layer):
-        return True
-    before = [sorted(targets(layer, axis, position)) if position < old else [] for position in range(min(new, last))]
-    return before == [sorted(targets(filled, axis, position)) for position in range(min(new, last))]
+def _same_targets(layer: Layer, filled: Layer, axis: int, last: int) -> bool:
+    """Whether every event up to position ``last`` reaches the same neurons as before."""
+    return all(
+        sorted(targets(layer, axis, position)) == sorted(targets(filled, axis, position)) for position in range(last)
+    )

@@ -37,9 +37,10 @@ class Memory:
         )
 
 
-def memory_of(layer: Layer) -> Memory:
-    """The memory ``layer`` takes, with every input feature connected to every output feature."""
+def memory_of(layer: Layer, features: int | None = None) -> Memory:
+    """The memory ``layer`` takes, or as many ``features`` of it, every input feature connected to every one of them."""
     c_in, (c_out, height, width) = layer.in_shape[0], layer.out_shape
+    c_out = c_out if features is None else features
     kernel = address_bits(layer.kernel[0] * layer.kernel[1])
     area = address_bits(height) + address_bits(width)
     return Memory(
@@ -51,7 +52,7 @@ def memory_of(layer: Layer) -> Memory:
     )
 
 
-def cores_for(layer: Layer, chip: Chip) -> tuple[int, ...]:
-    """Numbers of the cores of ``chip`` that can hold ``layer``."""
-    memory = memory_of(layer)
+def cores_for(layer: Layer, chip: Chip, features: int | None = None) -> tuple[int, ...]:
+    """Numbers of the cores of ``chip`` that can hold ``layer``, or as many ``features`` of it."""
+    memory = memory_of(layer, features)
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))

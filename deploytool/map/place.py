@@ -3,38 +3,77 @@
 Among the assignments in which every layer fits its core the best has, in this order,
 
     1. the fewest biased layers on cores with parallel lanes, where the leak is reported to be unreliable;
-    2. the fewest updates per input event in first layers on cores without parallel lanes;
-    3. the least memory, in bytes, in the cores used;
-    4. the lowest core numbers, layer by layer.
+    2. the fewest SynOps of first layers, which get the input's events, on cores without parallel lanes;
+    3. the fewest SynOps on the busiest core without parallel lanes;
+    4. the least memory, in bytes, in the cores used;
+    5. the lowest core numbers, layer by layer.
+
+SynOps are measured ones where they are given. Otherwise they are `predicted_synops`, an estimate from sizes alone.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
 from deploytool.chip import Chip
 from deploytool.errors import InputError
+from deploytool.map.geometry import targets
 from deploytool.map.memory import cores_for
 from deploytool.map.rules import Violation, memories, words
-from deploytool.program import Layer, Program
+from deploytool.program import Program
 
-Cost: TypeAlias = tuple[int, int, int]
+Cost: TypeAlias = tuple[float, ...]
 NO_PINS: Final[Mapping[str, int]] = {}
+NO_SYNOPS: Final[Mapping[str, float]] = {}
 
 
-def place(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> Program:
+def place(
+    program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS, synops: Mapping[str, float] = NO_SYNOPS
+) -> Program:
     """``program`` on the cores of ``chip``, with the layers in ``pins`` {layer: core} where they are pinned.
 
+    ``synops`` {logical layer: measured SynOps per sample} take the place of the estimate; give all or none.
     Raises FitError naming the smallest set of layers that together fit fewer cores than they are, InputError for
-    a pin of no layer or to no core.
+    a pin of no layer or to no core and for layers without ``synops`` where others have them.
     """
     if (reason := misfit(program, chip, pins)) is not None:
         raise reason.error()
-    return replace(program, chip=chip.name, core_of=_best(program, chip, _choices(program, chip, pins)))
+    loads = _loads(program, synops)
+    first = {route.to for route in program.input_routes}
+    choices = _choices(program, chip, pins)
+
+    def quiet(name: str, core: int) -> float:
+        return 0 if chip.cores[core].parallel_lanes else loads[name]
+
+    def avoided(name: str, core: int) -> Cost:
+        biased = program.layers[name].bias is not None
+        return int(chip.cores[core].parallel_lanes and biased), quiet(name, core) * (name in first)
+
+    def memory(_name: str, core: int) -> Cost:
+        return (chip.cores[core].kernel_words + 2 * chip.cores[core].neuron_words,)
+
+    *_, busiest = _best(choices, avoided, quiet)[0]
+    below = {name: tuple(core for core in cores if quiet(name, core) <= busiest) for name, cores in choices.items()}
+    _, cores = _best(below, lambda name, core: (*avoided(name, core), *memory(name, core)))
+    return replace(program, chip=chip.name, core_of=dict(zip(program.layers, cores, strict=True)))
+
+
+def predicted_synops(program: Program, name: str) -> int:
+    """The synaptic updates in layer ``name`` when every neuron (and pixel) in front of it fires once: an estimate."""
+    layer = program.layers[name]
+    total = 0
+    for source, route in program.feeders(name):
+        features, *sizes = program.map_of(source)
+        rows, columns = (
+            sum(len(targets(layer, axis, at // pool)) for at in range(size) if at // pool < layer.in_shape[1 + axis])
+            for axis, (size, pool) in enumerate(zip(sizes, route.pool, strict=True))
+        )
+        total += features * rows * columns * layer.out_shape[0] // layer.groups
+    return total
 
 
 def misfit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> Violation | None:
@@ -44,12 +83,30 @@ def misfit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> V
     cores of some set, so it is enough to count, for every set of cores, the layers that fit no other.
     """
     choices = _choices(program, chip, pins)
+    if assignable(choices.values()):
+        return None
     for size in range(len(chip.cores) + 1):
         for cores in itertools.combinations(range(len(chip.cores)), size):
             confined = [name for name, fits in choices.items() if set(fits) <= set(cores)]
             if len(confined) > size:
                 return _reason(program, chip, confined[: size + 1], cores, pins)
-    return None
+    raise AssertionError("no assignment, and no set of layers that explains it")
+
+
+def assignable(choices: Collection[tuple[int, ...]]) -> bool:
+    """Whether each of ``choices`` can have a core of its own, by augmenting paths."""
+    listed, holder = list(choices), dict[int, int]()
+
+    def find(layer: int, tried: set[int]) -> bool:
+        for core in listed[layer]:
+            if core not in tried:
+                tried.add(core)
+                if core not in holder or find(holder[core], tried):
+                    holder[core] = layer
+                    return True
+        return False
+
+    return all(find(layer, set()) for layer in range(len(listed)))
 
 
 def _choices(program: Program, chip: Chip, pins: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -68,31 +125,45 @@ def _choices(program: Program, chip: Chip, pins: Mapping[str, int]) -> dict[str,
     return {name: tuple(core for core in cores if pins.get(name, core) == core) for name, cores in fits.items()}
 
 
-def _best(program: Program, chip: Chip, choices: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
-    """The best assignment, over sets of used cores: for each the best way to put the first layers on it."""
-    first = {route.to for route in program.input_routes}
-    reached: dict[frozenset[int], tuple[Cost, tuple[int, ...]]] = {frozenset(): ((0, 0, 0), ())}
-    for name, layer in program.layers.items():
-        costs = {core: _cost(layer, name in first, chip, core) for core in choices[name]}
+def _loads(program: Program, synops: Mapping[str, float]) -> dict[str, float]:
+    """{layer: SynOps}; a part has its share of those of its logical layer. What only passes spikes on counts none."""
+    if not synops:
+        return {name: predicted_synops(program, name) for name in program.layers}
+    logical = {name: program.place_in(name)[0] for name in program.layers}
+    missing = [name for name, layer in program.layers.items() if layer.sources and logical[name] not in synops]
+    if missing:
+        raise InputError("measured SynOps", f"none of {', '.join(missing)}", "those of every layer, or none")
+    return {
+        name: synops.get(logical[name], 0) * layer.out_shape[0] / program.map_of(logical[name])[0]
+        for name, layer in program.layers.items()
+    }
+
+
+def _best(
+    choices: Mapping[str, tuple[int, ...]], costs: Callable[[str, int], Cost],
+    peak: Callable[[str, int], float] = lambda _name, _core: 0,
+) -> tuple[Cost, tuple[int, ...]]:  # fmt: skip
+    """(cost, cores) of the best assignment: the smallest sums of ``costs``, then the lowest ``peak``, then cores.
+
+    Found over sets of used cores: for each, the best way to put the first layers on it. This is exact because a
+    better beginning stays better: sums come before the peak, and nothing that adds up comes behind it.
+    """
+    reached: dict[frozenset[int], tuple[Cost, tuple[int, ...]]] = {frozenset(): ((), ())}
+    for name, allowed in choices.items():
+        here = {core: (*costs(name, core), peak(name, core)) for core in allowed}
         extended: dict[frozenset[int], tuple[Cost, tuple[int, ...]]] = {}
         for used, (cost, cores) in reached.items():
-            for core in costs.keys() - used:
-                more = costs[core]
-                way = ((cost[0] + more[0], cost[1] + more[1], cost[2] + more[2]), (*cores, core))
+            for core in here.keys() - used:
+                way = (_joined(cost, here[core]), (*cores, core))
                 extended[used | {core}] = min(extended.get(used | {core}, way), way)
         reached = extended
-    _, cores = min(reached.values())
-    return dict(zip(program.layers, cores, strict=True))
+    return min(reached.values())
 
 
-def _cost(layer: Layer, first: bool, chip: Chip, number: int) -> Cost:
-    core = chip.cores[number]
-    updates = layer.out_shape[0] * math.prod(layer.kernel) // math.prod(layer.stride)
-    return (
-        int(core.parallel_lanes and layer.bias is not None),
-        updates if first and not core.parallel_lanes else 0,
-        core.kernel_words + 2 * core.neuron_words,
-    )
+def _joined(so_far: Cost, more: Cost) -> Cost:
+    if not so_far:
+        return more
+    return (*map(operator.add, so_far[:-1], more[:-1]), max(so_far[-1], more[-1]))
 
 
 def _listed(cores: tuple[int, ...]) -> str:

@@ -22,7 +22,8 @@ class LayerQuantisation:
 
     ``levels`` different weights of ``levels_before``; ``zeros`` share of weights that are 0, of ``zeros_before``;
     ``relative_error`` = |w_int / theta_int - w / theta| / |w / theta|, Euclidean norms over the layer's weights;
-    ``weight_max`` the largest weight over the threshold, above 1 one event can cause more than one spike.
+    ``weight_max`` the largest weight over the threshold, above 1 one event can cause more than one spike;
+    ``outlier`` the weight whose size leaves fewer than FEW_LEVELS levels to all others, None where there is none.
     """
 
     layer: str
@@ -35,6 +36,7 @@ class LayerQuantisation:
     zeros_before: float
     relative_error: float
     weight_max: float
+    outlier: float | None
     warnings: tuple[str, ...]
 
 
@@ -86,9 +88,17 @@ def _compared(name: str, before: Layer, after: Layer) -> LayerQuantisation:
         levels=len(np.unique(after.weights)), levels_before=len(np.unique(weights)),
         zeros=float((after.weights == 0).mean()), zeros_before=float((weights == 0).mean()),
         relative_error=float(np.linalg.norm(integers / theta - exact)) / norm,
-        weight_max=float(exact.max()), warnings=(),
+        weight_max=float(exact.max()), outlier=_outlier(before, after), warnings=(),
     )  # fmt: skip
     return replace(found, warnings=tuple(_warnings(found, before, after)))
+
+
+def _outlier(before: Layer, after: Layer) -> float | None:
+    """The largest weight, where fewer than FEW_LEVELS levels are left although it takes more; None elsewhere."""
+    integers = np.abs(after.weights.astype(np.int16))
+    if len(np.unique(after.weights)) < FEW_LEVELS <= min(len(np.unique(before.weights)), int(integers.max())):
+        return float(before.weights.flat[int(np.abs(before.weights).argmax())])
+    return None
 
 
 def _warnings(found: LayerQuantisation, before: Layer, after: Layer) -> Iterator[str]:

@@ -82,6 +82,7 @@ def numbers(chip: Chip) -> dict[str, str]:
         "input_map": str(chip.input_map_max), "output_map": str(chip.output_map_max),
         "features": f"{chip.features_max:,}", "poolings": _listed(chip.poolings),
         "fan_out": str(chip.fan_out_max), "shift": f"{chip.feature_shift_max:,}", "sensor": str(chip.dvs_size),
+        "dvs_features": str(chip.dvs_features),
         "dvs_poolings": _listed(chip.dvs_poolings), "threshold": f"{chip.integers.threshold_max:,}",
         "floor": f"{lowest:,}..{chip.integers.floor_max}",
     }  # fmt: skip
@@ -249,6 +250,14 @@ def _fan_in(program: Program, _chip: Chip) -> Findings:
             yield name, f"gets the features {each or 'of nothing'} for its {layer.in_shape[0]}"
 
 
+def _outside_input(program: Program, chip: Chip) -> Findings:
+    """Such events do not pass the sensor's layer, so that the vendor's driver does not see where they come from."""
+    if program.input_shape[0] > chip.dvs_features:
+        for route in program.input_routes:
+            if others := [source for source, _ in program.feeders(route.to) if source != INPUT]:
+                yield route.to, f"{program.input_shape[0]} features of the input beside those of {', '.join(others)}"
+
+
 def _by(pair: tuple[int, ...]) -> str:
     return f"{pair[0]}x{pair[1]}"
 
@@ -262,6 +271,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("fan-out", "at most {fan_out} destinations", _fan_out, "Let one layer feed the others in a chain."),
     Rule("fan-in", "sources side by side, every input feature from exactly one", _fan_in,
          "Replace an Add by a Concat: the layer behind it then learns to add."),
+    Rule("outside-input", "only the input, or one of at most {dvs_features} features",
+         _outside_input, "Give the input a layer of its own, and join its spikes."),
     Rule("feature-shift", "a feature shift of at most {shift}", _feature_shift, "Concatenate fewer features."),
     Rule("kernel", "a square kernel of 1x1 to {kernel}x{kernel}", _each(_kernel),
          "Use a smaller kernel; before a Linear, pool more, so that its input map is smaller."),

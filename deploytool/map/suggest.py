@@ -5,13 +5,14 @@ A changed network has the new shapes; its weights are the old ones cut or filled
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from deploytool.chip import Chip
+from deploytool.chip import Chip, address_bits
 from deploytool.errors import DeployError
 from deploytool.events import Shape
 from deploytool.graph import (
@@ -20,6 +21,7 @@ from deploytool.graph import (
     Conv,
     Flatten,
     Graph,
+    Input,
     Linear,
     Node,
     Output,
@@ -28,26 +30,36 @@ from deploytool.graph import (
     out_shape,
 )
 from deploytool.map.rules import Violation
+from deploytool.map.split import Fit, Split
+from deploytool.program import Program
 
-Quantity: TypeAlias = Literal["features", "stride", "pooling", "kernel"]
-Judge: TypeAlias = Callable[[Graph], Sequence[Violation]]
+Quantity: TypeAlias = Literal["crop", "features", "kernel", "stride", "pooling"]
+
+
+class Judge(Protocol):
+    """Says what is in the way of a graph, on the chip and with the pins that are meant."""
+
+    def __call__(self, graph: Graph, may_split: bool = ..., /) -> Fit: ...
+
 
 REMEDIES: Final[dict[str, tuple[Quantity, ...]]] = {
-    "memory": ("features", "kernel", "stride", "pooling"),
-    "placement": ("features", "kernel", "stride", "pooling"),
+    "memory": ("crop", "features", "kernel", "stride", "pooling"),
+    "placement": ("crop", "features", "kernel", "stride", "pooling"),
     "features": ("features",),
-    "output-map": ("stride", "pooling"),
-    "input-map": ("stride", "pooling"),
-    "kernel": ("pooling", "kernel"),
+    "sensor": ("crop",),
+    "output-map": ("crop", "stride", "pooling"),
+    "input-map": ("crop", "stride", "pooling"),
+    "kernel": ("pooling", "kernel", "crop"),
     "stride": ("stride",),
     "padding": ("kernel",),
     "pooling": ("pooling",),
-    "pooling-remainder": ("pooling",),
+    "pooling-remainder": ("crop", "pooling"),
     "input-routes": ("pooling",),
 }
 """What may be changed where a rule is broken, the mildest first; no change of size helps the other rules."""
 
 SAYS: Final[dict[Quantity, str]] = {
+    "crop": "events cropped to {0}x{0}",
     "features": "{} output features",
     "kernel": "a kernel of {}",
     "stride": "a stride of {}",
@@ -59,7 +71,7 @@ MOST_CHANGES: Final = 4
 
 @dataclass(frozen=True)
 class Change:
-    """``quantity`` of the Conv or Linear ``node``: ``after`` instead of ``before``."""
+    """``quantity`` of the Conv or Linear ``node``, or of the Input for a crop: ``after`` instead of ``before``."""
 
     node: str
     quantity: Quantity
@@ -74,30 +86,69 @@ class Change:
 
     @property
     def factor(self) -> float:
-        return max(self.before, self.after) / min(self.before, self.after)
+        """How many times fewer (or more) neurons or weights there are: all but features change along two axes."""
+        ratio = max(self.before, self.after) / min(self.before, self.after)
+        return ratio if self.quantity == "features" else ratio**2
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Changes that together make the network fit."""
+    """Changes that together make the network fit, with ``splits`` where these are needed as well."""
 
     changes: tuple[Change, ...]
+    splits: tuple[Split, ...] = ()
 
     @property
     def says(self) -> str:
-        return "; ".join(change.says for change in self.changes)
+        parts = (
+            f"{split.layer} on {', '.join(split.into)}: {split.cores} more core{'s' * (split.cores > 1)}"
+            for split in self.splits
+        )
+        return "; ".join((*(change.says for change in self.changes), *parts))
+
+    @property
+    def size(self) -> tuple[float, int]:
+        """(product of the changes' factors, cores beyond one per layer): splits leave the network as it is."""
+        return math.prod(change.factor for change in self.changes), sum(split.cores for split in self.splits)
 
 
-def suggestions(graph: Graph, chip: Chip, judge: Judge) -> tuple[Suggestion, ...]:
+def suggestions(graph: Graph, chip: Chip, found: Fit, judge: Judge) -> tuple[Suggestion, ...]:
     """Sets of changes after which ``judge`` finds nothing, the smallest first; () where none was found.
 
-    One set is sought for each quantity that is preferred to the others.
+    ``found`` is what it says of ``graph`` itself. One set is sought for each quantity that is preferred to the
+    others. Where splitting layers was not allowed and would be enough, that is among them.
     """
-    found: dict[tuple[Change, ...], Suggestion] = {}
+    ways: dict[tuple[Change, ...], Suggestion] = {}
+    if not (split := judge(graph, True)).issues:
+        ways[()] = Suggestion((), split.splits)
     for preferred in SAYS:
-        if changes := _repair(graph, chip, judge, preferred):
-            found[changes] = Suggestion(changes)
-    return tuple(sorted(found.values(), key=lambda s: (len(s.changes), sum(change.factor for change in s.changes))))
+        if suggestion := _repair(graph, chip, found, judge, preferred):
+            ways[suggestion.changes] = suggestion
+    return tuple(sorted(ways.values(), key=lambda suggestion: suggestion.size))
+
+
+def free_features(graph: Graph, program: Program, chip: Chip) -> dict[str, int]:
+    """{layer: output features it could have at no cost}, where that is more than it has; outputs keep their classes.
+
+    Up to the next power of two nothing changes in a core's addresses, as long as those who get the features have
+    bits left for them. Each of these can be taken alone.
+    """
+    free = {}
+    for name, layer in program.layers.items():
+        features = layer.out_shape[0]
+        most = min(1 << address_bits(features), chip.features_max)
+        behind = [program.layers[route.to] for route in layer.routes]
+        weighted = all(_is_dense(graph.nodes.get(route.to)) for route in layer.routes)
+        roomy = all(
+            address_bits(layer.in_shape[0] + most - features) == address_bits(layer.in_shape[0]) for layer in behind
+        )
+        if most > features and _is_dense(graph.nodes.get(name)) and weighted and roomy and name not in program.outputs:
+            free[name] = most
+    return free
+
+
+def _is_dense(node: Node | None) -> bool:
+    return isinstance(node, Linear) or (isinstance(node, Conv) and node.groups == 1)
 
 
 def apply(graph: Graph, change: Change) -> Graph:
@@ -128,40 +179,68 @@ def apply(graph: Graph, change: Change) -> Graph:
     return Graph(nodes, tuple(edges), graph.dt_ms, graph.name)
 
 
-def _repair(graph: Graph, chip: Chip, judge: Judge, preferred: Quantity) -> tuple[Change, ...]:
-    """Changes, made one by one for the first violation there is, until nothing is violated; () when that fails."""
+def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quantity) -> Suggestion | None:
+    """Changes, made one by one for the first violation there is, until nothing is violated; None when that fails."""
     changes: list[Change] = []
-    issues = judge(graph)
-    while issues and len(changes) < MOST_CHANGES:
-        issue = issues[0]
-        for change in _options(graph, chip, issue, preferred):
-            try:
-                changed = apply(graph, change)
-                left = judge(changed)
-            except DeployError:
-                continue
-            if _settles(issue, issues, left):
-                graph, issues = changed, left
+    changed, left = graph, found
+    while left.issues and len(changes) < MOST_CHANGES:
+        for change in _options(changed, chip, left.issues[0], preferred):
+            again = change.quantity == "crop" and any(change.node == other.node for other in changes)
+            attempt = None if again else _judged(changed, (change,), judge)
+            if attempt is not None and _settles(left.issues, attempt[1].issues):
+                changed, left = attempt
                 changes.append(change)
                 break
         else:
-            return ()
-    return () if issues else tuple(changes)
+            return None
+    if left.issues:
+        return None
+    at_once = _merged(changes)
+    whole = _judged(graph, at_once, judge)
+    if whole is None or whole[1].issues:
+        return Suggestion(tuple(changes), left.splits)
+    return Suggestion(at_once, whole[1].splits)
 
 
-def _settles(issue: Violation, before: Sequence[Violation], after: Sequence[Violation]) -> bool:
-    """Whether ``issue`` is gone and nothing but another placement, which is judged last, became an issue instead."""
+def _judged(graph: Graph, changes: Sequence[Change], judge: Judge) -> tuple[Graph, Fit] | None:
+    """``graph`` after ``changes``, and what is in its way; None where they give no network."""
+    try:
+        for change in changes:
+            graph = apply(graph, change)
+        return graph, judge(graph)
+    except DeployError:
+        return None
+
+
+def _merged(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """``changes`` with those of the same quantity of a node as one."""
+    merged: dict[tuple[str, Quantity], Change] = {}
+    for change in changes:
+        first = merged.get((change.node, change.quantity), change)
+        merged[change.node, change.quantity] = replace(change, before=first.before)
+    return tuple(merged.values())
+
+
+def _settles(before: Sequence[Violation], after: Sequence[Violation]) -> bool:
+    """Whether the first issue is gone and nothing but another placement, which is judged last, became one instead."""
     known = {(other.rule, other.layers) for other in before}
     left = {(other.rule, other.layers) for other in after}
-    return (issue.rule, issue.layers) not in left and all(rule == "placement" for rule, _ in left - known)
+    return (before[0].rule, before[0].layers) not in left and all(rule == "placement" for rule, _ in left - known)
 
 
-def _options(graph: Graph, chip: Chip, issue: Violation, preferred: Quantity) -> Iterator[Change]:
+def _options(graph: Graph, chip: Chip, issue: Violation, preferred: Quantity) -> list[Change]:
+    """What could mend ``issue``: the ``preferred`` quantity first, its layer before neighbours, small steps first."""
     remedies = sorted(REMEDIES.get(issue.rule, ()), key=lambda quantity: quantity != preferred)
-    for quantity in remedies:
-        for layer in issue.layers:
-            for node in _around(graph, layer):
-                yield from (Change(node, quantity, *pair) for pair in _values(graph, chip, node, quantity))
+    return [
+        Change(node, quantity, *pair)
+        for quantity in remedies
+        for node in (graph.of_type(Input) if quantity == "crop" else _nodes_around(graph, issue))
+        for pair in _values(graph, chip, node, quantity)
+    ]
+
+
+def _nodes_around(graph: Graph, issue: Violation) -> list[str]:
+    return list(dict.fromkeys(node for layer in issue.layers for node in _around(graph, layer)))
 
 
 def _around(graph: Graph, layer: str) -> list[str]:
@@ -189,6 +268,11 @@ def _values(graph: Graph, chip: Chip, name: str, quantity: Quantity) -> list[tup
         case "features" if isinstance(node, Conv | Linear) and not _is_last(graph, name):
             now, values = node.weight.shape[0], [1 << bits for bits in range(10, -1, -1)]
             values = [value for value in values if value < now]
+        case "crop" if isinstance(node, Input):
+            now = max(node.shape[1:])
+            whole = {now // unit * unit for unit in (2, 4, 8, 16, 32)}
+            sizes = whole | {1 << bits for bits in range(now.bit_length())}
+            values = sorted((size for size in sizes if now // 2 <= size < now), reverse=True)
         case "stride" if isinstance(node, Conv) and node.stride[0] == node.stride[1]:
             now = node.stride[0]
             values = [value for value in chip.strides if value > now or now not in chip.strides]
@@ -227,6 +311,8 @@ def _pooling_before(graph: Graph, name: str) -> tuple[str, SumPool | AvgPool | N
 
 def _changed(node: Node, change: Change) -> Node:
     match node, change.quantity:
+        case Input(), "crop":
+            return Input((node.shape[0], min(node.shape[1], change.after), min(node.shape[2], change.after)))
         case Conv() | Linear(), "features":
             bias = None if node.bias is None else _resized(node.bias, (change.after,))
             return replace(node, weight=_resized(node.weight, (change.after, *node.weight.shape[1:])), bias=bias)

@@ -220,9 +220,20 @@ def _fill(target: Any, values: Mapping[str, Any]) -> None:
 def _sample(
     program: Program, plan: Sequence[LayerPlan], stream: EventStream, spikes: Mapping[str, Events], keep_spikes: bool
 ) -> Sample:
-    counts = {name: count(events, program.layers[name].out_shape) for name, events in spikes.items()}
+    spikes = {name: _whole(program, name, spikes) for name in program.parts}
+    counts = {name: count(events, program.map_of(name)) for name, events in spikes.items()}
     sent = {INPUT: count(stream.events, program.input_shape), **counts}
     return Sample(
         name=stream.name, label=stream.label, counts=counts, synops=sum(updates(layer, sent) for layer in plan),
         spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
     )  # fmt: skip
+
+
+def _whole(program: Program, logical: str, spikes: Mapping[str, Events]) -> Events:
+    """The spikes of all parts of a ``logical`` layer, in order of time."""
+    parts = []
+    for name in program.parts[logical]:
+        parts.append(spikes[name].copy())
+        parts[-1]["c"] += np.uint16(program.place_in(name)[1])
+    together = np.concatenate(parts)
+    return together[np.argsort(together["t"], kind="stable")] if len(parts) > 1 else together

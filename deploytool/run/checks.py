@@ -79,22 +79,22 @@ def check_sendable(program: Program, stream: EventStream) -> None:
 
 
 def watched_layers(program: Program, watch: Sequence[str] | None) -> tuple[str, ...]:
-    """The layers to count, in the order of the program: those in ``watch`` (None: all), and the outputs.
+    """The logical layers to count, in the order of the program: those in ``watch`` (None: all), and the outputs.
 
     A layer may be called by any graph node it was made from. Raises InputError for a name that is neither.
     """
-    called = {**aliases(program), **{name: name for name in program.layers}}
-    wanted = set(program.outputs)
-    for name in program.layers if watch is None else watch:
+    called = {**aliases(program), **{name: name for name in program.parts}}
+    wanted = {program.place_in(name)[0] for name in program.outputs}
+    for name in program.parts if watch is None else watch:
         if name not in called:
-            raise InputError("watch", f"no layer {name!r}", f"one of {', '.join(program.layers)}")
+            raise InputError("watch", f"no layer {name!r}", f"one of {', '.join(program.parts)}")
         wanted.add(called[name])
-    return tuple(name for name in program.layers if name in wanted)
+    return tuple(name for name in program.parts if name in wanted)
 
 
 def aliases(program: Program) -> dict[str, str]:
-    """{graph node: layer made from it}."""
-    return {source: name for name, layer in program.layers.items() for source in layer.sources}
+    """{graph node: logical layer made from it}."""
+    return {source: program.place_in(name)[0] for name, layer in program.layers.items() for source in layer.sources}
 
 
 def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError]:

@@ -11,6 +11,7 @@ V is int32 for an integer program and float32 otherwise: nothing saturates here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 
@@ -50,7 +51,7 @@ def run_clocked_sample(
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
     check_stream(program, stream)
     state = {layer.name: np.zeros_like(layer.threshold) for layer in plan}
-    counts = {name: np.zeros(state[name].size, np.int64) for name in watch}
+    counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     step_of = stream.events["t"] * time_steps // stream.duration_us
     bounds = np.searchsorted(step_of, np.arange(time_steps + 1))
@@ -64,7 +65,7 @@ def run_clocked_sample(
             amounts, places = layer.arrivals(fired)
             synops += accumulate(v, layer.geometry, places, amounts, layer.coordinates)
             neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, many)
-            fired[layer.name] = amounts, neurons
+            layer.leave(fired, amounts, neurons)
         for name in watch:
             counts[name][fired[name][1]] += fired[name][0]
         for name, parts in spikes.items():

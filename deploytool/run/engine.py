@@ -7,6 +7,7 @@ passes from chunk to chunk; memory does not grow with the length of a recording.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +18,13 @@ from typing import Final, TypeVar
 import numpy as np
 
 from deploytool.events import EVENT, EventStream
+from deploytool.graph import Array
 from deploytool.program import INPUT, Program
 from deploytool.progress import Tick, no_progress
 from deploytool.recording import Recording, Rung
 from deploytool.run.checks import check_stream, watched_layers
-from deploytool.run.kernels import integrate
-from deploytool.run.plan import Fired, LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.kernels import compilations, tally
+from deploytool.run.plan import Fired, Integrated, LayerPlan, channels_last, make_plan, state_type
 from deploytool.run.sample import Sample, as_map, as_recording, at_times
 
 CHUNK: Final = 1 << 16
@@ -42,38 +44,42 @@ def run_events(
     ``check`` raises when a stream cannot be sent to this target.
     """
     watched = watched_layers(program, watch)
-    plan = make_plan(program, state_type(program))
+    plan = make_plan(program, state_type(program), vectors=True)
+    compile_loops(plan, partial(tick, 0, operator.length_hint(streams, 0)))
     run = partial(_checked, program, plan, watched, rasters, check)
     return as_recording(program, rung, watched, in_order(run, streams, threads, tick))
+
+
+def compile_loops(plan: Sequence[LayerPlan], tell: Callable[[str], None]) -> None:
+    """Has numba compile the loops of ``plan`` that it has not kept from an earlier run; ``tell`` says how far it is."""
+    for number, layer in enumerate(plan, start=1):
+        before = compilations()
+        layer.integrate(layer.rest(), np.empty(0, np.int32))
+        if compilations() > before:
+            tell(f"compiled {number}/{len(plan)} layers")
 
 
 def run_sample(
     program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
 ) -> Sample:
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
-    state = {layer.name: np.zeros_like(layer.threshold) for layer in plan}
-    counts = {name: np.zeros(state[name].size, np.int64) for name in watch}
+    state = {layer.name: layer.rest() for layer in plan}
+    counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
-    lowest, highest = dict.fromkeys(state, 0), dict.fromkeys(state, 0)
+    extremes = {layer.name: (0, 0) for layer in plan if layer.layout is None}
+    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None for layer in plan)
     synops = 0
     for start in range(0, len(stream), CHUNK):
         chunk = stream.events[start : start + CHUNK]
         fired: dict[str, Fired] = {INPUT: (np.arange(len(chunk)), channels_last(chunk, program.input_shape))}
         for layer in plan:
-            name = layer.name
-            causes, sites = layer.arrivals(fired)
-            if len(layer.feeders) > 1:
-                order = np.argsort(causes, kind="stable")
-                causes, sites = causes[order], sites[order]
-            neurons, caused, updates, low, high = integrate(
-                state[name], layer.geometry, layer.threshold, layer.least, layer.floor, layer.subtract, layer.most,
-                sites, layer.coordinates,
-            )  # fmt: skip
-            fired[name] = np.repeat(causes, caused), neurons
-            synops += updates
-            lowest[name], highest[name] = min(lowest[name], int(low)), max(highest[name], int(high))
+            result = _through(layer, state[layer.name], fired, traced)
+            synops += result.updates
+            if result.extremes is not None:
+                low, high = extremes[layer.name]
+                extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
         for name in watch:
-            counts[name] += np.bincount(fired[name][1], minlength=counts[name].size)
+            tally(counts[name], fired[name][1])
         for name, parts in spikes.items():
             parts.append(at_times(chunk["t"][fired[name][0]], fired[name][1], program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
@@ -81,8 +87,29 @@ def run_sample(
         name=stream.name, label=stream.label, synops=synops,
         counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
-        extremes={} if program.arithmetic == "float32" else {name: (lowest[name], highest[name]) for name in state},
+        extremes={} if program.arithmetic == "float32" else extremes,
     )  # fmt: skip
+
+
+def _through(layer: LayerPlan, state: Array, fired: dict[str, Fired], traced: bool) -> Integrated:
+    """What the spikes in ``fired`` cause in ``layer``; adds its spikes there, with their causes where ``traced``."""
+    causes, sites = layer.arrivals(fired)
+    if len(layer.feeders) > 1:
+        order = np.argsort(causes, kind="stable")
+        causes, sites = causes[order], sites[order]
+    result = layer.integrate(state, sites)
+    tags = causes if layer.part is None else np.arange(len(causes))
+    layer.leave(fired, np.repeat(tags, result.caused) if traced else tags[:0], result.neurons)
+    if layer.part is not None and layer.part.last:
+        fired[layer.part.logical] = side_by_side(causes, *fired[layer.part.logical])
+    return result
+
+
+def side_by_side(causes: Array, places: Array, neurons: Array) -> Fired:
+    """The spikes of all parts of a logical layer as it would fire whole: the n-th event in the queue, which is the
+    same for all, lets ``neurons`` with n in ``places`` fire, row by row, column by column, feature by feature."""
+    order = np.lexsort((neurons, places))
+    return causes[places[order]], neurons[order]
 
 
 def in_order(

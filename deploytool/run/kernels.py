@@ -81,7 +81,25 @@ def _update(state: Any, here: Any, weights: Any, tap: Any, length: Any, floor: A
     return _update_int16 if state.dtype == types.int16 else _update_float32
 
 
-@njit(cache=True, nogil=True)
+_COMPILED: Final[list[Any]] = []
+
+
+def compilations() -> int:
+    """How often this process had to compile a loop, instead of taking it from disk."""
+    return sum(sum(function.stats.cache_misses.values()) for function in _COMPILED)
+
+
+def compiled(function: Any) -> Any:
+    """``function`` compiled by numba, without the interpreter's lock; kept on disk where a folder can be written."""
+    try:
+        loop = njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        loop = njit(nogil=True)(function)
+    _COMPILED.append(loop)
+    return loop
+
+
+@compiled
 def grown(buffer: Array, needed: int) -> Array:
     """A copy of ``buffer`` with room for ``needed``, and for twice of what it held."""
     larger = np.empty(max(2 * len(buffer), needed), buffer.dtype)
@@ -89,7 +107,7 @@ def grown(buffer: Array, needed: int) -> Array:
     return larger
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fire(
     state: Array, threshold: Array, here: int, length: int, subtract: bool, many: bool, neurons: Array, fired: int
 ) -> int:
@@ -110,7 +128,7 @@ def fire(
     return np.int64(end)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fire_again(state: Array, threshold: Array, subtract: bool, neurons: Array, fired: int, ready: Array) -> int:
     """Lets each neuron of ``ready`` fire until V < threshold, and writes it so often; the new end."""
     for neuron in ready:
@@ -121,7 +139,7 @@ def fire_again(state: Array, threshold: Array, subtract: bool, neurons: Array, f
     return fired
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def integrate(
     state: Array, geometry: Geometry, threshold: Array, least: Any, floor: Any, subtract: bool, most: int,
     sites: Array, coordinates: Array,
@@ -166,7 +184,14 @@ def integrate(
     return neurons[:fired], caused, updates, lowest, highest
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def tally(counts: Array, neurons: Array) -> None:
+    """Adds to ``counts`` (N,) how often each neuron is in ``neurons``."""
+    for neuron in neurons:
+        counts[np.uint64(neuron)] += 1
+
+
+@compiled
 def accumulate(state: Array, geometry: Geometry, sites: Array, amounts: Array, coordinates: Array) -> int:
     """Adds ``amounts[i]`` spikes at ``coordinates[sites[i]]`` to ``state`` (N,), without clamp or threshold.
 
@@ -193,7 +218,7 @@ def accumulate(state: Array, geometry: Geometry, sites: Array, amounts: Array, c
     return updates
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fire_step(state: Array, threshold: Array, floor: Any, subtract: bool, many: bool) -> tuple[Array, Array]:
     """(neurons, spikes of each) at the end of a time step: n = trunc(V / threshold), at most one unless ``many``.
 

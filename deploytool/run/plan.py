@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,19 +14,40 @@ from deploytool.events import Shape
 from deploytool.graph import Array
 from deploytool.program import Layer, Program, Route
 from deploytool.run.checks import check_program
-from deploytool.run.kernels import Geometry
+from deploytool.run.kernels import Geometry, integrate
+from deploytool.run.windows import Layout, make_layout
 
 Fired: TypeAlias = tuple[Array, Array]
 """(tags, neurons) of spikes: neurons (N,) int32, channels-last; tags (N,) are their causes, or how often they fired."""
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """Of which ``logical`` layer one is a part: its neuron n is ``neurons[n]`` there. ``last`` of the parts, or not."""
+
+    logical: str
+    neurons: Array
+    last: bool
+
+
+class Integrated(NamedTuple):
+    """What events caused in a layer: the ``neurons`` that fired, in order, how many of these spikes each event
+    ``caused``, the number of synaptic ``updates``, and from the general loop the (lowest, highest) V."""
+
+    neurons: Array
+    caused: Array
+    updates: int
+    extremes: tuple[Any, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class LayerPlan:
-    """One layer. ``feeders``: for each route that leads here, the layer it starts at and an offset.
+    """One layer. ``feeders``: for each flow that leads here, the logical layer it starts at and an offset.
 
     ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
     arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,),
-    ``most`` the largest number of spikes that one update can cause.
+    ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops take
+    this layer.
     """
 
     name: str
@@ -39,27 +60,53 @@ class LayerPlan:
     floor: Any
     subtract: bool
     most: int
+    part: Part | None = None
+    layout: Layout | None = None
+
+    def rest(self) -> Array:
+        """The state before the first event, V = 0."""
+        return np.zeros_like(self.threshold) if self.layout is None else self.layout.rest()
+
+    def integrate(self, state: Array, sites: Array) -> Integrated:
+        """What events at ``sites`` (N,), rows of ``coordinates``, cause one after the other; changes ``state``."""
+        if self.layout is not None:
+            return Integrated(*self.layout.integrate(state, sites))
+        neurons, caused, updates, lowest, highest = integrate(
+            state, self.geometry, self.threshold, self.least, self.floor, self.subtract, self.most, sites,
+            self.coordinates,
+        )  # fmt: skip
+        return Integrated(neurons, caused, updates, (lowest, highest))
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
-        """(tags, rows of ``coordinates``) of the spikes that come in, route by route."""
+        """(tags, rows of ``coordinates``) of the spikes that come in, flow by flow."""
         if len(self.feeders) == 1:
             return fired[self.feeders[0][0]]
         tags = [fired[source][0] for source, _ in self.feeders]
         sites = [fired[source][1] + np.int32(offset) for source, offset in self.feeders]
         return np.concatenate(tags), np.concatenate(sites)
 
+    def leave(self, fired: dict[str, Fired], tags: Array, neurons: Array) -> None:
+        """Adds spikes of this layer to those that its logical layer ``fired``."""
+        if self.part is None:
+            fired[self.name] = tags, neurons
+            return
+        before = fired.get(self.part.logical, (tags[:0], neurons[:0]))
+        neurons = self.part.neurons[neurons]
+        fired[self.part.logical] = np.concatenate([before[0], tags]), np.concatenate([before[1], neurons])
 
-def make_plan(program: Program, state: DTypeLike) -> tuple[LayerPlan, ...]:
+
+def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> tuple[LayerPlan, ...]:
     """The plan of every layer of ``program`` in order, for a V of type ``state``.
 
+    With ``vectors`` the vector loops take the layers they can; a run of these knows no lowest and highest V.
     Raises UnsupportedError when the program cannot be run event by event.
     """
     check_program(program)
-    return tuple(_layer_plan(program, name, layer, np.dtype(state)) for name, layer in program.layers.items())
+    return tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers)
 
 
 def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
-    """Synaptic updates in ``layer`` when its feeders fired ``counts`` {layer or "input": (C, H, W)} times."""
+    """Synaptic updates in ``layer`` for ``counts`` {logical layer or "input": (C, H, W)} of its feeders' spikes."""
     total = 0
     for source, offset in layer.feeders:
         spikes = counts[source].transpose(1, 2, 0).ravel()
@@ -76,23 +123,34 @@ def state_type(program: Program) -> np.dtype[Any]:
     return np.dtype(np.float32 if program.arithmetic == "float32" else np.int16)
 
 
-def _layer_plan(program: Program, name: str, layer: Layer, state: np.dtype[Any]) -> LayerPlan:
+def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool) -> LayerPlan:
+    layer = program.layers[name]
     lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
     threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
     threshold = np.ascontiguousarray(threshold, state).ravel()
     feeders, tables, offset = [], [], 0
-    for source, route in program.feeders(name):
-        table = _arrival_table(program.map_of(source), route, layer.in_shape)
+    for source, routes in program.inflows(name):
+        table = _arrival_table(program, source, routes, layer.in_shape)
         feeders.append((source, offset))
         tables.append(table)
         offset += len(table)
+    coordinates = np.concatenate(tables)
     return LayerPlan(
-        name=name, shape=layer.out_shape, feeders=tuple(feeders),
-        coordinates=np.concatenate(tables), geometry=_geometry(layer),
+        name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=_geometry(layer),
         threshold=threshold, least=threshold.min(),
         floor=state.type(lowest if layer.floor is None else layer.floor),
-        subtract=layer.reset == "subtract", most=_spikes_per_update(layer),
+        subtract=layer.reset == "subtract", most=_spikes_per_update(layer), part=_part(program, name),
+        layout=make_layout(layer, coordinates, state) if vectors else None,
     )  # fmt: skip
+
+
+def _part(program: Program, name: str) -> Part | None:
+    logical, start = program.place_in(name)
+    if logical == name:
+        return None
+    whole, features = program.map_of(logical), program.layers[name].out_shape[0]
+    neurons = np.arange(math.prod(whole), dtype=np.int32).reshape(*whole[1:], whole[0])
+    return Part(logical, neurons[:, :, start : start + features].ravel(), program.parts[logical][-1] == name)
 
 
 def _spikes_per_update(layer: Layer) -> int:
@@ -109,13 +167,17 @@ def channels_last(events: Array, shape: Shape) -> Array:
     return neurons
 
 
-def _arrival_table(source: Shape, route: Route, to: Shape) -> Array:
-    """(C * H * W, 3) int32: where a spike of each neuron of the map ``source`` arrives by ``route``."""
-    channels, height, width = source
-    y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(channels), indexing="ij")
-    table = np.stack([c + route.feature_shift, y // route.pool[0], x // route.pool[1]], axis=-1).reshape(-1, 3)
-    table[(table >= np.array(to)).any(axis=1), 0] = -1
-    return table.astype(np.int32)
+def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], to: Shape) -> Array:
+    """(C * H * W, 3) int32: where a spike of each neuron of ``source`` arrives by the ``routes`` of its parts."""
+    channels, height, width = program.map_of(source)
+    table = np.full((height, width, channels, 3), -1)
+    for part, route in routes.items():
+        start, features = program.place_in(part)[1], program.map_of(part)[0]
+        y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(features), indexing="ij")
+        arrivals = np.stack([c + route.feature_shift, y // route.pool[0], x // route.pool[1]], axis=-1)
+        table[:, :, start : start + features] = arrivals
+    table[(table >= np.array(to)).any(axis=-1), 0] = -1
+    return table.reshape(-1, 3).astype(np.int32)
 
 
 def _geometry(layer: Layer) -> Geometry:

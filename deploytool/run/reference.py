@@ -6,8 +6,8 @@ next one: the spikes it causes in a layer enter the following layers in the orde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from deploytool.graph import Array
 from deploytool.program import INPUT, Layer, Program, Route
 from deploytool.run.checks import STATE, check_program, check_stream
 from deploytool.run.sample import Sample, count
+
+Place: TypeAlias = tuple[int, int, int]
+"""(feature, row, column)."""
 
 
 def run_reference(program: Program, stream: EventStream) -> Sample:
@@ -27,28 +30,49 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
     check_stream(program, stream)
     integers = program.arithmetic != "float32"
     cores = {name: _Core(layer, integers) for name, layer in program.layers.items()}
-    fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.layers)}
+    fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
     for t, *place in stream.events.tolist():
-        caused = {INPUT: [tuple(place)]}
-        for name, core in cores.items():
-            caused[name] = [
-                spike
-                for source, route in program.feeders(name)
-                for event in caused[source]
-                for arrival in routed(event, route, core.layer.in_shape)
-                for spike in core.take(*arrival)
+        caused: dict[str, list[Place]] = {INPUT: [(place[0], place[1], place[2])]}
+        for logical, parts in program.parts.items():
+            queues = [_queue(program, name, caused) for name in parts]
+            caused[logical] = [
+                spike for arrivals in zip(*queues, strict=True) for spike in _spikes(program, cores, parts, arrivals)
             ]
         for name, places in caused.items():
             fired[name] += [(t, *place) for place in places]
     spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
     return Sample(
         name=stream.name, label=stream.label, spikes=spikes, synops=sum(core.updates for core in cores.values()),
-        counts={name: count(spikes[name], program.map_of(name)) for name in cores},
+        counts={name: count(spikes[name], program.map_of(name)) for name in program.parts},
         extremes={name: (core.lowest, core.highest) for name, core in cores.items()} if integers else {},
     )  # fmt: skip
 
 
-def routed(event: tuple[int, int, int], route: Route, shape: Shape) -> list[tuple[int, int, int]]:
+def _queue(program: Program, name: str, caused: Mapping[str, list[Place]]) -> list[Place]:
+    """[(c, y, x)] at which the spikes ``caused`` in earlier logical layers arrive in layer ``name``."""
+    arrived = []
+    for source, routes in program.inflows(name):
+        for c, y, x in caused[source]:
+            for part, route in routes.items():
+                start = program.place_in(part)[1]
+                if start <= c < start + program.map_of(part)[0]:
+                    arrived += routed((c - start, y, x), route, program.layers[name].in_shape)
+    return arrived
+
+
+def _spikes(
+    program: Program, cores: Mapping[str, _Core], parts: Sequence[str], arrivals: Sequence[Place]
+) -> list[Place]:  # fmt: skip
+    """The spikes (o, y, x) that one event causes in the ``parts`` of a logical layer, row by row, column by column."""
+    spikes = [
+        (o + program.place_in(name)[1], y, x)
+        for name, arrival in zip(parts, arrivals, strict=True)
+        for o, y, x in cores[name].take(*arrival)
+    ]
+    return sorted(spikes, key=lambda spike: (spike[1], spike[2], spike[0]))
+
+
+def routed(event: Place, route: Route, shape: Shape) -> list[Place]:
     """[(c, y, x)] at which ``event`` arrives by ``route`` on a map of ``shape``; nothing when that is outside."""
     c, y, x = event
     arrival = c + route.feature_shift, y // route.pool[0], x // route.pool[1]

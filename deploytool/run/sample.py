@@ -17,9 +17,9 @@ from deploytool.run.checks import aliases
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Spikes of one stream: ``counts`` {layer: (C, H, W)}, number of synaptic updates ``synops``.
+    """Spikes of one stream: ``counts`` {logical layer: (C, H, W)}, number of synaptic updates ``synops``.
 
-    ``spikes`` {layer or "input": (N,) of dtype EVENT, in the order they left} where they were asked for.
+    ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left} where they were asked for.
     ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
     """
 
@@ -63,7 +63,7 @@ def as_recording(program: Program, rung: Rung, watch: Sequence[str], samples: It
         rung=rung,
         samples=tuple(sample.name for sample in listed),
         labels=np.array([sample.label for sample in listed], np.int64),
-        outputs=program.outputs,
+        outputs=tuple(dict.fromkeys(program.place_in(name)[0] for name in program.outputs)),
         counts={name: _stacked([sample.counts[name] for sample in listed], program.map_of(name)) for name in watch},
         synops=np.array([sample.synops for sample in listed], np.int64),
         spikes={name: _numbered(name, listed) for name in layers if any(name in sample.spikes for sample in listed)},

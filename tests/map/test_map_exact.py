@@ -28,6 +28,7 @@ from deploytool.graph import (
     SumPool,
     chain,
 )
+from deploytool.map.geometry import targets
 from deploytool.map.group import group
 from deploytool.map.lower import lower
 from deploytool.program import INPUT, Layer, Program
@@ -236,7 +237,10 @@ def assert_exact(graph: Graph, seed: int, count: int = 25) -> Program:
 @given(networks(), st.integers(0, 2**31))
 def test_chains_keep_every_spike(graph: Graph, seed: int) -> None:
     lowered = assert_exact(graph, seed)
-    for layer in lowered.layers.values():
+    for name, layer in lowered.layers.items():
+        for source, route in lowered.feeders(name):
+            arriving = tuple(n // p for n, p in zip(lowered.map_of(source)[1:], route.pool, strict=True))
+            assert layer.in_shape[1:] == arriving, "the vendor's driver compares the sizes"
         h, w = (
             (layer.in_shape[1 + i] + 2 * layer.padding[i] - layer.dilation[i] * (layer.kernel[i] - 1) - 1)
             // layer.stride[i]
@@ -312,8 +316,8 @@ def test_an_oblong_linear_becomes_a_square_kernel() -> None:
     assert layer.weights.max() > layer.threshold, "weights above the threshold do not matter where zeros are never met"
 
 
-def test_an_oblong_kernel_behind_a_pooling_rest_is_filled_only_where_the_rest_meets_zeros() -> None:
-    """9 columns pooled by 2 give 4 and a rest at column 4, which a larger input map would let in."""
+def test_an_oblong_linear_becomes_square_behind_a_pooling_rest() -> None:
+    """9 columns pooled by 2 give 4 and a rest at column 4. The input map stays as large as what arrives at it."""
 
     def lowered(conv: Node, flat: bool) -> Layer:
         nodes: list[tuple[str, Node]] = [("in", Input((1, 10, 9))), ("pool", SUM)]
@@ -322,14 +326,15 @@ def test_an_oblong_kernel_behind_a_pooling_rest_is_filled_only_where_the_rest_me
         return assert_exact(graph, 5, 60).layers["w"]
 
     rng = np.random.default_rng(0)
-    assert lowered(Linear(rng.normal(0.3, 0.3, (2, 20))), flat=True).kernel == (5, 5)
+    linear = lowered(Linear(rng.normal(0.3, 0.3, (2, 20))), flat=True)
+    assert (linear.kernel, linear.in_shape, linear.stride) == ((5, 5), (1, 5, 4), (1, 2))
+    assert not targets(linear, 1, 4)
     tall = rng.normal(0.3, 0.3, (2, 1, 2, 1))
-    assert lowered(Conv(tall), flat=False).kernel == (2, 2)
+    assert lowered(Conv(tall), flat=False).kernel == (2, 1)
     assert lowered(Conv(tall, padding=(0, 1)), flat=False).kernel == (2, 1)
 
 
 def test_an_oblong_kernel_is_filled_on_both_sides_where_that_keeps_the_input_map() -> None:
-    """A map as large as the chip's could not grow."""
     weight = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1, 3, 1)).astype(np.float32)
     conv = Conv(weight, padding=(1, 0))
     layer = assert_exact(

@@ -85,6 +85,19 @@ def test_what_is_doubtful_is_warned_of() -> None:
     assert _warnings(weight, Spike(1.0), np.full(8, 0.5)) == ""
 
 
+def test_the_outlier_is_told_by_its_value() -> None:
+    def outlier(weight: np.ndarray, spike: Spike) -> float | None:
+        before = _program(weight, spike)
+        return layer_report(before, quantise(before, FMT))[0].outlier
+
+    weight = np.random.default_rng(0).normal(0, 0.05, (8, 2, 3, 3)).astype(np.float32)
+    alone = weight.copy()
+    alone[3, 1, 2, 0] = -20
+    assert outlier(alone, Spike(1.0)) == -20
+    assert outlier(weight, Spike(1.0)) is None
+    assert outlier(weight, Spike(500.0)) is None, "here the threshold chose the scale"
+
+
 def test_layers_that_would_vanish_are_refused_by_name() -> None:
     zeros = np.zeros((1, 1, 1, 1), np.float32)
     tiny = np.full((1, 1, 1, 1), 1e-6, np.float32)

@@ -72,6 +72,15 @@ def _joined(shifts: tuple[int, int]) -> Program:
     return program((2, 4, 4), layers, (Route("a"), Route("b")))
 
 
+def _beside_input(features: int) -> Program:
+    """A layer that gets the input and, behind it, two features of another layer."""
+    layers = {
+        "a": replace(layer((features, 4, 4), 2), routes=(Route("b", feature_shift=features),)),
+        "b": layer((features + 2, 4, 4), 2),
+    }
+    return program((features, 4, 4), layers, (Route("a"), Route("b")))
+
+
 def _fan(destinations: int) -> Program:
     ends = {f"e{i}": layer((2, 4, 4), 2) for i in range(destinations)}
     layers = {"a": replace(layer((2, 4, 4), 2), routes=tuple(map(Route, ends))), **ends}
@@ -106,6 +115,7 @@ EXAMPLES: dict[str, tuple[Callable[[], Program], Callable[[], Program]]] = {
                      lambda: program((2, 9, 9), {"a": layer((2, 3, 3), 2)}, (Route("a", (3, 3)),))),
     "fan-out": (lambda: _fan(2), lambda: _fan(3)),
     "fan-in": (lambda: _joined((0, 2)), lambda: _joined((0, 0))),
+    "outside-input": (lambda: _beside_input(2), lambda: _beside_input(3)),
     "feature-shift": (lambda: _shifted(1000), lambda: _shifted(1024)),
     "kernel": (lambda: program((1, 16, 16), {"a": layer((1, 16, 16), 2, 16)}),
                lambda: program((1, 17, 17), {"a": layer((1, 17, 17), 2, 17)})),

@@ -75,8 +75,10 @@ class FakeChip:
         answer = run_reference(self.program, EventStream(np.array(sent, EVENT), self.program.input_shape, end))
         for name, core in self.program.core_of.items():
             if self.applied[-1].cnn_layers[core].monitor_enable:
-                for t, c, y, x in answer.spikes[name].tolist():
-                    self.answers.append(Spike(layer=core, timestamp=t, feature=c, y=y, x=x))
+                logical, start = self.program.place_in(name)
+                for t, c, y, x in answer.spikes[logical].tolist():
+                    if start <= c < start + self.program.map_of(name)[0]:
+                        self.answers.append(Spike(layer=core, timestamp=t, feature=c - start, y=y, x=x))
 
     def read(self) -> list[Spike]:
         answers, self.answers = self.answers, []

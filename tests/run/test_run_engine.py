@@ -100,7 +100,7 @@ def test_threads_do_not_show_and_samples_stay_in_order(data: st.DataObject) -> N
     shared = run_events(
         program, samples, "simulator", rasters=3, threads=3, tick=lambda done, total, _: ticks.append((done, total))
     )
-    assert ticks == [(i + 1, len(samples)) for i in range(len(samples))]
+    assert [tick for tick in ticks if tick[0]] == [(i + 1, len(samples)) for i in range(len(samples))]
     assert alone.samples == shared.samples
     assert np.array_equal(alone.synops, shared.synops)
     for name in program.layers:

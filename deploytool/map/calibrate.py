@@ -1,0 +1,286 @@
+"""Calibration: the scale and the rounding of each layer that keep its spikes closest to the float network's.
+
+The rule of fixedpoint.py looks at weights alone. It has two errors: the threshold is rounded too, which changes the
+gain of the whole layer, and the errors of weights that many events share add up. Here a layer's scale is that of a
+whole threshold, s = n / theta, and weights are also rounded so that their errors cancel on the events that the layer
+gets (rounding.py). Thresholds n are tried upwards from just below the rule's; larger ones have finer steps and cut the
+largest weights. For each n, every output feature keeps the rounding whose spikes are closest.
+
+A layer is searched alone, on the spikes that the float network sends it: behind a layer that differs, spikes come in
+another order, and what the rounding of the next layer does is lost in that noise. Other samples, held out, decide: a
+layer keeps what was found if its spikes are closer on these too, and the network keeps its layers if its output is not
+further off; what is not kept is quantised by the plain rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.events import EVENT, EventStream
+from deploytool.fixedpoint import IntegerFormat
+from deploytool.fixedpoint import quantise as quantise_layer
+from deploytool.map.quantise import quantise
+from deploytool.map.rounding import Matrix, compensated, second_moments
+from deploytool.program import Layer, Program, Route, Target
+from deploytool.progress import Tick, no_progress
+from deploytool.recording import Recording
+
+WINDOWS: Final = (3, 10, 30)
+"""Into how many windows a sample is cut where errors are to cancel within a window; one rounding for each."""
+GROWTH: Final = 1.04
+"""From one threshold that is tried to the next."""
+PATIENCE: Final = 4
+"""So many thresholds in a row that are no better end the search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What to calibrate with: ``target`` runs programs of any size; samples to search on, and others that decide."""
+
+    target: Target
+    samples: Sequence[EventStream]
+    held_out: Sequence[EventStream]
+    tick: Tick = no_progress
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Pooled spike differences from the float event-driven network in %, None where that has no spike."""
+
+    plain: float | None
+    calibrated: float | None
+
+    @property
+    def closer(self) -> bool:
+        return self.plain is not None and self.calibrated is not None and self.calibrated < self.plain
+
+    @property
+    def no_further(self) -> bool:
+        return self.closer or (self.plain is not None and self.calibrated == self.plain)
+
+
+@dataclass(frozen=True)
+class LayerCalibration:
+    """What was found for one layer, and whether it was ``kept`` in the program.
+
+    ``found`` says whether it is closer alone, on the held-out samples too.
+    ``cut`` weights are out of range at the new scale, ``moved`` weights are not rounded to the nearest integer.
+    ``alone`` is on the float network's own spikes, ``network`` behind the other layers in integers.
+    """
+
+    layer: str
+    kept: bool
+    found: bool
+    threshold: int
+    threshold_plain: int
+    cut: int
+    moved: int
+    alone: Gain
+    alone_held_out: Gain
+    network: Gain
+    network_held_out: Gain
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """``program`` in integers, and how it was found. ``kept`` is False where it is the plain rule's.
+
+    ``output`` and ``output_held_out`` are the gains at the network's outputs over so many ``samples``, ``held_out``.
+    """
+
+    program: Program
+    kept: bool
+    layers: tuple[LayerCalibration, ...]
+    output: Gain
+    output_held_out: Gain
+    samples: int
+    held_out: int
+
+    @property
+    def says(self) -> str:
+        """One sentence on what calibration gained."""
+        gain = self.output_held_out
+        if gain.plain is None or gain.calibrated is None:
+            return f"Calibration kept the plain rule: no output spike on {self.held_out} held-out samples."
+        change = f"from {gain.plain:.2f} % to {gain.calibrated:.2f} % on {self.held_out} held-out samples"
+        if self.kept:
+            return f"Calibration took the spike difference at the output {change}."
+        if not any(layer.found for layer in self.layers):
+            return f"Calibration kept the plain rule: no layer came closer on {self.held_out} held-out samples."
+        return f"Calibration kept the plain rule: it would have taken the spike difference at the output {change}."
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "says": self.says, "kept": self.kept, "samples": self.samples, "held_out": self.held_out,
+            "output": asdict(self.output), "output_held_out": asdict(self.output_held_out),
+            "layers": [asdict(layer) for layer in self.layers],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Alone:
+    """One layer as a program of its own, the spikes that the float network sends it, and its answer ``wanted``."""
+
+    target: Target
+    program: Program
+    name: str
+    streams: tuple[EventStream, ...]
+    wanted: NDArray[np.int64]
+
+    def distances(self, layer: Layer) -> NDArray[np.int64]:
+        """(O,): spikes of each feature that ``layer``, in integers, has too many or too few."""
+        program = self.program.with_layers({self.name: replace(layer, routes=())}, arithmetic="int8/int16")
+        found = self.target.run(program, self.streams).counts[self.name]
+        return np.asarray(np.abs(found - self.wanted).sum(axis=(0, 2, 3)))
+
+    def gain(self, plain: Layer, calibrated: Layer) -> Gain:
+        total = int(self.wanted.sum())
+        return Gain(*(_percent(int(self.distances(layer).sum()), total) for layer in (plain, calibrated)))
+
+
+def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibrated:
+    """``program`` (float32, lowered) in the integers of ``fmt``, closest to itself on the samples of ``spec``.
+
+    The same every time. Each layer alone, and the outputs, are on neither group of samples further off than with
+    `quantise`. Raises FitError as `quantise` does, UnsupportedError for what the target cannot run.
+    """
+    plain = quantise(program, fmt)
+    groups = list(spec.samples), list(spec.held_out)
+    wanted = [spec.target.run(program, streams, rasters=len(streams)) for streams in groups]
+    found: dict[str, Layer] = {}
+    gains: dict[str, list[Gain]] = {}
+    for done, (name, layer) in enumerate(program.layers.items()):
+        spec.tick(done, len(program.layers), name)
+        alone = [_alone(program, name, *group, spec.target) for group in zip(wanted, groups, strict=True)]
+        found[name] = _searched(layer, plain.layers[name], alone[0], fmt)
+        gains[name] = [part.gain(plain.layers[name], found[name]) for part in alone]
+    spec.tick(len(program.layers), len(program.layers), "")
+
+    closer = {name: found[name] for name in found if all(gain.closer for gain in gains[name])}
+    calibrated = plain.with_layers({**plain.layers, **closer})
+    runs = [
+        (recording, *(spec.target.run(quantised, streams) for quantised in (plain, calibrated)))
+        for recording, streams in zip(wanted, groups, strict=True)
+    ]
+    output = [_gain(*(recording.output_counts for recording in run)) for run in runs]
+    kept = bool(closer) and all(gain.no_further for gain in output)
+    rows = tuple(
+        LayerCalibration(
+            layer=name, kept=kept and name in closer, found=name in closer, threshold=int(layer.threshold),
+            threshold_plain=int(plain.layers[name].threshold), **_changes(program.layers[name], layer, fmt),
+            alone=gains[name][0], alone_held_out=gains[name][1],
+            network=_gain(*(recording.counts[name] for recording in runs[0])),
+            network_held_out=_gain(*(recording.counts[name] for recording in runs[1])),
+        )
+        for name, layer in found.items()
+    )  # fmt: skip
+    return Calibrated(calibrated if kept else plain, kept, rows, output[0], output[1], *map(len, groups))
+
+
+def _searched(layer: Layer, plain: Layer, alone: _Alone, fmt: IntegerFormat) -> Layer:
+    """The best of all thresholds and roundings of ``layer``; ``plain`` where none is better."""
+    best, least = plain, int(alone.distances(plain).sum())
+    if not least:
+        return plain
+    moments = [second_moments(layer, alone.streams, windows) for windows in WINDOWS]
+    since = 0
+    for threshold in _thresholds(int(plain.threshold), fmt):
+        found, distance = _rounded(layer, threshold, moments, alone, fmt)
+        since = 0 if distance < least else since + 1
+        if distance < least:
+            best, least = found, distance
+        if since >= PATIENCE and threshold > plain.threshold:
+            break
+    return best
+
+
+def _thresholds(plain: int, fmt: IntegerFormat) -> Iterator[int]:
+    """Integer thresholds around ``plain``, then ever larger ones."""
+    threshold = max(plain - 2, 1)
+    while threshold <= fmt.threshold_max:
+        yield threshold
+        threshold = threshold + 1 if threshold <= plain else max(threshold + 1, round(threshold * GROWTH))
+
+
+def _rounded(
+    layer: Layer, threshold: int, moments: Sequence[tuple[Matrix, ...]], alone: _Alone, fmt: IntegerFormat
+) -> tuple[Layer, int]:
+    """(``layer`` at the scale of ``threshold``, each feature rounded in the best way; its distance)."""
+    nearest = _at(layer, threshold, fmt)
+    exact = (layer.weights * nearest.scale).reshape(len(layer.weights), -1).astype(np.float64)
+    ways = [
+        nearest.weights, *(compensated(exact, moment, fmt).reshape(layer.weights.shape) for moment in moments)
+    ]  # fmt: skip
+    candidates = [replace(nearest, weights=np.asarray(way, np.int8)) for way in ways]
+    distances = np.stack([alone.distances(candidate) for candidate in candidates])
+    best = distances.argmin(axis=0)
+    weights = np.stack([candidates[way].weights[feature] for feature, way in enumerate(best)])
+    return replace(nearest, weights=weights), int(distances.min(axis=0).sum())
+
+
+def _at(layer: Layer, threshold: int, fmt: IntegerFormat) -> Layer:
+    """``layer`` in integers at the scale that makes its threshold the integer ``threshold``."""
+    theta = float(layer.threshold)
+    integers = quantise_layer(layer.weights, layer.bias, theta, layer.floor, fmt, threshold / theta)
+    return replace(
+        layer, weights=integers.weights, bias=integers.bias, threshold=threshold, floor=integers.floor,
+        scale=integers.scale,
+    )  # fmt: skip
+
+
+def _changes(layer: Layer, found: Layer, fmt: IntegerFormat) -> dict[str, int]:
+    """How many weights of ``layer`` are cut, and how many not rounded to the nearest, in ``found``."""
+    exact = np.rint(layer.weights * layer.weights.dtype.type(found.scale))
+    nearest = np.clip(exact, *fmt.weight_range)
+    return {"cut": int((nearest != exact).sum()), "moved": int((nearest != found.weights).sum())}
+
+
+def _alone(
+    program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target
+) -> _Alone:  # fmt: skip
+    """Layer ``name`` of ``program`` on the spikes it got in ``recording``.
+
+    Where routes meet, spikes of the same microsecond are taken route by route.
+    """
+    layer = program.layers[name]
+    single = program.with_layers(
+        {name: replace(layer, routes=())}, input_shape=layer.in_shape, input_routes=(Route(name),), outputs=(name,)
+    )
+    arriving = _arrivals(program, name, recording)
+    inputs = []
+    for index, stream in enumerate(streams):
+        chosen = arriving[arriving["sample"] == index]
+        events = np.empty(len(chosen), EVENT)
+        for column in EVENT.names or ():
+            events[column] = chosen[column]
+        inputs.append(EventStream(events, layer.in_shape, stream.duration_us, stream.label, stream.name))
+    wanted = target.run(single, inputs).counts[name]
+    return _Alone(target, single, name, tuple(inputs), wanted)
+
+
+def _arrivals(program: Program, name: str, recording: Recording) -> NDArray[np.void]:
+    """Spikes of dtype SPIKE in ``recording`` that reach layer ``name``, on its input map, in order."""
+    parts = []
+    for source, route in program.feeders(name):
+        spikes = recording.spikes[source].copy()
+        spikes["c"] += route.feature_shift
+        spikes["y"] //= route.pool[0]
+        spikes["x"] //= route.pool[1]
+        inside = [spikes[axis] < size for axis, size in zip("cyx", program.layers[name].in_shape, strict=True)]
+        parts.append(spikes[np.logical_and.reduce(inside)])
+    arriving = np.concatenate(parts)
+    return arriving[np.lexsort((arriving["t"], arriving["sample"]))]
+
+
+def _gain(wanted: NDArray[np.int64], plain: NDArray[np.int64], calibrated: NDArray[np.int64]) -> Gain:
+    total = int(wanted.sum())
+    return Gain(*(_percent(int(np.abs(found - wanted).sum()), total) for found in (plain, calibrated)))
+
+
+def _percent(distance: int, total: int) -> float | None:
+    return 100 * distance / total if total else None

@@ -1,0 +1,66 @@
+"""The last layer as the chip's readout layer wants it: its features apart by the chip's spacing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from deploytool.chip import Chip, Readout
+from deploytool.errors import FitError, UnsupportedError
+from deploytool.graph import Array
+from deploytool.map.memory import cores_for
+from deploytool.map.rules import memories, words
+from deploytool.program import Layer, Program
+
+
+def widen(program: Program, chip: Chip) -> Program:
+    """``program`` with feature i of its last layer moved to feature 4 i (the chip's spacing), and silence in between.
+
+    Exact: weights and biases of the features in between are 0 and their threshold is above 0, so they never fire.
+    ``program`` is placed and in integers. Raises UnsupportedError where the readout layer cannot take the answer,
+    FitError where the core of the last layer is too small for the widened one.
+    """
+    readout, name = _readout(chip), _answer(program, chip)
+    wide = _spaced(program.layers[name], readout.spacing)
+    core, fitting = program.core_of[name], cores_for(wide, chip)
+    if core not in fitting:
+        hint = f"Pin it: --pin {name}={fitting[0]}." if fitting else "Use fewer features before it."
+        raise FitError(
+            f"layer {name!r}", f"{wide.out_shape[0]} features for the readout take {words(wide)}",
+            f"a core that holds them ({memories(chip, [core])} is where it sits)", hint,
+        )  # fmt: skip
+    return program.with_layers({**program.layers, name: wide})
+
+
+def _readout(chip: Chip) -> Readout:
+    if chip.readout is None:
+        raise UnsupportedError("readout", f"{chip.title}, whose readout fields are unknown", "a Speck", "Leave it off.")
+    return chip.readout
+
+
+def _answer(program: Program, chip: Chip) -> str:
+    """The one layer that gives the classes."""
+    if len(program.outputs) != 1:
+        raise UnsupportedError("readout", f"{len(program.outputs)} output layers", "one", "Leave the readout off.")
+    (name,) = program.outputs
+    layer, classes = program.layers[name], _readout(chip).classes
+    if layer.routes or layer.out_shape[1:] != (1, 1) or layer.out_shape[0] > classes:
+        feeds = f", feeding {', '.join(route.to for route in layer.routes)}" if layer.routes else ""
+        raise UnsupportedError(
+            f"layer {name!r}", f"an output of {'x'.join(map(str, layer.out_shape))}{feeds}",
+            f"1 to {classes} features of one neuron that feed nothing else", "Leave the readout off.",
+        )  # fmt: skip
+    return name
+
+
+def _spaced(layer: Layer, spacing: int) -> Layer:
+    features = spacing * (layer.out_shape[0] - 1) + 1
+
+    def spaced(array: Array) -> Array:
+        wide = np.zeros((features, *array.shape[1:]), array.dtype)
+        wide[::spacing] = array
+        return wide
+
+    bias = None if layer.bias is None else spaced(layer.bias)
+    return replace(layer, weights=spaced(layer.weights), bias=bias, out_shape=(features, *layer.out_shape[1:]))

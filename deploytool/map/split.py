@@ -1,0 +1,319 @@
+"""Layers over several cores: what a network needs beyond one core per layer, found, and done without changing a spike.
+
+A layer is split over its output features. Each part gets its slice of the weights and a core of its own; its routes'
+feature shifts grow by its first feature, and whatever fed the layer feeds every part.
+
+A source with more destinations than a core has gets relays: identity cores (weight 1, threshold 1) that pass its
+spikes on, each at the place of one destination and with as many of its own.
+
+Both are done only where the network fits with them and does not without. Among the ways that fit, the one with the
+fewest cores is taken, then the one with the fewest layers split. Layers that are pinned stay whole.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from deploytool.chip import Chip, address_bits
+from deploytool.events import Shape
+from deploytool.graph import Pair
+from deploytool.map.memory import cores_for
+from deploytool.map.place import NO_PINS, assignable, misfit
+from deploytool.map.rules import Violation, check_rules, words
+from deploytool.program import INPUT, Layer, Program, Route
+
+Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
+"""{layer: output features of each of its parts}, for the layers that are split."""
+
+MENDED: Final = ("memory", "features", "fan-out", "placement")
+"""Rules that splits and relays can satisfy."""
+Key: TypeAlias = tuple[str, frozenset[str]]
+"""(rule, logical layers) of a violation."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The layers ``into`` which ``layer`` (or "input") was made, relays included, and why."""
+
+    layer: str
+    into: tuple[str, ...]
+    why: str
+
+    @property
+    def cores(self) -> int:
+        """How many cores it takes beyond those it would take whole."""
+        return len(self.into) - (self.layer != INPUT)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What stands between a program and a chip: broken rules that no split can mend, and the ``sizes`` of splits."""
+
+    issues: tuple[Violation, ...]
+    sizes: Sizes = field(default_factory=dict)
+    splits: tuple[Split, ...] = ()
+
+
+def fit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS, may_split: bool = True) -> Fit:
+    """What ``chip`` cannot do of ``program``, and how it is split where that is what makes it fit.
+
+    Where something else is in the way too, only that is told, and nothing is split.
+    """
+    issues = _issues(program, chip, pins)
+    if not may_split or not any(issue.rule in MENDED for issue in issues):
+        return Fit(issues)
+    found = _smallest(program, chip, pins, issues)
+    if found is None:
+        return Fit(tuple(issue if issue.layer in pins else _with_cost(issue, program, chip) for issue in issues))
+    sizes, left = found
+    if left:
+        return Fit(tuple(issue for issue in issues if _key(issue, program) in left))
+    return Fit((), sizes, tuple(_splits(program, split(program, sizes, chip), chip)))
+
+
+def split(program: Program, sizes: Sizes, chip: Chip) -> Program:
+    """``program`` with the layers in ``sizes`` split into parts, and relays where destinations are too many."""
+    parts = {name: _parts(program, name, sizes) for name in program.layers}
+    layers: dict[str, Layer] = {}
+    for name, layer in program.layers.items():
+        for part, start, features in parts[name]:
+            here = slice(start, start + features)
+            layers[part] = replace(layer, routes=_spread(layer.routes, parts, start))
+            if len(parts[name]) > 1:
+                bias = None if layer.bias is None else layer.bias[here]
+                out_shape = (features, *layer.out_shape[1:])
+                layers[part] = replace(
+                    layers[part], weights=layer.weights[here], bias=bias, out_shape=out_shape, part_of=(name, start)
+                )
+    outputs = tuple(part for name in program.outputs for part, _, _ in parts[name])
+    cut = program.with_layers(layers, input_routes=_spread(program.input_routes, parts, 0), outputs=outputs)
+    for source in (INPUT, *program.layers):
+        cut = _relayed(cut, source, chip)
+    return cut
+
+
+def _parts(program: Program, name: str, sizes: Sizes) -> list[tuple[str, int, int]]:
+    """[(name, first feature, features)] of the layers that ``name`` becomes."""
+    features = sizes.get(name, ())
+    if not features:
+        return [(name, 0, program.layers[name].out_shape[0])]
+    starts = itertools.accumulate(features[:-1], initial=0)
+    return [
+        (_unused(f"{name}_part{i}", program), start, size)
+        for i, (start, size) in enumerate(zip(starts, features, strict=True), start=1)
+    ]
+
+
+def _spread(
+    routes: tuple[Route, ...], parts: Mapping[str, list[tuple[str, int, int]]], start: int
+) -> tuple[Route, ...]:
+    """``routes`` of a part whose first feature is ``start``, each to every part of its destination."""
+    return tuple(
+        replace(route, to=part, feature_shift=route.feature_shift + start)
+        for route in routes
+        for part, _, _ in parts[route.to]
+    )
+
+
+def _unused(name: str, program: Program) -> str:
+    while name in program.layers:
+        name += "_"
+    return name
+
+
+def _relayed(program: Program, source: str, chip: Chip) -> Program:
+    """``program`` with as many relays, one behind the other, as the logical layer ``source`` has too many routes."""
+    feeder = source
+    for number in itertools.count(1):
+        if len(_routes(program, feeder)) <= chip.fan_out_max:
+            break
+        relay = _unused(f"{source}_relay{number}", program)
+        program, feeder = _with_relay(program, feeder, relay, chip), relay
+    return program
+
+
+def _with_relay(program: Program, feeder: str, relay: str, chip: Chip) -> Program:
+    """``program`` in which the last routes of ``feeder``, more than a core has, start at an identity core ``relay``."""
+    routes = _routes(program, feeder)
+    kept, passed = len(routes[: chip.fan_out_max - 1]), routes[chip.fan_out_max - 1 :]
+    pool = _common_pool(program.map_of(feeder), passed)
+    behind = tuple(replace(route, pool=(route.pool[0] // pool[0], route.pool[1] // pool[1])) for route in passed)
+    layers = []
+    for name, layer in program.layers.items():
+        logical, start = program.place_in(name)
+        to_relay = Route(relay, pool, start)
+        layers.append((name, replace(layer, routes=(*layer.routes[:kept], to_relay)) if logical == feeder else layer))
+    after = 0 if feeder == INPUT else 1 + list(program.layers).index(program.parts[feeder][-1])
+    layers.insert(after, (relay, _identity(program, program.map_of(feeder), pool, behind, chip)))
+    input_routes = (*program.input_routes[:kept], Route(relay, pool)) if feeder == INPUT else program.input_routes
+    return program.with_layers(dict(layers), input_routes=input_routes)
+
+
+def _routes(program: Program, source: str) -> tuple[Route, ...]:
+    """The routes of a logical layer (or of "input"), with the feature shifts of its first feature."""
+    return program.input_routes if source == INPUT else program.layers[program.parts[source][0]].routes
+
+
+def _common_pool(shape: Shape, routes: Sequence[Route]) -> Pair:
+    """The largest pooling that all ``routes`` share and that leaves no rest of a map of ``shape``."""
+    shared = (math.gcd(shape[1 + axis], *(route.pool[axis] for route in routes)) for axis in (0, 1))
+    return next(shared), next(shared)
+
+
+def _identity(program: Program, shape: Shape, pool: Pair, routes: tuple[Route, ...], chip: Chip) -> Layer:
+    """A layer whose neurons fire once for every spike they get, on a map of ``shape`` pooled by ``pool``."""
+    real = program.arithmetic == "float32"
+    pooled = (shape[0], shape[1] // pool[0], shape[2] // pool[1])
+    weights = np.eye(shape[0], dtype=np.float32 if real else np.int8).reshape(shape[0], shape[0], 1, 1)
+    floor = None if real else chip.integers.floor_max
+    return Layer(weights, 1.0 if real else 1, pooled, pooled, routes, floor=floor)
+
+
+def _issues(program: Program, chip: Chip, pins: Mapping[str, int]) -> tuple[Violation, ...]:
+    """Every broken rule, and where each layer fits some core, the layers that together do not."""
+    issues = check_rules(program, chip)
+    if {"memory", "layers"} & {issue.rule for issue in issues}:
+        return issues
+    reason = misfit(program, chip, pins)
+    return issues if reason is None else (*issues, reason)
+
+
+def _key(issue: Violation, program: Program) -> Key:
+    return issue.rule, frozenset(program.place_in(n)[0] if n in program.layers else n for n in issue.layers)
+
+
+def _smallest(
+    program: Program, chip: Chip, pins: Mapping[str, int], issues: Sequence[Violation]
+) -> tuple[Sizes, set[Key]] | None:  # fmt: skip
+    """The splits with the fewest cores that mend all that splits can mend, and what is left; None: there are none."""
+    known = {_key(issue, program) for issue in issues if issue.rule not in ("memory", "fan-out", "placement")}
+    most = len(chip.cores) - len(program.layers) + 1
+    options = [_options(layer, chip, pins.get(name), most) for name, layer in program.layers.items()]
+    ranked = []
+    for number, chosen in enumerate(_combinations(options, len(chip.cores))):
+        sizes = {name: way.sizes for name, way in zip(program.layers, chosen, strict=True) if len(way.sizes) > 1}
+        cores = sum(len(way.sizes) for way in chosen) + _relays(program, sizes, chip)
+        if cores <= len(chip.cores):
+            ranked.append((cores, len(sizes), number, sizes, [fits for way in chosen for fits in way.fits]))
+    for _, _, _, sizes, fits in sorted(ranked, key=itemgetter(0, 1, 2)):
+        if assignable(fits):
+            cut = split(program, sizes, chip)
+            left = {_key(issue, cut) for issue in _issues(cut, chip, pins)}
+            if left <= known:
+                return sizes, left
+    return None
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way to put a layer on cores: ``sizes`` of its parts, and for each part the cores that hold it."""
+
+    sizes: tuple[int, ...]
+    fits: tuple[tuple[int, ...], ...]
+
+
+def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]:
+    """The ways to share the output features of ``layer`` among ``most`` cores, each no larger than it needs to be.
+
+    Only numbers of features at which another core becomes large enough matter: 1, and powers of two.
+    """
+    features = layer.out_shape[0]
+    if pin is not None or layer.groups > 1 or isinstance(layer.threshold, np.ndarray):
+        fits = cores_for(layer, chip)
+        fits = fits if pin is None else tuple(core for core in fits if core == pin)
+        return [_Way((features,), (fits,))] if fits else []
+    capacities: dict[tuple[int, ...], int] = {}
+    for bits in range(address_bits(features), -1, -1):
+        if (size := min(1 << bits, features)) <= chip.features_max and (fits := cores_for(layer, chip, size)):
+            capacities.setdefault(fits, size)
+    steps = sorted(capacities.values())
+    ways = []
+    for count in range(-(-features // max(steps, default=1)), most + 1):
+        for chosen in itertools.combinations_with_replacement(steps, count):
+            if sum(chosen) >= features and not _wasteful(features, chosen, steps):
+                sizes = _shared(features, chosen)
+                ways.append(_Way(sizes, tuple(cores_for(layer, chip, size) for size in sizes)))
+    return ways
+
+
+def _shared(features: int, capacities: Sequence[int]) -> tuple[int, ...]:
+    """As even a share of ``features`` as rising ``capacities`` allow."""
+    sizes: list[int] = []
+    for left, capacity in zip(range(len(capacities), 0, -1), capacities, strict=True):
+        sizes.append(min(capacity, -(-(features - sum(sizes)) // left)))
+    return tuple(sizes)
+
+
+def _wasteful(features: int, chosen: Sequence[int], steps: Sequence[int]) -> bool:
+    """Whether one of the ``chosen`` capacities could be the next smaller of ``steps``, or missing."""
+    spare = sum(chosen) - features
+    return any(capacity - max((step for step in steps if step < capacity), default=0) <= spare for capacity in chosen)
+
+
+def _combinations(options: Sequence[Sequence[_Way]], cores: int) -> Iterator[tuple[_Way, ...]]:
+    """One way for every layer, ``cores`` parts at most in all."""
+    if not options:
+        yield ()
+        return
+    needed = sum(min((len(way.sizes) for way in ways), default=cores + 1) for ways in options[1:])
+    for way in options[0]:
+        if len(way.sizes) + needed <= cores:
+            for others in _combinations(options[1:], cores - len(way.sizes)):
+                yield (way, *others)
+
+
+def _relays(program: Program, sizes: Sizes, chip: Chip) -> int:
+    """How many relays the splits ``sizes`` ask for: each takes one destination and gives as many as a core has."""
+    listed = [program.input_routes, *(layer.routes for layer in program.layers.values())]
+    destinations = (sum(len(sizes.get(route.to, (0,))) for route in routes) for routes in listed)
+    return sum(max(-(-(count - chip.fan_out_max) // (chip.fan_out_max - 1)), 0) for count in destinations)
+
+
+def _splits(program: Program, cut: Program, chip: Chip) -> Iterator[Split]:
+    """What became of the layers of ``program`` in ``cut``, and why."""
+    for source in (INPUT, *program.layers):
+        reasons, into = [], () if source == INPUT else cut.parts[source]
+        if len(into) > 1:
+            layer = program.layers[source]
+            held = cores_for(layer, chip) and layer.out_shape[0] <= chip.features_max
+            why = "whole it would leave another layer without a core" if held else "no core holds it"
+            features = " + ".join(str(cut.layers[part].out_shape[0]) for part in into)
+            reasons.append(f"takes {words(layer)}, and {why}: its features are shared {features}")
+        if relays := _relays_behind(program, cut, source):
+            into += relays
+            destinations = sum(len(cut.parts[route.to]) for route in _routes(program, source))
+            reasons.append(
+                f"feeds {destinations} cores, and has {chip.fan_out_max} destinations: its spikes are passed on"
+            )
+        if reasons:
+            yield Split(source, into, "; ".join(reasons))
+
+
+def _relays_behind(program: Program, cut: Program, source: str) -> tuple[str, ...]:
+    """The relays behind ``source`` in ``cut``, which has them beyond the layers of ``program``."""
+    relays: tuple[str, ...] = ()
+    for route in _routes(cut, source):
+        if cut.place_in(route.to)[0] not in program.layers:
+            relays += (route.to, *_relays_behind(program, cut, route.to))
+    return relays
+
+
+def _with_cost(issue: Violation, program: Program, chip: Chip) -> Violation:
+    """``issue``, and where a layer is too large for every core, in its hint how many cores it would take in parts."""
+    if issue.rule != "memory":
+        return issue
+    layer = program.layers[issue.layer]
+    features = layer.out_shape[0]
+    powers = [1 << bits for bits in range(address_bits(features))]
+    largest = max((size for size in powers if cores_for(layer, chip, size)), default=0)
+    if not largest:
+        return replace(issue, hint=f"{issue.hint} Even one of its output features alone fits no core.")
+    cores = -(-features // largest)
+    return replace(issue, hint=f"{issue.hint} Split, it would take {cores} cores or more, and there is no room.")

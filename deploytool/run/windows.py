@@ -1,0 +1,239 @@
+"""The layout of a layer for the vector loops: a padded state, weights window by window, and a table of windows.
+
+An input event reaches rows x columns of neighbouring targets, as many for every event: where the stride leaves an
+event fewer, or the map ends, the rest is padding, whose neurons never leave the loop as spikes. A target has a
+`slot` of as many lanes as it has features, rounded up; a window begins at a whole vector, its weights shifted by what
+lies before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from deploytool.graph import Array
+from deploytool.program import Layer
+from deploytool.run.vectors import ALIGNMENT, MARGIN, Window, Windows, connect, convolve
+
+ROWS_MAX: Final = 64
+"""Rows of a window that have a bit in a word."""
+
+IN_REGISTERS: Final = 8
+"""Vectors of state that fit in the CPU's registers beside what else the loop needs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A layer as one of the vector loops takes it; ``size`` is that of its padded state."""
+
+    loop: Any
+    window: Window
+    windows: Windows
+    size: int
+    threshold: Any
+    floor: Any
+    subtract: bool
+    settled: bool
+
+    def rest(self) -> Array:
+        """The state before the first event, V = 0."""
+        return aligned(self.size, type(self.threshold))
+
+    def integrate(self, state: Array, sites: Array) -> tuple[Array, Array, int]:
+        """What ``sites`` (N,), rows of the table of windows, cause one after the other; changes ``state``.
+
+        Back come: the neurons that fired, in order; how many of these spikes each event caused; synaptic updates.
+        """
+        caused = np.empty(len(sites), np.int32)
+        neurons = np.empty(2 * len(sites) + self.margin, np.int32)
+        done, end, updates = self._run(state, sites, 0, neurons, caused)
+        while done < len(sites):
+            neurons = np.concatenate([neurons[:end], np.empty(len(neurons) + self.margin, np.int32)])
+            done, fired, more = self._run(state, sites, done, neurons[end:], caused)
+            end += fired
+            updates += more
+        return neurons[:end], caused, updates
+
+    def _run(self, state: Array, sites: Array, begin: int, neurons: Array, caused: Array) -> tuple[int, int, int]:
+        """Runs events from ``begin`` on while ``neurons`` has room: where that ended, spikes, synaptic updates."""
+        ran: tuple[int, int, int] = self.loop(
+            self.window, self.windows, state, self.threshold, self.floor, self.subtract, self.settled, sites, begin,
+            neurons, caused,
+        )  # fmt: skip
+        return ran
+
+    @property
+    def margin(self) -> int:
+        """The room for spikes that one event may need."""
+        return self.window.rows * self.window.vectors * self.window.lanes + MARGIN
+
+
+def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | None:
+    """How the vector loops take ``layer``, whose events arrive at ``coordinates`` (N, 3) of its input map.
+
+    None when they cannot: with groups, dilation, thresholds of single neurons, many spikes per update, or a kernel of
+    very many rows.
+    """
+    number = np.dtype(state).type
+    settled = _is_settled(layer)
+    plain = layer.groups == 1 and layer.dilation == (1, 1) and np.ndim(layer.threshold) == 0
+    if not plain or not (layer.at_most_one or layer.reset == "zero" or settled):
+        return None
+    lowest = -np.inf if np.issubdtype(number, np.floating) else np.iinfo(number).min
+    window, windows, size = _windows(layer, coordinates, ALIGNMENT // np.dtype(state).itemsize)
+    if window.rows > ROWS_MAX:
+        return None
+    one_place = layer.out_shape[1:] == (1, 1) and window.vectors <= IN_REGISTERS
+    return Layout(
+        loop=connect if one_place else convolve, window=window, windows=windows, size=size,
+        threshold=number(layer.threshold), floor=number(lowest if layer.floor is None else layer.floor),
+        subtract=layer.reset == "subtract", settled=settled,
+    )  # fmt: skip
+
+
+def _is_settled(layer: Layer) -> bool:
+    """Whether V < threshold before every update, so that none brings more than one spike.
+
+    In float32 V + w - threshold may round up to the threshold; half of it leaves room for that.
+    """
+    room = 1.0 if layer.weights.dtype.kind == "i" else 0.5
+    return layer.reset == "zero" or bool(layer.weights.max(initial=0) <= room * float(np.min(layer.threshold)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """Along one axis, for each input index: ``first`` target (N,), and ``taps``, kernel indices by rising target.
+
+    Targets may lie outside the map, which is ``size`` long; ``reach`` is the most that one event has.
+    """
+
+    first: Array
+    taps: tuple[tuple[int, ...], ...]
+    size: int
+
+    @property
+    def reach(self) -> int:
+        return max(1, *(len(taps) for taps in self.taps))
+
+    @property
+    def before(self) -> int:
+        """How many places of padding there are before the map."""
+        return max(0, -int(self.first.min()))
+
+    @property
+    def length(self) -> int:
+        """Places of the padded map."""
+        return self.before + max(self.size, int(self.first.max()) + self.reach)
+
+    def real(self) -> NDArray[np.bool_]:
+        """(N, reach): which places of a window are targets of the event on the map."""
+        place = np.arange(self.reach)
+        target = self.first[:, None] + place
+        counts = np.array([len(taps) for taps in self.taps])
+        found: NDArray[np.bool_] = (place < counts[:, None]) & (target >= 0) & (target < self.size)
+        return found
+
+
+def _axis(layer: Layer, axis: int) -> _Axis:
+    """An input at i leads to target (i + p - k) / s for each kernel index k for which that is whole.
+
+    All of them are taken, so that all windows are alike; but on an output of one place only what leads there.
+    """
+    stride, padding, size = layer.stride[axis], layer.padding[axis], layer.out_shape[1 + axis]
+    first, taps = [], []
+    for i in range(padding, padding + layer.in_shape[1 + axis]):
+        hits = [k for k in reversed(range(layer.kernel[axis])) if (i - k) % stride == 0 and (size > 1 or k == i)]
+        first.append((i - hits[0]) // stride if hits else 0)
+        taps.append(tuple(hits))
+    return _Axis(np.array(first), tuple(taps), size)
+
+
+def _windows(layer: Layer, coordinates: Array, lanes: int) -> tuple[Window, Windows, int]:
+    """The windows of ``layer`` in vectors of ``lanes``, and the size of the padded state."""
+    channels, (features, _, width) = layer.in_shape[0], layer.out_shape
+    slot = _slot(features)
+    ys, xs = _axis(layer, 0), _axis(layer, 1)
+    starts = (xs.first + xs.before) * slot
+    shifts = starts % lanes
+    window = Window(ys.reach, -(-(int(shifts.max()) + xs.reach * slot) // lanes), lanes)
+    row = window.vectors * lanes
+    pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
+
+    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, (window.rows, row))
+    masks, y_mask, x_mask = _masks(ys, xs, shifts, features, window)
+    table = np.empty((len(coordinates), 4), np.int32)
+    table[:] = ys.length * pitch, len(weights) - 1, 0, len(masks) - 1
+    inside = coordinates[:, 0] >= 0
+    c, y, x = coordinates[inside].T
+    table[inside, 0] = (ys.first[y] + ys.before) * pitch + (starts - shifts)[x]
+    table[inside, 1] = (y_kind[y] * (x_kind.max() + 1) + x_kind[x]) * channels + c
+    table[inside, 2] = (ys.first[y] * width + xs.first[x] - shifts[x] // slot) * features
+    table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
+    lane = np.arange(-(-row // 64) * 64)
+    windows = Windows(
+        weights=aligned_copy(weights), table=table, masks=masks, updates=np.bitwise_count(masks).sum(1, dtype=np.int64),
+        lane_neuron=(lane // slot * features + lane % slot).astype(np.int32), pitch=pitch, row_step=width * features,
+    )  # fmt: skip
+    return window, windows, (ys.length + window.rows) * pitch
+
+
+def _slot(features: int) -> int:
+    """Lanes per target: a few sizes that leave windows few ways to lie across vectors."""
+    return features if features in (1, 2, 4) else -(-features // 8) * 8
+
+
+def _weights(layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, shape: tuple[int, int]) -> tuple[Array, Array, Array]:
+    """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
+
+    There is a block for each kind of row, of column, and input channel; the last is for no window, and has zeros.
+    """
+    channels, features = layer.in_shape[0], layer.out_shape[0]
+    y_kinds = list(dict.fromkeys(ys.taps))
+    x_kinds = list(dict.fromkeys(zip(xs.taps, shifts.tolist(), strict=True)))
+    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + 1, *shape), layer.weights.dtype)
+    for number, (y_taps, (x_taps, shift)) in enumerate(itertools.product(y_kinds, x_kinds)):
+        block = blocks[number * channels : (number + 1) * channels]
+        for (row, ky), (column, kx) in itertools.product(enumerate(y_taps), enumerate(x_taps)):
+            lane = shift + column * _slot(features)
+            block[:, row, lane : lane + features] = layer.weights[:, :, ky, kx].T
+    y_kind = np.array([y_kinds.index(taps) for taps in ys.taps])
+    x_kind = np.array([x_kinds.index(kind) for kind in zip(xs.taps, shifts.tolist(), strict=True)])
+    return blocks, y_kind, x_kind
+
+
+def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
+    """Masks (kinds, vectors) uint64 of the lanes that are targets, and the kind at each row and at each column.
+
+    The last kind is for no window, and has no lane.
+    """
+    slot = _slot(features)
+    lane = np.arange(window.vectors * window.lanes)
+    column = (lane - shifts[:, None]) // slot
+    in_window = (column >= 0) & (column < xs.reach) & (lane % slot < features)
+    x_real = in_window & np.take_along_axis(xs.real(), np.clip(column, 0, xs.reach - 1), axis=1)
+    y_found, y_kind = np.unique(ys.real(), axis=0, return_inverse=True)
+    x_found, x_kind = np.unique(x_real, axis=0, return_inverse=True)
+    lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(
+        -1, window.rows * window.vectors, window.lanes
+    )
+    bits = lanes.astype(np.uint64) << np.arange(window.lanes, dtype=np.uint64)
+    nothing = np.zeros((1, window.rows * window.vectors), np.uint64)
+    return np.concatenate([bits.sum(axis=2, dtype=np.uint64), nothing]), y_kind.ravel(), x_kind.ravel()
+
+
+def aligned(size: int, dtype: DTypeLike) -> Array:
+    """Zeros (``size``,) that begin at a multiple of `ALIGNMENT` bytes."""
+    length = size * np.dtype(dtype).itemsize
+    raw = np.zeros(length + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + length].view(dtype)
+
+
+def aligned_copy(array: Array) -> Array:
+    copy = aligned(array.size, array.dtype)
+    copy[:] = array.ravel()
+    return copy

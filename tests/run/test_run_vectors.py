@@ -1,0 +1,144 @@
+"""The vector loops equal the specification, and where that would be slow the general loop, event for event."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import programs, streams, vector_programs
+
+from deploytool.events import EVENT, EventStream
+from deploytool.graph import Conv, out_shape
+from deploytool.program import Layer, Program, Route
+from deploytool.run import engine, kernels
+from deploytool.run.engine import compile_loops, run_sample
+from deploytool.run.plan import LayerPlan, make_plan, state_type
+from deploytool.run.reference import run_reference
+from deploytool.run.sample import Sample
+from deploytool.run.vectors import connect, convolve
+
+
+def plan_of(program: Program, vectors: bool = True) -> tuple[LayerPlan, ...]:
+    return make_plan(program, state_type(program), vectors)
+
+
+def run(program: Program, stream: EventStream, vectors: bool = True) -> Sample:
+    return run_sample(program, plan_of(program, vectors), stream, list(program.layers), keep_spikes=True)
+
+
+def assert_same(found: Sample, wanted: Sample) -> None:
+    for name, spikes in wanted.spikes.items():
+        assert np.array_equal(found.spikes[name], spikes), name
+    for name, counts in wanted.counts.items():
+        assert np.array_equal(found.counts[name], counts), name
+    assert found.synops == wanted.synops
+    assert all(found.extremes[name] == wanted.extremes[name] for name in found.extremes)
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_the_vector_loops_equal_the_specification(data: st.DataObject) -> None:
+    program = data.draw(vector_programs())
+    stream = data.draw(streams(program.input_shape, most=60))
+    assert all(layer.layout is not None for layer in plan_of(program))
+    assert_same(run(program, stream), run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=20)
+def test_chunks_do_not_show(data: st.DataObject) -> None:
+    program = data.draw(vector_programs())
+    stream = data.draw(streams(program.input_shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
+        in_chunks = run(program, stream)
+    assert_same(in_chunks, run(program, stream))
+
+
+def one_layer(
+    shape: tuple[int, int, int], features: int, kernel: int, threshold: float, stride: int = 1, padding: int = 0,
+    dtype: type = np.int8, **more: object,
+) -> Program:  # fmt: skip
+    weights = np.random.default_rng(1).integers(-60, 70, (features, shape[0], kernel, kernel)).astype(dtype)
+    out = out_shape(Conv(weights, None, (stride, stride), (padding, padding)), shape)
+    layer = Layer(
+        weights, threshold, shape, out, (), stride=(stride, stride), padding=(padding, padding), floor=-200, **more
+    )
+    arithmetic = "int8/int16" if dtype is np.int8 else "float32"
+    return Program("simulator", arithmetic, shape, (Route("one"),), {"one": layer}, ("one",), "")
+
+
+def many_events(shape: tuple[int, int, int], count: int) -> EventStream:
+    rng = np.random.default_rng(2)
+    events = np.zeros(count, EVENT)
+    events["t"] = np.arange(count)
+    for axis, size in zip("cyx", shape, strict=True):
+        events[axis] = rng.integers(0, size, count)
+    return EventStream(events, shape, count)
+
+
+WINDOWS = {
+    "one word a row, shifted": (one_layer((2, 12, 12), 8, 5, 150, padding=2), (5, 2, 32), convolve),
+    "two words a row": (one_layer((3, 9, 9), 32, 3, 150, padding=1), (3, 3, 32), convolve),
+    "hit by hit": (one_layer((2, 9, 9), 64, 3, 150, padding=1), (3, 6, 32), convolve),
+    "hit by hit in float32": (one_layer((2, 9, 9), 48, 3, 150.5, padding=1, dtype=np.float32), (3, 9, 16), convolve),
+    "more vectors than bits of a word": (one_layer((2, 3, 3), 2080, 1, 150), (1, 65, 32), convolve),
+    "stride 2": (one_layer((2, 11, 11), 16, 5, 150, stride=2, padding=1), (3, 2, 32), convolve),
+    "registers": (one_layer((4, 4, 4), 130, 4, 150), (1, 5, 32), connect),
+    "a state too large for registers": (one_layer((4, 4, 4), 300, 4, 150), (1, 10, 32), convolve),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_every_kind_of_window_equals_the_general_loop(name: str) -> None:
+    program, sizes, loop = WINDOWS[name]
+    (layer,) = plan_of(program)
+    assert layer.layout is not None
+    window = layer.layout.window
+    assert (window.rows, window.vectors, window.lanes) == sizes
+    assert layer.layout.loop is loop
+    stream = many_events(program.input_shape, 3000)
+    found = run(program, stream)
+    assert len(found.spikes["one"]) > 6000 + sizes[0] * sizes[1] * sizes[2], "buffers grow"
+    assert_same(found, run(program, stream, vectors=False))
+
+
+UNSUITED = {
+    "dilation": {"dilation": (2, 2), "out_shape": (2, 2, 2)},
+    "groups": {"groups": 2, "weights": np.ones((2, 1, 3, 3), np.float32)},
+    "thresholds of single neurons": {"threshold": np.ones((2, 4, 4), np.float32)},
+    "many spikes per update": {"at_most_one": False, "threshold": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", UNSUITED)
+def test_other_layers_take_the_general_loop(name: str) -> None:
+    fields = {"weights": np.ones((2, 2, 3, 3), np.float32), "threshold": 1.0, "out_shape": (2, 4, 4)} | UNSUITED[name]
+    layer = Layer(in_shape=(2, 6, 6), routes=(), **fields)
+    program = Program("simulator", "float32", (2, 6, 6), (Route("one"),), {"one": layer}, ("one",), "")
+    assert plan_of(program)[0].layout is None
+    stream = many_events((2, 6, 6), 40)
+    assert_same(run(program, stream), run_reference(program, stream))
+
+
+@given(programs())
+@settings(max_examples=30)
+def test_a_plan_without_vectors_has_no_layout(program: Program) -> None:
+    assert all(layer.layout is None for layer in make_plan(program, state_type(program)))
+
+
+def test_loops_are_compiled_once_and_it_is_said() -> None:
+    plan = plan_of(one_layer((1, 3, 3), 104, 1, 150))
+    said: list[str] = []
+    compile_loops(plan, said.append)
+    compile_loops(plan, said.append)
+    assert len(said) <= 1
+
+
+def test_without_a_folder_to_write_to_loops_are_compiled_in_memory() -> None:
+    scope: dict[str, object] = {}
+    exec("def double(x):\n    return 2 * x\n", scope)  # code of no file has no folder to be kept in
+    before = kernels.compilations()
+    assert kernels.compiled(scope["double"])(21) == 42
+    assert kernels.compilations() == before + 1
