@@ -165,14 +165,24 @@ def map_(
     pin: PinOption = None,
     split: SplitOption = True,
     weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight on the chip.")] = 8,
+    quantise: Annotated[
+        str, typer.Option(metavar="plain|calibrated", help="calibrated: scale and rounding chosen on --data.")
+    ] = "plain",
+    data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None,
+    root: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")] = None,
+    calibration_samples: Annotated[int, typer.Option(min=1, help="Searched on; twice as many others decide.")] = 16,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
     from deploytool import pipeline as stages
+    from deploytool import sources
     from deploytool.recipe import MapSection
-    from deploytool.sources import parse_pins
 
-    spec = MapSection(target=target, pins=parse_pins(pin or ()), split=split)
-    session.artifact(stages.map_graph(session, graph, spec, weight_bits))
+    calibration = sources.asked_calibration(quantise, data, root, calibration_samples)
+    spec = MapSection(
+        target=target, pins=sources.parse_pins(pin or ()), split=split,
+        quantise="calibrated" if calibration else "plain", calibration_samples=calibration_samples,
+    )  # fmt: skip
+    session.artifact(stages.map_graph(session, graph, spec, weight_bits, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")

@@ -78,12 +78,14 @@ def integer_floor(floor: float | None, scale: float, fmt: IntegerFormat) -> int:
 
 
 def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float]:
-    """(weights, threshold, floor) of ``layer`` as real numbers: what a network trained by this rule computes with.
+    """(weights, threshold, floor) of ``layer`` as real numbers: the network trained by this rule, up to one factor.
 
-    Quantising them again gives the same integers. A floor at the state's minimum comes back as a number.
+    The integers are divided by the power of two nearest to the scale and not by the scale: float32 then holds every
+    sum of them exactly, and the real-valued network spikes as its integers do, on any simulator. Quantising again
+    gives the same integers. A floor at the state's minimum comes back as a number.
     """
-    scale = np.float32(layer.scale)
-    return layer.weights.astype(np.float32) / scale, layer.threshold / layer.scale, layer.floor / layer.scale
+    scale = 2.0 ** round(math.log2(layer.scale))
+    return layer.weights.astype(np.float32) / np.float32(scale), layer.threshold / scale, layer.floor / scale
 
 
 def quantise(

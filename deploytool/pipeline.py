@@ -33,7 +33,9 @@ from deploytool.verdict import load_verdict, save_verdict
 from deploytool.workspace import Workspace
 
 if TYPE_CHECKING:
+    from deploytool.map.calibrate import Calibration
     from deploytool.map.compile import CheckReport, Mapped
+    from deploytool.progress import Tick
     from deploytool.report.page import ReportContent
     from deploytool.train.loop import Trained
 
@@ -42,6 +44,7 @@ HISTORY: Final = "history.json"
 CONFIGURATION: Final = "configuration.json"
 QUANTISATION: Final = "quantisation.json"
 SPLITS: Final = "splits.json"
+CALIBRATION: Final = "calibration.json"
 FREE: Final = MapSection(target=SIMULATOR)
 PLAIN: Final = MapSection()
 
@@ -51,7 +54,11 @@ def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
     model = train(space, recipe)
     recordings = [run_trained(space, model, recipe)]
     graph = convert_model(space, model)
-    program = map_graph(space, graph.name, recipe.map, recipe.constraints.weight_bits)
+    calibration = (
+        sources.calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
+        if recipe.map.quantise == "calibrated" else None
+    )  # fmt: skip
+    program = map_graph(space, graph.name, recipe.map, recipe.constraints.weight_bits, calibration)
     for rung in recipe.run.on:
         mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program
         samples = sources.dataset(recipe.data, recipe.seed)
@@ -166,14 +173,21 @@ def check(
     return check_fit(sources.geometry(space.store, source), chip_named(chip), pins, split)
 
 
-def map_graph(space: Workspace, source: str, spec: MapSection, weight_bits: int = 8) -> Artifact:
-    """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator."""
+def map_graph(
+    space: Workspace, source: str, spec: MapSection, weight_bits: int = 8, calibration: SampleSource | None = None
+) -> Artifact:  # fmt: skip
+    """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator.
+
+    With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
+    """
     from deploytool.convert.nir import read_nir
 
     stored = convert(space, source) if Path(source).is_file() else space.store.get(source, "graph")
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if spec.target == SIMULATOR:
+        if calibration is not None:
+            raise UsageError("--quantise calibrated", "the target is the simulator, in float32", "a chip as target")
         from deploytool.map.group import group
 
         return space.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
@@ -182,20 +196,39 @@ def map_graph(space: Workspace, source: str, spec: MapSection, weight_bits: int 
         from deploytool.map.compile import compile_graph
 
         chip = chip_named(spec.target)
-        return compile_graph(graph, chip, replace(chip.integers, weight_bits=weight_bits), spec.pins, spec.split)
+        integers = replace(chip.integers, weight_bits=weight_bits)
+        with space.progress("calibrate", "layer") as tick:
+            asked = _calibration(calibration, graph, tick) if calibration else None
+            return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
 
     def write(mapped: Mapped, folder: Path) -> None:
         save_program(mapped.program, folder)
-        written = {
+        written: dict[str, Any] = {
             CONFIGURATION: configure(mapped.program, spec),
             QUANTISATION: [asdict(layer) for layer in mapped.quantisation],
             SPLITS: [asdict(split) for split in mapped.splits],
         }
+        if mapped.calibrated:
+            written[CALIBRATION] = mapped.calibrated.as_json()
         for name, value in written.items():
             (folder / name).write_text(canonical_json(value), encoding="utf-8")
 
-    decided = {"map": spec.model_dump(mode="json"), "weight_bits": weight_bits}
+    decided: dict[str, Any] = {"map": spec.model_dump(mode="json"), "weight_bits": weight_bits}
+    if calibration is not None:
+        decided["calibration"] = calibration.says
+        inputs["calibration"] = calibration.fingerprint
     return space.stored("program", inputs, decided, compute, write)
+
+
+def _calibration(source: SampleSource, graph: Graph, tick: Tick) -> Calibration:
+    from deploytool.map.calibrate import Calibration
+    from deploytool.map.group import group
+    from deploytool.run.simulator import Simulator
+
+    found = source.load(group(graph).input_shape)
+    parts = sources.CALIBRATION_PARTS
+    held_out = [stream for index, stream in enumerate(found) if index % parts]
+    return Calibration(Simulator(threads()), found[::parts], held_out, tick)
 
 
 def configure(program: Program, spec: MapSection = PLAIN) -> Mapping[str, Any]:

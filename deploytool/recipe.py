@@ -198,6 +198,10 @@ class MapSection(Section):
     target: str = Field("speck2e", description="a chip, or simulator")
     pins: dict[str, int] = Field(default_factory=dict, description="layer = core")
     split: bool = Field(True, description="split layers over several cores where the network fits only so")
+    quantise: Literal["plain", "calibrated"] = Field(
+        "plain", description="by the chip's rule, or with scale and rounding chosen on training samples"
+    )
+    calibration_samples: int = Field(16, ge=1, description="samples searched on; twice as many others decide")
     dvs: DvsSection = DvsSection()
     readout: ReadoutSection | None = Field(None, description="absent: the readout layer is off")
 

@@ -18,6 +18,8 @@ from deploytool.graph import Graph, Reset
 from deploytool.recipe import DataSection
 
 NETWORK: Final = "network.nir"
+CALIBRATION_PARTS: Final = 3
+"""Of so many calibration samples one is searched on; the others decide what is kept."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,46 @@ def samples(data: str, root: str | None, denoise_ms: float | None, count: int | 
             "--root, --denoise-ms, --samples", f"given with the file {data}", "a data set's name in --data"
         )
     return _files(path)
+
+
+def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
+    """``CALIBRATION_PARTS * count`` training samples of a data set, evenly over its classes; no test sample.
+
+    Raises UsageError, when they are loaded, for more than there are.
+    """
+    from deploytool.data.datasets import fingerprint, load
+    from deploytool.data.samples import even_subset
+
+    def training(_: Shape) -> Sequence[EventStream]:
+        found, wanted = load(section, seed).train, CALIBRATION_PARTS * count
+        if wanted > len(found):
+            raise UsageError(
+                "calibration samples", f"found {count}", f"at most {len(found) // CALIBRATION_PARTS}",
+                f"There are {len(found)} training samples, and for each that is searched on two more decide.",
+            )  # fmt: skip
+        return found.take(even_subset(found.labels, wanted, seed))
+
+    says = {**section.model_dump(mode="json", exclude={"root"}), "training_samples_of": count}
+    return SampleSource(says, fingerprint(section, seed), training)
+
+
+def asked_calibration(quantise: str, data: str | None, root: str | None, count: int) -> SampleSource | None:
+    """The calibration samples of the data set called ``data``; None when ``quantise`` is "plain".
+
+    Raises UsageError for another way to quantise, a missing data set, or one that is not used.
+    """
+    if quantise not in ("plain", "calibrated"):
+        raise UsageError("--quantise", f"found {quantise!r}", "plain or calibrated")
+    if quantise == "plain":
+        if data or root:
+            raise UsageError("--data, --root", "given with --quantise plain", "--quantise calibrated")
+        return None
+    from deploytool.data.datasets import DATASETS
+
+    if data not in DATASETS:
+        found = f"found --data {data}" if data else "no --data"
+        raise UsageError("--quantise calibrated", found, f"a data set with a training part: {', '.join(DATASETS)}")
+    return calibration(DataSection(set=data, root=root), seed=0, count=count)
 
 
 def _files(path: Path) -> SampleSource:

@@ -67,7 +67,24 @@ def _program(path: Path) -> dict[str, Any]:
         "target": program.chip, "arithmetic": program.arithmetic, "input": format_shape(program.input_shape),
         "layers": [_layer(program, name) for name in program.layers],
         "splits": read_json(path / "splits.json") if (path / "splits.json").exists() else [],
+        **_calibration(path / "calibration.json"),
     }  # fmt: skip
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    told = read_json(path)
+    rows = [
+        {"layer": row["layer"], "kept": row["kept"], "alone_percent": _gain(row["alone_held_out"]),
+         "in_network_percent": _gain(row["network_held_out"])}
+        for row in told["layers"]
+    ]  # fmt: skip
+    return {"calibration": told["says"], "spike_difference": rows}
+
+
+def _gain(gain: dict[str, float | None]) -> str:
+    return " -> ".join("-" if gain[rule] is None else f"{gain[rule]:.2f}" for rule in ("plain", "calibrated"))
 
 
 def _layer(program: Program, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,22 @@ def test_stages_one_by_one_give_the_same_artifacts(cli: Deploytool, made: Path) 
     program = answer(cli("map", graph, "--json"))["artifact"]
     assert len(list((made / "store").glob("program-*"))) == 2
     assert answer(cli("show", program, "--json"))["lineage"][0]["made_from"] == graph
+
+
+def test_calibration_on_training_samples(tmp_path: Path) -> None:
+    cli = functools.partial(invoke, tmp_path)
+    rng = np.random.default_rng(0)
+    write_nir(network(weight=rng.normal(0, 0.4, (4, 2, 3, 3)).astype(np.float32)), tmp_path / "net.nir")
+    asked = ("map", tmp_path / "net.nir", "--weight-bits", 4, "--quantise", "calibrated")
+    found = answer(cli(*asked, "--data", "digits", "--calibration-samples", 2, "--json"))
+    assert "on 4 held-out samples" in found["calibration"]
+    assert [row["layer"] for row in found["spike_difference"]] == ["conv", "conv2"]
+    assert "calibration.json" in found["files"]
+    assert "no --data" in refusal(cli(*asked), 2)
+    assert "at most" in refusal(cli(*asked, "--data", "digits", "--calibration-samples", 5000), 2)
+    assert "--quantise plain" in refusal(cli("map", tmp_path / "net.nir", "--data", "digits"), 2)
+    assert "a chip as target" in refusal(cli(*asked, "--data", "digits", "--target", "simulator"), 2)
+    assert "plain or calibrated" in refusal(cli("map", tmp_path / "net.nir", "--quantise", "best"), 2)
 
 
 def test_run_on_event_files_and_export_counts(cli: Deploytool, tmp_path: Path) -> None:

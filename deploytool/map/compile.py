@@ -13,9 +13,10 @@ from deploytool.chip import Chip
 from deploytool.errors import FitError
 from deploytool.fixedpoint import IntegerFormat
 from deploytool.graph import Graph
+from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group, unsigned
 from deploytool.map.lower import lower
-from deploytool.map.memory import Memory, cores_for, memory_of
+from deploytool.memory import Memory, cores_for, memory_of
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
 from deploytool.map.quantise import LayerQuantisation, layer_report, quantise
 from deploytool.map.rules import Violation, check_rules
@@ -29,13 +30,15 @@ from deploytool.program import Program
 class Mapped:
     """A network on a chip: ``program`` in integers on cores, ``float_program`` the same before rounding and splitting.
 
-    ``splits`` tells which layers were split, and which got relays.
+    ``splits`` tells which layers were split, and which got relays; ``calibrated`` what calibration found, None where
+    the plain rule was asked for.
     """
 
     program: Program
     float_program: Program
     quantisation: tuple[LayerQuantisation, ...]
     splits: tuple[Split, ...]
+    calibrated: Calibrated | None = None
 
 
 @dataclass(frozen=True)
@@ -94,22 +97,25 @@ class CheckReport:
 
 def compile_graph(
     graph: Graph, chip: Chip, integers: IntegerFormat | None = None, pins: Mapping[str, int] = NO_PINS,
-    split: bool = True, synops: Mapping[str, float] = NO_SYNOPS,
+    split: bool = True, synops: Mapping[str, float] = NO_SYNOPS, calibration: Calibration | None = None,
 ) -> Mapped:  # fmt: skip
     """``graph`` on the cores of ``chip``, in ``integers`` (by default the chip's), split only where it must be.
 
-    ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate.
+    ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
+    its samples choose scale and rounding, where that is better than the plain rule.
     Raises UnsupportedError for nodes without meaning on a target, FitError with every rule that is broken, or
     with the layers that no assignment of cores can hold.
     """
     lowered = lower(group(graph), chip)
     fitting = fit(lowered, chip, pins, split)
     _refuse(fitting.issues)
-    quantised = quantise(lowered, integers or chip.integers)
+    fmt = integers or chip.integers
+    calibrated = calibrate(lowered, fmt, calibration) if calibration else None
+    quantised = calibrated.program if calibrated else quantise(lowered, fmt)
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))
     placed = place(cut, chip, pins, synops)
-    return Mapped(placed, lowered, layer_report(lowered, quantised), fitting.splits)
+    return Mapped(placed, lowered, layer_report(lowered, quantised), fitting.splits, calibrated)
 
 
 def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:

@@ -9,7 +9,7 @@ import numpy as np
 from deploytool.chip import Chip, Readout
 from deploytool.errors import FitError, UnsupportedError
 from deploytool.graph import Array
-from deploytool.map.memory import cores_for
+from deploytool.memory import cores_for
 from deploytool.map.rules import memories, words
 from deploytool.program import Layer, Program
 

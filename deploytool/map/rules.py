@@ -16,7 +16,7 @@ from deploytool.chip import Chip
 from deploytool.errors import FitError
 from deploytool.events import format_shape
 from deploytool.map.geometry import stray
-from deploytool.map.memory import cores_for, memory_of
+from deploytool.memory import cores_for, memory_of
 from deploytool.program import INPUT, Layer, Program
 
 Findings: TypeAlias = Iterator[tuple[str, str]]

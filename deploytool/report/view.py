@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploytool.chip import Chip, Core, address_bits
+from deploytool.chip import Chip, Core
 from deploytool.events import Shape
 from deploytool.graph import Array
+from deploytool.memory import memory_of
 from deploytool.program import INPUT, Program, Route
 from deploytool.recording import RUNGS
 from deploytool.verdict import Verdict
@@ -35,6 +37,7 @@ QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (
     ("zeros_before", "Zeros before", "percent"),
     ("relative_error", "Relative error of w/\u2060θ", "percent"),
     ("weight_max", "Largest w/\u2060θ", "real"),
+    ("outlier", "Outlier", "real"),
 )
 """(key, heading, kind) of the columns of the quantisation table; "percent" stands for a share of 1."""
 
@@ -128,37 +131,34 @@ def cores(program: Program, chip: Chip) -> list[CoreView]:
 
 
 def _core(number: int, core: Core, name: str | None, program: Program) -> CoreView:
-    sizes, says = ((0, 0), (0, 0)), "free"
-    if name is not None:
-        layer = program.layers[name]
-        (features_in, *_), (features, height, width) = layer.in_shape, layer.out_shape
-        positions = layer.kernel[0] * layer.kernel[1]
-        sizes = (_words(features_in, features, positions), _words(features, height, width))
-        says = f"{features_in} → {features} features, {layer.kernel[0]}×{layer.kernel[1]}"
-    (kernel, kernel_reserved), (neuron, neuron_reserved) = sizes
+    if name is None:
+        free = (Memory("kernel", 0, 0, core.kernel_words), Memory("neuron", 0, 0, core.neuron_words))
+        return CoreView(number, core, None, "free", free)
+    layer = program.layers[name]
+    taken = memory_of(layer)
     memories = (
-        Memory("kernel", kernel, kernel_reserved, core.kernel_words),
-        Memory("neuron", neuron, neuron_reserved, core.neuron_words),
+        Memory("kernel", layer.weights.size, 1 << taken.kernel_bits, core.kernel_words),
+        Memory("neuron", math.prod(layer.out_shape), 1 << taken.neuron_bits, core.neuron_words),
     )
+    says = f"{layer.in_shape[0]} → {layer.out_shape[0]} features, {layer.kernel[0]}×{layer.kernel[1]}"
     return CoreView(number, core, name, says, memories)
 
 
-def _words(*sizes: int) -> tuple[int, int]:
-    """(words held, words reserved): each size takes a whole number of address bits."""
-    return int(np.prod(sizes)), 1 << sum(address_bits(size) for size in sizes)
-
-
 def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon."""
+    """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon.
+
+    Spikes are counted per logical layer, and stand in the row of its first part.
+    """
     ran = [rung for rung in sorted(report["rungs"], key=_nearness) if rung["status"] == "run"]
     spikes = ran[0]["spikes"] if ran else {}
     rows: list[dict[str, Any]] = [{"name": INPUT, "map": _map(program.input_shape), "layer": None,
                                    "feeds": _feeds(program.input_routes), "core": None, "spikes": None}]  # fmt: skip
     for name, layer in program.layers.items():
+        logical, first = program.place_in(name)
         feeds = _feeds(layer.routes) + (["answer"] if name in program.outputs else [])
         rows.append({
             "name": name, "map": _map(layer.out_shape), "layer": layer, "feeds": feeds,
-            "core": program.core_of.get(name), "spikes": spikes.get(name),
+            "core": program.core_of.get(name), "spikes": spikes.get(logical) if first == 0 else None,
             "weights": int(layer.weights.size), "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
             "kernel": _pair(layer.kernel), "padding": _pair(layer.padding),
             "reset": "subtract" if layer.reset == "subtract" else "to zero",

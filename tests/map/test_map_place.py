@@ -16,7 +16,7 @@ from deploytool.errors import FitError, InputError
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Graph, out_shape
 from deploytool.map.group import group
-from deploytool.map.memory import cores_for
+from deploytool.memory import cores_for
 from deploytool.map.place import misfit, place, predicted_synops
 from deploytool.program import Layer, Program, Route
 from deploytool.run.reference import run_reference

@@ -13,7 +13,7 @@ import pytest
 from report import example
 
 from deploytool.chip import CHIPS
-from deploytool.map.memory import memory_of
+from deploytool.memory import memory_of
 from deploytool.program import Program
 from deploytool.recipe import ValidateSection
 from deploytool.recording import RUNGS, Recording

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploytool.chip import CHIPS
 from deploytool.events import Shape
 from deploytool.graph import Pair
-from deploytool.map.memory import cores_for
+from deploytool.memory import cores_for
 from deploytool.program import Layer, Program, Route
 
 CHIP = CHIPS["speck2e"]
