@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ def frozen(array: Array) -> Array:
     copy = np.array(array, order="C")
     copy.setflags(write=False)
     return copy
+
+
+def one_number(array: Array) -> float | Array:
+    """The value that all of ``array`` has, or ``array``."""
+    first = array.reshape(-1)[0]
+    return float(first) if np.all(array == first) else array
 
 
 def _freeze(node: object, *names: str) -> None:
@@ -74,14 +80,31 @@ class Linear:
         _freeze(self, "weight", "bias")
 
 
+PER_NEURON: Final = ("threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset")
+
+
 @dataclass(frozen=True, eq=False)
 class Spike:
-    """Integrate-and-fire neurons: V += w on every input event; a neuron with V >= threshold fires.
+    """Spiking neurons, whose membrane V, in the unit of the weights, starts at 0. An input event of weight w is
 
-    ``threshold`` is one number, or an array (C, H, W) where neurons differ. After each update V is clamped to at
-    least ``floor`` (None: no clamp), before it is compared. ``reset`` "subtract" takes the threshold off V, "zero"
-    sets V to 0. ``tau_ms`` None is a neuron without leak (IF); otherwise V decays as exp(-dt / tau_ms) (LIF).
-    ``at_most_one`` spike per update is what the chip does; otherwise a neuron fires until V < threshold.
+        V += w                                                      without a synapse (``tau_syn_ms`` None)
+        I += w                                                      with one
+
+    and between events, in continuous time,
+
+        dV/dt = 0                                                   IF: ``tau_ms`` None
+        tau_ms dV/dt = v_leak - V                                   LIF
+        tau_ms dV/dt = v_leak - V + I,  tau_syn_ms dI/dt = -I       CubaLIF, with I = 0 at the start
+
+    the last two being NIR's (Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9) with their input gain taken out of
+    V; convert/nir/neurons.py says what it is. After each update V is clamped to at least ``floor`` (None: no clamp).
+    A neuron fires the moment V >= ``threshold``, of LIF and CubaLIF also between events; then ``reset`` "subtract"
+    takes the threshold off V, and "zero" sets V to ``v_reset``. ``at_most_one`` spike per update is what the chip
+    does; otherwise a neuron fires until V < threshold.
+
+    ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak`` and ``v_reset`` are one number, or an array (C, H, W) where
+    neurons differ; equal values of all but the threshold become one number. Raises InputError for a time constant that
+    is not above 0, and for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``.
     """
 
     threshold: float | Array = 1.0
@@ -89,9 +112,21 @@ class Spike:
     reset: Reset = "subtract"
     tau_ms: float | Array | None = None
     at_most_one: bool = True
+    tau_syn_ms: float | Array | None = None
+    v_leak: float | Array = 0.0
+    v_reset: float | Array = 0.0
 
     def __post_init__(self) -> None:
-        _freeze(self, "threshold", "tau_ms")
+        for name in PER_NEURON[1:]:
+            if (value := getattr(self, name)) is not None:
+                unsigned_zero = np.asarray(value, np.float64) + 0.0
+                object.__setattr__(self, name, one_number(unsigned_zero))
+        _freeze(self, *PER_NEURON)
+        for name in ("tau_ms", "tau_syn_ms"):
+            if (value := getattr(self, name)) is not None and not np.all(np.asarray(value) > 0):
+                raise InputError("Spike", f"{name} is {np.min(value)}", "time constants above 0")
+        if self.tau_ms is None and (self.tau_syn_ms is not None or np.any(self.v_leak)):
+            raise InputError("Spike", "tau_syn_ms or v_leak without tau_ms", "the membrane's time constant as well")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +192,8 @@ class Graph:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of nodes, edges and dt_ms; the name does not count, nor does the order in which nodes are listed."""
-        return digest([self.order, [self.nodes[name] for name in self.order], sorted(self.edges), self.dt_ms])
+        joined = [self.sources(name) for name in self.of_type(Concat)]
+        return digest([self.order, [self.nodes[name] for name in self.order], sorted(self.edges), joined, self.dt_ms])
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -267,7 +303,7 @@ def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
                 raise InputError(where, f"Concat of {', '.join(map(format_shape, shapes))}", "maps of one size")
             return (sum(shape[0] for shape in shapes), *shapes[0][1:])
         case Spike():
-            for what in ("threshold", "tau_ms"):
+            for what in PER_NEURON:
                 if isinstance(value := getattr(node, what), np.ndarray) and value.shape != shapes[0]:
                     raise InputError(where, f"{what} of shape {value.shape}", f"one number or shape {shapes[0]}")
             return shapes[0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Pair, out_shape
 from deploytool.program import INPUT, Layer, Program, Route
-from deploytool.run import kernels
+from deploytool.run import kernels, vectors
 from deploytool.run.clocked import run_clocked
 from deploytool.run.engine import run_events
 
@@ -74,6 +74,50 @@ def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rn
 
 
 @st.composite
+def vector_programs(draw: st.DrawFn) -> Program:
+    """One or two layers that the vector loops take, of so few window sizes that few loops are compiled.
+
+    Weights of many thresholds, low floors, and strides that leave windows unlike one another are among them.
+    """
+    integers = draw(st.booleans())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = first = draw(SMALL), draw(st.integers(3, 9)), draw(st.integers(3, 9))
+    layers: dict[str, Layer] = {}
+    routes = (Route("layer0"),)
+    for number in range(draw(st.integers(1, 2))):
+        layer = draw(vector_layer_on(shape, integers, rng))
+        if layers:
+            layers["layer0"] = replace(layers["layer0"], routes=(Route("layer1", draw(pairs(1, 2))),))
+        layers[f"layer{number}"] = layer
+        shape = layer.out_shape
+    return Program(
+        chip="simulator", arithmetic="int8/int16" if integers else "float32", input_shape=first, input_routes=routes,
+        layers=layers, outputs=(list(layers)[-1],), graph_digest="",
+    )  # fmt: skip
+
+
+@st.composite
+def vector_layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rng: np.random.Generator) -> Layer:
+    channels, height, width = in_shape
+    features, padding = draw(st.integers(1, 8)), draw(pairs(0, 2))
+    kernel = draw(st.sampled_from([(1, 1), (3, 3), (3, 1), (height, width)]))
+    if kernel == (height, width):
+        padding = (0, 0)
+    kernel = min(kernel[0], height + 2 * padding[0]), min(kernel[1], width + 2 * padding[1])
+    weights = rng.integers(-128, 128, (features, channels, *kernel)).astype(np.int8 if integers else np.float32)
+    conv = Conv(weights, None, draw(pairs(1, 3)), padding)
+    once = st.sampled_from(["subtract", "zero"]).flatmap(
+        lambda reset: st.tuples(st.just(reset), st.just(True) if reset == "subtract" else st.booleans())
+    )
+    reset, at_most_one = draw(once)
+    return Layer(
+        weights=weights, threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])), in_shape=in_shape,
+        out_shape=out_shape(conv, in_shape), routes=(), stride=conv.stride, padding=padding,
+        floor=draw(st.sampled_from([None, -1, -100, -32768])), reset=reset, at_most_one=at_most_one,
+    )  # fmt: skip
+
+
+@st.composite
 def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40) -> EventStream:
     """Up to ``most`` events on a map of ``shape``, each at its own time, so that a spike's time names its cause."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -86,14 +130,16 @@ def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40) -> Eve
 
 def compiled() -> tuple[object, ...]:
     """The compiled functions that Python calls."""
-    return kernels.integrate, kernels.accumulate, kernels.fire_step
+    return kernels.integrate, kernels.accumulate, kernels.fire_step, kernels.tally, vectors.convolve, vectors.connect
 
 
 def warm_up() -> None:
     """Runs every compiled function in both arithmetics."""
-    stream = EventStream(np.array([(1, 0, 0, 0), (2, 0, 0, 0)], EVENT), (1, 1, 1), 4)
+    stream = EventStream(np.array([(1, 0, 0, 0), (2, 0, 0, 0)], EVENT), (1, 3, 3), 4)
     for arithmetic, number in (("int8/int16", np.int8), ("float32", np.float32)):
-        layer = Layer(np.ones((2, 1, 1, 1), number), 1, (1, 1, 1), (2, 1, 1), ())
-        program = Program("simulator", arithmetic, (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
-        run_events(program, [stream], "simulator")
-        run_clocked(program, [stream], time_steps=2)
+        weights = np.ones((2, 1, 3, 3), number)
+        for padding, side, dilation in (((0, 0), 1, (1, 1)), ((1, 1), 3, (1, 1)), ((2, 2), 3, (2, 2))):
+            layer = Layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
+            program = Program("simulator", arithmetic, (1, 3, 3), (Route("it"),), {"it": layer}, ("it",), "")
+            run_events(program, [stream], "simulator")
+            run_clocked(program, [stream], time_steps=2)

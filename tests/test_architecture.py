@@ -15,17 +15,19 @@ ROOT = Path(deploytool.__file__).parent
 STAGES = ("data", "train", "convert", "map", "run", "validate", "report")
 LAYERS = (
     {"errors", "digest", "events", "fixedpoint"},
-    {"graph", "chip", "tensors", "program", "recording", "recipe", "verdict", "artifact", "progress"},
+    {"graph", "chip", "tensors", "program", "recording", "recipe", "verdict", "artifact", "progress", "memory"},
     set(STAGES),
     {"workspace", "lineage", "summary", "sources", "pipeline", "selftest", "bench"},
     {"show", "session", "cli", "__main__"},
 )
 ONLY_IN = {
-    "torch": ("data/loader.py", "train/", "convert/sinabs.py", "bench.py"),
+    "torch": ("data/loader.py", "train/", "convert/sinabs.py", "convert/layers.py", "bench.py"),
     "sinabs": ("train/", "convert/sinabs.py", "bench.py"),
     "samna": ("run/board.py",),
     "tonic": ("data/",),
     "numba": ("run/",),
+    "dask": ("run/cluster.py",),
+    "distributed": ("run/cluster.py",),
     "nir": ("convert/",),
     "h5py": ("convert/",),
     "onnx": ("convert/onnx.py",),

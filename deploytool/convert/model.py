@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +25,8 @@ from deploytool.recipe import (
     SpikeLayer,
 )  # fmt: skip
 
+TAKE_MODULE: Final = "Convert the module itself: package.module:function."
+
 
 def to_graph(
     weights: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, dt_ms: float | None = None
@@ -37,16 +41,84 @@ def to_graph(
     network whose shapes do not match, or an unknown chip.
     """
     integers = _integers(constraints)
+
+    def effective(latent: Array) -> tuple[Array, Spike]:
+        quantised = quantise(latent, None, constraints.threshold, constraints.floor, integers)
+        array, threshold, floor = dequantise(quantised)
+        return array, Spike(threshold, floor, constraints.reset)
+
+    return _graph(weights, network, effective, dt_ms)
+
+
+def from_state_dict(
+    state: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, dt_ms: float | None = None
+) -> Graph:
+    """The Graph of ``network`` with the weights in ``state``, the state_dict {name: array} of a torch or sinabs module.
+
+    Weights are taken over unquantised, in the order of the layers, and their shapes must be those of the layers;
+    threshold, floor and reset are those of ``constraints``, with which spike_threshold and min_v_mem in ``state``
+    must agree. Biases must be zero, since layers of a recipe have none. State (v_mem) counts for nothing.
+
+    Raises InputError naming every entry that is something else; ArtifactError and RecipeError as ``to_graph``.
+    """
+    blank = blank_weights(network)
+    stored = {name: array for name, array in state.items() if name.endswith("weight") and array.ndim > 1}
+    problems = [problem for name, array in state.items() if (problem := _entry_problem(name, array, constraints))]
+    ends = {name.rpartition(".")[2] for name in state}
+    if "spike_threshold" in ends and "min_v_mem" not in ends and constraints.floor not in (None, -math.inf):
+        found = f"neurons without min_v_mem, where constraints.floor is {constraints.floor}"
+        problems.append(InputError("state_dict", found, "both alike", "Write floor = -inf for none."))
+    if len(stored) != len(blank):
+        found = f"{len(stored)} arrays of weights ({', '.join(stored) or 'none'})"
+        problems.append(InputError("state_dict", found, f"{len(blank)}, for {', '.join(blank)}"))
+    else:
+        for (name, array), (layer, wanted) in zip(stored.items(), blank.items(), strict=True):
+            if array.shape != wanted.shape:
+                found = f"shape {array.shape}"
+                problems.append(InputError(f"state_dict: {name!r}", found, f"{wanted.shape}, of layer {layer!r}"))
+    if problems:
+        raise InputError.together(problems)
+    floor = None if constraints.floor == -math.inf else constraints.floor
+    spike = Spike(constraints.threshold, floor, constraints.reset)
+    weights = dict(zip(blank, stored.values(), strict=True))
+    return _graph(weights, network, lambda latent: (latent, spike), dt_ms)
+
+
+def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> InputError | None:
+    """What is wrong with an entry of a state_dict, whatever the layers are."""
+    where, kind = f"state_dict: {name!r}", name.rpartition(".")[2]
+    match kind:
+        case "weight" if array.ndim > 1:
+            return None
+        case "v_mem":
+            return None
+        case "bias":
+            if np.any(array):
+                return InputError(where, "a bias", "zeros: layers of a recipe have none", TAKE_MODULE)
+            return None
+        case "spike_threshold" | "min_v_mem":
+            key = "threshold" if kind == "spike_threshold" else "floor"
+            if (value := getattr(constraints, key)) is None or not np.allclose(array, value, rtol=1e-6):
+                found = f"{array.flat[0]:g}" if array.size else "nothing"
+                return InputError(where, found, f"{value}, which is constraints.{key}")
+            return None
+    return InputError(
+        where, "an entry that no layer of a recipe has", "weights, spike_threshold, min_v_mem", TAKE_MODULE
+    )
+
+
+def _graph(
+    weights: Mapping[str, Array], network: NetworkSection, effective: Callable[[Array], tuple[Array, Spike]],
+    dt_ms: float | None,
+) -> Graph:  # fmt: skip
+    """The chain of ``network``; ``effective`` gives the weights, and the neurons behind them, for latent weights."""
     _check_weights(weights, blank_weights(network))
     nodes: list[tuple[str, Node]] = []
     spike: Spike
     for name, layer in network.named_layers():
         if isinstance(layer, ConvLayer | LinearLayer):
-            latent = np.asarray(weights[name], np.float32)
-            quantised = quantise(latent, None, constraints.threshold, constraints.floor, integers)
-            effective, threshold, floor = dequantise(quantised)
-            spike = Spike(threshold, floor, constraints.reset)
-            nodes.append((name, _node(layer, effective)))
+            array, spike = effective(np.asarray(weights[name], np.float32))
+            nodes.append((name, _node(layer, array)))
         else:
             nodes.append((name, spike if isinstance(layer, SpikeLayer) else _node(layer)))
     return input_to_output(network.input, nodes, "network", dt_ms)

@@ -1,36 +1,36 @@
-"""A torch or sinabs module of the user's to a Graph.
-
-sinabs itself is not imported: its layers are known by their names, so that any release will do.
-"""
+"""A user's torch or sinabs network to a Graph: a module that is traced, or the weights in its state_dict."""
 
 from __future__ import annotations
 
 import importlib
 import logging
+import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import fx, nn
 
-from deploytool.convert.folding import (
-    BatchNorm,
-    Weighted,
-    fold_batch_norm,
-    input_to_output,
-    require_finite,
-    same_padding,
-    with_bias,
+from deploytool.convert.folding import fold_batch_norm, require_finite
+from deploytool.convert.layers import (
+    BATCH_NORMS,
+    IDENTITIES,
+    LAYERS,
+    kind_of,
+    read_batch_norm,
+    read_layer,
+    require_whole_map,
 )
 from deploytool.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.events import Shape
-from deploytool.graph import Array, AvgPool, Conv, Flatten, Graph, Linear, Node, Pair, Reset, Spike, SumPool
+from deploytool.graph import Add, Array, Concat, Conv, Flatten, Graph, Input, Linear, Node, Output
 
 log = logging.getLogger(__name__)
-Named: TypeAlias = tuple[str, nn.Module]
 
 
 def load_builder(name: str) -> Callable[[], nn.Module]:
@@ -69,170 +69,175 @@ def _raised(name: str, error: Exception) -> InputError:
     return InputError(name, f"raised {type(error).__name__}: {error}", "a function that returns a module")
 
 
-def from_module(module: nn.Module, input_shape: Shape) -> Graph:
-    """The network that ``module``, an nn.Sequential, computes on maps of ``input_shape`` (C, H, W) once trained.
+def read_state_dict(path: Path) -> dict[str, Array]:
+    """The arrays in the state_dict ``path``, in their order; nothing but arrays is read, and no code is run.
 
-    Layers may be nested in further nn.Sequentials and are named as in torch ("0", "features.conv1"). Dropout is left
-    out, as it does nothing after training; batch norm is folded into the weights before it. sinabs's IAF and
-    IAFSqueeze keep threshold, min_v_mem (the floor) and reset; MultiSpike and SingleSpike tell how many spikes fit a
-    time step, which event by event is not asked: a neuron fires at most once per update, as on the chip.
-
-    Raises UnsupportedError naming every layer that has no equal here, InputError for weights that are not finite or
-    shapes that do not match.
+    Raises InputError when the file is missing, or is not what ``torch.save(module.state_dict(), path)`` writes.
     """
-    if _kind(module) == "sinabs.Network":
+    need = "what torch.save(module.state_dict(), path) writes"
+    if not path.is_file():
+        raise InputError(str(path), "no such file", need)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(str(path), f"cannot be read ({reason})", need) from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(str(path), "holds more than named tensors", need)
+    arrays = {str(name): tensor.numpy(force=True) for name, tensor in state.items()}
+    for name, array in arrays.items():
+        require_finite(f"{path}: {name!r}", "the tensor", array)
+    return arrays
+
+
+def from_module(module: nn.Module, input_shape: Shape) -> Graph:
+    """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) once it is trained.
+
+    The forward of ``module``, and of modules of the user's in it, is traced; it may call layers, torch.flatten or
+    ``x.flatten``, ``+`` or torch.add, and torch.cat along the features. Layers are named as in torch ("0",
+    "features.conv1"). Dropout is left out, as it does nothing after training; batch norm is folded into the weights
+    before it. sinabs's IAF and IAFSqueeze keep threshold, min_v_mem (the floor) and reset; MultiSpike and SingleSpike
+    tell how many spikes fit a time step, which event by event is not asked: a neuron fires at most once per update,
+    as on the chip.
+
+    Raises UnsupportedError naming everything that has no equal here, InputError for a forward that cannot be traced,
+    weights that are not finite or shapes that do not match.
+    """
+    name = kind_of(module)
+    if name == "sinabs.Network":
         module = module.spiking_model  # type: ignore[assignment]
-    nodes: list[tuple[str, Node]] = []
-    problems: list[DeployError] = []
-    for name, layer in _layers(module, ""):
-        where = f"module {name!r}"
-        try:
-            _read(nodes, name, layer, where)
-        except (InputError, UnsupportedError) as error:
-            problems.append(error)
-    if problems:
-        ill_formed = any(isinstance(problem, InputError) for problem in problems)
-        raise (InputError if ill_formed else UnsupportedError).together(problems)
-    return input_to_output(input_shape, nodes, _kind(module))
+    if _is_layer(module):
+        module = nn.Sequential(OrderedDict(module=module))
+    tracer = _Tracer()
+    try:
+        traced = tracer.trace(module)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        todo = "Let it depend on no values, and call nothing but layers, torch.flatten, + and torch.cat."
+        raise InputError(name, f"its forward cannot be traced ({reason})", "a fixed graph of layers", todo) from error
+    return _Reading(name, dict(module.named_modules()), input_shape).graph(traced)
 
 
-def _layers(module: nn.Module, prefix: str) -> Iterator[Named]:
-    """(dotted name, layer) of everything inside nested nn.Sequentials, in order."""
-    if type(module) is not nn.Sequential:
-        yield prefix or "module", module
-        return
-    for name, child in module.named_children():
-        yield from _layers(child, f"{prefix}.{name}" if prefix else name)
+def _is_layer(module: nn.Module) -> bool:
+    """Whether ``module`` is taken as a whole, and not looked into."""
+    kind = kind_of(module)
+    known = kind in LAYERS or kind in BATCH_NORMS or kind in IDENTITIES
+    return known or (kind.partition(".")[0] in ("torch", "sinabs") and type(module) is not nn.Sequential)
 
 
-def _kind(module: nn.Module) -> str:
-    """``torch.Conv2d``, ``sinabs.IAFSqueeze``: top package and class of ``module``."""
-    return f"{type(module).__module__.partition('.')[0]}.{type(module).__name__}"
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
+        return _is_layer(m)
 
 
-def _read(nodes: list[tuple[str, Node]], name: str, layer: nn.Module, where: str) -> None:
-    """Appends to ``nodes`` what ``layer`` is, or changes the last of them."""
-    kind = _kind(layer)
-    if kind in IDENTITIES:
-        return
-    if kind in BATCH_NORMS:
-        last = nodes[-1] if nodes else None
-        if last is None or not isinstance(last[1], Conv | Linear):
-            raise UnsupportedError(where, "a batch norm that follows no weights", "Conv2d or Linear before it")
-        nodes[-1] = (last[0], fold_batch_norm(last[1], _batch_norm(layer, where), where))
-        return
-    if kind not in LAYERS:
-        need = f"nn.Sequential of {', '.join((*LAYERS, *BATCH_NORMS, *IDENTITIES))}"
-        todo = "Put spiking layers in its place, or export the network to ONNX." if kind == "torch.ReLU" else ""
-        raise UnsupportedError(where, f"{kind} is not supported", need, todo)
-    nodes.append((name, LAYERS[kind](layer, where)))
+@dataclass
+class _Reading:
+    """The Graph as far as it has been read from the trace of a module."""
+
+    name: str
+    modules: Mapping[str, nn.Module]
+    input_shape: Shape
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    made_by: dict[fx.Node, str] = field(default_factory=dict)
+    """The node whose output a step of the trace has."""
+
+    def graph(self, traced: fx.Graph) -> Graph:
+        problems: list[DeployError] = []
+        for step in traced.nodes:
+            try:
+                self.read(step)
+            except (InputError, UnsupportedError) as error:
+                problems.append(error)
+                self.made_by[step] = ""
+        if problems:
+            ill_formed = any(isinstance(problem, InputError) for problem in problems)
+            raise (InputError if ill_formed else UnsupportedError).together(problems)
+        return Graph(self.nodes, tuple(self.edges), name=self.name)
+
+    def read(self, step: fx.Node) -> None:
+        where = f"module {step.target!r}" if step.op == "call_module" else f"forward: {step.name}"
+        match step.op:
+            case "placeholder" if not step.users and step.args:
+                pass  # an argument with a default, which nothing uses
+            case "placeholder" if self.nodes:
+                raise UnsupportedError(where, "a second input", "one")
+            case "placeholder":
+                self.add(step, "input", Input(self.input_shape), [], where)
+            case "call_module":
+                self.layer(step, self.modules[str(step.target)], where)
+            case "call_function" | "call_method":
+                self.call(step, where)
+            case "output":
+                self.add(step, "output", Output(), [step.args[0]], where)
+            case _:
+                raise UnsupportedError(where, f"{step.op} of {step.target}", "layers that are called")
+
+    def layer(self, step: fx.Node, layer: nn.Module, where: str) -> None:
+        kind = kind_of(layer)
+        inputs = [*step.args, *step.kwargs.values()]
+        source = inputs[0]
+        if kind in IDENTITIES and isinstance(source, fx.Node):
+            self.made_by[step] = self.made_by[source]
+        elif kind in BATCH_NORMS and isinstance(source, fx.Node):
+            before = self.made_by[source]
+            node = self.nodes.get(before)
+            alone = all(len(other.users) == 1 for other, made in self.made_by.items() if made == before)
+            if not isinstance(node, Conv | Linear) or not alone:
+                need = "Conv2d or Linear before it, which feeds nothing else"
+                raise UnsupportedError(where, "a batch norm that follows no weights of its own", need)
+            self.nodes[before] = fold_batch_norm(node, read_batch_norm(layer, where), where)
+            self.made_by[step] = before
+        else:
+            self.add(step, str(step.target), read_layer(layer, where), inputs, where)
+
+    def call(self, step: fx.Node, where: str) -> None:
+        """Reads a function, or a method of a tensor, that the forward calls."""
+        if step.target not in CALLS:
+            found = f"{getattr(step.target, '__name__', step.target)} is not supported"
+            raise UnsupportedError(where, found, "layers, flatten, + or add, and cat", "Make it a layer.")
+        node, inputs = CALLS[step.target](step, where)
+        self.add(step, step.name, node, inputs, where)
+
+    def add(self, step: fx.Node, name: str, node: Node, inputs: list[Any], where: str) -> None:
+        if not all(isinstance(source, fx.Node) for source in inputs):
+            raise UnsupportedError(where, "an input that is no output of a layer", "outputs of layers")
+        if name in self.nodes:
+            found = "is called twice" if step.op == "call_module" else f"a second node named {name!r}"
+            raise UnsupportedError(where, found, "each layer once, with a name that is not input or output")
+        if len(set(inputs)) < len(inputs):
+            raise UnsupportedError(where, "takes the same output twice", "different inputs")
+        self.nodes[name], self.made_by[step] = node, name
+        self.edges += [(self.made_by[source], name) for source in inputs]
 
 
-def _conv(layer: Any, where: str) -> Node:
-    if layer.padding_mode != "zeros":
-        raise UnsupportedError(where, f"padding_mode {layer.padding_mode!r}", "'zeros'")
-    stride, dilation = _pair(layer.stride), _pair(layer.dilation)
-    if layer.padding == "same":
-        padding = same_padding(_pair(layer.kernel_size), stride, dilation, where)
-    else:
-        padding = (0, 0) if layer.padding == "valid" else _pair(layer.padding)
-    node = Conv(_array(layer.weight, "weight", where), None, stride, padding, dilation, layer.groups)
-    return _biased(node, layer, where)
+def _options(step: fx.Node, *names: str) -> dict[str, Any]:
+    """{name: value} of what ``step`` is called with, whose first arguments are called ``names``."""
+    return dict(zip(names, step.args, strict=False)) | step.kwargs
 
 
-def _linear(layer: Any, where: str) -> Node:
-    return _biased(Linear(_array(layer.weight, "weight", where)), layer, where)
+def _flatten(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
+    options = _options(step, "input", "start_dim", "end_dim")
+    require_whole_map(options.get("start_dim", 0), options.get("end_dim", -1), where)
+    return Flatten(), [options["input"]]
 
 
-def _biased(node: Weighted, layer: Any, where: str) -> Node:
-    return with_bias(node, None if layer.bias is None else _array(layer.bias, "bias", where))
+def _sum(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
+    options = _options(step, "input", "other")
+    if options.keys() != {"input", "other"}:
+        raise UnsupportedError(where, f"add with {', '.join(options)}", "two inputs")
+    return Add(), [options["input"], options["other"]]
 
 
-def _batch_norm(layer: Any, where: str) -> BatchNorm:
-    if layer.running_mean is None:
-        raise UnsupportedError(where, "a batch norm without running statistics", "track_running_stats=True")
-    ones = torch.ones_like(layer.running_mean)
-    gamma, beta = (ones, 0 * ones) if layer.weight is None else (layer.weight, layer.bias)
-    return BatchNorm(
-        _array(gamma, "weight", where), _array(beta, "bias", where), _array(layer.running_mean, "running_mean", where),
-        _array(layer.running_var, "running_var", where), layer.eps,
-    )  # fmt: skip
+def _join(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
+    options = _options(step, "tensors", "dim")
+    if (axis := options.get("dim", 0)) not in (1, -3):
+        raise UnsupportedError(where, f"cat along axis {axis}", "the axis of the features: 1")
+    return Concat(), list(options["tensors"])
 
 
-def _avg_pool(layer: Any, where: str) -> Node:
-    if _pair(layer.padding) != (0, 0) or layer.divisor_override is not None:
-        raise UnsupportedError(where, "AvgPool2d with padding or divisor_override", "neither")
-    return AvgPool(*_windows(layer, where))
-
-
-def _sum_pool(layer: Any, where: str) -> Node:
-    return SumPool(*_windows(layer, where))
-
-
-def _windows(layer: Any, where: str) -> tuple[Pair, Pair]:
-    if layer.ceil_mode:
-        raise UnsupportedError(where, "pooling with ceil_mode", "ceil_mode=False")
-    kernel = _pair(layer.kernel_size)
-    return kernel, kernel if layer.stride is None else _pair(layer.stride)
-
-
-def _flatten(layer: Any, where: str) -> Node:
-    """Flattens the whole map, behind an axis of samples, or one of samples and one of time."""
-    if layer.start_dim not in (1, 2, -3) or layer.end_dim != -1:
-        found = f"Flatten from axis {layer.start_dim} to axis {layer.end_dim}"
-        raise UnsupportedError(where, found, "all of the map as a vector: from 1 (with an axis of time: 2) to -1")
-    return Flatten()
-
-
-def _integrate_and_fire(layer: Any, where: str) -> Node:
-    if layer.tau_syn is not None:
-        raise UnsupportedError(where, "a synaptic time constant", "tau_syn=None")
-    spikes = getattr(layer.spike_fn, "__name__", type(layer.spike_fn).__name__)
-    if spikes not in ("MultiSpike", "SingleSpike"):
-        raise UnsupportedError(where, f"spike_fn {spikes}", "MultiSpike or SingleSpike")
-    threshold, floor = _numbers(layer.spike_threshold, "spike_threshold", where), None
-    if not (threshold > 0).all():
-        raise InputError(where, f"spike_threshold is {float(threshold.min())}", "a threshold above 0")
-    if layer.min_v_mem is not None:
-        low = _numbers(layer.min_v_mem, "min_v_mem", where)
-        if not (low == low.flat[0]).all():
-            raise UnsupportedError(where, "a min_v_mem per neuron", "one")
-        floor = float(low.flat[0])
-    reset = _reset(layer, threshold, where)
-    if (threshold == threshold.flat[0]).all():
-        return Spike(float(threshold.flat[0]), floor, reset)
-    return Spike(threshold.reshape(*threshold.shape, *[1] * (3 - threshold.ndim)), floor, reset)
-
-
-def _reset(layer: Any, threshold: Array, where: str) -> Reset:
-    rule = layer.reset_fn
-    match type(rule).__name__:
-        case "MembraneSubtract" if rule.subtract_value is None or (threshold == float(rule.subtract_value)).all():
-            return "subtract"
-        case "MembraneReset" if float(rule.reset_value) == 0:
-            return "zero"
-    raise UnsupportedError(where, f"reset_fn {rule}", "MembraneSubtract() or MembraneReset()")
-
-
-LAYERS: Final[Mapping[str, Callable[[Any, str], Node]]] = MappingProxyType({
-    "torch.Conv2d": _conv, "torch.Linear": _linear, "torch.AvgPool2d": _avg_pool, "torch.Flatten": _flatten,
-    "sinabs.SumPool2d": _sum_pool, "sinabs.IAF": _integrate_and_fire, "sinabs.IAFSqueeze": _integrate_and_fire,
+CALLS: Final[Mapping[Any, Callable[[fx.Node, str], tuple[Node, list[Any]]]]] = MappingProxyType({
+    torch.flatten: _flatten, "flatten": _flatten, torch.cat: _join,
+    operator.add: _sum, operator.iadd: _sum, torch.add: _sum, "add": _sum,
 })  # fmt: skip
-BATCH_NORMS: Final = ("torch.BatchNorm1d", "torch.BatchNorm2d")
-IDENTITIES: Final = ("torch.Dropout", "torch.Dropout2d", "torch.Identity")
-
-
-def _pair(value: Any) -> Pair:
-    vertical, horizontal = value if isinstance(value, tuple) else (value, value)
-    return int(vertical), int(horizontal)
-
-
-def _array(tensor: torch.Tensor, what: str, where: str) -> Array:
-    array = tensor.detach().cpu().numpy()
-    require_finite(where, what, array)
-    return array
-
-
-def _numbers(value: Any, what: str, where: str) -> Array:
-    """``value``, a number or a tensor, as an array."""
-    return _array(torch.as_tensor(value), what, where)
+"""The functions and methods of tensors that a forward may call: (node, what it takes)."""

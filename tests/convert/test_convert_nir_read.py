@@ -16,7 +16,7 @@ import pytest
 
 from deploytool.convert.nir import read_nir
 from deploytool.errors import InputError, UnsupportedError, UsageError
-from deploytool.graph import Add, Conv, Graph, Linear, Spike
+from deploytool.graph import Add, Conv, Graph, Linear, Reset, Spike
 
 WEIGHT = np.arange(18, dtype=np.float32).reshape(1, 2, 3, 3)
 CONV = {
@@ -142,21 +142,27 @@ def test_padding_in_all_its_forms(padding: Any, expected: tuple[int, int], tmp_p
 
 
 def test_parameters_of_neurons(tmp_path: Path) -> None:
-    def spike(**fields: Any) -> Spike:
+    def spike(reset: Reset = "zero", dt_ms: float | None = None, **fields: Any) -> Spike:
         nodes = {"input": {"type": "Input", "shape": np.array([3])}, "if": neurons(3, **fields)}
         path = write(tmp_path / "net.nir", nodes | {"output": {"type": "Output"}})
-        return read_nir(path, "zero", -1.0).nodes["if"]
+        return read_nir(path, reset, -1.0, dt_ms).nodes["if"]
 
     one = {"r": np.float32(1), "v_threshold": np.float32(0.5)}
     assert spike(**one).threshold == 0.5
     assert spike(v_threshold=np.array([0.5, 0.5, 0.5])).threshold == 0.5
     assert spike(v_threshold=np.array([1.0, 2.0, 3.0])).threshold.tolist() == [[[1]], [[2]], [[3]]]
     assert spike(v_reset=np.zeros(3)).reset == "zero"
-    half = spike(r=np.full(3, 2.0))
+    assert spike(v_reset=np.full(3, 0.5)).v_reset == 0.5
+    assert spike(r=np.full(3, np.float32(1e4)), dt_ms=0.1).threshold == 1.0
+    half = spike(r=np.full(3, 2.0), dt_ms=1000.0)
     assert (half.threshold, half.floor) == (0.5, -0.5)
+    with pytest.raises(UsageError, match="how long a spike drives the neurons if; need --dt-ms"):
+        spike(r=np.full(3, 2.0))
     with pytest.raises(UnsupportedError, match="r differs"):
-        spike(r=np.array([1.0, 2.0, 1.0]))
-    with pytest.raises(UnsupportedError, match="v_reset"):
+        spike(r=np.array([1.0, 2.0, 1.0]), dt_ms=1.0)
+    with pytest.raises(UnsupportedError, match="v_reset that is not 0 with reset by subtraction"):
+        spike("subtract", v_reset=np.full(3, 0.5))
+    with pytest.raises(InputError, match="v_reset below v_threshold"):
         spike(v_reset=np.ones(3))
     with pytest.raises(InputError, match="unequal shapes"):
         spike(r=np.ones(2))

@@ -2,8 +2,11 @@
 
     hdf5.py        file <-> nested dictionaries; the only place that knows HDF5
     statements.py  what NIR cannot say, and we therefore state in the metadata of its nodes
+    fields.py      the fields of one NIR node, read with care
+    neurons.py     IF, LIF and CubaLIF <-> Spike: what a spike is to a neuron that takes currents
     nodes.py       one NIR node -> one node of ours
     wiring.py      subgraphs, missing inputs and outputs, nodes that do nothing, sums of several inputs
+    concats.py     Concats, as sums
     read.py        all of these, in order
     write.py       Graph -> file
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploytool.convert.nir.concats import joined
+from deploytool.convert.nir.fields import Fields, Unsaid, type_of
 from deploytool.convert.nir.hdf5 import load
-from deploytool.convert.nir.nodes import NEURONS, Fields, Parsed, Unsaid, read_node, stated_shapes, type_of
+from deploytool.convert.nir.neurons import NEURONS, needs_time_step
+from deploytool.convert.nir.nodes import Parsed, read_node, stated_shapes
 from deploytool.convert.nir.statements import stated
 from deploytool.convert.nir.wiring import (
     GRAPH,
@@ -25,42 +29,46 @@ from deploytool.events import format_shape
 from deploytool.graph import Graph, Reset
 
 
-def read_nir(path: Path, reset: Reset | None = None, floor: float | None = None) -> Graph:
+def read_nir(path: Path, reset: Reset | None = None, floor: float | None = None, dt_ms: float | None = None) -> Graph:
     """The network in the NIR file ``path``, exactly as it is written there, or an error.
 
     NIR says neither how a neuron resets nor whether its membrane is clamped. Where the file states it (those that
     ``write_nir`` wrote do), that holds; elsewhere ``reset`` and ``floor`` (None: no clamp, as in NIR's equation),
-    in the unit of v_threshold. Files of any version of NIR are read, with or without Input and Output nodes.
+    in the unit of v_threshold. Nor does it say what a spike is to an LIF, CubaLIF or an IF with an r that is not 1: a
+    current held for one time step (neurons.py), of ``dt_ms`` where the file does not state it. Files of any version of
+    NIR are read, with or without Input and Output nodes.
 
     What changes form, and nothing in what is computed: nodes of a subgraph s are named "s.n"; a vector of N has the
     shape (N, 1, 1); several inputs of a node meet in an Add; a bias of nothing but zeros is no bias; a threshold
-    that is the same for all neurons is one number; r of an IF divides its threshold and floor; a Scale is multiplied
-    into the weights beside it. NIR fires at V > v_threshold and we, like the chip, at V >= threshold.
+    that is the same for all neurons is one number; the input gain of neurons divides their potentials; a Scale is
+    multiplied into the weights beside it. NIR fires at V > v_threshold and we, like the chip, at V >= threshold.
 
     Raises InputError for a file that is missing, no HDF5, damaged or ill-formed; UnsupportedError naming every node
-    that has no equal here, and recurrent connections; UsageError when ``reset`` is needed and not given.
+    that has no equal here, and recurrent connections; UsageError when ``reset`` or ``dt_ms`` is needed and not given.
     """
     if floor is not None and not floor <= 0:
         raise UsageError("--floor", f"found {floor}", "a number of at most 0")
+    if dt_ms is not None and not 0 < dt_ms < math.inf:
+        raise UsageError("--dt-ms", f"found {dt_ms}", "a number above 0")
     file = path.name
-    top = _top(path)
+    top = top_graph(path)
     nodes, edges = flatten_subgraphs(top, file)
     idle = [name for name, fields in nodes.items() if fields.type == "Identity" or fields.stated.get("implied")]
     nodes, edges = {name: fields for name, fields in nodes.items() if name not in idle}, leave_out(idle, edges)
     statements = stated(top, file)
-    dt_ms = statements.get("dt_ms")
+    dt_ms = statements.get("dt_ms", dt_ms)
     nodes, edges = with_ends(nodes, edges, file)
     parsed = _parse(nodes, edges, Unsaid(reset or "subtract", floor, dt_ms), file)
-    if reset is None:
-        _check_resets_are_stated(nodes, file)
+    _check_said(nodes, reset, dt_ms, file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
     graph = Graph(complete, edges, dt_ms, file)
     _check_stated_shapes(graph, nodes)
-    return graph
+    return joined(graph, {name: item.stated["part"] for name, item in nodes.items() if "part" in item.stated})
 
 
-def _top(path: Path) -> Mapping[str, Any]:
+def top_graph(path: Path) -> Mapping[str, Any]:
+    """The outermost graph in the NIR file ``path``. Raises InputError when there is none."""
     top = load(path).get("node")
     if not isinstance(top, Mapping):
         raise InputError(str(path), "an HDF5 file without a NIR graph", "a NIR file")
@@ -81,21 +89,34 @@ def _parse(nodes: Nodes, edges: Edges, unsaid: Unsaid, file: str) -> dict[str, P
             problems.append(error)
     if loop := on_cycles(nodes, edges):
         found = f"recurrent connections through {', '.join(loop)}"
-        problems.append(UnsupportedError(file, found, "a network without recurrence"))
+        need = "a network without recurrence, of which NIR does not say how long a way back takes"
+        problems.append(UnsupportedError(file, found, need))
     if problems:
         ill_formed = any(isinstance(problem, InputError) for problem in problems)
         raise (InputError if ill_formed else UnsupportedError).together(problems)
     return parsed
 
 
-def _check_resets_are_stated(nodes: Mapping[str, Fields], file: str) -> None:
-    silent = [name for name, fields in nodes.items() if fields.type in NEURONS and "reset" not in fields.stated]
-    if silent:
-        names = ", ".join(sorted(silent, key=lambda name: (len(name), name)))
-        raise UsageError(
-            file, f"does not say how the neurons {names} reset", "--reset subtract|zero",
+def _check_said(nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, file: str) -> None:
+    """Raises UsageError when the file leaves unsaid what was not given either."""
+    neurons = {name: fields for name, fields in nodes.items() if fields.type in NEURONS}
+    problems = []
+    if reset is None and (silent := [name for name, fields in neurons.items() if "reset" not in fields.stated]):
+        problems.append(UsageError(
+            file, f"does not say how the neurons {_listed(silent)} reset", "--reset subtract|zero",
             "NIR cannot state it; sinabs subtracts the threshold unless told otherwise.",
-        )  # fmt: skip
+        ))  # fmt: skip
+    if dt_ms is None and (silent := [name for name, fields in neurons.items() if needs_time_step(fields)]):
+        problems.append(UsageError(
+            file, f"does not say how long a spike drives the neurons {_listed(silent)}", "--dt-ms MS",
+            "Give the time step of the network that was exported; snnTorch and SpikingJelly have 0.1.",
+        ))  # fmt: skip
+    if problems:
+        raise UsageError.together(problems)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(sorted(names, key=lambda name: (len(name), name)))
 
 
 def _check_stated_shapes(graph: Graph, nodes: Mapping[str, Fields]) -> None:

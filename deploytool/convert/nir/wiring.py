@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
-from deploytool.convert.nir.nodes import Fields, Parsed, Scale, type_of
+from deploytool.convert.nir.fields import Fields, type_of
+from deploytool.convert.nir.nodes import Parsed, Scale
 from deploytool.errors import DeployError, InputError, UnsupportedError
 from deploytool.graph import Add, Array, Conv, Linear, Node
 
@@ -139,7 +140,7 @@ def _shape_wanted(name: str, nodes: Nodes, edges: Edges, file: str) -> tuple[int
                 return (int(fields.array("weight", 2).shape[1]),)
             case "Flatten" if "input_type" in fields.values:
                 return fields.integers("input_type", 1)
-            case "IF" | "LIF" if shape := fields.array("v_threshold").shape:
+            case "IF" | "LIF" | "CubaLIF" if shape := fields.array("v_threshold").shape:
                 return shape
     found = f"the file states no input shape, and none follows from node {', '.join(map(repr, targets))}"
     raise InputError(file, found, "an Input node with a shape, or an input_shape", "Write it with a newer nir.")

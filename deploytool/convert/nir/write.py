@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from deploytool.convert.nir.concats import spread
 from deploytool.convert.nir.hdf5 import save
-from deploytool.convert.nir.statements import leak_fields, metadata
+from deploytool.convert.nir.neurons import neuron_fields
+from deploytool.convert.nir.statements import metadata
 from deploytool.convert.nir.wiring import GRAPH, Edges, leave_out
 from deploytool.errors import DeployError, UnsupportedError
 from deploytool.events import Shape
 from deploytool.graph import (
     Add,
-    Array,
     AvgPool,
     Concat,
     Conv,
@@ -29,7 +29,7 @@ from deploytool.graph import (
 )  # fmt: skip
 
 VERSION: Final = "1.0.8"
-"""The release of NIR whose fields are written; v_reset, which older ones refuse and newer ones do not need, is not."""
+"""The release of NIR whose fields are written; v_reset, which older ones refuse, only where it is not 0."""
 
 
 def write_nir(graph: Graph, path: Path) -> None:
@@ -37,12 +37,14 @@ def write_nir(graph: Graph, path: Path) -> None:
 
     Reset rule, floor, spikes per update and time step, for which NIR has no place, are stated in metadata
     (statements.py). Numbers that hold for all neurons are written out per neuron, thresholds in float32; an Add is
-    written as several edges into one node. The nir package reads the file, but finds wrong shapes behind kernels
-    that are not square and grouped convolutions (``nir.read(..., type_check=False)`` reads these).
+    written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the file, but finds
+    wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(..., type_check=False)`` reads
+    these).
 
-    Raises UnsupportedError, naming every node that NIR cannot say: Concat, a time constant per neuron, a vector into
-    a convolution or pooling, an Add of which one input counts twice.
+    Raises UnsupportedError, naming every node that NIR cannot say: a vector into a convolution or pooling,
+    an Add of which one input counts twice.
     """
+    graph, parts = spread(graph, _vectors(graph))
     edges = leave_out(graph.of_type(Add), tuple(sorted(graph.edges)))
     vectors = _vectors(graph)
     _check_sayable(graph, edges, vectors)
@@ -51,6 +53,8 @@ def write_nir(graph: Graph, path: Path) -> None:
         for name in graph.order
         if not isinstance(graph.nodes[name], Add)
     }  # fmt: skip
+    for part, position in parts.items():
+        nodes[part] |= metadata(part=position)
     edges = _with_implied_flattens(graph, edges, vectors, nodes)
     of_graph: dict[str, Any] = {"dt_ms": graph.dt_ms}
     if graph.of_type(Add):
@@ -69,7 +73,7 @@ def _vectors(graph: Graph) -> set[str]:
             case Input() if graph.shapes[name][1:] == (1, 1):
                 if all(isinstance(graph.nodes[target], Linear) for target in graph.targets(name)):
                     vectors.add(name)
-            case Spike() | Add() | Output() if vectors.intersection(graph.sources(name)):
+            case Spike() | Add() | Concat() | Output() if vectors.intersection(graph.sources(name)):
                 vectors.add(name)
     return vectors
 
@@ -89,10 +93,6 @@ def _check_sayable(graph: Graph, edges: Edges, vectors: set[str]) -> None:
         node = graph.nodes[name]
         if name in ("", ".") or {"/", "\0"} & set(name):
             refuse(name, "a name that HDF5 cannot hold", "a name without '/' that is not '.' or empty")
-        if isinstance(node, Concat):
-            refuse(name, "Concat, for which NIR has no node", "a network without concatenation")
-        if isinstance(node, Spike) and isinstance(node.tau_ms, np.ndarray):
-            refuse(name, "a tau_ms per neuron", "one tau_ms")
         if isinstance(node, Conv | SumPool | AvgPool) and _takes_vector(graph, name, vectors):
             refuse(name, f"{type(node).__name__} of a vector, which NIR cannot turn into a map", "a map")
         if twice := sorted({a for a, b in edges if b == name and edges.count((a, b)) > 1}):
@@ -125,10 +125,8 @@ def _fields(graph: Graph, name: str, vectors: set[str]) -> dict[str, Any]:
             return {"type": type(node).__name__, "shape": np.array(sizes)}
         case Conv():
             return _conv_fields(node, graph.shapes[graph.sources(name)[0]])
-        case Linear(bias=None):
-            return {"type": "Linear", "weight": node.weight}
-        case Linear(bias=bias):
-            return {"type": "Affine", "weight": node.weight, "bias": bias, **_kept_bias(bias)}
+        case Linear():
+            return {"type": "Affine", "weight": node.weight, **_bias_fields(node)}
         case SumPool() | AvgPool():
             kind = f"{type(node).__name__}2d"
             return {"type": kind, "kernel_size": np.array(node.kernel), "stride": np.array(node.stride),
@@ -137,21 +135,23 @@ def _fields(graph: Graph, name: str, vectors: set[str]) -> dict[str, Any]:
             source = graph.sources(name)[0]
             return _flatten_fields(graph.shapes[source][:1] if source in vectors else graph.shapes[source])
         case Spike():
-            return _spike_fields(node, sizes, graph.dt_ms)
+            return neuron_fields(node, sizes, graph.dt_ms)
     raise TypeError(f"no NIR node for a {type(node).__name__}")
 
 
 def _conv_fields(node: Conv, in_shape: Shape) -> dict[str, Any]:
-    bias = np.zeros(node.weight.shape[0], node.weight.dtype) if node.bias is None else node.bias
     return {
-        "type": "Conv2d", "input_shape": np.array(in_shape[1:]), "weight": node.weight, "bias": bias,
+        "type": "Conv2d", "input_shape": np.array(in_shape[1:]), "weight": node.weight, **_bias_fields(node),
         "stride": np.array(node.stride), "padding": np.array(node.padding), "dilation": np.array(node.dilation),
-        "groups": node.groups, **_kept_bias(node.bias),
+        "groups": node.groups,
     }  # fmt: skip
 
 
-def _kept_bias(bias: Array | None) -> Mapping[str, Any]:
-    return {} if bias is None or np.any(bias) else metadata(bias=True)
+def _bias_fields(node: Conv | Linear) -> dict[str, Any]:
+    """The bias, zeros where there is none: a Linear without one is a node that sinabs and others leave out."""
+    if node.bias is None:
+        return {"bias": np.zeros(node.weight.shape[0], node.weight.dtype)}
+    return {"bias": node.bias, **({} if np.any(node.bias) else metadata(bias=True))}
 
 
 def _flatten_fields(in_shape: tuple[int, ...], **statements: bool) -> dict[str, Any]:
@@ -162,16 +162,3 @@ def _flatten_fields(in_shape: tuple[int, ...], **statements: bool) -> dict[str, 
         "input_type": np.array(in_shape),
         **metadata(**statements),
     }
-
-
-def _spike_fields(node: Spike, sizes: tuple[int, ...], dt_ms: float | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"reset": node.reset, "floor": node.floor, "at_most_one": node.at_most_one}
-    if isinstance(node.threshold, np.ndarray):
-        threshold = node.threshold.reshape(sizes)
-    else:
-        threshold = np.full(sizes, node.threshold, np.float32)
-        said["threshold"] = node.threshold
-    if node.tau_ms is None:
-        return {"type": "IF", "r": np.ones_like(threshold), "v_threshold": threshold, **metadata(**said)}
-    fields = leak_fields(node.tau_ms, dt_ms, sizes)
-    return {"type": "LIF", **fields, "v_threshold": threshold, **metadata(**said, tau_ms=node.tau_ms)}

@@ -1,0 +1,107 @@
+"""The fields of one NIR node, read with care; what the file leaves unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from deploytool.convert.folding import require_finite
+from deploytool.convert.nir.statements import stated
+from deploytool.errors import InputError, UnsupportedError
+from deploytool.events import Shape
+from deploytool.graph import Array, Pair, Reset
+
+
+@dataclass(frozen=True)
+class Unsaid:
+    """What holds for neurons of which the file does not say it."""
+
+    reset: Reset = "subtract"
+    floor: float | None = None
+    dt_ms: float | None = None
+    """Time step for which a spike is held as a current; without one it is an impulse."""
+
+
+def type_of(values: Mapping[str, Any]) -> str:
+    """The NIR type that ``values`` name."""
+    found = values.get("type")
+    return found if isinstance(found, str) else "a node without a type"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one NIR node as the file has them; ``where`` names file and node."""
+
+    where: str
+    values: Mapping[str, Any]
+
+    @property
+    def type(self) -> str:
+        return type_of(self.values)
+
+    @cached_property
+    def stated(self) -> Mapping[str, Any]:
+        return stated(self.values, self.where)
+
+    def get(self, name: str) -> Any:
+        if name not in self.values:
+            raise InputError(self.where, f"{self.type} has no field {name!r}", "a file with all its fields")
+        return self.values[name]
+
+    def array(self, name: str, *axes: int) -> Array:
+        """Field ``name``: finite numbers in an array with a number of axes among ``axes`` (none given: any)."""
+        array = np.asarray(self.get(name))
+        if array.dtype.kind not in "fiu":
+            raise InputError(self.where, f"{name} is of {array.dtype}", "numbers")
+        if axes and array.ndim not in axes:
+            raise InputError(self.where, f"{name} has {array.ndim} axes", " or ".join(map(str, axes)))
+        if not array.size:
+            raise InputError(self.where, f"{name} is empty", "numbers")
+        require_finite(self.where, name, array)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def integers(self, name: str, least: int) -> tuple[int, ...]:
+        """Field ``name``: whole numbers of at least ``least``."""
+        array = self.array(name, 0, 1)
+        if not np.array_equal(array, np.rint(array)) or np.any(array < least):
+            raise InputError(self.where, f"{name} is {array.tolist()}", f"whole numbers of at least {least}")
+        return tuple(int(value) for value in array.reshape(-1))
+
+    def integer(self, name: str, least: int) -> int:
+        if len(values := self.integers(name, least)) != 1:
+            raise InputError(self.where, f"{name} is {values}", "one number")
+        return values[0]
+
+    def pair(self, name: str, least: int) -> Pair:
+        """Field ``name`` as (vertical, horizontal); one number stands for both."""
+        values = self.integers(name, least)
+        if len(values) not in (1, 2):
+            raise InputError(self.where, f"{name} is {values}", "one number or two")
+        return values[0], values[-1]
+
+    def shape(self, name: str) -> Shape:
+        """Field ``name`` as (C, H, W); N stands for (N, 1, 1)."""
+        return as_shape(self.integers(name, 1), f"{self.where}: {name}")
+
+    def check_known(self, *known: str) -> None:
+        """Raises UnsupportedError for a field that is not ``known`` and not zero: it may change what the node does."""
+        harmless = {"type", "metadata", "input_type", "output_type", "input_shape", *known}
+        for name in sorted(self.values.keys() - harmless):
+            value = self.values[name]
+            if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fiub" or np.any(value):
+                found = f"{self.type} has a field {name!r} whose meaning we do not know"
+                raise UnsupportedError(self.where, found, f"only {', '.join(known) or 'a type'}")
+
+
+def as_shape(sizes: tuple[int, ...], where: str) -> Shape:
+    """``sizes`` (C, H, W) or (N,) as (C, H, W)."""
+    match sizes:
+        case (int(n),):
+            return n, 1, 1
+        case (int(c), int(h), int(w)):
+            return c, h, w
+    raise InputError(where, f"a shape {sizes}", "(C, H, W) or (N,), without axes of batch or time")

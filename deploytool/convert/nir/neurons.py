@@ -1,0 +1,205 @@
+"""NIR's neurons to a Spike and back: what a spike is to a neuron that takes currents.
+
+NIR's neurons take a current in continuous time, and NIR does not say what a spike is. We read a spike of weight w as
+a current w that is held for one time step dt, and what it has moved at the end of the step as its effect, exactly:
+
+    IF        dv/dt = R I                                                 v by R w dt; R = 1 stands for R dt = 1
+    LIF       tau dv/dt = v_leak - v + R I                                v by R w (1 - exp(-dt / tau))
+    CubaLIF   tau_mem dv/dt = v_leak - v + R I, tau_syn dI/dt = -I + w_in S   I by w_in w (1 - exp(-dt / tau_syn))
+
+(Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9, table 1; its exact trace of an LIF neuron has these jumps.)
+Importers that step by Euler's method have dt / tau for 1 - exp(-dt / tau), and decay by 1 - dt / tau. A Spike has V in
+units of the weights, so that the factor beside w, the input gain, divides threshold, v_leak, v_reset and floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import numpy as np
+
+from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
+from deploytool.convert.nir.statements import metadata
+from deploytool.errors import InputError, UnsupportedError
+from deploytool.graph import Array, Reset, Spike, one_number
+
+NEURONS: Final = ("IF", "LIF", "CubaLIF")
+OPTIONAL: Final = ("v_reset", "w_in")
+TIMES: Final = ("tau", "tau_mem", "tau_syn")
+
+
+def needs_time_step(fields: Fields) -> bool:
+    """Whether a time step decides how far an input moves the neurons, and the file does not state its outcome."""
+    if fields.type == "IF":
+        return bool(np.any(fields.array("r") != 1))
+    return fields.type in NEURONS and "tau_ms" not in fields.stated
+
+
+def integrate_and_fire(fields: Fields, unsaid: Unsaid) -> Spike:
+    """The Spike that an IF node is."""
+    fields.check_known("r", "v_threshold", "v_reset")
+    arrays = _parameters(fields, "r", "v_threshold")
+    step = 1.0 if unsaid.dt_ms is None else unsaid.dt_ms / 1000
+    return _spike(fields, unsaid, arrays, {}, np.where(arrays["r"] == 1, 1.0, arrays["r"] * step))
+
+
+def leaky(fields: Fields, unsaid: Unsaid) -> Spike:
+    """The Spike that an LIF node is."""
+    fields.check_known("tau", "r", "v_leak", "v_threshold", "v_reset")
+    arrays = _parameters(fields, "tau", "r", "v_leak", "v_threshold")
+    times = _stated_times(fields, unsaid, arrays, "tau_ms")
+    if times is not None:
+        return _spike(fields, unsaid, arrays, times, np.ones(1))
+    gain = arrays["r"] * _share(arrays["tau"], unsaid.dt_ms)
+    return _spike(fields, unsaid, arrays, {"tau_ms": arrays["tau"] * 1000.0}, gain)
+
+
+def current_based(fields: Fields, unsaid: Unsaid) -> Spike:
+    """The Spike that a CubaLIF node is."""
+    fields.check_known("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
+    arrays = _parameters(fields, "tau_syn", "tau_mem", "r", "v_leak", "v_threshold")
+    times = _stated_times(fields, unsaid, arrays, "tau_ms", "tau_syn_ms")
+    if times is not None:
+        return _spike(fields, unsaid, arrays, times, np.ones(1))
+    times = {"tau_ms": arrays["tau_mem"] * 1000.0, "tau_syn_ms": arrays["tau_syn"] * 1000.0}
+    gain = arrays["r"] * arrays["w_in"] * _share(arrays["tau_syn"], unsaid.dt_ms)
+    return _spike(fields, unsaid, arrays, times, gain)
+
+
+def neuron_fields(spike: Spike, shape: tuple[int, ...], dt_ms: float | None) -> dict[str, Any]:
+    """The NIR node whose neurons, of ``shape``, are ``spike``, with an input gain of 1."""
+    said: dict[str, Any] = {"reset": spike.reset, "floor": spike.floor, "at_most_one": spike.at_most_one}
+    if isinstance(spike.threshold, np.ndarray):
+        threshold = spike.threshold.reshape(shape)
+    else:
+        threshold = np.full(shape, spike.threshold, np.float32)
+        said["threshold"] = spike.threshold
+    fields: dict[str, Any] = {"type": "IF", "r": np.ones_like(threshold), "v_threshold": threshold}
+    if spike.tau_ms is not None:
+        times = {"tau_ms": spike.tau_ms} | ({} if spike.tau_syn_ms is None else {"tau_syn_ms": spike.tau_syn_ms})
+        said |= {
+            name: value.ravel().tolist() if isinstance(value, np.ndarray) else value for name, value in times.items()
+        }
+        fields |= _time_fields({name: _full(value, shape) for name, value in times.items()}, dt_ms)
+        fields |= {"type": "CubaLIF" if len(times) > 1 else "LIF", "v_leak": _full(spike.v_leak, shape)}
+    if np.any(spike.v_reset):
+        fields["v_reset"] = _full(spike.v_reset, shape)
+    return {**fields, **metadata(**said)}
+
+
+def _full(value: float | Array, shape: tuple[int, ...]) -> Array:
+    return value.reshape(shape) if isinstance(value, np.ndarray) else np.full(shape, value, np.float64)
+
+
+def _share(tau: Array, dt_ms: float | None) -> Array:
+    """How far a constant input takes what decays with ``tau`` (s) in a step; of an impulse, where there is no step."""
+    return cast(Array, 1 / tau if dt_ms is None else -np.expm1(-dt_ms / 1000 / tau))
+
+
+def _time_fields(times: Mapping[str, Array], dt_ms: float | None) -> dict[str, Array]:
+    """The fields of NIR (s) for ``times`` tau_ms and, of a CubaLIF, tau_syn_ms, that make the input gain 1."""
+    tau = times["tau_ms"] / 1000
+    if "tau_syn_ms" not in times:
+        return {"tau": tau, "r": 1 / _share(tau, dt_ms)}
+    tau_syn = times["tau_syn_ms"] / 1000
+    return {"tau_mem": tau, "tau_syn": tau_syn, "r": np.ones_like(tau), "w_in": 1 / _share(tau_syn, dt_ms)}
+
+
+def _parameters(fields: Fields, *names: str) -> dict[str, Array]:
+    """The parameters ``names``, v_reset and w_in, all of one shape; the last two may be missing, w_in one number."""
+    arrays = {name: fields.array(name) for name in (*names, *OPTIONAL) if name in names or name in fields.values}
+    shape = arrays["v_threshold"].shape
+    if "w_in" in arrays and not arrays["w_in"].ndim:
+        arrays["w_in"] = np.full(shape, arrays["w_in"])
+    if len({array.shape for array in arrays.values()}) > 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InputError(fields.where, f"parameters of unequal shapes: {found}", "one shape")
+    for name, what in (("v_threshold", "thresholds"), *((name, "time constants") for name in TIMES)):
+        if name in arrays and np.any(arrays[name] <= 0):
+            raise InputError(fields.where, f"{name} is {arrays[name].min()}", f"{what} above 0")
+    arrays = {name: array if name == "v_threshold" else array.astype(np.float64) for name, array in arrays.items()}
+    return {"w_in": np.ones(shape), "v_reset": np.zeros(shape), "v_leak": np.zeros(shape), **arrays}
+
+
+def _stated_times(fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], *names: str) -> dict[str, Array] | None:
+    """The time constants (ms) ``names`` as they are stated, with which the input gain is 1; None where they are not.
+
+    Raises InputError when the node has others than it states.
+    """
+    if "tau_ms" not in fields.stated:
+        return None
+    shape, times = arrays["v_threshold"].shape, {}
+    for name in names:
+        stated = fields.stated.get(name)
+        values = np.array(stated if isinstance(stated, list) else [stated] * arrays["v_threshold"].size, dtype=object)
+        if values.size != arrays["v_threshold"].size or not all(type(v) in (int, float) and v > 0 for v in values.flat):
+            raise InputError(fields.where, f"metadata states {name} = {stated!r}", "a number above 0 for each neuron")
+        times[name] = values.astype(np.float64).reshape(shape)
+    expected = _time_fields(times, unsaid.dt_ms)
+    if not all(np.allclose(arrays[name], array, rtol=1e-6, atol=0) for name, array in expected.items()):
+        found = f"{', '.join(expected)} are not those of the stated time constants"
+        raise InputError(fields.where, found, "both alike")
+    return times
+
+
+def _spike(
+    fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], times: Mapping[str, Array], gain: Array
+) -> Spike:
+    """Neurons with V / gain for V."""
+    if np.any(gain <= 0):
+        raise UnsupportedError(fields.where, f"r is {arrays['r'].min()}", "an input gain above 0")
+    reset = fields.stated.get("reset", unsaid.reset)
+    if reset not in ("subtract", "zero"):
+        raise InputError(fields.where, f"metadata states the reset {reset!r}", "subtract or zero")
+    _check_v_reset(fields, arrays, reset)
+    leak_and_reset = {name: _over(arrays[name], gain) for name in ("v_leak", "v_reset")}
+    return Spike(
+        _threshold(fields, arrays["v_threshold"], gain), _floor(fields, unsaid, gain), cast(Reset, reset),
+        at_most_one=bool(fields.stated.get("at_most_one", True)),
+        **{name: _on_map(fields, one_number(array)) for name, array in {**leak_and_reset, **times}.items()},
+    )  # fmt: skip
+
+
+def _over(array: Array, gain: Array) -> Array:
+    """``array`` / ``gain``, in its own bits where that is 1."""
+    return array if np.all(gain == 1) else cast(Array, array / gain)
+
+
+def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> None:
+    v_reset = arrays["v_reset"]
+    if reset == "subtract" and np.any(v_reset):
+        found, todo = "a v_reset that is not 0 with reset by subtraction", "Use --reset zero if that is meant."
+        raise UnsupportedError(fields.where, found, "v_reset 0, or the reset to it", todo)
+    if np.any(v_reset >= arrays["v_threshold"]):
+        raise InputError(fields.where, f"v_reset is {v_reset.max()}", "v_reset below v_threshold")
+
+
+def _floor(fields: Fields, unsaid: Unsaid, gain: Array) -> float | None:
+    floor: float | None = fields.stated.get("floor", unsaid.floor)
+    if floor is None or np.all(gain == 1):
+        return floor
+    if isinstance(factor := one_number(gain), np.ndarray):
+        raise UnsupportedError(fields.where, "r differs between neurons that have a floor", "one input gain")
+    return floor / factor
+
+
+def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array:
+    """v_threshold / gain: the stated number where v_threshold is that number in its precision.
+
+    Where nothing is stated, an array of equal values is one number.
+    """
+    number: float | None = fields.stated.get("threshold")
+    if number is not None:
+        if np.any(v_threshold != v_threshold.dtype.type(number)):
+            raise InputError(fields.where, f"v_threshold is not the stated threshold {number}", "both alike")
+        return number if np.all(gain == 1) else _on_map(fields, one_number(number / gain))
+    threshold = _over(v_threshold, gain)
+    return _on_map(fields, threshold if "reset" in fields.stated else one_number(threshold))
+
+
+def _on_map(fields: Fields, value: float | Array) -> float | Array:
+    """``value``, where it is an array, on the map (C, H, W) of the neurons."""
+    if not isinstance(value, np.ndarray):
+        return value
+    return value.reshape(as_shape(value.shape, f"{fields.where}: v_threshold"))
