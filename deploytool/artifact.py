@@ -90,7 +90,7 @@ class Store:
         self, kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], write: Callable[[Path], None]
     ) -> Artifact:
         """Stores what ``write(folder)`` writes, atomically. Raises ArtifactError when the store cannot be written."""
-        with _writing(self.root):
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=self.root))
             try:
@@ -209,7 +209,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _writing(root: Path) -> Iterator[None]:
+def writing(root: Path) -> Iterator[None]:
     """Turns a full disk or an unwritable store into one sentence."""
     try:
         yield

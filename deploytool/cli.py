@@ -41,16 +41,32 @@ PinOption = Annotated[
 SourceArgument = Annotated[
     str, typer.Argument(
         metavar="MODEL|FILE|pkg.mod:function",
-        help="A trained model, a .nir or .onnx file, or a function of yours that returns a torch or sinabs module. "
+        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs module. "
         "Its module is imported, which runs its code.",
     )
 ]  # fmt: skip
+DtOption = Annotated[
+    float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
+]
+NetworkOption = Annotated[
+    Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
+]
+LintOption = Annotated[bool, typer.Option("--lint", help="Only say what other frameworks would do with a .nir file.")]
 ShapeOption = Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")]
 NirOption = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the network to this .nir file.")]
 GeometryArgument = Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file.")]
 DataOption = Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
 OnOption = Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")]
 SplitOption = Annotated[bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")]
+SchedulerOption = Annotated[
+    str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
+]
+PerturbOption = Annotated[
+    str | None, typer.Option(
+        metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
+        help="Reorder and lose input events, vary thresholds and weights, and tell the spread over --repeats draws.",
+    )
+]  # fmt: skip
 COMMON: Final = {
     "store": (StoreOption, Path("artifacts")), "json": (JsonOption, False), "quiet": (QuietOption, False),
 }  # fmt: skip
@@ -129,13 +145,21 @@ def convert(
     source: SourceArgument,
     reset: ResetOption = None,
     floor: FloorOption = None,
+    dt_ms: DtOption = None,
     shape: ShapeOption = None,
+    network: NetworkOption = None,
     output: NirOption = None,
+    lint: LintOption = False,
 ) -> None:
     """Bring a network into the store as NIR."""
     from deploytool import pipeline as stages
+    from deploytool.sources import Unsaid
 
-    session.artifact(stages.convert(session, source, reset, floor, shape, output))
+    if lint:
+        session.result(stages.lint(Path(source)))
+        return
+    unsaid = Unsaid(reset, floor, dt_ms, shape, network)
+    session.artifact(stages.convert(session, source, unsaid, output))
 
 
 @command("deploytool check net.nir --chip speck2e")
@@ -197,13 +221,26 @@ def run(
     time_steps: Annotated[int | None, typer.Option(min=1, help="Time steps, for --on quantised.")] = None,
     watch: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="Count only these. Repeatable.")] = None,
     rasters: Annotated[int, typer.Option(min=0, help="Keep single spikes of so many samples.")] = 0,
+    extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False,
+    scheduler: SchedulerOption = None,
+    perturb: PerturbOption = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Draws of the perturbation.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbation.")] = 0,
 ) -> None:
-    """Run a program event by event over samples and record the spikes."""
+    """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
     from deploytool import pipeline as stages
     from deploytool import sources
+    from deploytool.run.perturb import parse_perturbation
 
+    how = None if perturb is None else parse_perturbation(perturb, seed)
     source = sources.samples(data, root, denoise_ms, samples)
-    session.artifact(stages.run(session, program, on, source, time_steps, watch, rasters))
+    ask = functools.partial(
+        stages.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler
+    )  # fmt: skip
+    if how is None:
+        session.artifact(ask())
+    else:
+        session.result(stages.robustness(how, repeats, ask))
 
 
 @command("deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
@@ -244,6 +281,7 @@ def show(
     session: Session,
     artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="By default all there are.")] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
+    synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
     from deploytool import pipeline as stages
@@ -253,6 +291,8 @@ def show(
         session.result({"datasets": stages.datasets()})
     elif artifact is None:
         session.result({"artifacts": contents(session.store)})
+    elif synop_pj is not None:
+        session.result(stages.energy(session, artifact, synop_pj))
     else:
         session.artifact(session.store.get(artifact))
 

@@ -15,7 +15,7 @@ Errors of other libraries are translated once, in the file that owns the library
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 
@@ -33,14 +33,23 @@ class DeployError(Exception):
     @classmethod
     def together(cls, errors: Iterable[DeployError]) -> Self:
         """One error of this class that tells the problems of all ``errors``, in their order."""
-        problems = tuple(problem for error in errors for problem in error.problems)
         joint = cls("", "")
-        joint.problems = problems
-        joint.args = ("\n".join(problems),)
+        joint.problems = tuple(problem for error in errors for problem in error.problems)
+        joint.args = ("\n".join(joint.problems),)
         return joint
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
+
+    def __reduce__(self) -> tuple[Callable[..., DeployError], tuple[type[DeployError], tuple[str, ...]]]:
+        """What lets an error travel from one process to another."""
+        return _of_problems, (type(self), self.problems)
+
+
+def _of_problems(kind: type[DeployError], problems: tuple[str, ...]) -> DeployError:
+    error = kind("", "")
+    error.problems, error.args = problems, ("\n".join(problems),)
+    return error
 
 
 class UsageError(DeployError):

@@ -6,11 +6,9 @@ Stages are imported inside the functions, so that a command loads only what it n
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from deploytool import sources
-from deploytool.artifact import Artifact, make_key
+from deploytool.artifact import Artifact
 from deploytool.digest import canonical_json, read_json
 from deploytool.errors import FitError, UsageError
 from deploytool.graph import Graph
@@ -27,7 +25,7 @@ from deploytool.lineage import ancestors, lineage
 from deploytool.program import SIMULATOR, Program, load_program, save_program
 from deploytool.recipe import ConstraintsSection, MapSection, NetworkSection, Recipe, ValidateSection
 from deploytool.recording import Recording, load_recording, save_recording
-from deploytool.sources import NETWORK, SampleSource, chip_named
+from deploytool.sources import NETWORK, NOTHING, SampleSource, Unsaid, chip_named
 from deploytool.tensors import read_tensors, write_tensors
 from deploytool.verdict import load_verdict, save_verdict
 from deploytool.workspace import Workspace
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport, Mapped
     from deploytool.progress import Tick
     from deploytool.report.page import ReportContent
+    from deploytool.run.perturb import Perturbation
     from deploytool.train.loop import Trained
 
 WEIGHTS: Final = "weights.safetensors"
@@ -75,7 +74,6 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
     refuse_unfit(recipe.network, recipe.constraints)
     decided = recipe.section("seed", "data", "network", "constraints", "train")
     inputs = {"data": sources.dataset(recipe.data, recipe.seed).fingerprint}
-    unfinished = space.store.root / "unfinished" / make_key("model", inputs, decided)[:12]
 
     def compute() -> Trained:
         from deploytool.data.datasets import load
@@ -93,11 +91,8 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
 
-    model = space.stored("model", inputs, decided, compute, write)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        unfinished.parent.rmdir()
-    return model
+    with space.unfinished("model", inputs, decided) as unfinished:
+        return space.stored("model", inputs, decided, compute, write)
 
 
 def refuse_unfit(network: NetworkSection, constraints: ConstraintsSection) -> None:
@@ -130,19 +125,23 @@ def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
     return space.stored("recording", inputs, decided, compute, save_recording)
 
 
-def convert(
-    space: Workspace, source: str, reset: str | None = None, floor: float | None = None, shape: str | None = None,
-    output: Path | None = None,
-) -> Artifact:  # fmt: skip
-    """The graph in ``source`` (a model, a .nir or .onnx file, or ``package.module:function``), also at ``output``."""
+def convert(space: Workspace, source: str, unsaid: Unsaid = NOTHING, output: Path | None = None) -> Artifact:
+    """The graph in ``source`` (a model, a file, or ``package.module:function``), also written to ``output``."""
     if sources.is_artifact(source):
         graph = convert_model(space, space.store.get(source, "model"))
     else:
-        network = sources.read_network(source, reset, floor, shape)
-        graph = _stored_graph(space, network, {"source": network.digest}, {"reset": reset, "floor": floor})
+        network = sources.read_network(source, unsaid)
+        graph = _stored_graph(space, network, {"source": network.digest}, {})
     if output is not None:
         sources.write_file(output, (graph.path / NETWORK).read_bytes())
     return graph
+
+
+def lint(source: Path) -> dict[str, Any]:
+    """What other frameworks would make of a .nir file, node by node."""
+    from deploytool.convert.lint import lint as lint_file
+
+    return lint_file(source).as_json()
 
 
 def convert_model(space: Workspace, model: Artifact) -> Artifact:
@@ -245,30 +244,67 @@ def threads() -> int:
 
 def run(
     space: Workspace, program: str, on: str, samples: SampleSource, time_steps: int | None = None,
-    watch: Sequence[str] | None = None, rasters: int = 0,
+    watch: Sequence[str] | None = None, rasters: int = 0, extremes: bool = False, scheduler: str | None = None,
+    perturbation: Perturbation | None = None,
 ) -> Artifact:  # fmt: skip
-    """The recording of a program ``on`` a target, or clock-driven ("quantised") in ``time_steps``."""
+    """The recording of a program ``on`` a target, or clock-driven ("quantised") in ``time_steps``.
+
+    An interrupted run goes on where it was. ``scheduler`` names Dask workers to spread the samples over; what comes
+    out is the same. The other options are those of `deploytool.run.job.Job`.
+    """
     mapped = space.store.get(program, "program")
     decided: dict[str, Any] = {"on": on, "data": samples.says, "watch": watch and sorted(watch), "rasters": rasters}
     if on == "quantised":
-        if time_steps is None:
-            raise UsageError("--on quantised", "no number of time steps", "--time-steps N")
         decided["time_steps"] = time_steps
+    if extremes:
+        decided["extremes"] = True
+    if perturbation is not None:
+        decided["perturbation"] = asdict(perturbation)
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
-    def compute() -> Recording:
-        from deploytool.run.clocked import run_clocked
-        from deploytool.run.targets import Options, make_target
+    with space.unfinished("recording", inputs, decided) as unfinished:
 
-        loaded = load_program(mapped.path)
-        with space.progress(on, "sample") as tick:
-            if on == "quantised":
-                streams = samples.load(loaded.input_shape)
-                return run_clocked(loaded, streams, decided["time_steps"], True, watch, rasters, threads(), tick)
-            target = make_target(on, Options(configure, threads(), tick))
-            return target.run(loaded, samples.load(loaded.input_shape), watch, rasters)
+        def compute() -> Recording:
+            from deploytool.run.job import Job
+            from deploytool.run.targets import Options
+            from deploytool.run.unfinished import finished, here, run_job
 
-    return space.stored("recording", inputs, decided, compute, save_recording)
+            loaded = load_program(mapped.path)
+            watched = None if watch is None else tuple(watch)
+            job = Job(loaded, on, time_steps, watched, rasters, extremes, perturbation)
+            if kept := finished(unfinished):
+                space.say(f"{on:<10} {kept} samples were finished before")
+            with space.progress(on, "sample") as tick:
+                if scheduler is None:
+                    perform = here(Options(configure, threads(), tick), space.say)
+                else:
+                    from deploytool.run.cluster import spread
+
+                    perform = spread(scheduler, threads(), tick)
+                return run_job(job, samples.load(loaded.input_shape), unfinished, perform)
+
+        return space.stored("recording", inputs, decided, compute, save_recording)
+
+
+def robustness(
+    perturbation: Perturbation, repeats: int, run: Callable[[Perturbation | None], Artifact]
+) -> dict[str, Any]:
+    """What ``repeats`` draws of ``perturbation`` do to what ``run`` records, against the run without it."""
+    from deploytool.validate.spread import spread
+
+    plain = run(None)
+    perturbed = [run(replace(perturbation, repeat=repeat)) for repeat in range(repeats)]
+    found = spread(load_recording(plain.path), [load_recording(artifact.path) for artifact in perturbed])
+    names = {"unperturbed": plain.name, "perturbed": [artifact.name for artifact in perturbed]}
+    return {"perturbation": perturbation.models, "seed": perturbation.seed, **found, **names}
+
+
+def energy(space: Workspace, reference: str, picojoule_per_synop: float) -> dict[str, Any]:
+    """The estimated energy of a sample, with an assumption of the caller's."""
+    from deploytool.validate.activity import energy
+
+    recording = space.store.get(reference, "recording")
+    return {"artifact": recording.name, "energy": energy(load_recording(recording.path), picojoule_per_synop)}
 
 
 def validate(

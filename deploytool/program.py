@@ -59,8 +59,8 @@ class Layer:
     """Weights and the neurons they drive.
 
     ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
-    the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W) in
-    float32. A real-valued weight is ``weights / scale``. ``sources`` are the graph nodes this layer was made from.
+    the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W): in
+    float32, or in integers to study mismatch, which no chip holds. A real-valued weight is ``weights / scale``. ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
     """
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import IO, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,25 @@ SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<
 
 
 @dataclass(frozen=True, eq=False)
+class LayerActivity:
+    """What a run tells of a layer beside its spikes.
+
+    ``weights_above`` weights are larger than the threshold. ``updates`` (C, H, W) int64 are the synaptic updates of
+    each neuron, all samples together. ``reached`` (lowest, highest) V before reset in int16, as measured; ``bound``
+    what no input can take V beyond. The last three are None where they are not known.
+    """
+
+    weights_above: int
+    updates: NDArray[np.int64] | None = None
+    reached: tuple[int, int] | None = None
+    bound: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.updates is not None:
+            object.__setattr__(self, "updates", frozen(np.asarray(self.updates, np.int64)))
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """Spikes of S samples on one rung.
 
@@ -34,6 +53,8 @@ class Recording:
     sample. ``labels`` (S,) is -1 where unknown.
     ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that were asked for.
     ``aliases`` {graph node: layer} lets a layer be called by any node it was made from.
+    ``durations_us`` (S,) is how long the samples last, empty where it was not recorded; ``activity`` {layer: ...} what
+    else is known of layers. ``perturbation`` says what was done to the program and its input before the run.
     """
 
     rung: Rung
@@ -44,14 +65,18 @@ class Recording:
     synops: NDArray[np.int64]
     spikes: Mapping[str, Array]
     aliases: Mapping[str, str]
+    durations_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    activity: Mapping[str, LayerActivity] = field(default_factory=dict)
+    perturbation: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("labels", "synops"):
+        for name in ("labels", "synops", "durations_us"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name), np.int64)))
         counts = {layer: frozen(np.asarray(array, np.int64)) for layer, array in self.counts.items()}
         object.__setattr__(self, "counts", MappingProxyType(counts))
         object.__setattr__(self, "spikes", MappingProxyType({k: frozen(v) for k, v in self.spikes.items()}))
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
+        object.__setattr__(self, "activity", MappingProxyType(dict(self.activity)))
         if missing := [name for name in self.outputs if name not in self.counts]:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
 
@@ -82,39 +107,127 @@ def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
 
 
+def join(parts: Sequence[Recording]) -> Recording:
+    """The recording of the samples of all ``parts``, one part after the other, of one run on one rung."""
+    first = parts[0]
+    starts = np.cumsum([0, *map(len, parts)])
+    recorded = dict.fromkeys(layer for part in parts for layer in part.spikes)
+    return replace(
+        first,
+        samples=tuple(name for part in parts for name in part.samples),
+        labels=np.concatenate([part.labels for part in parts]),
+        counts={layer: np.concatenate([part.counts[layer] for part in parts]) for layer in first.counts},
+        synops=np.concatenate([part.synops for part in parts]),
+        spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},
+        durations_us=np.concatenate([part.durations_us for part in parts]),
+        activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
+    )  # fmt: skip
+
+
+def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:
+    """The spikes of ``layer`` in all ``parts``, whose samples begin at ``starts``."""
+    found = []
+    for start, part in zip(starts.tolist(), parts, strict=False):
+        if layer in part.spikes:
+            found.append(part.spikes[layer].copy())
+            found[-1]["sample"] += start
+    return np.concatenate(found)
+
+
+def _added(parts: Sequence[LayerActivity]) -> LayerActivity:
+    updates = [part.updates for part in parts if part.updates is not None]
+    reached = [part.reached for part in parts if part.reached is not None]
+    return replace(
+        parts[0],
+        updates=np.sum(updates, axis=0) if len(updates) == len(parts) else None,
+        reached=(min(low for low, _ in reached), max(high for _, high in reached)) if reached else None,
+    )
+
+
+FILE: Final = "recording.npz"
+VERSION: Final = 2
+"""Of the columns: 2 has durations_us, perturbation, and the activity of layers; in 1 these are absent."""
+
 _COUNTS, _SPIKES = "counts/", "spikes/"
+_ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
 
 
 def save_recording(recording: Recording, folder: Path) -> None:
     """Writes ``recording.npz`` into ``folder``: columns only, no pickled objects."""
+    with (folder / FILE).open("wb") as file:
+        write_recording(recording, file)
+
+
+def write_recording(recording: Recording, file: IO[bytes]) -> None:
+    """Writes the columns of ``recording`` to ``file``."""
     columns: dict[str, Array] = {
-        "rung": np.array(recording.rung), "samples": np.array(recording.samples, dtype=np.str_),
-        "labels": recording.labels, "outputs": np.array(recording.outputs), "synops": recording.synops,
+        "version": np.array(VERSION), "rung": np.array(recording.rung),
+        "samples": np.array(recording.samples, dtype=np.str_), "labels": recording.labels,
+        "outputs": np.array(recording.outputs), "synops": recording.synops, "durations_us": recording.durations_us,
+        "perturbation": np.array(recording.perturbation),
         "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
         "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
     }  # fmt: skip
     columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
-    np.savez_compressed(folder / "recording.npz", allow_pickle=False, **columns)
+    for layer, activity in recording.activity.items():
+        columns[_ABOVE + layer] = np.array(activity.weights_above)
+        columns |= {
+            prefix + layer: np.array(value)
+            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound)) if value is not None
+        }  # fmt: skip
+        if activity.updates is not None:
+            columns[_UPDATES + layer] = _narrow(activity.updates)
+    np.savez_compressed(file, allow_pickle=False, **columns)
 
 
 def load_recording(folder: Path) -> Recording:
-    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged."""
-    path = folder / "recording.npz"
+    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged or newer."""
+    with (folder / FILE).open("rb") as file:
+        return read_recording(file, str(folder / FILE))
+
+
+def read_recording(file: IO[bytes], where: str) -> Recording:
+    """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors."""
     try:
-        with np.load(path, allow_pickle=False) as columns:
-            return Recording(
-                rung=str(columns["rung"]),  # type: ignore[arg-type]
-                samples=tuple(map(str, columns["samples"])),
-                labels=columns["labels"],
-                outputs=tuple(map(str, columns["outputs"])),
-                counts={k.removeprefix(_COUNTS): columns[k] for k in columns.files if k.startswith(_COUNTS)},
-                synops=columns["synops"],
-                spikes={k.removeprefix(_SPIKES): columns[k] for k in columns.files if k.startswith(_SPIKES)},
-                aliases=dict(zip(map(str, columns["alias_nodes"]), map(str, columns["alias_layers"]), strict=True)),
+        with np.load(file, allow_pickle=False) as archive:
+            columns = {name: archive[name] for name in archive.files}
+        version = int(columns.get("version", 1))
+        if version > VERSION:
+            raise ArtifactError(
+                where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool."
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ArtifactError(str(path), f"not readable ({error})", "a recording that deploytool wrote") from None
+        return Recording(
+            rung=str(columns["rung"]),  # type: ignore[arg-type]
+            samples=tuple(map(str, columns["samples"])),
+            labels=columns["labels"],
+            outputs=tuple(map(str, columns["outputs"])),
+            counts=_under(_COUNTS, columns),
+            synops=columns["synops"],
+            spikes=_under(_SPIKES, columns),
+            aliases=dict(zip(map(str, columns["alias_nodes"]), map(str, columns["alias_layers"]), strict=True)),
+            durations_us=columns.get("durations_us", np.zeros(0, np.int64)),
+            activity=_activity(columns),
+            perturbation=str(columns.get("perturbation", "")),
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(where, f"not readable ({error})", "a recording that deploytool wrote") from None
+
+
+def _under(prefix: str, columns: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in columns.items() if name.startswith(prefix)}
+
+
+def _activity(columns: Mapping[str, Array]) -> dict[str, LayerActivity]:
+    updates, reached, bound = (_under(prefix, columns) for prefix in (_UPDATES, _REACHED, _BOUND))
+    return {
+        layer: LayerActivity(int(above), updates.get(layer), _pair(reached.get(layer)), _pair(bound.get(layer)))
+        for layer, above in _under(_ABOVE, columns).items()
+    }
+
+
+def _pair(array: Array | None) -> tuple[int, int] | None:
+    return None if array is None else (int(array[0]), int(array[1]))
 
 
 def _narrow(counts: NDArray[np.int64]) -> Array:

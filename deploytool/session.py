@@ -55,7 +55,9 @@ class Session(Workspace):
 
     def fit(self, report: CheckReport) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
-        self.result(report.as_json())
+        from deploytool.summary import fit
+
+        self.result(report.as_json() if self.as_json else fit(report.as_json()))
         return 0 if report.fits else FitError.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:

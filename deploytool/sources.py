@@ -14,8 +14,8 @@ from deploytool.chip import CHIPS, Chip
 from deploytool.digest import digest
 from deploytool.errors import ArtifactError, InputError, UsageError
 from deploytool.events import EventStream, Shape
-from deploytool.graph import Graph, Reset
-from deploytool.recipe import DataSection
+from deploytool.graph import Graph, Reset, Spike
+from deploytool.recipe import DataSection, load_recipe
 
 NETWORK: Final = "network.nir"
 CALIBRATION_PARTS: Final = 3
@@ -112,27 +112,70 @@ def _files(path: Path) -> SampleSource:
     return SampleSource({"files": path.name}, digest(content), lambda shape: read_events(path, shape))
 
 
-def read_network(source: str, reset: str | None, floor: float | None, shape: str | None) -> Graph:
-    """The graph in a ``.nir`` or ``.onnx`` file, or from a function of the user's, ``package.module:function``."""
-    if reset not in (None, "subtract", "zero"):
-        raise UsageError("--reset", f"found {reset!r}", "subtract or zero")
-    rule = cast("Reset | None", reset)
+@dataclass(frozen=True)
+class Unsaid:
+    """What a file leaves unsaid, and a person says: ``shape`` C,H,W of a module's input, ``recipe`` of a state_dict."""
+
+    reset: str | None = None
+    floor: float | None = None
+    dt_ms: float | None = None
+    shape: str | None = None
+    recipe: Path | None = None
+
+
+NOTHING: Final = Unsaid()
+
+
+def read_network(source: str, unsaid: Unsaid) -> Graph:
+    """The graph in a .nir, .onnx or .pt file, or from a function of the user's, ``package.module:function``.
+
+    Raises UsageError when something is still unsaid, or contradicts the file.
+    """
+    if unsaid.reset not in (None, "subtract", "zero"):
+        raise UsageError("--reset", f"found {unsaid.reset!r}", "subtract or zero")
+    rule = cast("Reset | None", unsaid.reset)
     path = Path(source)
+    if not path.is_file() and ":" in source:
+        return _module(source, unsaid)
+    if not path.is_file():
+        need = "a model, a .nir, .onnx or .pt file, or package.module:function"
+        raise ArtifactError(source, "no such file or artifact", need)
     if path.suffix == ".onnx":
         from deploytool.convert.onnx import read_onnx
 
-        return read_onnx(path, reset=rule or "subtract", floor=floor)
-    if path.suffix != ".nir" and ":" in source:
-        from deploytool.convert.sinabs import from_module, load_builder
+        return read_onnx(path, reset=rule or "subtract", floor=unsaid.floor)
+    if path.suffix in (".pt", ".pth"):
+        return _state_dict(path, unsaid)
+    return _nir(path, rule, unsaid)
 
-        if shape is None:
-            raise UsageError(source, "no input shape", "--shape C,H,W")
-        return from_module(load_builder(source)(), parse_shape(shape))
-    if path.is_file():
-        from deploytool.convert.nir import read_nir
 
-        return read_nir(path, rule, floor)
-    raise ArtifactError(source, "no such file or artifact", "a model, a .nir or .onnx file, or package.module:function")
+def _nir(path: Path, rule: Reset | None, unsaid: Unsaid) -> Graph:
+    from deploytool.convert.nir import read_nir
+
+    graph = read_nir(path, rule, unsaid.floor, unsaid.dt_ms)
+    for name in graph.of_type(Spike):
+        stated = cast("Spike", graph.nodes[name]).reset
+        if rule not in (None, stated):
+            raise UsageError(f"{path}: node {name!r}", f"states reset {stated}", f"--reset {stated}, or leave it out")
+    return graph
+
+
+def _module(source: str, unsaid: Unsaid) -> Graph:
+    from deploytool.convert.sinabs import from_module, load_builder
+
+    if unsaid.shape is None:
+        raise UsageError(source, "no input shape", "--shape C,H,W")
+    return from_module(load_builder(source)(), parse_shape(unsaid.shape))
+
+
+def _state_dict(path: Path, unsaid: Unsaid) -> Graph:
+    from deploytool.convert.model import from_state_dict
+    from deploytool.convert.sinabs import read_state_dict
+
+    if unsaid.recipe is None:
+        raise UsageError(str(path), "weights without their layers", "--network RECIPE, whose [network] they belong to")
+    recipe = load_recipe(unsaid.recipe)
+    return from_state_dict(read_state_dict(path), recipe.network, recipe.constraints)
 
 
 def geometry(store: Store, source: str) -> Graph:
@@ -140,7 +183,7 @@ def geometry(store: Store, source: str) -> Graph:
     from deploytool.convert.nir import read_nir
 
     if Path(source).is_file():
-        return read_nir(Path(source), reset="subtract")
+        return read_nir(Path(source), reset="subtract", dt_ms=1.0)
     return read_nir(store.get(source, "graph").path / NETWORK)
 
 

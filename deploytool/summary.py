@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -33,6 +33,35 @@ def summary(store: Store, artifact: Artifact) -> dict[str, Any]:
             for source in (artifact, *ancestors(store, artifact))
         ],
     }
+
+
+def fit(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `check --json` says, for a person: what is in the way first, empty parts left out."""
+    broken = len(report["issues"])
+    says = f"fits {report['chip']}" if report["fits"] else f"does not fit {report['chip']}: {broken} in the way"
+    parts = {
+        "in the way": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
+        "what would make it fit": [suggestion["says"] for suggestion in report["suggestions"]],
+        "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
+        "free growth": report["growth"],
+        "layers": [
+            {"layer": layer["name"], "kernel words": layer["kernel_words"], "neuron words": layer["neuron_words"],
+             "fits cores": _ranges(layer["fits_cores"]), "core": layer["core"]}
+            for layer in report["layers"]
+        ],
+    }  # fmt: skip
+    return {"network": says, **{name: part for name, part in parts.items() if part}}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``0-2, 5`` for [0, 1, 2, 5]."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
 
 
 def contents(store: Store) -> list[dict[str, Any]]:
@@ -99,7 +128,10 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 
 def _recording(path: Path) -> dict[str, Any]:
+    from deploytool.validate.activity import decision, energy, layer_activity
+
     recording = load_recording(path)
+    activity = layer_activity(recording)
     labelled = recording.labels >= 0
     right = recording.predictions[labelled] == recording.labels[labelled]
     return {
@@ -107,12 +139,26 @@ def _recording(path: Path) -> dict[str, Any]:
         "samples": len(recording),
         "accuracy_percent": round(100 * float(right.mean()), 2) if labelled.any() else None,
         "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
+        "perturbation": recording.perturbation or None,
+        "decision": decision(recording),
+        "energy": energy(recording),
         "layers": [
-            {"layer": name, "shape": format_shape(counts.shape[1:]),
-             "spikes_per_sample": round(float(counts.sum() / max(len(recording), 1)), 1)}
-            for name, counts in recording.counts.items()
+            {"layer": row["layer"], "shape": format_shape(recording.counts[row["layer"]].shape[1:]),
+             **{key: row[key] for key in ("spikes_per_sample", "synops_per_sample", "rate_hz")}}
+            for row in activity
+        ],
+        "neurons": [
+            {"layer": row["layer"], **{key: row[key] for key in ("neurons", "silent_neurons", "saturated_neurons")},
+             "v_in_int16": _range(row), "weights_above_threshold": row["weights_above"]}
+            for row in activity
         ],
     }  # fmt: skip
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    """How far V went, or can go, before reset."""
+    known = row["v_lowest"] is not None
+    return f"{row['v_lowest']}..{row['v_highest']} ({row['v_is']})" if known else row["v_is"]
 
 
 def _verdict(path: Path) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,15 @@ class Workspace:
 
     def progress(self, title: str, unit: str) -> AbstractContextManager[Tick]:
         return progress(title, unit, self.quiet)
+
+    @contextlib.contextmanager
+    def unfinished(self, kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any]) -> Iterator[Path]:
+        """The folder where unfinished work on this question is kept; it goes when the body has ended well."""
+        folder = self.store.root / "unfinished" / make_key(kind, inputs, recipe)[:12]
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
 
     def stored(
         self, kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any],

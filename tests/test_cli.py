@@ -63,6 +63,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def program(made: Path) -> str:
+    """The name of the program that the pipeline mapped for the chip."""
+    folders = (made / "store").glob("program-*/configuration.json")
+    return min(folders, key=lambda path: path.stat().st_mtime).parent.name
+
+
 @pytest.fixture
 def cli(made: Path) -> Deploytool:
     return lambda *arguments: invoke(made, *arguments)
@@ -158,13 +165,10 @@ def test_calibration_on_training_samples(tmp_path: Path) -> None:
     assert "plain or calibrated" in refusal(cli("map", tmp_path / "net.nir", "--quantise", "best"), 2)
 
 
-def test_run_on_event_files_and_export_counts(cli: Deploytool, tmp_path: Path) -> None:
+def test_run_on_event_files_and_export_counts(cli: Deploytool, program: str, tmp_path: Path) -> None:
     events = np.zeros(50, EVENT)
     events["t"], events["x"], events["y"] = np.arange(50), np.arange(50) % 16, 5
     np.save(tmp_path / "events.npy", events)
-    program = next(
-        a["artifact"] for a in answer(cli("show", "--json"))["artifacts"] if a["artifact"].startswith("program")
-    )
     recording = answer(cli("run", program, "--data", tmp_path / "events.npy", "--on", "simulator", "--json"))
     assert (recording["rung"], recording["samples"]) == ("simulator", 1)
     cli("export", recording["artifact"], "--counts", "conv1", "-o", tmp_path / "counts.npy")
@@ -238,6 +242,42 @@ def test_convert_writes_a_file_and_asks_for_the_reset_rule(cli: Deploytool, tmp_
     assert answer(cli("check", tmp_path / "foreign.nir", "--json"))["fits"] is True
 
 
+def test_a_reset_rule_that_contradicts_the_file(cli: Deploytool, tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    sentence = refusal(cli("convert", tmp_path / "net.nir", "--reset", "zero"), 2)
+    assert "states reset subtract" in sentence
+
+
+def test_lint_says_what_other_frameworks_do(cli: Deploytool, tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    report = answer(cli("convert", tmp_path / "net.nir", "--lint", "--json"))
+    assert set(report["verdicts"]) == {"sinabs", "snnTorch", "Norse", "SpikingJelly", "nirtorch"}
+
+
+def test_a_state_dict_needs_its_network(cli: Deploytool, made: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = {"0.weight": torch.randn(4, 2, 3, 3), "4.weight": torch.randn(10, 64)}
+    torch.save(state, tmp_path / "weights.pt")
+    assert "--network" in refusal(cli("convert", tmp_path / "weights.pt"), 2)
+    graph = answer(cli("convert", tmp_path / "weights.pt", "--network", made / "recipe.toml", "--json"))
+    assert [node["node"] for node in graph["nodes"]][1] == "conv1"
+
+
+def test_splitting_can_be_forbidden(cli: Deploytool, tmp_path: Path) -> None:
+    nodes = [
+        ("in", Input((2, 64, 64))), ("conv", Conv(np.ones((32, 2, 3, 3), np.float32), padding=(1, 1))),
+        ("if", Spike(threshold=9)), ("pool", SumPool((4, 4), (4, 4))),
+        ("conv2", Conv(np.ones((3, 32, 3, 3), np.float32))), ("if2", Spike(threshold=9)), ("out", Output()),
+    ]  # fmt: skip
+    write_nir(chain(nodes), tmp_path / "wide.nir")
+    whole = answer(cli("check", tmp_path / "wide.nir", "--no-split", "--json"), exit_code=7)
+    assert whole["fits"] is False
+    split = answer(cli("check", tmp_path / "wide.nir", "--json"))
+    assert [part["layer"] for part in split["splits"]] == ["conv"]
+    assert "conv" in refusal(cli("map", tmp_path / "wide.nir", "--no-split"), 7)
+    assert answer(cli("map", tmp_path / "wide.nir", "--json"))["splits"][0]["layer"] == "conv"
+
+
 BAD_RECIPES = [
     (("[train]", "[train"), 3, "not TOML"),
     (("epochs = 2", "epoch = 2"), 3, "train.epoch: unknown key"),
@@ -277,17 +317,19 @@ BAD_EVENTS = [
 
 
 @pytest.mark.parametrize(("make", "sentence"), BAD_EVENTS)
-def test_bad_event_files(cli: Deploytool, tmp_path: Path, make: Callable[[Path], Path], sentence: str) -> None:
-    assert sentence in refusal(cli("run", "program@latest", "--data", make(tmp_path)), 5)
+def test_bad_event_files(
+    cli: Deploytool, program: str, tmp_path: Path, make: Callable[[Path], Path], sentence: str
+) -> None:
+    assert sentence in refusal(cli("run", program, "--data", make(tmp_path)), 5)
 
 
-def test_event_files_with_wrong_fields_or_no_events(cli: Deploytool, tmp_path: Path) -> None:
+def test_event_files_with_wrong_fields_or_no_events(cli: Deploytool, program: str, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(3))
-    assert "fields t, x, y and c" in refusal(cli("run", "program@latest", "--data", tmp_path / "a.npy"), 5)
+    assert "fields t, x, y and c" in refusal(cli("run", program, "--data", tmp_path / "a.npy"), 5)
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)
-    assert "b.npy" in refusal(cli("run", "program@latest", "--data", tmp_path / "b.npy"), 5)
+    assert "b.npy" in refusal(cli("run", program, "--data", tmp_path / "b.npy"), 5)
     (tmp_path / "c.txt").write_text("1 2 3")
-    assert "not an event file" in refusal(cli("run", "program@latest", "--data", tmp_path / "c.txt"), 5)
+    assert "not an event file" in refusal(cli("run", program, "--data", tmp_path / "c.txt"), 5)
 
 
 def test_bad_network_files(cli: Deploytool, tmp_path: Path) -> None:
@@ -323,13 +365,13 @@ def test_an_unwritable_store(made: Path) -> None:
     assert "cannot be written" in refusal(result, 4)
 
 
-def test_usage_errors(cli: Deploytool) -> None:
+def test_usage_errors(cli: Deploytool, program: str) -> None:
     assert cli("run").exit_code == 2
     assert cli("nothing").exit_code == 2
     assert "--pin" in refusal(cli("map", "graph@latest", "--pin", "conv1"), 2)
     assert "one of speck2e" in refusal(cli("map", "graph@latest", "--target", "speck9"), 2)
-    assert "no target" in refusal(cli("run", "program@latest", "--data", "digits", "--on", "speck9"), 2)
-    assert "--time-steps" in refusal(cli("run", "program@latest", "--data", "digits", "--on", "quantised"), 2)
+    assert "no target" in refusal(cli("run", program, "--data", "digits", "--on", "speck9"), 2)
+    assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--on", "quantised"), 2)
 
 
 def test_errors_as_json(cli: Deploytool) -> None:
@@ -338,8 +380,8 @@ def test_errors_as_json(cli: Deploytool) -> None:
     assert "no such artifact" in error["problems"][0]
 
 
-def test_a_board_that_is_not_there(cli: Deploytool) -> None:
-    assert "samna" in refusal(cli("run", "program@latest", "--data", "digits", "--on", "speck2edevkit:0"), 8)
+def test_a_board_that_is_not_there(cli: Deploytool, program: str) -> None:
+    assert "samna" in refusal(cli("run", program, "--data", "digits", "--on", "speck2edevkit:0"), 8)
 
 
 def test_selftest_of_the_emulator(cli: Deploytool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -110,16 +111,15 @@ class Board:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
         watched = watched_layers(program, watch)
         plan = make_plan(program, state_type(program))
-        listed = list(streams)
-        for stream in listed:
-            check_sendable(program, stream)
+        total = operator.length_hint(streams, 0)
         samples = []
         try:
             chip = _Chip(self, self.configure(program))
-            for index, stream in enumerate(listed):
+            for index, stream in enumerate(streams):
+                check_sendable(program, stream)
                 spikes = chip.play(program, stream)
                 samples.append(_sample(program, plan, stream, spikes, keep_spikes=index < rasters))
-                self.tick(index + 1, len(listed), "")
+                self.tick(index + 1, max(total, index + 1), "")
         except (RuntimeError, AttributeError, TypeError, OSError) as error:
             raise TargetError(self.name, f"samna says: {error}", "a board that answers") from error
         return as_recording(program, "board", watched, samples)

@@ -117,8 +117,12 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
 
 
 def _integer_problems(where: str, layer: Layer) -> Iterator[DeployError]:
-    if isinstance(layer.threshold, np.ndarray) or layer.threshold not in range(1, STATE.max + 1):
-        yield UnsupportedError(where, f"a threshold of {layer.threshold}", f"an integer, 1..{STATE.max}")
+    threshold = np.asarray(layer.threshold)
+    if threshold.shape not in ((), layer.out_shape):
+        yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
+    elif not np.isin(threshold, np.arange(1, STATE.max + 1)).all():
+        found = layer.threshold if threshold.ndim == 0 else f"{threshold.min()}..{threshold.max()}"
+        yield UnsupportedError(where, f"a threshold of {found}", f"an integer, 1..{STATE.max}")
     if layer.floor is not None and layer.floor not in range(STATE.min, 1):
         yield UnsupportedError(where, f"a floor of {layer.floor}", f"an integer, {STATE.min}..0")
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from deploytool.events import EVENT, Events, Shape
 from deploytool.graph import Array
 from deploytool.program import INPUT, Program
-from deploytool.recording import SPIKE, Recording, Rung
+from deploytool.recording import SPIKE, LayerActivity, Recording, Rung
+from deploytool.run.activity import bound, weights_above
 from deploytool.run.checks import aliases
 
 
@@ -68,7 +69,26 @@ def as_recording(program: Program, rung: Rung, watch: Sequence[str], samples: It
         synops=np.array([sample.synops for sample in listed], np.int64),
         spikes={name: _numbered(name, listed) for name in layers if any(name in sample.spikes for sample in listed)},
         aliases=aliases(program),
+        activity={name: _activity(program, name, listed) for name in watch},
     )
+
+
+def _activity(program: Program, name: str, samples: list[Sample]) -> LayerActivity:
+    """What is known of the logical layer ``name``; V only where every sample tells it of every part."""
+    parts = program.parts[name]
+    reached = [sample.extremes.get(part) for sample in samples for part in parts]
+    bounds = [bound(program.layers[part], program.arithmetic) for part in parts]
+    return LayerActivity(
+        weights_above=sum(weights_above(program.layers[part]) for part in parts),
+        reached=_widest(reached), bound=_widest(bounds),
+    )  # fmt: skip
+
+
+def _widest(ranges: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    known = [each for each in ranges if each is not None]
+    if not known or len(known) < len(ranges):
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
 def _stacked(maps: list[NDArray[np.int64]], shape: Shape) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from deploytool.errors import InputError
 from deploytool.recipe import ValidateSection
 from deploytool.recording import RUNGS, Recording, Rung
 from deploytool.validate import metrics
+from deploytool.validate.activity import decision, energy, layer_activity
 from deploytool.verdict import Check, Verdict
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType({
@@ -40,6 +41,8 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType({
     "accuracy": "% of labelled samples", "interval_95": "% (Wilson, estimate)", "pooled": "% of reference spikes",
     "mean": "% of reference spikes, mean over samples", "exact_counts": "% of counts", "agreement": "% of samples",
     "synops": "synaptic updates per sample (mean)", "spikes": "spikes per sample (mean)", "confusion": "samples",
+    "rate_hz": "spikes per neuron and second", "v_lowest": "int16, before reset", "v_highest": "int16, before reset",
+    "decision": "ms from the first input event (of the samples whose single spikes were kept)",
 })  # fmt: skip
 
 
@@ -127,8 +130,11 @@ def _named(recordings: Sequence[Recording]) -> dict[str, Recording]:
 
 def _rung(name: str, recording: Recording | None) -> dict[str, Any]:
     if recording is None:
-        nothing = dict.fromkeys(("accuracy", "interval_95", "right", "labelled", "silent", "synops", "confusion"))
-        return {"name": name, "status": "not run", "samples": 0, "spikes": {}, **nothing}
+        nothing = dict.fromkeys(
+            ("accuracy", "interval_95", "right", "labelled", "silent", "synops", "confusion", "decision", "energy",
+             "perturbation")
+        )  # fmt: skip
+        return {"name": name, "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
     right, labelled = metrics.right(recording), metrics.labelled(recording)
     interval = metrics.confidence_interval(right, labelled)
     return {
@@ -139,6 +145,8 @@ def _rung(name: str, recording: Recording | None) -> dict[str, Any]:
         "synops": _rounded(metrics.synops_per_sample(recording)),
         "spikes": {layer: _rounded(mean) for layer, mean in metrics.spikes_per_sample(recording).items()},
         "confusion": metrics.confusion(recording).tolist() if labelled else None,
+        "layers": layer_activity(recording), "decision": decision(recording), "energy": energy(recording),
+        "perturbation": recording.perturbation or None,
     }  # fmt: skip
 
 
