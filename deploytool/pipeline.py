@@ -77,13 +77,13 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
 
     def compute() -> Trained:
         from deploytool.data.datasets import load
-        from deploytool.data.loader import Loader
+        from deploytool.data.loader import Augmentation, Loader
         from deploytool.train.loop import train as run_training
 
         data = load(recipe.data, recipe.seed)
         with space.progress("train", "batch") as tick:
             return run_training(
-                recipe.network, recipe.constraints, recipe.train, Loader(data.train, recipe.train.shift),
+                recipe.network, recipe.constraints, recipe.train, Loader(data.train, Augmentation(recipe.train.shift, recipe.train.drop)),
                 Loader(data.validation), recipe.seed, unfinished, tick,
             )  # fmt: skip
 

@@ -150,6 +150,9 @@ class TrainSection(Section):
     learning_rate: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(0.0, ge=0)
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay per step of the mean of the weights that is kept; 0: none"
+    )
     schedule: Literal["cosine", "constant"] = "cosine"
     surrogate: Literal["exponential", "periodic", "triangle"] = "periodic"
     spikes_per_step: Literal["many", "one"] = Field(
@@ -158,6 +161,7 @@ class TrainSection(Section):
     gain: float = Field(1.5, gt=0, description="factor on the default initial weights; at 1 deep layers stay silent")
     rate_penalty: float = Field(0.0, ge=0, description="weight of the mean SynOps per sample (in millions) in the loss")
     shift: int = Field(0, ge=0, description="augmentation: move samples by up to so many pixels")
+    drop: float = Field(0.0, ge=0, lt=1, description="augmentation: leave out up to this share of a sample's events")
 
     @model_validator(mode="after")
     def _range(self) -> TrainSection:

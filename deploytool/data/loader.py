@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -68,17 +69,38 @@ def _cells(stream: EventStream, time_steps: int) -> NDArray[np.int32]:
     return cells
 
 
-def frames(binned: BinnedEvents, chosen: Indices, moves: NDArray[np.int64] | None = None) -> torch.Tensor:
-    """(T, B, C, H, W) float32: events per time step, feature and pixel of the ``chosen`` (B,) samples.
+@dataclass(frozen=True)
+class Augmentation:
+    """How samples are changed anew in every round: moved by up to ``shift`` pixels either way along both axes, and
+    up to a share ``drop`` of their events left out, the share drawn per sample, the events at random (event drop:
+    Gu et al. 2021, "EventDrop: data augmentation for event-based learning")."""
 
-    ``moves`` (B, 2) shifts sample b by so many rows down and columns to the right; what leaves the map is gone.
-    """
+    shift: int = 0
+    drop: float = 0.0
+
+
+AS_THEY_ARE: Final = Augmentation()
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """What happens to B samples: ``moves`` (B, 2) rows down and columns to the right, ``left_out`` (B,) the share of
+    events left out, by ``generator``; what a move takes off the map is gone."""
+
+    moves: NDArray[np.int64]
+    left_out: NDArray[np.float64]
+    generator: np.random.Generator
+
+
+def frames(binned: BinnedEvents, chosen: Indices, changes: Changes | None = None) -> torch.Tensor:
+    """(T, B, C, H, W) float32: events per time step, feature and pixel of the ``chosen`` (B,) samples."""
     channels, height, width = binned.shape
     begins, ends = binned.starts[chosen], binned.starts[chosen + 1]
     cells = np.concatenate([binned.cells[begin:end] for begin, end in zip(begins, ends, strict=True)]).astype(np.int64)
     sample = np.repeat(np.arange(len(chosen)), ends - begins)
-    if moves is not None:
-        cells, sample = _moved(cells, sample, moves, height, width)
+    if changes is not None:
+        kept = changes.generator.random(len(cells)) >= changes.left_out[sample]
+        cells, sample = _moved(cells[kept], sample[kept], changes.moves, height, width)
     size = channels * height * width
     step = cells // size
     place = (step * len(chosen) + sample) * size + (cells - step * size)
@@ -99,34 +121,31 @@ def _moved(
 
 
 def batches(
-    binned: BinnedEvents, batch: int, generator: torch.Generator | None = None, shift: int = 0
+    binned: BinnedEvents, batch: int, generator: torch.Generator | None = None, augmentation: Augmentation = AS_THEY_ARE
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time, the last maybe fewer.
 
-    With a ``generator`` the order is random and every sample is moved by up to ``shift`` pixels either way; it draws
-    for the whole round at once, and nothing else decides. Without one, samples come in their order and unmoved.
+    With a ``generator``, which alone decides, the order is random and samples are changed by ``augmentation``.
+    Without one, samples come in their order and as they are.
     """
-    order, moves = np.arange(len(binned)), None
+    count, changes = len(binned), None
+    order = np.arange(count)
     if generator is not None:
-        order = torch.randperm(len(binned), generator=generator).numpy()
-        if shift:
-            moves = torch.randint(-shift, shift + 1, (len(binned), 2), generator=generator).numpy()
-    spans = [slice(start, start + batch) for start in range(0, len(binned), batch)]
-    return (
-        (
-            frames(binned, order[span], None if moves is None else moves[span]),
-            torch.from_numpy(binned.labels[order[span]]),
-        )
-        for span in spans
-    )
+        order = torch.randperm(count, generator=generator).numpy()
+        drawn = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        moves = drawn.integers(-augmentation.shift, augmentation.shift, (count, 2), endpoint=True)
+        changes = Changes(moves, augmentation.drop * drawn.random(count), drawn)
+    for span in (slice(start, start + batch) for start in range(0, count, batch)):
+        now = changes and Changes(changes.moves[span], changes.left_out[span], changes.generator)
+        yield frames(binned, order[span], now), torch.from_numpy(binned.labels[order[span]])
 
 
 class Loader:
-    """``streams`` as batches in any number of time steps, binned on first use; see `batches` for ``shift``."""
+    """``streams`` as batches in any number of time steps, binned on first use; see `batches`."""
 
-    def __init__(self, streams: Sequence[EventStream], shift: int = 0) -> None:
+    def __init__(self, streams: Sequence[EventStream], augmentation: Augmentation = AS_THEY_ARE) -> None:
         self._streams = streams
-        self._shift = shift
+        self._augmentation = augmentation
         self._binned: BinnedEvents | None = None
 
     def __len__(self) -> int:
@@ -138,4 +157,4 @@ class Loader:
         """`batches` of the streams in ``time_steps`` steps. Raises InputError as `bin_events` does."""
         if self._binned is None or self._binned.time_steps != time_steps:
             self._binned = bin_events(self._streams, time_steps)
-        return batches(self._binned, batch, generator, self._shift)
+        return batches(self._binned, batch, generator, self._augmentation)

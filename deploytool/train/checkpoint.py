@@ -24,7 +24,7 @@ NAME: Final = "checkpoint.json"
 class Checkpoint:
     """Where the training called ``key`` stands: ``history`` has one entry for each epoch that is complete.
 
-    ``arrays`` {"weights/conv1": ...}: weights, the best weights so far, and the optimizer's state.
+    ``arrays`` {"weights/conv1": ...}: weights, their running mean, the best mean so far, and the optimizer's state.
     """
 
     key: str

@@ -25,7 +25,7 @@ from deploytool.train.losses import loss_of
 from deploytool.train.methods import METHODS
 from deploytool.train.network import SpikingNetwork
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 Epoch: TypeAlias = Mapping[str, float]
@@ -47,6 +47,8 @@ def train(
 ) -> Trained:  # fmt: skip
     """The trained weights, chosen by validation accuracy, among equals by validation loss, then the earlier.
 
+    What is validated, chosen and returned is the running mean of the weights, mean <- a mean + (1 - a) weights after
+    every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are the weights themselves.
     After every epoch the folder ``checkpoint`` holds what is needed to go on. Training that finds its own checkpoint
     there goes on from it and ends with bit-identical weights (at the same number of threads); one of another recipe
     or seed is overwritten. Whatever stops training, ``tick`` included, leaves the last one in place.
@@ -64,7 +66,7 @@ def train(
             epoch = len(state.history) + 1
             rate = learning_rate(spec, epoch)
             learned = _train_epoch(state, training, epoch, rate, tick)
-            held_out = score(state.net, state.weights, validation)
+            held_out = score(state.net, state.mean, validation)
             state.complete({
                 "epoch": epoch, "learning_rate": rate,
                 "loss": learned.loss, "accuracy": learned.accuracy, "synops": learned.synops,
@@ -97,7 +99,8 @@ class _State:
         self.weights = net.initial_weights(self.generator("weights"))
         for tensor in self.weights.values():
             tensor.requires_grad_()
-        self.best = _copies(self.weights)
+        self.mean = _copies(self.weights)
+        self.best = _copies(self.mean)
         self.optimizer = _optimizer(list(self.weights.values()), net.spec)
         self.history: list[Epoch] = []
 
@@ -105,14 +108,21 @@ class _State:
         """Random numbers that follow from seed, purpose and epoch alone."""
         return torch.Generator().manual_seed(int(digest([self.seed, purpose, epoch])[:15], 16))
 
+    def step(self) -> None:
+        """Changes the weights by their gradients, and their running mean with them."""
+        self.optimizer.step()
+        for name, tensor in self.weights.items():
+            self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average)
+
     def complete(self, entry: Epoch) -> None:
         """Ends an epoch with its ``entry`` of the history."""
         self.history.append(entry)
         if chosen(self.history) == entry["epoch"]:
-            self.best = _copies(self.weights)
+            self.best = _copies(self.mean)
 
     def checkpoint(self, key: str) -> Checkpoint:
         tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
+        tensors |= {f"mean/{name}": tensor for name, tensor in self.mean.items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
@@ -123,7 +133,7 @@ class _State:
         with torch.no_grad():
             for name, tensor in as_tensors(found.group("weights")).items():
                 self.weights[name].copy_(tensor)
-        self.best = as_tensors(found.group("best"))
+        self.mean, self.best = as_tensors(found.group("mean")), as_tensors(found.group("best"))
         self.history = list(found.history)
         moments: dict[int, dict[str, Tensor]] = {}
         for path, tensor in as_tensors(found.group("optimizer")).items():
@@ -155,7 +165,7 @@ def _train_epoch(state: _State, training: Batches, epoch: int, rate: float, tick
                 )  # fmt: skip
             loss.backward()  # type: ignore[no-untyped-call]
             sums.add(activity, labels, loss)
-        state.optimizer.step()
+        state.step()
         mean = sums.mean
         note = f"epoch {epoch}/{spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % right"
         if state.history:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from deploytool.data.loader import Loader, batches, bin_events, frames  # noqa: E402
+from deploytool.data.loader import Augmentation, Changes, Loader, batches, bin_events, frames  # noqa: E402
 from deploytool.data.transforms import Shift  # noqa: E402
 from deploytool.errors import InputError  # noqa: E402
 from deploytool.events import EVENT, EventStream  # noqa: E402
@@ -18,8 +18,10 @@ def several(draw: st.DrawFn) -> list[EventStream]:
     return [stream(rng, shape, label) for label in range(draw(st.integers(1, 6)))]
 
 
-def stream(rng: np.random.Generator, shape: tuple[int, int, int], label: int) -> EventStream:
-    events = np.zeros(rng.integers(0, 50), EVENT)
+def stream(
+    rng: np.random.Generator, shape: tuple[int, int, int], label: int, count: int | None = None
+) -> EventStream:  # fmt: skip
+    events = np.zeros(rng.integers(0, 50) if count is None else count, EVENT)
     duration_us = int(rng.integers(1, 100_000))
     events["t"] = np.sort(rng.integers(0, duration_us, len(events)))
     for axis, limit in zip("cyx", shape, strict=True):
@@ -46,7 +48,8 @@ def test_moves_equal_the_shift_transform(streams: list[EventStream], time_steps:
     moves = np.array(data.draw(st.lists(pair, min_size=len(streams), max_size=len(streams))), np.int64)
     moved = [Shift(int(dy), int(dx))(item) for item, (dy, dx) in zip(streams, moves, strict=True)]
     everyone = np.arange(len(streams))
-    fast = frames(bin_events(streams, time_steps), everyone, moves)
+    changes = Changes(moves, np.zeros(len(streams)), np.random.default_rng(0))
+    fast = frames(bin_events(streams, time_steps), everyone, changes)
     assert torch.equal(fast, frames(bin_events(moved, time_steps), everyone))
 
 
@@ -57,7 +60,7 @@ def test_the_generator_alone_decides_the_order(streams: list[EventStream], batch
 
     def one_round(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         generator = torch.Generator().manual_seed(seed)
-        rounds = [batches(binned, batch, generator, shift) for _ in range(2)]
+        rounds = [batches(binned, batch, generator, Augmentation(shift, drop=0.5)) for _ in range(2)]
         return [item for batches_of_round in reversed(rounds) for item in batches_of_round]
 
     first, second = one_round(5), one_round(5)
@@ -79,13 +82,13 @@ def test_without_a_generator_samples_keep_their_order_and_place() -> None:
 def test_a_loader_gives_the_batches_of_its_streams_at_every_time_step() -> None:
     rng = np.random.default_rng(0)
     streams = [stream(rng, (2, 4, 4), label) for label in range(5)]
-    loader = Loader(streams, shift=1)
+    loader = Loader(streams, Augmentation(1, 0.3))
     assert len(loader) == 5
     for time_steps in (4, 4, 7):
         binned = bin_events(streams, time_steps)
         for seed in (None, 0, 1):
             generators = [None if seed is None else torch.Generator().manual_seed(seed) for _ in range(2)]
-            expected = batches(binned, 2, generators[0], shift=1)
+            expected = batches(binned, 2, generators[0], Augmentation(1, 0.3))
             for one, other in zip(loader(time_steps, 2, generators[1]), expected, strict=True):
                 assert torch.equal(one[0], other[0])
                 assert torch.equal(one[1], other[1])
@@ -96,10 +99,23 @@ def test_every_order_and_every_move_comes_up() -> None:
     event["y"] = event["x"] = 2
     streams = [EventStream(event, (1, 5, 5), 1, label) for label in range(200)]
     generator = torch.Generator().manual_seed(0)
-    ((counts, labels),) = batches(bin_events(streams, 1), 200, generator, shift=2)
+    ((counts, labels),) = batches(bin_events(streams, 1), 200, generator, Augmentation(shift=2))
     assert labels.tolist() != sorted(labels.tolist())
     assert (counts.sum((0, 1, 2)) > 0).all()
     assert counts.sum() == 200
+
+
+def test_dropped_events_are_gone_and_nothing_else_changes() -> None:
+    rng = np.random.default_rng(0)
+    streams = [stream(rng, (2, 4, 4), 0, 1000) for _ in range(50)]
+    binned = bin_events(streams, 3)
+    whole = frames(binned, np.arange(50))
+    left_out = np.linspace(0, 0.5, 50)
+    some = frames(binned, np.arange(50), Changes(np.zeros((50, 2), np.int64), left_out, np.random.default_rng(1)))
+    assert ((some <= whole) & (some >= 0)).all()
+    kept = (some.sum((0, 2, 3, 4)) / whole.sum((0, 2, 3, 4))).numpy()
+    assert kept[0] == 1
+    assert np.allclose(kept, 1 - left_out, atol=0.08)
 
 
 def test_what_cannot_be_binned_together() -> None:

@@ -38,9 +38,20 @@ def stop_at(step: int) -> Tick:
 
 METHODS = [
     {},
-    {"method": "nmt", "t_max": 4},
+    {"method": "nmt", "t_max": 4, "average": 0.9},
     {"method": "mtt", "optimizer": "sgd", "loss": "tet", "tet_lambda": 0.1, "rate_penalty": 1.0},
 ]
+
+
+def test_the_mean_of_the_weights_follows_them(tmp_path):
+    """One step of one batch: the mean is a weights_0 + (1 - a) weights_1, and at a = 0 it is weights_1."""
+    whole = {"epochs": 1, "batch": 40}
+    last = run(tmp_path / "last", **whole).weights
+    first = run(tmp_path / "first", **whole, learning_rate=1e-30).weights
+    mean = run(tmp_path / "mean", **whole, average=0.75).weights
+    for name in last:
+        assert not np.array_equal(first[name], last[name])
+        np.testing.assert_allclose(mean[name], 0.75 * first[name] + 0.25 * last[name], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("keys", METHODS)
