@@ -81,7 +81,7 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
         from deploytool.train.loop import train as run_training
 
         data = load(recipe.data, recipe.seed)
-        with space.progress("train", "batch") as tick:
+        with space.progress("train", "step") as tick:
             return run_training(
                 recipe.network, recipe.constraints, recipe.train, Loader(data.train, Augmentation(recipe.train.shift, recipe.train.drop)),
                 Loader(data.validation), recipe.seed, unfinished, tick,
