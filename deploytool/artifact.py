@@ -99,9 +99,7 @@ class Store:
                 (draft / MANIFEST).write_text(canonical_json(manifest.model_dump()), encoding="utf-8")
                 path = self.root / f"{kind}-{manifest.digest[:12]}"
                 draft.chmod(0o755)
-                if path.exists():
-                    shutil.rmtree(path)
-                draft.rename(path)
+                _move_into_place(draft, path)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         return Artifact(path, manifest)
@@ -150,6 +148,20 @@ class Store:
         )  # fmt: skip
 
 
+def _move_into_place(draft: Path, path: Path) -> None:
+    """Makes ``draft`` the folder ``path``; one that is there is the same unless it is damaged, and stays."""
+    try:
+        draft.rename(path)
+    except OSError:
+        try:
+            open_artifact(path)
+        except ArtifactError:
+            aside = draft.with_name(f"{draft.name}-damaged")
+            path.rename(aside)
+            draft.rename(path)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
 def make_key(kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
     """What was asked: the digest of kind, input digests, recipe sections and the version that was asked."""
     return digest([kind, SCHEMA_VERSION, MADE_BY, sorted(inputs.items()), canonical_json(recipe)])
@@ -161,7 +173,7 @@ def open_artifact(path: Path) -> Artifact:
     try:
         text = manifest_path.read_bytes().decode("utf-8")
         values = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(str(manifest_path), f"not readable ({error})", "the manifest of an artifact") from None
     found = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(found, int) and found > SCHEMA_VERSION:
@@ -199,7 +211,7 @@ def _digest_of(values: Mapping[str, Any]) -> str:
 def _key_of(path: Path) -> str | None:
     try:
         return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

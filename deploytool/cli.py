@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -41,8 +42,8 @@ PinOption = Annotated[
 SourceArgument = Annotated[
     str, typer.Argument(
         metavar="MODEL|FILE|pkg.mod:function",
-        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs module. "
-        "Its module is imported, which runs its code.",
+        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs "
+        "module. Its file is imported, which runs its code.",
     )
 ]  # fmt: skip
 DtOption = Annotated[
@@ -255,10 +256,10 @@ def validate(
 ) -> int:
     """Measure how far recordings are from one another, and judge it."""
     from deploytool import pipeline as stages
-    from deploytool.recipe import ValidateSection
+    from deploytool.recipe import ValidateSection, asked
 
-    limits = ValidateSection(
-        min_accuracy=min_accuracy, max_accuracy_drop=max_accuracy_drop,
+    limits = asked(
+        ValidateSection, min_accuracy=min_accuracy, max_accuracy_drop=max_accuracy_drop,
         max_spike_difference=max_spike_difference, max_synops=max_synops,
     )  # fmt: skip
     return session.verdict(stages.validate(session, recording, limits, against))
@@ -332,7 +333,7 @@ def device_selftest(
 @command("deploytool bench simulator")
 def bench(
     session: Session,
-    what: Annotated[str, typer.Argument(metavar="[simulator|training|check]", help="All, by default.")] = "all",
+    what: Annotated[str, typer.Argument(metavar="[simulator|large|training|check]", help="All, by default.")] = "all",
 ) -> None:
     """Measure speed as ratios within one run, against named peers."""
     from deploytool.bench import bench as measure
@@ -341,5 +342,8 @@ def bench(
 
 
 def main() -> None:
-    """The entry point of the ``deploytool`` command."""
+    """The entry point of the ``deploytool`` command. What a terminal cannot show is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -67,7 +67,7 @@ def as_events(array: NDArray[np.void], name: str) -> Events:
     events = np.empty(len(array), EVENT)
     for to, source in (("t", "t"), ("c", feature), ("y", "y"), ("x", "x")):
         column = array[source]
-        if column.dtype.kind not in "iub":
+        if column.dtype.kind not in "iub" or column.ndim > 1:
             raise InputError(name, f"field {source} is of {column.dtype}", "integers, times in microseconds")
         if to != "t" and len(column) and (int(column.min()) < 0 or int(column.max()) > 0xFFFF):
             raise InputError(name, f"field {source} spans {column.min()}..{column.max()}", "0..65535")

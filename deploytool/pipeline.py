@@ -81,9 +81,10 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
         from deploytool.train.loop import train as run_training
 
         data = load(recipe.data, recipe.seed)
+        augmentation = Augmentation(recipe.train.shift, recipe.train.drop)
         with space.progress("train", "step") as tick:
             return run_training(
-                recipe.network, recipe.constraints, recipe.train, Loader(data.train, Augmentation(recipe.train.shift, recipe.train.drop)),
+                recipe.network, recipe.constraints, recipe.train, Loader(data.train, augmentation),
                 Loader(data.validation), recipe.seed, unfinished, tick,
             )  # fmt: skip
 

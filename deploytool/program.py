@@ -9,10 +9,22 @@ and inside the output map, and there
 
     V += w[o, c, ky, kx];   V = max(V, floor);   if V >= threshold: one spike, then V -= threshold (or V = 0)
 
-(without ``at_most_one``, again until V < threshold). In int8/int16 V saturates at the ends of int16. Targets are
-visited row by row, column by column, feature by feature; their spikes leave in that order. A route divides y and x by
-its pooling, adds its feature shift, and drops what falls outside the next layer's input map.
-Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes.
+(without ``at_most_one``, again until V < threshold; a reset to zero is one to ``v_reset``). In int8/int16 V saturates
+at the ends of int16. Targets are visited row by row, column by column, feature by feature; their spikes leave in that
+order. A route divides y and x by its pooling, adds its feature shift, and drops what falls outside the next layer's
+input map.
+Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes: of
+those of the input, then of each layer in turn.
+
+Neurons with ``tau_ms`` leak. Before an update at t_us that follows one at u_us (the first: the start, V = 0),
+
+    V = v_leak + (V - v_leak) exp(-(t_us - u_us) / (1000 tau_ms))
+
+which is exact: V moves towards v_leak < threshold, so no neuron can fire in between. All spikes that an input event
+causes are at its time.
+
+The neurons of a layer may take events through several sets of weights, as where a shortcut ends: its own, and those
+of its branches, each on an input map of its own. The route of an event says which; all events share one queue.
 
 A layer that no core holds may be computed in parts, each with some of its output features, on a core of its own. Its
 parts get the same spikes in the same order; what one of these causes leaves all parts as it would leave the layer.
@@ -47,11 +59,39 @@ INPUT: Final = "input"
 
 @dataclass(frozen=True)
 class Route:
-    """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``."""
+    """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``.
+
+    ``branch`` says which weights they meet there: 0 the layer's own, n those of its n-th branch.
+    """
 
     to: str
     pool: Pair = (1, 1)
     feature_shift: int = 0
+    branch: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """Further weights that drive the neurons of a layer, such as a shortcut's: ``weights`` (O, I / groups, KH, KW)."""
+
+    weights: Array
+    in_shape: Shape
+    out_shape: Shape
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", frozen(self.weights))
+
+    @property
+    def kernel(self) -> Pair:
+        return self.weights.shape[2], self.weights.shape[3]
+
+
+_ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "v_leak", "v_reset")
+"""Fields of a layer that may be arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +100,10 @@ class Layer:
 
     ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
     the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W): in
-    float32, or in integers to study mismatch, which no chip holds. A real-valued weight is ``weights / scale``. ``sources`` are the graph nodes this layer was made from.
+    float32, or in integers to study mismatch, which no chip holds. A real-valued weight is ``weights / scale``.
+    ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
+    ``tau_ms`` (None: no leak), ``v_leak`` and ``v_reset`` are numbers or arrays (O, H, W); only float32 has them.
     """
 
     weights: Array
@@ -80,15 +122,24 @@ class Layer:
     scale: float = 1.0
     sources: tuple[str, ...] = ()
     part_of: tuple[str, int] | None = None
+    tau_ms: float | Array | None = None
+    v_leak: float | Array = 0.0
+    v_reset: float | Array = 0.0
+    branches: tuple[Branch, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("weights", "bias", "threshold"):
+        for name in _ARRAYS:
             if isinstance(value := getattr(self, name), np.ndarray):
                 object.__setattr__(self, name, frozen(value))
 
     @property
     def kernel(self) -> Pair:
         return self.weights.shape[2], self.weights.shape[3]
+
+    @property
+    def synapses(self) -> tuple[Layer | Branch, ...]:
+        """All sets of weights, in the order in which routes number them: the layer's own, then its branches."""
+        return (self, *self.branches)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,10 +253,12 @@ def save_program(program: Program, folder: Path) -> None:
     layers: dict[str, dict[str, Any]] = {}
     for name, layer in program.layers.items():
         fields = asdict(layer)
-        for key in ("weights", "bias", "threshold"):
+        for key in _ARRAYS:
             if isinstance(fields[key], np.ndarray):
                 arrays[f"{name}.{key}"] = fields[key]
                 fields[key] = None
+        for number, branch in enumerate(fields["branches"], start=1):
+            arrays[f"{name}.branch{number}.weights"] = branch.pop("weights")
         layers[name] = fields
     described = {
         "chip": program.chip, "arithmetic": program.arithmetic, "input_shape": program.input_shape,
@@ -224,13 +277,18 @@ def load_program(folder: Path) -> Program:
     layers = {}
     for name in described["order"]:
         fields = described["layers"][name]
-        for key in ("weights", "bias", "threshold"):
-            if fields[key] is None:
+        for key in _ARRAYS:
+            if key in fields and fields[key] is None:
                 fields[key] = arrays.get(f"{name}.{key}")
-        for key in ("in_shape", "out_shape", "stride", "padding", "dilation", "sources"):
-            fields[key] = tuple(fields[key])
+        branches = tuple(
+            Branch(weights=arrays[f"{name}.branch{number}.weights"], **_tuples(branch))
+            for number, branch in enumerate(fields.get("branches", ()), start=1)
+        )
         part_of = fields.get("part_of")
-        fields |= {"routes": _routes(fields["routes"]), "part_of": part_of and (str(part_of[0]), int(part_of[1]))}
+        fields = _tuples(fields) | {
+            "routes": _routes(fields["routes"]), "part_of": part_of and (str(part_of[0]), int(part_of[1])),
+            "branches": branches,
+        }  # fmt: skip
         layers[name] = Layer(**fields)
     return Program(
         chip=described["chip"], arithmetic=described["arithmetic"], input_shape=tuple(described["input_shape"]),
@@ -239,5 +297,9 @@ def load_program(folder: Path) -> Program:
     )  # fmt: skip
 
 
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+
+
 def _routes(listed: list[dict[str, Any]]) -> tuple[Route, ...]:
-    return tuple(Route(item["to"], tuple(item["pool"]), item["feature_shift"]) for item in listed)
+    return tuple(Route(**_tuples(item)) for item in listed)

@@ -10,17 +10,20 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deploytool.errors import RecipeError
+from deploytool.errors import RecipeError, UsageError
 
 
 class Section(BaseModel):
     """A part of a recipe: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class DataSection(Section):
@@ -85,10 +88,13 @@ _PREFIX: Final = {
 }  # fmt: skip
 
 
+Size: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+
+
 class NetworkSection(Section):
     """[network]: the input map (C, H, W) and the layers, each feeding the next."""
 
-    input: tuple[int, int, int]
+    input: tuple[Size, Size, Size]
     layers: tuple[LayerSection, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -127,7 +133,9 @@ class ConstraintsSection(Section):
     chip: str = "speck2e"
     weight_bits: int = Field(8, ge=2, le=8, description="bits of a weight, sign included")
     threshold: float = Field(1.0, gt=0)
-    floor: float | None = Field(-1.0, le=0, description="lower clamp of the membrane, in the unit of the threshold")
+    floor: float | None = Field(
+        -1.0, le=0, allow_inf_nan=True, description="lower clamp of the membrane, in the unit of the threshold"
+    )
     reset: Literal["subtract", "zero"] = "subtract"
 
 
@@ -278,6 +286,14 @@ def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError.together(_problem(where, item) for item in error.errors()) from None
+
+
+def asked(kind: type[S], **values: Any) -> S:
+    """The section ``kind`` of ``values`` from the command line. Raises UsageError with every problem."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UsageError.together(_problem("command line", item) for item in error.errors()) from None
 
 
 def _problem(where: str, item: Any) -> RecipeError:

@@ -26,7 +26,7 @@ class Session(Workspace):
     def result(self, value: Any) -> None:
         """Puts the result on stdout."""
         if self.as_json:
-            print(json.dumps(value, indent=2, ensure_ascii=False))
+            print(json.dumps(value, indent=2))
         else:
             from deploytool.show import show
 

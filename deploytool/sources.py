@@ -15,7 +15,7 @@ from deploytool.digest import digest
 from deploytool.errors import ArtifactError, InputError, UsageError
 from deploytool.events import EventStream, Shape
 from deploytool.graph import Graph, Reset, Spike
-from deploytool.recipe import DataSection, load_recipe
+from deploytool.recipe import DataSection, asked, load_recipe
 
 NETWORK: Final = "network.nir"
 CALIBRATION_PARTS: Final = 3
@@ -49,7 +49,7 @@ def samples(data: str, root: str | None, denoise_ms: float | None, count: int | 
     from deploytool.data.datasets import DATASETS
 
     if data in DATASETS:
-        section = DataSection(set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
+        section = asked(DataSection, set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
         return dataset(section, seed=0)
     path = Path(data)
     if not path.exists():
@@ -105,11 +105,17 @@ def asked_calibration(quantise: str, data: str | None, root: str | None, count: 
 
 
 def _files(path: Path) -> SampleSource:
-    from deploytool.data.files import read_events
+    from deploytool.data.files import event_files, read_events
 
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    content = [(str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    content = [(str(file.relative_to(path)), _sha256(file)) for file in event_files(path)]
     return SampleSource({"files": path.name}, digest(content), lambda shape: read_events(path, shape))
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(str(file), f"cannot be read ({error.strerror})", "a file of events") from None
 
 
 @dataclass(frozen=True)
@@ -222,6 +228,8 @@ def parse_shape(text: str) -> Shape:
 
 def write_file(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path`` at once: the file is there whole, or as it was before."""
+    if not path.name or path.is_dir():
+        raise ArtifactError(f"--output {path}", "a folder", "the name of a file")
     draft = path.with_name(f".{path.name}.part")
     try:
         draft.write_bytes(content)

@@ -119,7 +119,8 @@ def _gain(gain: dict[str, float | None]) -> str:
 def _layer(program: Program, name: str) -> dict[str, Any]:
     layer = program.layers[name]
     row: dict[str, Any] = {
-        "layer": name, "weights": "x".join(map(str, layer.weights.shape)), "in": format_shape(layer.in_shape),
+        "layer": name, "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
+        "in": format_shape(layer.in_shape),
         "out": format_shape(layer.out_shape), "to": ", ".join(route.to for route in layer.routes) or "readout",
     }  # fmt: skip
     if program.chip in CHIPS:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from deploytool.errors import ArtifactError
 from deploytool.graph import Array, frozen
@@ -16,9 +16,10 @@ from deploytool.graph import Array, frozen
 def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:
     """Writes ``arrays`` to ``path``; equal arrays give equal bytes.
 
-    The numpy front end of safetensors writes the wrong values of an array that is not contiguous, silently.
+    The numpy front end of safetensors writes the wrong values of an array that is not contiguous, silently. The bytes
+    are made in memory first, so that what can go wrong on the disk is an ordinary OSError.
     """
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, Array]:

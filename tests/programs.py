@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Pair, out_shape
 from deploytool.program import INPUT, Layer, Program, Route
-from deploytool.run import kernels, vectors
+from deploytool.run import kernels, loops
 from deploytool.run.clocked import run_clocked
 from deploytool.run.engine import run_events
 
@@ -77,7 +77,8 @@ def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rn
 def vector_programs(draw: st.DrawFn) -> Program:
     """One or two layers that the vector loops take, of so few window sizes that few loops are compiled.
 
-    Weights of many thresholds, low floors, and strides that leave windows unlike one another are among them.
+    Weights of many thresholds, low floors, strides that leave windows unlike one another, features that are moved
+    past the last one, and streams that meet are among them.
     """
     integers = draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -87,7 +88,8 @@ def vector_programs(draw: st.DrawFn) -> Program:
     for number in range(draw(st.integers(1, 2))):
         layer = draw(vector_layer_on(shape, integers, rng))
         if layers:
-            layers["layer0"] = replace(layers["layer0"], routes=(Route("layer1", draw(pairs(1, 2))),))
+            layers["layer0"] = replace(layers["layer0"], routes=(Route("layer1", draw(pairs(1, 2)), draw(SMALL) - 1),))
+            routes += (Route("layer1", draw(pairs(1, 3)), draw(SMALL) - 1),) if draw(st.booleans()) else ()
         layers[f"layer{number}"] = layer
         shape = layer.out_shape
     return Program(
@@ -130,7 +132,15 @@ def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40) -> Eve
 
 def compiled() -> tuple[object, ...]:
     """The compiled functions that Python calls."""
-    return kernels.integrate, kernels.accumulate, kernels.fire_step, kernels.tally, vectors.convolve, vectors.connect
+    return (
+        kernels.integrate,
+        kernels.accumulate,
+        kernels.fire_step,
+        kernels.tally,
+        loops.convolve,
+        loops.convolve_small,
+        loops.connect,
+    )
 
 
 def warm_up() -> None:

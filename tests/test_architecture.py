@@ -21,8 +21,8 @@ LAYERS = (
     {"show", "session", "cli", "__main__"},
 )
 ONLY_IN = {
-    "torch": ("data/loader.py", "train/", "convert/sinabs.py", "convert/layers.py", "bench.py"),
-    "sinabs": ("train/", "convert/sinabs.py", "bench.py"),
+    "torch": ("data/loader.py", "train/", "convert/sinabs.py", "convert/layers.py", "bench/"),
+    "sinabs": ("train/", "convert/sinabs.py", "bench/"),
     "samna": ("run/board.py",),
     "tonic": ("data/",),
     "numba": ("run/",),

@@ -1,13 +1,16 @@
 import errno
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deploytool.artifact import KINDS, MANIFEST, Artifact, Store, make_key, open_artifact
 from deploytool.digest import canonical_json
 from deploytool.errors import ArtifactError
+from deploytool.tensors import write_tensors
 
 RECIPE = {"train": {"epochs": 1}}
 
@@ -67,6 +70,29 @@ def test_a_newer_schema_is_refused(store: Store) -> None:
         open_artifact(made.path)
 
 
+def test_a_manifest_of_nothing_but_brackets_is_damaged(store: Store) -> None:
+    made = put(store)
+    (made.path / MANIFEST).write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="not readable"):
+        open_artifact(made.path)
+    assert store.find(made.manifest.key, "model") is None
+
+
+def test_writers_of_the_same_artifact_do_not_disturb_each_other(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = [future.result() for future in [pool.submit(put, store) for _ in range(40)]]
+    assert {artifact.path for artifact in made} == set(store.root.iterdir())
+    assert open_artifact(made[0].path) == made[0]
+
+
+def test_a_damaged_artifact_gives_way_to_a_whole_one(store: Store) -> None:
+    made = put(store)
+    (made.path / "history.json").write_text("[1]")
+    assert put(store) == made
+    assert open_artifact(made.path) == made
+    assert list(store.root.iterdir()) == [made.path]
+
+
 def test_references(store: Store) -> None:
     first, second = put(store), put(store, epochs=2)
     assert store.get(first.name[:-4]) == first
@@ -101,6 +127,14 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(store: Store) -> None:
     with pytest.raises(ArtifactError, match=r"cannot be written \(No space left on device\).*Free some space"):
         store.put("model", "k", {}, {}, full)
     assert list(store.root.iterdir()) == []
+
+
+def test_tensors_on_a_full_disk_are_an_ordinary_error() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors({"w": np.zeros(100_000, np.float32)}, full)
 
 
 def test_an_unwritable_store_is_one_sentence(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def network(**conv: Any) -> Graph:
     weight = np.linspace(-0.5, 1, 4 * 2 * 9, dtype=np.float32).reshape(4, 2, 3, 3)
     nodes = [
         ("in", Input((2, 16, 16))), ("conv", Conv(conv.pop("weight", weight), **conv)), ("if", Spike(floor=-1.0)),
-        ("pool", SumPool((2, 2), (2, 2))), ("conv2", Conv(np.ones((3, 4, 3, 3), np.float32), padding=(1, 1))), ("if2", Spike()),
-        ("out", Output()),
+        ("pool", SumPool((2, 2), (2, 2))), ("conv2", Conv(np.ones((3, 4, 3, 3), np.float32), padding=(1, 1))),
+        ("if2", Spike()), ("out", Output()),
     ]  # fmt: skip
     return chain(nodes)
 
@@ -283,6 +283,7 @@ BAD_RECIPES = [
     (("epochs = 2", "epoch = 2"), 3, "train.epoch: unknown key"),
     (("epochs = 2", 'epochs = "two"'), 3, "train.epochs: found 'two'"),
     (("epochs = 2", "epochs = -2"), 3, "train.epochs: found -2"),
+    (("[train]", "[constraints]\nthreshold = inf\n[train]"), 3, "constraints.threshold: found inf"),
     (('set = "digits"', 'set = "digit"'), 3, "one of digits, nmnist"),
     (('set = "digits"', 'set = "nmnist"\nroot = "/nowhere"'), 5, "/nowhere"),
     (('name = "small"', 'name = "small"\n[constraints]\nchip = "speck9"'), 3, "speck9"),
@@ -330,6 +331,8 @@ def test_event_files_with_wrong_fields_or_no_events(cli: Deploytool, program: st
     assert "b.npy" in refusal(cli("run", program, "--data", tmp_path / "b.npy"), 5)
     (tmp_path / "c.txt").write_text("1 2 3")
     assert "not an event file" in refusal(cli("run", program, "--data", tmp_path / "c.txt"), 5)
+    np.save(tmp_path / "d.npy", np.zeros(3, [("t", "i8", 2), ("x", "u2"), ("y", "u2"), ("p", "u1")]))
+    assert "field t is of" in refusal(cli("run", program, "--data", tmp_path / "d.npy"), 5)
 
 
 def test_bad_network_files(cli: Deploytool, tmp_path: Path) -> None:
@@ -372,6 +375,10 @@ def test_usage_errors(cli: Deploytool, program: str) -> None:
     assert "one of speck2e" in refusal(cli("map", "graph@latest", "--target", "speck9"), 2)
     assert "no target" in refusal(cli("run", program, "--data", "digits", "--on", "speck9"), 2)
     assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--on", "quantised"), 2)
+    assert "denoise_ms: found nan" in refusal(cli("run", program, "--data", "digits", "--denoise-ms", "nan"), 2)
+    two = "validate", "recording@latest", "--against", "recording@latest"
+    assert "max_synops: found 0.0" in refusal(cli(*two, "--max-synops", "0"), 2)
+    assert "a folder" in refusal(cli("export", "recording@latest", "--counts", "conv1", "-o", "."), 4)
 
 
 def test_errors_as_json(cli: Deploytool) -> None:

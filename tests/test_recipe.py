@@ -53,7 +53,8 @@ def test_all_errors_at_once_each_with_its_path(tmp_path: Path) -> None:
     found = problems(tmp_path, text.replace('set = "digits"', ""))
     assert found == (
         "/recipe.toml: data.set: missing; need a value.",
-        "/recipe.toml: network.layers.0.kernel: found 'three'; need a valid integer, unable to parse string as an integer.",
+        "/recipe.toml: network.layers.0.kernel: found 'three'; "
+        "need a valid integer, unable to parse string as an integer.",
         "/recipe.toml: train.epochs: found 0; need greater than or equal to 1.",
         "/recipe.toml: train.epoch: unknown key; need a key that the section has. Known keys: "
         + found[3].split("keys: ")[1],
@@ -75,6 +76,7 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
         (("out = 4,", 'out = 4, name = "fc1",'), "two layers are named 'fc1'"),
         (("epochs = 1", "epochs = 1\nt_min = 9"), "t_min 9 is above t_max 5"),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
+        (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],
 )
 def test_wrong_values_are_refused(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:

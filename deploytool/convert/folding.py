@@ -73,9 +73,11 @@ def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair
 
 
 def require_finite(where: str, what: str, array: Array) -> None:
-    """Raises InputError when ``array`` holds a NaN or an infinity."""
-    if bad := int(np.size(array) - np.count_nonzero(np.isfinite(array))):
-        raise InputError(where, f"{what} has {bad} values that are not finite", "finite numbers")
+    """Raises InputError when ``array`` holds a NaN, an infinity, or what float32 takes for one."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(array, np.float32))
+    if bad := int(np.size(array) - np.count_nonzero(finite)):
+        raise InputError(where, f"{what} has {bad} values that are not finite in float32", "finite numbers")
 
 
 def input_to_output(shape: Shape, nodes: Iterable[tuple[str, Node]], name: str, dt_ms: float | None = None) -> Graph:

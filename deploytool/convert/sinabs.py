@@ -48,7 +48,7 @@ def load_builder(name: str) -> Callable[[], nn.Module]:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(name, f"cannot be imported ({error})", "package.module:function") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _raised(name, error) from error
     finally:
         sys.path.remove(here)
@@ -56,7 +56,7 @@ def load_builder(name: str) -> Callable[[], nn.Module]:
     def build() -> nn.Module:
         try:
             module = function()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _raised(name, error) from error
         if not isinstance(module, nn.Module):
             raise InputError(name, f"returned a {type(module).__name__}", "a torch.nn.Module")
@@ -65,7 +65,7 @@ def load_builder(name: str) -> Callable[[], nn.Module]:
     return build
 
 
-def _raised(name: str, error: Exception) -> InputError:
+def _raised(name: str, error: BaseException) -> InputError:
     return InputError(name, f"raised {type(error).__name__}: {error}", "a function that returns a module")
 
 
@@ -80,7 +80,7 @@ def read_state_dict(path: Path) -> dict[str, Array]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
         raise InputError(str(path), f"cannot be read ({reason})", need) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(str(path), "holds more than named tensors", need)

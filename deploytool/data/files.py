@@ -11,6 +11,8 @@ from deploytool.errors import InputError
 from deploytool.events import EVENT, Events, EventStream, Shape, as_events
 
 BIN_BYTES_PER_EVENT: Final = 5
+LABEL_DIGITS: Final = 3
+"""A folder with a longer number for a name is a date or an identifier, and no class."""
 
 
 def read_events(path: Path, shape: Shape) -> list[EventStream]:
@@ -20,13 +22,8 @@ def read_events(path: Path, shape: Shape) -> list[EventStream]:
     ``Test/7/00042.bin``, and -1 elsewhere. Hidden files do not count.
     Raises InputError with every problem of every file.
     """
-    if path.is_file():
-        return [_read_file(path, shape)]
-    if not path.is_dir():
-        raise InputError(str(path), "no such file or folder", "a .npy or .bin file of events, or a folder of them")
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     streams, errors = [], []
-    for file in files:
+    for file in event_files(path):
         try:
             streams.append(_read_file(file, shape))
         except InputError as error:
@@ -38,6 +35,23 @@ def read_events(path: Path, shape: Shape) -> list[EventStream]:
     return streams
 
 
+def event_files(path: Path) -> list[Path]:
+    """``path`` itself, or the files in that folder in order of names, without hidden ones.
+
+    Raises InputError when there is neither, or a name is no Unicode text, which no artifact can tell.
+    """
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(str(path), "no such file or folder", "a .npy or .bin file of events, or a folder of them")
+    try:
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("[!.]*") if file.is_file())
+    except OSError as error:
+        raise InputError(str(error.filename), f"cannot be read ({error.strerror})", "a folder of event files") from None
+    for file in files:
+        if str(file) != str(file).encode("utf-8", "replace").decode("utf-8"):
+            raise InputError(ascii(str(file)), "a name that is not in UTF-8", "names in UTF-8", "Rename it.")
+    return files
+
+
 def _read_file(path: Path, shape: Shape) -> EventStream:
     match path.suffix:
         case ".npy":
@@ -47,7 +61,7 @@ def _read_file(path: Path, shape: Shape) -> EventStream:
         case _:
             raise InputError(str(path), "not an event file", "a .npy or .bin file of events")
     folder = path.absolute().parent.name
-    label = int(folder) if folder.isascii() and folder.isdecimal() else -1
+    label = int(folder) if folder.isascii() and folder.isdecimal() and len(folder) <= LABEL_DIGITS else -1
     duration_us = int(events["t"].max(initial=0)) + 1
     return EventStream(events, shape, duration_us, label, str(path))
 

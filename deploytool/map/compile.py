@@ -16,13 +16,13 @@ from deploytool.graph import Graph
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group, unsigned
 from deploytool.map.lower import lower
-from deploytool.memory import Memory, cores_for, memory_of
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
 from deploytool.map.quantise import LayerQuantisation, layer_report, quantise
 from deploytool.map.rules import Violation, check_rules
 from deploytool.map.split import Fit, Split, fit
 from deploytool.map.split import split as split_program
 from deploytool.map.suggest import Suggestion, free_features, suggestions
+from deploytool.memory import Memory, cores_for, memory_of
 from deploytool.program import Program
 
 

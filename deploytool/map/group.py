@@ -12,14 +12,17 @@ What each node takes, and what it becomes:
     Flatten  both     nothing: neurons keep their order
     Concat   spikes   routes with feature shifts
     Add      spikes   several routes to the same features
+    Add      currents the weights of all of them on one layer, named after the first: its own and its branches; spikes
+                      among them, as of a shortcut, come with one 1x1 weight of 1 per feature
     Output   spikes   the layers to read; behind a pooling or an Add, a relay: one 1x1 weight of 1, threshold 1
 
-Currents are what Conv and Linear give; nothing but one Spike may take them.
+Currents are what Conv and Linear give; nothing but one Spike may take them, on the way through Adds or not.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -41,8 +44,9 @@ from deploytool.graph import (
     Pair,
     Spike,
     SumPool,
+    one_number,
 )
-from deploytool.program import INPUT, SIMULATOR, Layer, Program, Route
+from deploytool.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,23 @@ class Spikes:
     flat: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """The spikes ``source`` behind weights: those of the graph's ``node``, or a shortcut's, which has none."""
+
+    node: str | None
+    weights: Conv | Linear
+    source: Spikes
+
+
+@dataclass(frozen=True, eq=False)
 class Currents:
-    """What the weights of ``node`` give for the spikes ``source``, on a map of ``shape``."""
+    """What flows behind ``node``: the sum of what weights give, on a map of ``shape``; ``through`` which nodes."""
 
     node: str
-    source: Spikes
+    weighed: tuple[Weighed, ...]
     shape: Shape
+    through: tuple[str, ...]
     flat: bool = False
 
 
@@ -117,6 +131,7 @@ class _Grouping:
     routes: dict[str, list[Route]] = field(default_factory=lambda: {INPUT: []})
     sources: dict[str, list[str]] = field(default_factory=lambda: {INPUT: []})
     outputs: list[str] = field(default_factory=list)
+    driving: set[str] = field(default_factory=set)
 
     def program(self) -> Program:
         layers = {
@@ -139,6 +154,8 @@ class _Grouping:
                 return self._flatten(flows[0])
             case Spike() if isinstance(flows[0], Currents):
                 return self._neurons(name, node, flows[0])
+            case Add() if any(isinstance(flow, Currents) for flow in flows):
+                return self._sum(name, flows)
         spikes = [self._spikes(name, flow) for flow in flows]
         match node:
             case Conv() | Linear():
@@ -164,8 +181,6 @@ class _Grouping:
         kind = type(self.graph.nodes[name]).__name__
         if kind == "Output":
             todo = f"Put a Spike behind {flow.node!r}: only spikes leave a layer, potentials cannot be read."
-        elif kind == "Add":
-            todo = f"Put a Spike behind {flow.node!r}, or join the inputs by a Concat before one Conv."
         else:
             todo = f"Put a Spike between {flow.node!r} and {name!r}."
         raise UnsupportedError(self._where(name), f"{kind} takes the potentials of {flow.node!r}", "spikes", todo)
@@ -185,74 +200,105 @@ class _Grouping:
         if not np.isfinite(node.weight).all():
             raise InputError(self._where(name), "weights that are infinite or no numbers", "finite weights")
         shape = (node.weight.shape[0], 1, 1) if isinstance(node, Linear) else self.graph.shapes[name]
-        return Currents(name, spikes, shape)
+        return Currents(name, (Weighed(name, node, spikes),), shape, (name,))
+
+    def _sum(self, name: str, flows: list[Flow]) -> Currents:
+        """The sum of currents, and of spikes that each count as a current of 1."""
+        self._same_maps(name, [flow.shape for flow in flows], flows)
+        weighed: list[Weighed] = []
+        through: list[str] = []
+        for flow in flows:
+            if isinstance(flow, Currents):
+                weighed += flow.weighed
+                through += flow.through
+            else:
+                weighed.append(Weighed(None, _one_to_one(flow.shape[0]), flow))
+        shape, flat = flows[0].shape, flows[0].flat
+        return Currents(name, tuple(sorted(weighed, key=lambda each: each.node is None)), shape, (*through, name), flat)
 
     def _neurons(self, name: str, spike: Spike, currents: Currents) -> Spikes:
-        layer_name, source = currents.node, currents.source
-        if layer_name in self.layers:
-            raise UnsupportedError(
-                self._where(name), f"a second Spike behind {layer_name!r}", "one Spike per Conv or Linear",
-                f"Repeat {layer_name!r} for it.",
-            )  # fmt: skip
-        node = self.graph.nodes[layer_name]
-        assert isinstance(node, Conv | Linear)
-        kernel = node.weight.reshape(-1, *source.shape) if isinstance(node, Linear) else node.weight
+        nodes = [each.node for each in currents.weighed if each.node is not None]
+        for node in nodes:
+            if node in self.driving:
+                raise UnsupportedError(
+                    self._where(name), f"a second Spike behind {node!r}", "one Spike per Conv or Linear",
+                    f"Repeat {node!r} for it.",
+                )  # fmt: skip
+        own, *others = (self._branch(each, currents.shape) for each in currents.weighed)
+        biases = [each.weights.bias for each in currents.weighed if each.weights.bias is not None]
         layer = Layer(
-            weights=kernel, threshold=1.0, in_shape=source.shape, out_shape=currents.shape, routes=(), bias=node.bias,
+            weights=own.weights, threshold=1.0, in_shape=own.in_shape, out_shape=own.out_shape, routes=(),
+            bias=np.sum(biases, axis=0) if biases else None, stride=own.stride, padding=own.padding,
+            dilation=own.dilation, groups=own.groups, branches=tuple(others),
         )  # fmt: skip
-        if isinstance(node, Conv):
-            layer = replace(
-                layer, stride=node.stride, padding=node.padding, dilation=node.dilation, groups=node.groups
-            )  # fmt: skip
-        self._add_layer(layer_name, self._with_neurons(layer, name, spike), source, [layer_name, name])
-        return Spikes(name, (Tap(layer_name, currents.shape[0]),), currents.shape, currents.flat)
+        sources = [each.source for each in currents.weighed]
+        self._add_layer(nodes[0], self._with_neurons(layer, name, spike), sources, [*currents.through, name])
+        self.driving.update(nodes)
+        return Spikes(name, (Tap(nodes[0], currents.shape[0]),), currents.shape, currents.flat)
+
+    def _branch(self, weighed: Weighed, shape: Shape) -> Branch:
+        """The weights on their way to neurons of ``shape``, times what each spike is worth."""
+        node, source = weighed.weights, weighed.source
+        factors = self._factors(source)
+        if isinstance(node, Linear):
+            kernel = _scaled(_float32(node.weight.reshape(-1, *source.shape)), factors, 1)
+            return Branch(kernel, source.shape, shape)
+        kernel = _scaled(_float32(node.weight), factors, node.groups)
+        return Branch(kernel, source.shape, shape, node.stride, node.padding, node.dilation, node.groups)
 
     def _relay(self, name: str, spike: Spike, spikes: Spikes) -> Spikes:
         """One neuron per input neuron: a layer named after the node."""
-        features = spikes.shape[0]
+        own = self._branch(Weighed(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
         layer = Layer(
-            weights=np.ones((features, 1, 1, 1), np.float32), threshold=1.0, in_shape=spikes.shape,
-            out_shape=spikes.shape, routes=(), groups=features,
+            weights=own.weights, threshold=1.0, in_shape=spikes.shape, out_shape=spikes.shape, routes=(),
+            groups=own.groups,
         )  # fmt: skip
-        self._add_layer(name, self._with_neurons(layer, name, spike), spikes, [name])
-        return Spikes(name, (Tap(name, features),), spikes.shape, spikes.flat)
+        self._add_layer(name, self._with_neurons(layer, name, spike), [spikes], [name])
+        return Spikes(name, (Tap(name, spikes.shape[0]),), spikes.shape, spikes.flat)
 
     def _with_neurons(self, layer: Layer, name: str, spike: Spike) -> Layer:
-        if spike.tau_ms is not None:
+        where, lowest = self._where(name), np.min(spike.threshold)
+        if lowest <= 0:
+            raise InputError(where, f"a threshold of {lowest}", "thresholds above 0")
+        if spike.tau_syn_ms is not None:
             raise UnsupportedError(
-                self._where(name), "a leak (tau_ms is given)", "integrate-and-fire neurons (tau_ms None)",
-                "Train with IF neurons, or with a time constant much longer than a sample.",
+                where, "a synapse that decays (tau_syn_ms is given)", "neurons that an input moves at once",
+                "With it V still rises after an input, and a spike may fall where there is no event. Use LIF neurons.",
             )  # fmt: skip
-        if np.any(spike.v_reset):
-            raise UnsupportedError(self._where(name), "a v_reset that is not 0", "reset by subtraction or to 0")
-        if np.min(spike.threshold) <= 0:
-            raise InputError(self._where(name), f"a threshold of {np.min(spike.threshold)}", "thresholds above 0")
-        threshold = spike.threshold
-        if isinstance(threshold, np.ndarray):
-            uniform = bool((threshold == threshold.flat[0]).all())
-            threshold = float(threshold.flat[0]) if uniform else _float32(threshold).reshape(layer.out_shape)
+        if np.any(np.asarray(spike.v_leak) >= spike.threshold):
+            raise UnsupportedError(
+                where, "a v_leak that is not below the threshold", "neurons that are silent without input",
+                "Give the input a constant source of events instead.",
+            )  # fmt: skip
+        if np.any(spike.v_reset) and spike.reset == "subtract":
+            raise UnsupportedError(where, "a v_reset that is not 0 with reset by subtraction", "the reset to it, or 0")
+        if np.any(np.asarray(spike.v_reset) >= spike.threshold):
+            raise InputError(where, "a v_reset that is not below the threshold", "one below it")
+        shape, tau_ms = layer.out_shape, spike.tau_ms
         return replace(
-            layer, threshold=threshold, floor=spike.floor, reset=spike.reset, at_most_one=spike.at_most_one
+            layer, threshold=_threshold(spike.threshold, shape), floor=spike.floor, reset=spike.reset,
+            at_most_one=spike.at_most_one, tau_ms=None if tau_ms is None else _of_shape(tau_ms, shape),
+            v_leak=_of_shape(spike.v_leak, shape), v_reset=_of_shape(spike.v_reset, shape),
         )  # fmt: skip
 
-    def _add_layer(self, name: str, layer: Layer, spikes: Spikes, sources: list[str]) -> None:
+    def _add_layer(self, name: str, layer: Layer, inputs: list[Spikes], sources: list[str]) -> None:
         if name == INPUT:
             raise InputError(self._where(name), f"a layer named {INPUT!r}", "another name", "Rename the node.")
-        weights = _scaled(_float32(layer.weights), self._factors(name, spikes), layer.groups)
         bias = None if layer.bias is None or not layer.bias.any() else _float32(layer.bias)
-        self.layers[name] = replace(layer, weights=weights, bias=bias)
+        self.layers[name] = replace(layer, bias=bias)
         self.routes[name], self.sources[name] = [], sources
-        for tap in spikes.taps:
-            self.routes[tap.layer].append(Route(name, tap.pool, tap.feature_shift))
+        for branch, spikes in enumerate(inputs):
+            for tap in spikes.taps:
+                self.routes[tap.layer].append(Route(name, tap.pool, tap.feature_shift, branch))
 
-    def _factors(self, name: str, spikes: Spikes) -> Array:
+    def _factors(self, spikes: Spikes) -> Array:
         """(C,): what a spike of each input feature is worth."""
         factors = np.zeros(spikes.shape[0])
         for tap in spikes.taps:
             features = factors[tap.feature_shift : tap.feature_shift + tap.features]
             if not np.isin(features, (0, tap.factor)).all():
                 raise UnsupportedError(
-                    self._where(name), "takes a sum of averages over windows of different sizes",
+                    self._where(spikes.node), "gives a sum of averages over windows of different sizes",
                     "one window size for all that is added", "Pool behind the Add.",
                 )  # fmt: skip
             features[:] = tap.factor
@@ -288,7 +334,7 @@ class _Grouping:
         self._same_maps(name, [part.shape for part in parts], parts)
         return Spikes(name, tuple(tap for part in parts for tap in part.taps), parts[0].shape, parts[0].flat)
 
-    def _same_maps(self, name: str, maps: list[tuple[int, ...]], parts: list[Spikes]) -> None:
+    def _same_maps(self, name: str, maps: Sequence[tuple[int, ...]], parts: Sequence[Flow]) -> None:
         if len({(part.flat, shape) for part, shape in zip(parts, maps, strict=True)}) > 1:
             found = ", ".join(format_shape(part.shape) + (" flattened" if part.flat else "") for part in parts)
             raise UnsupportedError(
@@ -322,6 +368,21 @@ def _scaled(weights: Array, factors: Array, groups: int) -> Array:
     outputs, per_group, *kernel = weights.shape
     grouped = weights.reshape(groups, outputs // groups, per_group, *kernel)
     return _float32(grouped * factors.reshape(groups, 1, per_group, 1, 1)).reshape(weights.shape)
+
+
+def _one_to_one(features: int) -> Conv:
+    """One 1x1 weight of 1 per feature."""
+    return Conv(np.ones((features, 1, 1, 1), np.float32), groups=features)
+
+
+def _threshold(threshold: float | Array, shape: Shape) -> float | Array:
+    """One number where all neurons have it."""
+    threshold = one_number(threshold) if isinstance(threshold, np.ndarray) else threshold
+    return _float32(threshold).reshape(shape) if isinstance(threshold, np.ndarray) else threshold
+
+
+def _of_shape(value: float | Array, shape: Shape) -> float | Array:
+    return value.reshape(shape) if isinstance(value, np.ndarray) else value
 
 
 def _float32(array: Array) -> Array:

@@ -8,12 +8,13 @@ form, except where no event ever meets the zeros: a Linear on an oblong map.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from deploytool.chip import Chip
+from deploytool.errors import UnsupportedError
 from deploytool.graph import Array
 from deploytool.map.geometry import arriving, targets
 from deploytool.program import Layer, Program
@@ -23,7 +24,10 @@ def lower(program: Program, chip: Chip) -> Program:
     """``program`` with groups, dilation and oblong kernels filled up with zeros where that changes no spike.
 
     What cannot be rewritten exactly stays, and the rules of the chip speak about it.
+    Raises UnsupportedError with every layer whose neurons no chip has: those that leak or add potentials.
     """
+    if problems := [problem for name, layer in program.layers.items() for problem in _foreign(name, layer, chip)]:
+        raise UnsupportedError.together(problems)
     layers: Mapping[str, Layer] = program.layers
     for name, layer in program.layers.items():
         dense = _undilated(_dense(layer), chip)
@@ -33,6 +37,23 @@ def lower(program: Program, chip: Chip) -> Program:
         ]
         layers = {**layers, name: _square(dense, last, chip)}
     return program.with_layers(layers)
+
+
+def _foreign(name: str, layer: Layer, chip: Chip) -> Iterator[UnsupportedError]:
+    where, target = f"layer {name!r} on {chip.title}", "or run it on the simulator."
+    if layer.tau_ms is not None:
+        yield UnsupportedError(
+            where, "a leak (tau_ms is given)", "integrate-and-fire neurons (tau_ms None)",
+            f"Train with IF neurons, or with a time constant much longer than a sample, {target}",
+        )  # fmt: skip
+    if np.any(layer.v_reset):
+        yield UnsupportedError(where, "a v_reset that is not 0", "reset by subtraction or to 0")
+    if layer.branches:
+        yield UnsupportedError(
+            where, f"an Add of the potentials of {len(layer.synapses)} sets of weights ({', '.join(layer.sources)})",
+            "one Conv or Linear before a Spike",
+            f"Put a Spike behind each of them, or join the inputs by a Concat before one Conv, {target}",
+        )  # fmt: skip
 
 
 def ignores_zeros(layer: Layer) -> bool:

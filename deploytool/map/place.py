@@ -22,8 +22,8 @@ from typing import Final, TypeAlias
 from deploytool.chip import Chip
 from deploytool.errors import InputError
 from deploytool.map.geometry import targets
-from deploytool.memory import cores_for
 from deploytool.map.rules import Violation, memories, words
+from deploytool.memory import cores_for
 from deploytool.program import Program
 
 Cost: TypeAlias = tuple[float, ...]

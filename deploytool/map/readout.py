@@ -9,8 +9,8 @@ import numpy as np
 from deploytool.chip import Chip, Readout
 from deploytool.errors import FitError, UnsupportedError
 from deploytool.graph import Array
-from deploytool.memory import cores_for
 from deploytool.map.rules import memories, words
+from deploytool.memory import cores_for
 from deploytool.program import Layer, Program
 
 

@@ -24,9 +24,9 @@ import numpy as np
 from deploytool.chip import Chip, address_bits
 from deploytool.events import Shape
 from deploytool.graph import Pair
-from deploytool.memory import cores_for
 from deploytool.map.place import NO_PINS, assignable, misfit
 from deploytool.map.rules import Violation, check_rules, words
+from deploytool.memory import cores_for
 from deploytool.program import INPUT, Layer, Program, Route
 
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]

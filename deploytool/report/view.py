@@ -159,7 +159,8 @@ def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows.append({
             "name": name, "map": _map(layer.out_shape), "layer": layer, "feeds": feeds,
             "core": program.core_of.get(name), "spikes": spikes.get(logical) if first == 0 else None,
-            "weights": int(layer.weights.size), "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
+            "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
+            "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
             "kernel": _pair(layer.kernel), "padding": _pair(layer.padding),
             "reset": "subtract" if layer.reset == "subtract" else "to zero",
         })  # fmt: skip

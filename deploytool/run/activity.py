@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from deploytool.events import Shape
 from deploytool.graph import Array
-from deploytool.program import Arithmetic, Layer, Program, Route
+from deploytool.program import Arithmetic, Branch, Layer, Program, Route
 from deploytool.run.checks import STATE
 
 
 def weights_above(layer: Layer) -> int:
     """The number of weights that take V from 0 past the (lowest) threshold in one update."""
-    return int((layer.weights > np.min(layer.threshold)).sum())
+    return sum(int((synapses.weights > np.min(layer.threshold)).sum()) for synapses in layer.synapses)
 
 
 def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
@@ -28,7 +28,7 @@ def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     """
     if arithmetic == "float32":
         return None
-    largest = int(layer.weights.max(initial=0))
+    largest = max(int(synapses.weights.max(initial=0)) for synapses in layer.synapses)
     if layer.at_most_one and layer.reset == "subtract" and largest > np.min(layer.threshold):
         return None
     floor = STATE.min if layer.floor is None else layer.floor
@@ -49,27 +49,32 @@ def updates_of_neurons(program: Program, spikes: Mapping[str, Array]) -> dict[st
 
 
 def _updates(program: Program, name: str, spikes: Mapping[str, Array]) -> NDArray[np.int64]:
-    """Updates (O, H, W) of the neurons of one layer: the events on its input map below each of its kernels."""
+    """Updates (O, H, W) of the neurons of one layer: the events on its input maps below each of its kernels."""
     layer = program.layers[name]
-    arrived = np.zeros(layer.in_shape, np.int64)
+    arrived = [np.zeros(synapses.in_shape, np.int64) for synapses in layer.synapses]
     for source, routes in program.inflows(name):
         for part, route in routes.items():
             start = program.place_in(part)[1]
-            _arrive(arrived, spikes[source][start : start + program.map_of(part)[0]], route)
-    outputs, height, width = layer.out_shape
-    padded = np.pad(arrived.reshape(layer.groups, -1, *layer.in_shape[1:]).sum(axis=1), _sides(layer))
-    total = np.zeros((layer.groups, height, width), np.int64)
-    for ky in range(layer.kernel[0]):
-        for kx in range(layer.kernel[1]):
-            y, x = ky * layer.dilation[0], kx * layer.dilation[1]
-            below = padded[:, y :: layer.stride[0], x :: layer.stride[1]]
+            _arrive(arrived[route.branch], spikes[source][start : start + program.map_of(part)[0]], route)
+    total = np.zeros(layer.out_shape, np.int64)
+    for synapses, events in zip(layer.synapses, arrived, strict=True):
+        total += _below(synapses, events)
+    return total
+
+
+def _below(synapses: Layer | Branch, arrived: Array) -> NDArray[np.int64]:
+    """How many of the events ``arrived`` (C, H, W) each neuron (O, H, W) has below its kernel."""
+    outputs, height, width = synapses.out_shape
+    (y_side, x_side), groups = synapses.padding, synapses.groups
+    by_group = arrived.reshape(groups, -1, *synapses.in_shape[1:]).sum(axis=1)
+    padded = np.pad(by_group, ((0, 0), (y_side, y_side), (x_side, x_side)))
+    total = np.zeros((groups, height, width), np.int64)
+    for ky in range(synapses.kernel[0]):
+        for kx in range(synapses.kernel[1]):
+            y, x = ky * synapses.dilation[0], kx * synapses.dilation[1]
+            below = padded[:, y :: synapses.stride[0], x :: synapses.stride[1]]
             total += below[:, :height, :width]
-    return np.repeat(total, outputs // layer.groups, axis=0)
-
-
-def _sides(layer: Layer) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    (y, x) = layer.padding
-    return (0, 0), (y, y), (x, x)
+    return np.repeat(total, outputs // groups, axis=0)
 
 
 def _arrive(arrived: Array, sent: Array, route: Route) -> None:

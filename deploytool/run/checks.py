@@ -105,14 +105,21 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
     if layer.bias is not None and layer.bias.any():
         todo = "A bias is a leak on the slow clock, which event-driven targets do not run: train without it."
         yield UnsupportedError(where, "has a bias", "none, or zeros", todo)
-    if layer.weights.dtype != needed:
-        yield UnsupportedError(
-            where, f"weights of {layer.weights.dtype} in a program of {program.arithmetic}", str(needed)
-        )
-    convolution = Conv(layer.weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
-    if (shape := out_shape(convolution, layer.in_shape, where=where)) != layer.out_shape:
-        found = f"an output map of {format_shape(layer.out_shape)}"
-        yield UnsupportedError(where, found, f"{format_shape(shape)}, which its kernel gives")
+    arriving = {route.branch for _, route in program.feeders(name)}
+    for branch, synapses in enumerate(layer.synapses):
+        at = where if branch == 0 else f"{where}, branch {branch}"
+        if synapses.weights.dtype != needed:
+            found = f"weights of {synapses.weights.dtype} in a program of {program.arithmetic}"
+            yield UnsupportedError(at, found, str(needed))
+        convolution = Conv(
+            synapses.weights, None, synapses.stride, synapses.padding, synapses.dilation, synapses.groups
+        )  # fmt: skip
+        if (shape := out_shape(convolution, synapses.in_shape, where=at)) != layer.out_shape:
+            found = f"an output map of {format_shape(layer.out_shape)}"
+            yield UnsupportedError(at, found, f"{format_shape(shape)}, which its kernel gives")
+    if arriving and arriving != set(range(len(layer.synapses))):
+        found = f"routes to its weights {', '.join(map(str, sorted(arriving)))}"
+        yield UnsupportedError(where, found, f"some to each of 0..{len(layer.synapses) - 1}")
     yield from (_integer_problems if program.arithmetic == "int8/int16" else _float_problems)(where, layer)
 
 
@@ -125,18 +132,35 @@ def _integer_problems(where: str, layer: Layer) -> Iterator[DeployError]:
         yield UnsupportedError(where, f"a threshold of {found}", f"an integer, 1..{STATE.max}")
     if layer.floor is not None and layer.floor not in range(STATE.min, 1):
         yield UnsupportedError(where, f"a floor of {layer.floor}", f"an integer, {STATE.min}..0")
+    if layer.tau_ms is not None or np.any(layer.v_reset):
+        yield UnsupportedError(where, "leaks or has a v_reset in int8/int16", "neurons without, or float32")
 
 
 def _float_problems(where: str, layer: Layer) -> Iterator[DeployError]:
     threshold = np.asarray(layer.threshold)
-    if not np.isfinite(layer.weights).all():
+    heaviest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    if not all(np.isfinite(synapses.weights).all() for synapses in layer.synapses):
         yield UnsupportedError(where, "weights that are not finite", "finite ones")
     elif threshold.shape not in ((), layer.out_shape):
         yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
     elif not (threshold > 0).all():
         yield UnsupportedError(where, f"a threshold of {threshold.min()}", "more than 0")
-    elif not layer.at_most_one and layer.weights.max(initial=0) / threshold.min() > SPIKES_PER_UPDATE_MAX:
-        found = f"weights of up to {layer.weights.max()} against a threshold of {threshold.min()}"
+    elif not layer.at_most_one and heaviest / threshold.min() > SPIKES_PER_UPDATE_MAX:
+        found = f"weights of up to {heaviest} against a threshold of {threshold.min()}"
         yield UnsupportedError(where, found, f"at most {SPIKES_PER_UPDATE_MAX} spikes per update")
+    else:
+        yield from _leak_problems(where, layer)
     if layer.floor is not None and not layer.floor <= 0:
         yield UnsupportedError(where, f"a floor of {layer.floor}", "0 or less")
+
+
+def _leak_problems(where: str, layer: Layer) -> Iterator[DeployError]:
+    number = np.float32
+    if layer.tau_ms is not None and not np.all(np.asarray(layer.tau_ms) > 0):
+        yield UnsupportedError(where, f"tau_ms is {np.min(layer.tau_ms)}", "time constants above 0")
+    for name in ("tau_ms", "v_leak", "v_reset"):
+        value = getattr(layer, name)
+        if value is not None and np.shape(value) not in ((), layer.out_shape):
+            yield UnsupportedError(where, f"{name} of shape {np.shape(value)}", f"one number, or {layer.out_shape}")
+        elif name != "tau_ms" and not np.all(np.asarray(value, number) < np.asarray(layer.threshold, number)):
+            yield UnsupportedError(where, f"a {name} that is not below the threshold", "one below it, in float32")

@@ -5,6 +5,7 @@ Per time step and layer, with n the spikes of each neuron:
     V += sum of w over all input events of the step;   n = trunc(V / threshold) where V >= threshold (at most 1 unless
     ``many``);   V -= n threshold (or V = 0);   V = max(V, floor)
 
+A neuron that leaks starts each step of dt with V = v_leak + (V - v_leak) exp(-dt / tau), and is reset to v_reset.
 Layers follow one another within a step, without delay; pooling sums. An event at t is in step t T // duration.
 V is int32 for an integer program and float32 otherwise: nothing saturates here.
 """
@@ -18,6 +19,7 @@ from functools import partial
 import numpy as np
 
 from deploytool.events import EVENT, EventStream
+from deploytool.graph import Array
 from deploytool.program import INPUT, Program
 from deploytool.progress import Tick, no_progress
 from deploytool.recording import Recording
@@ -63,8 +65,12 @@ def run_clocked_sample(
         for layer in plan:
             v = state[layer.name]
             amounts, places = layer.arrivals(fired)
-            synops += accumulate(v, layer.geometry, places, amounts, layer.coordinates)
+            if layer.mixed is not None:
+                layer.mixed.decay(v, stream.duration_us / time_steps)
+            synops += _accumulate(layer, v, places, amounts)
             neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, many)
+            if layer.mixed is not None:
+                layer.mixed.reset(v, neurons)
             layer.leave(fired, amounts, neurons)
         for name in watch:
             counts[name][fired[name][1]] += fired[name][0]
@@ -78,6 +84,17 @@ def run_clocked_sample(
         counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
     )  # fmt: skip
+
+
+def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int:
+    """Adds ``amounts`` of spikes at ``sites``, each through the weights it meets; the number of synaptic updates."""
+    if layer.mixed is None:
+        return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
+    met = layer.mixed.branch_of[sites]
+    return sum(
+        int(accumulate(v, geometry, sites[met == branch], amounts[met == branch], layer.coordinates))
+        for branch, geometry in enumerate(layer.mixed.geometries)
+    )
 
 
 def _numbered(

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from deploytool.run.kernels import compilations, tally
 from deploytool.run.plan import Fired, Integrated, LayerPlan, channels_last, make_plan, state_type
 from deploytool.run.sample import Sample, as_map, as_recording, at_times
 
-CHUNK: Final = 1 << 16
+CHUNK: Final = 1 << 13
 """Input events that go through all layers before the next ones do."""
 
 _Item = TypeVar("_Item")
@@ -67,13 +67,13 @@ def run_sample(
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     extremes = {layer.name: (0, 0) for layer in plan if layer.layout is None}
-    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None for layer in plan)
+    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in plan)
     synops = 0
     for start in range(0, len(stream), CHUNK):
         chunk = stream.events[start : start + CHUNK]
         fired: dict[str, Fired] = {INPUT: (np.arange(len(chunk)), channels_last(chunk, program.input_shape))}
         for layer in plan:
-            result = _through(layer, state[layer.name], fired, traced)
+            result = _through(layer, state[layer.name], chunk["t"], fired, traced)
             synops += result.updates
             if result.extremes is not None:
                 low, high = extremes[layer.name]
@@ -91,13 +91,18 @@ def run_sample(
     )  # fmt: skip
 
 
-def _through(layer: LayerPlan, state: Array, fired: dict[str, Fired], traced: bool) -> Integrated:
-    """What the spikes in ``fired`` cause in ``layer``; adds its spikes there, with their causes where ``traced``."""
+def _through(
+    layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Fired], traced: bool
+) -> Integrated:  # fmt: skip
+    """What the spikes in ``fired`` cause in ``layer``; adds its spikes there, with their causes where ``traced``.
+
+    ``times_us`` are those of the input events, by which a cause is numbered.
+    """
     causes, sites = layer.arrivals(fired)
     if len(layer.feeders) > 1:
         order = np.argsort(causes, kind="stable")
         causes, sites = causes[order], sites[order]
-    result = layer.integrate(state, sites)
+    result = layer.integrate(state, sites, times_us[causes]) if layer.leaks else layer.integrate(state, sites)
     tags = causes if layer.part is None else np.arange(len(causes))
     layer.leave(fired, np.repeat(tags, result.caused) if traced else tags[:0], result.neurons)
     if layer.part is not None and layer.part.last:

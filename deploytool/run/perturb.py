@@ -104,20 +104,25 @@ def perturb_stream(stream: EventStream, how: Perturbation, index: int) -> EventS
 
 def _perturb_layer(layer: Layer, how: Perturbation, rng: np.random.Generator) -> Layer:
     integers = layer.weights.dtype.kind == "i"
-    weights, threshold = layer.weights, layer.threshold
+    threshold, (weights, *others) = layer.threshold, [synapses.weights for synapses in layer.synapses]
     if how.weights:
-        weights = _varied(weights, how.weights, rng)
-        if integers:
-            limits = np.iinfo(layer.weights.dtype)
-            weights = np.clip(np.rint(weights), limits.min, limits.max)
-        weights = weights.astype(layer.weights.dtype)
+        weights, *others = (_varied_weights(each, how.weights, rng) for each in (weights, *others))
     if how.threshold:
         plain = np.broadcast_to(np.asarray(threshold, np.float64), layer.out_shape)
         threshold = np.maximum(_varied(plain, how.threshold, rng), LEAST_THRESHOLD * plain)
         if integers:
             threshold = np.clip(np.rint(threshold), 1, STATE.max)
         threshold = threshold.astype(np.int16 if integers else np.float32)
-    return replace(layer, weights=weights, threshold=threshold)
+    branches = tuple(replace(branch, weights=each) for branch, each in zip(layer.branches, others, strict=True))
+    return replace(layer, weights=weights, threshold=threshold, branches=branches)
+
+
+def _varied_weights(weights: Array, share: float, rng: np.random.Generator) -> Array:
+    varied = _varied(weights, share, rng)
+    if weights.dtype.kind == "i":
+        limits = np.iinfo(weights.dtype)
+        varied = np.clip(np.rint(varied), limits.min, limits.max)
+    return varied.astype(weights.dtype)
 
 
 def _draw(how: Perturbation, kind: int, number: int) -> np.random.Generator:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from deploytool.events import Shape
 from deploytool.graph import Array
-from deploytool.program import Layer, Program, Route
+from deploytool.program import Branch, Layer, Program, Route
 from deploytool.run.checks import check_program
 from deploytool.run.kernels import Geometry, integrate
+from deploytool.run.mixed import Mixed, make_mixed
 from deploytool.run.windows import Layout, make_layout
 
 Fired: TypeAlias = tuple[Array, Array]
 """(tags, neurons) of spikes: neurons (N,) int32, channels-last; tags (N,) are their causes, or how often they fired."""
+
+NO_TIMES: Final = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class LayerPlan:
     ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
     arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,),
     ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops take
-    this layer.
+    this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the layer's own weights.
     """
 
     name: str
@@ -62,20 +65,38 @@ class LayerPlan:
     most: int
     part: Part | None = None
     layout: Layout | None = None
+    mixed: Mixed | None = None
 
-    def rest(self) -> Array:
+    def rest(self) -> Any:
         """The state before the first event, V = 0."""
+        if self.mixed is not None:
+            return self.mixed.rest()
         return np.zeros_like(self.threshold) if self.layout is None else self.layout.rest()
 
-    def integrate(self, state: Array, sites: Array) -> Integrated:
-        """What events at ``sites`` (N,), rows of ``coordinates``, cause one after the other; changes ``state``."""
+    @property
+    def leaks(self) -> bool:
+        """Whether V depends on when events come, not only on their order."""
+        return self.mixed is not None and self.mixed.leaks
+
+    def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
+        """What events at ``sites`` (N,), rows of ``coordinates``, cause one after the other; changes ``state``.
+
+        ``times_us`` (N,) are theirs, for a layer that leaks.
+        """
         if self.layout is not None:
             return Integrated(*self.layout.integrate(state, sites))
+        if self.mixed is not None:
+            neurons, caused, updates, lowest, highest = self.mixed.integrate(state, sites, times_us, self.coordinates)
+            return Integrated(neurons, caused, updates, (lowest, highest))
         neurons, caused, updates, lowest, highest = integrate(
             state, self.geometry, self.threshold, self.least, self.floor, self.subtract, self.most, sites,
             self.coordinates,
         )  # fmt: skip
         return Integrated(neurons, caused, updates, (lowest, highest))
+
+    def geometry_of(self, site: int) -> Geometry:
+        """Where an event at row ``site`` of ``coordinates`` goes."""
+        return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.branch_of[site]]
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
         """(tags, rows of ``coordinates``) of the spikes that come in, flow by flow."""
@@ -113,7 +134,8 @@ def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
         arrivals = layer.coordinates[offset : offset + len(spikes)]
         inside = arrivals[:, 0] >= 0
         _, y, x = arrivals[inside].T
-        targets = layer.geometry.rows[y, 1] * layer.geometry.columns[x, 1] * layer.geometry.features_per_group
+        geometry = layer.geometry_of(offset)
+        targets = geometry.rows[y, 1] * geometry.columns[x, 1] * geometry.features_per_group
         total += int((spikes[inside] * targets).sum())
     return total
 
@@ -128,19 +150,23 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
     lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
     threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
     threshold = np.ascontiguousarray(threshold, state).ravel()
-    feeders, tables, offset = [], [], 0
+    feeders, tables, branches, offset = [], [], [], 0
     for source, routes in program.inflows(name):
-        table = _arrival_table(program, source, routes, layer.in_shape)
+        branch = next(iter(routes.values())).branch
+        table = _arrival_table(program, source, routes, layer.synapses[branch].in_shape)
         feeders.append((source, offset))
         tables.append(table)
+        branches.append(np.full(len(table), branch))
         offset += len(table)
     coordinates = np.concatenate(tables)
+    floor, most = state.type(lowest if layer.floor is None else layer.floor), _spikes_per_update(layer)
+    geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
+    mixed = make_mixed(layer, geometries, np.concatenate(branches), threshold, floor, most, state)
     return LayerPlan(
-        name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=_geometry(layer),
-        threshold=threshold, least=threshold.min(),
-        floor=state.type(lowest if layer.floor is None else layer.floor),
-        subtract=layer.reset == "subtract", most=_spikes_per_update(layer), part=_part(program, name),
-        layout=make_layout(layer, coordinates, state) if vectors else None,
+        name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=geometries[0],
+        threshold=threshold, least=threshold.min(), floor=floor,
+        subtract=layer.reset == "subtract", most=most, part=_part(program, name),
+        layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None, mixed=mixed,
     )  # fmt: skip
 
 
@@ -157,7 +183,8 @@ def _spikes_per_update(layer: Layer) -> int:
     """How often a neuron can fire on one update: V < threshold before it, so V < threshold + w after it."""
     if layer.at_most_one:
         return 1
-    return 1 + math.ceil(float(layer.weights.max(initial=0)) / float(np.min(layer.threshold)))
+    largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    return 1 + math.ceil(largest / float(np.min(layer.threshold)))
 
 
 def channels_last(events: Array, shape: Shape) -> Array:
@@ -180,7 +207,7 @@ def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], t
     return table.reshape(-1, 3).astype(np.int32)
 
 
-def _geometry(layer: Layer) -> Geometry:
+def _geometry(layer: Layer | Branch) -> Geometry:
     (out, per_group, kernel_rows, kernel_columns), groups = layer.weights.shape, layer.groups
     row_order, rows, row_step = _taps(layer, 0)
     column_order, columns, column_step = _taps(layer, 1)
@@ -193,7 +220,7 @@ def _geometry(layer: Layer) -> Geometry:
     )  # fmt: skip
 
 
-def _taps(layer: Layer, axis: int) -> tuple[list[int], Array, int]:
+def _taps(layer: Layer | Branch, axis: int) -> tuple[list[int], Array, int]:
     """(order of the kernel's rows, table (size, 3) of `Geometry`, distance of successive targets) along one axis.
 
     Kernel row k of an input at i leads to target (i + p - k d) / s where that is whole. The rows that serve one input

@@ -9,6 +9,7 @@ lies before it.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,10 +18,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from deploytool.graph import Array
 from deploytool.program import Layer
-from deploytool.run.vectors import ALIGNMENT, MARGIN, Window, Windows, connect, convolve
+from deploytool.run.loops import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_small
+from deploytool.run.vectors import ALIGNMENT, WORD, Window
 
-ROWS_MAX: Final = 64
-"""Rows of a window that have a bit in a word."""
+FIRST_ROOM: Final = 8
+"""Spikes per event for which there is room before a buffer grows."""
+
+SMALL: Final = 12
+"""Vectors of a window up to which resetting at once costs less than branches that are mispredicted."""
 
 IN_REGISTERS: Final = 8
 """Vectors of state that fit in the CPU's registers beside what else the loop needs."""
@@ -48,8 +53,8 @@ class Layout:
 
         Back come: the neurons that fired, in order; how many of these spikes each event caused; synaptic updates.
         """
-        caused = np.empty(len(sites), np.int32)
-        neurons = np.empty(2 * len(sites) + self.margin, np.int32)
+        caused = np.zeros(len(sites), np.int32)
+        neurons = np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
         done, end, updates = self._run(state, sites, 0, neurons, caused)
         while done < len(sites):
             neurons = np.concatenate([neurons[:end], np.empty(len(neurons) + self.margin, np.int32)])
@@ -68,8 +73,8 @@ class Layout:
 
     @property
     def margin(self) -> int:
-        """The room for spikes that one event may need."""
-        return self.window.rows * self.window.vectors * self.window.lanes + MARGIN
+        """The room for spikes that the events of which they are written together may need."""
+        return TOGETHER * self.window.rows * self.window.vectors * self.window.lanes + MARGIN
 
 
 def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | None:
@@ -78,21 +83,29 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
     None when they cannot: with groups, dilation, thresholds of single neurons, many spikes per update, or a kernel of
     very many rows.
     """
-    number = np.dtype(state).type
+    number: Any = np.dtype(state).type
     settled = _is_settled(layer)
     plain = layer.groups == 1 and layer.dilation == (1, 1) and np.ndim(layer.threshold) == 0
     if not plain or not (layer.at_most_one or layer.reset == "zero" or settled):
         return None
     lowest = -np.inf if np.issubdtype(number, np.floating) else np.iinfo(number).min
-    window, windows, size = _windows(layer, coordinates, ALIGNMENT // np.dtype(state).itemsize)
-    if window.rows > ROWS_MAX:
+    one_place = layer.out_shape[1:] == (1, 1)
+    together = 1 if one_place else _features_in_a_row(coordinates)
+    window, windows, size = _windows(layer, coordinates, ALIGNMENT // np.dtype(state).itemsize, together)
+    if window.rows > WORD:
         return None
-    one_place = layer.out_shape[1:] == (1, 1) and window.vectors <= IN_REGISTERS
     return Layout(
-        loop=connect if one_place else convolve, window=window, windows=windows, size=size,
-        threshold=number(layer.threshold), floor=number(lowest if layer.floor is None else layer.floor),
+        loop=_loop(window, one_place, settled),
+        window=window, windows=windows, size=size, threshold=number(layer.threshold),
+        floor=number(lowest if layer.floor is None else layer.floor),
         subtract=layer.reset == "subtract", settled=settled,
     )  # fmt: skip
+
+
+def _loop(window: Window, one_place: bool, settled: bool) -> Any:
+    if one_place and window.vectors <= IN_REGISTERS:
+        return connect
+    return convolve_small if settled and window.rows * window.vectors <= SMALL else convolve
 
 
 def _is_settled(layer: Layer) -> bool:
@@ -152,8 +165,11 @@ def _axis(layer: Layer, axis: int) -> _Axis:
     return _Axis(np.array(first), tuple(taps), size)
 
 
-def _windows(layer: Layer, coordinates: Array, lanes: int) -> tuple[Window, Windows, int]:
-    """The windows of ``layer`` in vectors of ``lanes``, and the size of the padded state."""
+def _windows(layer: Layer, coordinates: Array, lanes: int, together: int) -> tuple[Window, Windows, int]:
+    """The windows of ``layer`` in vectors of ``lanes``, and the size of the padded state.
+
+    So many source neurons ``together`` arrive at one place and share a row of the table.
+    """
     channels, (features, _, width) = layer.in_shape[0], layer.out_shape
     slot = _slot(features)
     ys, xs = _axis(layer, 0), _axis(layer, 1)
@@ -163,22 +179,35 @@ def _windows(layer: Layer, coordinates: Array, lanes: int) -> tuple[Window, Wind
     row = window.vectors * lanes
     pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
 
-    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, (window.rows, row))
+    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, (window.rows, row), together)
     masks, y_mask, x_mask = _masks(ys, xs, shifts, features, window)
-    table = np.empty((len(coordinates), 4), np.int32)
-    table[:] = ys.length * pitch, len(weights) - 1, 0, len(masks) - 1
-    inside = coordinates[:, 0] >= 0
-    c, y, x = coordinates[inside].T
+    places = coordinates[::together]
+    inside = places[:, 0] >= 0
+    c, y, x = places[inside].T
+    table = np.empty((len(places), 4), np.int32)
+    table[:] = ys.length * pitch, len(weights) - together, 0, len(masks) - 1
     table[inside, 0] = (ys.first[y] + ys.before) * pitch + (starts - shifts)[x]
     table[inside, 1] = (y_kind[y] * (x_kind.max() + 1) + x_kind[x]) * channels + c
     table[inside, 2] = (ys.first[y] * width + xs.first[x] - shifts[x] // slot) * features
     table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
-    lane = np.arange(-(-row // 64) * 64)
+    lane = np.arange(-(-row // WORD) * WORD)
     windows = Windows(
-        weights=aligned_copy(weights), table=table, masks=masks, updates=np.bitwise_count(masks).sum(1, dtype=np.int64),
+        weights=_aligned_copy(weights), table=table.ravel(), masks=masks.ravel(),
+        updates=np.bitwise_count(masks).sum(axis=1, dtype=np.int64),
         lane_neuron=(lane // slot * features + lane % slot).astype(np.int32), pitch=pitch, row_step=width * features,
+        features=together, inverse=(1 << INVERSE) // together + 1,
     )  # fmt: skip
     return window, windows, (ys.length + window.rows) * pitch
+
+
+def _features_in_a_row(coordinates: Array) -> int:
+    """How many source neurons in a row arrive at one place, each one feature after the one before it."""
+    c, y, x = coordinates.T
+    outside = (c[1:] < 0) & (c[:-1] < 0)
+    follows = (outside | (c[:-1] >= 0) & (np.diff(c) == 1)) & (np.diff(y) == 0) & (np.diff(x) == 0)
+    breaks = np.flatnonzero(~follows) + 1
+    run = math.gcd(*breaks.tolist(), len(c))
+    return run if run * len(c) < 1 << INVERSE else 1
 
 
 def _slot(features: int) -> int:
@@ -186,15 +215,18 @@ def _slot(features: int) -> int:
     return features if features in (1, 2, 4) else -(-features // 8) * 8
 
 
-def _weights(layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, shape: tuple[int, int]) -> tuple[Array, Array, Array]:
+def _weights(
+    layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, shape: tuple[int, int], spare: int
+) -> tuple[Array, Array, Array]:  # fmt: skip
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
-    There is a block for each kind of row, of column, and input channel; the last is for no window, and has zeros.
+    There is a block for each kind of row, of column, and input channel; the last ``spare`` are for no window, and
+    have zeros.
     """
     channels, features = layer.in_shape[0], layer.out_shape[0]
     y_kinds = list(dict.fromkeys(ys.taps))
     x_kinds = list(dict.fromkeys(zip(xs.taps, shifts.tolist(), strict=True)))
-    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + 1, *shape), layer.weights.dtype)
+    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + spare, *shape), layer.weights.dtype)
     for number, (y_taps, (x_taps, shift)) in enumerate(itertools.product(y_kinds, x_kinds)):
         block = blocks[number * channels : (number + 1) * channels]
         for (row, ky), (column, kx) in itertools.product(enumerate(y_taps), enumerate(x_taps)):
@@ -206,7 +238,7 @@ def _weights(layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, shape: tuple[int
 
 
 def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
-    """Masks (kinds, vectors) uint64 of the lanes that are targets, and the kind at each row and at each column.
+    """Masks (kinds, rows * vectors) uint64 of the lanes that are targets, and the kind at each row and at each column.
 
     The last kind is for no window, and has no lane.
     """
@@ -233,7 +265,7 @@ def aligned(size: int, dtype: DTypeLike) -> Array:
     return raw[start : start + length].view(dtype)
 
 
-def aligned_copy(array: Array) -> Array:
+def _aligned_copy(array: Array) -> Array:
     copy = aligned(array.size, array.dtype)
     copy[:] = array.ravel()
     return copy

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -269,6 +270,14 @@ def test_a_changed_threshold_or_time_constant_contradicts_what_is_stated(tmp_pat
             file[f"node/nodes/spike/{field}"][...] = value
         with pytest.raises(InputError, match=r"'spike'.*stated"):
             read_nir(path)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    write_nir(chain([("in", Input((1, 2, 2))), ("s", Spike()), ("out", Output())]), tmp_path / "n.nir")
+    with h5py.File(tmp_path / "n.nir", "r+") as file:
+        file["node/nodes"].move(b"s", b"s\xff")
+    with pytest.raises(InputError, match="not in UTF-8"):
+        read_nir(tmp_path / "n.nir")
 
 
 def test_a_full_disk_is_an_ordinary_error(tmp_path: Path) -> None:

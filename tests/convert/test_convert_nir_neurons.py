@@ -14,11 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.chip import CHIPS
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.convert.nir.fields import Fields, Unsaid
 from deploytool.convert.nir.neurons import current_based, leaky
-from deploytool.errors import InputError, UnsupportedError, UsageError
+from deploytool.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.graph import Graph, Input, Linear, Output, Spike, chain
+from deploytool.map.compile import check
 from deploytool.map.group import group
 
 times_ms = st.floats(0.2, 50)
@@ -201,13 +203,18 @@ def test_a_stated_time_constant_must_be_that_of_the_node(tmp_path: Path) -> None
                 read_nir(path)
 
 
-def test_leaks_are_refused_for_chip_and_simulator_by_name(shared_data: Path) -> None:
+def test_leaks_are_for_the_simulator_and_refused_for_the_chip_by_name(shared_data: Path) -> None:
     graph = read_nir(shared_data / "nir" / "lif_norse.nir", reset="subtract", dt_ms=0.1)
-    with pytest.raises(UnsupportedError, match="node '1': a leak"):
-        group(graph)
-    nodes = [("in", Input((1, 1, 1))), ("n", Spike(reset="zero", v_reset=0.5)), ("out", Output())]
-    with pytest.raises(UnsupportedError, match="'n': a v_reset that is not 0"):
-        group(chain(nodes))
+    assert group(graph).layers["0"].tau_ms == pytest.approx(2.5)
+    with pytest.raises(UnsupportedError, match="layer '0' on Speck2e: a leak"):
+        check(graph, CHIPS["speck2e"])
+    for spike, found in (
+        (Spike(v_reset=0.5), "'n': a v_reset that is not 0 with reset by subtraction"),
+        (Spike(reset="zero", v_reset=1.0), "'n': a v_reset that is not below the threshold"),
+        (Spike(tau_ms=5.0, tau_syn_ms=1.0), "'n': a synapse that decays"),
+    ):
+        with pytest.raises(DeployError, match=found):
+            group(chain([("in", Input((1, 1, 1))), ("n", spike), ("out", Output())]))
 
 
 def test_a_spike_without_a_membrane_s_time_constant_has_no_leak() -> None:

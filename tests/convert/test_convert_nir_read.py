@@ -14,7 +14,7 @@ import nir
 import numpy as np
 import pytest
 
-from deploytool.convert.nir import read_nir
+from deploytool.convert.nir import read_nir, write_nir
 from deploytool.errors import InputError, UnsupportedError, UsageError
 from deploytool.graph import Add, Conv, Graph, Linear, Reset, Spike
 
@@ -139,6 +139,32 @@ def test_several_inputs_are_summed(tmp_path: Path) -> None:
 def test_padding_in_all_its_forms(padding: Any, expected: tuple[int, int], tmp_path: Path) -> None:
     nodes = {"input": INPUT, "conv": {**CONV, "padding": padding}, "output": {"type": "Output"}}
     assert read(tmp_path, nodes).nodes["conv"].padding == expected
+
+
+@pytest.mark.parametrize(("padding", "expected"), [(2, 2), ("same", 2), ("valid", 0)])
+def test_a_convolution_of_rows(padding: Any, expected: int, tmp_path: Path) -> None:
+    weight = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    conv = {"type": "Conv1d", "weight": weight, "bias": np.zeros(2), "stride": 1, "padding": padding, "dilation": 2,
+            "groups": 1, "input_shape": 9}  # fmt: skip
+    length = 9 + 2 * expected - 4
+    nodes = {
+        "input": {"type": "Input", "shape": np.array([2, 9])}, "conv": conv, "if": neurons(2, length),
+        "flat": {"type": "Flatten", "start_dim": 0, "end_dim": -1, "input_type": np.array([2, length])},
+        "fc": {"type": "Linear", "weight": np.ones((3, 2 * length), np.float32)}, "if2": neurons(3),
+        "output": {"type": "Output"},
+    }  # fmt: skip
+    graph = read(tmp_path, nodes)
+    node = graph.nodes["conv"]
+    assert isinstance(node, Conv)
+    assert np.array_equal(node.weight, weight[:, :, None])
+    assert (node.padding, node.dilation, graph.shapes["if"]) == ((0, expected), (1, 2), (2, 1, length))
+    with pytest.raises(InputError, match="'conv': weight has 4 axes; need 3"):
+        read(tmp_path, {**nodes, "conv": {**conv, "weight": weight[:, :, None]}})
+    with pytest.raises(InputError, match=r"'conv'.*2x1x8"):
+        read(tmp_path, {**nodes, "conv": {**conv, "input_shape": 8}})
+    written = tmp_path / "written.nir"
+    write_nir(graph, written)
+    assert read_nir(written).digest == graph.digest
 
 
 def test_parameters_of_neurons(tmp_path: Path) -> None:

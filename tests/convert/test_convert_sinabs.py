@@ -142,6 +142,7 @@ def test_a_builder_is_code_of_the_user_s(
     for name, says in (
         ("users_nets:fail", "raised ValueError: no such layer"),
         ("users_nets:number", "returned a int"),
+        ("sys:exit", "raised SystemExit"),
         ("users_mistake:build", "raised ZeroDivisionError"),
     ):
         with pytest.raises(InputError, match=says):

@@ -25,6 +25,16 @@ def bin_bytes(events: np.ndarray) -> bytes:
     return b"".join(bytes([x, y]) + (c << 23 | t).to_bytes(3, "big") for t, c, y, x in events.tolist())
 
 
+def test_a_long_number_is_no_label_and_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    for folder in ("7", "2024", "9" * 30):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "a.npy", some_events())
+    assert [stream.label for stream in read_events(tmp_path, SHAPE)] == [-1, 7, -1]
+    (tmp_path / "7" / "a.npy").rename(tmp_path / "7" / "a\udcff.npy")
+    with pytest.raises(InputError, match="not in UTF-8"):
+        read_events(tmp_path, SHAPE)
+
+
 @settings(max_examples=30)
 @given(st.integers(1, 200), st.integers(0, 2**32 - 1))
 def test_bin_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, seed: int) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -60,8 +61,25 @@ def test_check_judges_all_problems_and_a_residual_addition() -> None:
     assert [(issue.rule, issue.layer) for issue in report.issues] == [("fan-in", "c"), ("stride", "c")]
     assert "0..1 from a, 0..1 from b" in report.issues[0].says
     assert "Concat" in report.issues[0].hint
-    with pytest.raises(UnsupportedError, match="a leak"):
+    with pytest.raises(UnsupportedError, match=r"layer 'c' on Speck2e: a leak .*need integrate-and-fire"):
         check(Graph({**nodes, "sc": Spike(tau_ms=3.0)}, edges), CHIP)
+
+
+@pytest.mark.parametrize("compiled", [check, compile_graph])
+def test_neurons_of_the_simulator_alone_are_refused_with_all_reasons(compiled: Callable[..., object]) -> None:
+    nodes: dict[str, Node] = {
+        "in": Input((2, 8, 8)), "a": Conv(_weight(2, 2, 1, 1)), "b": Conv(_weight(2, 2, 1, 1)), "add": Add(),
+        "s": Spike(reset="zero", tau_ms=2.0, v_reset=-1.0), "out": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("s", "out"))
+    with pytest.raises(UnsupportedError) as caught:
+        compiled(Graph(nodes, edges), CHIP)
+    leak, v_reset, added = map(str, caught.value.problems)
+    assert "a leak" in leak
+    assert "simulator" in leak
+    assert "a v_reset that is not 0" in v_reset
+    assert "an Add of the potentials of 2 sets of weights (a, b, add, s)" in added
+    assert "join the inputs by a Concat before one Conv" in added
 
 
 def test_mapping_keeps_the_float_program_and_reports_every_layer(nmnist: Graph) -> None:

@@ -24,7 +24,8 @@ REFUSED = [
     ([_conv(2, 2), SumPool((2, 2), (2, 2)), Spike()], "'n1': SumPool takes the potentials of 'n0'", "between"),
     ([SumPool((3, 3), (1, 1)), Spike()], "'n0': a window of 3x3 with stride 1x1", "a stride equal to the window"),
     ([Spike(), AvgPool((2, 2), (2, 2))], "'out': takes the averages of 'n1'", "SumPool"),
-    ([_conv(2, 2), Spike(tau_ms=10.0)], "'n1': a leak (tau_ms is given)", "integrate-and-fire"),
+    ([_conv(2, 2), Spike(tau_ms=10.0, tau_syn_ms=2.0)], "'n1': a synapse that decays (tau_syn_ms", "Use LIF neurons"),
+    ([Spike(tau_ms=10.0, v_leak=1.0)], "'n0': a v_leak that is not below the threshold", "constant source"),
     ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv behind a Flatten", "Linear"),
     ([Flatten()], "'out': takes the events of the Input", "neurons in between"),
 ]  # fmt: skip
@@ -41,20 +42,47 @@ def test_what_has_no_layer_is_refused_by_name(nodes: list[Node], found: str, tod
 
 def test_all_problems_are_told_at_once() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": Spike(tau_ms=5.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(), "o2": Output(),
+        "in": Input((2, 4, 4)), "a": Spike(tau_ms=5.0, tau_syn_ms=1.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(),
+        "o2": Output(),
     }  # fmt: skip
     with pytest.raises(UnsupportedError) as caught:
         group(Graph(nodes, (("in", "a"), ("in", "b"), ("a", "o1"), ("b", "o2"))))
     assert len(caught.value.problems) == 2
 
 
-def test_potentials_cannot_be_added() -> None:
+def test_potentials_are_added_by_a_layer_with_branches() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": _conv(2, 2), "add": Add(), "s": Spike(), "out": Output(),
+        "in": Input((2, 4, 4)), "a": _conv(2, 2), "add": Add(), "add2": Add(), "s": Spike(), "out": Output(),
+        "b": Conv(np.ones((2, 2, 3, 3), np.float32), np.ones(2, np.float32), padding=(1, 1)),
     }  # fmt: skip
-    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("s", "out"))
-    with pytest.raises(UnsupportedError, match=r"'add': Add takes the potentials of 'a'.*Concat before one Conv"):
+    edges = (("in", "add"), ("in", "a"), ("a", "add"), ("in", "b"), ("add", "add2"), ("b", "add2"), ("add2", "s"),
+             ("s", "out"))  # fmt: skip
+    program = group(Graph(nodes, edges))
+    layer = program.layers["a"]
+    assert list(program.layers) == ["a"]
+    assert [synapses.weights.shape for synapses in layer.synapses] == [(2, 2, 1, 1), (2, 2, 3, 3), (2, 1, 1, 1)]
+    assert [synapses.groups for synapses in layer.synapses] == [1, 1, 2]
+    assert layer.bias.tolist() == [1, 1]
+    assert layer.sources == ("a", "add", "b", "add2", "s")
+    assert [route.branch for route in program.input_routes] == [0, 1, 2]
+
+
+def test_potentials_drive_one_spike_only() -> None:
+    nodes: dict[str, Node] = {
+        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": _conv(2, 2), "add": Add(), "s": Spike(), "t": Spike(),
+        "o": Output(), "p": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("b", "t"), ("s", "o"), ("t", "p"))
+    with pytest.raises(UnsupportedError, match=r"'t': a second Spike behind 'b'.*Repeat 'b' for it"):
         group(Graph(nodes, edges))
+
+
+def test_leaks_and_resets_reach_the_layer() -> None:
+    tau_ms = np.arange(1.0, 33.0).reshape(2, 4, 4)
+    spike = Spike(reset="zero", tau_ms=tau_ms, v_leak=0.25, v_reset=-0.5)
+    layer = group(_chain(_conv(2, 2), spike)).layers["n0"]
+    assert np.array_equal(layer.tau_ms, tau_ms)
+    assert (layer.v_leak, layer.v_reset) == (0.25, -0.5)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from deploytool.errors import FitError, InputError
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Graph, out_shape
 from deploytool.map.group import group
-from deploytool.memory import cores_for
 from deploytool.map.place import misfit, place, predicted_synops
+from deploytool.memory import cores_for
 from deploytool.program import Layer, Program, Route
 from deploytool.run.reference import run_reference
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from deploytool.chip import CHIPS
 from deploytool.graph import Graph
 from deploytool.map.group import group
-from deploytool.memory import cores_for, memory_of
 from deploytool.map.rules import RULES, check_rules, rules_manual
+from deploytool.memory import cores_for, memory_of
 from deploytool.program import Layer, Program, Route
 
 CHIP = CHIPS["speck2e"]

@@ -105,8 +105,8 @@ def content(*rungs: Rung, limits: ValidateSection | None = None, **changes: obje
     )  # fmt: skip
     quantisation = tuple(
         {"layer": name, "scale": 211.37, "threshold": 211, "floor": -211, "levels": 97 + 11 * i, "levels_before": 4608,
-         "zeros": 0.004 * (i + 1), "zeros_before": 0.0, "relative_error": 0.0081, "weight_max": 0.59 + i / 5, "outlier": None,
-         "warnings": ["fc1: the largest weight is 1.19 thresholds"] if i == 3 else []}
+         "zeros": 0.004 * (i + 1), "zeros_before": 0.0, "relative_error": 0.0081, "weight_max": 0.59 + i / 5,
+         "outlier": None, "warnings": ["fc1: the largest weight is 1.19 thresholds"] if i == 3 else []}
         for i, name in enumerate(program().layers)
     )  # fmt: skip
     values: dict[str, object] = {

@@ -19,8 +19,8 @@ from deploytool.errors import DeployError, FitError, InputError
 from deploytool.graph import Conv, Flatten, Graph, Input, Linear, Output, Spike, SumPool, chain
 from deploytool.map.compile import compile_graph
 from deploytool.map.emit import configuration
-from deploytool.memory import cores_for
 from deploytool.map.rules import check_rules
+from deploytool.memory import cores_for
 from deploytool.program import Layer, Program, Route
 from deploytool.recipe import DvsSection, ReadoutSection
 

@@ -98,10 +98,12 @@ class Fields:
 
 
 def as_shape(sizes: tuple[int, ...], where: str) -> Shape:
-    """``sizes`` (C, H, W) or (N,) as (C, H, W)."""
+    """``sizes`` (C, H, W), (C, L) or (N,) as (C, H, W)."""
     match sizes:
         case (int(n),):
             return n, 1, 1
+        case (int(c), int(length)):
+            return c, 1, length
         case (int(c), int(h), int(w)):
             return c, h, w
-    raise InputError(where, f"a shape {sizes}", "(C, H, W) or (N,), without axes of batch or time")
+    raise InputError(where, f"a shape {sizes}", "(C, H, W), (C, L) or (N,), without axes of batch or time")

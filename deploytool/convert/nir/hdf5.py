@@ -43,6 +43,8 @@ def save(members: Mapping[str, Any], path: Path) -> None:
 def _members(group: h5py.Group) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for name, item in group.items():
+        if isinstance(name, bytes):
+            raise ValueError(f"the name {name!r} is not in UTF-8")
         if isinstance(item, h5py.Group):
             members[name] = _members(item)
         elif not isinstance(item, h5py.Dataset):

@@ -41,6 +41,9 @@ def stated_shapes(fields: Fields) -> dict[str, Shape]:
         case "Conv2d" if "input_shape" in fields.values:
             weight = fields.array("weight", 4)
             return {"in": (weight.shape[1] * fields.integer("groups", 1), *fields.pair("input_shape", 1))}
+        case "Conv1d" if "input_shape" in fields.values:
+            weight = fields.array("weight", 3)
+            return {"in": (weight.shape[1] * fields.integer("groups", 1), 1, fields.integer("input_shape", 1))}
         case "Linear" | "Affine":
             return {"in": (fields.array("weight", 2).shape[1], 1, 1)}
         case "Flatten" if "input_type" in fields.values:
@@ -63,12 +66,26 @@ def _output(fields: Fields, _: Unsaid) -> Node:
 
 
 def _conv(fields: Fields, _: Unsaid) -> Node:
-    fields.check_known("weight", "bias", "stride", "padding", "dilation", "groups")
-    weight = fields.array("weight", 4)
     stride, dilation = fields.pair("stride", 1), fields.pair("dilation", 1)
+    return _convolution(fields, fields.array("weight", 4), stride, dilation, lambda: fields.pair("padding", 0))
+
+
+def _conv1d(fields: Fields, _: Unsaid) -> Node:
+    """A convolution of rows: a map (C, L) is (C, 1, L)."""
+    weight, stride, dilation = fields.array("weight", 3), fields.integer("stride", 1), fields.integer("dilation", 1)
+    return _convolution(
+        fields, weight[:, :, None], (1, stride), (1, dilation), lambda: (0, fields.integer("padding", 0))
+    )  # fmt: skip
+
+
+def _convolution(
+    fields: Fields, weight: Array, stride: Pair, dilation: Pair, numbers: Callable[[], Pair]
+) -> Conv | Linear:  # fmt: skip
+    """The convolution with the padding that the node names by a word, or by ``numbers``."""
+    fields.check_known("weight", "bias", "stride", "padding", "dilation", "groups")
     word = fields.get("padding")
     if not isinstance(word, str):
-        padding = fields.pair("padding", 0)
+        padding = numbers()
     elif word == "same":
         padding = same_padding((weight.shape[2], weight.shape[3]), stride, dilation, fields.where)
     elif word == "valid":
@@ -88,7 +105,7 @@ def _affine(fields: Fields, _: Unsaid) -> Node:
     return _biased(fields, Linear(fields.array("weight", 2)))
 
 
-def _biased(fields: Fields, node: Conv | Linear) -> Node:
+def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
     """``node`` with its bias; zeros are none unless stated otherwise. Some writers leave the field out for none."""
     if "bias" not in fields.values:
         return node
@@ -130,7 +147,7 @@ def _scale(fields: Fields, _: Unsaid) -> Scale:
 
 
 NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingProxyType({
-    "Input": _input, "Output": _output, "Conv2d": _conv, "Linear": _linear, "Affine": _affine,
+    "Input": _input, "Output": _output, "Conv1d": _conv1d, "Conv2d": _conv, "Linear": _linear, "Affine": _affine,
     "SumPool2d": _sum_pool, "AvgPool2d": _avg_pool, "Flatten": _flatten,
     "IF": integrate_and_fire, "LIF": leaky, "CubaLIF": current_based, "Scale": _scale,
 })  # fmt: skip

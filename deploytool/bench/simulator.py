@@ -1,0 +1,197 @@
+"""The event-driven engine: against this machine's limit, against sinabs, over threads, over lengths, and at size."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from deploytool.bench.networks import (
+    DVS,
+    DVS_POOL,
+    NMNIST,
+    NMNIST_NETWORK,
+    VGG9,
+    Spiking,
+    network,
+    random_stream,
+)
+from deploytool.bench.timing import in_turn
+from deploytool.events import EventStream, Shape
+from deploytool.program import Arithmetic, Program
+from deploytool.run.engine import run_sample
+from deploytool.run.limit import UPDATES, limit
+from deploytool.run.plan import LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.simulator import Simulator
+
+ARITHMETICS: Final[tuple[Arithmetic, ...]] = ("int8/int16", "float32")
+RATES: Final = {"low": 0.1, "high": 1.0}
+"""Output spikes per input event of one layer."""
+
+LAYERS: Final[tuple[tuple[Shape, Spiking, tuple[float, float] | None], ...]] = (
+    ((2, 34, 34), Spiking(8, 5, 1, padding=2), (0.35, 0.18)),
+    ((8, 32, 32), Spiking(16, 3, 1, padding=1), (0.35, 0.18)),
+    ((16, 32, 32), Spiking(32, 3, 1, padding=1), None),
+    ((32, 32, 32), Spiking(64, 3, 1, padding=1), (0.65, 0.45)),
+    ((64, 16, 16), Spiking(128, 3, 1, padding=1), (0.65, 0.45)),
+    ((128, 8, 8), Spiking(128, 3, 1, padding=1), (0.65, 0.45)),
+    ((512, 1, 1), Spiking(64, 1, 1), None),
+    ((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), (0.2, 0.12)),
+)
+"""(input map, layer, the share of the limit aimed at for low and high firing in int8/int16)."""
+
+EVENTS: Final = 200_000
+"""Enough that the CPU's branch predictor cannot learn by heart which of them make a neuron fire."""
+
+ROUNDS: Final = 9
+LENGTHS: Final = tuple(10**n for n in range(5, 10))
+SAMPLES: Final = 256
+BATCHES: Final = (1, 8)
+STEPS: Final = 300
+
+_Result = TypeVar("_Result")
+
+
+def simulator() -> dict[str, Any]:
+    """Single layers, the N-MNIST network, and what a synaptic update costs in short and in long recordings."""
+    return {"layers": _layers(), "network of 6,160 weights": _network(), "lengths": _lengths()}
+
+
+def _layers() -> list[dict[str, Any]]:
+    return [
+        _layer(shape, spec, arithmetic, firing, target and target[number] if arithmetic == "int8/int16" else None)
+        for arithmetic in ARITHMETICS
+        for shape, spec, target in LAYERS
+        for number, firing in enumerate(RATES)
+    ]
+
+
+def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, target: float | None) -> dict[str, Any]:
+    stream = random_stream(shape, EVENTS)
+    wanted = Spiking(spec.features, spec.kernel, RATES[firing], spec.padding, spec.stride)
+    program = network(shape, [wanted], arithmetic, stream)
+    (layer,) = make_plan(program, state_type(program), vectors=True)
+    sites = channels_last(stream.events, shape)
+    found = layer.integrate(layer.rest(), sites)
+    seconds, at_limit = in_turn(
+        lambda: layer.integrate(layer.rest(), sites), limit(state_type(program)),
+        repetitions=ROUNDS, clock=time.thread_time,
+    )  # fmt: skip
+    speed, most = found.updates / seconds, UPDATES / at_limit
+    return {
+        "map": "x".join(map(str, shape)), "to": spec.features, "k": spec.kernel, "s": spec.stride,
+        "arithmetic": arithmetic, "spikes/event": len(found.neurons) / len(sites), "GSynOps/s": speed / 1e9,
+        "limit": most / 1e9, "share": speed / most, "aim": target,
+    }  # fmt: skip
+
+
+def _network() -> list[dict[str, Any]]:
+    """Per sample: one thread, two threads, and sinabs, which gets the same weights in time steps of 1 ms."""
+    streams = [random_stream(NMNIST, 4000, seed) for seed in range(SAMPLES)]
+    program = network(NMNIST, NMNIST_NETWORK, "int8/int16", streams[0])
+    synops = int(Simulator().run(program, streams).synops.sum())
+    one, two = in_turn(
+        lambda: Simulator().run(program, streams), lambda: Simulator(threads=2).run(program, streams), repetitions=9
+    )
+    sides = [("event by event, one thread", one), ("event by event, two threads", two)]
+    if importlib.util.find_spec("sinabs") is not None:
+        sides += [
+            (
+                f"sinabs, one thread, {STEPS} steps, batches of {batch}",
+                SAMPLES / batch * _sinabs(program, streams[:batch]),
+            )
+            for batch in BATCHES
+        ]
+    return [
+        {"what": what, "ms per sample": 1e3 * seconds / SAMPLES, "GSynOps/s": synops / seconds / 1e9,
+         "times one thread's time": seconds / one}
+        for what, seconds in sides
+    ]  # fmt: skip
+
+
+def _sinabs(program: Program, streams: Sequence[EventStream], repetitions: int = 3) -> float:
+    """Seconds that sinabs takes for one batch of ``streams``, from events to spikes of the last layer."""
+    import torch
+    from sinabs.layers import IAFSqueeze
+
+    torch.set_num_threads(1)
+    net = torch.nn.Sequential()
+    pool = program.input_routes[0].pool
+    for layer in program.layers.values():
+        after, before, *_ = layer.weights.shape
+        conv = torch.nn.Conv2d(before, after, layer.kernel, layer.stride, layer.padding, bias=False)
+        conv.weight.data = torch.from_numpy(layer.weights.astype(np.float32))
+        if pool != (1, 1):
+            net.append(torch.nn.LPPool2d(1, pool))
+        net.append(conv)
+        net.append(IAFSqueeze(batch_size=len(streams), spike_threshold=layer.threshold, min_v_mem=layer.floor))
+        pool = layer.routes[0].pool if layer.routes else (1, 1)
+
+    def run() -> None:
+        frames = np.zeros((len(streams), STEPS, *program.input_shape), np.float32)
+        for sample, stream in zip(frames, streams, strict=True):
+            events = stream.events
+            step = events["t"] * STEPS // stream.duration_us
+            np.add.at(sample, (step, events["c"], events["y"], events["x"]), 1)
+        for module in net:
+            if isinstance(module, IAFSqueeze):
+                module.reset_states()
+        with torch.no_grad():
+            net(torch.from_numpy(frames).flatten(0, 1))
+
+    return in_turn(run, repetitions=repetitions)[0]
+
+
+def _lengths() -> list[dict[str, Any]]:
+    """Samples of 10^5 to 10^9 updates: time per update, and the memory that one takes beside its events."""
+    short = random_stream(NMNIST, 4000)
+    program = network(NMNIST, NMNIST_NETWORK, "int8/int16", short)
+    plan = make_plan(program, state_type(program), vectors=True)
+    per_event = run_sample(program, plan, short, program.outputs).synops / len(short)
+    rows = []
+    for length in LENGTHS:
+        different = min(SAMPLES, max(1, LENGTHS[-2] // length))
+        streams = [random_stream(NMNIST, max(1, round(length / per_event)), seed) for seed in range(different)]
+        (seconds,) = in_turn(partial(_synops, program, plan, streams), clock=time.thread_time)
+        synops, peak = _peak(partial(_synops, program, plan, streams[:1]))
+        total = _synops(program, plan, streams)
+        rows.append({"events": len(streams[0]), "SynOps": synops, "ns per SynOp": 1e9 * seconds / total, "MB": peak})
+    return rows
+
+
+def large() -> list[dict[str, Any]]:
+    """A sample of 10^5 events through the network of 9.2 million weights and 409,600 neurons, and sinabs beside it."""
+    stream = random_stream(DVS, 100_000)
+    rows: list[dict[str, Any]] = []
+    for arithmetic in ARITHMETICS:
+        program = network(DVS, VGG9, arithmetic, stream, DVS_POOL)
+        plan, megabytes = _peak(partial(make_plan, program, state_type(program), vectors=True))
+        sample, more = _peak(partial(run_sample, program, plan, stream, tuple(program.layers)))
+        (seconds,) = in_turn(partial(_synops, program, plan, [stream]), clock=time.thread_time)
+        rows.append({
+            "what": arithmetic, "s per sample": seconds, "SynOps": sample.synops,
+            "spikes": sum(int(counts.sum()) for counts in sample.counts.values()),
+            "GSynOps/s": sample.synops / seconds / 1e9, "MB": megabytes + more,
+        })  # fmt: skip
+    if importlib.util.find_spec("sinabs") is not None:
+        rows.append({"what": f"sinabs, {STEPS} steps", "s per sample": _sinabs(program, [stream], repetitions=1)})
+    return [{**row, "times the first row's time": row["s per sample"] / rows[0]["s per sample"]} for row in rows]
+
+
+def _synops(program: Program, plan: Sequence[LayerPlan], streams: Sequence[EventStream]) -> int:
+    """Runs ``streams`` on one thread; their synaptic updates."""
+    return sum(run_sample(program, plan, stream, program.outputs).synops for stream in streams)
+
+
+def _peak(call: Callable[[], _Result]) -> tuple[_Result, float]:
+    """What ``call`` returns, and the most memory in MB that it held at once."""
+    tracemalloc.start()
+    result = call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return result, peak / 1e6

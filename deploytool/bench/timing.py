@@ -1,0 +1,27 @@
+"""How long things take, measured in turn, so that a machine whose speed drifts drifts for all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, Final
+
+REPETITIONS: Final = 5
+
+
+def in_turn(
+    *sides: Callable[[], Any], repetitions: int = REPETITIONS, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Median seconds by ``clock`` of each of ``sides``, which are run in turn after one round that does not count.
+
+    `time.thread_time` leaves out what other processes take of the core.
+    """
+    seconds: list[list[float]] = [[] for _ in sides]
+    for round_ in range(repetitions + 1):
+        for side, taken in zip(sides, seconds, strict=True):
+            start = clock()
+            side()
+            if round_:
+                taken.append(clock() - start)
+    return [median(taken) for taken in seconds]
