@@ -171,7 +171,7 @@ def _windows(layer: Layer, coordinates: Array, lanes: int, together: int) -> tup
     So many source neurons ``together`` arrive at one place and share a row of the table.
     """
     channels, (features, _, width) = layer.in_shape[0], layer.out_shape
-    slot = _slot(features)
+    slot = _slot(features, lanes)
     ys, xs = _axis(layer, 0), _axis(layer, 1)
     starts = (xs.first + xs.before) * slot
     shifts = starts % lanes
@@ -179,7 +179,7 @@ def _windows(layer: Layer, coordinates: Array, lanes: int, together: int) -> tup
     row = window.vectors * lanes
     pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
 
-    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, (window.rows, row), together)
+    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, slot, (window.rows, row), together)
     masks, y_mask, x_mask = _masks(ys, xs, shifts, features, window)
     places = coordinates[::together]
     inside = places[:, 0] >= 0
@@ -210,13 +210,15 @@ def _features_in_a_row(coordinates: Array) -> int:
     return run if run * len(c) < 1 << INVERSE else 1
 
 
-def _slot(features: int) -> int:
-    """Lanes per target: a few sizes that leave windows few ways to lie across vectors."""
-    return features if features in (1, 2, 4) else -(-features // 8) * 8
+def _slot(features: int, lanes: int) -> int:
+    """Lanes per target, which divide a vector or are whole vectors, so that every vector begins with a target's."""
+    if features > lanes:
+        return -(-features // lanes) * lanes
+    return 1 << (features - 1).bit_length()
 
 
 def _weights(
-    layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, shape: tuple[int, int], spare: int
+    layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int], spare: int
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
@@ -230,7 +232,7 @@ def _weights(
     for number, (y_taps, (x_taps, shift)) in enumerate(itertools.product(y_kinds, x_kinds)):
         block = blocks[number * channels : (number + 1) * channels]
         for (row, ky), (column, kx) in itertools.product(enumerate(y_taps), enumerate(x_taps)):
-            lane = shift + column * _slot(features)
+            lane = shift + column * slot
             block[:, row, lane : lane + features] = layer.weights[:, :, ky, kx].T
     y_kind = np.array([y_kinds.index(taps) for taps in ys.taps])
     x_kind = np.array([x_kinds.index(kind) for kind in zip(xs.taps, shifts.tolist(), strict=True)])
@@ -242,7 +244,7 @@ def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -
 
     The last kind is for no window, and has no lane.
     """
-    slot = _slot(features)
+    slot = _slot(features, window.lanes)
     lane = np.arange(window.vectors * window.lanes)
     column = (lane - shifts[:, None]) // slot
     in_window = (column >= 0) & (column < xs.reach) & (lane % slot < features)

@@ -174,3 +174,13 @@ def test_without_a_folder_to_write_to_loops_are_compiled_in_memory() -> None:
     before = kernels.compilations()
     assert kernels.compiled(scope["double"])(21) == 42
     assert kernels.compilations() == before + 1
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_every_number_of_features(dtype: type) -> None:
+    """Slots of lanes per target must fit vectors, whatever the number of features: 17 once counted wrong neurons."""
+    stream = many_events((2, 6, 6), 150)
+    for features in range(1, 73):
+        program = one_layer((2, 6, 6), features, 3, 90, padding=1, dtype=dtype)
+        assert plan_of(program)[0].layout is not None
+        assert_same(run(program, stream), run(program, stream, vectors=False))
