@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import io
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -73,6 +74,16 @@ COMMON: Final = {
 }  # fmt: skip
 
 
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """From a trained spiking neural network to a SynSense Speck2e chip, with proof of how far the answers differ."""
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"deploytool {version_of('deploytool')}")
+        raise typer.Exit
+
+
 def command(example: str, of: typer.Typer = app, name: str | None = None) -> Callable[..., Callable[..., None]]:
     """Makes ``f(session, ...)`` a command with the common options, and its errors into sentences and exit codes."""
 
@@ -112,6 +123,7 @@ def _guarded(session: Session, call: Callable[[], int | None]) -> int:
         session.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
@@ -295,7 +307,7 @@ def show(
     elif synop_pj is not None:
         session.result(stages.energy(session, artifact, synop_pj))
     else:
-        session.artifact(session.store.get(artifact))
+        session.artifact(session.store.get(artifact), whole=True)
 
 
 @command("deploytool export recording@latest --counts conv1 -o counts.npy")

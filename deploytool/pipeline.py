@@ -18,8 +18,9 @@ import numpy as np
 
 from deploytool import sources
 from deploytool.artifact import Artifact
+from deploytool.chip import CHIPS
 from deploytool.digest import canonical_json, read_json
-from deploytool.errors import FitError, UsageError
+from deploytool.errors import FitError, RecipeError, UsageError
 from deploytool.graph import Graph
 from deploytool.lineage import ancestors, lineage
 from deploytool.program import SIMULATOR, Program, load_program, save_program
@@ -50,6 +51,7 @@ PLAIN: Final = MapSection()
 
 def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
     """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report."""
+    _refuse_impossible(recipe)
     model = train(space, recipe)
     recordings = [run_trained(space, model, recipe)]
     graph = convert_model(space, model)
@@ -61,7 +63,8 @@ def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
     for rung in recipe.run.on:
         mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program
         samples = sources.dataset(recipe.data, recipe.seed)
-        recordings.append(run(space, mapped.name, rung, samples, recipe.train.time_steps, None, recipe.run.rasters))
+        time_steps = recipe.train.time_steps if rung == "quantised" else None
+        recordings.append(run(space, mapped.name, rung, samples, time_steps, None, recipe.run.rasters))
     verdict = validate(space, [recording.name for recording in recordings], recipe.validation)
     return verdict, report(space, verdict.name, recipe.report.samples, recipe.name)
 
@@ -96,12 +99,25 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
         return space.stored("model", inputs, decided, compute, write)
 
 
-def refuse_unfit(network: NetworkSection, constraints: ConstraintsSection) -> None:
-    """Raises FitError when a network of these layers cannot fit its chip, whatever its weights."""
+def _refuse_impossible(recipe: Recipe) -> None:
+    """Raises RecipeError or FitError, before anything is trained, when a later stage cannot do what is asked."""
+    if recipe.map.target not in (SIMULATOR, *CHIPS):
+        raise RecipeError("map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*CHIPS, SIMULATOR))}")
+    if recipe.map.target == SIMULATOR:
+        if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
+            raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")
+        return
+    refuse_unfit(recipe.network, recipe.constraints, recipe.map)
+
+
+def refuse_unfit(network: NetworkSection, constraints: ConstraintsSection, spec: MapSection | None = None) -> None:
+    """Raises FitError when a network of these layers cannot fit its chip, or go where ``spec`` says."""
     from deploytool.convert.model import blank_weights, to_graph
     from deploytool.map.compile import check as check_fit
 
-    found = check_fit(to_graph(blank_weights(network), network, constraints), chip_named(constraints.chip))
+    spec = spec or MapSection(target=constraints.chip)
+    graph = to_graph(blank_weights(network), network, constraints)
+    found = check_fit(graph, chip_named(spec.target), spec.pins, spec.split)
     if not found.fits:
         raise FitError.together(issue.error() for issue in found.issues)
 
@@ -186,8 +202,11 @@ def map_graph(
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if spec.target == SIMULATOR:
-        if calibration is not None:
-            raise UsageError("--quantise calibrated", "the target is the simulator, in float32", "a chip as target")
+        if calibration is not None or spec.pins or weight_bits != 8:
+            raise UsageError(
+                "--quantise, --pin, --weight-bits", "given for the simulator, in float32 and without cores",
+                "a chip as --target",
+            )  # fmt: skip
         from deploytool.map.group import group
 
         return space.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
@@ -254,6 +273,8 @@ def run(
     out is the same. The other options are those of `deploytool.run.job.Job`.
     """
     mapped = space.store.get(program, "program")
+    if time_steps is not None and on != "quantised":
+        raise UsageError("--time-steps", f"given with --on {on}, which knows no time steps", "--on quantised")
     decided: dict[str, Any] = {"on": on, "data": samples.says, "watch": watch and sorted(watch), "rasters": rasters}
     if on == "quantised":
         decided["time_steps"] = time_steps
@@ -356,7 +377,8 @@ def _report_content(space: Workspace, verdict: Artifact, samples: int, title: st
         title=title or verdict.name, verdict=load_verdict(verdict.path),
         recordings=tuple(recordings), program=load_program(on_chip.path),
         history=tuple(read_json(model.path / HISTORY)) if model else (),
-        quantisation=tuple(read_json(on_chip.path / QUANTISATION)) if (on_chip.path / QUANTISATION).exists() else (),
+        quantisation=tuple(_read_if_there(on_chip, QUANTISATION) or ()),
+        splits=tuple(_read_if_there(on_chip, SPLITS) or ()), calibration=_read_if_there(on_chip, CALIBRATION),
         provenance=tuple(
             Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
             for artifact in (verdict, *made_from)
@@ -365,6 +387,11 @@ def _report_content(space: Workspace, verdict: Artifact, samples: int, title: st
         versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
         samples=samples,
     )  # fmt: skip
+
+
+def _read_if_there(artifact: Artifact, name: str) -> Any:
+    """The JSON value of file ``name`` of ``artifact``; None without that file."""
+    return read_json(artifact.path / name) if (artifact.path / name).exists() else None
 
 
 def export_counts(space: Workspace, reference: str, layer: str, output: Path) -> dict[str, Any]:

@@ -38,14 +38,17 @@ def progress(title: str, unit: str, quiet: bool = False) -> Iterator[Tick]:
 def _bar(title: str, unit: str) -> Iterator[Tick]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    whole = Column(no_wrap=True)
     columns = (
-        TextColumn("{task.description:<10}"), BarColumn(bar_width=30),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True), TextColumn("{task.fields[note]}", style="dim"),
+        TextColumn("{task.description}", table_column=whole), BarColumn(bar_width=12, table_column=whole),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=whole),
+        TextColumn("{task.fields[rate]}", table_column=whole), TimeRemainingColumn(compact=True, table_column=whole),
+        TextColumn("{task.fields[note]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )  # fmt: skip
     started = time.monotonic()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
         task = bar.add_task(title, total=None, visible=False, rate="", note="")
 
         def tick(done: int, total: int, note: str = "") -> None:

@@ -32,11 +32,14 @@ class Session(Workspace):
 
             show(value)
 
-    def artifact(self, artifact: Artifact) -> None:
-        """Shows an artifact: its name, its content in short, where it came from."""
-        from deploytool.summary import summary
+    def artifact(self, artifact: Artifact, whole: bool = False) -> None:
+        """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""
+        from deploytool.summary import PROVENANCE, summary
 
-        self.result(summary(self.store, artifact))
+        shown = summary(self.store, artifact)
+        if not (whole or self.as_json):
+            shown = {key: value for key, value in shown.items() if key not in PROVENANCE}
+        self.result(shown)
 
     def verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""

@@ -10,9 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 
+class _Console(Console):
+    """A console that leaves a broken pipe to the command."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(value: Any) -> None:
     """Prints plain values (what JSON can say) for a person, on stdout."""
-    console = Console(width=max(shutil.get_terminal_size().columns, 80), highlight=False, markup=False, soft_wrap=True)
+    console = _Console(width=max(shutil.get_terminal_size().columns, 80), highlight=False, markup=False, soft_wrap=True)
     _show(console, value, "")
 
 

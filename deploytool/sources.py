@@ -150,8 +150,12 @@ def read_network(source: str, unsaid: Unsaid) -> Graph:
         from deploytool.convert.onnx import read_onnx
 
         return read_onnx(path, reset=rule or "subtract", floor=unsaid.floor)
+    if unsaid.shape is not None:
+        raise UsageError("--shape", f"given with the file {path.name}, which says it", "--shape with a module only")
     if path.suffix in (".pt", ".pth"):
         return _state_dict(path, unsaid)
+    if unsaid.recipe is not None:
+        raise UsageError("--network", f"given with the file {path.name}, which says it", "--network with a state_dict")
     return _nir(path, rule, unsaid)
 
 
@@ -171,7 +175,8 @@ def _module(source: str, unsaid: Unsaid) -> Graph:
 
     if unsaid.shape is None:
         raise UsageError(source, "no input shape", "--shape C,H,W")
-    return from_module(load_builder(source)(), parse_shape(unsaid.shape))
+    shape = parse_shape(unsaid.shape)
+    return from_module(load_builder(source)(), shape)
 
 
 def _state_dict(path: Path, unsaid: Unsaid) -> Graph:
@@ -208,11 +213,13 @@ def chip_named(name: str) -> Chip:
 
 def parse_pins(pins: Iterable[str]) -> dict[str, int]:
     """{layer: core} from ``layer=core`` texts."""
-    parsed = {}
+    parsed: dict[str, int] = {}
     for pin in pins:
         layer, _, core = pin.partition("=")
         if not layer or not core.isdecimal():
             raise UsageError(f"--pin {pin}", "not of the form LAYER=CORE", "for example --pin conv1=0")
+        if layer in parsed:
+            raise UsageError(f"--pin {pin}", f"{layer} is pinned to core {parsed[layer]} already", "every layer once")
         parsed[layer] = int(core)
     return parsed
 

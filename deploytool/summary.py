@@ -10,11 +10,16 @@ from typing import Any, Final
 from deploytool.artifact import Artifact, Kind, Store
 from deploytool.chip import CHIPS
 from deploytool.digest import read_json
+from deploytool.errors import ArtifactError
 from deploytool.events import format_shape
 from deploytool.lineage import ancestors, lineage
 from deploytool.program import Program, load_program
 from deploytool.recording import load_recording
 from deploytool.verdict import load_verdict
+
+
+PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
+"""The keys of a summary that say where an artifact came from."""
 
 
 def summary(store: Store, artifact: Artifact) -> dict[str, Any]:
@@ -66,10 +71,15 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 def contents(store: Store) -> list[dict[str, Any]]:
     """One row per artifact of ``store``, newest first."""
-    found = [store.get(str(path)) for path in store.folders()]
-    return [
-        {"artifact": artifact.name, "made_from": ", ".join(lineage(store, artifact)) or "-"} for artifact in found
-    ]  # fmt: skip
+    return [{"artifact": path.name, "made_from": _made_from(store, path)} for path in store.folders()]
+
+
+def _made_from(store: Store, path: Path) -> str:
+    """The names of what the artifact in ``path`` was made from, or what is wrong with it."""
+    try:
+        return ", ".join(lineage(store, store.get(str(path)))) or "-"
+    except ArtifactError as error:
+        return f"damaged: {error}"
 
 
 def _model(path: Path) -> dict[str, Any]:

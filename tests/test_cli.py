@@ -161,7 +161,7 @@ def test_calibration_on_training_samples(tmp_path: Path) -> None:
     assert "no --data" in refusal(cli(*asked), 2)
     assert "at most" in refusal(cli(*asked, "--data", "digits", "--calibration-samples", 5000), 2)
     assert "--quantise plain" in refusal(cli("map", tmp_path / "net.nir", "--data", "digits"), 2)
-    assert "a chip as target" in refusal(cli(*asked, "--data", "digits", "--target", "simulator"), 2)
+    assert "a chip as --target" in refusal(cli(*asked, "--data", "digits", "--target", "simulator"), 2)
     assert "plain or calibrated" in refusal(cli("map", tmp_path / "net.nir", "--quantise", "best"), 2)
 
 
@@ -379,6 +379,44 @@ def test_usage_errors(cli: Deploytool, program: str) -> None:
     two = "validate", "recording@latest", "--against", "recording@latest"
     assert "max_synops: found 0.0" in refusal(cli(*two, "--max-synops", "0"), 2)
     assert "a folder" in refusal(cli("export", "recording@latest", "--counts", "conv1", "-o", "."), 4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "sentence"),
+    [
+        ("map.target=zzz", 3, "one of speck2e"),
+        ("map.target=simulator", 3, "run.on"),
+        ("map.pins.nope=0", 2, "nope"),
+        ("map.pins.conv1=99", 2, "99"),
+    ],
+)
+def test_what_a_later_stage_cannot_do_is_refused_before_training(
+    made: Path, tmp_path: Path, asked: str, code: int, sentence: str
+) -> None:
+    command = ["pipeline", str(made / "recipe.toml"), "--set", asked, "--store", str(tmp_path / "store")]
+    assert sentence in refusal(CliRunner().invoke(app, command), code)
+    assert not list((tmp_path).glob("store/model-*"))
+
+
+def test_options_that_say_nothing_are_refused(cli: Deploytool, program: str, tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    assert "--shape" in refusal(cli("convert", tmp_path / "net.nir", "--shape", "1,2,3"), 2)
+    assert "--pin" in refusal(cli("map", "graph@latest", "--target", "simulator", "--pin", "conv=0"), 2)
+    assert "pinned to core 0 already" in refusal(cli("map", "graph@latest", "--pin", "conv=0", "--pin", "conv=1"), 2)
+    assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--time-steps", "5"), 2)
+
+
+def test_a_damaged_artifact_is_listed_as_such(tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    graph = answer(invoke(tmp_path, "convert", tmp_path / "net.nir", "--json"))["artifact"]
+    (tmp_path / "store" / graph / "network.nir").write_bytes(b"")
+    (row,) = answer(invoke(tmp_path, "show", "--json"))["artifacts"]
+    assert row["artifact"] == graph
+    assert "damaged" in row["made_from"]
+
+
+def test_the_version_can_be_printed() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("deploytool ")
 
 
 def test_errors_as_json(cli: Deploytool) -> None:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Final, TypeAlias
 
 from deploytool.chip import Chip
-from deploytool.errors import InputError
+from deploytool.errors import InputError, UsageError
 from deploytool.map.geometry import targets
 from deploytool.map.rules import Violation, memories, words
 from deploytool.memory import cores_for
@@ -37,8 +37,8 @@ def place(
     """``program`` on the cores of ``chip``, with the layers in ``pins`` {layer: core} where they are pinned.
 
     ``synops`` {logical layer: measured SynOps per sample} take the place of the estimate; give all or none.
-    Raises FitError naming the smallest set of layers that together fit fewer cores than they are, InputError for
-    a pin of no layer or to no core and for layers without ``synops`` where others have them.
+    Raises FitError naming the smallest set of layers that together fit fewer cores than they are, UsageError for
+    a pin of no layer or to no core, InputError for layers without ``synops`` where others have them.
     """
     if (reason := misfit(program, chip, pins)) is not None:
         raise reason.error()
@@ -115,12 +115,12 @@ def _choices(program: Program, chip: Chip, pins: Mapping[str, int]) -> dict[str,
     for name, core in pins.items():
         if name not in program.layers:
             problems.append(
-                InputError(f"pin {name}={core}", f"no layer {name!r}", f"one of {', '.join(program.layers)}")
+                UsageError(f"pin {name}={core}", f"no layer {name!r}", f"one of {', '.join(program.layers)}")
             )
         elif not 0 <= core < len(chip.cores):
-            problems.append(InputError(f"pin {name}={core}", f"no core {core}", f"0..{len(chip.cores) - 1}"))
+            problems.append(UsageError(f"pin {name}={core}", f"no core {core}", f"0..{len(chip.cores) - 1}"))
     if problems:
-        raise InputError.together(problems)
+        raise UsageError.together(problems)
     fits = {name: cores_for(layer, chip) for name, layer in program.layers.items()}
     return {name: tuple(core for core in cores if pins.get(name, core) == core) for name, cores in fits.items()}
 

@@ -37,8 +37,10 @@ class ReportContent:
 
     ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
-    layer with the keys of view.QUANTISATION and "warnings", sentences without full stop. ``samples`` is how many are
-    shown as pictures, ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
+    layer with the keys of view.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
+    "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
+    map/calibrate.py tells it, None where the plain rule was used. ``samples`` is how many are shown as pictures,
+    ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
     """
 
     title: str
@@ -47,6 +49,8 @@ class ReportContent:
     program: Program
     history: tuple[Mapping[str, Any], ...] = ()
     quantisation: tuple[Mapping[str, Any], ...] = ()
+    splits: tuple[Mapping[str, Any], ...] = ()
+    calibration: Mapping[str, Any] | None = None
     provenance: tuple[Provenance, ...] = ()
     recipe: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -81,9 +85,11 @@ def render(content: ReportContent) -> str:
         chip=chip,
         cores=view.cores(program, chip) if chip else [],
         layers=view.layers(program, report),
+        splits=[view.split(found) for found in content.splits],
         samples=samples.cards(content.recordings, program, content.samples),
         curves=figures.training_curves(content.history) if content.history else [],
         quantisation=view.quantisation(content.quantisation),
+        calibration=view.calibration(content.calibration) if content.calibration else None,
         provenance=content.provenance,
         recipe=content.recipe,
         versions=content.versions,

@@ -41,6 +41,9 @@ QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (
 )
 """(key, heading, kind) of the columns of the quantisation table; "percent" stands for a share of 1."""
 
+GAINS: Final = ("alone", "alone_held_out", "network", "network_held_out")
+"""Keys of the differences of a calibrated layer, in the order of the columns."""
+
 CONFUSION_MAX: Final = 20
 """More classes than this are not drawn."""
 
@@ -141,24 +144,29 @@ def _core(number: int, core: Core, name: str | None, program: Program) -> CoreVi
         Memory("neuron", math.prod(layer.out_shape), 1 << taken.neuron_bits, core.neuron_words),
     )
     says = f"{layer.in_shape[0]} → {layer.out_shape[0]} features, {layer.kernel[0]}×{layer.kernel[1]}"
+    if layer.part_of:
+        logical, first = layer.part_of
+        says += f"; {logical}’s features {first} … {first + layer.out_shape[0] - 1} of {program.map_of(logical)[0]}"
     return CoreView(number, core, name, says, memories)
 
 
 def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon.
 
-    Spikes are counted per logical layer, and stand in the row of its first part.
+    Spikes are counted per logical layer: "whole" is its name, and "spikes_in" the part in whose row they stand, where
+    the row is a part.
     """
     ran = [rung for rung in sorted(report["rungs"], key=_nearness) if rung["status"] == "run"]
     spikes = ran[0]["spikes"] if ran else {}
     rows: list[dict[str, Any]] = [{"name": INPUT, "map": _map(program.input_shape), "layer": None,
                                    "feeds": _feeds(program.input_routes), "core": None, "spikes": None}]  # fmt: skip
     for name, layer in program.layers.items():
-        logical, first = program.place_in(name)
+        logical, _ = program.place_in(name)
         feeds = _feeds(layer.routes) + (["answer"] if name in program.outputs else [])
         rows.append({
             "name": name, "map": _map(layer.out_shape), "layer": layer, "feeds": feeds,
-            "core": program.core_of.get(name), "spikes": spikes.get(logical) if first == 0 else None,
+            "core": program.core_of.get(name), "spikes": spikes.get(logical),
+            "whole": logical if layer.part_of else None, "spikes_in": program.parts[logical][0],
             "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
             "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
             "kernel": _pair(layer.kernel), "padding": _pair(layer.padding),
@@ -186,6 +194,16 @@ def _threshold(threshold: float | Array) -> str:
     return f"{threshold:.6g}"
 
 
+def split(found: Mapping[str, Any]) -> dict[str, str]:
+    """What was split, into what, and why, in words."""
+    return {"layer": found["layer"], "why": found["why"], "into": " and ".join(_listed(found["into"]))}
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """All names but the last in one, with commas, and the last."""
+    return [", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names)
+
+
 def quantisation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Headings, the cells of each row as (kind, value), and all warnings."""
     return {
@@ -193,6 +211,30 @@ def quantisation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "rows": [[(kind, row[key]) for key, _, kind in QUANTISATION] for row in rows],
         "warnings": [warning for row in rows for warning in row["warnings"]],
     }
+
+
+def calibration(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found for each layer and at the output; differences read "plain → calibrated"."""
+    return {
+        "says": found["says"], "kept": found["kept"], "samples": found["samples"], "held_out": found["held_out"],
+        "layers": [
+            {**layer, "result": _result(layer), "gains": [_gain(layer[key]) for key in GAINS]}
+            for layer in found["layers"]
+        ],
+        "output": [_gain(found[key]) for key in ("output", "output_held_out")],
+    }  # fmt: skip
+
+
+def _result(layer: Mapping[str, Any]) -> str:
+    if layer["kept"]:
+        return "kept"
+    return "closer alone, not kept" if layer["found"] else "plain rule, none closer"
+
+
+def _gain(gain: Mapping[str, float | None]) -> str:
+    if gain["plain"] is None:
+        return "no spikes"
+    return f"{difference(gain['plain'])} → {difference(gain['calibrated'])}"
 
 
 def unknowns(program: Program, chip: Chip | None, report: Mapping[str, Any]) -> list[str]:

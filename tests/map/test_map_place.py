@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.chip import CHIPS, Chip
-from deploytool.errors import FitError, InputError
+from deploytool.errors import FitError, InputError, UsageError
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Graph, out_shape
 from deploytool.map.group import group
@@ -152,6 +152,6 @@ def test_a_pin_that_leaves_no_core_is_the_reason() -> None:
 
 def test_pins_of_no_layer_or_core_are_all_told() -> None:
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("a"),), {"a": _layer(10, 10)}, (), "")
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(UsageError) as caught:
         place(program, CHIP, {"b": 0, "a": 9})
     assert len(caught.value.problems) == 2

@@ -13,6 +13,8 @@ import pytest
 from report import example
 
 from deploytool.chip import CHIPS
+from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
+from deploytool.map.split import split
 from deploytool.memory import memory_of
 from deploytool.program import Program
 from deploytool.recipe import ValidateSection
@@ -164,12 +166,56 @@ def test_a_report_of_the_least_there_can_be() -> None:
             ReportContent("x", judge([unlabelled], ValidateSection()), (unlabelled,), example.program("simulator"))
         )
     ).text  # fmt: skip
-    assert "undefined" in text
+    assert "undefined" not in text
+    assert "no labels" in text
     assert "2 samples without labels" in text
     assert "there is only one recording" in text
     assert "not placed on a chip" in text
     assert "No single spikes of this sample were kept" in text
     assert "No training history" in text
+
+
+def test_a_split_is_told_and_the_spikes_of_the_whole_stand_in_its_first_row() -> None:
+    whole = example.program()
+    parts = split(whole, {"conv2": (12, 4)}, CHIPS["speck2e"])
+    placed = parts.with_layers(parts.layers, core_of={name: core for core, name in enumerate(parts.layers)})
+    why = "takes 2,048 kernel words, and no core holds it: its features are shared 12 + 4"
+    told = {"layer": "conv2", "into": ["conv2_part1", "conv2_part2"], "why": why}
+    text = Page(render(example.content(program=placed, splits=(told,), samples=0))).text
+    assert f"conv2 {why}. That makes conv2_part1 and conv2_part2." in text
+    assert text.count("the whole of conv2") == text.count("in conv2_part1’s row") == 1
+    assert "not recorded" not in text
+    assert "8 → 12 features, 3×3; conv2’s features 0 … 11 of 16" in text
+    assert "8 → 4 features, 3×3; conv2’s features 12 … 15 of 16" in text
+
+
+def test_a_whole_layer_has_its_spikes_without_a_note(page: Page) -> None:
+    assert "the whole of" not in page.text
+    assert "’s row" not in page.text
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> None:
+    def row(name: str, found: bool, alone: Gain) -> LayerCalibration:
+        return LayerCalibration(
+            name, kept and found, found, 640, 211, 3, 17, alone, Gain(6.5, 3.25), Gain(7.0, 4.0), Gain(7.5, 4.5)
+        )  # fmt: skip
+
+    rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
+    found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
+    text = Page(render(example.content(calibration=found.as_json(), samples=0))).text
+    assert found.says in text
+    assert "searched on 16 samples; 32 others" in text
+    for gain in ("6.25 % → 3.00 %", "7.50 % → 4.50 %", "5.00 % → 2.00 %", "no spikes"):
+        assert gain in text
+    assert ("conv1kept" if kept else "conv1closer alone, not kept") in text
+    assert ("none was kept" in text) is not kept
+    assert "fc1plain rule, none closer211 → 640317no spikes" in text
+
+
+def test_without_calibration_or_an_outlier_nothing_reads_undefined(page: Page) -> None:
+    assert "Calibration" not in page.text
+    assert "undefined" not in page.text
 
 
 def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
