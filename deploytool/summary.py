@@ -17,7 +17,6 @@ from deploytool.program import Program, load_program
 from deploytool.recording import load_recording
 from deploytool.verdict import load_verdict
 
-
 PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
 """The keys of a summary that say where an artifact came from."""
 
