@@ -284,9 +284,9 @@ def report(
     samples: Annotated[int, typer.Option(min=0, help="Samples shown as pictures.")] = 4,
 ) -> None:
     """Write a verdict and all that led to it as one HTML page."""
-    from deploytool import pipeline as stages
+    from deploytool.reporting import report as write_report
 
-    session.artifact(stages.report(session, verdict, samples))
+    session.artifact(write_report(session, verdict, samples))
 
 
 @command("deploytool show program@latest")

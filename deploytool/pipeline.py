@@ -10,7 +10,6 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,32 +18,26 @@ import numpy as np
 from deploytool import sources
 from deploytool.artifact import Artifact
 from deploytool.chip import CHIPS
-from deploytool.digest import canonical_json, read_json
+from deploytool.digest import canonical_json
 from deploytool.errors import FitError, RecipeError, UsageError
 from deploytool.graph import Graph
-from deploytool.lineage import ancestors, lineage
+from deploytool.payload import CALIBRATION, CONFIGURATION, HISTORY, NETWORK, QUANTISATION, SPLITS, WEIGHTS
 from deploytool.program import SIMULATOR, Program, load_program, save_program
 from deploytool.recipe import ConstraintsSection, MapSection, NetworkSection, Recipe, ValidateSection
 from deploytool.recording import Recording, load_recording, save_recording
-from deploytool.sources import NETWORK, NOTHING, SampleSource, Unsaid, chip_named
+from deploytool.reporting import report
+from deploytool.sources import NOTHING, SampleSource, Unsaid, chip_named
 from deploytool.tensors import read_tensors, write_tensors
-from deploytool.verdict import load_verdict, save_verdict
+from deploytool.verdict import save_verdict
 from deploytool.workspace import Workspace
 
 if TYPE_CHECKING:
     from deploytool.map.calibrate import Calibration
     from deploytool.map.compile import CheckReport, Mapped
     from deploytool.progress import Tick
-    from deploytool.report.page import ReportContent
     from deploytool.run.perturb import Perturbation
     from deploytool.train.loop import Trained
 
-WEIGHTS: Final = "weights.safetensors"
-HISTORY: Final = "history.json"
-CONFIGURATION: Final = "configuration.json"
-QUANTISATION: Final = "quantisation.json"
-SPLITS: Final = "splits.json"
-CALIBRATION: Final = "calibration.json"
 FREE: Final = MapSection(target=SIMULATOR)
 PLAIN: Final = MapSection()
 
@@ -346,52 +339,6 @@ def validate(
         lambda: judge([load_recording(a.path) for a in found], limits, reference),
         save_verdict,
     )  # fmt: skip
-
-
-def report(space: Workspace, reference: str, samples: int, title: str | None = None) -> Artifact:
-    """The HTML page of a verdict and of all in the store that led to it; its title is the verdict's name by default."""
-    verdict = space.store.get(reference, "verdict")
-
-    def write(content: ReportContent, folder: Path) -> None:
-        from deploytool.report.page import write_report
-
-        write_report(content, folder)
-
-    return space.stored(
-        "report", {"verdict": verdict.digest}, {"samples": samples, "title": title},
-        lambda: _report_content(space, verdict, samples, title), write,
-    )  # fmt: skip
-
-
-def _report_content(space: Workspace, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
-    from deploytool.report.page import Provenance, ReportContent
-
-    made_from = ancestors(space.store, verdict)
-    programs = [artifact for artifact in made_from if artifact.kind == "program"]
-    if not programs:
-        raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
-    on_chip = next((artifact for artifact in programs if (artifact.path / CONFIGURATION).exists()), programs[0])
-    model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
-    recordings = [load_recording(artifact.path) for artifact in made_from if artifact.kind == "recording"]
-    return ReportContent(
-        title=title or verdict.name, verdict=load_verdict(verdict.path),
-        recordings=tuple(recordings), program=load_program(on_chip.path),
-        history=tuple(read_json(model.path / HISTORY)) if model else (),
-        quantisation=tuple(_read_if_there(on_chip, QUANTISATION) or ()),
-        splits=tuple(_read_if_there(on_chip, SPLITS) or ()), calibration=_read_if_there(on_chip, CALIBRATION),
-        provenance=tuple(
-            Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
-            for artifact in (verdict, *made_from)
-        ),
-        recipe=canonical_json(model.manifest.recipe) if model else "",
-        versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
-        samples=samples,
-    )  # fmt: skip
-
-
-def _read_if_there(artifact: Artifact, name: str) -> Any:
-    """The JSON value of file ``name`` of ``artifact``; None without that file."""
-    return read_json(artifact.path / name) if (artifact.path / name).exists() else None
 
 
 def export_counts(space: Workspace, reference: str, layer: str, output: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploytool.artifact import Artifact
 from deploytool.errors import NEGATIVE_VERDICT, FitError
+from deploytool.payload import PAGE
 from deploytool.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Session(Workspace):
         else:
             shown = summary(self.store, verdict)
             keys = ("verdict", "checks", "rungs", "spike_difference")
-            page = {"report": str(report.path / "report.html")} if report else {"artifact": verdict.name}
+            page = {"report": str(report.path / PAGE)} if report else {"artifact": verdict.name}
             self.result({**{key: shown[key] for key in keys}, **page})
         return NEGATIVE_VERDICT if loaded.negative else 0
 

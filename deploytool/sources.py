@@ -15,9 +15,9 @@ from deploytool.digest import digest
 from deploytool.errors import ArtifactError, InputError, UsageError
 from deploytool.events import EventStream, Shape
 from deploytool.graph import Graph, Reset, Spike
+from deploytool.payload import NETWORK
 from deploytool.recipe import DataSection, asked, load_recipe
 
-NETWORK: Final = "network.nir"
 CALIBRATION_PARTS: Final = 3
 """Of so many calibration samples one is searched on; the others decide what is kept."""
 

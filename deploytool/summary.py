@@ -13,6 +13,7 @@ from deploytool.digest import read_json
 from deploytool.errors import ArtifactError
 from deploytool.events import format_shape
 from deploytool.lineage import ancestors, lineage
+from deploytool.payload import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
 from deploytool.program import Program, load_program
 from deploytool.recording import load_recording
 from deploytool.verdict import load_verdict
@@ -82,7 +83,7 @@ def _made_from(store: Store, path: Path) -> str:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    history = read_json(path / "history.json")
+    history = read_json(path / HISTORY)
     best = max(history, key=lambda epoch: epoch["validation_accuracy"])
     return {"epochs": len(history), "validation_accuracy_percent": best["validation_accuracy"]}
 
@@ -90,7 +91,7 @@ def _model(path: Path) -> dict[str, Any]:
 def _graph(path: Path) -> dict[str, Any]:
     from deploytool.convert.nir import read_nir
 
-    graph = read_nir(path / "network.nir")
+    graph = read_nir(path / NETWORK)
     return {
         "nodes": [
             {"node": name, "type": type(graph.nodes[name]).__name__, "shape": format_shape(graph.shapes[name])}
@@ -104,8 +105,8 @@ def _program(path: Path) -> dict[str, Any]:
     return {
         "target": program.chip, "arithmetic": program.arithmetic, "input": format_shape(program.input_shape),
         "layers": [_layer(program, name) for name in program.layers],
-        "splits": read_json(path / "splits.json") if (path / "splits.json").exists() else [],
-        **_calibration(path / "calibration.json"),
+        "splits": read_json(path / SPLITS) if (path / SPLITS).exists() else [],
+        **_calibration(path / CALIBRATION),
     }  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def _verdict(path: Path) -> dict[str, Any]:
 
 
 def _report(path: Path) -> dict[str, Any]:
-    return {"page": str(path / "report.html")}
+    return {"page": str(path / PAGE)}
 
 
 SUMMARIES: Final[Mapping[Kind, Callable[[Path], dict[str, Any]]]] = MappingProxyType({

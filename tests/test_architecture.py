@@ -15,9 +15,21 @@ ROOT = Path(deploytool.__file__).parent
 STAGES = ("data", "train", "convert", "map", "run", "validate", "report")
 LAYERS = (
     {"errors", "digest", "events", "fixedpoint"},
-    {"graph", "chip", "tensors", "program", "recording", "recipe", "verdict", "artifact", "progress", "memory"},
+    {
+        "graph",
+        "chip",
+        "tensors",
+        "program",
+        "recording",
+        "recipe",
+        "verdict",
+        "artifact",
+        "progress",
+        "memory",
+        "payload",
+    },
     set(STAGES),
-    {"workspace", "lineage", "summary", "sources", "pipeline", "selftest", "bench"},
+    {"workspace", "lineage", "summary", "sources", "pipeline", "reporting", "selftest", "bench"},
     {"show", "session", "cli", "__main__"},
 )
 ONLY_IN = {

@@ -1,0 +1,14 @@
+"""The files inside artifacts, by name: written by the pipeline, read wherever an artifact is shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+WEIGHTS: Final = "weights.safetensors"
+HISTORY: Final = "history.json"
+NETWORK: Final = "network.nir"
+CONFIGURATION: Final = "configuration.json"
+QUANTISATION: Final = "quantisation.json"
+SPLITS: Final = "splits.json"
+CALIBRATION: Final = "calibration.json"
+PAGE: Final = "report.html"
