@@ -44,7 +44,6 @@ PLAIN: Final = MapSection()
 
 def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
     """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report."""
-    _refuse_impossible(recipe)
     model = train(space, recipe)
     recordings = [run_trained(space, model, recipe)]
     graph = convert_model(space, model)
@@ -65,9 +64,9 @@ def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
 def train(space: Workspace, recipe: Recipe) -> Artifact:
     """The trained model of ``recipe``; an interrupted training goes on where it was.
 
-    Raises FitError, before the first step, when the network cannot fit its chip.
+    Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks.
     """
-    refuse_unfit(recipe.network, recipe.constraints)
+    _refuse_impossible(recipe)
     decided = recipe.section("seed", "data", "network", "constraints", "train")
     inputs = {"data": sources.dataset(recipe.data, recipe.seed).fingerprint}
 
@@ -93,24 +92,19 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
 
 
 def _refuse_impossible(recipe: Recipe) -> None:
-    """Raises RecipeError or FitError, before anything is trained, when a later stage cannot do what is asked."""
+    """Raises RecipeError for a target that does not go with the rest, FitError for a network that cannot fit its chip,
+    whatever its weights. For the simulator any network will do."""
     if recipe.map.target not in (SIMULATOR, *CHIPS):
         raise RecipeError("map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*CHIPS, SIMULATOR))}")
     if recipe.map.target == SIMULATOR:
         if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
             raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")
         return
-    refuse_unfit(recipe.network, recipe.constraints, recipe.map)
-
-
-def refuse_unfit(network: NetworkSection, constraints: ConstraintsSection, spec: MapSection | None = None) -> None:
-    """Raises FitError when a network of these layers cannot fit its chip, or go where ``spec`` says."""
     from deploytool.convert.model import blank_weights, to_graph
     from deploytool.map.compile import check as check_fit
 
-    spec = spec or MapSection(target=constraints.chip)
-    graph = to_graph(blank_weights(network), network, constraints)
-    found = check_fit(graph, chip_named(spec.target), spec.pins, spec.split)
+    graph = to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
+    found = check_fit(graph, chip_named(recipe.map.target), recipe.map.pins, recipe.map.split)
     if not found.fits:
         raise FitError.together(issue.error() for issue in found.issues)
 
@@ -138,6 +132,7 @@ def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
 def convert(space: Workspace, source: str, unsaid: Unsaid = NOTHING, output: Path | None = None) -> Artifact:
     """The graph in ``source`` (a model, a file, or ``package.module:function``), also written to ``output``."""
     if sources.is_artifact(source):
+        sources.refuse_said("a trained model", unsaid)
         graph = convert_model(space, space.store.get(source, "model"))
     else:
         network = sources.read_network(source, unsaid)

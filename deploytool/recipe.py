@@ -6,7 +6,6 @@ decides a stage, from which the stage's key is made: changing one section re-run
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -257,8 +256,8 @@ class Recipe(Section):
     report: ReportSection = ReportSection()
 
     def section(self, *names: str) -> dict[str, Any]:
-        """The named sections (and ``seed``) as plain JSON values."""
-        return json.loads(self.model_dump_json(include=set(names), by_alias=True))  # type: ignore[no-any-return]
+        """The named sections as plain JSON values."""
+        return self.model_dump(mode="json", include=set(names), by_alias=True)
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:

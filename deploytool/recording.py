@@ -198,7 +198,7 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
                 where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool."
             )
         return Recording(
-            rung=str(columns["rung"]),  # type: ignore[arg-type]
+            rung=RUNGS[RUNGS.index(str(columns["rung"]))],
             samples=tuple(map(str, columns["samples"])),
             labels=columns["labels"],
             outputs=tuple(map(str, columns["outputs"])),

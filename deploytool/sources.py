@@ -130,6 +130,27 @@ class Unsaid:
 
 
 NOTHING: Final = Unsaid()
+OPTIONS: Final = {
+    "reset": "--reset", "floor": "--floor", "dt_ms": "--dt-ms", "shape": "--shape", "recipe": "--network",
+}  # fmt: skip
+TAKES: Final[Mapping[str, tuple[str, ...]]] = {
+    "a trained model": (),
+    "a .nir file": ("reset", "floor", "dt_ms"),
+    "a .onnx file": ("reset", "floor"),
+    "a state_dict": ("recipe",),
+    "a module": ("shape",),
+}
+"""What each kind of source can leave unsaid; it says the rest itself."""
+
+
+def refuse_said(kind: str, unsaid: Unsaid) -> None:
+    """Raises UsageError for the parts of ``unsaid`` that a source of this ``kind`` says itself."""
+    given = [
+        option for name, option in OPTIONS.items() if getattr(unsaid, name) is not None and name not in TAKES[kind]
+    ]
+    if given:
+        takes = ", ".join(OPTIONS[name] for name in TAKES[kind]) or "none of these options"
+        raise UsageError(", ".join(given), f"given with {kind}, which says it itself", f"{takes} with {kind}")
 
 
 def read_network(source: str, unsaid: Unsaid) -> Graph:
@@ -149,19 +170,17 @@ def read_network(source: str, unsaid: Unsaid) -> Graph:
     if path.suffix == ".onnx":
         from deploytool.convert.onnx import read_onnx
 
+        refuse_said("a .onnx file", unsaid)
         return read_onnx(path, reset=rule or "subtract", floor=unsaid.floor)
-    if unsaid.shape is not None:
-        raise UsageError("--shape", f"given with the file {path.name}, which says it", "--shape with a module only")
     if path.suffix in (".pt", ".pth"):
         return _state_dict(path, unsaid)
-    if unsaid.recipe is not None:
-        raise UsageError("--network", f"given with the file {path.name}, which says it", "--network with a state_dict")
     return _nir(path, rule, unsaid)
 
 
 def _nir(path: Path, rule: Reset | None, unsaid: Unsaid) -> Graph:
     from deploytool.convert.nir import read_nir
 
+    refuse_said("a .nir file", unsaid)
     graph = read_nir(path, rule, unsaid.floor, unsaid.dt_ms)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
@@ -173,6 +192,7 @@ def _nir(path: Path, rule: Reset | None, unsaid: Unsaid) -> Graph:
 def _module(source: str, unsaid: Unsaid) -> Graph:
     from deploytool.convert.sinabs import from_module, load_builder
 
+    refuse_said("a module", unsaid)
     if unsaid.shape is None:
         raise UsageError(source, "no input shape", "--shape C,H,W")
     shape = parse_shape(unsaid.shape)
@@ -183,6 +203,7 @@ def _state_dict(path: Path, unsaid: Unsaid) -> Graph:
     from deploytool.convert.model import from_state_dict
     from deploytool.convert.sinabs import read_state_dict
 
+    refuse_said("a state_dict", unsaid)
     if unsaid.recipe is None:
         raise UsageError(str(path), "weights without their layers", "--network RECIPE, whose [network] they belong to")
     recipe = load_recipe(unsaid.recipe)
@@ -190,7 +211,7 @@ def _state_dict(path: Path, unsaid: Unsaid) -> Graph:
 
 
 def geometry(store: Store, source: str) -> Graph:
-    """The graph of a network whose reset rule does not matter: a graph or model in the store, or a .nir file."""
+    """The graph of a network whose reset rule does not matter: a graph in the store, or a .nir file."""
     from deploytool.convert.nir import read_nir
 
     if Path(source).is_file():

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from command import RECIPE, Deploytool, invoke
 from hypothesis import settings
 
 settings.register_profile("deploytool", deadline=None, print_blob=True)
@@ -22,3 +23,25 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no third-party data beside this checkout (../shared/data)")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with recipe.toml and the store of its pipeline."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "recipe.toml").write_text(RECIPE)
+    result = invoke(folder, "pipeline", folder / "recipe.toml")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def program(made: Path) -> str:
+    """The name of the program that the pipeline mapped for the chip."""
+    folders = (made / "store").glob("program-*/configuration.json")
+    return min(folders, key=lambda path: path.stat().st_mtime).parent.name
+
+
+@pytest.fixture
+def cli(made: Path) -> Deploytool:
+    return lambda *arguments: invoke(made, *arguments)

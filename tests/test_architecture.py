@@ -27,6 +27,7 @@ LAYERS = (
         "progress",
         "memory",
         "payload",
+        "layers",
     },
     set(STAGES),
     {"workspace", "lineage", "summary", "sources", "pipeline", "reporting", "selftest", "bench"},

@@ -95,3 +95,11 @@ def test_parts_join_to_the_whole() -> None:
 
 def test_one_part_is_the_whole() -> None:
     assert stored(join([recording(4)])) == stored(recording(4))
+
+
+def test_a_rung_that_is_none_is_damage() -> None:
+    columns = dict(np.load(io.BytesIO(stored(recording(2)))))
+    buffer = io.BytesIO()
+    np.savez(buffer, **(columns | {"rung": np.array("stairs")}))
+    with pytest.raises(ArtifactError, match="stairs|not in tuple"):
+        read_recording(io.BytesIO(buffer.getvalue()), "a.npz")

@@ -13,15 +13,13 @@ from deploytool.chip import CHIPS
 from deploytool.convert.folding import input_to_output, require_finite
 from deploytool.errors import ArtifactError, DeployError, InputError, RecipeError
 from deploytool.fixedpoint import IntegerFormat, dequantise, quantise
-from deploytool.graph import Array, AvgPool, Conv, Flatten, Graph, Linear, Node, Spike, SumPool, out_shape
+from deploytool.graph import Array, Conv, Graph, Linear, Node, Spike
+from deploytool.layers import blank_nodes, node_of
 from deploytool.recipe import (
     ConstraintsSection,
     ConvLayer,
-    FlattenLayer,
-    LayerSection,
     LinearLayer,
     NetworkSection,
-    PoolLayer,
     SpikeLayer,
 )  # fmt: skip
 
@@ -118,9 +116,9 @@ def _graph(
     for name, layer in network.named_layers():
         if isinstance(layer, ConvLayer | LinearLayer):
             array, spike = effective(np.asarray(weights[name], np.float32))
-            nodes.append((name, _node(layer, array)))
+            nodes.append((name, node_of(layer, array)))
         else:
-            nodes.append((name, spike if isinstance(layer, SpikeLayer) else _node(layer)))
+            nodes.append((name, spike if isinstance(layer, SpikeLayer) else node_of(layer)))
     return input_to_output(network.input, nodes, "network", dt_ms)
 
 
@@ -130,34 +128,8 @@ def blank_weights(network: NetworkSection) -> dict[str, Array]:
     With them ``to_graph`` gives a graph for questions of geometry and memory before anything is trained.
     Raises RecipeError when the shapes of the layers do not match.
     """
-    shape = network.input
-    blank: dict[str, Array] = {}
-    for name, layer in network.named_layers():
-        match layer:
-            case ConvLayer():
-                blank[name] = np.zeros((layer.out, shape[0], layer.kernel, layer.kernel), np.float32)
-            case LinearLayer():
-                blank[name] = np.zeros((layer.out, shape[0]), np.float32)
-        try:
-            node = Spike() if isinstance(layer, SpikeLayer) else _node(layer, blank.get(name))
-            shape = out_shape(node, shape, where=f"network.layers: {name}")
-        except InputError as error:
-            raise RecipeError.together([error]) from None
-    return blank
-
-
-def _node(layer: LayerSection, weight: Array | None = None) -> Node:
-    match layer:
-        case ConvLayer() if weight is not None:
-            return Conv(weight, None, (layer.stride, layer.stride), (layer.padding, layer.padding))
-        case LinearLayer() if weight is not None:
-            return Linear(weight)
-        case PoolLayer():
-            window = (layer.kernel, layer.kernel)
-            return SumPool(window, window) if layer.type == "sumpool" else AvgPool(window, window)
-        case FlattenLayer():
-            return Flatten()
-    raise TypeError(f"no node for {layer!r}")
+    nodes, _ = blank_nodes(network)
+    return {name: node.weight for name, node in nodes.items() if isinstance(node, Conv | Linear)}
 
 
 def _integers(constraints: ConstraintsSection) -> IntegerFormat:

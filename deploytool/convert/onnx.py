@@ -131,7 +131,7 @@ def _load(path: Path) -> Any:
         raise UsageError(
             str(path), "reading ONNX takes the onnx package", "it installed", "pip install 'deploytool[onnx]'"
         ) from None
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     if not path.is_file():
         raise InputError(str(path), "no such file", "an ONNX file")

@@ -13,7 +13,7 @@ import logging
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from itertools import islice
@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from deploytool.errors import TargetError, UsageError
 from deploytool.events import EventStream
-from deploytool.program import Program, load_program, save_program
+from deploytool.program import load_program, save_program
 from deploytool.progress import Tick
 from deploytool.recording import Recording, read_recording, write_recording
 from deploytool.run.job import EVENT_DRIVEN, QUANTISED, Job
@@ -189,12 +189,8 @@ def unpack(packed: Packed) -> Job:
 def run_stretch(packed: Packed, first: int, streams: Sequence[EventStream]) -> bytes:
     """The stored form of the recording of ``streams``, samples ``first`` and on of the job; this runs on a worker."""
     buffer = io.BytesIO()
-    write_recording(unpack(packed).run(streams, first, Options(_no_board)), buffer)
+    write_recording(unpack(packed).run(streams, first, Options()), buffer)
     return buffer.getvalue()
-
-
-def _no_board(program: Program) -> Mapping[str, Any]:
-    raise NotImplementedError(f"no board here for {program.chip}")
 
 
 def _same(packed: Packed) -> Packed:

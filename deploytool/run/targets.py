@@ -17,17 +17,26 @@ from deploytool.run.simulator import Simulator
 
 @dataclass(frozen=True)
 class Options:
-    """How a target runs: ``threads`` of the simulator and the emulator, ``configure`` for a board, ``tick`` for all."""
+    """How a target runs: ``threads`` of the simulator and the emulator, ``tick`` for all.
 
-    configure: Configure
+    ``configure`` gives the configuration that a board is filled with; None where there can be no board.
+    """
+
+    configure: Configure | None = None
     threads: int = 1
     tick: Tick = no_progress
+
+
+def _board(name: str, options: Options) -> Target:
+    if options.configure is None:
+        raise UsageError(name, "a board, where only what computes can run", "the simulator or the emulator")
+    return Board(name, options.configure, options.tick)
 
 
 TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType({
     "simulator": lambda _, options: Simulator(options.threads, options.tick),
     "emulator": lambda _, options: Emulator(options.threads, options.tick),
-    **dict.fromkeys(BOARDS, lambda name, options: Board(name, options.configure, options.tick)),
+    **dict.fromkeys(BOARDS, _board),
 })  # fmt: skip
 """{kind: what makes the target of that name}; a board's name is its kind and number, as in "speck2edevkit:0"."""
 

@@ -114,7 +114,7 @@ def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
         yield interrupted
         return
 
-    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()

@@ -8,25 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deploytool.errors import InputError, RecipeError
 from deploytool.events import Shape
-from deploytool.graph import Conv, Flatten, Linear, Node, Spike, SumPool, out_shape
-from deploytool.recipe import (
-    ConstraintsSection,
-    ConvLayer,
-    FlattenLayer,
-    LayerSection,
-    LinearLayer,
-    NetworkSection,
-    PoolLayer,
-    SpikeLayer,
-    TrainSection,
-)
+from deploytool.graph import Conv, Linear
+from deploytool.layers import blank_nodes
+from deploytool.recipe import ConstraintsSection, NetworkSection, PoolLayer, TrainSection
 from deploytool.train.mtt import resample
 from deploytool.train.neurons import Neuron, fire
 from deploytool.train.quantiser import IntegerLayer, fake_quantise, integer_format
@@ -137,41 +126,21 @@ class SpikingNetwork:
 
 def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
     """The blocks of ``network``, in order. Raises RecipeError for a layer that cannot take the shape it gets."""
+    nodes, shapes = blank_nodes(network)
     blocks: list[Block] = []
     pools: list[PoolLayer] = []
     shape: Shape = network.input
     for (name, layer), (following, _) in itertools.pairwise(network.named_layers()):
-        node = _node(layer, shape)
-        try:
-            after = out_shape(node, shape, where=f"network.layers: {name!r}")
-        except InputError as error:
-            raise RecipeError.together([error]) from None
-        match layer, node:
+        match layer, nodes[name]:
             case PoolLayer(), _:
                 pools.append(layer)
-            case _, Conv() | Linear():
+            case _, Conv() | Linear() as node:
                 stride, padding = (node.stride[0], node.padding[0]) if isinstance(node, Conv) else (1, 0)
                 blocks.append(Block(
                     name, following, tuple(pool.kernel for pool in pools),
                     math.prod(pool.kernel**2 for pool in pools if pool.type == "avgpool"),
-                    node.weight.shape, stride, padding, in_shape=shape, out_shape=after,
+                    node.weight.shape, stride, padding, in_shape=shape, out_shape=shapes[name],
                 ))  # fmt: skip
                 pools = []
-        shape = after
+        shape = shapes[name]
     return tuple(blocks)
-
-
-def _node(layer: LayerSection, shape: Shape) -> Node:
-    """The graph's node for ``layer`` on a map of ``shape``, its weights 0."""
-    match layer:
-        case ConvLayer():
-            weight = np.zeros((layer.out, shape[0], layer.kernel, layer.kernel), np.float32)
-            return Conv(weight, stride=(layer.stride,) * 2, padding=(layer.padding,) * 2)
-        case LinearLayer():
-            return Linear(np.zeros((layer.out, shape[0]), np.float32))
-        case PoolLayer():
-            return SumPool((layer.kernel,) * 2, (layer.kernel,) * 2)
-        case FlattenLayer():
-            return Flatten()
-        case SpikeLayer():
-            return Spike()

@@ -115,3 +115,5 @@ def test_targets_are_made_by_name() -> None:
     assert "speck2edevkit" in TARGETS
     with pytest.raises(UsageError, match="no target 'loihi'; need one of simulator, emulator"):
         make_target("loihi", options)
+    with pytest.raises(UsageError, match="a board, where only what computes can run"):
+        make_target("speck2edevkit:0", Options())
