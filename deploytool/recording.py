@@ -187,6 +187,13 @@ def load_recording(folder: Path) -> Recording:
         return read_recording(file, str(folder / FILE))
 
 
+def _rung(name: str) -> Rung:
+    for rung in RUNGS:
+        if rung == name:
+            return rung
+    raise ValueError(f"no rung is called {name!r}")
+
+
 def read_recording(file: IO[bytes], where: str) -> Recording:
     """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors."""
     try:
@@ -198,7 +205,7 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
                 where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool."
             )
         return Recording(
-            rung=RUNGS[RUNGS.index(str(columns["rung"]))],
+            rung=_rung(str(columns["rung"])),
             samples=tuple(map(str, columns["samples"])),
             labels=columns["labels"],
             outputs=tuple(map(str, columns["outputs"])),

@@ -140,15 +140,15 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 def _recording(path: Path) -> dict[str, Any]:
     from deploytool.validate.activity import decision, energy, layer_activity
+    from deploytool.validate.metrics import accuracy
 
     recording = load_recording(path)
     activity = layer_activity(recording)
-    labelled = recording.labels >= 0
-    right = recording.predictions[labelled] == recording.labels[labelled]
+    right = accuracy(recording)
     return {
         "rung": recording.rung,
         "samples": len(recording),
-        "accuracy_percent": round(100 * float(right.mean()), 2) if labelled.any() else None,
+        "accuracy_percent": None if right is None else round(right, 2),
         "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
         "perturbation": recording.perturbation or None,
         "decision": decision(recording),

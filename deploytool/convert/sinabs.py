@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import fx, nn
@@ -105,7 +105,7 @@ def from_module(module: nn.Module, input_shape: Shape) -> Graph:
     """
     name = kind_of(module)
     if name == "sinabs.Network":
-        module = module.spiking_model  # type: ignore[assignment]
+        module = cast("nn.Module", module.spiking_model)
     if _is_layer(module):
         module = nn.Sequential(OrderedDict(module=module))
     tracer = _Tracer()
