@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
 from deploytool.errors import InputError, RecipeError
 from deploytool.events import Shape
-from deploytool.graph import Array, AvgPool, Conv, Flatten, Linear, Node, Spike, SumPool, out_shape
-from deploytool.recipe import ConvLayer, FlattenLayer, LayerSection, LinearLayer, NetworkSection, PoolLayer, SpikeLayer
+from deploytool.graph import Add, Array, AvgPool, Conv, Flatten, Linear, Node, Spike, SumPool, out_shape
+from deploytool.recipe import (
+    AddLayer,
+    BatchNormLayer,
+    ConvLayer,
+    FlattenLayer,
+    LayerSection,
+    LinearLayer,
+    NetworkSection,
+    PoolLayer,
+    SpikeLayer,
+)
+from deploytool.recipe.network import INPUT
+
+NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
+"""The arrays (C,) of a batchnorm layer "bn1", which are called "bn1.gamma" and so on."""
+NORM_EPSILON: Final = 1e-5
+"""Added to a variance before its root is taken (torch's default)."""
 
 
-def node_of(layer: LayerSection, weight: Array | None = None) -> Node:
-    """The node that ``layer`` becomes, with ``weight`` where it has weights; Spike() stands for its neurons."""
+def node_of(layer: LayerSection, weight: Array | None = None, bias: Array | None = None) -> Node:
+    """The node that ``layer`` becomes, with ``weight`` and ``bias`` where it has them; Spike() stands for its neurons.
+
+    A batchnorm layer becomes none: it is folded into the weights before it.
+    """
     match layer:
         case ConvLayer() if weight is not None:
-            return Conv(weight, None, (layer.stride, layer.stride), (layer.padding, layer.padding))
+            return Conv(
+                weight, bias, (layer.stride, layer.stride), (layer.padding, layer.padding),
+                (layer.dilation, layer.dilation), layer.groups,
+            )  # fmt: skip
         case LinearLayer() if weight is not None:
-            return Linear(weight)
+            return Linear(weight, bias)
         case PoolLayer():
             window = (layer.kernel, layer.kernel)
             return SumPool(window, window) if layer.type == "sumpool" else AvgPool(window, window)
@@ -26,26 +49,36 @@ def node_of(layer: LayerSection, weight: Array | None = None) -> Node:
             return Flatten()
         case SpikeLayer():
             return Spike()
+        case AddLayer():
+            return Add()
     raise TypeError(f"no weights for {layer!r}")
 
 
 def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[str, Shape]]:
     """({layer: its node, weights 0 and float32}, {layer: shape (C, H, W) it gives}) of every layer, in order.
 
-    Raises RecipeError when the shapes of the layers do not match.
+    Batchnorm layers have a shape and no node. Raises RecipeError when the shapes of the layers do not match.
     """
-    shape = network.input
     nodes: dict[str, Node] = {}
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = {INPUT: network.input}
+    sources = network.sources()
     for name, layer in network.named_layers():
+        given = [shapes[source] for source in sources[name]]
+        if isinstance(layer, BatchNormLayer):
+            shapes[name] = given[0]
+            continue
+        where = f"network.layers: {name!r}"
         weight: Array | None = None
         if isinstance(layer, ConvLayer):
-            weight = np.zeros((layer.out, shape[0], layer.kernel, layer.kernel), np.float32)
+            if given[0][0] % layer.groups:
+                raise RecipeError(where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of them")
+            weight = np.zeros((layer.out, given[0][0] // layer.groups, layer.kernel, layer.kernel), np.float32)
         elif isinstance(layer, LinearLayer):
-            weight = np.zeros((layer.out, shape[0]), np.float32)
+            weight = np.zeros((layer.out, given[0][0]), np.float32)
         nodes[name] = node_of(layer, weight)
         try:
-            shape = shapes[name] = out_shape(nodes[name], shape, where=f"network.layers: {name!r}")
+            shapes[name] = out_shape(nodes[name], *given, where=where)
         except InputError as error:
             raise RecipeError.together([error]) from None
+    del shapes[INPUT]
     return nodes, shapes

@@ -51,7 +51,7 @@ def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
         sources.calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
         if recipe.map.quantise == "calibrated" else None
     )  # fmt: skip
-    program = map_graph(space, graph.name, recipe.map, recipe.constraints.weight_bits, calibration)
+    program = map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits, calibration)
     for rung in recipe.run.on:
         mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program
         samples = sources.dataset(recipe.data, recipe.seed)
@@ -73,7 +73,7 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
     def compute() -> Trained:
         from deploytool.data.datasets import load
         from deploytool.data.loader import Augmentation, Loader
-        from deploytool.train.loop import train as run_training
+        from deploytool.train.methods import train as run_training
 
         data = load(recipe.data, recipe.seed)
         augmentation = Augmentation(recipe.train.shift, recipe.train.drop)

@@ -10,19 +10,23 @@ from typing import Final
 import numpy as np
 
 from deploytool.chip import CHIPS
-from deploytool.convert.folding import input_to_output, require_finite
-from deploytool.errors import ArtifactError, DeployError, InputError, RecipeError
+from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
+from deploytool.errors import ArtifactError, DeployError, InputError, RecipeError, UnsupportedError
 from deploytool.fixedpoint import IntegerFormat, dequantise, quantise
-from deploytool.graph import Array, Conv, Graph, Linear, Node, Spike
-from deploytool.layers import blank_nodes, node_of
+from deploytool.graph import Array, Conv, Graph, Input, Linear, Node, Output, Spike
+from deploytool.layers import NORM_EPSILON, NORM_PARTS, blank_nodes, node_of
 from deploytool.recipe import (
+    BatchNormLayer,
     ConstraintsSection,
     ConvLayer,
     LinearLayer,
     NetworkSection,
     SpikeLayer,
 )  # fmt: skip
+from deploytool.recipe.network import INPUT
+from deploytool.recipe.train import UNQUANTISED
 
+OUTPUT: Final = "output"
 TAKE_MODULE: Final = "Convert the module itself: package.module:function."
 
 
@@ -31,21 +35,33 @@ def to_graph(
 ) -> Graph:
     """The Graph that a model trained to ``weights`` {layer name: latent weights} computes with.
 
-    Conv weights are (O, I, K, K), linear ones (O, I). Weights, and threshold and floor of the spike layer that
-    follows them, are quantised together and taken back to real numbers (fixedpoint.quantise, dequantise), so that
-    quantising this graph again gives exactly the integers that training saw. Weights come back in float32.
+    Conv weights are (O, I / groups, K, K), linear ones (O, I), those of a batch norm "bn1" {"bn1.gamma", "bn1.beta",
+    "bn1.mean", "bn1.variance": (C,)}; it is folded into the weights before it. Weights that alone drive neurons, and
+    threshold and floor of these, are quantised together and taken back to real numbers (fixedpoint.quantise,
+    dequantise), so that quantising this graph again gives exactly the integers that training saw. Where weights are
+    added before the neurons, threshold and floor stay as they are. Weights come back in float32.
 
     Raises ArtifactError for weights that are missing, not asked for, ill-shaped or not finite; RecipeError for a
-    network whose shapes do not match, or an unknown chip.
+    network whose shapes do not match, or an unknown chip; UnsupportedError for neurons that leak by time step.
     """
+    if constraints.decay != 1:
+        raise UnsupportedError(
+            "constraints.decay", f"found {constraints.decay}, a leak per time step", "1: events have no time steps",
+            "Train with decay = 1.",
+        )  # fmt: skip
     integers = _integers(constraints)
+    plain = _neurons(constraints)
 
-    def effective(latent: Array) -> tuple[Array, Spike]:
+    def effective(latent: Array, alone: bool) -> tuple[Array, Spike]:
+        if integers is None:
+            return latent, plain
         quantised = quantise(latent, None, constraints.threshold, constraints.floor, integers)
+        if not alone:
+            return quantised.weights.astype(np.float32) / np.float32(quantised.scale), plain
         array, threshold, floor = dequantise(quantised)
         return array, Spike(threshold, floor, constraints.reset)
 
-    return _graph(weights, network, effective, dt_ms)
+    return _graph(weights, network, effective, plain, dt_ms)
 
 
 def from_state_dict(
@@ -59,6 +75,8 @@ def from_state_dict(
 
     Raises InputError naming every entry that is something else; ArtifactError and RecipeError as ``to_graph``.
     """
+    if any(isinstance(layer, BatchNormLayer) for layer in network.layers):
+        raise UnsupportedError("state_dict", "a network with batchnorm layers", "one without", TAKE_MODULE)
     blank = blank_weights(network)
     stored = {name: array for name, array in state.items() if name.endswith("weight") and array.ndim > 1}
     problems = [problem for name, array in state.items() if (problem := _entry_problem(name, array, constraints))]
@@ -76,10 +94,9 @@ def from_state_dict(
                 problems.append(InputError(f"state_dict: {name!r}", found, f"{wanted.shape}, of layer {layer!r}"))
     if problems:
         raise InputError.together(problems)
-    floor = None if constraints.floor == -math.inf else constraints.floor
-    spike = Spike(constraints.threshold, floor, constraints.reset)
+    spike = _neurons(constraints)
     weights = dict(zip(blank, stored.values(), strict=True))
-    return _graph(weights, network, lambda latent: (latent, spike), dt_ms)
+    return _graph(weights, network, lambda latent, _: (latent, spike), spike, dt_ms)
 
 
 def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> InputError | None:
@@ -106,35 +123,81 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
 
 
 def _graph(
-    weights: Mapping[str, Array], network: NetworkSection, effective: Callable[[Array], tuple[Array, Spike]],
-    dt_ms: float | None,
+    weights: Mapping[str, Array], network: NetworkSection, effective: Callable[[Array, bool], tuple[Array, Spike]],
+    plain: Spike, dt_ms: float | None,
 ) -> Graph:  # fmt: skip
-    """The chain of ``network``; ``effective`` gives the weights, and the neurons behind them, for latent weights."""
+    """The Graph of ``network``. ``effective`` gives the weights, and the neurons behind them, for latent weights, which
+    may drive their neurons alone or with others; all other neurons are ``plain``."""
     _check_weights(weights, blank_weights(network))
-    nodes: list[tuple[str, Node]] = []
-    spike: Spike
-    for name, layer in network.named_layers():
+    weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+    layers, sources = dict(network.named_layers()), network.sources()
+    drivers = {sources[name][0] for name, layer in layers.items() if isinstance(layer, SpikeLayer)}
+    nodes: dict[str, Node] = {INPUT: Input(network.input)}
+    neurons: dict[str, Spike] = {}
+    stands_for = {INPUT: INPUT}
+    edges = []
+    for name, layer in layers.items():
+        given = [stands_for[source] for source in sources[name]]
+        stands_for[name] = name
+        if isinstance(layer, BatchNormLayer):
+            stands_for[name] = given[0]
+            weighted = nodes[given[0]]
+            assert isinstance(weighted, Conv | Linear)
+            nodes[given[0]] = fold_batch_norm(weighted, _norm(weights, name), f"layer {name!r}")
+            continue
         if isinstance(layer, ConvLayer | LinearLayer):
-            array, spike = effective(np.asarray(weights[name], np.float32))
-            nodes.append((name, node_of(layer, array)))
+            if name in normalised_layers(network):
+                nodes[name] = node_of(layer, weights[name])
+            else:
+                array, neurons[name] = effective(weights[name], name in drivers)
+                nodes[name] = node_of(layer, array)
         else:
-            nodes.append((name, spike if isinstance(layer, SpikeLayer) else node_of(layer)))
-    return input_to_output(network.input, nodes, "network", dt_ms)
+            nodes[name] = neurons.get(sources[name][0], plain) if isinstance(layer, SpikeLayer) else node_of(layer)
+        edges += [(source, name) for source in given]
+    nodes[OUTPUT] = Output()
+    edges.append((stands_for[name], OUTPUT))
+    return Graph(nodes, tuple(edges), dt_ms, "network")
+
+
+def _neurons(constraints: ConstraintsSection) -> Spike:
+    floor = None if constraints.floor == -math.inf else constraints.floor
+    return Spike(constraints.threshold, floor, constraints.reset)
+
+
+def normalised_layers(network: NetworkSection) -> set[str]:
+    """The layers that a batchnorm layer of ``network`` follows."""
+    sources = network.sources()
+    return {sources[name][0] for name, layer in network.named_layers() if isinstance(layer, BatchNormLayer)}
+
+
+def _norm(weights: Mapping[str, Array], name: str) -> BatchNorm:
+    gamma, beta, mean, variance = (weights[f"{name}.{part}"] for part in NORM_PARTS)
+    return BatchNorm(gamma, beta, mean, variance, NORM_EPSILON)
 
 
 def blank_weights(network: NetworkSection) -> dict[str, Array]:
     """Weights of nothing but zeros {layer name: float32 array}, in the shapes that ``network`` needs.
 
-    With them ``to_graph`` gives a graph for questions of geometry and memory before anything is trained.
-    Raises RecipeError when the shapes of the layers do not match.
+    Batch norms change nothing. With them ``to_graph`` gives a graph for questions of geometry and memory before
+    anything is trained. Raises RecipeError when the shapes of the layers do not match.
     """
-    nodes, _ = blank_nodes(network)
-    return {name: node.weight for name, node in nodes.items() if isinstance(node, Conv | Linear)}
+    nodes, shapes = blank_nodes(network)
+    blank: dict[str, Array] = {}
+    for name, layer in network.named_layers():
+        if isinstance(layer, BatchNormLayer):
+            values = zip(NORM_PARTS, (1, 0, 0, 1), strict=True)
+            blank |= {f"{name}.{part}": np.full(shapes[name][0], value, np.float32) for part, value in values}
+        elif isinstance(node := nodes[name], Conv | Linear):
+            blank[name] = node.weight
+    return blank
 
 
-def _integers(constraints: ConstraintsSection) -> IntegerFormat:
+def _integers(constraints: ConstraintsSection) -> IntegerFormat | None:
+    """The integers that training saw; None where weights stay real numbers."""
     if constraints.chip not in CHIPS:
         raise RecipeError("constraints.chip", f"found {constraints.chip!r}", f"one of {', '.join(CHIPS)}")
+    if constraints.weight_bits == UNQUANTISED:
+        return None
     return replace(CHIPS[constraints.chip].integers, weight_bits=constraints.weight_bits)
 
 

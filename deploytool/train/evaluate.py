@@ -46,7 +46,7 @@ def evaluate(
     have the name of their neurons as alias.
     """
     net = SpikingNetwork(network, constraints, spec)
-    counts: dict[str, list[Array]] = {block.name: [] for block in net.blocks}
+    counts: dict[str, list[Array]] = {block.name: [] for block in net.weighted if block.spikes}
     synops, labels = [], []
     for activity, wanted in answered(net, as_tensors(weights), batches):
         for name, spikes in activity.spikes.items():
@@ -55,9 +55,10 @@ def evaluate(
         labels.append(wanted.numpy())
         tick(sum(map(len, labels)), len(batches), "")
     return Recording(
-        rung="torch", samples=tuple(samples), labels=np.concatenate(labels), outputs=(net.blocks[-1].name,),
+        rung="torch", samples=tuple(samples), labels=np.concatenate(labels), outputs=(net.answering,),
         counts={name: np.concatenate(parts) for name, parts in counts.items()},
-        synops=np.concatenate(synops), spikes={}, aliases={block.spikes: block.name for block in net.blocks},
+        synops=np.concatenate(synops), spikes={},
+        aliases={block.spikes: block.name for block in net.weighted if block.spikes},
     )  # fmt: skip
 
 

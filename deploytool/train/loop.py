@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,17 @@ from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from deploytool.train.evaluate import Batches, Score, Sums, as_tensors, score
 from deploytool.train.losses import loss_of
-from deploytool.train.methods import METHODS
-from deploytool.train.network import SpikingNetwork
+from deploytool.train.network import SpikingNetwork, learnt
 
-VERSION: Final = 2
+NORM_MOMENTUM: Final = 0.1
+"""Share of a new batch in the running statistics of batch norms (torch's default)."""
+
+VERSION: Final = 3
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
+
+Draw: TypeAlias = Callable[[TrainSection, int, torch.Generator], list[tuple[int, ...]]]
+"""(spec, number of layers with weights, generator) -> configurations: time steps per layer. Their gradients are
+added."""
 
 Epoch: TypeAlias = Mapping[str, float]
 """epoch (from 1), learning_rate, loss, accuracy (%), synops per sample; validation_loss and so on."""
@@ -41,19 +47,15 @@ class Trained:
     chosen_epoch: int
 
 
-def train(
-    network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
+def descend(
+    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
     validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress,
 ) -> Trained:  # fmt: skip
-    """The trained weights, chosen by validation accuracy, among equals by validation loss, then the earlier.
+    """The weights that gradients through time find, each step on the configurations of time steps that ``draw`` gives.
 
+    Chosen by validation accuracy, among equals by validation loss, then the earlier. See `methods.train`.
     What is validated, chosen and returned is the running mean of the weights, mean <- a mean + (1 - a) weights after
     every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are the weights themselves.
-    After every epoch the folder ``checkpoint`` holds what is needed to go on. Training that finds its own checkpoint
-    there goes on from it and ends with bit-identical weights (at the same number of threads); one of another recipe
-    or seed is overwritten. Whatever stops training, ``tick`` included, leaves the last one in place.
-    Raises RecipeError when the network is not possible or training diverges, ArtifactError for a checkpoint that is
-    damaged or cannot be written.
     """
     state = _State(SpikingNetwork(network, constraints, spec), seed)
     sections = [section.model_dump_json() for section in (network, constraints, spec)]
@@ -65,7 +67,7 @@ def train(
         while len(state.history) < spec.epochs:
             epoch = len(state.history) + 1
             rate = learning_rate(spec, epoch)
-            learned = _train_epoch(state, training, epoch, rate, tick)
+            learned = _train_epoch(state, draw, training, epoch, rate, tick)
             held_out = score(state.net, state.mean, validation)
             state.complete({
                 "epoch": epoch, "learning_rate": rate,
@@ -97,22 +99,32 @@ class _State:
     def __init__(self, net: SpikingNetwork, seed: int) -> None:
         self.net, self.seed = net, seed
         self.weights = net.initial_weights(self.generator("weights"))
-        for tensor in self.weights.values():
+        for tensor in self.learnt.values():
             tensor.requires_grad_()
         self.mean = _copies(self.weights)
         self.best = _copies(self.mean)
-        self.optimizer = _optimizer(list(self.weights.values()), net.spec)
+        self.optimizer = _optimizer(list(self.learnt.values()), net.spec)
         self.history: list[Epoch] = []
 
     def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
         """Random numbers that follow from seed, purpose and epoch alone."""
         return torch.Generator().manual_seed(int(digest([self.seed, purpose, epoch])[:15], 16))
 
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """The weights that gradients change."""
+        return {name: tensor for name, tensor in self.weights.items() if learnt(name)}
+
+    def measured(self, statistics: Mapping[str, Tensor]) -> None:
+        """Takes a batch's ``statistics`` into the running ones of the batch norms."""
+        for name, value in statistics.items():
+            self.weights[name].lerp_(value, NORM_MOMENTUM)
+
     def step(self) -> None:
         """Changes the weights by their gradients, and their running mean with them."""
         self.optimizer.step()
         for name, tensor in self.weights.items():
-            self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average)
+            self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)
 
     def complete(self, entry: Epoch) -> None:
         """Ends an epoch with its ``entry`` of the history."""
@@ -142,9 +154,9 @@ class _State:
         self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
 
 
-def _train_epoch(state: _State, training: Batches, epoch: int, rate: float, tick: Tick) -> Score:
+def _train_epoch(state: _State, draw: Draw, training: Batches, epoch: int, rate: float, tick: Tick) -> Score:
     """Means over one pass through ``training``, which changes the weights of ``state``."""
-    net, spec, draw = state.net, state.net.spec, METHODS[state.net.spec.method]
+    net, spec = state.net, state.net.spec
     draws = state.generator("draws", epoch)
     batches = math.ceil(len(training) / spec.batch)
     sums = Sums()
@@ -153,8 +165,9 @@ def _train_epoch(state: _State, training: Batches, epoch: int, rate: float, tick
     samples = training(spec.longest, spec.batch, state.generator("batches", epoch))
     for batch, (frames, labels) in enumerate(samples, start=1):
         state.optimizer.zero_grad()
-        for steps in draw(spec, len(net.blocks), draws):
-            activity = net.run(state.weights, frames, steps)
+        for steps in draw(spec, len(net.weighted), draws):
+            activity = net.run(state.weights, frames, steps, measure=True)
+            state.measured(activity.statistics)
             loss = loss_of(activity.output, labels, spec)
             if spec.rate_penalty:
                 loss = loss + spec.rate_penalty * activity.synops.mean() / 1e6

@@ -2,7 +2,7 @@
 
 Over the steps t = 1..T, with V[0] = 0, input current I[t] and threshold theta:
 
-    U[t] = V[t-1] + I[t]
+    U[t] = decay V[t-1] + I[t]                               decay 1: IF; below: LIF
     n[t] = max(trunc(U[t] / theta), 0)                       "many" spikes per step
     n[t] = 1 if U[t] >= theta else 0                         "one"
     V[t] = max(U[t] - theta n[t], floor)                     reset "subtract"
@@ -11,7 +11,7 @@ Over the steps t = 1..T, with V[0] = 0, input current I[t] and threshold theta:
 The floor acts after firing. This is sinabs 3.1.3's IAF with MultiSpike or SingleSpike, MembraneSubtract or
 MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is replaced by a surrogate g(U[t]) (`SURROGATES`):
 
-    dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])     with a[t] = dL/dI[t+1] where U[t] > floor, else 0
+    dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])     with a[t] = decay dL/dI[t+1] where U[t] > floor, else 0
 
 for "subtract"; for "zero" the term with theta is absent and a[t] is also 0 where the neuron fired.
 """
@@ -71,6 +71,7 @@ class Neuron:
     reset: Literal["subtract", "zero"] = "subtract"
     spikes_per_step: Literal["many", "one"] = "many"
     surrogate: Surrogate = "periodic"
+    decay: float = 1.0
 
 
 def fire(current: Tensor, neuron: Neuron) -> Tensor:
@@ -114,7 +115,7 @@ def _integrate(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron
     """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, all (T, n)."""
     state = torch.zeros_like(current[0])
     for step, u, n in zip(current, membrane, spikes, strict=True):
-        torch.add(state, step, out=u)
+        torch.add(step, state, alpha=neuron.decay, out=u)
         if neuron.spikes_per_step == "many":
             torch.div(u, neuron.threshold, rounding_mode="trunc", out=n).clamp_(min=0)
         else:
@@ -143,3 +144,5 @@ def _back(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Ten
             torch.mul(to_current[t], membrane[t - 1] > neuron.floor, out=from_state)
         else:
             from_state.copy_(to_current[t])
+        if neuron.decay != 1:
+            from_state.mul_(neuron.decay)

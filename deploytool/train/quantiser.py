@@ -19,22 +19,31 @@ from deploytool.chip import CHIPS
 from deploytool.errors import RecipeError
 from deploytool.fixedpoint import IntegerFormat, integer_floor, integer_threshold, weight_scale
 from deploytool.recipe import ConstraintsSection
+from deploytool.recipe.train import UNQUANTISED
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerLayer:
-    """Integers as float32 numbers: ``weights`` like the latent ones, through which gradients pass to them."""
+    """Integers as float32 numbers: ``weights`` like the latent ones, through which gradients pass to them.
+
+    At a ``scale`` of 1 these may be the latent weights themselves, with a real threshold and floor.
+    """
 
     weights: Tensor
-    threshold: int
-    floor: int
+    threshold: float
+    floor: float
     scale: float
 
 
-def integer_format(constraints: ConstraintsSection) -> IntegerFormat:
-    """The integers of the chip, with weights of as many bits as asked. Raises RecipeError for an unknown chip."""
+def integer_format(constraints: ConstraintsSection) -> IntegerFormat | None:
+    """The integers of the chip, with weights of as many bits as asked; None where these are to stay real numbers.
+
+    Raises RecipeError for an unknown chip.
+    """
     if constraints.chip not in CHIPS:
         raise RecipeError("constraints.chip", f"found {constraints.chip!r}", f"one of {', '.join(CHIPS)}")
+    if constraints.weight_bits == UNQUANTISED:
+        return None
     return replace(CHIPS[constraints.chip].integers, weight_bits=constraints.weight_bits)
 
 

@@ -14,7 +14,8 @@ from deploytool.errors import ArtifactError, RecipeError
 from deploytool.progress import Tick, no_progress
 from deploytool.train.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
 from deploytool.train.evaluate import evaluate
-from deploytool.train.loop import Trained, chosen, learning_rate, train
+from deploytool.train.loop import Trained, chosen, learning_rate
+from deploytool.train.methods import train
 
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from deploytool.recipe import TrainSection
+from deploytool.train import mtt as temporal
+from deploytool.train import sdt
 from deploytool.train.losses import loss_of, sdt_loss, tet_loss, tet_regulariser
-from deploytool.train.methods import METHODS
 from deploytool.train.mtt import boundaries, resample
 
 STEPS = st.integers(1, 40)
@@ -57,12 +58,12 @@ def test_same_number_of_steps_is_the_identity():
 
 def test_draws():
     generator = torch.Generator().manual_seed(0)
-    assert METHODS["sdt"](spec(), 4, generator) == [(6, 6, 6, 6)]
-    nmt = METHODS["nmt"](spec(method="nmt", draws=200, t_min=2), 3, generator)
+    assert sdt.draw(spec(), 4, generator) == [(6, 6, 6, 6)]
+    nmt = temporal.draw_nmt(spec(method="nmt", draws=200, t_min=2), 3, generator)
     assert len(nmt) == 200
     assert all(len(set(steps)) == 1 for steps in nmt)
     assert {steps[0] for steps in nmt} == {2, 3, 4, 5, 6}
-    mtt = METHODS["mtt"](spec(method="mtt", draws=200, stage_layers=2, t_max=3), 5, generator)
+    mtt = temporal.draw_mtt(spec(method="mtt", draws=200, stage_layers=2, t_max=3), 5, generator)
     assert all(a == b and c == d for a, b, c, d, _ in mtt)
     assert {(steps[0], steps[2], steps[4]) for steps in mtt} == {
         (a, b, c) for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3)
@@ -71,7 +72,7 @@ def test_draws():
 
 def test_one_stage_of_mtt_is_nmt():
     drawn = [
-        METHODS[method](spec(method=method, stage_layers=4), 4, torch.Generator().manual_seed(3))
+        getattr(temporal, f"draw_{method}")(spec(method=method, stage_layers=4), 4, torch.Generator().manual_seed(3))
         for method in ("mtt", "nmt")
     ]
     assert drawn[0] == drawn[1]

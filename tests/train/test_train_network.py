@@ -43,7 +43,7 @@ def test_the_nmnist_network():
     assert shapes == {
         "conv1": (3, 2, 8, 34, 34), "conv2": (3, 2, 16, 17, 17), "conv3": (3, 2, 16, 4, 4), "fc1": (3, 2, 10, 1, 1),
     }  # fmt: skip
-    assert [block.spikes for block in net.blocks] == ["spike1", "spike2", "spike3", "spike4"]
+    assert [block.spikes for block in net.weighted] == ["spike1", "spike2", "spike3", "spike4"]
 
 
 @pytest.mark.parametrize("pool", ["sumpool", "avgpool"])
@@ -59,11 +59,11 @@ def test_equals_the_same_network_written_out(pool):
     activity = net.run(weights, frames)
 
     def layer(index: int, current: torch.Tensor) -> torch.Tensor:
-        quantised = net.quantised(net.blocks[index], weights)
+        quantised = net.quantised(net.weighted[index], weights)
         return fire(current.unflatten(0, (5, 2)), Neuron(quantised.threshold, quantised.floor)).flatten(0, 1)
 
     factor = 4 if pool == "sumpool" else 1
-    ints = [net.quantised(block, weights).weights for block in net.blocks]
+    ints = [net.quantised(block, weights).weights for block in net.weighted]
     first = layer(0, F.conv2d(frames.flatten(0, 1), ints[0], stride=2))
     second = layer(1, F.conv2d(F.avg_pool2d(first, 2) * factor, ints[1]))
     third = layer(2, F.linear((F.avg_pool2d(second, 2) * factor).flatten(1), ints[2]))
@@ -74,14 +74,14 @@ def test_equals_the_same_network_written_out(pool):
 
 
 def test_average_pooling_is_summing_with_a_higher_threshold():
-    pooled = {
-        kind: blocks_of(
-            network({"type": kind, "kernel": 2}, {"type": "conv", "out": 1, "kernel": 1}, {"type": "spike"})
-        )
-        for kind in ("sumpool", "avgpool")
-    }
-    assert pooled["sumpool"][0].divisor == 1
-    assert pooled["avgpool"][0].divisor == 4
+    layers = ({"type": "conv", "out": 1, "kernel": 1}, {"type": "spike"})
+    weights, frames = {"conv1": torch.ones(1, 2, 1, 1)}, events(5, 1, 2, 6, 6)
+    four_times = ConstraintsSection(threshold=4.0, floor=-4.0)
+    averaged = SpikingNetwork(network({"type": "avgpool", "kernel": 2}, *layers), CONSTRAINTS, spec())
+    summed = SpikingNetwork(network({"type": "sumpool", "kernel": 2}, *layers), four_times, spec())
+    spikes = averaged.run(weights, frames).output
+    assert spikes.sum() > 0
+    assert torch.equal(spikes, summed.run({"conv1": weights["conv1"]}, frames).output)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 1, 0), (3, 4, 1)])
@@ -141,7 +141,7 @@ def test_gain_scales_the_initial_weights():
 
 def test_fewer_bits_fewer_levels():
     net = SpikingNetwork(NETWORK, ConstraintsSection(weight_bits=2), spec())
-    layer = net.quantised(net.blocks[0], net.initial_weights(generator()))
+    layer = net.quantised(net.weighted[0], net.initial_weights(generator()))
     assert set(layer.weights.detach().unique().tolist()) <= {-2, -1, 0, 1}
 
 

@@ -1,0 +1,131 @@
+"""A recipe whole, and how it is read: with all its errors at once, each with its path in the file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from deploytool.errors import RecipeError, UsageError
+from deploytool.recipe.data import DataSection
+from deploytool.recipe.network import LAYER_TYPES, NetworkSection
+from deploytool.recipe.section import S, Section
+from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
+from deploytool.recipe.train import ConstraintsSection, TrainSection
+
+
+class Recipe(Section):
+    """Everything a pipeline needs to know."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(0, ge=0, lt=2**31)
+    data: DataSection
+    network: NetworkSection
+    constraints: ConstraintsSection = ConstraintsSection()
+    train: TrainSection
+    map: MapSection = MapSection()
+    run: RunSection = RunSection()
+    validation: ValidateSection = Field(ValidateSection(), alias="validate")
+    report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _spikes_leave(self) -> Recipe:
+        if self.run.on and not self.network.ends_in_spikes:
+            found = "network.layers: the last layer is no spike layer"
+            raise ValueError(f"{found}; need one, because only spikes leave the chip, or run.on = [] to train only")
+        return self
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """The named sections as plain JSON values."""
+        return self.model_dump(mode="json", include=set(names), by_alias=True)
+
+
+def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """The recipe in the TOML file ``path`` with ``overrides`` of the form ``section.key=value`` applied.
+
+    Raises RecipeError with every problem in the file, each with its path.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RecipeError(str(path), f"cannot be read ({reason})", "a recipe in TOML") from None
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(str(path), f"not TOML: {error}", "a recipe in TOML") from None
+    for override in overrides:
+        _override(values, override)
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe that ``values`` spell out. Raises RecipeError with every problem."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError.together(_problem(where, item) for item in error.errors()) from None
+
+
+def asked(kind: type[S], **values: Any) -> S:
+    """The section ``kind`` of ``values`` from the command line. Raises UsageError with every problem."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise UsageError.together(_problem("command line", item) for item in error.errors()) from None
+
+
+def _problem(where: str, item: Any) -> RecipeError:
+    """One pydantic error as a sentence."""
+    place = ".".join(str(part) for part in item["loc"] if part not in LAYER_TYPES or part == "name")
+    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+    where = f"{where}: {place}" if place else where
+    match kind:
+        case "extra_forbidden":
+            return RecipeError(where, "unknown key", "a key that the section has", _nearest(item["loc"]))
+        case "missing":
+            return RecipeError(where, "missing", "a value")
+        case "value_error":
+            found, _, need = message.partition("; need ")
+            return RecipeError(where, found, need)
+        case _:
+            return RecipeError(where, f"found {item['input']!r}", _lower(message.removeprefix("Input should be ")))
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    """The keys of the section that holds ``loc``, as a hint."""
+    model: Any = Recipe
+    for part in loc[:-1]:
+        fields = getattr(model, "model_fields", {})
+        found = next((f for n, f in fields.items() if part in (n, f.alias)), None)
+        if found is None:
+            return ""
+        model = found.annotation
+    fields = getattr(model, "model_fields", None)
+    if not fields:
+        return ""
+    return f"Known keys: {', '.join(field.alias or name for name, field in fields.items())}."
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    """Sets one ``section.key=value``; the value is TOML where it parses as TOML, and text otherwise."""
+    path, equals, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise RecipeError(f"--set {override}", "not of the form key=value", "for example --set train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {override}", f"{key} is not a section", "for example --set train.epochs=3")
+    values[keys[-1]] = value

@@ -1,0 +1,157 @@
+"""[network]: the input map and the layers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from deploytool.recipe.section import Section
+
+INPUT: Final = "input"
+
+
+class _Layer(Section):
+    """What every layer has: a ``name``, and ``from``, the earlier layer (or "input") it takes; by default the one
+    before it."""
+
+    name: str | None = None
+    source: str | None = Field(None, alias="from")
+
+
+class ConvLayer(_Layer):
+    """Convolution with ``out`` features."""
+
+    type: Literal["conv"]
+    out: int = Field(ge=1)
+    kernel: int = Field(ge=1)
+    stride: int = Field(1, ge=1)
+    padding: int = Field(0, ge=0)
+    dilation: int = Field(1, ge=1)
+    groups: int = Field(1, ge=1)
+
+
+class LinearLayer(_Layer):
+    """Fully connected layer with ``out`` values."""
+
+    type: Literal["linear"]
+    out: int = Field(ge=1)
+
+
+class BatchNormLayer(_Layer):
+    """Batch normalisation of what a conv or linear layer gives, before spikes; folded into its weights afterwards."""
+
+    type: Literal["batchnorm"]
+
+
+class SpikeLayer(_Layer):
+    """Integrate-and-fire neurons, with the threshold, floor and reset of [constraints]."""
+
+    type: Literal["spike"]
+
+
+class PoolLayer(_Layer):
+    """Sum or average over windows of ``kernel`` x ``kernel``."""
+
+    type: Literal["sumpool", "avgpool"]
+    kernel: int = Field(ge=1)
+
+
+class FlattenLayer(_Layer):
+    """(C, H, W) to a vector."""
+
+    type: Literal["flatten"]
+
+
+class AddLayer(_Layer):
+    """Sum of the layer before it (or ``from``) and the earlier layers ``other``: where a shortcut ends."""
+
+    type: Literal["add"]
+    other: tuple[str, ...] = Field(min_length=1)
+
+
+LayerSection: TypeAlias = Annotated[
+    ConvLayer | LinearLayer | BatchNormLayer | SpikeLayer | PoolLayer | FlattenLayer | AddLayer,
+    Field(discriminator="type"),
+]
+LAYER_TYPES: Final = {
+    "conv": "conv", "linear": "fc", "batchnorm": "bn", "spike": "spike", "sumpool": "pool", "avgpool": "pool",
+    "flatten": "flatten", "add": "add",
+}  # fmt: skip
+"""{type of a layer: what layers of it are called when they have no name}."""
+
+Size: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+
+
+class NetworkSection(Section):
+    """[network]: the input map (C, H, W) and the layers, each feeding the next unless that says ``from``.
+
+    Spikes, which the input is taken for as well, may be pooled, flattened and added, and go into a conv or linear
+    layer; what that gives may be normalised and added, and goes into a spike layer. The last layer is a spike layer,
+    or it is read as it is: as the membrane potential of a neuron that never fires.
+    """
+
+    input: tuple[Size, Size, Size]
+    layers: tuple[LayerSection, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> NetworkSection:
+        names = [INPUT, "output", *(name for name, _ in self.named_layers())]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two layers are named {twice[0]!r}; need names that differ, also from input and output")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_are_earlier(self) -> NetworkSection:
+        known = [INPUT]
+        for name, sources in self.sources().items():
+            if unknown := [source for source in sources if source not in known]:
+                raise ValueError(f"{name!r} takes {unknown[0]!r}; need a layer before it: {', '.join(known)}")
+            known.append(name)
+        taken = {source for sources in self.sources().values() for source in sources}
+        if unused := [name for name in known[:-1] if name not in taken]:
+            raise ValueError(f"{unused[0]!r} feeds nothing; need every layer but the last to feed one after it")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_then_spikes(self) -> NetworkSection:
+        spikes = {INPUT: True}
+        layers = dict(self.named_layers())
+        for name, sources in self.sources().items():
+            layer = layers[name]
+            given = [spikes[source] for source in sources]
+            if isinstance(layer, AddLayer):
+                spikes[name] = all(given)
+                continue
+            if given[0] == isinstance(layer, SpikeLayer | BatchNormLayer):
+                after = "the input" if sources[0] == INPUT else repr(sources[0])
+                need = "a spike layer after every conv or linear layer, and nowhere else"
+                raise ValueError(f"{name!r} ({layer.type}) comes after {after}; need {need}")
+            spikes[name] = not isinstance(layer, ConvLayer | LinearLayer | BatchNormLayer)
+        if not self.ends_in_spikes and spikes[self.named_layers()[-1][0]]:
+            raise ValueError("the last layer is no spike layer; need one, because only spikes leave the chip")
+        return self
+
+    def named_layers(self) -> list[tuple[str, LayerSection]]:
+        """(name, layer) in order; a layer without a name is called by its kind and its number: conv1, spike1, fc1."""
+        seen: dict[str, int] = {}
+        named = []
+        for layer in self.layers:
+            prefix = LAYER_TYPES[layer.type]
+            seen[prefix] = seen.get(prefix, 0) + 1
+            named.append((layer.name or f"{prefix}{seen[prefix]}", layer))
+        return named
+
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        """{layer: the layers (or "input") it takes}, in order."""
+        before, found = INPUT, {}
+        for name, layer in self.named_layers():
+            other = layer.other if isinstance(layer, AddLayer) else ()
+            found[name] = (layer.source or before, *other)
+            before = name
+        return found
+
+    @property
+    def ends_in_spikes(self) -> bool:
+        """Whether the answer is the spikes of the last layer, and not its membrane potential."""
+        return isinstance(self.layers[-1], SpikeLayer)
