@@ -1,1 +1,1 @@
-"""Events from data sets and files, as lists of EventStream."""
+"""Samples from data sets and files: events, or images and how they become events."""

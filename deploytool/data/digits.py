@@ -20,11 +20,12 @@ Everything follows from the image, so a sample is the same every time. Simultane
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.data.images import Image
 from deploytool.data.samples import Samples, hold_out
 from deploytool.digest import digest
 from deploytool.errors import InputError, RecipeError
@@ -32,9 +33,13 @@ from deploytool.events import EVENT, Events, EventStream, Shape
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Made = TypeVar("Made")
 
 SHAPE: Final[Shape] = (2, 16, 16)
+IMAGE_SHAPE: Final[Shape] = (1, 8, 8)
 CLASSES: Final = 10
+WHITE: Final = 16
+"""The largest value of a pixel."""
 
 MAGNIFICATION: Final = 1.5
 CORNERS: Final = ((-1.0, -1.0), (1.0, 0.0), (-1.0, 1.0))
@@ -47,12 +52,23 @@ TEST_SHARE: Final = 0.2
 _TEST_SEED: Final = 20
 
 
-def parts(root: str | None) -> tuple[Samples, Samples]:
+def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The (training, test) samples; 20 % of every class are for the test, the same in every recipe."""
     _refuse_root(root)
     _, labels = _images()
-    samples = Samples(labels, _streams().__getitem__)
-    train, test = hold_out(labels, TEST_SHARE, _TEST_SEED)
+    return _split(Samples(labels, _streams().__getitem__))
+
+
+def image_parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
+    """The (training, test) images themselves, of values 0..16, split as in `parts`."""
+    _refuse_root(root)
+    images, labels = _images()
+    pixels = np.rint(images * WHITE).astype(np.uint8)[:, None]
+    return _split(Samples(labels, lambda i: Image(pixels[i], int(labels[i]), f"digits-images/{i}", WHITE)))
+
+
+def _split(samples: Samples[Made]) -> tuple[Samples[Made], Samples[Made]]:
+    train, test = hold_out(samples.labels, TEST_SHARE, _TEST_SEED)
     return samples.take(train), samples.take(test)
 
 
@@ -78,7 +94,7 @@ def _images() -> tuple[Floats, Ints]:
             "data.set digits", "scikit-learn is not installed", "its images", "Install deploytool[train]."
         ) from None
     data = load_digits()
-    return data.images / 16, data.target.astype(np.int64)
+    return data.images / WHITE, data.target.astype(np.int64)
 
 
 @lru_cache(maxsize=1)

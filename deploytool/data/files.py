@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deploytool.errors import InputError
 from deploytool.events import EVENT, Events, EventStream, Shape, as_events
@@ -46,16 +48,21 @@ def event_files(path: Path) -> list[Path]:
         files = [path] if path.is_file() else sorted(file for file in path.rglob("[!.]*") if file.is_file())
     except OSError as error:
         raise InputError(str(error.filename), f"cannot be read ({error.strerror})", "a folder of event files") from None
+    refuse_unwritable(files)
+    return files
+
+
+def refuse_unwritable(files: Iterable[Path]) -> None:
+    """Raises InputError when a name is no Unicode text, which no artifact can tell."""
     for file in files:
         if str(file) != str(file).encode("utf-8", "replace").decode("utf-8"):
             raise InputError(ascii(str(file)), "a name that is not in UTF-8", "names in UTF-8", "Rename it.")
-    return files
 
 
 def _read_file(path: Path, shape: Shape) -> EventStream:
     match path.suffix:
         case ".npy":
-            events = _npy_events(path)
+            events = as_events(npy_array(path, "a structured array with the fields t, x, y and c (or p)"), str(path))
         case ".bin":
             events = bin_events(path)
         case _:
@@ -66,21 +73,20 @@ def _read_file(path: Path, shape: Shape) -> EventStream:
     return EventStream(events, shape, duration_us, label, str(path))
 
 
-def _npy_events(path: Path) -> Events:
-    """The events in a .npy file. Raises InputError when it is none, is cut short, or holds pickled objects."""
+def npy_array(path: Path, need: str) -> NDArray[Any]:
+    """The array in a .npy file, in which ``need`` is looked for.
+
+    Raises InputError when it is none, is cut short, or holds pickled objects.
+    """
     try:
         with path.open("rb") as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
+            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .npy file of events") from None
     except Exception as error:  # numpy lets many kinds of errors out of a damaged header
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(
-            str(path),
-            f"not a .npy file of events ({reason})",
-            "a structured array with the fields t, x, y and c (or p)",
-        ) from None
-    return as_events(array, str(path))
+        raise InputError(str(path), f"not a .npy file of events ({reason})", need) from None
+    return array
 
 
 def bin_events(path: Path) -> Events:

@@ -1,151 +1,145 @@
-"""Batches for training: events counted in time steps, kept as one integer per event, spread out batch by batch."""
+"""Batches for training: events counted in time steps and spread out batch by batch, or images as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploytool.data.augment import Changes, change_events, change_images, check, draw
+from deploytool.data.images import Image
 from deploytool.data.samples import Indices
 from deploytool.errors import InputError
 from deploytool.events import EventStream, Shape, format_shape
 from deploytool.graph import frozen
 from deploytool.progress import Tick, no_progress
+from deploytool.recipe import AugmentSection, DataSection
+from deploytool.recipe.data import Bins
+
+AS_THEY_ARE: Final = AugmentSection()
+HELD_EVENTS: Final = 2**29
+"""So many events are kept in memory, four bytes each; samples after that are read again whenever they are asked for."""
 
 
 @dataclass(frozen=True, eq=False)
 class BinnedEvents:
-    """S samples on maps of ``shape``, their times in ``time_steps`` steps of equal length.
+    """S samples on maps of ``shape``, their times in ``time_steps`` steps, by ``bins``; ``labels`` is (S,).
 
-    ``cells`` holds ((step * C + c) * H + y) * W + x of every event, sample after sample; those of sample i are
-    ``cells[starts[i] : starts[i + 1]]``. ``labels`` is (S,).
+    The first of ``streams`` are kept in ``held`` as what `cells` returns.
     """
 
-    cells: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    streams: Sequence[EventStream]
+    held: tuple[NDArray[np.int32], ...]
     labels: NDArray[np.int64]
     shape: Shape
     time_steps: int
+    bins: Bins
 
     def __post_init__(self) -> None:
-        for name in ("cells", "starts", "labels"):
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+        object.__setattr__(self, "labels", frozen(self.labels))
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def cells(self, index: int) -> NDArray[np.int32]:
+        """((step * C + c) * H + y) * W + x of every event of sample ``index``, in order of time."""
+        if index < len(self.held):
+            return self.held[index]
+        return _cells(self.streams[index], self.time_steps, self.bins)
 
-def bin_events(streams: Sequence[EventStream], time_steps: int, tick: Tick = no_progress) -> BinnedEvents:
-    """All ``streams`` in ``time_steps`` steps: an event at t_us falls into step t_us * time_steps // duration_us.
 
+def bin_events(
+    streams: Sequence[EventStream], time_steps: int, tick: Tick = no_progress, bins: Bins = "time",
+    held_events: int = HELD_EVENTS,
+) -> BinnedEvents:  # fmt: skip
+    """All ``streams`` in ``time_steps`` steps of equal time, or each with an equal count of the sample's events.
+
+    An event at t_us falls into step t_us * time_steps // duration_us; by count, event i of N into i * time_steps // N.
     Raises InputError when there are none, or their shapes differ.
     """
     if not len(streams):
         raise InputError("data", "no samples", "at least one")
     shape = streams[0].shape
-    cells, labels = [], []
+    held: list[NDArray[np.int32]] = []
+    labels, room = [], held_events
     for number, stream in enumerate(streams, start=1):
         if stream.shape != shape:
             raise InputError(
                 stream.name, f"a map of {format_shape(stream.shape)}", f"{format_shape(shape)}, as the sample before it"
             )
-        cells.append(_cells(stream, time_steps))
+        room -= len(stream)
+        if room >= 0:
+            held.append(_cells(stream, time_steps, bins))
         labels.append(stream.label)
         tick(number, len(streams), "")
-    starts = np.cumsum([0, *map(len, cells)])
-    return BinnedEvents(np.concatenate(cells), starts, np.array(labels, np.int64), shape, time_steps)
+    return BinnedEvents(streams, tuple(held), np.array(labels, np.int64), shape, time_steps, bins)
 
 
-def _cells(stream: EventStream, time_steps: int) -> NDArray[np.int32]:
+def _cells(stream: EventStream, time_steps: int, bins: Bins) -> NDArray[np.int32]:
     _, height, width = stream.shape
     events = stream.events
-    step = events["t"] * time_steps // stream.duration_us
+    if bins == "count":
+        step = np.arange(len(events)) * time_steps // max(1, len(events))
+    else:
+        step = events["t"] * time_steps // stream.duration_us
     channel_rows = (step * stream.shape[0] + events["c"]) * height + events["y"]
     cells: NDArray[np.int32] = (channel_rows * width + events["x"]).astype(np.int32)
+    cells.setflags(write=False)
     return cells
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How samples are changed anew in every round: moved by up to ``shift`` pixels either way along both axes, and
-    up to a share ``drop`` of their events left out, the share drawn per sample, the events at random (event drop:
-    Gu et al. 2021, "EventDrop: data augmentation for event-based learning")."""
-
-    shift: int = 0
-    drop: float = 0.0
-
-
-AS_THEY_ARE: Final = Augmentation()
-
-
-@dataclass(frozen=True, eq=False)
-class Changes:
-    """What happens to B samples: ``moves`` (B, 2) rows down and columns to the right, ``left_out`` (B,) the share of
-    events left out, by ``generator``; what a move takes off the map is gone."""
-
-    moves: NDArray[np.int64]
-    left_out: NDArray[np.float64]
-    generator: np.random.Generator
 
 
 def frames(binned: BinnedEvents, chosen: Indices, changes: Changes | None = None) -> torch.Tensor:
     """(T, B, C, H, W) float32: events per time step, feature and pixel of the ``chosen`` (B,) samples."""
-    channels, height, width = binned.shape
-    begins, ends = binned.starts[chosen], binned.starts[chosen + 1]
-    cells = np.concatenate([binned.cells[begin:end] for begin, end in zip(begins, ends, strict=True)]).astype(np.int64)
-    sample = np.repeat(np.arange(len(chosen)), ends - begins)
+    parts = [binned.cells(index) for index in chosen.tolist()]
+    cells = np.concatenate(parts).astype(np.int64)
+    sample = np.repeat(np.arange(len(chosen)), [len(part) for part in parts])
     if changes is not None:
-        kept = changes.generator.random(len(cells)) >= changes.left_out[sample]
-        cells, sample = _moved(cells[kept], sample[kept], changes.moves, height, width)
-    size = channels * height * width
+        cells, sample = change_events(cells, sample, changes, binned.shape, binned.time_steps)
+    size = int(np.prod(binned.shape))
     step = cells // size
     place = (step * len(chosen) + sample) * size + (cells - step * size)
-    counts = torch.zeros(binned.time_steps, len(chosen), channels, height, width)
+    counts = torch.zeros(binned.time_steps, len(chosen), *binned.shape)
     counts.view(-1).index_add_(0, torch.from_numpy(place), torch.ones(len(place)))
     return counts
 
 
-def _moved(
-    cells: NDArray[np.int64], sample: NDArray[np.int64], moves: NDArray[np.int64], height: int, width: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(cells, sample) of the events that are on the map after the move of their sample."""
-    row = cells // width
-    dy, dx = moves[sample].T
-    y, x = row % height + dy, cells - row * width + dx
-    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    return (cells + dy * width + dx)[inside], sample[inside]
-
-
 def batches(
-    binned: BinnedEvents, batch: int, generator: torch.Generator | None = None, augmentation: Augmentation = AS_THEY_ARE
+    binned: BinnedEvents, batch: int, generator: torch.Generator | None = None, augment: AugmentSection = AS_THEY_ARE
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time, the last maybe fewer.
 
-    With a ``generator``, which alone decides, the order is random and samples are changed by ``augmentation``.
+    With a ``generator``, which alone decides, the order is random and samples are changed by ``augment``.
     Without one, samples come in their order and as they are.
     """
-    count, changes = len(binned), None
-    order = np.arange(count)
+    for chosen, changes in _rounds(len(binned), binned.shape, batch, generator, augment):
+        yield frames(binned, chosen, changes), torch.from_numpy(binned.labels[chosen])
+
+
+def _rounds(
+    count: int, shape: Shape, batch: int, generator: torch.Generator | None, augment: AugmentSection
+) -> Iterator[tuple[Indices, Changes | None]]:
+    """Which samples make up each batch, and their changes."""
+    order, changes = np.arange(count), None
     if generator is not None:
         order = torch.randperm(count, generator=generator).numpy()
-        drawn = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        moves = drawn.integers(-augmentation.shift, augmentation.shift, (count, 2), endpoint=True)
-        changes = Changes(moves, augmentation.drop * drawn.random(count), drawn)
+        changes = draw(augment, shape, count, int(torch.randint(2**62, (), generator=generator)))
     for span in (slice(start, start + batch) for start in range(0, count, batch)):
-        now = changes and Changes(changes.moves[span], changes.left_out[span], changes.generator)
-        yield frames(binned, order[span], now), torch.from_numpy(binned.labels[order[span]])
+        yield order[span], changes and changes.of(span)
 
 
 class Loader:
     """``streams`` as batches in any number of time steps, binned on first use; see `batches`."""
 
-    def __init__(self, streams: Sequence[EventStream], augmentation: Augmentation = AS_THEY_ARE) -> None:
+    def __init__(
+        self, streams: Sequence[EventStream], augment: AugmentSection = AS_THEY_ARE, bins: Bins = "time"
+    ) -> None:
         self._streams = streams
-        self._augmentation = augmentation
+        self._augment = augment
+        self._bins = bins
         self._binned: BinnedEvents | None = None
 
     def __len__(self) -> int:
@@ -156,5 +150,39 @@ class Loader:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """`batches` of the streams in ``time_steps`` steps. Raises InputError as `bin_events` does."""
         if self._binned is None or self._binned.time_steps != time_steps:
-            self._binned = bin_events(self._streams, time_steps)
-        return batches(self._binned, batch, generator, self._augmentation)
+            self._binned = bin_events(self._streams, time_steps, bins=self._bins)
+        return batches(self._binned, batch, generator, self._augment)
+
+
+class ImageLoader:
+    """``images`` as batches whose every time step is the image itself, of intensities 0..1 (direct coding)."""
+
+    def __init__(self, images: Sequence[Image], augment: AugmentSection = AS_THEY_ARE) -> None:
+        self._images = images
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __call__(
+        self, time_steps: int, batch: int, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(frames (T, B, C, H, W) float32, T times the same values, labels (B,) int64); otherwise as `batches`."""
+        for chosen, changes in _rounds(len(self), self._images[0].shape, batch, generator, self._augment):
+            images = [self._images[index] for index in chosen.tolist()]
+            pixels = np.stack([image.pixels for image in images])
+            if changes is not None:
+                pixels = change_images(pixels, changes)
+            frame = torch.from_numpy(pixels).float() / images[0].top
+            labels = torch.tensor([image.label for image in images])
+            yield frame.expand(time_steps, *frame.shape), labels
+
+
+def loader(samples: Sequence[Any], spec: DataSection, augment: AugmentSection = AS_THEY_ARE) -> Loader | ImageLoader:
+    """Batches of the ``samples`` of a part of ``datasets.load(spec)``.
+
+    Raises RecipeError when samples of their shape cannot be changed by ``augment``.
+    """
+    of_images = spec.coding == "direct"
+    check(augment, samples[0].shape, of_images)
+    return ImageLoader(samples, augment) if of_images else Loader(samples, augment, spec.bins)

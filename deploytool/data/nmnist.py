@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.data.files import bin_events
+from deploytool.data.folders import ClassFiles, class_files, listing
 from deploytool.data.samples import Samples, joined
 from deploytool.digest import digest
 from deploytool.errors import InputError
@@ -42,7 +43,7 @@ OFFICIAL_SIZES: Final = {"train": 60_000, "test": 10_000}
 DOWNLOAD_ROOT: Final = "data"
 
 
-def parts(root: str | None) -> tuple[Samples, Samples]:
+def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The official (training, test) samples in ``root``; without a root those in ``data``, downloaded when absent.
 
     Raises InputError when there are none, and nothing can be downloaded.
@@ -51,7 +52,7 @@ def parts(root: str | None) -> tuple[Samples, Samples]:
     if isinstance(found, _Archives):
         train, test = (joined([_archive_samples(path) for path in found.paths(part)]) for part in ARCHIVES)
     else:
-        train, test = (_folder_samples(found, part) for part in FOLDERS)
+        train, test = (_files(found, part).samples(_read_bin, "nmnist") for part in FOLDERS)
     return train, test
 
 
@@ -61,8 +62,7 @@ def fingerprint(root: str | None) -> str:
     if isinstance(found, _Archives):
         paths = [path for part in ARCHIVES for path in found.paths(part)]
         return digest([(path.name, sha256(_bytes(path)).hexdigest()) for path in paths])
-    files = [path for part in FOLDERS for path in _bin_paths(found, part)]
-    return digest([(path.relative_to(found).as_posix(), path.stat().st_size) for path in files])
+    return listing(*(_files(found, part) for part in FOLDERS))
 
 
 @dataclass(frozen=True)
@@ -132,31 +132,11 @@ def _is_whole(folder: Path) -> bool:
     return all(len([*(folder / FOLDERS[part]).glob("*/*.bin")]) == size for part, size in OFFICIAL_SIZES.items())
 
 
-def _folder_samples(folder: Path, part: str) -> Samples:
-    paths = _bin_paths(folder, part)
-    labels = np.array([int(path.parent.name) for path in paths], np.int64)
-
-    def make(index: int) -> EventStream:
-        path = paths[index]
-        name = f"nmnist/{path.relative_to(folder).as_posix()}"
-        return _stream(bin_events(path), int(path.parent.name), name)
-
-    return Samples(labels, make)
+def _files(folder: Path, part: str) -> ClassFiles:
+    return class_files(folder, FOLDERS[part], [str(label) for label in range(CLASSES)], (".bin",))
 
 
-def _bin_paths(folder: Path, part: str) -> list[Path]:
-    """The .bin files of a part, by class and name. Raises InputError when a class has none."""
-    place = folder / FOLDERS[part]
-    by_class = [sorted((place / str(label)).glob("*.bin")) for label in range(CLASSES)]
-    if empty := [str(label) for label, paths in enumerate(by_class) if not paths]:
-        raise InputError(
-            str(place), f"no .bin files of {'digit' if len(empty) == 1 else 'the digits'} {', '.join(empty)}",
-            "a folder of .bin files for every digit", "Unpack the archive again, or name another data.root.",
-        )  # fmt: skip
-    return [path for paths in by_class for path in paths]
-
-
-def _archive_samples(path: Path) -> Samples:
+def _archive_samples(path: Path) -> Samples[EventStream]:
     """The samples of one archive, kept in its compact columns. Raises InputError when it is no such archive."""
     with _reading(path):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -188,6 +168,10 @@ def _archive_samples(path: Path) -> Samples:
 def _within_ms_us(count: int, seed: int) -> NDArray[np.int64]:
     """(count,): times in 0..999 us, the same for a ``seed`` in every version of numpy."""
     return (np.random.PCG64(seed).random_raw(count) % 1000).astype(np.int64)
+
+
+def _read_bin(path: Path, label: int, name: str) -> EventStream:
+    return _stream(bin_events(path), label, name)
 
 
 def _stream(events: Events, label: int, name: str) -> EventStream:

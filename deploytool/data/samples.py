@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, overload
+from hashlib import sha256
+from typing import Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.events import EventStream
 from deploytool.graph import frozen
 
 Indices: TypeAlias = NDArray[np.int64]
+Made = TypeVar("Made", covariant=True)
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, eq=False)
-class Samples(Sequence[EventStream]):
+class Samples(Sequence[Made], Generic[Made]):
     """Samples of known classes: ``labels`` (S,) int64, read-only; ``make(i)`` returns sample i, the same every time."""
 
     labels: NDArray[np.int64]
-    make: Callable[[int], EventStream]
+    make: Callable[[int], Made]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", frozen(np.asarray(self.labels, np.int64)))
@@ -29,27 +31,27 @@ class Samples(Sequence[EventStream]):
         return len(self.labels)
 
     @overload
-    def __getitem__(self, index: int) -> EventStream: ...
+    def __getitem__(self, index: int) -> Made: ...
     @overload
-    def __getitem__(self, index: slice) -> Samples: ...
-    def __getitem__(self, index: int | slice) -> EventStream | Samples:
+    def __getitem__(self, index: slice) -> Samples[Made]: ...
+    def __getitem__(self, index: int | slice) -> Made | Samples[Made]:
         chosen = range(len(self))[index]
         return self.make(chosen) if isinstance(chosen, int) else self.take(np.array(chosen, np.int64))
 
-    def take(self, indices: Indices) -> Samples:
+    def take(self, indices: Indices) -> Samples[Made]:
         """The samples at ``indices``, in that order."""
         return Samples(self.labels[indices], lambda i: self.make(int(indices[i])))
 
-    def map(self, transform: Callable[[EventStream], EventStream]) -> Samples:
+    def map(self, transform: Callable[[Made], Other]) -> Samples[Other]:
         """The same samples, each through ``transform`` when it is made."""
         return Samples(self.labels, lambda i: transform(self.make(i)))
 
 
-def joined(parts: Sequence[Samples]) -> Samples:
+def joined(parts: Sequence[Samples[Other]]) -> Samples[Other]:
     """The samples of all ``parts``, one part after the other."""
     starts = np.cumsum([0, *map(len, parts)])
 
-    def make(index: int) -> EventStream:
+    def make(index: int) -> Other:
         part = int(np.searchsorted(starts, index, side="right")) - 1
         return parts[part].make(index - int(starts[part]))
 
@@ -74,6 +76,22 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Indice
     order = np.lexsort((labels, place_in_class))
     count = max(1, round(share * len(labels)))
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def hash_split(names: Sequence[str], labels: NDArray[np.int64], share: float) -> tuple[Indices, Indices]:
+    """The indices (training, test) in ascending order, decided by the samples' ``names`` alone and not by their order.
+
+    Of every class the samples whose names have the lowest SHA-256 are for the test: ``share`` of them to the nearest
+    integer, at least one, but never all.
+    """
+    hashes = np.array([sha256(name.encode()).hexdigest() for name in names])
+    test = []
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(labels == label)
+        count = min(max(1, round(share * len(of_class))), len(of_class) - 1)
+        test.append(of_class[np.argsort(hashes[of_class])[:count]])
+    held = np.sort(np.concatenate(test)) if test else np.empty(0, np.int64)
+    return np.setdiff1d(np.arange(len(names)), held), held
 
 
 def _rank_in_class(labels: NDArray[np.int64], seed: int) -> Indices:

@@ -54,6 +54,37 @@ def _since_neighbour_us(events: Events, width: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
+class First:
+    """The first ``duration_us`` of a sample; one that is shorter is followed by silence, so that all last as long."""
+
+    duration_us: int
+
+    def __call__(self, stream: EventStream) -> EventStream:
+        """The events of ``stream`` before ``duration_us``, at their times."""
+        count = int(np.searchsorted(stream.events["t"], self.duration_us))
+        return replace(stream, events=stream.events[:count], duration_us=self.duration_us)
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Every event on a map of ``height`` x ``width`` pixels: x becomes x * width // the sensor's width, y likewise.
+
+    No event is lost: several pixels of the sensor become one, as if that one had all their events.
+    """
+
+    height: int
+    width: int
+
+    def __call__(self, stream: EventStream) -> EventStream:
+        """The events of ``stream`` on the other map, at their times."""
+        channels, height, width = stream.shape
+        events = stream.events.copy()
+        events["y"] = stream.events["y"].astype(np.int64) * self.height // height
+        events["x"] = stream.events["x"].astype(np.int64) * self.width // width
+        return replace(stream, events=events, shape=(channels, self.height, self.width))
+
+
+@dataclass(frozen=True)
 class Shift:
     """Moves every event by ``dy`` rows down and ``dx`` columns to the right; what leaves the sensor is gone.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -14,3 +14,6 @@ class Section(BaseModel):
 
 
 S = TypeVar("S", bound=Section)
+
+Size: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+"""Features, rows or columns of a map."""

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploytool.data.datasets import DATASETS, fingerprint, load
+from deploytool.data.datasets import DATASETS, EVENT_SETS, IMAGE_SETS, fingerprint, load, load_events
+from deploytool.data.images import Image
 from deploytool.errors import InputError, RecipeError
 from deploytool.recipe import DataSection
 
@@ -52,7 +53,7 @@ def test_denoise_is_applied_to_every_part() -> None:
 
 def test_bad_sections_are_one_sentence() -> None:
     for function in (load, fingerprint):
-        with pytest.raises(RecipeError, match=r"^data.set: found 'dogs'; need one of digits, nmnist.$"):
+        with pytest.raises(RecipeError, match=r"^data.set: found 'dogs'; need one of digits, nmnist, .*imagefolder.$"):
             function(DataSection(set="dogs"), 0)
     with pytest.raises(RecipeError, match=r"data.test_samples: found 360; need at most 359"):
         load(DataSection(set="digits", test_samples=360), 0)
@@ -76,3 +77,98 @@ def test_nmnist_from_the_archives() -> None:
     assert len(dataset.train) + len(dataset.validation) == 3500
     assert len(dataset.test) == 500
     assert dataset.train[0].shape == dataset.shape == DATASETS["nmnist"].shape
+
+
+def test_digits_are_images_too_with_the_same_split() -> None:
+    images = load(DataSection(set="digits-images", coding="direct"), 0)
+    events = load(DataSection(set="digits"), 0)
+    for part in ("train", "validation", "test"):
+        numbers = [[sample.name.split("/")[1] for sample in getattr(data, part)] for data in (images, events)]
+        assert numbers[0] == numbers[1]
+    image = images.test[0]
+    assert isinstance(image, Image)
+    assert (image.shape, image.top, images.shape, images.classes) == ((1, 8, 8), 16, (1, 8, 8), 10)
+
+
+def test_images_come_by_count_unless_asked_otherwise() -> None:
+    spec = DataSection(set="digits-images", train_samples=20, test_samples=10)
+    images = load(spec.model_copy(update={"coding": "direct"}), 0)
+    by_default, asked = load(spec, 0), load(spec.model_copy(update={"coding": "count", "levels": 16}), 0)
+    for image, one, other in zip(images.test, by_default.test, asked.test, strict=True):
+        assert np.array_equal(one.events, other.events)
+        assert one.duration_us == 100_000
+        assert len(one) == image.pixels.sum()  # 16 levels, values 0..16
+    rate = load(spec.model_copy(update={"coding": "rate", "levels": 4, "duration_ms": 7.5}), 0)
+    assert {stream.duration_us for stream in rate.train} == {7500}
+    assert 0 < len(rate.test[0]) < 4 * 64
+
+
+def test_only_events_are_for_those_who_need_events() -> None:
+    spec = DataSection(set="digits-images", coding="direct")
+    with pytest.raises(RecipeError, match=r"^data.coding: found 'direct'; need count or rate: only events reach"):
+        load_events(spec, 0)
+    assert load_events(DataSection(set="digits"), 0).test[0].label == load(DataSection(set="digits"), 0).test[0].label
+
+
+@pytest.mark.parametrize(
+    ("values", "problems"),
+    [
+        (
+            {"set": "digits", "coding": "count", "levels": 4},
+            [
+                "data.coding: found 'count'; need events for the set digits, which is of events.",
+                "data.levels: found 4; need none without count or rate coding of images.",
+            ],
+        ),
+        (
+            {"set": "mnist", "coding": "events", "denoise_ms": 1, "size": [5, 5]},
+            [
+                "data.coding: found 'events'; need count, rate, direct for the set mnist, which is of images.",
+                "data.denoise_ms: found 1; need none for the set mnist, which is of images.",
+                "data.size: found [5, 5]; need none for the set mnist, which is of images of one size.",
+            ],
+        ),
+        (
+            {"set": "imagefolder", "coding": "direct", "levels": 2, "duration_ms": 1, "bins": "count"},
+            [
+                "data.levels: found 2; need none without count or rate coding of images.",
+                "data.size: missing for the set imagefolder; need [H, W], to which its images are scaled.",
+                "data.duration_ms: found 1; need none with direct coding, which has no time.",
+                "data.bins: found 'count'; need none with direct coding, which has no events.",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_keys_that_do_not_go_with_the_set_are_refused_together(values: dict[str, object], problems: list[str]) -> None:
+    for function in (load, fingerprint):
+        with pytest.raises(RecipeError) as caught:
+            function(DataSection.model_validate(values), 0)
+        assert list(caught.value.problems) == problems
+
+
+def test_events_are_shortened_then_scaled() -> None:
+    whole = load(DataSection(set="digits", test_samples=10), 0).test
+    for short, full in zip(
+        load(DataSection(set="digits", test_samples=10, duration_ms=33, size=(4, 8)), 0).test, whole, strict=True
+    ):
+        assert (short.shape, short.duration_us) == ((2, 4, 8), 33_000)
+        assert len(short) == np.count_nonzero(full.events["t"] < 33_000)
+
+
+def test_a_network_for_another_map_is_refused() -> None:
+    data = load(DataSection(set="digits", size=(4, 8)), 0)
+    data.require((2, 4, 8))
+    with pytest.raises(
+        RecipeError, match=r"network.input: found \[2, 16, 16\]; need \[2, 4, 8\], the map of the set digits"
+    ):
+        data.require((2, 16, 16))
+
+
+def test_every_set_is_one_line_and_of_one_kind() -> None:
+    assert list(DATASETS) == [*EVENT_SETS, *IMAGE_SETS]
+    assert set(DATASETS) == {
+        "digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "digits-images", "mnist", "fashionmnist",
+        "cifar10", "cifar100", "imagefolder",
+    }  # fmt: skip
+    for source in DATASETS.values():
+        assert len(source.says) <= 64  # beside the names, on a terminal of 80 columns

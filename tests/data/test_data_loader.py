@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from deploytool.data.loader import Augmentation, Changes, Loader, batches, bin_events, frames  # noqa: E402
-from deploytool.data.transforms import Shift  # noqa: E402
+from deploytool.data.images import Image  # noqa: E402
+from deploytool.data.loader import ImageLoader, Loader, batches, bin_events, frames, loader  # noqa: E402
 from deploytool.errors import InputError  # noqa: E402
 from deploytool.events import EVENT, EventStream  # noqa: E402
+from deploytool.recipe import AugmentSection, DataSection  # noqa: E402
 
 
 @st.composite
@@ -42,17 +43,6 @@ def test_every_event_is_counted_once_in_its_step(streams: list[EventStream], tim
     assert counts.sum() == sum(map(len, streams))
 
 
-@given(several(), st.integers(1, 5), st.data())
-def test_moves_equal_the_shift_transform(streams: list[EventStream], time_steps: int, data: st.DataObject) -> None:
-    pair = st.tuples(st.integers(-4, 4), st.integers(-4, 4))
-    moves = np.array(data.draw(st.lists(pair, min_size=len(streams), max_size=len(streams))), np.int64)
-    moved = [Shift(int(dy), int(dx))(item) for item, (dy, dx) in zip(streams, moves, strict=True)]
-    everyone = np.arange(len(streams))
-    changes = Changes(moves, np.zeros(len(streams)), np.random.default_rng(0))
-    fast = frames(bin_events(streams, time_steps), everyone, changes)
-    assert torch.equal(fast, frames(bin_events(moved, time_steps), everyone))
-
-
 @settings(max_examples=20)
 @given(several(), st.integers(1, 7), st.integers(0, 3))
 def test_the_generator_alone_decides_the_order(streams: list[EventStream], batch: int, shift: int) -> None:
@@ -60,7 +50,7 @@ def test_the_generator_alone_decides_the_order(streams: list[EventStream], batch
 
     def one_round(seed: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         generator = torch.Generator().manual_seed(seed)
-        rounds = [batches(binned, batch, generator, Augmentation(shift, drop=0.5)) for _ in range(2)]
+        rounds = [batches(binned, batch, generator, AugmentSection(shift=shift, drop=0.5)) for _ in range(2)]
         return [item for batches_of_round in reversed(rounds) for item in batches_of_round]
 
     first, second = one_round(5), one_round(5)
@@ -82,13 +72,13 @@ def test_without_a_generator_samples_keep_their_order_and_place() -> None:
 def test_a_loader_gives_the_batches_of_its_streams_at_every_time_step() -> None:
     rng = np.random.default_rng(0)
     streams = [stream(rng, (2, 4, 4), label) for label in range(5)]
-    loader = Loader(streams, Augmentation(1, 0.3))
+    loader = Loader(streams, AugmentSection(shift=1, drop=0.3))
     assert len(loader) == 5
     for time_steps in (4, 4, 7):
         binned = bin_events(streams, time_steps)
         for seed in (None, 0, 1):
             generators = [None if seed is None else torch.Generator().manual_seed(seed) for _ in range(2)]
-            expected = batches(binned, 2, generators[0], Augmentation(1, 0.3))
+            expected = batches(binned, 2, generators[0], AugmentSection(shift=1, drop=0.3))
             for one, other in zip(loader(time_steps, 2, generators[1]), expected, strict=True):
                 assert torch.equal(one[0], other[0])
                 assert torch.equal(one[1], other[1])
@@ -99,23 +89,10 @@ def test_every_order_and_every_move_comes_up() -> None:
     event["y"] = event["x"] = 2
     streams = [EventStream(event, (1, 5, 5), 1, label) for label in range(200)]
     generator = torch.Generator().manual_seed(0)
-    ((counts, labels),) = batches(bin_events(streams, 1), 200, generator, Augmentation(shift=2))
+    ((counts, labels),) = batches(bin_events(streams, 1), 200, generator, AugmentSection(shift=2))
     assert labels.tolist() != sorted(labels.tolist())
     assert (counts.sum((0, 1, 2)) > 0).all()
     assert counts.sum() == 200
-
-
-def test_dropped_events_are_gone_and_nothing_else_changes() -> None:
-    rng = np.random.default_rng(0)
-    streams = [stream(rng, (2, 4, 4), 0, 1000) for _ in range(50)]
-    binned = bin_events(streams, 3)
-    whole = frames(binned, np.arange(50))
-    left_out = np.linspace(0, 0.5, 50)
-    some = frames(binned, np.arange(50), Changes(np.zeros((50, 2), np.int64), left_out, np.random.default_rng(1)))
-    assert ((some <= whole) & (some >= 0)).all()
-    kept = (some.sum((0, 2, 3, 4)) / whole.sum((0, 2, 3, 4))).numpy()
-    assert kept[0] == 1
-    assert np.allclose(kept, 1 - left_out, atol=0.08)
 
 
 def test_what_cannot_be_binned_together() -> None:
@@ -131,3 +108,53 @@ def test_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
     bin_events([stream(rng, (1, 2, 2), 0)] * 3, 2, lambda done, total, _note: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@given(several(), st.integers(1, 12))
+def test_bins_by_count_share_the_events_out_in_order(streams: list[EventStream], time_steps: int) -> None:
+    binned = bin_events(streams, time_steps, bins="count")
+    counts = frames(binned, np.arange(len(streams))).sum((2, 3, 4))
+    for index, item in enumerate(streams):
+        assert counts[:, index].max() - counts[:, index].min() <= 1
+        size = int(np.prod(item.shape))
+        steps = binned.cells(index) // size
+        assert np.all(np.diff(steps) >= 0)
+        assert np.array_equal(binned.cells(index) % size, bin_events([item], 1).cells(0))
+
+
+@settings(max_examples=30)
+@given(several(), st.integers(0, 100), st.integers(1, 3))
+def test_what_is_held_in_memory_changes_nothing(streams: list[EventStream], held_events: int, batch: int) -> None:
+    whole, part = bin_events(streams, 3), bin_events(streams, 3, held_events=held_events)
+    assert len(whole.held) == len(streams)
+    assert sum(map(len, part.held)) <= held_events
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    augment = AugmentSection(shift=1, drop=0.5, flip=0.5)
+    pairs = zip(
+        batches(whole, batch, generators[0], augment), batches(part, batch, generators[1], augment), strict=True
+    )
+    assert all(torch.equal(a, b) for one, other in pairs for a, b in zip(one, other, strict=True))
+
+
+def test_an_image_is_every_time_step() -> None:
+    rng = np.random.default_rng(0)
+    images = [Image(rng.integers(0, 17, (1, 4, 4)).astype(np.uint8), label, "", top=16) for label in range(5)]
+    batches_of = ImageLoader(images)
+    assert len(batches_of) == 5
+    parts = list(batches_of(3, 2))
+    assert [counts.shape for counts, _ in parts] == [(3, 2, 1, 4, 4), (3, 2, 1, 4, 4), (3, 1, 1, 4, 4)]
+    assert torch.cat([labels for _, labels in parts]).tolist() == [0, 1, 2, 3, 4]
+    shown = torch.cat([counts for counts, _ in parts], 1)
+    expected = np.stack([image.pixels for image in images]).astype(np.float32) / 16
+    assert all(np.array_equal(step.numpy(), expected) for step in shown)
+
+
+def test_the_section_chooses_the_loader() -> None:
+    rng = np.random.default_rng(0)
+    streams = [stream(rng, (2, 4, 4), 0, 9)]
+    assert isinstance(
+        loader([Image(np.zeros((1, 2, 2), np.uint8), 0, "")], DataSection(set="x", coding="direct")), ImageLoader
+    )
+    for bins in ("time", "count"):
+        ((found, _),) = loader(streams, DataSection(set="x", bins=bins))(4, 1)
+        assert torch.equal(found, frames(bin_events(streams, 4, bins=bins), np.arange(1)))

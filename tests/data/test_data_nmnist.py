@@ -89,10 +89,10 @@ def test_missing_and_empty_places_are_one_sentence(tmp_path: Path) -> None:
             function(str(tmp_path))
     write_bins(tmp_path)
     shutil.rmtree(tmp_path / "Test" / "4")
-    with pytest.raises(InputError, match=r"Test: no .bin files of digit 4; need"):
+    with pytest.raises(InputError, match=r"Test: no .bin files in 4; need"):
         nmnist.parts(str(tmp_path))
     shutil.rmtree(tmp_path / "Test")
-    with pytest.raises(InputError, match=r"Test: no .bin files of the digits 0, 1, 2"):
+    with pytest.raises(InputError, match=r"Test: no .bin files in 0, 1, 2"):
         nmnist.parts(str(tmp_path))
 
 

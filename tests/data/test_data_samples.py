@@ -1,10 +1,12 @@
 import itertools
+import random
+from hashlib import sha256
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploytool.data.samples import Samples, even_subset, hold_out, joined
+from deploytool.data.samples import Samples, even_subset, hash_split, hold_out, joined
 from deploytool.events import EVENT, EventStream
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
@@ -63,3 +65,35 @@ def test_even_subset_takes_from_all_classes_and_grows_by_adding(labels: np.ndarr
     has_more = taken < there
     if has_more.any():
         assert taken.max() - taken[has_more].min() <= 1
+
+
+@given(st.lists(st.tuples(st.text(max_size=4), st.integers(0, 3)), min_size=1, max_size=40, unique_by=lambda i: i[0]),
+       st.floats(0.05, 0.6), st.randoms())  # fmt: skip
+def test_a_hash_split_follows_from_the_names_whatever_their_order(
+    items: list[tuple[str, int]], share: float, rng: random.Random
+) -> None:
+    def split(named: list[tuple[str, int]]) -> tuple[set[str], set[str]]:
+        names = [name for name, _ in named]
+        train, test = hash_split(names, np.array([label for _, label in named]), share)
+        assert list(train) == sorted(train)
+        assert list(test) == sorted(test)
+        assert sorted([*train, *test]) == list(range(len(names)))
+        return {names[i] for i in train}, {names[i] for i in test}
+
+    train, test = split(items)
+    assert split(rng.sample(items, len(items))) == (train, test)
+    for label in range(4):
+        of_class = {name for name, own in items if own == label}
+        wanted = min(max(1, round(share * len(of_class))), len(of_class) - 1)
+        assert len(of_class & test) == max(0, wanted)
+        hashes = {name: sha256(name.encode()).digest() for name in of_class}
+        if of_class & test and of_class & train:
+            assert max(hashes[name] for name in of_class & test) < min(hashes[name] for name in of_class & train)
+
+
+def test_the_hash_split_of_a_known_set_is_what_it_was() -> None:
+    """The test set of CIFAR10-DVS: the names are those of its files."""
+    names = [f"{name}/cifar10_{name}_{i}.aedat4" for name in ("airplane", "truck") for i in range(1000)]
+    train, test = hash_split(names, np.repeat([0, 9], 1000), 0.1)
+    assert (len(train), len(test)) == (1800, 200)
+    assert [names[i] for i in test[:3]] == [f"airplane/cifar10_airplane_{i}.aedat4" for i in (10, 44, 49)]

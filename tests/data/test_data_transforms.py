@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.data.files import bin_events
-from deploytool.data.transforms import Denoise, Shift
+from deploytool.data.transforms import Denoise, First, Resize, Shift
 from deploytool.events import EVENT, EventStream
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -82,3 +82,25 @@ def test_shift_moves_what_stays_on_the_sensor(stream: EventStream, dy: int, dx: 
     ]
     assert Shift(dy, dx)(stream).events.tolist() == expected
     assert np.array_equal(stream.events, before)
+
+
+@given(streams(), st.integers(1, 100_000))
+def test_first_keeps_the_beginning_and_lasts_as_long_as_asked(stream: EventStream, duration_us: int) -> None:
+    before = stream.events.copy()
+    first = First(duration_us)(stream)
+    assert np.array_equal(first.events, stream.events[stream.events["t"] < duration_us])
+    assert (first.duration_us, first.shape, first.label) == (duration_us, stream.shape, stream.label)
+    assert np.array_equal(stream.events, before)
+
+
+@given(streams(), st.integers(1, 12), st.integers(1, 12))
+def test_resize_keeps_every_event_in_its_part_of_the_map(stream: EventStream, height: int, width: int) -> None:
+    before = stream.events.copy()
+    small = Resize(height, width)(stream)
+    assert small.shape == (2, height, width)
+    assert len(small) == len(stream)
+    for axis, to, size in (("y", height, stream.shape[1]), ("x", width, stream.shape[2])):
+        assert small.events[axis].tolist() == [value * to // size for value in stream.events[axis].tolist()]
+    assert np.array_equal(small.events[["t", "c"]], stream.events[["t", "c"]])
+    assert np.array_equal(stream.events, before)
+    assert np.array_equal(Resize(*stream.shape[1:])(stream).events, before)

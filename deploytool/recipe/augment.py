@@ -1,0 +1,47 @@
+"""[train.augment]: how training samples are changed anew in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import Field
+
+from deploytool.recipe.section import Section
+
+ALSO_IN_TRAIN: Final = ("shift", "drop")
+"""Keys that may as well stand in [train] itself."""
+
+
+class AugmentSection(Section):
+    """[train.augment]: what is drawn for every training sample in every epoch, in this order; 0 is never.
+
+    A share is the chance of a sample. Moving by up to n pixels either way is the same as padding by n pixels and
+    cropping at random.
+    """
+
+    drop: float = Field(0.0, ge=0, lt=1, description="leave out up to this share of a sample's events")
+    flip_time: float = Field(0.0, ge=0, le=1, description="share of samples that run backwards")
+    flip_polarity: float = Field(0.0, ge=0, le=1, description="share of samples whose ON and OFF are exchanged")
+    flip: float = Field(0.0, ge=0, le=1, description="share of samples that are mirrored left to right")
+    shift: int = Field(0, ge=0, description="move samples by up to so many pixels along both axes")
+    cutout: int = Field(0, ge=0, description="side of a square in pixels, anywhere, that is left empty")
+
+
+def gathered(train: Any) -> Any:
+    """The values of [train] with its augmentations where they belong, in [train.augment].
+
+    Raises ValueError for one that stands in both.
+    """
+    if not isinstance(train, Mapping) or not any(key in train for key in ALSO_IN_TRAIN):
+        return train
+    augment = train.get("augment", {})
+    if isinstance(augment, AugmentSection):
+        augment = augment.model_dump(exclude_unset=True)
+    if not isinstance(augment, Mapping):
+        return train
+    for key in ALSO_IN_TRAIN:
+        if key in train and key in augment:
+            raise ValueError(f"{key} stands in [train] and in [train.augment]; need it in one of them")
+    moved = {key: train[key] for key in ALSO_IN_TRAIN if key in train}
+    return {**{key: value for key, value in train.items() if key not in moved}, "augment": {**augment, **moved}}
