@@ -20,6 +20,7 @@ from deploytool.recipe import (
     NetworkSection,
     PoolLayer,
     SpikeLayer,
+    TrainSection,
 )
 from deploytool.recipe.network import INPUT
 
@@ -29,6 +30,10 @@ NORM_EPSILON: Final = 1e-5
 """Added to a variance before its root is taken (torch's default)."""
 
 
+START: Final = "v_init"
+"""The array (O,) "conv1.v_init", where weights have one: V before the first event of the neurons behind "conv1"."""
+
+
 def node_of(layer: LayerSection, weight: Array | None = None, bias: Array | None = None) -> Node:
     """The node that ``layer`` becomes, with ``weight`` and ``bias`` where it has them; Spike() stands for its neurons.
 
@@ -36,10 +41,7 @@ def node_of(layer: LayerSection, weight: Array | None = None, bias: Array | None
     """
     match layer:
         case ConvLayer() if weight is not None:
-            return Conv(
-                weight, bias, (layer.stride, layer.stride), (layer.padding, layer.padding),
-                (layer.dilation, layer.dilation), layer.groups,
-            )  # fmt: skip
+            return Conv(weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
         case LinearLayer() if weight is not None:
             return Linear(weight, bias)
         case PoolLayer():
@@ -72,7 +74,7 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
         if isinstance(layer, ConvLayer):
             if given[0][0] % layer.groups:
                 raise RecipeError(where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of them")
-            weight = np.zeros((layer.out, given[0][0] // layer.groups, layer.kernel, layer.kernel), np.float32)
+            weight = np.zeros((layer.out, given[0][0] // layer.groups, *layer.kernel), np.float32)
         elif isinstance(layer, LinearLayer):
             weight = np.zeros((layer.out, given[0][0]), np.float32)
         nodes[name] = node_of(layer, weight)
@@ -82,3 +84,31 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
             raise RecipeError.together([error]) from None
     del shapes[INPUT]
     return nodes, shapes
+
+
+def weight_count(network: NetworkSection) -> int:
+    """How many weights ``network`` has, batch norms not counted. Raises RecipeError as ``blank_nodes``."""
+    nodes, _ = blank_nodes(network)
+    return sum(node.weight.size for node in nodes.values() if isinstance(node, Conv | Linear))
+
+
+def without_norms(network: NetworkSection) -> NetworkSection:
+    """``network`` without its batchnorm layers; all others keep their names, and take what these took."""
+    sources, layers = network.sources(), dict(network.named_layers())
+    norms = {name for name, layer in layers.items() if isinstance(layer, BatchNormLayer)}
+
+    def behind(name: str) -> str:
+        return behind(sources[name][0]) if name in norms else name
+
+    kept = []
+    for name, layer in layers.items():
+        first, *others = map(behind, sources[name])
+        if name not in norms:
+            changed = {"other": tuple(others)} if isinstance(layer, AddLayer) else {}
+            kept.append(layer.model_copy(update={"name": name, "source": first, **changed}))
+    return network.model_copy(update={"layers": tuple(kept)})
+
+
+def trained_network(network: NetworkSection, train: TrainSection) -> NetworkSection:
+    """The network whose weights a training of ``network`` gives: without batch norms where the method merges them."""
+    return without_norms(network) if train.method == "ptl" or train.base is not None else network

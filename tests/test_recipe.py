@@ -54,7 +54,7 @@ def test_all_errors_at_once_each_with_its_path(tmp_path: Path) -> None:
     assert found == (
         "/recipe.toml: data.set: missing; need a value.",
         "/recipe.toml: network.layers.0.kernel: found 'three'; "
-        "need a valid integer, unable to parse string as an integer.",
+        "need a whole number from 1, or two, [vertical, horizontal].",
         "/recipe.toml: train.epochs: found 0; need greater than or equal to 1.",
         "/recipe.toml: train.epoch: unknown key; need a key that the section has. Known keys: "
         + found[3].split("keys: ")[1],

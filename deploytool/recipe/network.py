@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from deploytool.recipe.section import Section
+from deploytool.graph import Pair
+from deploytool.recipe.presets import expand
+from deploytool.recipe.section import Section, Size
 
 INPUT: Final = "input"
+
+
+def _pair(least: int) -> Callable[[object], Pair]:
+    """A reader of one whole number, at least ``least``, for both axes, or of two (vertical, horizontal)."""
+
+    def read(value: object) -> Pair:
+        match value:
+            case int() as both if type(both) is int and both >= least:
+                return both, both
+            case (int() as high, int() as wide) if {type(high), type(wide)} == {int} and min(high, wide) >= least:
+                return high, wide
+        raise ValueError(f"found {value!r}; need a whole number from {least}, or two, [vertical, horizontal]")
+
+    return read
+
+
+PositivePair: TypeAlias = Annotated[Pair, BeforeValidator(_pair(1))]
+Padding: TypeAlias = Annotated[Pair, BeforeValidator(_pair(0))]
 
 
 class _Layer(Section):
@@ -19,23 +40,29 @@ class _Layer(Section):
     source: str | None = Field(None, alias="from")
 
 
-class ConvLayer(_Layer):
-    """Convolution with ``out`` features."""
+class _WeightLayer(_Layer):
+    """What every layer with weights has: ``out`` features, and ``stage``, which marks the first layer of a stage of MTT
+    (train/mtt.py)."""
+
+    out: int = Field(ge=1)
+    stage: bool = False
+
+
+class ConvLayer(_WeightLayer):
+    """Convolution with ``out`` features; a pair is one number, or [vertical, horizontal]."""
 
     type: Literal["conv"]
-    out: int = Field(ge=1)
-    kernel: int = Field(ge=1)
-    stride: int = Field(1, ge=1)
-    padding: int = Field(0, ge=0)
-    dilation: int = Field(1, ge=1)
+    kernel: PositivePair
+    stride: PositivePair = (1, 1)
+    padding: Padding = (0, 0)
+    dilation: PositivePair = (1, 1)
     groups: int = Field(1, ge=1)
 
 
-class LinearLayer(_Layer):
+class LinearLayer(_WeightLayer):
     """Fully connected layer with ``out`` values."""
 
     type: Literal["linear"]
-    out: int = Field(ge=1)
 
 
 class BatchNormLayer(_Layer):
@@ -80,12 +107,11 @@ LAYER_TYPES: Final = {
 }  # fmt: skip
 """{type of a layer: what layers of it are called when they have no name}."""
 
-Size: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
-
 
 class NetworkSection(Section):
     """[network]: the input map (C, H, W) and the layers, each feeding the next unless that says ``from``.
 
+    ``preset``, with its options, stands for the layers that it expands to (recipe/presets.py), and leaves no trace.
     Spikes, which the input is taken for as well, may be pooled, flattened and added, and go into a conv or linear
     layer; what that gives may be normalised and added, and goes into a spike layer. The last layer is a spike layer,
     or it is read as it is: as the membrane potential of a neuron that never fires.
@@ -93,6 +119,15 @@ class NetworkSection(Section):
 
     input: tuple[Size, Size, Size]
     layers: tuple[LayerSection, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _presets_are_layers(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "preset" not in values:
+            return values
+        if "layers" in values:
+            raise ValueError("found preset and layers; need one of the two")
+        return {"input": values.get("input"), "layers": expand(values)}
 
     @model_validator(mode="after")
     def _names_differ(self) -> NetworkSection:
@@ -150,6 +185,12 @@ class NetworkSection(Section):
             found[name] = (layer.source or before, *other)
             before = name
         return found
+
+    def stage_marks(self) -> tuple[str, ...]:
+        """The layers with weights that begin a stage of MTT, in order; none where the network does not say."""
+        return tuple(
+            name for name, layer in self.named_layers() if isinstance(layer, ConvLayer | LinearLayer) and layer.stage
+        )
 
     @property
     def ends_in_spikes(self) -> bool:
