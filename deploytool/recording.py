@@ -25,6 +25,10 @@ SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<
 """One recorded spike: index of its sample, time in microseconds, feature, row, column."""
 
 
+NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
+"""Of a recording whose answer is spikes."""
+
+
 @dataclass(frozen=True, eq=False)
 class LayerActivity:
     """What a run tells of a layer beside its spikes.
@@ -49,8 +53,9 @@ class Recording:
     """Spikes of S samples on one rung.
 
     ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron before pooling, of every layer that was watched.
-    ``outputs`` are the layers whose spikes are the answer. ``synops`` (S,) is the number of synaptic updates of each
-    sample. ``labels`` (S,) is -1 where unknown.
+    ``outputs`` are the layers whose spikes are the answer; there are none where ``potentials`` (S, K) float32 are it,
+    those of a last layer that never fires, averaged over time. ``synops`` (S,) is the number of synaptic updates of
+    each sample. ``labels`` (S,) is -1 where unknown.
     ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that were asked for.
     ``aliases`` {graph node: layer} lets a layer be called by any node it was made from.
     ``durations_us`` (S,) is how long the samples last, empty where it was not recorded; ``activity`` {layer: ...} what
@@ -68,10 +73,12 @@ class Recording:
     durations_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     activity: Mapping[str, LayerActivity] = field(default_factory=dict)
     perturbation: str = ""
+    potentials: NDArray[np.float32] = field(default_factory=lambda: NO_POTENTIALS)
 
     def __post_init__(self) -> None:
         for name in ("labels", "synops", "durations_us"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name), np.int64)))
+        object.__setattr__(self, "potentials", frozen(np.asarray(self.potentials, np.float32)))
         counts = {layer: frozen(np.asarray(array, np.int64)) for layer, array in self.counts.items()}
         object.__setattr__(self, "counts", MappingProxyType(counts))
         object.__setattr__(self, "spikes", MappingProxyType({k: frozen(v) for k, v in self.spikes.items()}))
@@ -89,6 +96,11 @@ class Recording:
         counts = [self.counts[name] for name in self.outputs]
         return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
 
+    @property
+    def classes(self) -> int:
+        """Of how many classes the answer is one."""
+        return int(self.output_counts.shape[1] if self.outputs else self.potentials.shape[1])
+
     def layer(self, name: str) -> str:
         """The layer called ``name``, or made from the graph node ``name``. Raises InputError when there is none."""
         found = name if name in self.counts else self.aliases.get(name, "")
@@ -98,8 +110,8 @@ class Recording:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """(S,): what ``answers`` makes of the output counts."""
-        return answers(self.output_counts)
+        """(S,): what ``answers`` makes of the output counts, or the largest of the potentials."""
+        return answers(self.output_counts) if self.outputs else self.potentials.argmax(axis=1)
 
 
 def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -118,6 +130,7 @@ def join(parts: Sequence[Recording]) -> Recording:
         labels=np.concatenate([part.labels for part in parts]),
         counts={layer: np.concatenate([part.counts[layer] for part in parts]) for layer in first.counts},
         synops=np.concatenate([part.synops for part in parts]),
+        potentials=np.concatenate([part.potentials for part in parts]),
         spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},
         durations_us=np.concatenate([part.durations_us for part in parts]),
         activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
@@ -145,8 +158,8 @@ def _added(parts: Sequence[LayerActivity]) -> LayerActivity:
 
 
 FILE: Final = "recording.npz"
-VERSION: Final = 2
-"""Of the columns: 2 has durations_us, perturbation, and the activity of layers; in 1 these are absent."""
+VERSION: Final = 3
+"""Of the columns: 3 has potentials; 2 has durations_us, perturbation, and the activity of layers; absent in 1."""
 
 _COUNTS, _SPIKES = "counts/", "spikes/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
@@ -164,7 +177,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         "version": np.array(VERSION), "rung": np.array(recording.rung),
         "samples": np.array(recording.samples, dtype=np.str_), "labels": recording.labels,
         "outputs": np.array(recording.outputs), "synops": recording.synops, "durations_us": recording.durations_us,
-        "perturbation": np.array(recording.perturbation),
+        "perturbation": np.array(recording.perturbation), "potentials": recording.potentials,
         "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
         "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
     }  # fmt: skip
@@ -216,6 +229,7 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
             durations_us=columns.get("durations_us", np.zeros(0, np.int64)),
             activity=_activity(columns),
             perturbation=str(columns.get("perturbation", "")),
+            potentials=columns.get("potentials", NO_POTENTIALS),
         )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(where, f"not readable ({error})", "a recording that deploytool wrote") from None

@@ -119,7 +119,7 @@ def confusion(recording: Recording) -> NDArray[np.int64]:
     """
     known = recording.labels >= 0
     labels, predictions = recording.labels[known], recording.predictions[known]
-    classes = max(recording.output_counts.shape[1], int(labels.max(initial=-1)) + 1)
+    classes = max(recording.classes, int(labels.max(initial=-1)) + 1)
     matrix = np.zeros((classes, classes + 1), np.int64)
     np.add.at(matrix, (labels, np.where(predictions < 0, classes, predictions)), 1)
     return matrix

@@ -1,0 +1,16 @@
+"""The network that a recipe trains and evaluates."""
+
+from __future__ import annotations
+
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train.network import SpikingNetwork
+from deploytool.train.reversible import ReversibleNetwork
+from deploytool.train.trev import TrevNetwork
+
+
+def build(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> SpikingNetwork:
+    """The network as ``spec.method`` runs it. Raises RecipeError when it is not possible."""
+    if spec.method != "trev":
+        return SpikingNetwork(network, constraints, spec)
+    kind = TrevNetwork if spec.trev.on else ReversibleNetwork
+    return kind(network, constraints, spec)
