@@ -32,6 +32,9 @@ RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Repeatable.")
 ]
+TensorBoardOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also write the training's history to TensorBoard event files here.")
+]
 ResetOption = Annotated[
     str | None, typer.Option(metavar="subtract|zero", help="Reset rule of a file that does not state it.")
 ]
@@ -50,19 +53,23 @@ SourceArgument = Annotated[
 DtOption = Annotated[
     float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
 ]
+DelayOption = Annotated[
+    int | None, typer.Option("--delay-us", help="How long a way back takes, where a recurrent file does not state it.")
+]
 NetworkOption = Annotated[
     Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
 ]
 LintOption = Annotated[bool, typer.Option("--lint", help="Only say what other frameworks would do with a .nir file.")]
 ShapeOption = Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")]
 NirOption = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the network to this .nir file.")]
-GeometryArgument = Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file.")]
+GeometryArgument = Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, a .nir file, or a recipe.")]
 DataOption = Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
 OnOption = Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")]
 SplitOption = Annotated[bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")]
 SchedulerOption = Annotated[
     str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
 ]
+DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="What computes: the same result, bit for bit.")]
 PerturbOption = Annotated[
     str | None, typer.Option(
         metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
@@ -134,22 +141,26 @@ def _guarded(session: Session, call: Callable[[], int | None]) -> int:
 
 
 @command("deploytool pipeline recipes/digits.toml")
-def pipeline(session: Session, recipe: RecipeArgument, set_: SetOption = None) -> int:
+def pipeline(
+    session: Session, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
     from deploytool import pipeline as stages
     from deploytool.recipe import load_recipe
 
-    verdict, report = stages.pipeline(session, load_recipe(recipe, set_ or ()))
+    verdict, report = stages.pipeline(session, load_recipe(recipe, set_ or ()), tensorboard)
     return session.verdict(verdict, report)
 
 
 @command("deploytool train recipes/digits.toml --set train.epochs=3")
-def train(session: Session, recipe: RecipeArgument, set_: SetOption = None) -> None:
+def train(
+    session: Session, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+) -> None:
     """Train the network of a recipe under the chip's constraints."""
     from deploytool import pipeline as stages
     from deploytool.recipe import load_recipe
 
-    session.artifact(stages.train(session, load_recipe(recipe, set_ or ())))
+    session.artifact(stages.train(session, load_recipe(recipe, set_ or ()), tensorboard))
 
 
 @command("deploytool convert net.nir --reset subtract --floor -1")
@@ -159,6 +170,7 @@ def convert(
     reset: ResetOption = None,
     floor: FloorOption = None,
     dt_ms: DtOption = None,
+    delay_us: DelayOption = None,
     shape: ShapeOption = None,
     network: NetworkOption = None,
     output: NirOption = None,
@@ -171,7 +183,7 @@ def convert(
     if lint:
         session.result(stages.lint(Path(source)))
         return
-    unsaid = Unsaid(reset, floor, dt_ms, shape, network)
+    unsaid = Unsaid(reset, floor, dt_ms, shape, network, delay_us)
     session.artifact(stages.convert(session, source, unsaid, output))
 
 
@@ -236,6 +248,7 @@ def run(
     rasters: Annotated[int, typer.Option(min=0, help="Keep single spikes of so many samples.")] = 0,
     extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False,
     scheduler: SchedulerOption = None,
+    device: DeviceOption = "cpu",
     perturb: PerturbOption = None,
     repeats: Annotated[int, typer.Option(min=1, help="Draws of the perturbation.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbation.")] = 0,
@@ -248,7 +261,7 @@ def run(
     how = None if perturb is None else parse_perturbation(perturb, seed)
     source = sources.samples(data, root, denoise_ms, samples)
     ask = functools.partial(
-        stages.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler
+        stages.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
     )  # fmt: skip
     if how is None:
         session.artifact(ask())
@@ -292,7 +305,7 @@ def report(
 @command("deploytool show program@latest")
 def show(
     session: Session,
-    artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="By default all there are.")] = None,
+    artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Or presets; by default all.")] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
     synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
 ) -> None:
@@ -302,6 +315,8 @@ def show(
 
     if datasets:
         session.result({"datasets": stages.datasets()})
+    elif artifact == "presets":
+        session.result({"presets": stages.presets()})
     elif artifact is None:
         session.result({"artifacts": contents(session.store)})
     elif synop_pj is not None:
@@ -345,12 +360,19 @@ def device_selftest(
 @command("deploytool bench simulator")
 def bench(
     session: Session,
-    what: Annotated[str, typer.Argument(metavar="[simulator|large|training|check]", help="All, by default.")] = "all",
+    what: Annotated[
+        str,
+        typer.Argument(metavar="[simulator|large|gpu|training|memory|check|claims]", help="By default all but claims."),
+    ] = "all",
+    claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one of the claims.")] = None,
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the claims are.")] = Path("recipes/claims"),
+    root: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of N-MNIST, for the claims.")] = None,
 ) -> None:
-    """Measure speed as ratios within one run, against named peers."""
+    """Measure speed as ratios within one run, against named peers; or try the papers' claims, for about an hour."""
     from deploytool.bench import bench as measure
+    from deploytool.bench.claims import claims
 
-    session.result(measure(what))
+    session.result(claims(session, folder, claim, root) if what == "claims" else measure(what))
 
 
 def main() -> None:

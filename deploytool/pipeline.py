@@ -15,15 +15,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from deploytool import sources
+from deploytool import sources, tandem
 from deploytool.artifact import Artifact
-from deploytool.chip import CHIPS
+from deploytool.beforehand import refuse_impossible
 from deploytool.digest import canonical_json
-from deploytool.errors import FitError, RecipeError, UsageError
+from deploytool.errors import FitError, UsageError
+from deploytool.fan_in import over_fan_in
 from deploytool.graph import Graph
+from deploytool.layers import trained_network
 from deploytool.payload import CALIBRATION, CONFIGURATION, HISTORY, NETWORK, QUANTISATION, SPLITS, WEIGHTS
 from deploytool.program import SIMULATOR, Program, load_program, save_program
-from deploytool.recipe import ConstraintsSection, MapSection, NetworkSection, Recipe, ValidateSection
+from deploytool.recipe import (
+    ConstraintsSection,
+    MapSection,
+    NetworkSection,
+    Recipe,
+    TrainSection,
+    ValidateSection,
+)
 from deploytool.recording import Recording, load_recording, save_recording
 from deploytool.reporting import report
 from deploytool.sources import NOTHING, SampleSource, Unsaid, chip_named
@@ -42,45 +51,70 @@ FREE: Final = MapSection(target=SIMULATOR)
 PLAIN: Final = MapSection()
 
 
-def pipeline(space: Workspace, recipe: Recipe) -> tuple[Artifact, Artifact]:
-    """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report."""
-    model = train(space, recipe)
+def pipeline(
+    space: Workspace, recipe: Recipe, tensorboard: Path | None = None
+) -> tuple[Artifact, Artifact | None]:  # fmt: skip
+    """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report.
+
+    With nothing in ``run.on`` the chain ends with the verdict on the trained network: a report shows a program.
+    """
+    model = train(space, recipe, tensorboard)
     recordings = [run_trained(space, model, recipe)]
+    if recipe.run.on:
+        recordings += _deployed(space, recipe, model)
+    verdict = validate(space, [recording.name for recording in recordings], recipe.validation)
+    return verdict, report(space, verdict.name, recipe.report.samples, recipe.name) if recipe.run.on else None
+
+
+def _deployed(space: Workspace, recipe: Recipe, model: Artifact) -> list[Artifact]:
+    """The recordings of ``model`` on everything that the recipe runs it on."""
     graph = convert_model(space, model)
     calibration = (
         sources.calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
         if recipe.map.quantise == "calibrated" else None
     )  # fmt: skip
-    program = map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits, calibration)
+    limits = recipe.constraints
+    program = map_graph(space, graph.name, recipe.map, limits.chip_bits, calibration, limits.fan_in)
+    recordings = []
     for rung in recipe.run.on:
         mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program
         samples = sources.dataset(recipe.data, recipe.seed)
         time_steps = recipe.train.time_steps if rung == "quantised" else None
         recordings.append(run(space, mapped.name, rung, samples, time_steps, None, recipe.run.rasters))
-    verdict = validate(space, [recording.name for recording in recordings], recipe.validation)
-    return verdict, report(space, verdict.name, recipe.report.samples, recipe.name)
+    return recordings
 
 
-def train(space: Workspace, recipe: Recipe) -> Artifact:
+def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
     """The trained model of ``recipe``; an interrupted training goes on where it was.
+
+    Its history also goes to event files in the folder ``tensorboard``. Of processes that torchrun started, the first
+    goes on from here and all others end.
 
     Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks.
     """
-    _refuse_impossible(recipe)
+    refuse_impossible(recipe)
     decided = recipe.section("seed", "data", "network", "constraints", "train")
-    inputs = {"data": sources.dataset(recipe.data, recipe.seed).fingerprint}
+    ann = tandem.given_ann(recipe)
+    inputs = {"data": sources.dataset(recipe.data, recipe.seed).fingerprint, **tandem.fingerprint(ann)}
 
     def compute() -> Trained:
         from deploytool.data.datasets import load
-        from deploytool.data.loader import Augmentation, Loader
+        from deploytool.data.loader import loader
+        from deploytool.train.loop import unobserved
         from deploytool.train.methods import train as run_training
+        from deploytool.train.tensorboard import EventFile
 
         data = load(recipe.data, recipe.seed)
-        augmentation = Augmentation(recipe.train.shift, recipe.train.drop)
+        data.require(recipe.network.input)
+        training = loader(data.train, recipe.data, recipe.train.augment)
+        validation = loader(data.validation, recipe.data)
+        observe = EventFile(tensorboard).add if tensorboard and space.leads else unobserved
+        if recipe.train.method == "ptl":
+            run_training = tandem.method(recipe, ann, threads())
         with space.progress("train", "step") as tick:
             return run_training(
-                recipe.network, recipe.constraints, recipe.train, Loader(data.train, augmentation),
-                Loader(data.validation), recipe.seed, unfinished, tick,
+                recipe.network, recipe.constraints, recipe.train, training, validation, recipe.seed, unfinished, tick,
+                observe=observe,
             )  # fmt: skip
 
     def write(trained: Trained, folder: Path) -> None:
@@ -91,38 +125,22 @@ def train(space: Workspace, recipe: Recipe) -> Artifact:
         return space.stored("model", inputs, decided, compute, write)
 
 
-def _refuse_impossible(recipe: Recipe) -> None:
-    """Raises RecipeError for a target that does not go with the rest, FitError for a network that cannot fit its chip,
-    whatever its weights. For the simulator any network will do."""
-    if recipe.map.target not in (SIMULATOR, *CHIPS):
-        raise RecipeError("map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*CHIPS, SIMULATOR))}")
-    if recipe.map.target == SIMULATOR:
-        if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
-            raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")
-        return
-    from deploytool.convert.model import blank_weights, to_graph
-    from deploytool.map.compile import check as check_fit
-
-    graph = to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
-    found = check_fit(graph, chip_named(recipe.map.target), recipe.map.pins, recipe.map.split)
-    if not found.fits:
-        raise FitError.together(issue.error() for issue in found.issues)
-
-
 def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
     """The recording of the trained network itself, clock-driven at its own number of time steps."""
     samples = sources.dataset(recipe.data, recipe.seed)
     inputs = {"model": model.digest, "data": samples.fingerprint}
 
     def compute() -> Recording:
-        from deploytool.data.loader import Loader
+        from deploytool.data.datasets import load
+        from deploytool.data.loader import loader
         from deploytool.train.evaluate import evaluate
 
-        streams = samples.load(recipe.network.input)
+        test = load(recipe.data, recipe.seed).test
         with space.progress("torch", "sample") as tick:
             return evaluate(
-                read_tensors(model.path / WEIGHTS), recipe.network, recipe.constraints, recipe.train, Loader(streams),
-                tuple(stream.name for stream in streams), tick,
+                read_tensors(model.path / WEIGHTS), trained_network(recipe.network, recipe.train), recipe.constraints,
+                recipe.train,
+                loader(test, recipe.data), tuple(sample.name for sample in test), tick,
             )  # fmt: skip
 
     decided = {"rung": "torch", "data": samples.says}
@@ -151,9 +169,11 @@ def lint(source: Path) -> dict[str, Any]:
 
 def convert_model(space: Workspace, model: Artifact) -> Artifact:
     """The graph of a trained model, with the weights its chip will compute with."""
-    from deploytool.convert.model import to_graph
+    from deploytool.convert.model import require_deployable, to_graph
 
-    network = NetworkSection.model_validate(model.manifest.recipe["network"])
+    spec = TrainSection.model_validate(model.manifest.recipe["train"])
+    require_deployable(spec)
+    network = trained_network(NetworkSection.model_validate(model.manifest.recipe["network"]), spec)
     constraints = ConstraintsSection.model_validate(model.manifest.recipe["constraints"])
     graph = to_graph(read_tensors(model.path / WEIGHTS), network, constraints)
     return _stored_graph(space, graph, {"model": model.digest}, {})
@@ -171,18 +191,20 @@ def _stored_graph(space: Workspace, graph: Graph, inputs: Mapping[str, str], dec
 def check(
     space: Workspace, source: str, chip: str, pins: Mapping[str, int], split: bool = True
 ) -> CheckReport:  # fmt: skip
-    """Whether the network in ``source`` (a graph or a .nir file) fits, layer by layer, with or without splitting."""
+    """Whether the network in ``source`` (a graph, a .nir file or a recipe) fits, layer by layer, with or without splitting."""
     from deploytool.map.compile import check as check_fit
 
     return check_fit(sources.geometry(space.store, source), chip_named(chip), pins, split)
 
 
 def map_graph(
-    space: Workspace, source: str, spec: MapSection, weight_bits: int = 8, calibration: SampleSource | None = None
+    space: Workspace, source: str, spec: MapSection, weight_bits: int = 8, calibration: SampleSource | None = None,
+    fan_in: int | None = None,
 ) -> Artifact:  # fmt: skip
     """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator.
 
     With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
+    Raises FitError for neurons with more than ``fan_in`` inputs, and as `deploytool.map.compile.compile_graph` does.
     """
     from deploytool.convert.nir import read_nir
 
@@ -206,7 +228,11 @@ def map_graph(
         integers = replace(chip.integers, weight_bits=weight_bits)
         with space.progress("calibrate", "layer") as tick:
             asked = _calibration(calibration, graph, tick) if calibration else None
-            return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
+            mapped = compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
+        over = [over_fan_in(name, layer.weights, fan_in) for name, layer in mapped.program.layers.items()]
+        if problems := [problem for problem in over if problem]:
+            raise FitError.together(problems)
+        return mapped
 
     def write(mapped: Mapped, folder: Path) -> None:
         save_program(mapped.program, folder)
@@ -221,6 +247,8 @@ def map_graph(
             (folder / name).write_text(canonical_json(value), encoding="utf-8")
 
     decided: dict[str, Any] = {"map": spec.model_dump(mode="json"), "weight_bits": weight_bits}
+    if fan_in is not None:
+        decided["fan_in"] = fan_in
     if calibration is not None:
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
@@ -253,16 +281,20 @@ def threads() -> int:
 def run(
     space: Workspace, program: str, on: str, samples: SampleSource, time_steps: int | None = None,
     watch: Sequence[str] | None = None, rasters: int = 0, extremes: bool = False, scheduler: str | None = None,
-    perturbation: Perturbation | None = None,
+    perturbation: Perturbation | None = None, device: str = "cpu",
 ) -> Artifact:  # fmt: skip
     """The recording of a program ``on`` a target, or clock-driven ("quantised") in ``time_steps``.
 
-    An interrupted run goes on where it was. ``scheduler`` names Dask workers to spread the samples over; what comes
-    out is the same. The other options are those of `deploytool.run.job.Job`.
+    An interrupted run goes on where it was. ``scheduler`` names Dask workers to spread the samples over, ``device``
+    "cuda" computes on a GPU; what comes out is the same. The other options are those of `deploytool.run.job.Job`.
     """
     mapped = space.store.get(program, "program")
     if time_steps is not None and on != "quantised":
         raise UsageError("--time-steps", f"given with --on {on}, which knows no time steps", "--on quantised")
+    if device != "cpu":
+        from deploytool.run.device import check_device
+
+        check_device(device, on, scheduler)
     decided: dict[str, Any] = {"on": on, "data": samples.says, "watch": watch and sorted(watch), "rasters": rasters}
     if on == "quantised":
         decided["time_steps"] = time_steps
@@ -286,7 +318,7 @@ def run(
                 space.say(f"{on:<10} {kept} samples were finished before")
             with space.progress(on, "sample") as tick:
                 if scheduler is None:
-                    perform = here(Options(configure, threads(), tick), space.say)
+                    perform = here(Options(configure, threads(), tick, device), space.say)
                 else:
                     from deploytool.run.cluster import spread
 
@@ -358,3 +390,20 @@ def datasets() -> list[dict[str, str]]:
     from deploytool.data.datasets import DATASETS
 
     return [{"data_set": name, "says": source.says} for name, source in DATASETS.items()]
+
+
+def presets() -> list[dict[str, Any]]:
+    """The networks that a recipe can name, with their weights on their usual input and those that their source has."""
+    from deploytool.events import format_shape
+    from deploytool.layers import weight_count
+    from deploytool.recipe.presets import PRESETS
+
+    rows = []
+    for name, preset in PRESETS.items():
+        network = NetworkSection.model_validate({**preset.options, "preset": name, "input": preset.input})
+        says = f"{preset.says} ({preset.source})"
+        rows.append({
+            "preset": name, "weights": weight_count(network), "in_source": preset.parameters,
+            "input": format_shape(preset.input), "says": says,
+        })  # fmt: skip
+    return rows

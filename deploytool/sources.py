@@ -16,7 +16,7 @@ from deploytool.errors import ArtifactError, InputError, UsageError
 from deploytool.events import EventStream, Shape
 from deploytool.graph import Graph, Reset, Spike
 from deploytool.payload import NETWORK
-from deploytool.recipe import DataSection, asked, load_recipe
+from deploytool.recipe import DataSection, Recipe, asked, load_recipe
 
 CALIBRATION_PARTS: Final = 3
 """Of so many calibration samples one is searched on; the others decide what is kept."""
@@ -33,11 +33,11 @@ class SampleSource:
 
 def dataset(section: DataSection, seed: int) -> SampleSource:
     """The test samples of a recipe's data set."""
-    from deploytool.data.datasets import fingerprint, load
+    from deploytool.data.datasets import fingerprint, load_events
 
     return SampleSource(
         section.model_dump(mode="json", exclude={"root"}), fingerprint(section, seed),
-        lambda _: load(section, seed).test,
+        lambda _: load_events(section, seed).test,
     )  # fmt: skip
 
 
@@ -69,11 +69,11 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
 
     Raises UsageError, when they are loaded, for more than there are.
     """
-    from deploytool.data.datasets import fingerprint, load
+    from deploytool.data.datasets import fingerprint, load_events
     from deploytool.data.samples import even_subset
 
     def training(_: Shape) -> Sequence[EventStream]:
-        found, wanted = load(section, seed).train, CALIBRATION_PARTS * count
+        found, wanted = load_events(section, seed).train, CALIBRATION_PARTS * count
         if wanted > len(found):
             raise UsageError(
                 "calibration samples", f"found {count}", f"at most {len(found) // CALIBRATION_PARTS}",
@@ -127,15 +127,17 @@ class Unsaid:
     dt_ms: float | None = None
     shape: str | None = None
     recipe: Path | None = None
+    delay_us: int | None = None
 
 
 NOTHING: Final = Unsaid()
 OPTIONS: Final = {
     "reset": "--reset", "floor": "--floor", "dt_ms": "--dt-ms", "shape": "--shape", "recipe": "--network",
+    "delay_us": "--delay-us",
 }  # fmt: skip
 TAKES: Final[Mapping[str, tuple[str, ...]]] = {
     "a trained model": (),
-    "a .nir file": ("reset", "floor", "dt_ms"),
+    "a .nir file": ("reset", "floor", "dt_ms", "delay_us"),
     "a .onnx file": ("reset", "floor"),
     "a state_dict": ("recipe",),
     "a module": ("shape",),
@@ -181,7 +183,7 @@ def _nir(path: Path, rule: Reset | None, unsaid: Unsaid) -> Graph:
     from deploytool.convert.nir import read_nir
 
     refuse_said("a .nir file", unsaid)
-    graph = read_nir(path, rule, unsaid.floor, unsaid.dt_ms)
+    graph = read_nir(path, rule, unsaid.floor, unsaid.dt_ms, unsaid.delay_us)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
         if rule not in (None, stated):
@@ -211,12 +213,25 @@ def _state_dict(path: Path, unsaid: Unsaid) -> Graph:
 
 
 def geometry(store: Store, source: str) -> Graph:
-    """The graph of a network whose reset rule does not matter: a graph in the store, or a .nir file."""
+    """The graph of a network whose reset rule does not matter: a graph in the store, a .nir file, or a recipe's."""
     from deploytool.convert.nir import read_nir
 
+    if source.endswith(".toml"):
+        return recipe_geometry(load_recipe(Path(source)))
     if Path(source).is_file():
-        return read_nir(Path(source), reset="subtract", dt_ms=1.0)
+        return read_nir(Path(source), reset="subtract", dt_ms=1.0, delay_us=1)
     return read_nir(store.get(source, "graph").path / NETWORK)
+
+
+def recipe_geometry(recipe: Recipe) -> Graph:
+    """The graph of the network that ``recipe`` trains, before it has weights.
+
+    Raises RecipeError for shapes that do not match, UnsupportedError for a network that only training can run.
+    """
+    from deploytool.convert.model import blank_weights, require_deployable, to_graph
+
+    require_deployable(recipe.train)
+    return to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
 
 
 def is_artifact(source: str) -> bool:

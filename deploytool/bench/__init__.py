@@ -8,12 +8,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.bench.check import check
+from deploytool.bench.gpu import gpu
+from deploytool.bench.memory import memory
 from deploytool.bench.simulator import large, simulator
 from deploytool.bench.training import training
 from deploytool.errors import UsageError
 
 BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
-    {"simulator": simulator, "large": large, "training": training, "check": check}
+    {"simulator": simulator, "large": large, "gpu": gpu, "training": training, "memory": memory, "check": check}
 )
 
 
