@@ -2,10 +2,11 @@
 
 `deploytool.run.windows` lays a layer out for them: its state is padded, so that no window is cut.
 
-What counts for speed: the addresses of a window are looked up two events ahead, because while they wait for a table
-no other work can begin; the loop over events without spikes has nothing in it that only spikes need; a few spikes are
-written without asking whether there are any. What limits it is then, in wide layers, the way to the second-level
-cache, and in narrow ones the branches that depend on spikes, 20 to 40 cycles each time one is mispredicted.
+What counts for speed: nothing in a loop over events depends on a branch that no CPU can predict, and whether an event
+makes a neuron fire is one. What fires is reset at once and noted, a bit for each lane; the spikes of `TOGETHER` events
+are written afterwards, word after word of bits that are not 0. The addresses of a window are looked up two events
+ahead, because vectors that wait for theirs fill the CPU's queues. What limits it is then how many vectors the
+first-level cache takes, one in a cycle, be they from the loop or, in wide layers, from the second-level cache.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, return-value, misc"
@@ -30,20 +31,22 @@ from deploytool.run.vectors import (
     integrated,
     load,
     load_as,
+    not_zero,
     number_of_bits,
     reached,
     sizes,
     store,
+    store_reached,
     whole,
 )
 
 INVERSE: Final = 40
 """Bits after the point of the factor that stands for a division."""
 
-TOGETHER: Final = 64
+TOGETHER: Final = WORD
 """Events of which the spikes are written together."""
 
-MARGIN: Final = 3
+MARGIN: Final = 2
 """Spikes that are written past the end whether there are any or not."""
 
 
@@ -53,20 +56,29 @@ class Windows(NamedTuple):
     Source neuron n is feature n % ``features`` of the place n // ``features``, which n * ``inverse`` >> `INVERSE`
     is too. ``table`` (places, 4), flat, says of each place: where in the state its window begins; which block of
     ``weights`` (blocks, rows, vectors, lanes), flat, belongs to its feature 0; the neuron in the window's first lane;
-    its row of ``masks`` (M, rows, vectors) uint64, flat: the lanes that are targets, ``updates`` (M,) in all. Lane n
-    of a window's row is ``lane_neuron[n]`` neurons after its first. Rows of the state are ``pitch`` lanes apart,
-    those of the output map ``row_step`` neurons.
+    its row of ``masks``. Rows of the state are ``pitch`` lanes apart.
+
+    The lanes of a window are bits of words, of which each of its rows begins a new one. ``masks`` (M, words) uint64,
+    flat, has those that are targets, ``updates`` (M,) in all. Bit n of all words together stands for the neuron
+    ``bit_neuron[n]`` after the window's first; there is one more, for what no bit stands for.
     """
 
     weights: Array
     table: Array
     masks: Array
     updates: Array
-    lane_neuron: Array
+    bit_neuron: Array
     pitch: int
-    row_step: int
     features: int
     inverse: int
+
+
+class Notes(NamedTuple):
+    """What `TOGETHER` events did: ``bits`` (events, words), flat, of the lanes that fired, and ``found`` (words,), with
+    a bit for each word of these that is not 0."""
+
+    bits: Array
+    found: Array
 
 
 @register_jitable
@@ -86,196 +98,200 @@ def window_of(windows: Any, place: Any, feature: Any, block: Any) -> tuple[Any, 
 
 
 @register_jitable
-def write(neurons: Array, end: Any, first: Any, lane_neuron: Array, lane: Any, bits: Any) -> Any:
-    """Writes the neurons of the lanes in ``bits``, of which the lowest is ``lane``, to ``neurons[end:]``; the new end.
-
-    Two are always written, and the end moves past those there are: no branch to mispredict.
-    """
-    one, last = np.uint64(1), np.uint64(WORD - 1)
-    left = bits
-    for place in range(np.uint64(MARGIN)):
-        neurons[end + place] = first + lane_neuron[lane + (first_bit(left) & last)]
-        left &= left - one
-    place = end + np.uint64(MARGIN)
-    while left:
-        neurons[place] = first + lane_neuron[lane + first_bit(left)]
-        place += one
-        left &= left - one
-    return end + number_of_bits(bits)
+def blank(window: Any) -> Any:
+    """`Notes` on windows like ``window``."""
+    _, _, _, words = sizes(window)
+    return Notes(np.empty(np.uint64(TOGETHER) * words, np.uint64), np.empty(words, np.uint64))
 
 
 @register_jitable
-def settle(state: Array, place: Any, window: Any, at: Any, subtract: Any, anywhere: Any, real: Any) -> Any:
-    """Resets the neurons of one vector that reached the threshold ``at``, those of the lanes in ``real`` or
-    ``anywhere``; a bit for each of the ``real`` ones."""
-    v = load(state, place, window)
-    bits = reached(v, at)
-    store(state, place, fired(v, at, bits & (anywhere | real), subtract))
-    return bits & real
+def write(
+    window: Any, windows: Any, notes: Any, sites: Array, begin: Any, neurons: Array, end: Any, caused: Array
+) -> Any:  # fmt: skip
+    """Writes the spikes in ``notes`` of the events from ``begin`` on to ``neurons[end:]``, and how many each event
+    caused; the new end.
+
+    For each word two are always written, and the end moves past those there are: no branch to mispredict.
+    """
+    _, _, _, words = sizes(window)
+    one, margin = np.uint64(1), np.uint64(MARGIN)
+    for group in range(words):
+        found = notes.found[group]
+        while found:
+            number = group * np.uint64(WORD) + first_bit(found)
+            found &= found - one
+            event, word = begin + number // words, number % words
+            row = place_of(windows, sites, event)[0] * np.uint64(4)
+            mask = np.uint64(windows.table[row + np.uint64(3)]) * words
+            left = bits = notes.bits[number] & windows.masks[mask + word]
+            first, bit = windows.table[row + np.uint64(2)], word * np.uint64(WORD)
+            for spike in range(end, end + margin):
+                neurons[spike] = first + windows.bit_neuron[bit + first_bit(left)]
+                left &= left - one
+            spike = end + margin
+            while left:
+                neurons[spike] = first + windows.bit_neuron[bit + first_bit(left)]
+                left &= left - one
+                spike += one
+            spikes = number_of_bits(bits)
+            caused[event] += spikes
+            end += spikes
+    return end
+
+
+@register_jitable
+def find(notes: Any, noted: Any) -> None:
+    """Notes which of the words of bits, of which ``noted`` were written, are not 0."""
+    notes.bits[noted:] = np.uint64(0)
+    for group in range(np.uint64(len(notes.found))):
+        notes.found[group] = not_zero(notes.bits, group * np.uint64(WORD))
 
 
 @register_jitable
 def fire(
-    window: Any, windows: Any, state: Array, here: Any, row_of_table: Any, hits: Any,
-    at: Any, subtract: Any, anywhere: Any, neurons: Array, end: Any,
+    window: Any, windows: Any, state: Array, here: Any, word: Any, targets: Any, at: Any, subtract: Any
 ) -> Any:  # fmt: skip
-    """Lets neurons of the window at ``here`` fire, in the groups that have a bit in ``hits``, resets them and writes
-    them to ``neurons[end:]``; the new end."""
-    rows, vectors, lanes, group = sizes(window)
-    one, per_word = np.uint64(1), np.uint64(WORD) // lanes
-    groups = (vectors + group - one) // group
-    first_neuron = windows.table[row_of_table + np.uint64(2)]
-    masks = np.uint64(windows.table[row_of_table + np.uint64(3)]) * rows * vectors
-    while hits:
-        hit = first_bit(hits)
-        hits &= hits - one
-        row = hit // groups
-        first = (hit - row * groups) * group
-        begin = here + row * np.uint64(windows.pitch) + first * lanes
-        for word in range((group + per_word - one) // per_word):
-            bits = np.uint64(0)
-            for k in range(per_word):
-                j = word * per_word + k
-                if j < group and first + j < vectors:
-                    real = windows.masks[masks + row * vectors + first + j]
-                    bits |= settle(state, begin + j * lanes, window, at, subtract, anywhere, real) << (k * lanes)
-            lane = (first + word * per_word) * lanes
-            end = write(neurons, end, first_neuron + row * windows.row_step, windows.lane_neuron, lane, bits)
-    return end
+    """Resets the ``targets`` in a ``word`` of the window at ``here`` that reached ``at``, the threshold; their bits."""
+    rows, vectors, lanes, words = sizes(window)
+    per_word, in_row = np.uint64(WORD) // lanes, words // rows
+    row = word // in_row
+    first = (word - row * in_row) * per_word
+    bits = np.uint64(0)
+    for k in range(per_word):
+        if first + k < vectors:
+            vector = here + row * np.uint64(windows.pitch) + (first + k) * lanes
+            v = load(state, vector, window)
+            ready = reached(v, at) & targets >> (k * lanes)
+            store(state, vector, fired(v, at, ready, subtract))
+            bits |= ready << (k * lanes)
+    return bits
 
 
 @compiled
 def convolve(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool, settled: bool,
+    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
     sites: Array, begin: int, neurons: Array, caused: Array,
 ) -> tuple[int, int, int]:  # fmt: skip
     """What the events of ``sites`` from ``begin`` on do in a layer, one after the other; changes its ``state``.
 
-    Writes the neurons that fire to ``neurons``, in order, and to ``caused`` how many each event made fire. It ends
-    after the last event, or when there may not be room for the spikes of one more: back come the first event that is
-    left, the number of spikes, and of synaptic updates. ``settled``: V < threshold before every event.
+    Writes the neurons that fire to ``neurons``, in order, and adds to ``caused`` how many each event made fire. It
+    ends after the last event, or when there may not be room for the spikes of `TOGETHER` more: back come the first
+    event that is left, the number of spikes, and of synaptic updates.
     """
-    rows, vectors, lanes, group = sizes(window)
-    zero, one = np.uint64(0), np.uint64(1)
-    block, groups, pitch = rows * vectors * lanes, (vectors + group - one) // group, np.uint64(windows.pitch)
-    at, low = filled(threshold, window), filled(floor, window)
-    room, anywhere = np.uint64(len(neurons)) - block - np.uint64(MARGIN), ~zero if settled else zero
+    rows, vectors, lanes, words = sizes(window)
+    zero, one, three, per_word = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(WORD) // lanes
+    block, in_row, pitch = rows * vectors * lanes, words // rows, np.uint64(windows.pitch)
+    span = (words + np.uint64(WORD) - one) // np.uint64(WORD)
+    at, low, last = filled(threshold, window), filled(floor, window), np.uint64(len(sites))
+    room = np.uint64(len(neurons)) - np.uint64(TOGETHER) * block - np.uint64(MARGIN)
     event, end, updates = np.uint64(begin), zero, 0
-    if event >= np.uint64(len(sites)):
+    if event >= last:
         return event, end, updates
-    following = window_of(windows, *place_of(windows, sites, event), block)
-    place = place_of(windows, sites, event + one)
-    while event < np.uint64(len(sites)) and end <= room:
-        hits = row_of_table = here = zero
-        while event < np.uint64(len(sites)) and hits == zero:
+    notes = blank(window)
+    following, place = (
+        window_of(windows, *place_of(windows, sites, event), block),
+        place_of(windows, sites, event + one),
+    )
+    while event < last and end <= room:
+        to = min(last, event + np.uint64(TOGETHER))
+        notes.found[:] = zero
+        for now in range(event, to):
             row_of_table, here, taps = following
             following = window_of(windows, *place, block)
-            event += one
-            place = place_of(windows, sites, event + one)
-            updates += windows.updates[np.uint64(windows.table[row_of_table + np.uint64(3)])]
+            place = place_of(windows, sites, now + np.uint64(2))
+            mask = np.uint64(windows.table[row_of_table + three])
+            updates += windows.updates[mask]
+            hits = zero
             for row in range(rows):
-                for first in range(zero, vectors, group):
+                for first in range(zero, vectors, per_word):
                     top = low
-                    for j in range(first, min(first + group, vectors)):
+                    for j in range(first, min(first + per_word, vectors)):
                         w = load_as(windows.weights, taps + (row * vectors + j) * lanes, low)
                         v = integrated(load(state, here + row * pitch + j * lanes, window), w, low)
                         store(state, here + row * pitch + j * lanes, v)
                         top = greater(top, v)
-                    hits |= np.uint64(any_reached(top, at)) << (row * groups + first // group)
-        if hits:
-            before = end
-            end = fire(window, windows, state, here, row_of_table, hits, at, subtract, anywhere, neurons, end)
-            caused[event - one] = end - before
+                    hits |= np.uint64(any_reached(top, at)) << ((row * in_row + first // per_word) // span)
+            while hits:
+                hit = first_bit(hits) * span
+                hits &= hits - one
+                for word in range(hit, min(hit + span, words)):
+                    targets = windows.masks[mask * words + word]
+                    bits = fire(window, windows, state, here, word, targets, at, subtract)
+                    number = (now - event) * words + word
+                    notes.bits[number] = bits
+                    notes.found[number // np.uint64(WORD)] |= np.uint64(bits != zero) << (number % np.uint64(WORD))
+        end = write(window, windows, notes, sites, event, neurons, end, caused)
+        event = to
     return event, end, updates
 
 
 @compiled
-def convolve_small(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool, _settled: bool,
+def convolve_settled(
+    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
     sites: Array, begin: int, neurons: Array, caused: Array,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """`convolve` for a settled layer with few vectors in a window.
-
-    What reached the threshold is reset at once, and noted; the spikes of `TOGETHER` events are written afterwards. So
-    no branch depends on whether an event causes spikes, which no CPU can predict.
-    """
-    rows, vectors, lanes, group = sizes(window)
-    zero, one, three = np.uint64(0), np.uint64(1), np.uint64(3)
-    block, groups, pitch = rows * vectors * lanes, (vectors + group - one) // group, np.uint64(windows.pitch)
-    at, low = filled(threshold, window), filled(floor, window)
+    """`convolve` for a settled layer: V < threshold before every event, so that lanes which are no targets may fire
+    and be reset like the others, and every vector is compared at once."""
+    rows, vectors, lanes, words = sizes(window)
+    zero, one, three, per_word = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(WORD) // lanes
+    block, in_row, pitch = rows * vectors * lanes, words // rows, np.uint64(windows.pitch)
+    at, low, last = filled(threshold, window), filled(floor, window), np.uint64(len(sites))
     room = np.uint64(len(neurons)) - np.uint64(TOGETHER) * block - np.uint64(MARGIN)
-    event, end, updates, last = np.uint64(begin), zero, 0, np.uint64(len(sites))
+    event, end, updates = np.uint64(begin), zero, 0
     if event >= last:
         return event, end, updates
-    noted_bits = np.empty((np.uint64(TOGETHER) + one) * rows * groups, np.uint64)
-    noted_rows = np.empty(TOGETHER + 1, np.uint64)
-    noted_events = np.empty(TOGETHER + 1, np.uint64)
-    following = window_of(windows, *place_of(windows, sites, event), block)
-    place = place_of(windows, sites, event + one)
+    notes = blank(window)
+    following, place = (
+        window_of(windows, *place_of(windows, sites, event), block),
+        place_of(windows, sites, event + one),
+    )
     while event < last and end <= room:
-        noted = zero
-        for event_now in range(event, min(last, event + np.uint64(TOGETHER))):
+        to = min(last, event + np.uint64(TOGETHER))
+        for now in range(event, to):
             row_of_table, here, taps = following
             following = window_of(windows, *place, block)
-            place = place_of(windows, sites, event_now + np.uint64(2))
+            place = place_of(windows, sites, now + np.uint64(2))
             updates += windows.updates[np.uint64(windows.table[row_of_table + three])]
-            found = zero
+            word = (now - event) * words
             for row in range(rows):
-                for first in range(zero, vectors, group):
+                for first in range(zero, vectors, per_word):
                     bits = zero
-                    for j in range(first, min(first + group, vectors)):
+                    for j in range(first, min(first + per_word, vectors)):
                         w = load_as(windows.weights, taps + (row * vectors + j) * lanes, low)
                         v = integrated(load(state, here + row * pitch + j * lanes, window), w, low)
                         ready = reached(v, at)
                         store(state, here + row * pitch + j * lanes, fired(v, at, ready, subtract))
                         bits |= ready << ((j - first) * lanes)
-                    noted_bits[(noted * rows + row) * groups + first // group] = bits
-                    found |= bits
-            noted_rows[noted] = row_of_table
-            noted_events[noted] = event_now
-            noted += np.uint64(found != zero)
-        event = min(last, event + np.uint64(TOGETHER))
-        for number in range(noted):
-            before = end
-            first_neuron = windows.table[noted_rows[number] + np.uint64(2)]
-            masks = np.uint64(windows.table[noted_rows[number] + three]) * rows * vectors
-            for row in range(rows):
-                for first in range(zero, vectors, group):
-                    real = zero
-                    for j in range(first, min(first + group, vectors)):
-                        real |= windows.masks[masks + row * vectors + j] << ((j - first) * lanes)
-                    bits = noted_bits[(number * rows + row) * groups + first // group] & real
-                    neuron = first_neuron + row * windows.row_step
-                    end = write(neurons, end, neuron, windows.lane_neuron, first * lanes, bits)
-            caused[noted_events[number]] = end - before
+                    notes.bits[word + row * in_row + first // per_word] = bits
+        find(notes, (to - event) * words)
+        end = write(window, windows, notes, sites, event, neurons, end, caused)
+        event = to
     return event, end, updates
 
 
 @compiled
 def connect(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool, settled: bool,
+    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
     sites: Array, begin: int, neurons: Array, caused: Array,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """`convolve` for a layer of which every event reaches all neurons: their state stays in the CPU's registers."""
-    _, vectors, lanes, group = sizes(window)
+    """`convolve_settled` where every event reaches all neurons: their state stays in the CPU's registers."""
+    _, vectors, lanes, words = sizes(window)
     everything = whole(window)
-    zero, one = np.uint64(0), np.uint64(1)
-    at, at_all, low = filled(threshold, window), filled(threshold, everything), filled(floor, everything)
-    room, anywhere = np.uint64(len(neurons)) - vectors * lanes - np.uint64(MARGIN), ~zero if settled else zero
-    all_groups = (one << (vectors + group - one) // group) - one
-    event, end, updates = np.uint64(begin), zero, 0
-    v = load(state, zero, everything)
-    while event < np.uint64(len(sites)) and end <= room:
-        row = np.uint64(sites[event]) * np.uint64(4)
-        taps = np.uint64(windows.table[row + one]) * vectors * lanes
-        updates += windows.updates[np.uint64(windows.table[row + np.uint64(3)])]
-        v = integrated(v, load_as(windows.weights, taps, low), low)
-        if any_reached(v, at_all):
-            before = end
-            store(state, zero, v)
-            end = fire(window, windows, state, zero, row, all_groups, at, subtract, anywhere, neurons, end)
-            v = load(state, zero, everything)
-            caused[event] = end - before
-        event += one
-    store(state, zero, v)
+    block, last = vectors * lanes, np.uint64(len(sites))
+    at, low = filled(threshold, everything), filled(floor, everything)
+    room = np.uint64(len(neurons)) - np.uint64(TOGETHER) * block - np.uint64(MARGIN)
+    event, end, updates = np.uint64(begin), np.uint64(0), 0
+    notes = blank(window)
+    v = load(state, np.uint64(0), everything)
+    while event < last and end <= room:
+        to = min(last, event + np.uint64(TOGETHER))
+        for now in range(event, to):
+            row, _, taps = window_of(windows, *place_of(windows, sites, now), block)
+            updates += windows.updates[np.uint64(windows.table[row + np.uint64(3)])]
+            v = integrated(v, load_as(windows.weights, taps, low), low)
+            v = store_reached(notes.bits, (now - event) * words, v, at, subtract)
+        find(notes, (to - event) * words)
+        end = write(window, windows, notes, sites, event, neurons, end, caused)
+        event = to
+    store(state, np.uint64(0), v)
     return event, end, updates

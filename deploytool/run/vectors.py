@@ -39,12 +39,9 @@ class Window:
     lanes: int
 
     @property
-    def group(self) -> int:
-        """Vectors that are searched together for neurons to fire: a word of them, more where groups outnumber bits."""
-        group = min(WORD // self.lanes, self.vectors)
-        while self.rows * -(-self.vectors // group) > WORD:
-            group *= 2
-        return group
+    def words(self) -> int:
+        """Words that hold a bit for every lane, of which each row begins a new one."""
+        return self.rows * -(-self.vectors * self.lanes // WORD)
 
 
 class WindowType(types.Type):
@@ -116,17 +113,27 @@ def _greater(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
+def _compare(builder: Any, a: Any, b: Any) -> Any:
+    """A vector of bits: the lanes in which a >= b."""
+    return (builder.icmp_signed if _is_integer(a) else builder.fcmp_ordered)(">=", a, b)
+
+
 def _at_least(builder: Any, a: Any, b: Any) -> Any:
     """An integer with a bit for every lane in which a >= b."""
-    compare = builder.icmp_signed if _is_integer(a) else builder.fcmp_ordered
-    return builder.bitcast(compare(">=", a, b), ir.IntType(a.type.count))
+    return builder.bitcast(_compare(builder, a, b), ir.IntType(a.type.count))
+
+
+def _reset(builder: Any, v: Any, threshold: Any, lanes: Any, subtract: Any) -> Any:
+    """``v``, but v - threshold, or 0 unless ``subtract``, in ``lanes``, a vector of bits."""
+    rest = (builder.sub if _is_integer(v) else builder.fsub)(v, threshold)
+    return builder.select(lanes, builder.select(subtract, rest, ir.Constant(v.type, None)), v)
 
 
 @intrinsic
 def sizes(_: Any, window: Any) -> Any:
-    """(rows, vectors, lanes, group) of a `Window`, as constants."""
+    """(rows, vectors, lanes, words) of a `Window`, as constants."""
     of = window.window
-    numbers = [ir.Constant(ir.IntType(64), number) for number in (of.rows, of.vectors, of.lanes, of.group)]
+    numbers = [ir.Constant(ir.IntType(64), number) for number in (of.rows, of.vectors, of.lanes, of.words)]
     result = types.UniTuple(types.uint64, len(numbers))
     return result(window), lambda context, builder, *_: context.make_tuple(builder, result, numbers)
 
@@ -241,10 +248,40 @@ def fired(_: Any, v: Any, threshold: Any, bits: Any, subtract: Any) -> Any:
         lanes = builder.bitcast(
             builder.trunc(bits, ir.IntType(v.type.count)), ir.VectorType(ir.IntType(1), v.type.count)
         )
-        rest = (builder.sub if _is_integer(v) else builder.fsub)(v, threshold)
-        return builder.select(lanes, builder.select(subtract, rest, ir.Constant(v.type, None)), v)
+        return _reset(builder, v, threshold, lanes, subtract)
 
     return v(v, threshold, bits, subtract), generate
+
+
+@intrinsic
+def store_reached(_: Any, words: Any, index: Any, v: Any, threshold: Any, subtract: Any) -> Any:
+    """`fired` for the lanes in which v >= threshold, which are written as bits to ``words[index:]``."""
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        array, index, v, threshold, subtract = values
+        ready = _compare(builder, v, threshold)
+        for first in range(0, v.type.count, WORD):
+            lanes = min(WORD, v.type.count - first)
+            numbers = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(first, first + lanes)))
+            bits = builder.bitcast(builder.shuffle_vector(ready, ready, numbers), ir.IntType(lanes))
+            word = builder.add(index, ir.Constant(index.type, first // WORD))
+            pointer = _pointer(context, builder, (words, array), word, ir.IntType(WORD))
+            builder.store(builder.zext(bits, ir.IntType(WORD)) if lanes < WORD else bits, pointer)
+        return _reset(builder, v, threshold, ready, subtract)
+
+    return v(words, index, v, threshold, subtract), generate
+
+
+@intrinsic
+def not_zero(_: Any, words: Any, index: Any) -> Any:
+    """A word with a bit for each of the 64 ``words[index:]`` that is not 0."""
+
+    def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(WORD), WORD)
+        found = builder.load(_pointer(context, builder, (words, values[0]), values[1], vector), align=8)
+        return builder.bitcast(builder.icmp_unsigned("!=", found, ir.Constant(vector, None)), ir.IntType(WORD))
+
+    return types.uint64(words, index), generate
 
 
 @intrinsic

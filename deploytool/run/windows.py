@@ -18,14 +18,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from deploytool.graph import Array
 from deploytool.program import Layer
-from deploytool.run.loops import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_small
+from deploytool.run.batches import Loop, integrate_samples
+from deploytool.run.loops import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_settled
 from deploytool.run.vectors import ALIGNMENT, WORD, Window
 
 FIRST_ROOM: Final = 8
 """Spikes per event for which there is room before a buffer grows."""
-
-SMALL: Final = 12
-"""Vectors of a window up to which resetting at once costs less than branches that are mispredicted."""
 
 IN_REGISTERS: Final = 8
 """Vectors of state that fit in the CPU's registers beside what else the loop needs."""
@@ -33,43 +31,33 @@ IN_REGISTERS: Final = 8
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A layer as one of the vector loops takes it; ``size`` is that of its padded state."""
+    """A layer as one of the vector loops takes it; ``start`` is its padded state before the first event."""
 
     loop: Any
     window: Window
     windows: Windows
-    size: int
+    start: Array
     threshold: Any
     floor: Any
     subtract: bool
-    settled: bool
 
     def rest(self) -> Array:
-        """The state before the first event, V = 0."""
-        return aligned(self.size, type(self.threshold))
+        """The state before the first event."""
+        return _aligned_copy(self.start)
 
-    def integrate(self, state: Array, sites: Array) -> tuple[Array, Array, int]:
-        """What ``sites`` (N,), rows of the table of windows, cause one after the other; changes ``state``.
+    def integrate(self, state: Array, sites: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
+        """What ``sites`` (N,), rows of the table of windows, cause in samples that end at ``ends`` (S,): the first goes
+        on from ``state``, which is changed, the others begin at rest.
 
-        Back come: the neurons that fired, in order; how many of these spikes each event caused; synaptic updates.
+        Back come: the neurons that fired, in order; how many of these spikes each event caused (N,); where the spikes
+        of each sample end (S,); its synaptic updates (S,).
         """
-        caused = np.zeros(len(sites), np.int32)
-        neurons = np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
-        done, end, updates = self._run(state, sites, 0, neurons, caused)
-        while done < len(sites):
-            neurons = np.concatenate([neurons[:end], np.empty(len(neurons) + self.margin, np.int32)])
-            done, fired, more = self._run(state, sites, done, neurons[end:], caused)
-            end += fired
-            updates += more
-        return neurons[:end], caused, updates
-
-    def _run(self, state: Array, sites: Array, begin: int, neurons: Array, caused: Array) -> tuple[int, int, int]:
-        """Runs events from ``begin`` on while ``neurons`` has room: where that ended, spikes, synaptic updates."""
-        ran: tuple[int, int, int] = self.loop(
-            self.window, self.windows, state, self.threshold, self.floor, self.subtract, self.settled, sites, begin,
-            neurons, caused,
+        caused, neurons = np.zeros(len(sites), np.int32), np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
+        fired, fired_ends, updates = integrate_samples(
+            Loop(self.loop.__name__), self.window, self.windows, state, self.start, self.threshold, self.floor,
+            self.subtract, self.margin, sites, ends, neurons, caused,
         )  # fmt: skip
-        return ran
+        return fired, caused, fired_ends, updates
 
     @property
     def margin(self) -> int:
@@ -91,30 +79,32 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
     lowest = -np.inf if np.issubdtype(number, np.floating) else np.iinfo(number).min
     one_place = layer.out_shape[1:] == (1, 1)
     together = 1 if one_place else _features_in_a_row(coordinates)
-    window, windows, size = _windows(layer, coordinates, ALIGNMENT // np.dtype(state).itemsize, together)
+    window, windows, start = _windows(layer, coordinates, np.dtype(state), together)
     if window.rows > WORD:
         return None
     return Layout(
         loop=_loop(window, one_place, settled),
-        window=window, windows=windows, size=size, threshold=number(layer.threshold),
+        window=window, windows=windows, start=start, threshold=number(layer.threshold),
         floor=number(lowest if layer.floor is None else layer.floor),
-        subtract=layer.reset == "subtract", settled=settled,
+        subtract=layer.reset == "subtract",
     )  # fmt: skip
 
 
 def _loop(window: Window, one_place: bool, settled: bool) -> Any:
-    if one_place and window.vectors <= IN_REGISTERS:
-        return connect
-    return convolve_small if settled and window.rows * window.vectors <= SMALL else convolve
+    if not settled:
+        return convolve
+    return connect if one_place and window.vectors <= IN_REGISTERS else convolve_settled
 
 
 def _is_settled(layer: Layer) -> bool:
-    """Whether V < threshold before every update, so that none brings more than one spike.
+    """Whether V < threshold before every update, the first included, so that none brings more than one spike.
 
     In float32 V + w - threshold may round up to the threshold; half of it leaves room for that.
     """
-    room = 1.0 if layer.weights.dtype.kind == "i" else 0.5
-    return layer.reset == "zero" or bool(layer.weights.max(initial=0) <= room * float(np.min(layer.threshold)))
+    room, lowest = 1.0 if layer.weights.dtype.kind == "i" else 0.5, float(np.min(layer.threshold))
+    if np.max(layer.v_init) >= lowest:
+        return False
+    return layer.reset == "zero" or bool(layer.weights.max(initial=0) <= room * lowest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,12 +155,15 @@ def _axis(layer: Layer, axis: int) -> _Axis:
     return _Axis(np.array(first), tuple(taps), size)
 
 
-def _windows(layer: Layer, coordinates: Array, lanes: int, together: int) -> tuple[Window, Windows, int]:
-    """The windows of ``layer`` in vectors of ``lanes``, and the size of the padded state.
+def _windows(
+    layer: Layer, coordinates: Array, state: np.dtype[Any], together: int
+) -> tuple[Window, Windows, Array]:  # fmt: skip
+    """The windows of ``layer`` for a V of type ``state``, and the padded state before the first event.
 
     So many source neurons ``together`` arrive at one place and share a row of the table.
     """
     channels, (features, _, width) = layer.in_shape[0], layer.out_shape
+    lanes = ALIGNMENT // state.itemsize
     slot = _slot(features, lanes)
     ys, xs = _axis(layer, 0), _axis(layer, 1)
     starts = (xs.first + xs.before) * slot
@@ -190,14 +183,28 @@ def _windows(layer: Layer, coordinates: Array, lanes: int, together: int) -> tup
     table[inside, 1] = (y_kind[y] * (x_kind.max() + 1) + x_kind[x]) * channels + c
     table[inside, 2] = (ys.first[y] * width + xs.first[x] - shifts[x] // slot) * features
     table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
-    lane = np.arange(-(-row // WORD) * WORD)
+    bit_row, lane = np.divmod(np.arange(window.words * WORD + 1), window.words // window.rows * WORD)
     windows = Windows(
         weights=_aligned_copy(weights), table=table.ravel(), masks=masks.ravel(),
         updates=np.bitwise_count(masks).sum(axis=1, dtype=np.int64),
-        lane_neuron=(lane // slot * features + lane % slot).astype(np.int32), pitch=pitch, row_step=width * features,
+        bit_neuron=(bit_row * width * features + lane // slot * features + lane % slot).astype(np.int32), pitch=pitch,
         features=together, inverse=(1 << INVERSE) // together + 1,
     )  # fmt: skip
-    return window, windows, (ys.length + window.rows) * pitch
+    return window, windows, _start(layer, (ys, xs), (ys.length + window.rows, pitch), slot, state)
+
+
+def _start(
+    layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]
+) -> Array:  # fmt: skip
+    """The padded state, of ``shape`` (rows, pitch) flat, before the first event: ``v_init`` in the neurons' slots."""
+    (features, height, width), (rows, pitch) = layer.out_shape, shape
+    padded = np.zeros((rows, pitch), state)
+    row, column = axes[0].before, axes[1].before * slot
+    v_init = np.broadcast_to(np.asarray(layer.v_init, state), layer.out_shape).transpose(1, 2, 0)
+    slots = np.zeros((height, width, slot), state)
+    slots[:, :, :features] = v_init
+    padded[row : row + height, column : column + width * slot] = slots.reshape(height, -1)
+    return _aligned_copy(padded)
 
 
 def _features_in_a_row(coordinates: Array) -> int:
@@ -240,23 +247,20 @@ def _weights(
 
 
 def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
-    """Masks (kinds, rows * vectors) uint64 of the lanes that are targets, and the kind at each row and at each column.
+    """Masks (kinds, words) uint64 of the lanes that are targets, and the kind at each row and at each column.
 
     The last kind is for no window, and has no lane.
     """
     slot = _slot(features, window.lanes)
-    lane = np.arange(window.vectors * window.lanes)
+    lane = np.arange(window.words // window.rows * WORD)
     column = (lane - shifts[:, None]) // slot
     in_window = (column >= 0) & (column < xs.reach) & (lane % slot < features)
     x_real = in_window & np.take_along_axis(xs.real(), np.clip(column, 0, xs.reach - 1), axis=1)
     y_found, y_kind = np.unique(ys.real(), axis=0, return_inverse=True)
     x_found, x_kind = np.unique(x_real, axis=0, return_inverse=True)
-    lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(
-        -1, window.rows * window.vectors, window.lanes
-    )
-    bits = lanes.astype(np.uint64) << np.arange(window.lanes, dtype=np.uint64)
-    nothing = np.zeros((1, window.rows * window.vectors), np.uint64)
-    return np.concatenate([bits.sum(axis=2, dtype=np.uint64), nothing]), y_kind.ravel(), x_kind.ravel()
+    lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(-1, window.words * WORD)
+    masks = np.packbits(lanes, axis=1, bitorder="little").view(np.uint64)
+    return np.concatenate([masks, np.zeros((1, window.words), np.uint64)]), y_kind.ravel(), x_kind.ravel()
 
 
 def aligned(size: int, dtype: DTypeLike) -> Array:

@@ -12,12 +12,17 @@ from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, out_shape
 from deploytool.program import Layer, Program, Route
 from deploytool.run import engine, kernels
+from deploytool.run.batches import Loop, integrate_samples
 from deploytool.run.engine import compile_loops, run_sample
-from deploytool.run.loops import INVERSE, TOGETHER, connect, convolve, convolve_small
+from deploytool.run.loops import INVERSE, TOGETHER, connect, convolve, convolve_settled
 from deploytool.run.plan import LayerPlan, make_plan, state_type
 from deploytool.run.reference import run_reference
 from deploytool.run.sample import Sample
+from deploytool.run.vectors import ALIGNMENT
 from deploytool.run.windows import FIRST_ROOM
+
+GUARD = 4096
+"""Bytes before and after an array that a loop must leave alone."""
 
 
 def plan_of(program: Program, vectors: bool = True) -> tuple[LayerPlan, ...]:
@@ -80,17 +85,29 @@ def many_events(shape: tuple[int, int, int], count: int) -> EventStream:
 
 
 WINDOWS = {
-    "one word a row, shifted": (one_layer((2, 12, 12), 8, 5, 150, padding=2), (5, 2, 32), convolve_small),
-    "two words a row": (one_layer((3, 9, 9), 32, 3, 150, padding=1), (3, 3, 32), convolve_small),
+    "one word a row, shifted": (one_layer((2, 12, 12), 8, 5, 150, padding=2), (5, 2, 32), convolve_settled),
+    "two words a row": (one_layer((3, 9, 9), 32, 3, 150, padding=1), (3, 3, 32), convolve_settled),
     "weights above the threshold": (one_layer((3, 9, 9), 32, 3, 40, padding=1), (3, 3, 32), convolve),
-    "reset to zero": (one_layer((3, 9, 9), 32, 3, 40, padding=1, reset="zero"), (3, 3, 32), convolve_small),
-    "hit by hit": (one_layer((2, 9, 9), 64, 3, 150, padding=1), (3, 6, 32), convolve),
-    "hit by hit in float32": (one_layer((2, 9, 9), 48, 3, 150.5, padding=1, dtype=np.float32), (3, 9, 16), convolve),
-    "more vectors than bits of a word": (one_layer((2, 3, 3), 2080, 1, 150), (1, 65, 32), convolve),
-    "stride 2": (one_layer((2, 11, 11), 16, 5, 150, stride=2, padding=1), (3, 2, 32), convolve_small),
-    "small, in float32": (one_layer((2, 9, 9), 16, 3, 150.5, padding=1, dtype=np.float32), (3, 3, 16), convolve_small),
+    "reset to zero": (one_layer((3, 9, 9), 32, 3, 40, padding=1, reset="zero"), (3, 3, 32), convolve_settled),
+    "several words a row": (one_layer((2, 9, 9), 64, 3, 150, padding=1), (3, 6, 32), convolve_settled),
+    "words half full": (one_layer((2, 9, 9), 48, 3, 150.5, padding=1, dtype=np.float32), (3, 9, 16), convolve_settled),
+    "more vectors than bits of a word": (one_layer((2, 3, 3), 2080, 1, 150), (1, 65, 32), convolve_settled),
+    "more words than bits of a word": (one_layer((2, 3, 3), 4100, 1, 40), (1, 129, 32), convolve),
+    "weights above the threshold in float32": (
+        one_layer((2, 9, 9), 48, 3, 40.5, padding=1, dtype=np.float32),
+        (3, 9, 16),
+        convolve,
+    ),
+    "stride 2": (one_layer((2, 11, 11), 16, 5, 150, stride=2, padding=1), (3, 2, 32), convolve_settled),
+    "small, in float32": (
+        one_layer((2, 9, 9), 16, 3, 150.5, padding=1, dtype=np.float32),
+        (3, 3, 16),
+        convolve_settled,
+    ),
     "registers": (one_layer((4, 4, 4), 130, 4, 150), (1, 5, 32), connect),
-    "a state too large for registers": (one_layer((4, 4, 4), 600, 4, 150), (1, 19, 32), convolve),
+    "registers in float32": (one_layer((4, 4, 4), 40, 4, 150.5, dtype=np.float32), (1, 3, 16), connect),
+    "weights above the threshold at one place": (one_layer((4, 4, 4), 130, 4, 40), (1, 5, 32), convolve),
+    "a state too large for registers": (one_layer((4, 4, 4), 600, 4, 150), (1, 19, 32), convolve_settled),
 }
 
 
@@ -114,10 +131,47 @@ def test_buffers_grow(threshold: float) -> None:
     stream = many_events((1, 10, 10), 2000)
     (layer,) = plan_of(program)
     assert layer.layout is not None
-    assert layer.layout.loop is (convolve if threshold == 1 else convolve_small)
+    assert layer.layout.loop is (convolve if threshold == 1 else convolve_settled)
     found = run(program, stream)
     assert len(found.spikes["one"]) > FIRST_ROOM * 2000 + (TOGETHER + 1) * 3 * 3 * 32
     assert_same(found, run(program, stream, vectors=False))
+
+
+def guarded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A copy of ``values`` that begins at a whole vector, and the bytes before and after it."""
+    size = values.nbytes
+    raw = np.full(size + 3 * GUARD, 7, np.uint8)
+    begin = GUARD + -(raw.ctypes.data + GUARD) % ALIGNMENT
+    inside = raw[begin : begin + size].view(values.dtype)
+    inside[:] = values
+    return inside, raw[:begin], raw[begin + size :]
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> None:
+    """A buffer has room for `TOGETHER` events, or for a few spikes more; streams are as long, and a little longer."""
+    program = data.draw(vector_programs())
+    layer = plan_of(program)[0]
+    layout = layer.layout
+    assert layout is not None
+    length = data.draw(st.sampled_from([1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 1]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    sites = rng.integers(0, len(layer.coordinates), length).astype(np.int32)
+    state, *beside_state = guarded(layout.start)
+    caused, *beside_caused = guarded(np.zeros(length, np.int32))
+    neurons, *beside_neurons = guarded(np.zeros(layout.margin + data.draw(st.integers(0, 3)), np.int32))
+    fired, _, updates = integrate_samples(
+        Loop(layout.loop.__name__), layout.window, layout.windows, state, layout.start, layout.threshold, layout.floor,
+        layout.subtract, layout.margin, sites, np.array([length]), neurons, caused,
+    )  # fmt: skip
+    for guard in (*beside_state, *beside_caused, *beside_neurons):
+        assert (guard == 7).all()
+    (general, *_) = plan_of(program, vectors=False)
+    wanted = general.integrate(general.rest(), sites)
+    assert np.array_equal(fired, wanted.neurons)
+    assert np.array_equal(caused, wanted.caused)
+    assert updates.sum() == wanted.updates
 
 
 UNSUITED = {
