@@ -98,7 +98,7 @@ def _fires(layer: LayerPlan, threshold: int, sites: Array) -> Array:
         raise AssertionError("the vector loops take every layer of these networks")
     number = type(layer.layout.threshold)
     layout = replace(layer.layout, threshold=number(threshold), floor=number(-threshold), settled=False)
-    return layout.integrate(layout.rest(), sites)[0]
+    return layout.integrate(layout.rest(), sites, np.array([len(sites)]))[0]
 
 
 def random_stream(shape: Shape, count: int, seed: int = 2) -> EventStream:

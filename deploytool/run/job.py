@@ -14,16 +14,14 @@ from deploytool.events import EventStream
 from deploytool.program import INPUT, Program
 from deploytool.recording import Recording
 from deploytool.run.activity import updates_of_neurons
-from deploytool.run.checks import check_mapped, check_sendable, check_stream, watched_layers
+from deploytool.run.checks import check_mapped, check_sendable, check_stream
 from deploytool.run.clocked import run_clocked
-from deploytool.run.engine import in_order, run_sample
+from deploytool.run.device import EVENT_DRIVEN, run_events
 from deploytool.run.perturb import Perturbation, perturb_program, perturb_stream
-from deploytool.run.plan import make_plan, state_type
-from deploytool.run.sample import Sample, as_recording, count
+from deploytool.run.sample import count
 from deploytool.run.targets import Options, make_target
 
 QUANTISED: Final = "quantised"
-EVENT_DRIVEN: Final = ("simulator", "emulator")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +88,10 @@ class Job:
         program, on_chip = self.executed, self.on == "emulator"
         if on_chip:
             check_mapped(program)
-        watched = watched_layers(program, self.watch)
-        plan = make_plan(program, state_type(program))
-
-        def run(numbered: tuple[int, EventStream]) -> Sample:
-            index, stream = numbered
-            (check_sendable if on_chip else check_stream)(program, stream)
-            return run_sample(program, plan, stream, watched, keep_spikes=index < rasters)
-
-        samples = in_order(run, streams, options.threads, options.tick)
-        return as_recording(program, "emulator" if on_chip else "simulator", watched, samples)
+        return run_events(
+            options.device, program, streams, "emulator" if on_chip else "simulator", self.watch, rasters,
+            options.threads, options.tick, check_sendable if on_chip else check_stream, vectors=False,
+        )  # fmt: skip
 
 
 @dataclass(eq=False)

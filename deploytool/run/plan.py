@@ -16,12 +16,14 @@ from deploytool.program import Branch, Layer, Program, Route
 from deploytool.run.checks import check_program
 from deploytool.run.kernels import Geometry, integrate
 from deploytool.run.mixed import Mixed, make_mixed
+from deploytool.run.neurons import on_map
 from deploytool.run.windows import Layout, make_layout
 
 Fired: TypeAlias = tuple[Array, Array]
 """(tags, neurons) of spikes: neurons (N,) int32, channels-last; tags (N,) are their causes, or how often they fired."""
 
 NO_TIMES: Final = np.empty(0, np.int64)
+NO_EXTREMES: Final = np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +45,25 @@ class Integrated(NamedTuple):
     extremes: tuple[Any, Any] | None = None
 
 
+class Caused(NamedTuple):
+    """What a batch caused in a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, its ``updates``
+    (S,), and from the general loop its (lowest, highest) V (S, 2)."""
+
+    neurons: Array
+    caused: Array
+    ends: Array
+    updates: Array
+    extremes: Array = NO_EXTREMES
+
+
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
     """One layer. ``feeders``: for each flow that leads here, the logical layer it starts at and an offset.
 
     ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
-    arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,),
-    ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops take
-    this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the layer's own weights.
+    arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the first
+    event, ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops
+    take this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the layer's own weights.
     """
 
     name: str
@@ -59,6 +72,7 @@ class LayerPlan:
     coordinates: Array
     geometry: Geometry
     threshold: Array
+    start: Array
     least: Any
     floor: Any
     subtract: bool
@@ -68,10 +82,10 @@ class LayerPlan:
     mixed: Mixed | None = None
 
     def rest(self) -> Any:
-        """The state before the first event, V = 0."""
+        """The state before the first event."""
         if self.mixed is not None:
-            return self.mixed.rest()
-        return np.zeros_like(self.threshold) if self.layout is None else self.layout.rest()
+            return self.mixed.rest(self.start)
+        return self.start.copy() if self.layout is None else self.layout.rest()
 
     @property
     def leaks(self) -> bool:
@@ -84,7 +98,8 @@ class LayerPlan:
         ``times_us`` (N,) are theirs, for a layer that leaks.
         """
         if self.layout is not None:
-            return Integrated(*self.layout.integrate(state, sites))
+            neurons, caused, _, (count,) = self.layout.integrate(state, sites, np.array([len(sites)]))
+            return Integrated(neurons, caused, int(count))
         if self.mixed is not None:
             neurons, caused, updates, lowest, highest = self.mixed.integrate(state, sites, times_us, self.coordinates)
             return Integrated(neurons, caused, updates, (lowest, highest))
@@ -93,6 +108,24 @@ class LayerPlan:
             self.coordinates,
         )  # fmt: skip
         return Integrated(neurons, caused, updates, (lowest, highest))
+
+    def integrate_samples(self, state: Any, sites: Array, ends: Array, times_us: Array = NO_TIMES) -> Caused:
+        """What events at ``sites`` (N,) of samples that end at ``ends`` (S,) cause; the first goes on from ``state``,
+        which is changed, the others begin at rest."""
+        if self.layout is not None:
+            return Caused(*self.layout.integrate(state, sites, ends))
+        each, begin = [], 0
+        for sample, end in enumerate(ends.tolist()):
+            start = self.rest() if sample else state
+            each.append(self.integrate(start, sites[begin:end], times_us[begin:end]))
+            begin = end
+        return Caused(
+            neurons=np.concatenate([result.neurons for result in each]),
+            caused=np.concatenate([result.caused for result in each]),
+            ends=np.cumsum([len(result.neurons) for result in each]),
+            updates=np.array([result.updates for result in each]),
+            extremes=np.array([result.extremes for result in each]),
+        )  # fmt: skip
 
     def geometry_of(self, site: int) -> Geometry:
         """Where an event at row ``site`` of ``coordinates`` goes."""
@@ -150,6 +183,7 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
     lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
     threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
     threshold = np.ascontiguousarray(threshold, state).ravel()
+    start = on_map(layer.v_init, layer.out_shape, state).transpose(1, 2, 0).ravel()
     feeders, tables, branches, offset = [], [], [], 0
     for source, routes in program.inflows(name):
         branch = next(iter(routes.values())).branch
@@ -164,7 +198,7 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
     mixed = make_mixed(layer, geometries, np.concatenate(branches), threshold, floor, most, state)
     return LayerPlan(
         name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=geometries[0],
-        threshold=threshold, least=threshold.min(), floor=floor,
+        threshold=threshold, start=start, least=threshold.min(), floor=floor,
         subtract=layer.reset == "subtract", most=most, part=_part(program, name),
         layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None, mixed=mixed,
     )  # fmt: skip
@@ -180,11 +214,12 @@ def _part(program: Program, name: str) -> Part | None:
 
 
 def _spikes_per_update(layer: Layer) -> int:
-    """How often a neuron can fire on one update: V < threshold before it, so V < threshold + w after it."""
+    """How often a neuron can fire on one update: V < threshold before it, or as it starts, so that after it
+    V < threshold + v_init + w."""
     if layer.at_most_one:
         return 1
     largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
-    return 1 + math.ceil(largest / float(np.min(layer.threshold)))
+    return 1 + math.ceil((largest + max(float(np.max(layer.v_init)), 0.0)) / float(np.min(layer.threshold)))
 
 
 def channels_last(events: Array, shape: Shape) -> Array:
