@@ -26,7 +26,8 @@ from deploytool.events import EventStream
 from deploytool.program import load_program, save_program
 from deploytool.progress import Tick
 from deploytool.recording import Recording, read_recording, write_recording
-from deploytool.run.job import EVENT_DRIVEN, QUANTISED, Job
+from deploytool.run.device import EVENT_DRIVEN
+from deploytool.run.job import QUANTISED, Job
 from deploytool.run.targets import Options
 from deploytool.run.unfinished import Perform, Span
 

@@ -9,24 +9,28 @@ from deploytool.program import Program
 from deploytool.progress import Tick, no_progress
 from deploytool.recording import Recording
 from deploytool.run.checks import check_mapped, check_sendable
-from deploytool.run.engine import run_events
+from deploytool.run.device import CPU, run_events
 
 
 class Emulator:
     """A Target that stands for the chip. Every layer is a core with its own queue of events, worked off in order.
 
+    ``threads`` share the samples on the CPU, or a GPU ("cuda") is the ``device``; the result depends on neither.
     It refuses what the chip would not get: a program without cores, and events whose router words would wrap around.
     """
 
     name = "emulator"
 
-    def __init__(self, threads: int = 1, tick: Tick = no_progress) -> None:
+    def __init__(self, threads: int = 1, tick: Tick = no_progress, device: str = CPU) -> None:
         self.threads = threads
         self.tick = tick
+        self.device = device
 
     def run(
         self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
     ) -> Recording:
         """See `deploytool.program.Target`. Raises UnsupportedError when ``program`` is not mapped for a chip."""
         check_mapped(program)
-        return run_events(program, streams, "emulator", watch, rasters, self.threads, self.tick, check_sendable)
+        return run_events(
+            self.device, program, streams, "emulator", watch, rasters, self.threads, self.tick, check_sendable
+        )

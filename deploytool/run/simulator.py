@@ -8,20 +8,27 @@ from deploytool.events import EventStream
 from deploytool.program import SIMULATOR, Program
 from deploytool.progress import Tick, no_progress
 from deploytool.recording import Recording
-from deploytool.run.engine import run_events
+from deploytool.run.checks import check_stream
+from deploytool.run.device import CPU, run_events
 
 
 class Simulator:
-    """A Target that runs every Program. ``threads`` share the samples; the result does not depend on their number."""
+    """A Target that runs every Program. ``threads`` share the samples on the CPU, or a GPU ("cuda") is the ``device``.
+
+    The result depends on neither.
+    """
 
     name = SIMULATOR
 
-    def __init__(self, threads: int = 1, tick: Tick = no_progress) -> None:
+    def __init__(self, threads: int = 1, tick: Tick = no_progress, device: str = CPU) -> None:
         self.threads = threads
         self.tick = tick
+        self.device = device
 
     def run(
         self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
     ) -> Recording:
         """See `deploytool.program.Target`."""
-        return run_events(program, streams, "simulator", watch, rasters, self.threads, self.tick)
+        return run_events(
+            self.device, program, streams, "simulator", watch, rasters, self.threads, self.tick, check_stream
+        )

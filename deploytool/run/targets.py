@@ -11,13 +11,14 @@ from deploytool.errors import UsageError
 from deploytool.program import Target
 from deploytool.progress import Tick, no_progress
 from deploytool.run.board import BOARDS, Board, Configure
+from deploytool.run.device import CPU
 from deploytool.run.emulator import Emulator
 from deploytool.run.simulator import Simulator
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a target runs: ``threads`` of the simulator and the emulator, ``tick`` for all.
+    """How a target runs: ``threads`` and ``device`` of the simulator and the emulator, ``tick`` for all.
 
     ``configure`` gives the configuration that a board is filled with; None where there can be no board.
     """
@@ -25,6 +26,7 @@ class Options:
     configure: Configure | None = None
     threads: int = 1
     tick: Tick = no_progress
+    device: str = CPU
 
 
 def _board(name: str, options: Options) -> Target:
@@ -34,8 +36,8 @@ def _board(name: str, options: Options) -> Target:
 
 
 TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType({
-    "simulator": lambda _, options: Simulator(options.threads, options.tick),
-    "emulator": lambda _, options: Emulator(options.threads, options.tick),
+    "simulator": lambda _, options: Simulator(options.threads, options.tick, options.device),
+    "emulator": lambda _, options: Emulator(options.threads, options.tick, options.device),
     **dict.fromkeys(BOARDS, _board),
 })  # fmt: skip
 """{kind: what makes the target of that name}; a board's name is its kind and number, as in "speck2edevkit:0"."""

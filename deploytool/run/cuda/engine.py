@@ -1,0 +1,362 @@
+"""The event-driven engine on a GPU: layer by layer over chunks of the events of many samples, equal to the CPU's.
+
+As on the CPU, a layer works through its own queue of events in order, and state passes from chunk to chunk. The
+queue of a layer holds the events of all samples of a batch, one sample after the other. Memory is bounded by the
+number of samples in a batch, of events in a chunk, and of marks that are set before they are read.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from deploytool.events import EVENT, Events, EventStream
+from deploytool.graph import Array
+from deploytool.program import INPUT, Program
+from deploytool.progress import Tick, no_progress
+from deploytool.recording import Recording, Rung
+from deploytool.run.checks import check_stream, watched_layers
+from deploytool.run.cuda import kernels
+from deploytool.run.cuda.kernels import STRETCH, WORD
+from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
+from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
+from deploytool.run.engine import Batch
+from deploytool.run.plan import LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.sample import Room, Samples, at_times, recording_of
+
+SAMPLES: Final = 2048
+"""Samples that are run together, at most."""
+
+HELD: Final = 1 << 26
+"""Input events of the samples that are run together, at most."""
+
+EVENTS: Final = 1 << 21
+"""Events in the longest queue of a chunk, about."""
+
+FIRST: Final = 16
+"""Input events of each sample in the first chunk, which shows how many spikes they cause."""
+
+MARKS: Final = 1 << 26
+"""Words of marks at a time; so many events of a queue are worked through at once."""
+
+SHARED: Final = 40 << 10
+"""Bytes of V up to which a block keeps them in its own memory."""
+
+BLOCK: Final = 512
+"""Lanes of a layer up to which one block has all of them."""
+
+WARP: Final = 32
+"""Threads that a GPU runs in step: blocks are multiples of it."""
+
+
+NO_EVENTS: Final = np.empty(0, EVENT)
+
+
+class Queue(NamedTuple):
+    """Events that arrive at a layer, or spikes that leave one: ``sites`` (N,) and ``tags`` (N,), sample after sample.
+
+    A tag is the input event, by its number in the chunk, that is the cause; of a part of a layer, the event in its
+    queue.
+    """
+
+    sites: Any
+    tags: Any
+
+    @property
+    def size(self) -> int:
+        return int(self.sites.size)
+
+
+class Flow(NamedTuple):
+    """Spikes that meet others: in order of ``keys`` (N,), which ascend; ``offset`` is added to their sites."""
+
+    keys: Any
+    queue: Queue
+    offset: int
+
+
+@dataclass(frozen=True, eq=False)
+class GpuLayer:
+    """A layer: its ``lanes`` and, of a part, the ``logical`` number of each neuron, both on the GPU."""
+
+    plan: LayerPlan
+    lanes: Lanes
+    logical: Any
+
+    @property
+    def kernel(self) -> Any:
+        return kernels.integrate(self.plan.threshold.dtype, self.lanes.leaks, self.shared > 0)
+
+    @property
+    def shared(self) -> int:
+        """Bytes of a block's own memory for V; 0 where V lies in the GPU's."""
+        size = self.plan.threshold.nbytes
+        return size if self.lanes.number <= BLOCK and size <= SHARED else 0
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return min(-(-self.lanes.number // WARP) * WARP, BLOCK if self.shared else THREADS)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Input events of all samples of a batch: those of sample s are ``first[s]`` to ``first[s + 1]`` of ``events``.
+
+    ``starts`` is ``first``, ``sample_of`` (N,) the sample of each event, and ``times_us`` (N,) its time, on the GPU.
+    """
+
+    events: Events
+    first: Array
+    starts: Any
+    sample_of: Any
+    times_us: Any
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What passes from chunk to chunk, on the GPU, for each sample of a batch.
+
+    V and the times of the last update by layer, counts by logical layer, (lowest, highest) V by layer, and updates.
+    """
+
+    v: Mapping[str, Any]
+    updated_us: Mapping[str, Any]
+    counts: Mapping[str, Any]
+    extremes: Mapping[str, Any]
+    synops: Any
+
+
+def run_events(
+    program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None = None,
+    rasters: int = 0, tick: Tick = no_progress, check: Callable[[Program, EventStream], None] = check_stream,
+    vectors: bool = True,
+) -> Recording:  # fmt: skip
+    """The Recording that `deploytool.run.engine.run_events` gives, in the same bits.
+
+    Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
+    """
+    plan = make_plan(program, state_type(program), vectors)
+    refuse(program, plan)
+    total = operator.length_hint(streams, 0)
+    room = Room(program, watched_layers(program, watch), total)
+    done: list[Samples] = []
+    with gpu():
+        tick(0, total, "compiling for the GPU")
+        run = Run(program, plan, list(room.counts))
+        for batch in _batches(streams, rasters, run.samples_at_once()):
+            for stream in batch.streams:
+                check(program, stream)
+            done.append(run.batch(batch.streams, room.take(batch.first, len(batch.streams)), batch.keep_spikes))
+            finished = batch.first + len(batch.streams)
+            tick(finished, max(total, finished), "")
+    return recording_of(program, rung, room, done)
+
+
+def _batches(streams: Iterable[EventStream], rasters: int, samples: int) -> Iterator[Batch]:
+    """``streams`` in their order, at most ``samples`` together; of the first ``rasters`` the single spikes are kept."""
+    batch, events = Batch(0, [], rasters > 0), 0
+    for index, stream in enumerate(streams):
+        full = len(batch.streams) == samples or events + len(stream) > HELD or index == rasters
+        if batch.streams and full:
+            yield batch
+            batch, events = Batch(index, [], index < rasters), 0
+        batch.streams.append(stream)
+        events += len(stream)
+    if batch.streams:
+        yield batch
+
+
+class Run:
+    """Takes batches of samples through ``plan`` on the GPU."""
+
+    def __init__(self, program: Program, plan: Sequence[LayerPlan], watched: Sequence[str]) -> None:
+        self.program, self.watched = program, watched
+        self.buffers = Buffers()
+        self.length = FIRST
+        self.nothing = upload(np.empty(0, np.int32))
+        self.layers = [self._layer(layer) for layer in plan]
+
+    def _layer(self, layer: LayerPlan) -> GpuLayer:
+        lanes = make_lanes(layer, self.program.layers[layer.name])
+        arrays = {key: upload(value) for key, value in lanes._asdict().items() if isinstance(value, np.ndarray)}
+        logical = self.nothing if layer.part is None else upload(layer.part.neurons.astype(np.int32))
+        return GpuLayer(layer, lanes._replace(**arrays), logical)
+
+    def samples_at_once(self) -> int:
+        """How many samples fit beside one another."""
+        neurons = sum(layer.plan.threshold.nbytes + 8 * len(layer.lanes.tau_us) for layer in self.layers)
+        counts = sum(8 * math.prod(self.program.map_of(name)) for name in self.watched)
+        return int(min(SAMPLES, max(1, free_bytes() / 4 / (neurons + counts))))
+
+    def batch(
+        self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False
+    ) -> Samples:  # fmt: skip
+        """What came out for each of ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
+        state = self._rest(len(streams))
+        spikes: dict[str, list[list[Events]]] = {name: [[] for _ in streams] for name in counts} if keep_spikes else {}
+        for chunk in self._chunks(streams):
+            fired = self._through(chunk, state)
+            for name in counts:
+                queue = fired[name]
+                launch(kernels.tally, queue.size, queue.tags, queue.sites, chunk.sample_of, state.counts[name])
+            for name, parts in spikes.items():
+                for part, of_sample in zip(parts, self._kept(name, fired[name], chunk), strict=True):
+                    part.append(of_sample)
+        for name, maps in counts.items():
+            samples, features, height, width = maps.shape
+            found = state.counts[name].copy_to_host().reshape(samples, height, width, features)
+            maps[:] = found.transpose(0, 3, 1, 2)
+        measured = [layer.plan.name for layer in self.layers if layer.plan.layout is None]
+        integers = self.program.arithmetic != "float32"
+        sent = {INPUT: [stream.events for stream in streams]} if keep_spikes else {}
+        return Samples(
+            names=tuple(stream.name for stream in streams), labels=tuple(stream.label for stream in streams),
+            counts=counts, synops=state.synops.copy_to_host(),
+            extremes={name: state.extremes[name].copy_to_host() for name in measured if integers},
+            spikes={**sent, **{name: [np.concatenate([NO_EVENTS, *part]) for part in parts]
+                               for name, parts in spikes.items()}},
+        )  # fmt: skip
+
+    def _rest(self, samples: int) -> State:
+        """The state before the first event, at time 0."""
+        zeros, maps = self.buffers.zeros, self.program.map_of
+        lanes = {layer.plan.name: layer.lanes for layer in self.layers}
+        return State(
+            v={name: self.buffers.copies(f"{name}: V", samples, each.start) for name, each in lanes.items()},
+            updated_us={
+                name: zeros(f"{name}: times", (samples, len(each.tau_us)) if each.leaks else (1, 1), np.int64)
+                for name, each in lanes.items()
+            },
+            counts={
+                name: zeros(f"{name}: counts", (samples, math.prod(maps(name))), np.int64) for name in self.watched
+            },
+            extremes={name: zeros(f"{name}: extremes", (samples, 2), np.int32) for name in lanes},
+            synops=zeros("synops", samples, np.int64),
+        )  # fmt: skip
+
+    def _chunks(self, streams: Sequence[EventStream]) -> Iterator[Chunk]:
+        """The events of ``streams``: ``self.length`` of each at a time."""
+        done = 0
+        while any(done < len(stream) for stream in streams):
+            parts = [stream.events[done : done + self.length] for stream in streams]
+            done += self.length
+            lengths = [len(part) for part in parts]
+            events, first = np.concatenate(parts), np.cumsum([0, *lengths])
+            yield Chunk(
+                events, first, starts=upload(first),
+                sample_of=upload(np.repeat(np.arange(len(parts), dtype=np.int32), lengths)),
+                times_us=upload(events["t"]),
+            )  # fmt: skip
+
+    def _through(self, chunk: Chunk, state: State) -> dict[str, Queue]:
+        """The spikes of each logical layer for the events of a ``chunk``; how many there are decides the next one."""
+        sites = upload(channels_last(chunk.events, self.program.input_shape))
+        fired = {INPUT: Queue(sites, upload(np.arange(len(chunk.events), dtype=np.int32)))}
+        parts: list[Flow] = []
+        largest = len(chunk.events)
+        for layer in self.layers:
+            queue, part = self._arrivals(layer.plan, fired), layer.plan.part
+            spikes = self._integrate(layer, queue, chunk, state)
+            if part is None:
+                fired[layer.plan.name] = spikes
+            else:
+                parts.append(self._part(layer.plan.name, spikes, math.prod(self.program.map_of(part.logical))))
+                if part.last:
+                    fired[part.logical] = whole = self._merged(part.logical, parts)
+                    launch(kernels.gather, whole.size, queue.tags, whole.tags)
+                    parts = []
+            largest = max(largest, queue.size, spikes.size)
+        self.length = max(1, min(4 * self.length, self.length * EVENTS // (2 * largest)))
+        return fired
+
+    def _arrivals(self, layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
+        """The events that arrive at ``layer``, in order of their causes, then of the flows they come by."""
+        if len(layer.feeders) == 1:
+            return fired[layer.feeders[0][0]]
+        flows = [Flow(fired[source].tags, fired[source], offset) for source, offset in layer.feeders]
+        return self._merged(f"{layer.name}: arrivals", flows)
+
+    def _part(self, name: str, spikes: Queue, size: int) -> Flow:
+        """The ``spikes`` of a part of a layer of ``size`` neurons, in the order in which that would fire whole."""
+        keys = self.buffers.take(f"{name}: keys", spikes.size, np.int64) if spikes.size else self.nothing
+        launch(kernels.pair, spikes.size, spikes.tags, spikes.sites, size, keys)
+        return Flow(keys, spikes, 0)
+
+    def _merged(self, name: str, flows: Sequence[Flow]) -> Queue:
+        """One queue of ``flows``, by their keys; those with equal keys in the order of the flows."""
+        size = sum(flow.queue.size for flow in flows)
+        if not size:
+            return Queue(self.nothing, self.nothing)
+        merged = Queue(
+            self.buffers.take(f"{name}: sites", size, np.int32), self.buffers.take(f"{name}: tags", size, np.int32)
+        )
+        for own, (keys, queue, offset) in enumerate(flows):
+            if queue.size:
+                ranks = self.buffers.zeros("ranks", queue.size, np.int64)
+                for number, other in enumerate(flows):
+                    if number != own and other.queue.size:
+                        launch(kernels.rank, queue.size, keys, other.keys, number < own, ranks)
+                launch(kernels.scatter, queue.size, queue.sites, offset, ranks, merged.sites)
+                launch(kernels.scatter, queue.size, queue.tags, 0, ranks, merged.tags)
+        return merged
+
+    def _integrate(self, layer: GpuLayer, queue: Queue, chunk: Chunk, state: State) -> Queue:
+        """The spikes that the events in ``queue`` cause in ``layer``."""
+        if not queue.size:
+            return Queue(self.nothing, self.nothing)
+        name, lanes, take, zeros = layer.plan.name, layer.lanes, self.buffers.take, self.buffers.zeros
+        begins = zeros("begins", len(chunk.first), np.int64)
+        launch(kernels.rank, len(chunk.first), chunk.starts, queue.tags, False, begins)
+        tags = queue.tags if layer.plan.part is None else upload(np.arange(queue.size, dtype=np.int32))
+        words, often = -(-lanes.number // WORD), lanes.number if lanes.most > 1 else 0
+        at_once = max(1, MARKS // (words + often // 2))
+        samples = len(chunk.first) - 1
+        grid = (samples, -(-lanes.number // layer.threads))
+        fired, spikes = 0, Queue(self.nothing, self.nothing)
+        for start in range(0, queue.size, at_once):
+            sites = queue.sites[start : start + at_once]
+            marks = zeros("marks", (words, len(sites)), np.uint32)
+            amounts = take("amounts", (often, len(sites)) if often else (1, 1), np.uint16)
+            caused = zeros("caused", len(sites), np.int32)
+            layer.kernel[grid, layer.threads, 0, layer.shared](
+                lanes, begins, start, sites, queue.tags[start : start + at_once], chunk.times_us, state.v[name],
+                state.updated_us[name], marks, amounts, caused, state.synops, state.extremes[name],
+            )  # fmt: skip
+            ends, before = self._ends(caused, fired), fired
+            fired = ends[1]
+            if fired > before:
+                spikes = Queue(
+                    take(f"{name}: sites", fired, np.int32, keep=before),
+                    take(f"{name}: tags", fired, np.int32, keep=before),
+                )
+                launch(
+                    kernels.expand, len(sites), lanes, sites, tags[start : start + at_once], marks, amounts, caused,
+                    ends[0], layer.logical, spikes.sites, spikes.tags,
+                )  # fmt: skip
+        return spikes
+
+    def _ends(self, caused: Any, begin: int) -> tuple[Any, int]:
+        """(where the spikes of each event end, on the GPU; where those of the last end) when the first begin at
+        ``begin``."""
+        stretches = -(-len(caused) // STRETCH)
+        totals = self.buffers.take("totals", stretches, np.int64)
+        launch(kernels.subtotal, stretches, caused, totals)
+        begins = begin + np.cumsum([0, *totals.copy_to_host()])
+        ends = self.buffers.take("ends", len(caused), np.int64)
+        launch(kernels.cumulate, stretches, caused, upload(begins[:-1]), ends)
+        return ends, int(begins[-1])
+
+    def _kept(self, name: str, queue: Queue, chunk: Chunk) -> list[Events]:
+        """The single spikes of a layer for the events of a ``chunk``, sample by sample."""
+        causes, neurons = queue.tags.copy_to_host(), queue.sites.copy_to_host()
+        events = at_times(chunk.events["t"][causes], neurons, self.program.map_of(name))
+        return np.split(events, np.searchsorted(causes, chunk.first[1:-1]))

@@ -1,0 +1,283 @@
+"""The kernels: what the threads of a GPU do with the events of many samples in one layer.
+
+The events of a layer lie in one queue, sample after sample; the ``cause`` of each is the input event, by its number
+in the batch, from which it came. A spike is first one bit of the event that causes it, at the place of its target in
+the window; the bits are then read in their order, which is that of the specification.
+"""
+
+# mypy: disable-error-code="untyped-decorator, no-any-return, no-untyped-call"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+from numba import config, cuda, types
+from numba.cuda import libdevice
+
+from deploytool.run.cuda.lanes import (
+    COLUMN,
+    COLUMNS,
+    FEATURE,
+    FEATURES,
+    FIELDS,
+    FIRST,
+    ROW,
+    ROWS,
+    TAP,
+    WEIGHT_ROW,
+)
+from deploytool.run.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS
+
+TILE: Final = 32
+"""Events whose records a block reads at once."""
+
+WORD: Final = 32
+"""Bits of a word of marks."""
+
+STRETCH: Final = 64
+"""Events that one thread counts the spikes of."""
+
+
+@cuda.jit
+def clear(values: Any) -> None:
+    """Sets ``values`` (N,) to 0."""
+    for i in range(cuda.grid(1), len(values), cuda.gridsize(1)):
+        values[i] = 0
+
+
+@cuda.jit
+def repeat(start: Any, values: Any) -> None:
+    """Sets ``values`` (N,) to ``start``, over and over."""
+    for i in range(cuda.grid(1), len(values), cuda.gridsize(1)):
+        values[i] = start[i % len(start)]
+
+
+@cuda.jit
+def rank(keys: Any, others: Any, ties: bool, ranks: Any) -> None:
+    """Adds to ``ranks`` (N,) how many of ``others``, which ascend, are below each of ``keys`` (``ties``: or equal)."""
+    for i in range(cuda.grid(1), len(keys), cuda.gridsize(1)):
+        key, low, high = keys[i], 0, len(others)
+        while low < high:
+            middle = (low + high) // 2
+            if others[middle] < key or (ties and others[middle] == key):
+                low = middle + 1
+            else:
+                high = middle
+        ranks[i] += low
+
+
+@cuda.jit
+def scatter(values: Any, offset: int, ranks: Any, merged: Any) -> None:
+    """Puts ``values[i] + offset`` at ``merged[ranks[i] + i]``."""
+    for i in range(cuda.grid(1), len(values), cuda.gridsize(1)):
+        merged[ranks[i] + i] = values[i] + offset
+
+
+@cuda.jit
+def gather(values: Any, chosen: Any) -> None:
+    """Replaces each of ``chosen`` (N,) by the one of ``values`` that it numbers."""
+    for i in range(cuda.grid(1), len(chosen), cuda.gridsize(1)):
+        chosen[i] = values[chosen[i]]
+
+
+@cuda.jit
+def pair(events: Any, neurons: Any, size: int, keys: Any) -> None:
+    """Makes ``keys`` (N,) that ascend by event, then by neuron of a map of ``size``."""
+    for i in range(cuda.grid(1), len(keys), cuda.gridsize(1)):
+        keys[i] = np.int64(events[i]) * size + neurons[i]
+
+
+@cuda.jit
+def tally(causes: Any, neurons: Any, sample_of: Any, counts: Any) -> None:
+    """Adds to ``counts`` (samples, neurons) how often each neuron fired."""
+    for i in range(cuda.grid(1), len(neurons), cuda.gridsize(1)):
+        cuda.atomic.add(counts, (sample_of[causes[i]], neurons[i]), 1)
+
+
+@cuda.jit
+def subtotal(caused: Any, totals: Any) -> None:
+    """Makes ``totals`` the sums of every `STRETCH` of ``caused`` (N,)."""
+    for i in range(cuda.grid(1), len(totals), cuda.gridsize(1)):
+        total = 0
+        for event in range(i * STRETCH, min((i + 1) * STRETCH, len(caused))):
+            total += caused[event]
+        totals[i] = total
+
+
+@cuda.jit
+def cumulate(caused: Any, begins: Any, ends: Any) -> None:
+    """Makes ``ends`` (N,) where the spikes of each event end, those of each `STRETCH` beginning at ``begins``."""
+    for i in range(cuda.grid(1), len(begins), cuda.gridsize(1)):
+        end = begins[i]
+        for event in range(i * STRETCH, min((i + 1) * STRETCH, len(caused))):
+            end += caused[event]
+            ends[event] = end
+
+
+@cuda.jit
+def expand(
+    lanes: Any, sites: Any, tags: Any, marks: Any, amounts: Any, caused: Any, ends: Any, logical: Any, neurons: Any,
+    tags_of: Any,
+) -> None:  # fmt: skip
+    """Writes the spikes that events at ``sites`` (N,) caused, in order: ``neurons``, and the ``tags`` of the events.
+
+    ``marks`` (words, N) has a bit for each target that fired, ``amounts`` (targets, N) how often where that can be
+    more than once. Neuron n is called ``logical[n]``, unless that is empty.
+    """
+    for i in range(cuda.grid(1), len(sites), cuda.gridsize(1)):
+        begin, end = ends[i] - caused[i], ends[i]
+        word = 0
+        while begin < end:
+            left = marks[word, i]
+            while left:
+                bit = cuda.ffs(left) - 1
+                left &= left - np.uint32(1)
+                target = word * WORD + bit
+                feature, place = target % lanes.features, target // lanes.features
+                row, column = place // lanes.columns, place % lanes.columns
+                first = lanes.records[sites[i], FIRST]
+                neuron = first + row * lanes.row_stride + column * lanes.column_stride + feature
+                if len(logical):
+                    neuron = logical[neuron]
+                for _ in range(amounts[target, i] if lanes.most > 1 else 1):
+                    neurons[begin] = neuron
+                    tags_of[begin] = tags[i]
+                    begin += 1
+            word += 1
+
+
+def _product(a: float, b: float) -> float:
+    return a * b
+
+
+times: Final[Any] = _product if config.ENABLE_CUDASIM else libdevice.dmul_rn
+"""The product of two float64, rounded before anything is added to it: no fused multiply-add."""
+
+
+@cuda.jit(device=True)
+def remains(passed_us: int, tau_us: float) -> float:
+    """`deploytool.run.exponential.remains`, in the same bits."""
+    x = min(passed_us / tau_us, LONG)
+    k = float(math.floor(times(x, PER_LOG2) + 0.5))
+    r = times(k, LOG2_HIGH) - x + times(k, LOG2_LOW)
+    power = 0.0
+    for term in TERMS:
+        power = times(power, r) + term
+    return times(power, HALVES[int(k)])
+
+
+@cuda.jit(device=True)
+def decayed(v: Any, v_leak: float, tau_us: float, passed_us: int) -> Any:
+    """V after it has leaked for ``passed_us``."""
+    if passed_us <= 0:
+        return v
+    return np.float32(v_leak + times(v - v_leak, remains(passed_us, tau_us)))
+
+
+@cuda.jit(device=True)
+def from_first(lane: int, first: int, size: int) -> int:
+    """How many places along an axis ``lane`` of ``size`` is from lane ``first``."""
+    return lane - first if lane >= first else lane - first + size
+
+
+@cuda.jit(device=True)
+def mark(target: Any, event: int, fired: int, many: bool, marks: Any, amounts: Any, caused: Any) -> None:
+    """Notes that ``target`` of the window of ``event`` fired so often, and how often where there can be ``many``."""
+    if fired:
+        bit = np.uint32(1) << target % np.uint32(WORD)
+        cuda.atomic.or_(marks, (target // np.uint32(WORD), event), bit)
+        cuda.atomic.add(caused, event, fired)
+        if many:
+            amounts[target, event] = fired
+
+
+@cuda.jit(device=True)
+def copy(values: Any, to: Any) -> None:
+    """Copies ``values`` (N,), the threads of a block together."""
+    for i in range(cuda.threadIdx.x, len(to), cuda.blockDim.x):
+        to[i] = values[i]
+
+
+@cuda.jit(device=True)
+def read(records: Any, sites: Any, event: int, count: int, tile: Any) -> None:
+    """Makes ``tile`` the ``records`` of ``count`` events, from ``event`` on, the threads of a block together."""
+    for i in range(cuda.threadIdx.x, count, cuda.blockDim.x):
+        for field in range(FIELDS):
+            tile[i, field] = records[sites[event + i], field]
+
+
+@cache
+def integrate(kind: np.dtype[Any], leaks: bool, shared: bool) -> Any:
+    """The kernel that takes events through a layer whose V is of type ``kind``, ``shared``: in a block's own memory.
+
+    Its blocks are (sample, part of the lanes). The queue of sites begins at event ``start``, and so do ``causes``,
+    ``marks`` and the like; the events of sample s begin at ``begins[s]``.
+    """
+    integers = kind.kind == "i"
+    wide = np.int32 if integers else np.float32
+    narrow = types.int16 if integers else types.float32
+
+    @cuda.jit
+    def kernel(
+        lanes: Any, begins: Any, start: int, sites: Any, causes: Any, times_us: Any, state: Any, updated_us: Any,
+        marks: Any, amounts: Any, caused: Any, synops: Any, extremes: Any,
+    ) -> None:  # fmt: skip
+        sample = cuda.blockIdx.x
+        lane = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+        own_feature, place = lane % lanes.features, lane // lanes.features
+        own_column, own_row = place % lanes.columns, place // lanes.columns
+        tile = cuda.shared.array((TILE, FIELDS), np.int32)
+        v = state[sample]
+        if shared:
+            v = cuda.shared.array(0, narrow)
+            copy(state[sample], v)
+        updates, lowest, highest = 0, wide(0), wide(0)
+        event, end = max(begins[sample] - start, 0), min(begins[sample + 1] - start, len(sites))
+        while event < end:
+            together = min(end - event, TILE)
+            cuda.syncthreads()
+            read(lanes.records, sites, event, together, tile)
+            cuda.syncthreads()
+            for i in range(together):
+                row = from_first(own_row, tile[i, ROW], lanes.rows)
+                column = from_first(own_column, tile[i, COLUMN], lanes.columns)
+                feature = from_first(own_feature, tile[i, FEATURE], lanes.features)
+                reached = row < tile[i, ROWS] and column < tile[i, COLUMNS] and feature < tile[i, FEATURES]
+                if own_row >= lanes.rows or not reached:
+                    continue
+                neuron = np.uint32(tile[i, FIRST] + row * lanes.row_stride + column * lanes.column_stride + feature)
+                tap = np.uint32(tile[i, TAP] + row * tile[i, WEIGHT_ROW] + column * tile[i, FEATURES] + feature)
+                now = v[neuron]
+                if leaks:
+                    t_us = times_us[causes[event + i]]
+                    passed_us = t_us - updated_us[sample, neuron]
+                    now = decayed(now, lanes.v_leak[neuron], lanes.tau_us[neuron], passed_us)
+                    updated_us[sample, neuron] = t_us
+                u = wide(wide(now) + wide(lanes.weights[tap]))
+                u = lanes.floor if u < lanes.floor else u
+                u = lanes.ceiling if u > lanes.ceiling else u
+                updates += 1
+                if integers:
+                    lowest, highest = min(lowest, u), max(highest, u)
+                if u >= lanes.least:
+                    fired = 0
+                    while u >= wide(lanes.threshold[neuron]) and fired < lanes.most:
+                        u = wide(u - wide(lanes.threshold[neuron])) if lanes.subtract else wide(lanes.v_reset[neuron])
+                        fired += 1
+                    target = np.uint32((row * lanes.columns + column) * lanes.features + feature)
+                    mark(target, event + i, fired, lanes.most > 1, marks, amounts, caused)
+                v[neuron] = u
+            event += together
+        if shared:
+            cuda.syncthreads()
+            copy(v, state[sample])
+        if updates:
+            cuda.atomic.add(synops, sample, updates)
+            cuda.atomic.min(extremes, (sample, 0), lowest)
+            cuda.atomic.max(extremes, (sample, 1), highest)
+
+    return kernel

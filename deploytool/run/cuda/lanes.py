@@ -1,0 +1,150 @@
+"""The lanes of a layer: which thread of a GPU updates which neurons, so that no two threads ever share one.
+
+An input event reaches rows x columns x features of targets. The targets of a window of that size at any place have
+different (row mod rows, column mod columns, feature mod features): one lane takes all neurons with one such triple,
+works through the events in their order, and updates at most one neuron for each. It waits for no other lane, and what
+it finds does not depend on what the others do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from deploytool.errors import UnsupportedError
+from deploytool.graph import Array
+from deploytool.program import Layer, Program
+from deploytool.run.kernels import Geometry
+from deploytool.run.mixed import channels_last
+from deploytool.run.neurons import on_map
+from deploytool.run.plan import LayerPlan
+
+FIRST, TAP, WEIGHT_ROW, ROW, ROWS, COLUMN, COLUMNS, FEATURE, FEATURES = range(9)
+"""The columns of a record: what an event at one site does.
+
+`FIRST` target neuron and `TAP`, its weight; the next row of targets is `Lanes.row_stride` neurons and `WEIGHT_ROW`
+weights on, the next column `Lanes.column_stride` and `FEATURES`. There are `ROWS` x `COLUMNS` x `FEATURES` targets, of
+which the first belongs to the lane (`ROW`, `COLUMN`, `FEATURE`). An event outside the map has none.
+"""
+FIELDS: Final = 9
+
+
+class Lanes(NamedTuple):
+    """A layer for the GPU: ``rows`` x ``columns`` x ``features`` lanes, ``records`` (sites, FIELDS) int32.
+
+    ``weights`` of all branches, flat. Of neurons (N,), channels-last: V at the ``start``, ``threshold``, ``v_reset``,
+    and ``tau_us`` and ``v_leak``, which are empty where none leaks. V stays within ``floor`` and ``ceiling``. One
+    update causes at most ``most`` spikes, and none below ``least``.
+    """
+
+    records: Any
+    weights: Any
+    start: Any
+    threshold: Any
+    v_reset: Any
+    tau_us: Any
+    v_leak: Any
+    rows: int
+    columns: int
+    features: int
+    row_stride: int
+    column_stride: int
+    floor: Any
+    ceiling: Any
+    least: Any
+    subtract: bool
+    most: int
+
+    @property
+    def number(self) -> int:
+        """The number of lanes, which is the largest number of targets of one event."""
+        return self.rows * self.columns * self.features
+
+    @property
+    def leaks(self) -> bool:
+        return len(self.tau_us) > 0
+
+
+def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
+    """The lanes of ``layer``, which is not refused, whose neurons behave as those of ``neurons``."""
+    number, geometries = layer.threshold.dtype, _geometries(layer)
+    branch_of = np.zeros(len(layer.coordinates), np.int64) if layer.mixed is None else layer.mixed.branch_of
+    row_unit, column_unit = (max(found, default=1) for found in _distances(geometries))
+    window = (
+        max(1, *(int(each.rows[:, 1].max()) for each in geometries)),
+        max(1, *(int(each.columns[:, 1].max()) for each in geometries)),
+        max(each.features_per_group for each in geometries),
+    )
+    units = row_unit, column_unit
+    records = np.zeros((len(layer.coordinates), FIELDS), np.int32)
+    taps = np.cumsum([0, *(len(each.weights) for each in geometries)])
+    for branch, geometry in enumerate(geometries):
+        chosen = (branch_of == branch) & (layer.coordinates[:, 0] >= 0)
+        records[chosen] = _records(geometry, layer.coordinates[chosen], taps[branch], window, units)
+    one, tau_us, v_leak = layer.geometry, np.empty(0), np.empty(0)
+    if neurons.tau_ms is not None:
+        tau_us = 1000 * channels_last(on_map(neurons.tau_ms, layer.shape, np.float64))
+        v_leak = channels_last(on_map(neurons.v_leak, layer.shape, np.float64))
+    wide = np.float32 if number.kind == "f" else np.int32
+    return Lanes(
+        records=records, weights=np.concatenate([each.weights for each in geometries]), start=layer.start,
+        threshold=layer.threshold, v_reset=channels_last(on_map(neurons.v_reset, layer.shape, number)),
+        tau_us=tau_us, v_leak=v_leak, rows=window[0], columns=window[1], features=window[2],
+        row_stride=row_unit * one.width * one.features, column_stride=column_unit * one.features,
+        floor=wide(layer.floor), ceiling=wide(np.inf if number.kind == "f" else np.iinfo(number).max),
+        least=wide(layer.least), subtract=layer.subtract, most=layer.most,
+    )  # fmt: skip
+
+
+def refuse(program: Program, plan: Iterable[LayerPlan]) -> None:
+    """Raises UnsupportedError telling all that is in ``program`` and is left to the CPU."""
+    problems: list[UnsupportedError] = []
+
+    def found(name: str, what: str, need: str) -> None:
+        problems.append(UnsupportedError(f"layer {name!r}", what, f"{need} on a GPU", "Run it with --device cpu."))
+
+    for each in program.delayed:
+        found(each.to, f"gets spikes of {each.source!r} with a delay", "routes that take no time")
+    for layer in plan:
+        neurons = program.layers[layer.name]
+        if neurons.tau_syn_ms is not None or neurons.fires_between:
+            found(layer.name, "may fire between two inputs", "neurons that fire on an input")
+        for distances in _distances(_geometries(layer)):
+            if len(distances) > 1:
+                listed = " and ".join(map(str, sorted(distances)))
+                found(layer.name, f"branches whose targets are {listed} apart", "one distance for all of them")
+    if problems:
+        raise UnsupportedError.together(problems)
+
+
+def _geometries(layer: LayerPlan) -> tuple[Geometry, ...]:
+    """Those of all sets of weights of ``layer``."""
+    return (layer.geometry,) if layer.mixed is None else layer.mixed.geometries
+
+
+def _distances(geometries: Iterable[Geometry]) -> tuple[set[int], set[int]]:
+    """How far successive targets are from one another: (rows, columns), in all ``geometries`` that have several."""
+    rows = {each.row_step for each in geometries if each.rows[:, 1].max() > 1}
+    return rows, {each.column_step for each in geometries if each.columns[:, 1].max() > 1}
+
+
+def _records(
+    geometry: Geometry, places: Array, tap: int, window: tuple[int, int, int], units: tuple[int, int]
+) -> Array:  # fmt: skip
+    """The records (N, FIELDS) of events at ``places`` (N, 3), whose weights begin at ``tap``."""
+    c, y, x = places.T
+    first_row, rows, kernel_row = geometry.rows[y].T
+    first_column, columns, kernel_column = geometry.columns[x].T
+    features = geometry.features_per_group
+    feature = c // geometry.inputs_per_group * features
+    found = np.empty((len(places), FIELDS), np.int32)
+    found[:, FIRST] = (first_row * geometry.width + first_column) * geometry.features + feature
+    taps = (c * geometry.kernel_rows + kernel_row) * geometry.kernel_columns + kernel_column
+    found[:, TAP] = tap + taps * features
+    found[:, WEIGHT_ROW] = geometry.kernel_columns * features
+    found[:, ROW], found[:, ROWS] = first_row // units[0] % window[0], rows
+    found[:, COLUMN], found[:, COLUMNS] = first_column // units[1] % window[1], columns
+    found[:, FEATURE], found[:, FEATURES] = feature % window[2], features
+    return found

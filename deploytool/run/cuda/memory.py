@@ -1,0 +1,98 @@
+"""The memory of a GPU: whether there is one, what fits, and buffers that are kept from one chunk to the next."""
+
+# mypy: disable-error-code="no-any-return, no-untyped-call"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numba import config, cuda
+from numpy.typing import DTypeLike
+
+from deploytool.errors import TargetError
+from deploytool.graph import Array
+from deploytool.run.cuda.kernels import clear, repeat
+
+THREADS = 256
+"""Threads of a block."""
+
+BLOCKS = 1 << 14
+"""Blocks of a launch over elements, at most: its threads take one element after the other."""
+
+WHERE: Final = "--device cuda"
+
+
+def available() -> bool:
+    """Whether the package numba-cuda finds a GPU here, with driver and compiler; numba's simulator counts as one."""
+    return bool(config.ENABLE_CUDASIM or (importlib.util.find_spec("numba_cuda") and cuda.is_available()))
+
+
+@contextlib.contextmanager
+def gpu() -> Iterator[None]:
+    """Lets a GPU be used. Raises TargetError when there is none, and when it fails."""
+    if not available():
+        need = "an NVIDIA GPU with its driver, and pip install 'deploytool[cuda]'"
+        raise TargetError(WHERE, "no GPU that CUDA can use here", need)
+    from numba.cuda.cudadrv.driver import CudaAPIError
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size")
+        try:
+            yield
+        except CudaAPIError as error:
+            found = " ".join(str(error).split())
+            raise TargetError(WHERE, f"the GPU failed ({found})", "one that works, with more memory free") from None
+
+
+def free_bytes() -> float:
+    """The memory that is free on the GPU."""
+    return float(cuda.current_context().get_memory_info().free)
+
+
+def upload(array: Array) -> Any:
+    """``array`` on the GPU."""
+    return cuda.to_device(np.ascontiguousarray(array))
+
+
+def launch(kernel: Any, count: int, *arguments: Any) -> None:
+    """Runs ``kernel`` with ``arguments``, which are of ``count`` elements."""
+    if count:
+        kernel[min(-(-count // THREADS), BLOCKS), THREADS](*arguments)
+
+
+class Buffers:
+    """Arrays on the GPU by name. What is taken again under its name lies where it lay, and what was in it is lost."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+
+    def take(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike, keep: int = 0) -> Any:
+        """An array of ``shape``, with anything in it but the first ``keep`` elements of what was taken before."""
+        shape = (shape,) if isinstance(shape, int) else shape
+        size = max(1, math.prod(shape))
+        kept: Any = self._kept.get(name)
+        if kept is None or len(kept) < size:
+            larger = cuda.device_array(size if kept is None else max(size, 2 * len(kept)), dtype)
+            if keep:
+                larger[:keep].copy_to_device(kept[:keep])
+            self._kept[name] = kept = larger
+        return kept[: math.prod(shape)].reshape(shape) if len(shape) > 1 else kept[: shape[0]]
+
+    def zeros(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> Any:
+        """Zeros of ``shape``."""
+        taken = self.take(name, shape, dtype)
+        launch(clear, taken.size, taken.reshape(taken.size))
+        return taken
+
+    def copies(self, name: str, number: int, values: Any) -> Any:
+        """``values`` (N,), so many times: (``number``, N)."""
+        taken = self.take(name, (number, values.size), values.dtype)
+        launch(repeat, taken.size, values, taken.reshape(taken.size))
+        return taken

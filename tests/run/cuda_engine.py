@@ -1,0 +1,263 @@
+"""The engine for CUDA, on a GPU or in numba's simulator of one; test_run_cuda.py runs this in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from contract import Contract
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from numba import config, cuda
+from numba.cuda.simulator.kernelapi import FakeCUDAShared
+from programs import programs, streams
+from run.test_run_mixed import mixed_programs
+from run.test_run_split import split_programs
+
+from deploytool.errors import UnsupportedError
+from deploytool.events import EVENT, EventStream
+from deploytool.graph import Conv, Pair, out_shape
+from deploytool.program import Branch, Layer, Program, Route, Target
+from deploytool.progress import no_progress
+from deploytool.run.checks import check_stream
+from deploytool.run.cuda import engine, kernels, memory
+from deploytool.run.cuda.lanes import make_lanes, refuse
+from deploytool.run.device import run_events
+from deploytool.run.emulator import Emulator
+from deploytool.run.exponential import remains
+from deploytool.run.plan import make_plan, state_type
+from deploytool.run.reference import run_reference
+from deploytool.run.sample import Room, Sample, Samples
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blocks() -> Iterator[None]:
+    """In the simulator every thread is a thread of Python: few of them, which take turns often.
+
+    Two that ask for a block's memory at once may each get their own from it: they ask in turn.
+    """
+    if not config.ENABLE_CUDASIM:
+        yield
+        return
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    allocate, one_by_one = FakeCUDAShared.array, threading.Lock()
+
+    def array(shared: FakeCUDAShared, shape: int | tuple[int, ...], dtype: object) -> np.ndarray:
+        with one_by_one:
+            return allocate(shared, shape, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeCUDAShared, "array", array)
+        patch.setattr(memory, "THREADS", 2)
+        patch.setattr(memory, "BLOCKS", 2)
+        patch.setattr(engine, "THREADS", 4)
+        patch.setattr(engine, "WARP", 1)
+        yield
+    sys.setswitchinterval(interval)
+
+
+QUICK = settings(phases=[Phase.generate], max_examples=20)
+"""Shrinking takes minutes here."""
+
+
+def on_gpu(program: Program, samples: list[EventStream]) -> Samples:
+    names = list(program.parts)
+    with memory.gpu():
+        run = engine.Run(program, make_plan(program, state_type(program)), names)
+        return run.batch(samples, Room(program, names).take(0, len(samples)), keep_spikes=True)
+
+
+def assert_same(found: Sample, wanted: Sample) -> None:
+    for name, spikes in wanted.spikes.items():
+        assert found.spikes[name].tolist() == spikes.tolist(), name
+    for name, counts in wanted.counts.items():
+        assert np.array_equal(found.counts[name], counts), name
+    assert found.synops == wanted.synops
+    assert found.extremes == wanted.extremes
+
+
+def assert_specified(program: Program, samples: list[EventStream]) -> None:
+    found = on_gpu(program, samples)
+    for index, stream in enumerate(samples):
+        assert_same(found[index], run_reference(program, stream))
+
+
+def some_streams(data: st.DataObject, program: Program) -> list[EventStream]:
+    return data.draw(st.lists(streams(program.input_shape, 15), min_size=1, max_size=3))
+
+
+@given(st.data())
+@settings(QUICK, max_examples=40)
+def test_it_equals_the_specification(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    assert_specified(program, some_streams(data, program))
+
+
+@given(st.data())
+@settings(QUICK, max_examples=25)
+def test_leaks_and_branches_equal_the_specification(data: st.DataObject) -> None:
+    program = data.draw(mixed_programs())
+    with contextlib.suppress(UnsupportedError):
+        refuse(program, make_plan(program, state_type(program)))
+        assert_specified(program, some_streams(data, program))
+
+
+@given(st.data())
+@settings(QUICK, max_examples=20)
+def test_layers_in_parts_equal_the_specification(data: st.DataObject) -> None:
+    _, cut = data.draw(split_programs())
+    assert_specified(cut, some_streams(data, cut))
+
+
+@given(st.data())
+@settings(QUICK, max_examples=15)
+def test_neither_chunks_nor_blocks_show(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    samples = some_streams(data, program)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in (("FIRST", 4), ("EVENTS", 90), ("MARKS", 9), ("SHARED", 40), ("BLOCK", 8), ("THREADS", 5)):
+            patch.setattr(engine, name, data.draw(st.integers(1, most)))
+        assert_specified(program, samples)
+
+
+@cuda.jit
+def all_remains(passed_us: object, tau_us: object, found: object) -> None:
+    for i in range(cuda.grid(1), len(found), cuda.gridsize(1)):
+        found[i] = kernels.remains(passed_us[i], tau_us[i])
+
+
+def test_a_leak_has_the_bits_of_the_specification() -> None:
+    rng = np.random.default_rng(0)
+    passed_us, tau_us = rng.integers(0, 10 ** rng.integers(0, 9, 300)), 10 ** rng.uniform(-1, 7, 300)
+    found = memory.upload(np.zeros(300))
+    with memory.gpu():
+        memory.launch(all_remains, 300, memory.upload(passed_us), memory.upload(tau_us), found)
+    wanted = [remains(int(passed), float(tau)) for passed, tau in zip(passed_us, tau_us, strict=True)]
+    assert found.copy_to_host().tolist() == wanted
+
+
+@given(st.data())
+@settings(QUICK, max_examples=6)
+def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    samples = some_streams(data, program)
+    rasters, vectors = data.draw(st.integers(0, 3)), data.draw(st.booleans())
+    ticks: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "SAMPLES", data.draw(st.integers(1, 3)))
+        cpu, cuda = (
+            run_events(device, program, samples, "simulator", None, rasters, 1, tick, check_stream, vectors)
+            for device, tick in (("cpu", no_progress), ("cuda", lambda done, total, _: ticks.append((done, total))))
+        )
+    assert ticks[-1] == (len(samples), len(samples))
+    assert cuda.samples == cpu.samples
+    assert np.array_equal(cuda.labels, cpu.labels)
+    assert np.array_equal(cuda.synops, cpu.synops)
+    assert {name: maps.tolist() for name, maps in cuda.counts.items()} == {
+        name: maps.tolist() for name, maps in cpu.counts.items()
+    }
+    assert {name: spikes.tolist() for name, spikes in cuda.spikes.items()} == {
+        name: spikes.tolist() for name, spikes in cpu.spikes.items()
+    }
+    assert {name: known.reached for name, known in cuda.activity.items()} == {
+        name: known.reached for name, known in cpu.activity.items()
+    }
+
+
+def test_integers_saturate_and_the_extremes_say_so() -> None:
+    layer = Layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+    events = np.zeros(300, EVENT)
+    events["t"] = np.arange(300)
+    assert on_gpu(program, [EventStream(events, (1, 1, 1), 300)])[0].extremes == {"fc": (-32768, 32767)}
+
+
+@pytest.mark.parametrize("at_most_one", [True, False])
+def test_a_window_of_several_words_fires_in_order(at_most_one: bool) -> None:
+    weights = np.random.default_rng(0).integers(30, 127, (9, 1, 3, 3)).astype(np.int8)
+    layer = Layer(weights, 25, (1, 4, 4), (9, 4, 4), (), padding=(1, 1), at_most_one=at_most_one)
+    program = Program("simulator", "int8/int16", (1, 4, 4), (Route("conv"),), {"conv": layer}, ("conv",), "")
+    events = np.zeros(5, EVENT)
+    events["t"], events["y"], events["x"] = np.arange(5), [0, 1, 1, 3, 2], [0, 1, 2, 3, 2]
+    assert_specified(program, [EventStream(events, (1, 4, 4), 10)])
+
+
+@pytest.mark.parametrize("tau_ms", [0.02, 0.2])
+def test_neurons_leak_from_update_to_update(tau_ms: float) -> None:
+    weights = np.array([[[[0.3]], [[0.2]]], [[[0.55]], [[-0.1]]]], np.float32)
+    layer = Layer(weights, 1.0, (2, 1, 1), (2, 1, 1), (), tau_ms=tau_ms, v_leak=0.1, v_reset=-0.2, reset="zero")
+    program = Program("simulator", "float32", (2, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+    events = np.zeros(60, EVENT)
+    events["t"], events["c"] = np.arange(60) * 6 + 500, np.arange(60) % 3 == 1
+    stream = EventStream(events, (2, 1, 1), 2000)
+    assert len(run_reference(program, stream).spikes["fc"]) > 3
+    assert_specified(program, [stream])
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [((2, 1), (2, 3)), ((1, 3), (2, 2)), ((1, 1), (3, 1))])
+def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
+    weights = np.ones((6, 2, 3, 2), np.int8)
+    conv = Conv(weights, None, stride, (2, 2), dilation, 2)
+    layer = Layer(
+        weights, 1, (4, 9, 8), out_shape(conv, (4, 9, 8)), (), padding=(2, 2), dilation=dilation, stride=stride,
+        groups=2,
+    )  # fmt: skip
+    program = Program("simulator", "int8/int16", (4, 9, 8), (Route("conv"),), {"conv": layer}, ("conv",), "")
+    (plan,) = make_plan(program, state_type(program))
+    lanes = make_lanes(plan, layer)
+    owners: dict[int, set[int]] = {}
+    for first, _, _, row, rows, column, columns, feature, features in lanes.records.tolist():
+        taken = set()
+        for y, x, o in np.ndindex(rows, columns, features):
+            place = ((row + y) % lanes.rows * lanes.columns + (column + x) % lanes.columns) * lanes.features
+            lane = place + (feature + o) % lanes.features
+            owners.setdefault(first + y * lanes.row_stride + x * lanes.column_stride + o, set()).add(lane)
+            taken.add(lane)
+        assert len(taken) == rows * columns * features
+    assert all(len(lane) == 1 for lane in owners.values())
+
+
+def two_branches() -> Program:
+    """A layer whose shortcut's targets are two places apart, and its own one."""
+    own, shortcut = np.ones((1, 1, 3, 3), np.int8), np.ones((1, 1, 2, 2), np.int8)
+    branch = Branch(shortcut, (1, 6, 6), (1, 4, 4), dilation=(2, 2))
+    layer = Layer(own, 1, (1, 6, 6), (1, 4, 4), (), branches=(branch,))
+    routes = Route("add"), Route("add", branch=1)
+    return Program("simulator", "int8/int16", (1, 6, 6), routes, {"add": layer}, ("add",), "")
+
+
+def late() -> Program:
+    layer = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), (Route("back", delay_us=7),))
+    back = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), ())
+    return Program(
+        "simulator", "int8/int16", (1, 2, 2), (Route("fc"),), {"fc": layer, "back": back}, ("back",), ""
+    )  # fmt: skip
+
+
+def synaptic() -> Program:
+    layer = Layer(np.ones((1, 1, 1, 1), np.float32), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=5.0, tau_syn_ms=2.0)
+    return Program("simulator", "float32", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        (two_branches(), "layer 'add': branches whose targets are 1 and 2 apart; need one distance for all of them"),
+        (late(), "layer 'back': gets spikes of 'fc' with a delay; need routes that take no time on a GPU"),
+        (synaptic(), "layer 'fc': may fire between two inputs; need neurons that fire on an input on a GPU"),
+    ],
+)
+def test_what_is_left_to_the_cpu_is_refused(program: Program, sentence: str) -> None:
+    with pytest.raises(UnsupportedError, match=sentence):
+        run_events("cuda", program, [], "simulator", None, 0, 1, no_progress, check_stream)
+
+
+class TestContract(Contract):
+    @pytest.fixture
+    def target(self) -> Target:
+        return Emulator(device="cuda")
