@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,17 @@ def integer_floor(floor: float | None, scale: float, fmt: IntegerFormat) -> int:
     return min(max(round(floor * scale), lowest), fmt.floor_max)
 
 
+def integer_start(v_init: float | NDArray[Any], scale: float, fmt: IntegerFormat) -> int | NDArray[np.int16]:
+    """round(v_init * scale), half to even, clipped into the state: one number, or one for each neuron."""
+    rounded = np.clip(np.rint(np.asarray(v_init, np.float64) * scale), *fmt.state_range).astype(np.int16)
+    return rounded if rounded.ndim else int(rounded)
+
+
+def exact_scale(scale: float) -> float:
+    """The power of two nearest to ``scale``, by which integers become real numbers without rounding."""
+    return float(2.0 ** round(math.log2(scale)))
+
+
 def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float]:
     """(weights, threshold, floor) of ``layer`` as real numbers: the network trained by this rule, up to one factor.
 
@@ -84,7 +96,7 @@ def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float
     sum of them exactly, and the real-valued network spikes as its integers do, on any simulator. Quantising again
     gives the same integers. A floor at the state's minimum comes back as a number.
     """
-    scale = 2.0 ** round(math.log2(layer.scale))
+    scale = exact_scale(layer.scale)
     return layer.weights.astype(np.float32) / np.float32(scale), layer.threshold / scale, layer.floor / scale
 
 

@@ -80,12 +80,12 @@ class Linear:
         _freeze(self, "weight", "bias")
 
 
-PER_NEURON: Final = ("threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset")
+PER_NEURON: Final = ("threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "v_init")
 
 
 @dataclass(frozen=True, eq=False)
 class Spike:
-    """Spiking neurons, whose membrane V, in the unit of the weights, starts at 0. An input event of weight w is
+    """Spiking neurons, whose membrane V, in the unit of the weights, starts at ``v_init``. An event of weight w is
 
         V += w                                                      without a synapse (``tau_syn_ms`` None)
         I += w                                                      with one
@@ -98,13 +98,14 @@ class Spike:
 
     the last two being NIR's (Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9) with their input gain taken out of
     V; convert/nir/neurons.py says what it is. After each update V is clamped to at least ``floor`` (None: no clamp).
-    A neuron fires the moment V >= ``threshold``, of LIF and CubaLIF also between events; then ``reset`` "subtract"
-    takes the threshold off V, and "zero" sets V to ``v_reset``. ``at_most_one`` spike per update is what the chip
-    does; otherwise a neuron fires until V < threshold.
+    A neuron fires the moment an update leaves V >= ``threshold``, of LIF and CubaLIF also between events; then
+    ``reset`` "subtract" takes the threshold off V, and "zero" sets V to ``v_reset``. ``at_most_one`` spike per update
+    is what the chip does; otherwise a neuron fires until V < threshold.
 
-    ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak`` and ``v_reset`` are one number, or an array (C, H, W) where
-    neurons differ; equal values of all but the threshold become one number. Raises InputError for a time constant that
-    is not above 0, and for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``.
+    ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak``, ``v_reset`` and ``v_init`` are one number, or an array
+    (C, H, W) where neurons differ; equal values of all but the threshold become one number. Raises InputError for a
+    time constant that is not above 0, for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``, and for ``v_init`` below the
+    floor.
     """
 
     threshold: float | Array = 1.0
@@ -115,6 +116,7 @@ class Spike:
     tau_syn_ms: float | Array | None = None
     v_leak: float | Array = 0.0
     v_reset: float | Array = 0.0
+    v_init: float | Array = 0.0
 
     def __post_init__(self) -> None:
         for name in PER_NEURON[1:]:
@@ -127,6 +129,8 @@ class Spike:
                 raise InputError("Spike", f"{name} is {np.min(value)}", "time constants above 0")
         if self.tau_ms is None and (self.tau_syn_ms is not None or np.any(self.v_leak)):
             raise InputError("Spike", "tau_syn_ms or v_leak without tau_ms", "the membrane's time constant as well")
+        if np.any(self.v_init) and self.floor is not None and np.min(self.v_init) < self.floor:
+            raise InputError("Spike", f"v_init is {np.min(self.v_init)}", f"{self.floor} or more, which is the floor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,20 +165,38 @@ class Concat:
 
 
 @dataclass(frozen=True, eq=False)
+class Delay:
+    """Spikes later: y(t) = x(t - ``delay_us``), whole microseconds, one number or an array (C, H, W).
+
+    Every way back in a network leads through one. Raises InputError for a delay below 1 us or a part of one.
+    """
+
+    delay_us: int | Array
+
+    def __post_init__(self) -> None:
+        delays = np.asarray(self.delay_us)
+        if delays.dtype.kind not in "iu" or not delays.size or delays.min() < 1:
+            found = f"delay_us is {delays.min() if delays.size else 'empty'}"
+            raise InputError("Delay", found, "whole microseconds, at least 1")
+        one = delays.ndim == 0
+        object.__setattr__(self, "delay_us", int(delays) if one else frozen(delays.astype(np.int64)))
+
+
+@dataclass(frozen=True, eq=False)
 class Output:
     """Where the answer leaves."""
 
 
-Node: TypeAlias = Input | Conv | Linear | Spike | SumPool | AvgPool | Flatten | Add | Concat | Output
+Node: TypeAlias = Input | Conv | Linear | Spike | SumPool | AvgPool | Flatten | Add | Concat | Delay | Output
 MERGES = (Add, Concat)
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network: ``nodes`` by name and ``edges`` (from, to), which must form one connected acyclic graph.
+    """A network: ``nodes`` by name and ``edges`` (from, to), which must form one connected graph.
 
     Equality is equality of ``digest``. Raises InputError, naming the node, when an edge leads nowhere, a node has
-    the wrong number of inputs, shapes do not match, or there is a cycle.
+    the wrong number of inputs, shapes do not match, or there is a cycle without a Delay.
     """
 
     nodes: Mapping[str, Node]
@@ -197,27 +219,49 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Names in topological order; among the ready ones the alphabetically first goes first."""
+        """Names in topological order; among the ready ones the alphabetically first goes first.
+
+        Where a cycle leaves none ready, the alphabetically first Delay on it goes before what feeds it.
+        """
         waiting = {name: set(self.sources(name)) for name in self.nodes}
         order: list[str] = []
         while waiting:
-            ready = sorted(name for name, sources in waiting.items() if not sources)
+            ready = sorted(name for name, sources in waiting.items() if not sources) or self._ways_back(waiting)
             if not ready:
-                raise InputError(self.name, f"a cycle through {', '.join(sorted(waiting))}", "a graph without cycles")
+                found = f"a cycle through {', '.join(sorted(waiting))}"
+                raise InputError(self.name, found, "a Delay on every way back")
             order.append(ready[0])
             del waiting[ready[0]]
             for sources in waiting.values():
                 sources.discard(ready[0])
         return tuple(order)
 
+    def _ways_back(self, waiting: Mapping[str, set[str]]) -> list[str]:
+        """The Delays among ``waiting`` {name: sources that are waiting too} that feed themselves."""
+        delays = sorted(name for name in waiting if isinstance(self.nodes[name], Delay))
+        return [name for name in delays if name in reachable(name, waiting)]
+
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
         """The output shape (C, H, W) of every node."""
         shapes: dict[str, Shape] = {}
+        while missing := [name for name in self.order if name not in shapes]:
+            for name in missing:
+                inputs = [shapes[source] for source in self.sources(name) if source in shapes]
+                if len(inputs) == len(self.sources(name)) or (inputs and isinstance(self.nodes[name], Add)):
+                    shapes[name] = out_shape(self.nodes[name], *inputs, where=self._where(name))
+                elif (known := _known_shape(self.nodes[name])) is not None:
+                    shapes[name] = known
+            if len([name for name in missing if name not in shapes]) == len(missing):
+                found = "its shape does not follow from the Input, through the way back"
+                raise InputError(self._where(missing[0]), found, "a Delay there with delay_us for every neuron")
         for name in self.order:
             inputs = [shapes[source] for source in self.sources(name)]
-            shapes[name] = out_shape(self.nodes[name], *inputs, where=f"{self.name}: node {name!r}")
-        return MappingProxyType(shapes)
+            out_shape(self.nodes[name], *inputs, where=self._where(name))
+        return MappingProxyType({name: shapes[name] for name in self.order})
+
+    def _where(self, name: str) -> str:
+        return f"{self.name}: node {name!r}"
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that feed ``name``, in the order of the edges."""
@@ -243,7 +287,7 @@ class Graph:
             twice = next(edge for edge in self.edges if self.edges.count(edge) > 1)
             raise InputError(self.name, f"edge {twice[0]} -> {twice[1]} is there twice", "every edge once")
         for name, node in self.nodes.items():
-            found, where = len(self.sources(name)), f"{self.name}: node {name!r}"
+            found, where = len(self.sources(name)), self._where(name)
             kind = type(node).__name__
             if isinstance(node, Input):
                 need, right = "none", found == 0
@@ -260,6 +304,27 @@ class Graph:
         for kind_needed in (Input, Output):
             if not any(isinstance(node, kind_needed) for node in self.nodes.values()):
                 raise InputError(self.name, f"no {kind_needed.__name__} node", "at least one")
+
+
+def reachable(name: str, sources: Mapping[str, Iterable[str]]) -> set[str]:
+    """All nodes from which a way of at least one edge leads to ``name``; ``sources`` {node: what feeds it}."""
+    found: set[str] = set()
+    new = [name]
+    while new:
+        fresh = {source for node in new for source in sources[node]} - found
+        found |= fresh
+        new = list(fresh)
+    return found
+
+
+def _known_shape(node: Node) -> Shape | None:
+    """The output shape that ``node`` has whatever its inputs are; None where it depends on them."""
+    match node:
+        case Linear():
+            return node.weight.shape[0], 1, 1
+        case Delay() if isinstance(node.delay_us, np.ndarray) and node.delay_us.ndim == 3:
+            return tuple(node.delay_us.shape)
+    return None
 
 
 def chain(nodes: Iterable[tuple[str, Node]], dt_ms: float | None = None, name: str = "graph") -> Graph:
@@ -306,6 +371,10 @@ def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
             for what in PER_NEURON:
                 if isinstance(value := getattr(node, what), np.ndarray) and value.shape != shapes[0]:
                     raise InputError(where, f"{what} of shape {value.shape}", f"one number or shape {shapes[0]}")
+            return shapes[0]
+        case Delay():
+            if isinstance(node.delay_us, np.ndarray) and node.delay_us.shape != shapes[0]:
+                raise InputError(where, f"delay_us of shape {node.delay_us.shape}", f"one number or shape {shapes[0]}")
             return shapes[0]
         case Output():
             return shapes[0]

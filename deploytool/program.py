@@ -16,12 +16,28 @@ input map.
 Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes: of
 those of the input, then of each layer in turn.
 
-Neurons with ``tau_ms`` leak. Before an update at t_us that follows one at u_us (the first: the start, V = 0),
+Before the first event V = ``v_init``; a neuron that starts at or above its threshold fires with its first update.
+
+Neurons with ``tau_ms`` leak. Before an update at t_us that follows one at u_us (the first: the start),
 
     V = v_leak + (V - v_leak) exp(-(t_us - u_us) / (1000 tau_ms))
 
-which is exact: V moves towards v_leak < threshold, so no neuron can fire in between. All spikes that an input event
-causes are at its time.
+which is exact. Neurons with ``tau_syn_ms`` have a synaptic current I, 0 at the start, to which weights are added
+instead of to V; then, with t for t_us - u_us in ms,
+
+    V = v_leak + (V - v_leak) exp(-t / tau) + I (exp(-t / tau) - exp(-t / tau_syn)) tau_syn / (tau - tau_syn)
+    I = I exp(-t / tau_syn)
+
+All spikes that an input event causes are at its time. But with a synapse, or a v_leak that is not below the threshold,
+V may reach it between two events: then the neuron fires at the first whole microsecond after its last update at which
+V >= threshold. Of what happens at one time this comes first, in a layer row by row, column by column, feature by
+feature, before what it causes there is taken.
+
+A route may take time: a spike at t arrives at t + ``delay_us``, and what it causes there is at that time. Only such
+routes may lead back. Of what happens at one time, crossings come first, then input events, then the spikes that arrive
+late: in order of the layers they arrive at, then of the routes as above, then as they left. Each is taken through all
+layers before the next one. So spikes may go on after the last input event, until the stream ends: what would arrive
+later is lost.
 
 The neurons of a layer may take events through several sets of weights, as where a shortcut ends: its own, and those
 of its branches, each on an input map of its own. The route of an event says which; all events share one queue.
@@ -39,9 +55,10 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deploytool.digest import canonical_json, digest
 from deploytool.errors import InputError
@@ -61,13 +78,20 @@ INPUT: Final = "input"
 class Route:
     """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``.
 
-    ``branch`` says which weights they meet there: 0 the layer's own, n those of its n-th branch.
+    ``branch`` says which weights they meet there: 0 the layer's own, n those of its n-th branch. ``delay_us`` is how
+    much later they arrive, 0 being at once; where the neurons that send them differ, one for each (C * H * W).
     """
 
     to: str
     pool: Pair = (1, 1)
     feature_shift: int = 0
     branch: int = 0
+    delay_us: int | tuple[int, ...] = 0
+
+    def delays_us(self, shape: Shape) -> NDArray[np.int64]:
+        """How late the spikes of each neuron on a map of ``shape`` arrive: (C, H, W)."""
+        delays = np.array(self.delay_us, np.int64)
+        return delays.reshape(shape) if delays.ndim else np.full(shape, delays)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +114,16 @@ class Branch:
         return self.weights.shape[2], self.weights.shape[3]
 
 
-_ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "v_leak", "v_reset")
+class Delayed(NamedTuple):
+    """Spikes of ``source`` that arrive late: flow ``number`` to layer ``to``, by ``route``."""
+
+    to: str
+    number: int
+    source: str
+    route: Route
+
+
+_ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "v_init")
 """Fields of a layer that may be arrays."""
 
 
@@ -99,11 +132,13 @@ class Layer:
     """Weights and the neurons they drive.
 
     ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
-    the units of the weights, and are integers where the arithmetic is; ``threshold`` may be an array (O, H, W): in
-    float32, or in integers to study mismatch, which no chip holds. A real-valued weight is ``weights / scale``.
+    the units of the weights, and are integers where the arithmetic is, as is ``v_init``, one number or (O, H, W);
+    ``threshold`` may be an array (O, H, W): in float32, or in integers to study mismatch, which no chip holds. A
+    real-valued weight is ``weights / scale``.
     ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
-    ``tau_ms`` (None: no leak), ``v_leak`` and ``v_reset`` are numbers or arrays (O, H, W); only float32 has them.
+    ``tau_ms`` (None: no leak), ``tau_syn_ms`` (None: input moves V at once), ``v_leak`` and ``v_reset`` are numbers or
+    arrays (O, H, W); only float32 has them.
     """
 
     weights: Array
@@ -125,6 +160,8 @@ class Layer:
     tau_ms: float | Array | None = None
     v_leak: float | Array = 0.0
     v_reset: float | Array = 0.0
+    v_init: float | Array = 0.0
+    tau_syn_ms: float | Array | None = None
     branches: tuple[Branch, ...] = ()
 
     def __post_init__(self) -> None:
@@ -137,6 +174,14 @@ class Layer:
         return self.weights.shape[2], self.weights.shape[3]
 
     @property
+    def fires_between(self) -> bool:
+        """Whether a neuron can reach its threshold between two inputs, as one that leaks to below it cannot."""
+        if self.tau_ms is None:
+            return False
+        high = np.asarray(self.v_leak, np.float32) >= np.asarray(self.threshold, np.float32)
+        return self.tau_syn_ms is not None or bool(np.any(high))
+
+    @property
     def synapses(self) -> tuple[Layer | Branch, ...]:
         """All sets of weights, in the order in which routes number them: the layer's own, then its branches."""
         return (self, *self.branches)
@@ -144,7 +189,7 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Layers in topological order, their routes, and where they sit.
+    """Layers in topological order, but for routes that take time, and where they sit.
 
     ``chip`` is a name of CHIPS or "simulator"; ``core_of`` gives each layer's core once placed, and is empty before.
     ``outputs`` names the layers whose spikes are the answer; ``graph_digest`` the network this came from.
@@ -162,11 +207,12 @@ class Program:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
         object.__setattr__(self, "core_of", MappingProxyType(dict(self.core_of)))
-        earlier: set[str] = set()
+        later: set[str] = set()
         for name, layer in reversed(tuple(self.layers.items())):
-            if unknown := [route.to for route in layer.routes if route.to not in earlier]:
-                raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a layer that comes after it")
-            earlier.add(name)
+            reached = {route.to for route in layer.routes if not route.delay_us}
+            if unknown := sorted(reached - later) + sorted({route.to for route in layer.routes} - self.layers.keys()):
+                raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a layer that comes after it, or a delay")
+            later.add(name)
         self._check_parts()
 
     @cached_property
@@ -181,6 +227,17 @@ class Program:
         """(layer or "input", route) for every route that leads to ``name``, in order of the layers."""
         sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
         return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
+
+    @cached_property
+    def delayed(self) -> tuple[Delayed, ...]:
+        """The flows of spikes that take time: layer by layer that they lead to, each in the order of `inflows`."""
+        return tuple(
+            Delayed(name, number, source, route)
+            for name in self.layers
+            for number, (source, routes) in enumerate(self.inflows(name))
+            for route in routes.values()
+            if route.delay_us
+        )
 
     @cached_property
     def parts(self) -> Mapping[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Pair, out_shape
 from deploytool.program import INPUT, Layer, Program, Route
-from deploytool.run import kernels, loops
 from deploytool.run.clocked import run_clocked
 from deploytool.run.engine import run_events
 
@@ -46,6 +46,38 @@ def programs(draw: st.DrawFn, integers: bool | None = None, chains: bool = False
     )  # fmt: skip
 
 
+@st.composite
+def delayed_programs(draw: st.DrawFn, integers: bool | None = None) -> Program:
+    """Programs some of whose routes take time, among them ways back; delays are often equal, so that spikes meet."""
+    program = draw(programs(integers))
+    names = list(program.layers)
+    routes = {INPUT: program.input_routes, **{name: layer.routes for name, layer in program.layers.items()}}
+    routes = {
+        source: tuple(draw(delayed(route, program.map_of(source))) for route in each) for source, each in routes.items()
+    }
+    for source in draw(st.lists(st.sampled_from(names), min_size=1, max_size=2)):
+        route = Route(draw(st.sampled_from(names)), draw(pairs(1, 2)), draw(st.integers(0, 1)))
+        routes[source] += (draw(delayed(route, program.map_of(source), always=True)),)
+    once = draw(st.integers(0, 9)) > 0
+    layers = {
+        name: replace(
+            layer,
+            routes=routes[name],
+            at_most_one=once or layer.at_most_one,
+            threshold=min(layer.threshold, 60) if isinstance(layer.threshold, int) else layer.threshold,
+        )
+        for name, layer in program.layers.items()
+    }
+    return program.with_layers(layers, input_routes=routes[INPUT])
+
+
+@st.composite
+def delayed(draw: st.DrawFn, route: Route, shape: tuple[int, int, int], always: bool = False) -> Route:
+    delays = st.sampled_from([10, 20, 25] if always else [0, 0, 10, 20])
+    each = st.lists(st.sampled_from([7, 10, 20]), min_size=math.prod(shape), max_size=math.prod(shape)).map(tuple)
+    return replace(route, delay_us=draw(st.one_of(delays, each) if math.prod(shape) < 10 else delays))
+
+
 def pooled(shape: tuple[int, int, int], route: Route) -> tuple[int, int, int]:
     return shape[0] + route.feature_shift, -(-shape[1] // route.pool[0]), -(-shape[2] // route.pool[1])
 
@@ -65,12 +97,24 @@ def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rn
     threshold: float | np.ndarray = draw(st.sampled_from([1, 60, 200, 32640] if integers else [0.3, 1.0, 2.7]))
     if not integers and draw(st.booleans()):
         threshold = rng.uniform(0.2, 2, out).astype(np.float32)
+    floor = draw(st.sampled_from([None, -1, -100, -32768] if integers else [None, -0.5, 0.0]))
     return Layer(
         weights=conv.weight, threshold=threshold, in_shape=in_shape, out_shape=out, routes=(), stride=conv.stride,
-        padding=padding, dilation=dilation, groups=groups,
-        floor=draw(st.sampled_from([None, -1, -100, -32768] if integers else [None, -0.5, 0.0])),
+        padding=padding, dilation=dilation, groups=groups, floor=floor,
         reset=draw(st.sampled_from(["subtract", "zero"])), at_most_one=draw(st.booleans()),
+        v_init=draw(starts(out, floor, rng, (-150, 250) if integers else (-1.0, 4.0))),
     )  # fmt: skip
+
+
+@st.composite
+def starts(
+    draw: st.DrawFn, shape: tuple[int, int, int], floor: float | None, rng: np.random.Generator,
+    span: tuple[float, float],
+) -> float | np.ndarray:  # fmt: skip
+    """V before the first event: 0, one number or one for each neuron, below and above the thresholds."""
+    number = np.float32 if isinstance(span[0], float) else np.int16
+    values = np.maximum(rng.uniform(*span, shape), -np.inf if floor is None else floor).astype(number)
+    return draw(st.sampled_from([0, values.flat[0].item(), values]))
 
 
 @st.composite
@@ -112,35 +156,23 @@ def vector_layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: b
         lambda reset: st.tuples(st.just(reset), st.just(True) if reset == "subtract" else st.booleans())
     )
     reset, at_most_one = draw(once)
+    floor, out = draw(st.sampled_from([None, -1, -100, -32768])), out_shape(conv, in_shape)
     return Layer(
-        weights=weights, threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])), in_shape=in_shape,
-        out_shape=out_shape(conv, in_shape), routes=(), stride=conv.stride, padding=padding,
-        floor=draw(st.sampled_from([None, -1, -100, -32768])), reset=reset, at_most_one=at_most_one,
+        weights=weights, threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])), in_shape=in_shape, out_shape=out,
+        routes=(), stride=conv.stride, padding=padding, floor=floor, reset=reset, at_most_one=at_most_one,
+        v_init=draw(starts(out, floor, rng, (-150, 450))),
     )  # fmt: skip
 
 
 @st.composite
-def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40) -> EventStream:
-    """Up to ``most`` events on a map of ``shape``, each at its own time, so that a spike's time names its cause."""
+def streams(draw: st.DrawFn, shape: tuple[int, int, int], most: int = 40, least: int = 0) -> EventStream:
+    """``least`` to ``most`` events on a map of ``shape``; each has its own time, which names the cause of a spike."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    events = np.zeros(draw(st.integers(0, most)), EVENT)
+    events = np.zeros(draw(st.integers(least, most)), EVENT)
     events["t"] = 1 + np.cumsum(rng.integers(1, 50, len(events)))
     for axis, size in zip("cyx", shape, strict=True):
         events[axis] = rng.integers(0, size, len(events))
     return EventStream(events, shape, 1 + int(events["t"].max(initial=0)))
-
-
-def compiled() -> tuple[object, ...]:
-    """The compiled functions that Python calls."""
-    return (
-        kernels.integrate,
-        kernels.accumulate,
-        kernels.fire_step,
-        kernels.tally,
-        loops.convolve,
-        loops.convolve_small,
-        loops.connect,
-    )
 
 
 def warm_up() -> None:
@@ -150,6 +182,7 @@ def warm_up() -> None:
         weights = np.ones((2, 1, 3, 3), number)
         for padding, side, dilation in (((0, 0), 1, (1, 1)), ((1, 1), 3, (1, 1)), ((2, 2), 3, (2, 2))):
             layer = Layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
-            program = Program("simulator", arithmetic, (1, 3, 3), (Route("it"),), {"it": layer}, ("it",), "")
-            run_events(program, [stream], "simulator")
+            twice = Route("it"), Route("it")
+            program = Program("simulator", arithmetic, (1, 3, 3), twice, {"it": layer}, ("it",), "")
+            run_events(program, [stream, stream, stream], "simulator", rasters=1)
             run_clocked(program, [stream], time_steps=2)

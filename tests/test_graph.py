@@ -1,8 +1,24 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from deploytool.errors import InputError
-from deploytool.graph import Add, AvgPool, Concat, Conv, Flatten, Graph, Input, Linear, Output, Spike, SumPool, chain
+from deploytool.graph import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Delay,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Output,
+    Spike,
+    SumPool,
+    chain,
+)
 
 
 def small(weight: float = 1.0) -> Graph:
@@ -80,3 +96,41 @@ def test_merges() -> None:
 def test_ill_formed_graphs_are_refused_by_name(nodes: dict, edges: tuple, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Graph(nodes, edges)
+
+
+def ring(*between: tuple[str, object], back: object) -> Graph:
+    """in -> add -> between -> back -> add, with the last of ``between`` at the output."""
+    nodes = {"in": Input((2, 4, 4)), "add": Add(), **dict(between), "back": back, "out": Output()}
+    names = ["add", *(name for name, _ in between), "back", "add"]
+    return Graph(nodes, (("in", "add"), *itertools.pairwise(names), (names[-3], "out")))
+
+
+def test_a_way_back_leads_through_a_delay() -> None:
+    conv = Conv(np.ones((2, 2, 3, 3), np.float32), padding=(1, 1))
+    graph = ring(("conv", conv), ("if", Spike()), back=Delay(5))
+    assert graph.order == ("in", "back", "add", "conv", "if", "out")
+    assert set(graph.shapes.values()) == {(2, 4, 4)}
+    assert graph.digest != ring(("conv", conv), ("if", Spike()), back=Delay(6)).digest
+    with pytest.raises(InputError, match="a cycle through add, back, conv, if, out; need a Delay on every way back"):
+        ring(("conv", conv), ("if", Spike()), back=Spike())
+    with pytest.raises(InputError, match="node 'add': Add of 2x4x4, 2x2x2; need inputs of one shape"):
+        ring(("conv", conv), ("pool", SumPool((2, 2), (2, 2))), back=Delay(5))
+
+
+def test_a_delay_says_the_shape_where_nothing_else_does() -> None:
+    conv = Conv(np.ones((3, 5, 3, 3), np.float32), padding=(1, 1))
+    nodes = {"in": Input((2, 4, 4)), "c": Concat(), "conv": conv, "s": Spike(), "d": Delay(5), "out": Output()}
+    edges = (("in", "c"), ("d", "c"), ("c", "conv"), ("conv", "s"), ("s", "d"), ("s", "out"))
+    with pytest.raises(
+        InputError, match=r"node 'd': its shape does not follow .* a Delay there with"
+    ):
+        Graph(nodes, edges)
+    assert Graph({**nodes, "d": Delay(np.full((3, 4, 4), 5))}, edges).shapes["c"] == (5, 4, 4)
+    with pytest.raises(InputError, match=r"node 'd': delay_us of shape \(2, 4, 4\)"):
+        Graph({**nodes, "d": Delay(np.full((2, 4, 4), 5)), "conv": Conv(np.ones((3, 4, 1, 1)))}, edges)
+
+
+@pytest.mark.parametrize("wrong", [0, -3, 1.5, np.array([1, 0]), np.array([])])
+def test_delays_are_whole_microseconds(wrong: object) -> None:
+    with pytest.raises(InputError, match=r"Delay: delay_us is .*; need whole microseconds, at least 1"):
+        Delay(wrong)

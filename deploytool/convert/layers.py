@@ -27,7 +27,7 @@ def read_layer(layer: nn.Module, where: str) -> Node:
     kind = kind_of(layer)
     if kind not in LAYERS:
         need = f"one of {', '.join((*LAYERS, *BATCH_NORMS, *IDENTITIES))}"
-        todo = "Put spiking layers in its place, or export the network to ONNX." if kind == "torch.ReLU" else ""
+        todo = "Put spiking layers in its place, or export the network to ONNX." if kind == RELU else ""
         raise UnsupportedError(where, f"{kind} is not supported", need, todo)
     return LAYERS[kind](layer, where)
 
@@ -127,6 +127,7 @@ LAYERS: Final[Mapping[str, Callable[[Any, str], Node]]] = MappingProxyType({
     "torch.Conv2d": _conv, "torch.Linear": _linear, "torch.AvgPool2d": _avg_pool, "torch.Flatten": _flatten,
     "sinabs.SumPool2d": _sum_pool, "sinabs.IAF": _integrate_and_fire, "sinabs.IAFSqueeze": _integrate_and_fire,
 })  # fmt: skip
+RELU: Final = "torch.ReLU"
 BATCH_NORMS: Final = ("torch.BatchNorm1d", "torch.BatchNorm2d")
 IDENTITIES: Final = ("torch.Dropout", "torch.Dropout2d", "torch.Identity")
 

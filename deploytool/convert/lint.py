@@ -195,6 +195,9 @@ RULES: Final = (
     Rule(("sinabs",), ("LIF",), lambda n: n.fields.stated.get("floor") is not None, "alter", "the floor is lost",
          _SINABS),
 
+    Rule(("sinabs", "snnTorch", "Norse", "SpikingJelly"), NEURONS, lambda n: "v_init" in n.fields.stated, "alter",
+         "the membrane starts at 0 instead of v_init", f"{_SINABS}; {_SNNTORCH}; {_NORSE}; {_JELLY}"),
+
     Rule(("snnTorch",), ("IF",), _always, "alter", "leaks, with a beta of 0.9, and the model raises when it is run",
          _SNNTORCH),
     Rule(("snnTorch",), ("IF",), lambda n: n.has("r", 1), "refuse", "AssertionError: r != 1", _SNNTORCH),

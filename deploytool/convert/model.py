@@ -11,10 +11,12 @@ import numpy as np
 
 from deploytool.chip import CHIPS
 from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
-from deploytool.errors import ArtifactError, DeployError, InputError, RecipeError, UnsupportedError
-from deploytool.fixedpoint import IntegerFormat, dequantise, quantise
+from deploytool.errors import ArtifactError, DeployError, FitError, InputError, RecipeError, UnsupportedError
+from deploytool.events import Shape
+from deploytool.fan_in import over_fan_in
+from deploytool.fixedpoint import IntegerFormat, dequantise, exact_scale, integer_start, quantise
 from deploytool.graph import Array, Conv, Graph, Input, Linear, Node, Output, Spike
-from deploytool.layers import NORM_EPSILON, NORM_PARTS, blank_nodes, node_of
+from deploytool.layers import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
 from deploytool.recipe import (
     BatchNormLayer,
     ConstraintsSection,
@@ -22,9 +24,10 @@ from deploytool.recipe import (
     LinearLayer,
     NetworkSection,
     SpikeLayer,
+    TrainSection,
 )  # fmt: skip
+from deploytool.recipe.constraints import UNQUANTISED
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.train import UNQUANTISED
 
 OUTPUT: Final = "output"
 TAKE_MODULE: Final = "Convert the module itself: package.module:function."
@@ -36,13 +39,15 @@ def to_graph(
     """The Graph that a model trained to ``weights`` {layer name: latent weights} computes with.
 
     Conv weights are (O, I / groups, K, K), linear ones (O, I), those of a batch norm "bn1" {"bn1.gamma", "bn1.beta",
-    "bn1.mean", "bn1.variance": (C,)}; it is folded into the weights before it. Weights that alone drive neurons, and
-    threshold and floor of these, are quantised together and taken back to real numbers (fixedpoint.quantise,
-    dequantise), so that quantising this graph again gives exactly the integers that training saw. Where weights are
-    added before the neurons, threshold and floor stay as they are. Weights come back in float32.
+    "bn1.mean", "bn1.variance": (C,)}; it is folded into the weights before it. "conv1.v_init" (O,), where it
+    is there, is V at the start of each feature's neurons, in the unit of the threshold. Weights that alone drive
+    neurons, and threshold, floor and start of these, are quantised together and taken back to real numbers
+    (fixedpoint.quantise, dequantise), so that quantising this graph again gives exactly the integers that training saw.
+    Where weights are added before the neurons, threshold and floor stay as they are. Weights come back in float32.
 
     Raises ArtifactError for weights that are missing, not asked for, ill-shaped or not finite; RecipeError for a
-    network whose shapes do not match, or an unknown chip; UnsupportedError for neurons that leak by time step.
+    network whose shapes do not match, or an unknown chip; FitError for neurons with more inputs than ``constraints``
+    allow; UnsupportedError for neurons that leak by time step.
     """
     if constraints.decay != 1:
         raise UnsupportedError(
@@ -52,16 +57,32 @@ def to_graph(
     integers = _integers(constraints)
     plain = _neurons(constraints)
 
-    def effective(latent: Array, alone: bool) -> tuple[Array, Spike]:
+    def effective(latent: Array, start: float | Array, alone: bool) -> tuple[Array, Spike]:
         if integers is None:
-            return latent, plain
+            return latent, replace(plain, v_init=start)
         quantised = quantise(latent, None, constraints.threshold, constraints.floor, integers)
         if not alone:
             return quantised.weights.astype(np.float32) / np.float32(quantised.scale), plain
         array, threshold, floor = dequantise(quantised)
-        return array, Spike(threshold, floor, constraints.reset)
+        exact = integer_start(start, quantised.scale, integers) / exact_scale(quantised.scale)
+        return array, Spike(threshold, floor, constraints.reset, v_init=exact)
 
-    return _graph(weights, network, effective, plain, dt_ms)
+    graph = _graph(weights, network, effective, plain, dt_ms)
+    weighted = {name: node.weight for name, node in graph.nodes.items() if isinstance(node, Conv | Linear)}
+    if problems := [p for name, array in weighted.items() if (p := over_fan_in(name, array, constraints.fan_in))]:
+        raise FitError.together(problems)
+    return graph
+
+
+def require_deployable(spec: TrainSection) -> None:
+    """Raises UnsupportedError for a T-RevSNN, which only the machine it is trained on can run."""
+    if spec.method == "trev" and spec.trev.on:
+        raise UnsupportedError(
+            "train.trev.on",
+            f"{', '.join(spec.trev.on)} keep potentials that leak at every time step and are never reset",
+            "neurons that fire and reset when an event comes, which is all that events can drive",
+            "Leave it empty: trev then saves memory on integrate-and-fire neurons, which the chip has.",
+        )  # fmt: skip
 
 
 def from_state_dict(
@@ -96,7 +117,7 @@ def from_state_dict(
         raise InputError.together(problems)
     spike = _neurons(constraints)
     weights = dict(zip(blank, stored.values(), strict=True))
-    return _graph(weights, network, lambda latent, _: (latent, spike), spike, dt_ms)
+    return _graph(weights, network, lambda latent, *_: (latent, spike), spike, dt_ms)
 
 
 def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> InputError | None:
@@ -123,12 +144,13 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
 
 
 def _graph(
-    weights: Mapping[str, Array], network: NetworkSection, effective: Callable[[Array, bool], tuple[Array, Spike]],
-    plain: Spike, dt_ms: float | None,
+    weights: Mapping[str, Array], network: NetworkSection,
+    effective: Callable[[Array, float | Array, bool], tuple[Array, Spike]], plain: Spike, dt_ms: float | None,
 ) -> Graph:  # fmt: skip
-    """The Graph of ``network``. ``effective`` gives the weights, and the neurons behind them, for latent weights, which
-    may drive their neurons alone or with others; all other neurons are ``plain``."""
+    """The Graph of ``network``. ``effective`` gives the weights, and the neurons behind them, for latent weights, V at
+    the start, and whether they drive their neurons alone or with others; all other neurons are ``plain``."""
     _check_weights(weights, blank_weights(network))
+    _, shapes = blank_nodes(network)
     weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
     layers, sources = dict(network.named_layers()), network.sources()
     drivers = {sources[name][0] for name, layer in layers.items() if isinstance(layer, SpikeLayer)}
@@ -149,7 +171,8 @@ def _graph(
             if name in normalised_layers(network):
                 nodes[name] = node_of(layer, weights[name])
             else:
-                array, neurons[name] = effective(weights[name], name in drivers)
+                start = _start(weights, name, shapes[name], name in drivers)
+                array, neurons[name] = effective(weights[name], start, name in drivers)
                 nodes[name] = node_of(layer, array)
         else:
             nodes[name] = neurons.get(sources[name][0], plain) if isinstance(layer, SpikeLayer) else node_of(layer)
@@ -162,6 +185,16 @@ def _graph(
 def _neurons(constraints: ConstraintsSection) -> Spike:
     floor = None if constraints.floor == -math.inf else constraints.floor
     return Spike(constraints.threshold, floor, constraints.reset)
+
+
+def _start(weights: Mapping[str, Array], name: str, shape: Shape, alone: bool) -> float | Array:
+    """V at the start, of every feature, on the map of ``shape`` of the neurons behind layer ``name``."""
+    key = f"{name}.{START}"
+    if key not in weights:
+        return 0.0
+    if not alone:
+        raise UnsupportedError(f"layer {name!r}", "has v_init and no neurons of its own", "a spike layer behind it")
+    return np.broadcast_to(weights[key].reshape(-1, 1, 1), shape)
 
 
 def normalised_layers(network: NetworkSection) -> set[str]:
@@ -202,6 +235,8 @@ def _integers(constraints: ConstraintsSection) -> IntegerFormat | None:
 
 
 def _check_weights(weights: Mapping[str, Array], blank: Mapping[str, Array]) -> None:
+    starts = {f"{name}.{START}": np.zeros(len(array)) for name, array in blank.items()}
+    blank = {**blank, **{name: array for name, array in starts.items() if name in weights}}
     problems: list[DeployError] = []
     for name in sorted(weights.keys() | blank.keys()):
         where = f"weights of layer {name!r}"

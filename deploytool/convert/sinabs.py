@@ -8,7 +8,7 @@ import operator
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -21,6 +21,7 @@ from deploytool.convert.layers import (
     BATCH_NORMS,
     IDENTITIES,
     LAYERS,
+    RELU,
     kind_of,
     read_batch_norm,
     read_layer,
@@ -28,7 +29,7 @@ from deploytool.convert.layers import (
 )
 from deploytool.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.events import Shape
-from deploytool.graph import Add, Array, Concat, Conv, Flatten, Graph, Input, Linear, Node, Output
+from deploytool.graph import Add, Array, Concat, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def read_state_dict(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def from_module(module: nn.Module, input_shape: Shape) -> Graph:
+def from_module(module: nn.Module, input_shape: Shape, relu: Spike | None = None) -> Graph:
     """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) once it is trained.
 
     The forward of ``module``, and of modules of the user's in it, is traced; it may call layers, torch.flatten or
@@ -98,7 +99,7 @@ def from_module(module: nn.Module, input_shape: Shape) -> Graph:
     "features.conv1"). Dropout is left out, as it does nothing after training; batch norm is folded into the weights
     before it. sinabs's IAF and IAFSqueeze keep threshold, min_v_mem (the floor) and reset; MultiSpike and SingleSpike
     tell how many spikes fit a time step, which event by event is not asked: a neuron fires at most once per update,
-    as on the chip.
+    as on the chip. A ReLU is refused, or becomes the neurons ``relu``.
 
     Raises UnsupportedError naming everything that has no equal here, InputError for a forward that cannot be traced,
     weights that are not finite or shapes that do not match.
@@ -115,7 +116,7 @@ def from_module(module: nn.Module, input_shape: Shape) -> Graph:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         todo = "Let it depend on no values, and call nothing but layers, torch.flatten, + and torch.cat."
         raise InputError(name, f"its forward cannot be traced ({reason})", "a fixed graph of layers", todo) from error
-    return _Reading(name, dict(module.named_modules()), input_shape).graph(traced)
+    return _Reading(name, dict(module.named_modules()), input_shape, relu).graph(traced)
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -137,6 +138,7 @@ class _Reading:
     name: str
     modules: Mapping[str, nn.Module]
     input_shape: Shape
+    relu: Spike | None
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
     made_by: dict[fx.Node, str] = field(default_factory=dict)
@@ -188,6 +190,8 @@ class _Reading:
                 raise UnsupportedError(where, "a batch norm that follows no weights of its own", need)
             self.nodes[before] = fold_batch_norm(node, read_batch_norm(layer, where), where)
             self.made_by[step] = before
+        elif kind == RELU and self.relu is not None:
+            self.add(step, str(step.target), replace(self.relu), inputs, where)
         else:
             self.add(step, str(step.target), read_layer(layer, where), inputs, where)
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.events import EVENT, EventStream
-from deploytool.fixedpoint import IntegerFormat
+from deploytool.fixedpoint import IntegerFormat, integer_start
 from deploytool.fixedpoint import quantise as quantise_layer
 from deploytool.map.quantise import quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
@@ -229,7 +229,7 @@ def _at(layer: Layer, threshold: int, fmt: IntegerFormat) -> Layer:
     integers = quantise_layer(layer.weights, layer.bias, theta, layer.floor, fmt, threshold / theta)
     return replace(
         layer, weights=integers.weights, bias=integers.bias, threshold=threshold, floor=integers.floor,
-        scale=integers.scale,
+        scale=integers.scale, v_init=integer_start(layer.v_init, integers.scale, fmt),
     )  # fmt: skip
 
 

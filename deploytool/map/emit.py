@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+import numpy as np
+
 from deploytool.chip import Chip
 from deploytool.errors import InputError
 from deploytool.events import Shape, format_shape
-from deploytool.graph import Pair
+from deploytool.graph import Array, Pair
 from deploytool.map.readout import widen
 from deploytool.program import Layer, Program, Route
 from deploytool.recipe import DvsSection, ReadoutSection
@@ -59,20 +61,23 @@ def configuration(
 
 def _layer(program: Program, name: str) -> dict[str, Any]:
     layer = program.layers[name]
-    features, height, width = layer.out_shape
     return {
         "name": name,
         "dimensions": _dimensions(layer),
         "destinations": _destinations(program, layer.routes),
         "weights": layer.weights.transpose(0, 1, 3, 2).tolist(),
-        "biases": [0] * features if layer.bias is None else layer.bias.tolist(),
+        "biases": [0] * layer.out_shape[0] if layer.bias is None else layer.bias.tolist(),
         "leak_enable": layer.bias is not None,
-        "neurons_initial_value": [[[0] * height for _ in range(width)] for _ in range(features)],
+        "neurons_initial_value": _on_map(layer.v_init, layer.out_shape).transpose(0, 2, 1).tolist(),
         "return_to_zero": layer.reset == "zero",
         "threshold_high": int(layer.threshold),
         "threshold_low": int(layer.floor or 0),
         "monitor_enable": name in program.outputs,
     }
+
+
+def _on_map(value: float | Array, shape: Shape) -> Array:
+    return np.broadcast_to(np.asarray(value, np.int16), shape)
 
 
 def _dimensions(layer: Layer) -> dict[str, Any]:

@@ -14,17 +14,18 @@ What each node takes, and what it becomes:
     Add      spikes   several routes to the same features
     Add      currents the weights of all of them on one layer, named after the first: its own and its branches; spikes
                       among them, as of a shortcut, come with one 1x1 weight of 1 per feature
-    Output   spikes   the layers to read; behind a pooling or an Add, a relay: one 1x1 weight of 1, threshold 1
+    Delay    spikes   time that routes take; behind weights, the same in front of them
+    Output   spikes   the layers to read; behind a pooling, an Add or a Delay, a relay: one 1x1 weight of 1, threshold 1
 
-Currents are what Conv and Linear give; nothing but one Spike may take them, on the way through Adds or not.
+Currents are what Conv and Linear give; nothing but a Spike may take them, on the way through Adds or not. Each Spike
+that does is a layer; a second one behind the same weights has them too, and its own name behind theirs.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from deploytool.graph import (
     AvgPool,
     Concat,
     Conv,
+    Delay,
     Flatten,
     Graph,
     Input,
@@ -46,51 +48,9 @@ from deploytool.graph import (
     SumPool,
     one_number,
 )
+from deploytool.map.delays import before_weights
+from deploytool.map.flows import Currents, Flow, Spikes, Tap, Weighed
 from deploytool.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Spikes of ``layer`` on their way to weights: pooled, moved up by ``feature_shift``, worth ``factor`` each."""
-
-    layer: str
-    features: int
-    pool: Pair = (1, 1)
-    feature_shift: int = 0
-    factor: float = 1.0
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """What flows behind ``node``: spikes of several layers on one map of ``shape``, seen as a vector when ``flat``."""
-
-    node: str
-    taps: tuple[Tap, ...]
-    shape: Shape
-    flat: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Weighed:
-    """The spikes ``source`` behind weights: those of the graph's ``node``, or a shortcut's, which has none."""
-
-    node: str | None
-    weights: Conv | Linear
-    source: Spikes
-
-
-@dataclass(frozen=True, eq=False)
-class Currents:
-    """What flows behind ``node``: the sum of what weights give, on a map of ``shape``; ``through`` which nodes."""
-
-    node: str
-    weighed: tuple[Weighed, ...]
-    shape: Shape
-    through: tuple[str, ...]
-    flat: bool = False
-
-
-Flow: TypeAlias = Spikes | Currents
 
 
 def group(graph: Graph) -> Program:
@@ -103,10 +63,14 @@ def group(graph: Graph) -> Program:
 
 def unsigned(graph: Graph) -> Program:
     """The same without the graph's digest, for which every weight would be read."""
+    graph = before_weights(graph)
     grouping = _Grouping(graph)
     flows: dict[str, Flow | None] = {}
     problems: list[DeployError] = []
     for name in graph.order:
+        if not flows.keys() >= {*graph.sources(name)}:
+            flows[name] = grouping.way_back(name)
+            continue
         inputs = [flows[source] for source in graph.sources(name)]
         known = [flow for flow in inputs if flow is not None]
         flows[name] = None
@@ -118,6 +82,8 @@ def unsigned(graph: Graph) -> Program:
     if problems:
         kind = InputError if all(isinstance(problem, InputError) for problem in problems) else UnsupportedError
         raise kind.together(problems)
+    for name in tuple(grouping.ways_back):
+        grouping.come_back(name, flows)
     return grouping.program()
 
 
@@ -128,22 +94,65 @@ class _Grouping:
     graph: Graph
     input_shape: Shape | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
-    routes: dict[str, list[Route]] = field(default_factory=lambda: {INPUT: []})
+    sent: dict[str, list[tuple[Tap, str, int]]] = field(default_factory=lambda: {INPUT: []})
+    """{layer or Delay of a way back: (tap, layer, branch) of all that its spikes are sent to}."""
+    ways_back: dict[str, Spikes] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=lambda: {INPUT: []})
     outputs: list[str] = field(default_factory=list)
     driving: set[str] = field(default_factory=set)
 
     def program(self) -> Program:
         layers = {
-            name: replace(layer, routes=tuple(self.routes[name]), sources=tuple(self.sources[name]))
+            name: replace(layer, routes=self._routes(name), sources=tuple(self.sources[name]))
             for name, layer in self.layers.items()
         }
         assert self.input_shape is not None  # a Graph has an Input
         return Program(
             chip=SIMULATOR, arithmetic="float32", input_shape=self.input_shape,
-            input_routes=tuple(self.routes[INPUT]), layers=layers, outputs=tuple(dict.fromkeys(self.outputs)),
+            input_routes=self._routes(INPUT), layers=layers, outputs=tuple(dict.fromkeys(self.outputs)),
             graph_digest="",
         )  # fmt: skip
+
+    def _routes(self, name: str) -> tuple[Route, ...]:
+        return tuple(tap.route(to, branch) for tap, to, branch in self.sent[name])
+
+    def _map_of(self, name: str) -> Shape:
+        """The map on which the spikes of a layer, of a Delay on a way back, or of the input live."""
+        if name == INPUT and self.input_shape is not None:
+            return self.input_shape
+        return self.layers[name].out_shape if name in self.layers else self.ways_back[name].shape
+
+    def way_back(self, name: str) -> Spikes:
+        """What flows behind the Delay ``name``, of which it is not known yet what flows before it."""
+        source, flat = self.graph.sources(name)[0], False
+        while isinstance(node := self.graph.nodes[source], Flatten | Delay):
+            flat = flat or isinstance(node, Flatten)
+            source = self.graph.sources(source)[0]
+        shape = self.graph.shapes[source]
+        self.ways_back[name] = Spikes(name, (Tap(name, shape[0]),), shape, flat and shape[1:] != (1, 1))
+        self.sent[name], self.sources[name] = [], []
+        return self._delay(name, self.ways_back[name])
+
+    def come_back(self, name: str, flows: Mapping[str, Flow | None]) -> None:
+        """Sends what comes to the Delay ``name``, now that it is known, to where that leads."""
+        for tap in self._coming(name, flows):
+            source = self._map_of(tap.layer)
+            self.sent[tap.layer] += [(tap.then(way, source), to, branch) for way, to, branch in self.sent[name]]
+            self.sources[tap.layer] += [node for node in self.sources[name] if node not in self.sources[tap.layer]]
+
+    def _coming(self, name: str, flows: Mapping[str, Flow | None]) -> list[Tap]:
+        """The spikes of layers, and of the input, before the Delay ``name``; over other ways back, if need be."""
+        ahead, flow = self.ways_back[name], flows[self.graph.sources(name)[0]]
+        if not isinstance(flow, Spikes) or (flow.shape, flow.flat) != (ahead.shape, ahead.flat):
+            raise UnsupportedError(self._where(name), "a Delay on a way back", "a Spike before it")
+        if any(tap.factor != 1 for tap in flow.taps):
+            found = f"takes the averages of {flow.node!r}"
+            raise UnsupportedError(self._where(name), found, "spikes", "Pool behind the Delay.")
+        found_taps: list[Tap] = []
+        for tap in flow.taps:
+            before = self._coming(tap.layer, flows) if tap.layer in self.ways_back else []
+            found_taps += [each.then(tap, self._map_of(each.layer)) for each in before] or [tap]
+        return found_taps
 
     def node(self, name: str, flows: list[Flow]) -> Flow | None:
         node = self.graph.nodes[name]
@@ -168,6 +177,8 @@ class _Grouping:
                 return self._concat(name, spikes)
             case Add():
                 return self._add(name, spikes)
+            case Delay():
+                return self._delay(name, spikes[0])
             case Output():
                 self._output(name, spikes[0])
         return None
@@ -218,12 +229,7 @@ class _Grouping:
 
     def _neurons(self, name: str, spike: Spike, currents: Currents) -> Spikes:
         nodes = [each.node for each in currents.weighed if each.node is not None]
-        for node in nodes:
-            if node in self.driving:
-                raise UnsupportedError(
-                    self._where(name), f"a second Spike behind {node!r}", "one Spike per Conv or Linear",
-                    f"Repeat {node!r} for it.",
-                )  # fmt: skip
+        layer_name = nodes[0] if nodes[0] not in self.layers else f"{nodes[0]}.{name}"
         own, *others = (self._branch(each, currents.shape) for each in currents.weighed)
         biases = [each.weights.bias for each in currents.weighed if each.weights.bias is not None]
         layer = Layer(
@@ -232,9 +238,10 @@ class _Grouping:
             dilation=own.dilation, groups=own.groups, branches=tuple(others),
         )  # fmt: skip
         sources = [each.source for each in currents.weighed]
-        self._add_layer(nodes[0], self._with_neurons(layer, name, spike), sources, [*currents.through, name])
-        self.driving.update(nodes)
-        return Spikes(name, (Tap(nodes[0], currents.shape[0]),), currents.shape, currents.flat)
+        made_from = [node for node in currents.through if node not in self.driving]
+        self._add_layer(layer_name, self._with_neurons(layer, name, spike), sources, [*made_from, name])
+        self.driving.update(currents.through)
+        return Spikes(name, (Tap(layer_name, currents.shape[0]),), currents.shape, currents.flat)
 
     def _branch(self, weighed: Weighed, shape: Shape) -> Branch:
         """The weights on their way to neurons of ``shape``, times what each spike is worth."""
@@ -260,25 +267,17 @@ class _Grouping:
         where, lowest = self._where(name), np.min(spike.threshold)
         if lowest <= 0:
             raise InputError(where, f"a threshold of {lowest}", "thresholds above 0")
-        if spike.tau_syn_ms is not None:
-            raise UnsupportedError(
-                where, "a synapse that decays (tau_syn_ms is given)", "neurons that an input moves at once",
-                "With it V still rises after an input, and a spike may fall where there is no event. Use LIF neurons.",
-            )  # fmt: skip
-        if np.any(np.asarray(spike.v_leak) >= spike.threshold):
-            raise UnsupportedError(
-                where, "a v_leak that is not below the threshold", "neurons that are silent without input",
-                "Give the input a constant source of events instead.",
-            )  # fmt: skip
         if np.any(spike.v_reset) and spike.reset == "subtract":
             raise UnsupportedError(where, "a v_reset that is not 0 with reset by subtraction", "the reset to it, or 0")
         if np.any(np.asarray(spike.v_reset) >= spike.threshold):
             raise InputError(where, "a v_reset that is not below the threshold", "one below it")
-        shape, tau_ms = layer.out_shape, spike.tau_ms
+        shape, tau_ms, tau_syn_ms = layer.out_shape, spike.tau_ms, spike.tau_syn_ms
         return replace(
             layer, threshold=_threshold(spike.threshold, shape), floor=spike.floor, reset=spike.reset,
             at_most_one=spike.at_most_one, tau_ms=None if tau_ms is None else _of_shape(tau_ms, shape),
+            tau_syn_ms=None if tau_syn_ms is None else _of_shape(tau_syn_ms, shape),
             v_leak=_of_shape(spike.v_leak, shape), v_reset=_of_shape(spike.v_reset, shape),
+            v_init=_of_shape(spike.v_init, shape),
         )  # fmt: skip
 
     def _add_layer(self, name: str, layer: Layer, inputs: list[Spikes], sources: list[str]) -> None:
@@ -286,10 +285,10 @@ class _Grouping:
             raise InputError(self._where(name), f"a layer named {INPUT!r}", "another name", "Rename the node.")
         bias = None if layer.bias is None or not layer.bias.any() else _float32(layer.bias)
         self.layers[name] = replace(layer, bias=bias)
-        self.routes[name], self.sources[name] = [], sources
+        self.sent[name], self.sources[name] = [], sources
         for branch, spikes in enumerate(inputs):
             for tap in spikes.taps:
-                self.routes[tap.layer].append(Route(name, tap.pool, tap.feature_shift, branch))
+                self.sent[tap.layer].append((tap, name, branch))
 
     def _factors(self, spikes: Spikes) -> Array:
         """(C,): what a spike of each input feature is worth."""
@@ -312,13 +311,19 @@ class _Grouping:
             )  # fmt: skip
         ky, kx = node.kernel
         share = 1 / (ky * kx) if isinstance(node, AvgPool) else 1.0
-        taps = tuple(
-            replace(tap, pool=(tap.pool[0] * ky, tap.pool[1] * kx), factor=tap.factor * share) for tap in spikes.taps
-        )
+        taps = tuple(tap.pooled(node.kernel, share) for tap in spikes.taps)
         for layer in {tap.layer for tap in taps}:
             self.sources[layer].append(name)
         c, h, w = spikes.shape
         return Spikes(name, taps, (c, h // ky, w // kx), spikes.flat)
+
+    def _delay(self, name: str, spikes: Spikes) -> Spikes:
+        node = self.graph.nodes[name]
+        assert isinstance(node, Delay)
+        delay_us = node.delay_us.reshape(spikes.shape) if isinstance(node.delay_us, np.ndarray) else node.delay_us
+        return replace(
+            spikes, node=name, taps=tuple(tap.delayed(delay_us, self._map_of(tap.layer)) for tap in spikes.taps)
+        )
 
     def _concat(self, name: str, parts: list[Spikes]) -> Spikes:
         self._same_maps(name, [part.shape[1:] for part in parts], parts)
@@ -343,12 +348,13 @@ class _Grouping:
 
     def _output(self, name: str, spikes: Spikes) -> None:
         """Layers to be read one after the other are read as they are; anything else goes through a relay."""
-        if spikes.taps == (Tap(INPUT, spikes.shape[0]),):
-            raise UnsupportedError(self._where(name), "takes the events of the Input", "neurons in between")
         layers = [tap.layer for tap in spikes.taps]
+        plain = all(tap.plain for tap in spikes.taps)
+        if plain and layers == [INPUT]:
+            raise UnsupportedError(self._where(name), "takes the events of the Input", "neurons in between")
         shifts = [0, *itertools.accumulate(tap.features for tap in spikes.taps)]
         side_by_side = [tap.feature_shift for tap in spikes.taps] == shifts[:-1] and len(set(layers)) == len(layers)
-        if side_by_side and INPUT not in layers and all(tap.pool == (1, 1) for tap in spikes.taps):
+        if side_by_side and INPUT not in layers and plain:
             self.outputs += layers
             return
         if any(tap.factor != 1 for tap in spikes.taps):

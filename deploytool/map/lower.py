@@ -26,7 +26,16 @@ def lower(program: Program, chip: Chip) -> Program:
     What cannot be rewritten exactly stays, and the rules of the chip speak about it.
     Raises UnsupportedError with every layer whose neurons no chip has: those that leak or add potentials.
     """
-    if problems := [problem for name, layer in program.layers.items() for problem in _foreign(name, layer, chip)]:
+    problems = [problem for name, layer in program.layers.items() for problem in _foreign(name, layer, chip)]
+    problems += [
+        UnsupportedError(
+            f"layer {to!r} on {chip.title}", f"gets spikes of {source!r} with a delay", "spikes that arrive at once",
+            "A core sends spikes on as soon as it can, and cores in a circle may deadlock: leave the Delay out, or run "
+            "it on the simulator.",
+        )
+        for to, _, source, _ in program.delayed
+    ]  # fmt: skip
+    if problems:
         raise UnsupportedError.together(problems)
     layers: Mapping[str, Layer] = program.layers
     for name, layer in program.layers.items():
@@ -57,13 +66,13 @@ def _foreign(name: str, layer: Layer, chip: Chip) -> Iterator[UnsupportedError]:
 
 
 def ignores_zeros(layer: Layer) -> bool:
-    """Whether an update by 0 changes nothing: no neuron keeps V >= threshold, and none starts below its floor.
+    """Whether an update by 0 changes nothing: no neuron has V >= threshold before it, and none starts below its floor.
 
     With V < threshold and w <= threshold, V + w - threshold < threshold: after its spike a neuron is below again.
     """
     settles = layer.reset == "zero" or not layer.at_most_one
-    heaviest = 0.0 if settles else float(layer.weights.max())
-    return heaviest <= float(np.min(layer.threshold)) and (layer.floor is None or layer.floor <= 0)
+    heaviest, lowest = 0.0 if settles else float(layer.weights.max()), float(np.min(layer.threshold))
+    return heaviest <= lowest and np.max(layer.v_init) < lowest and (layer.floor is None or layer.floor <= 0)
 
 
 def _dense(layer: Layer) -> Layer:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from deploytool.errors import FitError
-from deploytool.fixedpoint import IntegerFormat
+from deploytool.fixedpoint import IntegerFormat, integer_start
 from deploytool.fixedpoint import quantise as quantise_layer
 from deploytool.program import Layer, Program
 
@@ -60,7 +60,7 @@ def _quantised(layer: Layer, fmt: IntegerFormat) -> Layer:
     integers = quantise_layer(layer.weights, layer.bias, float(layer.threshold), layer.floor, fmt)
     return replace(
         layer, weights=integers.weights, bias=integers.bias, threshold=integers.threshold, floor=integers.floor,
-        scale=integers.scale,
+        scale=integers.scale, v_init=integer_start(layer.v_init, integers.scale, fmt),
     )  # fmt: skip
 
 
@@ -121,3 +121,6 @@ def _warnings(found: LayerQuantisation, before: Layer, after: Layer) -> Iterator
         exact_bias = np.rint(before.bias * found.scale)
         if (exact_bias != after.bias).any():
             yield f"{found.layer}: the largest bias, {np.abs(exact_bias).max():.0f} in integers, is cut to 16 bits"
+    exact_start = np.rint(np.asarray(before.v_init, np.float64) * found.scale)
+    if (exact_start != after.v_init).any():
+        yield f"{found.layer}: the largest start, {np.abs(exact_start).max():.0f} in integers, is cut to 16 bits"

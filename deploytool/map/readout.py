@@ -17,7 +17,7 @@ from deploytool.program import Layer, Program
 def widen(program: Program, chip: Chip) -> Program:
     """``program`` with feature i of its last layer moved to feature 4 i (the chip's spacing), and silence in between.
 
-    Exact: weights and biases of the features in between are 0 and their threshold is above 0, so they never fire.
+    Exact: weights, biases and starts of the features in between are 0 and their threshold is above 0: they never fire.
     ``program`` is placed and in integers. Raises UnsupportedError where the readout layer cannot take the answer,
     FitError where the core of the last layer is too small for the widened one.
     """
@@ -63,4 +63,6 @@ def _spaced(layer: Layer, spacing: int) -> Layer:
         return wide
 
     bias = None if layer.bias is None else spaced(layer.bias)
-    return replace(layer, weights=spaced(layer.weights), bias=bias, out_shape=(features, *layer.out_shape[1:]))
+    v_init = spaced(np.broadcast_to(np.asarray(layer.v_init, np.int16), layer.out_shape))
+    shape = (features, *layer.out_shape[1:])
+    return replace(layer, weights=spaced(layer.weights), bias=bias, out_shape=shape, v_init=v_init)

@@ -1,7 +1,7 @@
 """What a chip can do, one record per rule: the law with the chip's numbers, the check, and what to do.
 
-Error texts, `deploytool check`, the manual and the tests all come from these records. Cycles need no rule: a Graph
-and a Program cannot have any.
+Error texts, `deploytool check`, the manual and the tests all come from these records. Cycles need no rule: a way back
+takes time, which `lower` refuses.
 """
 
 from __future__ import annotations

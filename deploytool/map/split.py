@@ -89,9 +89,11 @@ def split(program: Program, sizes: Sizes, chip: Chip) -> Program:
             if len(parts[name]) > 1:
                 bias = None if layer.bias is None else layer.bias[here]
                 out_shape = (features, *layer.out_shape[1:])
+                v_init = layer.v_init[here] if isinstance(layer.v_init, np.ndarray) else layer.v_init
                 layers[part] = replace(
-                    layers[part], weights=layer.weights[here], bias=bias, out_shape=out_shape, part_of=(name, start)
-                )
+                    layers[part], weights=layer.weights[here], bias=bias, out_shape=out_shape, part_of=(name, start),
+                    v_init=v_init,
+                )  # fmt: skip
     outputs = tuple(part for name in program.outputs for part, _, _ in parts[name])
     cut = program.with_layers(layers, input_routes=_spread(program.input_routes, parts, 0), outputs=outputs)
     for source in (INPUT, *program.layers):

@@ -21,10 +21,10 @@ def weights_above(layer: Layer) -> int:
 def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     """(lowest, highest) V that no input can pass, before reset; None in float32, or where V may pile up.
 
-        floor <= V <= threshold - 1 + max w
+        floor <= V <= max(threshold - 1, v_init) + max w
 
-    holds where V < threshold before every update: with a reset to zero, with many spikes per update, or where no
-    weight is above the threshold. Elsewhere what one spike leaves adds up, until V saturates.
+    holds where V < threshold before every update, or below v_init: with a reset to zero, with many spikes per update,
+    or where no weight is above the threshold. Elsewhere what one spike leaves adds up, until V saturates.
     """
     if arithmetic == "float32":
         return None
@@ -32,18 +32,20 @@ def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     if layer.at_most_one and layer.reset == "subtract" and largest > np.min(layer.threshold):
         return None
     floor = STATE.min if layer.floor is None else layer.floor
-    return int(floor), min(int(STATE.max), int(np.max(layer.threshold)) - 1 + largest)
+    start = max(int(np.max(layer.threshold)) - 1, int(np.max(layer.v_init)))
+    return int(floor), min(int(STATE.max), start + largest)
 
 
 def updates_of_neurons(program: Program, spikes: Mapping[str, Array]) -> dict[str, NDArray[np.int64]]:
     """{logical layer: (C, H, W)}: synaptic updates of every neuron, from the spikes that were sent to its layer.
 
     ``spikes`` {logical layer or "input": (C, H, W)} are counts before pooling; layers that get spikes from one that
-    is not among them are left out.
+    is not among them, or that may arrive after the end, are left out.
     """
     found = {}
+    late = {to for to, *_ in program.delayed}
     for name, parts in program.parts.items():
-        if all(source in spikes for source, _ in program.inflows(parts[0])):
+        if name not in late and all(source in spikes for source, _ in program.inflows(parts[0])):
             found[name] = np.concatenate([_updates(program, part, spikes) for part in parts])
     return found
 

@@ -10,8 +10,8 @@ import numpy as np
 from deploytool.chip import CHIPS, Chip
 from deploytool.errors import DeployError, InputError, UnsupportedError
 from deploytool.events import EventStream, format_shape
-from deploytool.graph import Conv, out_shape
-from deploytool.program import Layer, Program
+from deploytool.graph import Array, Conv, out_shape
+from deploytool.program import INPUT, Layer, Program
 
 WEIGHTS: Final = {"int8/int16": np.dtype(np.int8), "float32": np.dtype(np.float32)}
 """The type of the weights in each arithmetic."""
@@ -26,9 +26,14 @@ SPIKES_PER_UPDATE_MAX: Final = 1024
 """Where a neuron may fire many times per update: more than this is a mistake in the weights or the threshold."""
 
 
+SPIKES_UNDER_WAY_MAX: Final = 1 << 22
+"""Spikes that may be on delayed routes at one time: more is a network that excites itself without end."""
+
+
 def check_program(program: Program) -> None:
     """Raises UnsupportedError telling every reason why ``program`` cannot be run event by event."""
     problems = [problem for name, layer in program.layers.items() for problem in _problems(program, name, layer)]
+    problems += _delay_problems(program)
     if problems:
         raise UnsupportedError.together(problems)
 
@@ -39,6 +44,15 @@ def check_stream(program: Program, stream: EventStream) -> None:
         raise InputError(
             stream.name, f"events on a map of {format_shape(stream.shape)}",
             f"{format_shape(program.input_shape)}, the input of this program",
+        )  # fmt: skip
+
+
+def check_under_way(where: str, spikes: int, t_us: int) -> None:
+    """Raises UnsupportedError when so many ``spikes`` are on delayed routes that they can only become more."""
+    if spikes > SPIKES_UNDER_WAY_MAX:
+        raise UnsupportedError(
+            where, f"{spikes:,} spikes under way on delayed routes at {t_us} us", f"at most {SPIKES_UNDER_WAY_MAX:,}",
+            "The network excites itself without end: use smaller recurrent weights, or a higher threshold.",
         )  # fmt: skip
 
 
@@ -61,6 +75,10 @@ def check_mapped(program: Program) -> Chip:
         found = f"an input map of {format_shape(program.input_shape)}"
         need = f"at most {chip.features_max}x{chip.dvs_size}x{chip.dvs_size}, or coordinates would wrap around"
         problems.append(UnsupportedError(where, found, need))
+    problems += [
+        UnsupportedError(f"layer {to!r}", f"gets spikes of {source!r} with a delay", "routes that take no time")
+        for to, _, source, _ in program.delayed
+    ]
     problems += [
         UnsupportedError(f"layer {name!r}", "fires more than once per update", "at most one spike per update")
         for name, layer in program.layers.items()
@@ -123,15 +141,29 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
     yield from (_integer_problems if program.arithmetic == "int8/int16" else _float_problems)(where, layer)
 
 
+def _delay_problems(program: Program) -> Iterator[DeployError]:
+    whole = {INPUT, *(name for name in program.layers if program.place_in(name)[0] == name)}
+    for to, _, source, route in program.delayed:
+        where, delays = f"route from {source!r} to {to!r}", np.array(route.delay_us)
+        neurons = int(np.prod(program.map_of(source)))
+        if delays.shape not in ((), (neurons,)):
+            yield UnsupportedError(where, f"{delays.size} delays", f"one, or one for each of {neurons} neurons")
+        elif delays.min() < 1:
+            yield UnsupportedError(where, f"a delay of {delays.min()} us", "delays of at least 1 us")
+        if not {source, to} <= whole:
+            yield UnsupportedError(where, "a delay between parts of layers", "whole layers")
+
+
 def _integer_problems(where: str, layer: Layer) -> Iterator[DeployError]:
     threshold = np.asarray(layer.threshold)
     if threshold.shape not in ((), layer.out_shape):
         yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
-    elif not np.isin(threshold, np.arange(1, STATE.max + 1)).all():
+    elif not _whole(threshold, 1, STATE.max):
         found = layer.threshold if threshold.ndim == 0 else f"{threshold.min()}..{threshold.max()}"
         yield UnsupportedError(where, f"a threshold of {found}", f"an integer, 1..{STATE.max}")
     if layer.floor is not None and layer.floor not in range(STATE.min, 1):
         yield UnsupportedError(where, f"a floor of {layer.floor}", f"an integer, {STATE.min}..0")
+    yield from _start_problems(where, layer)
     if layer.tau_ms is not None or np.any(layer.v_reset):
         yield UnsupportedError(where, "leaks or has a v_reset in int8/int16", "neurons without, or float32")
 
@@ -145,22 +177,47 @@ def _float_problems(where: str, layer: Layer) -> Iterator[DeployError]:
         yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
     elif not (threshold > 0).all():
         yield UnsupportedError(where, f"a threshold of {threshold.min()}", "more than 0")
-    elif not layer.at_most_one and heaviest / threshold.min() > SPIKES_PER_UPDATE_MAX:
-        found = f"weights of up to {heaviest} against a threshold of {threshold.min()}"
+    elif not layer.at_most_one and max(heaviest, np.max(layer.v_init)) / threshold.min() > SPIKES_PER_UPDATE_MAX:
+        found = (
+            f"weights of up to {heaviest} and v_init {np.max(layer.v_init)} against a threshold of {threshold.min()}"
+        )
         yield UnsupportedError(where, found, f"at most {SPIKES_PER_UPDATE_MAX} spikes per update")
     else:
         yield from _leak_problems(where, layer)
     if layer.floor is not None and not layer.floor <= 0:
         yield UnsupportedError(where, f"a floor of {layer.floor}", "0 or less")
+    yield from _start_problems(where, layer)
+
+
+def _start_problems(where: str, layer: Layer) -> Iterator[DeployError]:
+    v_init, integers = np.asarray(layer.v_init), layer.weights.dtype.kind == "i"
+    if v_init.shape not in ((), layer.out_shape):
+        yield UnsupportedError(where, f"v_init of shape {v_init.shape}", f"one number, or {layer.out_shape}")
+    elif not np.isfinite(v_init).all() or (integers and not _whole(v_init, STATE.min, STATE.max)):
+        need = f"integers, {STATE.min}..{STATE.max}" if integers else "finite numbers"
+        yield UnsupportedError(where, f"v_init from {v_init.min()} to {v_init.max()}", need)
+    elif layer.floor is not None and v_init.min() < layer.floor:
+        yield UnsupportedError(where, f"v_init of {v_init.min()}", f"{layer.floor} or more, which is the floor")
+
+
+def _whole(values: Array, lowest: int, highest: int) -> bool:
+    """Whether all ``values`` are whole numbers, ``lowest`` to ``highest``."""
+    return bool(((values >= lowest) & (values <= highest) & (values == np.floor(values))).all())
 
 
 def _leak_problems(where: str, layer: Layer) -> Iterator[DeployError]:
     number = np.float32
-    if layer.tau_ms is not None and not np.all(np.asarray(layer.tau_ms) > 0):
-        yield UnsupportedError(where, f"tau_ms is {np.min(layer.tau_ms)}", "time constants above 0")
-    for name in ("tau_ms", "v_leak", "v_reset"):
+    for name in ("tau_ms", "tau_syn_ms", "v_leak", "v_reset"):
         value = getattr(layer, name)
         if value is not None and np.shape(value) not in ((), layer.out_shape):
             yield UnsupportedError(where, f"{name} of shape {np.shape(value)}", f"one number, or {layer.out_shape}")
-        elif name != "tau_ms" and not np.all(np.asarray(value, number) < np.asarray(layer.threshold, number)):
-            yield UnsupportedError(where, f"a {name} that is not below the threshold", "one below it, in float32")
+        elif name.startswith("tau") and value is not None and not np.all(np.asarray(value) > 0):
+            yield UnsupportedError(where, f"{name} is {np.min(value)}", "time constants above 0")
+        elif name == "v_reset" and not np.all(np.asarray(value, number) < np.asarray(layer.threshold, number)):
+            yield UnsupportedError(where, "a v_reset that is not below the threshold", "one below it, in float32")
+    if layer.tau_ms is None and layer.tau_syn_ms is not None:
+        yield UnsupportedError(where, "tau_syn_ms without tau_ms", "the membrane's time constant as well")
+    elif layer.fires_between and not layer.at_most_one:
+        yield UnsupportedError(where, "several spikes at once of neurons that fire between events", "one at a time")
+    if layer.fires_between and layer.part_of is not None:
+        yield UnsupportedError(where, "neurons that fire between events, in a part of a layer", "whole layers")

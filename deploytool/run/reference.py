@@ -1,11 +1,14 @@
 """The specification in executable form: what one event does, in plain numpy, one event after the other.
 
 It is slow, and every fast path equals it event for event. Each input event is taken through all layers before the
-next one: the spikes it causes in a layer enter the following layers in the order in which they left.
+next one: the spikes it causes in a layer enter the following layers in the order in which they left. A spike that
+takes time on its way is an event of its own when it arrives, and so is each time at which thresholds are crossed.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,7 +16,8 @@ import numpy as np
 
 from deploytool.events import EVENT, EventStream, Shape
 from deploytool.program import INPUT, Branch, Layer, Program, Route
-from deploytool.run.checks import check_program, check_stream
+from deploytool.run.checks import check_program, check_stream, check_under_way
+from deploytool.run.crossings import NEVER
 from deploytool.run.neurons import Neurons
 from deploytool.run.sample import Sample, count
 
@@ -34,17 +38,25 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
     integers = program.arithmetic != "float32"
     neurons = {name: Neurons(layer, integers) for name, layer in program.layers.items()}
     fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
-    for t, *place in stream.events.tolist():
-        caused: dict[str, list[Place]] = {INPUT: [(place[0], place[1], place[2])]}
+    number = itertools.count()
+    waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
+    while (t := min(_next(neurons), waiting[0][0] if waiting else NEVER)) < stream.duration_us:
+        crossing = _next(neurons) == t
+        _, flow, _, place = (t, -1, 0, (0, 0, 0)) if crossing else heapq.heappop(waiting)
+        caused: dict[str, list[Place]] = {INPUT: [] if crossing or flow >= 0 else [place]}
+        late = {} if flow < 0 else {program.delayed[flow][:2]: [place]}
         for logical, parts in program.parts.items():
-            queues = [_queue(program, name, caused) for name in parts]
-            caused[logical] = [
-                spike
-                for arrivals in zip(*queues, strict=True)
-                for spike in _spikes(program, neurons, parts, arrivals, t)
-            ]
+            queues = [_queue(program, name, caused, late) for name in parts]
+            caused[logical] = [*neurons[parts[0]].cross(t)] if crossing else []
+            for arrivals in zip(*queues, strict=True):
+                caused[logical] += _spikes(program, neurons, parts, arrivals, t)
         for name, places in caused.items():
             fired[name] += [(t, *place) for place in places]
+        for flow, (_, _, source, route) in enumerate(program.delayed):
+            for place in caused[source]:
+                delay_us = int(route.delays_us(program.map_of(source))[place])
+                heapq.heappush(waiting, (t + delay_us, flow, next(number), place))
+        check_under_way(stream.name, len(waiting) - len(stream), t)
     spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
     return Sample(
         name=stream.name, label=stream.label, spikes=spikes, synops=sum(each.updates for each in neurons.values()),
@@ -53,11 +65,19 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
     )  # fmt: skip
 
 
-def _queue(program: Program, name: str, caused: Mapping[str, list[Place]]) -> list[Arrival]:
-    """What the spikes ``caused`` in earlier logical layers bring to layer ``name``, in order."""
+def _next(neurons: Mapping[str, Neurons]) -> int:
+    """When a neuron reaches its threshold next without an input."""
+    return min(int(each.crossing_us.min()) for each in neurons.values())
+
+
+def _queue(
+    program: Program, name: str, caused: Mapping[str, list[Place]], late: Mapping[tuple[str, int], list[Place]]
+) -> list[Arrival]:  # fmt: skip
+    """What layer ``name`` gets, in order: from spikes ``caused`` in earlier logical layers, and by flows ``late``."""
     arrived = []
-    for source, routes in program.inflows(name):
-        for c, y, x in caused[source]:
+    for number, (source, routes) in enumerate(program.inflows(name)):
+        delayed = any(route.delay_us for route in routes.values())
+        for c, y, x in late.get((name, number), []) if delayed else caused[source]:
             for part, route in routes.items():
                 start = program.place_in(part)[1]
                 if start <= c < start + program.map_of(part)[0]:

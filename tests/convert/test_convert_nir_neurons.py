@@ -211,7 +211,6 @@ def test_leaks_are_for_the_simulator_and_refused_for_the_chip_by_name(shared_dat
     for spike, found in (
         (Spike(v_reset=0.5), "'n': a v_reset that is not 0 with reset by subtraction"),
         (Spike(reset="zero", v_reset=1.0), "'n': a v_reset that is not below the threshold"),
-        (Spike(tau_ms=5.0, tau_syn_ms=1.0), "'n': a synapse that decays"),
     ):
         with pytest.raises(DeployError, match=found):
             group(chain([("in", Input((1, 1, 1))), ("n", spike), ("out", Output())]))

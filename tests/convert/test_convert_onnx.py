@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploytool.convert.ann import ann_weights
 from deploytool.convert.onnx import read_onnx
-from deploytool.errors import InputError, UnsupportedError, UsageError
-from deploytool.graph import Array, Graph, Spike
+from deploytool.errors import InputError, RecipeError, UnsupportedError, UsageError
+from deploytool.graph import Array, Conv, Graph, Linear, Spike
+from deploytool.recipe import NetworkSection
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra")
 RNG = np.random.default_rng(0)
@@ -122,3 +124,73 @@ def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UsageError, match=r"pip install 'deploytool\[onnx\]'"):
         read_onnx(tmp_path / "net.onnx")
+
+
+def recipe_network(*layers: dict[str, Any]) -> NetworkSection:
+    return NetworkSection.model_validate({"input": (2, 6, 6), "layers": layers})
+
+
+CHAIN = (
+    {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
+    {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"}, {"type": "linear", "out": 3},
+    {"type": "spike"},
+)  # fmt: skip
+
+
+def trained_chain(path: Path) -> Graph:
+    save(
+        path, ("batch", 2, 6, 6),
+        ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1]}), ("BatchNormalization", norm(4), {}),
+        ("Relu", [], {}), ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Flatten", [], {}),
+        ("Gemm", [stored(5, 36), stored(5)], {"transB": 1}), ("Relu", [], {}), ("MatMul", [stored(5, 3)], {}),
+    )  # fmt: skip
+    return read_onnx(path)
+
+
+@pytest.mark.parametrize("answer", [CHAIN, CHAIN[:-1]])
+def test_the_arrays_of_an_ann_go_to_the_layers_of_a_recipe(answer: Any, tmp_path: Path) -> None:
+    graph = trained_chain(tmp_path / "net.onnx")
+    arrays = ann_weights(graph, recipe_network(*answer))
+    nodes = [node for node in graph.nodes.values() if isinstance(node, Conv | Linear)]
+    for name, node in zip(("conv1", "fc1", "fc2"), nodes, strict=True):
+        assert np.array_equal(arrays[name], node.weight)
+        bias = np.zeros(len(node.weight)) if node.bias is None else node.bias
+        assert np.array_equal(arrays[f"{name}.bias"], bias)
+    assert len(arrays) == 6
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        (
+            ({**CHAIN[0], "kernel": 1, "padding": 0}, *CHAIN[1:]),
+            r"'conv1': is a Conv \(4, 2, 1, 1\).*need a Conv \(4, 2, 3",
+        ),
+        ((*CHAIN[:2], {"type": "sumpool", "kernel": 2}, *CHAIN[3:]), "'pool1': is a SumPool.*need a AvgPool"),
+        (CHAIN[:6], "network.layers: 5 layers .*need 7"),
+    ],
+)
+def test_an_ann_of_other_layers_is_refused(layers: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=says):
+        ann_weights(trained_chain(tmp_path / "net.onnx"), recipe_network(*layers))
+
+
+def test_an_ann_of_another_input_is_refused(tmp_path: Path) -> None:
+    network = recipe_network(*CHAIN).model_copy(update={"input": (2, 7, 6)})
+    with pytest.raises(RecipeError, match=r"network.input: found 2x7x6; need 2x6x6"):
+        ann_weights(trained_chain(tmp_path / "net.onnx"), network)
+
+
+def test_a_module_with_relus_is_an_ann_too() -> None:
+    torch = pytest.importorskip("torch")
+    from deploytool.convert.sinabs import from_module
+
+    nn = torch.nn
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 5),
+        nn.ReLU(), nn.Linear(5, 3),
+    ).eval()  # fmt: skip
+    arrays = ann_weights(from_module(module, (2, 6, 6), relu=Spike()), recipe_network(*CHAIN))
+    assert np.array_equal(arrays["fc2.bias"], module[7].bias.detach().numpy())
+    with pytest.raises(UnsupportedError, match="ReLU is not supported"):
+        from_module(module, (2, 6, 6))

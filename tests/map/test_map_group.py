@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from deploytool.errors import InputError, UnsupportedError
+from deploytool.events import EVENT, EventStream
 from deploytool.graph import Add, AvgPool, Conv, Flatten, Graph, Input, Node, Output, Spike, SumPool, chain
 from deploytool.map.group import group
+from deploytool.run.reference import run_reference
 
 
 def _conv(out: int, into: int, kernel: int = 1) -> Conv:
@@ -24,8 +28,6 @@ REFUSED = [
     ([_conv(2, 2), SumPool((2, 2), (2, 2)), Spike()], "'n1': SumPool takes the potentials of 'n0'", "between"),
     ([SumPool((3, 3), (1, 1)), Spike()], "'n0': a window of 3x3 with stride 1x1", "a stride equal to the window"),
     ([Spike(), AvgPool((2, 2), (2, 2))], "'out': takes the averages of 'n1'", "SumPool"),
-    ([_conv(2, 2), Spike(tau_ms=10.0, tau_syn_ms=2.0)], "'n1': a synapse that decays (tau_syn_ms", "Use LIF neurons"),
-    ([Spike(tau_ms=10.0, v_leak=1.0)], "'n0': a v_leak that is not below the threshold", "constant source"),
     ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv behind a Flatten", "Linear"),
     ([Flatten()], "'out': takes the events of the Input", "neurons in between"),
 ]  # fmt: skip
@@ -42,7 +44,7 @@ def test_what_has_no_layer_is_refused_by_name(nodes: list[Node], found: str, tod
 
 def test_all_problems_are_told_at_once() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": Spike(tau_ms=5.0, tau_syn_ms=1.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(),
+        "in": Input((2, 4, 4)), "a": Spike(v_reset=-1.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(),
         "o2": Output(),
     }  # fmt: skip
     with pytest.raises(UnsupportedError) as caught:
@@ -67,22 +69,58 @@ def test_potentials_are_added_by_a_layer_with_branches() -> None:
     assert [route.branch for route in program.input_routes] == [0, 1, 2]
 
 
-def test_potentials_drive_one_spike_only() -> None:
+def test_every_spike_behind_the_same_weights_is_a_layer() -> None:
+    b = Conv(np.full((2, 2, 1, 1), 0.75, np.float32))
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": _conv(2, 2), "add": Add(), "s": Spike(), "t": Spike(),
-        "o": Output(), "p": Output(),
+        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": b, "add": Add(), "s": Spike(), "t": Spike(2.0), "u": Spike(3.0),
+        "o": Output(), "p": Output(), "q": Output(),
     }  # fmt: skip
-    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("b", "t"), ("s", "o"), ("t", "p"))
-    with pytest.raises(UnsupportedError, match=r"'t': a second Spike behind 'b'.*Repeat 'b' for it"):
-        group(Graph(nodes, edges))
+    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("b", "t"), ("add", "u"), ("s", "o"),
+             ("t", "p"), ("u", "q"))  # fmt: skip
+    program = group(Graph(nodes, edges))
+    assert {name: (len(layer.synapses), layer.threshold, layer.sources) for name, layer in program.layers.items()} == {
+        "a": (2, 1.0, ("a", "b", "add", "s")), "b": (1, 2.0, ("t",)), "a.u": (2, 3.0, ("u",)),
+    }  # fmt: skip
+    assert np.array_equal(program.layers["a.u"].branches[0].weights, b.weight)
+    assert program.outputs == ("a", "b", "a.u")
+
+
+def ms_resnet(blocks: int) -> Graph:
+    """Membrane shortcuts (Hu et al., 2021, arXiv:2112.08954): what blocks add is added to potentials, not to spikes."""
+    rng = np.random.default_rng(0)
+
+    def conv(out: int, into: int) -> Conv:
+        return Conv(rng.normal(0, 0.5, (out, into, 3, 3)).astype(np.float32), padding=(1, 1))
+
+    nodes: dict[str, Node] = {"in": Input((2, 6, 6)), "stem": conv(4, 2)}
+    edges, last = [("in", "stem")], "stem"
+    for n in range(blocks):
+        nodes |= {f"s{n}": Spike(), f"a{n}": conv(4, 4), f"t{n}": Spike(), f"b{n}": conv(4, 4), f"add{n}": Add()}
+        path = [last, f"s{n}", f"a{n}", f"t{n}", f"b{n}", f"add{n}"]
+        edges += [*itertools.pairwise(path), (last, f"add{n}")]
+        last = f"add{n}"
+    nodes |= {"s": Spike(), "out": Output()}
+    return Graph(nodes, (*edges, (last, "s"), ("s", "out")))
+
+
+def test_membrane_shortcuts_become_layers_with_ever_more_branches() -> None:
+    program = group(ms_resnet(3))
+    assert [len(layer.synapses) for layer in program.layers.values()] == [1, 1, 2, 1, 3, 1, 4]
+    events = np.zeros(8, EVENT)
+    rng = np.random.default_rng(1)
+    events["t"] = np.arange(8)
+    for axis, size in zip("cyx", (2, 6, 6), strict=True):
+        events[axis] = rng.integers(0, size, 8)
+    found = run_reference(program, EventStream(events, (2, 6, 6), 8))
+    assert all(maps.sum() > 0 for maps in found.counts.values())
 
 
 def test_leaks_and_resets_reach_the_layer() -> None:
     tau_ms = np.arange(1.0, 33.0).reshape(2, 4, 4)
-    spike = Spike(reset="zero", tau_ms=tau_ms, v_leak=0.25, v_reset=-0.5)
+    spike = Spike(reset="zero", tau_ms=tau_ms, v_leak=0.25, v_reset=-0.5, tau_syn_ms=3.0)
     layer = group(_chain(_conv(2, 2), spike)).layers["n0"]
     assert np.array_equal(layer.tau_ms, tau_ms)
-    assert (layer.v_leak, layer.v_reset) == (0.25, -0.5)
+    assert (layer.v_leak, layer.v_reset, layer.tau_syn_ms) == (0.25, -0.5, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def one_thread() -> Iterator[None]:
 
 def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool) -> dict[str, np.ndarray]:
     """{layer: counts} of an integer ``program``, by torch's convolutions in float64, in which integers are exact."""
-    v = {name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) for name, layer in program.layers.items()}
+    v = {
+        name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) + torch.tensor(layer.v_init)
+        for name, layer in program.layers.items()
+    }
     total = {name: np.zeros(layer.out_shape, np.int64) for name, layer in program.layers.items()}
     step_of = stream.events["t"] * time_steps // stream.duration_us
     for step in range(time_steps):
@@ -78,7 +81,9 @@ def test_with_one_event_per_step_the_first_layer_is_event_driven(data: st.DataOb
     program = data.draw(programs(chains=True))
     first, layer = next(iter(program.layers.items()))
     above = max(float(layer.weights.max()), 0.0) // 1 + 1  # no update leaves V at the threshold, to fire a step later
-    layer = replace(layer, routes=(), at_most_one=True, threshold=above)
+    start = np.minimum(layer.v_init, 0)  # nor does a neuron fire before its first update
+    start = start if start.ndim else start.item()
+    layer = replace(layer, routes=(), at_most_one=True, threshold=above, v_init=start)
     program = replace(program, layers={first: layer}, outputs=(first,))
     drawn = data.draw(streams(program.input_shape))
     events = drawn.events.copy()

@@ -14,6 +14,7 @@ units of the weights, so that the factor beside w, the input gain, divides thres
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -85,6 +86,8 @@ def neuron_fields(spike: Spike, shape: tuple[int, ...], dt_ms: float | None) -> 
         fields |= {"type": "CubaLIF" if len(times) > 1 else "LIF", "v_leak": _full(spike.v_leak, shape)}
     if np.any(spike.v_reset):
         fields["v_reset"] = _full(spike.v_reset, shape)
+    if np.any(spike.v_init):
+        said["v_init"] = spike.v_init.ravel().tolist() if isinstance(spike.v_init, np.ndarray) else spike.v_init
     return {**fields, **metadata(**said)}
 
 
@@ -153,11 +156,12 @@ def _spike(
     if reset not in ("subtract", "zero"):
         raise InputError(fields.where, f"metadata states the reset {reset!r}", "subtract or zero")
     _check_v_reset(fields, arrays, reset)
-    leak_and_reset = {name: _over(arrays[name], gain) for name in ("v_leak", "v_reset")}
+    changed = {name: _over(arrays[name], gain) for name in ("v_leak", "v_reset")}
+    changed["v_init"] = _over(_start(fields, arrays["v_threshold"].shape), gain)
     return Spike(
         _threshold(fields, arrays["v_threshold"], gain), _floor(fields, unsaid, gain), cast(Reset, reset),
         at_most_one=bool(fields.stated.get("at_most_one", True)),
-        **{name: _on_map(fields, one_number(array)) for name, array in {**leak_and_reset, **times}.items()},
+        **{name: _on_map(fields, one_number(array)) for name, array in {**changed, **times}.items()},
     )  # fmt: skip
 
 
@@ -173,6 +177,15 @@ def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> N
         raise UnsupportedError(fields.where, found, "v_reset 0, or the reset to it", todo)
     if np.any(v_reset >= arrays["v_threshold"]):
         raise InputError(fields.where, f"v_reset is {v_reset.max()}", "v_reset below v_threshold")
+
+
+def _start(fields: Fields, shape: tuple[int, ...]) -> Array:
+    """V before the first event, 0 where nothing is stated."""
+    stated = fields.stated.get("v_init", 0.0)
+    values = np.array(stated if isinstance(stated, list) else [stated] * math.prod(shape), dtype=object)
+    if values.size != math.prod(shape) or not all(type(v) in (int, float) and math.isfinite(v) for v in values.flat):
+        raise InputError(fields.where, f"metadata states v_init = {stated!r}", "a finite number for each neuron")
+    return values.astype(np.float64).reshape(shape)
 
 
 def _floor(fields: Fields, unsaid: Unsaid, gain: Array) -> float | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+import numpy as np
+
 from deploytool.convert.folding import same_padding, with_bias
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.neurons import current_based, integrate_and_fire, leaky
@@ -16,6 +18,7 @@ from deploytool.graph import (
     Array,
     AvgPool,
     Conv,
+    Delay,
     Flatten,
     Input,
     Linear,
@@ -25,12 +28,20 @@ from deploytool.graph import (
     SumPool,
 )  # fmt: skip
 
+US_TOLERANCE: Final = 0.01
+"""How far a delay may be from a whole microsecond: what float32 makes of seconds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scale:
     """Elementwise product with ``factor``; not a node of a Graph, and folded into weights before there is one."""
 
     factor: Array
+
+
+def does_nothing(fields: Fields) -> bool:
+    """Whether the node leaves everything as it is: an Identity, or a Delay of no time."""
+    return fields.type == "Identity" or (fields.type == "Delay" and not np.any(fields.array("delay")))
 
 
 def stated_shapes(fields: Fields) -> dict[str, Shape]:
@@ -50,6 +61,8 @@ def stated_shapes(fields: Fields) -> dict[str, Shape]:
             sizes = fields.integers("input_type", 1)
             batch = len(sizes) == 4 and sizes[0] == 1
             return {"in": as_shape(sizes[1:] if batch else sizes, f"{fields.where}: input_type")}
+        case "Delay" if (delay := fields.array("delay")).size > 1:
+            return {"out": as_shape(delay.shape, f"{fields.where}: delay")}
         case "IF" | "LIF" | "CubaLIF" if (threshold := fields.array("v_threshold")).size > 1:
             return {"out": as_shape(threshold.shape, f"{fields.where}: v_threshold")}
     return {}
@@ -141,6 +154,22 @@ def _flatten(fields: Fields, _: Unsaid) -> Node:
     return Flatten()
 
 
+def _delay(fields: Fields, _: Unsaid) -> Node:
+    """NIR has seconds, and delays that end between two microseconds are refused."""
+    fields.check_known("delay")
+    delay_us = fields.array("delay").astype(np.float64) * 1e6
+    whole = np.rint(delay_us)
+    if np.any(whole < 1) or np.any(np.abs(delay_us - whole) > US_TOLERANCE):
+        found = f"delays of {delay_us.min():g} to {delay_us.max():g} us"
+        raise UnsupportedError(fields.where, found, "whole microseconds, at least 1")
+    stated: int | None = fields.stated.get("delay_us")
+    if stated is not None and np.any(whole != stated):
+        raise InputError(fields.where, f"delay is not the stated {stated} us", "both alike")
+    if whole.size == 1 or stated is not None:
+        return Delay(int(whole.flat[0]))
+    return Delay(whole.astype(np.int64).reshape(as_shape(whole.shape, f"{fields.where}: delay")))
+
+
 def _scale(fields: Fields, _: Unsaid) -> Scale:
     fields.check_known("scale")
     return Scale(fields.array("scale"))
@@ -149,7 +178,7 @@ def _scale(fields: Fields, _: Unsaid) -> Scale:
 NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingProxyType({
     "Input": _input, "Output": _output, "Conv1d": _conv1d, "Conv2d": _conv, "Linear": _linear, "Affine": _affine,
     "SumPool2d": _sum_pool, "AvgPool2d": _avg_pool, "Flatten": _flatten,
-    "IF": integrate_and_fire, "LIF": leaky, "CubaLIF": current_based, "Scale": _scale,
+    "IF": integrate_and_fire, "LIF": leaky, "CubaLIF": current_based, "Scale": _scale, "Delay": _delay,
 })  # fmt: skip
 """The NIR nodes that are read, beside NIRGraph (flattened) and Identity (left out)."""
 

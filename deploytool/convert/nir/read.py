@@ -11,7 +11,7 @@ from deploytool.convert.nir.concats import joined
 from deploytool.convert.nir.fields import Fields, Unsaid, type_of
 from deploytool.convert.nir.hdf5 import load
 from deploytool.convert.nir.neurons import NEURONS, needs_time_step
-from deploytool.convert.nir.nodes import Parsed, read_node, stated_shapes
+from deploytool.convert.nir.nodes import Parsed, does_nothing, read_node, stated_shapes
 from deploytool.convert.nir.statements import stated
 from deploytool.convert.nir.wiring import (
     GRAPH,
@@ -20,7 +20,8 @@ from deploytool.convert.nir.wiring import (
     flatten_subgraphs,
     fold_scales,
     leave_out,
-    on_cycles,
+    on_cycles_without,
+    with_delays,
     with_ends,
     with_sums,
 )  # fmt: skip
@@ -29,14 +30,18 @@ from deploytool.events import format_shape
 from deploytool.graph import Graph, Reset
 
 
-def read_nir(path: Path, reset: Reset | None = None, floor: float | None = None, dt_ms: float | None = None) -> Graph:
+def read_nir(
+    path: Path, reset: Reset | None = None, floor: float | None = None, dt_ms: float | None = None,
+    delay_us: int | None = None,
+) -> Graph:  # fmt: skip
     """The network in the NIR file ``path``, exactly as it is written there, or an error.
 
     NIR says neither how a neuron resets nor whether its membrane is clamped. Where the file states it (those that
     ``write_nir`` wrote do), that holds; elsewhere ``reset`` and ``floor`` (None: no clamp, as in NIR's equation),
     in the unit of v_threshold. Nor does it say what a spike is to an LIF, CubaLIF or an IF with an r that is not 1: a
-    current held for one time step (neurons.py), of ``dt_ms`` where the file does not state it. Files of any version of
-    NIR are read, with or without Input and Output nodes.
+    current held for one time step (neurons.py), of ``dt_ms`` where the file does not state it. Nor how long a way
+    back takes: where there is no Delay on it, ``delay_us``. Files of any version of NIR are read, with or without Input
+    and Output nodes.
 
     What changes form, and nothing in what is computed: nodes of a subgraph s are named "s.n"; a vector of N has the
     shape (N, 1, 1); several inputs of a node meet in an Add; a bias of nothing but zeros is no bias; a threshold
@@ -44,22 +49,27 @@ def read_nir(path: Path, reset: Reset | None = None, floor: float | None = None,
     multiplied into the weights beside it. NIR fires at V > v_threshold and we, like the chip, at V >= threshold.
 
     Raises InputError for a file that is missing, no HDF5, damaged or ill-formed; UnsupportedError naming every node
-    that has no equal here, and recurrent connections; UsageError when ``reset`` or ``dt_ms`` is needed and not given.
+    that has no equal here; UsageError when ``reset``, ``dt_ms`` or ``delay_us`` is needed and not given.
     """
     if floor is not None and not floor <= 0:
         raise UsageError("--floor", f"found {floor}", "a number of at most 0")
     if dt_ms is not None and not 0 < dt_ms < math.inf:
         raise UsageError("--dt-ms", f"found {dt_ms}", "a number above 0")
+    if delay_us is not None and delay_us < 1:
+        raise UsageError("--delay-us", f"found {delay_us}", "whole microseconds, at least 1")
     file = path.name
     top = top_graph(path)
     nodes, edges = flatten_subgraphs(top, file)
-    idle = [name for name, fields in nodes.items() if fields.type == "Identity" or fields.stated.get("implied")]
+    idle = [name for name, fields in nodes.items() if does_nothing(fields) or fields.stated.get("implied")]
     nodes, edges = {name: fields for name, fields in nodes.items() if name not in idle}, leave_out(idle, edges)
     statements = stated(top, file)
     dt_ms = statements.get("dt_ms", dt_ms)
     nodes, edges = with_ends(nodes, edges, file)
+    open_cycles = on_cycles_without(("Delay",), nodes, edges)
+    if delay_us is not None:
+        nodes, edges = with_delays(nodes, edges, delay_us, file)
     parsed = _parse(nodes, edges, Unsaid(reset or "subtract", floor, dt_ms), file)
-    _check_said(nodes, reset, dt_ms, file)
+    _check_said(nodes, reset, dt_ms, open_cycles if delay_us is None else [], file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
     graph = Graph(complete, edges, dt_ms, file)
@@ -87,17 +97,18 @@ def _parse(nodes: Nodes, edges: Edges, unsaid: Unsaid, file: str) -> dict[str, P
             stated_shapes(fields)
         except (InputError, UnsupportedError) as error:
             problems.append(error)
-    if loop := on_cycles(nodes, edges):
-        found = f"recurrent connections through {', '.join(loop)}"
-        need = "a network without recurrence, of which NIR does not say how long a way back takes"
-        problems.append(UnsupportedError(file, found, need))
+    if loop := on_cycles_without(NEURONS, nodes, edges):
+        found = f"recurrent connections through {', '.join(loop)}, none of which spikes"
+        problems.append(UnsupportedError(file, found, f"one of {', '.join(NEURONS)} on every cycle"))
     if problems:
         ill_formed = any(isinstance(problem, InputError) for problem in problems)
         raise (InputError if ill_formed else UnsupportedError).together(problems)
     return parsed
 
 
-def _check_said(nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, file: str) -> None:
+def _check_said(
+    nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, open_cycles: list[str], file: str
+) -> None:  # fmt: skip
     """Raises UsageError when the file leaves unsaid what was not given either."""
     neurons = {name: fields for name, fields in nodes.items() if fields.type in NEURONS}
     problems = []
@@ -110,6 +121,11 @@ def _check_said(nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float |
         problems.append(UsageError(
             file, f"does not say how long a spike drives the neurons {_listed(silent)}", "--dt-ms MS",
             "Give the time step of the network that was exported; snnTorch and SpikingJelly have 0.1.",
+        ))  # fmt: skip
+    if open_cycles:
+        problems.append(UsageError(
+            file, f"does not say how long the way back through {_listed(open_cycles)} takes", "--delay-us N",
+            "In a network of time steps it is one step: give its length.",
         ))  # fmt: skip
     if problems:
         raise UsageError.together(problems)

@@ -1,9 +1,11 @@
 """What NIR cannot say: stated as one JSON string, "deploytool", in the metadata of nodes and of the graph.
 
     IF, LIF, CubaLIF  reset, floor, at_most_one; threshold where it is one number for all neurons; tau_ms and
-                      tau_syn_ms, one number or one per neuron, which NIR has in seconds and in other bits
+                      tau_syn_ms, one number or one per neuron, which NIR has in seconds and in other bits; v_init,
+                      one number or one per neuron, where the membrane does not start at 0
     Conv2d, Affine    bias: true for a bias of zeros that is meant to be there
     Conv2d, Affine    part: its position in a Concat, for which NIR has no node
+    Delay             delay_us where it is one number for all neurons
     Flatten           implied: true where the graph has none, because NIR tells (N, 1, 1) from (N,) and a Graph does not
     the graph         dt_ms; edges where there are Adds, for which NIR has no node
 
@@ -23,8 +25,9 @@ KEY: Final = "deploytool"
 _NUMBER: Final = (int, float)
 KNOWN: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType({
     "reset": (str,), "floor": (*_NUMBER, NoneType), "at_most_one": (bool,), "threshold": _NUMBER,
-    "tau_ms": (*_NUMBER, list), "tau_syn_ms": (*_NUMBER, list), "dt_ms": (*_NUMBER, NoneType),
-    "bias": (bool,), "part": (int,), "implied": (bool,), "edges": (list,),
+    "tau_ms": (*_NUMBER, list), "tau_syn_ms": (*_NUMBER, list), "v_init": (*_NUMBER, list),
+    "dt_ms": (*_NUMBER, NoneType), "delay_us": (int,), "bias": (bool,), "part": (int,), "implied": (bool,),
+    "edges": (list,),
 })  # fmt: skip
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 

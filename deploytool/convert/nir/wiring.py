@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
 from deploytool.convert.nir.fields import Fields, type_of
 from deploytool.convert.nir.nodes import Parsed, Scale
 from deploytool.errors import DeployError, InputError, UnsupportedError
-from deploytool.graph import Add, Array, Conv, Linear, Node
+from deploytool.graph import Add, Array, Conv, Linear, Node, reachable
 
 Edge: TypeAlias = tuple[str, str]
 Edges: TypeAlias = tuple[Edge, ...]
@@ -92,6 +92,45 @@ def on_cycles(nodes: Iterable[str], edges: Edges) -> list[str]:
         if still == left:
             return sorted(left)
         left = still
+
+
+def on_cycles_without(types: Sequence[str], nodes: Nodes, edges: Edges) -> list[str]:
+    """Names of the nodes on cycles on which there is no node of ``types``."""
+    feeding = _feeding(nodes, edges, types)
+    return sorted(name for name in feeding if name in reachable(name, feeding))
+
+
+def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[Nodes, Edges]:
+    """(nodes, edges) with a Delay of ``delay_us`` on every way back on which there is none.
+
+    A way back is what leads, from a cycle, into the node of it that something outside feeds. Raises UnsupportedError
+    for a cycle that is fed at several nodes or at none: there is no telling then which ways lead back.
+    """
+    while unstated := on_cycles_without(("Delay",), nodes, edges):
+        feeding = _feeding(nodes, edges, ("Delay",))
+        cycle = {name for name in reachable(unstated[0], feeding) if unstated[0] in reachable(name, feeding)}
+        entries = sorted({b for a, b in edges if b in cycle and a not in cycle})
+        if len(entries) != 1:
+            raise UnsupportedError(
+                file, f"recurrent connections through {', '.join(sorted(cycle))} that are fed at {len(entries)} nodes",
+                "one of them at which the cycle begins", "Write the file with Delay nodes.",
+            )  # fmt: skip
+        for source in sorted(a for a, b in edges if b == entries[0] and a in cycle):
+            name = f"{source}.delay"
+            while name in nodes:
+                name += "_"
+            nodes = {
+                **nodes,
+                name: Fields(f"{file}: node {name!r}", {"type": "Delay", "delay": np.array(delay_us / 1e6)}),
+            }
+            edges = (*(edge for edge in edges if edge != (source, entries[0])), (source, name), (name, entries[0]))
+    return nodes, edges
+
+
+def _feeding(nodes: Nodes, edges: Edges, without: Sequence[str]) -> dict[str, list[str]]:
+    """{node: what feeds it} for the nodes that are of none of the types ``without``."""
+    kept = {name for name, fields in nodes.items() if fields.type not in without}
+    return {name: [a for a, b in edges if b == name and a in kept] for name in kept}
 
 
 def leave_out(names: Iterable[str], edges: Edges) -> Edges:

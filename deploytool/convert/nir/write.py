@@ -19,6 +19,7 @@ from deploytool.graph import (
     AvgPool,
     Concat,
     Conv,
+    Delay,
     Flatten,
     Graph,
     Input,
@@ -66,14 +67,14 @@ def write_nir(graph: Graph, path: Path) -> None:
 def _vectors(graph: Graph) -> set[str]:
     """Names of the nodes whose output is (N,) in NIR, and not (C, H, W)."""
     vectors: set[str] = set()
-    for name in graph.order:
+    for name in (*graph.order, *graph.order):
         match graph.nodes[name]:
             case Linear() | Flatten():
                 vectors.add(name)
             case Input() if graph.shapes[name][1:] == (1, 1):
                 if all(isinstance(graph.nodes[target], Linear) for target in graph.targets(name)):
                     vectors.add(name)
-            case Spike() | Add() | Concat() | Output() if vectors.intersection(graph.sources(name)):
+            case Spike() | Add() | Concat() | Delay() | Output() if vectors.intersection(graph.sources(name)):
                 vectors.add(name)
     return vectors
 
@@ -136,6 +137,8 @@ def _fields(graph: Graph, name: str, vectors: set[str]) -> dict[str, Any]:
             return _flatten_fields(graph.shapes[source][:1] if source in vectors else graph.shapes[source])
         case Spike():
             return neuron_fields(node, sizes, graph.dt_ms)
+        case Delay():
+            return _delay_fields(node, sizes)
     raise TypeError(f"no NIR node for a {type(node).__name__}")
 
 
@@ -152,6 +155,12 @@ def _bias_fields(node: Conv | Linear) -> dict[str, Any]:
     if node.bias is None:
         return {"bias": np.zeros(node.weight.shape[0], node.weight.dtype)}
     return {"bias": node.bias, **({} if np.any(node.bias) else metadata(bias=True))}
+
+
+def _delay_fields(node: Delay, sizes: tuple[int, ...]) -> dict[str, Any]:
+    if isinstance(node.delay_us, np.ndarray):
+        return {"type": "Delay", "delay": node.delay_us.reshape(sizes) / 1e6}
+    return {"type": "Delay", "delay": np.full(sizes, node.delay_us / 1e6), **metadata(delay_us=node.delay_us)}
 
 
 def _flatten_fields(in_shape: tuple[int, ...], **statements: bool) -> dict[str, Any]:

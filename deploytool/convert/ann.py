@@ -1,0 +1,62 @@
+"""A trained network with ReLUs as the arrays that a recipe's layers have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deploytool.errors import RecipeError, UnsupportedError
+from deploytool.events import format_shape
+from deploytool.graph import Array, AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.layers import blank_nodes
+from deploytool.recipe import NetworkSection
+
+
+def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:
+    """{"conv1": weights, "conv1.bias": (O,)} of ``graph``, in which a Spike stands for a ReLU, by ``network``'s names.
+
+    ``network`` comes without batch norms. A last Spike of either that the other has not counts for nothing: it stands
+    behind the answer. Raises RecipeError where the layers differ, naming both, UnsupportedError for no chain.
+    """
+    if graph.of_type(Input) and graph.shapes[graph.of_type(Input)[0]] != network.input:
+        found = f"found {format_shape(network.input)}"
+        shape = graph.shapes[graph.of_type(Input)[0]]
+        raise RecipeError("network.input", found, f"{format_shape(shape)}, which {graph.name} takes")
+    if branching := [name for name in graph.nodes if len(graph.targets(name)) > 1 or len(graph.sources(name)) > 1]:
+        raise UnsupportedError(
+            f"{graph.name}: node {branching[0]!r}", "a branch", "a chain, in which each feeds the next"
+        )
+    given = [(name, graph.nodes[name]) for name in graph.order if not isinstance(graph.nodes[name], Input | Output)]
+    wanted = list(blank_nodes(network)[0].items())
+    for listed in (given, wanted):
+        if isinstance(listed[-1][1], Spike):
+            listed.pop()
+    arrays: dict[str, Array] = {}
+    for (name, node), (layer, blank) in zip(given, wanted, strict=False):
+        if (found := _says(node)) != _says(blank):
+            need = f"{found}, as node {name!r} of {graph.name}"
+            raise RecipeError(f"network.layers: {layer!r}", f"is {_says(blank)}", need)
+        if isinstance(node, Conv | Linear):
+            arrays[layer] = node.weight.astype(np.float32)
+            bias = np.zeros(len(node.weight)) if node.bias is None else node.bias
+            arrays[f"{layer}.bias"] = bias.astype(np.float32)
+    if len(given) != len(wanted):
+        found = f"{len(wanted)} layers but batch norms and the last spikes"
+        raise RecipeError("network.layers", found, f"{len(given)}, as {graph.name} has")
+    return arrays
+
+
+def _says(node: Node) -> str:
+    """What a layer is, but for its numbers."""
+    match node:
+        case Conv():
+            options = f"stride {node.stride}, padding {node.padding}, dilation {node.dilation}, groups {node.groups}"
+            return f"a Conv {node.weight.shape} with {options}"
+        case Linear():
+            return f"a Linear {node.weight.shape}"
+        case AvgPool() | SumPool():
+            return f"a {type(node).__name__} of {node.kernel} with stride {node.stride}"
+        case Spike():
+            return "a ReLU"
+        case Flatten():
+            return "a Flatten"
+    return f"a {type(node).__name__}"

@@ -1,0 +1,60 @@
+"""Delays in front of weights, where routes have them.
+
+Weights and sums do the same to a spike whenever it comes, so a delay behind them is one in front of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploytool.errors import UnsupportedError
+from deploytool.graph import Add, Conv, Delay, Flatten, Graph, Linear, Node, Spike, reachable
+
+
+def before_weights(graph: Graph) -> Graph:
+    """``graph`` with every Delay of potentials, which weights and sums of them give, moved in front of the weights.
+
+    Weights that feed something else as well are repeated. Raises UnsupportedError for a Delay of potentials whose
+    neurons differ, and for a way back on which there is no Spike.
+    """
+    for name in graph.of_type(Delay):
+        if name in reachable(name, {node: _neuron_free(graph, node) for node in graph.nodes}):
+            where = f"{graph.name}: node {name!r}"
+            raise UnsupportedError(where, "a way back without neurons", "a Spike on every cycle")
+    while name := next((name for name in graph.of_type(Delay) if _gives_potentials(graph, graph.sources(name)[0])), ""):
+        graph = _moved(graph, name)
+    return graph
+
+
+def _neuron_free(graph: Graph, name: str) -> list[str]:
+    """The sources of ``name`` that are no neurons, nor is it."""
+    sources = () if isinstance(graph.nodes[name], Spike) else graph.sources(name)
+    return [source for source in sources if not isinstance(graph.nodes[source], Spike)]
+
+
+def _gives_potentials(graph: Graph, name: str) -> bool:
+    match graph.nodes[name]:
+        case Conv() | Linear():
+            return True
+        case Add() | Flatten():
+            return any(_gives_potentials(graph, source) for source in graph.sources(name))
+    return False
+
+
+def _moved(graph: Graph, name: str) -> Graph:
+    """``graph`` with the Delay ``name`` one node further to the front: before each input of what feeds it."""
+    delay, (behind,) = graph.nodes[name], graph.sources(name)
+    if not isinstance(delay, Delay) or not isinstance(delay.delay_us, int):
+        raise UnsupportedError(
+            f"{graph.name}: node {name!r}", f"delays that differ between the potentials of {behind!r}", "one delay",
+            f"Put the Delay in front of {behind!r}.",
+        )  # fmt: skip
+    passed = behind if graph.targets(behind) == (name,) else f"{behind}.{name}"
+    nodes: dict[str, Node] = {**graph.nodes, passed: graph.nodes[behind]}
+    edges = [edge for edge in graph.edges if name not in edge and edge[1] != passed]
+    edges += [(passed, target) for target in graph.targets(name)]
+    for number, source in enumerate(graph.sources(behind)):
+        before = name if number == 0 else f"{name}.{number}"
+        nodes[before] = delay
+        edges += [(source, before), (before, passed)]
+    return replace(graph, nodes=nodes, edges=tuple(edges))

@@ -1,0 +1,93 @@
+"""What flows behind the nodes of a Graph while they become layers: spikes on their way to weights, and potentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from deploytool.events import Shape
+from deploytool.graph import Array, Conv, Linear, Pair, one_number
+from deploytool.program import Route
+
+
+@dataclass(frozen=True, eq=False)
+class Tap:
+    """Spikes of ``layer`` on their way to weights: pooled, moved up by ``feature_shift``, worth ``factor`` each, and
+    late by ``delay_us``, one number or (C, H, W) of that layer. On a way back a Delay stands for the layer."""
+
+    layer: str
+    features: int
+    pool: Pair = (1, 1)
+    feature_shift: int = 0
+    factor: float = 1.0
+    delay_us: int | Array = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether the spikes arrive as they left, but for another feature."""
+        return self.pool == (1, 1) and self.factor == 1 and isinstance(self.delay_us, int) and self.delay_us == 0
+
+    def pooled(self, window: Pair, share: float) -> Tap:
+        """The same behind a pooling."""
+        pool = self.pool[0] * window[0], self.pool[1] * window[1]
+        return replace(self, pool=pool, factor=self.factor * share)
+
+    def delayed(self, delay_us: int | Array, source: Shape) -> Tap:
+        """The same behind a Delay of ``delay_us``; the layer's map is ``source``."""
+        return replace(self, delay_us=self.delay_us + _at_sources(delay_us, self, source))
+
+    def then(self, way: Tap, source: Shape) -> Tap:
+        """The same on ``way`` further; the layer's map is ``source``."""
+        further = self.delayed(way.delay_us, source).pooled(way.pool, way.factor)
+        return replace(further, feature_shift=self.feature_shift + way.feature_shift)
+
+    def route(self, to: str, branch: int) -> Route:
+        """The route that takes the spikes to the weights ``branch`` of layer ``to``."""
+        delay = one_number(np.asarray(self.delay_us))
+        delay_us = tuple(delay.ravel().tolist()) if isinstance(delay, np.ndarray) else int(delay)
+        return Route(to, self.pool, self.feature_shift, branch, delay_us)
+
+
+def _at_sources(delay_us: int | Array, tap: Tap, source: Shape) -> int | Array:
+    """``delay_us`` where the spikes of ``tap`` arrive, for each neuron (C, H, W) of their layer; else the nearest."""
+    if isinstance(delay_us, int):
+        return delay_us
+    c, y, x = np.indices(source)
+    places = c + tap.feature_shift, y // tap.pool[0], x // tap.pool[1]
+    found: Array = delay_us[tuple(np.minimum(at, size - 1) for at, size in zip(places, delay_us.shape, strict=True))]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Spikes:
+    """What flows behind ``node``: spikes of several layers on one map of ``shape``, seen as a vector when ``flat``."""
+
+    node: str
+    taps: tuple[Tap, ...]
+    shape: Shape
+    flat: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """The spikes ``source`` behind weights: those of the graph's ``node``, or a shortcut's, which has none."""
+
+    node: str | None
+    weights: Conv | Linear
+    source: Spikes
+
+
+@dataclass(frozen=True, eq=False)
+class Currents:
+    """What flows behind ``node``: the sum of what weights give, on a map of ``shape``; ``through`` which nodes."""
+
+    node: str
+    weighed: tuple[Weighed, ...]
+    shape: Shape
+    through: tuple[str, ...]
+    flat: bool = False
+
+
+Flow: TypeAlias = Spikes | Currents
