@@ -103,7 +103,10 @@ def prepared(kind: str, steps: int) -> Any:
 
 
 def memory() -> list[dict[str, Any]]:
-    """One row per kind (on Linux, whose /proc has the peak): peak MB at each number of time steps, MB per step, and that over the one of all kept, in %."""
+    """One row per kind: peak MB at each number of time steps, MB per step, and that over the one of all kept, in %.
+
+    On Linux, whose /proc has the peak.
+    """
     rows: list[dict[str, Any]] = []
     for kind, says in KINDS.items():
         peaks = [peak_mb(kind, steps) for steps in STEPS]

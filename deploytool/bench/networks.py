@@ -12,6 +12,7 @@ from deploytool.events import EVENT, EventStream, Shape
 from deploytool.graph import Array, Conv, out_shape
 from deploytool.program import INPUT, Arithmetic, Layer, Program, Route
 from deploytool.run.checks import STATE
+from deploytool.run.loops import convolve
 from deploytool.run.plan import Fired, LayerPlan, channels_last, make_plan, state_type
 
 
@@ -97,7 +98,7 @@ def _fires(layer: LayerPlan, threshold: int, sites: Array) -> Array:
     if layer.layout is None:
         raise AssertionError("the vector loops take every layer of these networks")
     number = type(layer.layout.threshold)
-    layout = replace(layer.layout, threshold=number(threshold), floor=number(-threshold), settled=False)
+    layout = replace(layer.layout, threshold=number(threshold), floor=number(-threshold), loop=convolve)
     return layout.integrate(layout.rest(), sites, np.array([len(sites)]))[0]
 
 

@@ -1,4 +1,4 @@
-"""Losses on the outputs O (T, B, K) of a classifier over time, for labels y (B,)."""
+"""Losses on the outputs O (T, B, K) of a classifier over time, for labels y (B,), and on restored pictures."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def tet_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def tet_regulariser(outputs: Tensor, phi: float) -> Tensor:
     """mean over t, samples and classes of (O(t) - phi)^2: draws every output to ``phi`` at every step."""
     return (outputs - phi).square().mean()
+
+
+def picture_loss(potentials: Tensor, pictures: Tensor) -> Tensor:
+    """mean over samples and pixels of (sigmoid(O) - x)^2, for potentials O (B, K) and ``pictures`` x (B, K), 0..1.
+
+    "mse", for a network that is to answer with the picture it was given.
+    """
+    return F.mse_loss(potentials.sigmoid(), pictures)
 
 
 def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from deploytool.tensors import read_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deploytool.data.images import Image
+    from deploytool.data.samples import Samples
     from deploytool.recipe import Recipe
     from deploytool.train.network import SpikingNetwork
     from deploytool.workspace import Workspace
@@ -58,6 +60,54 @@ def trained(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str,
     accuracy = metrics.accuracy(load_recording(pipeline.run_trained(space, model, recipe).path))
     cost = {"step-epochs": history[-1]["step_epochs"]} if "step_epochs" in history[-1] else {}
     return {"torch %": accuracy, **cost}
+
+
+def tandem(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
+
+    Above 1 an event brings more than the one spike that the chip has for it.
+    """
+    from deploytool.digest import read_json
+
+    history = read_json(pipeline.train(space, recipe).path / HISTORY)
+    relu = min((row for row in history if row["stage"] == 0), key=lambda row: row["validation_loss"])
+    last = next(row for row in history if row.get("chosen"))
+    return {
+        "ReLU validation %": relu["validation_accuracy"], "spikes validation %": last["validation_accuracy"],
+        "max w / theta": max(row["weight_max"] for row in history if "weight_max" in row),
+    }  # fmt: skip
+
+
+def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Of an autoencoder by PTL: how close it brings test pictures, and how close its network with ReLUs did (ANN).
+
+    Means over pictures, against the pictures themselves and not their events; see `deploytool.validate.pictures`.
+    """
+    from deploytool.data.datasets import load
+    from deploytool.data.loader import loader
+    from deploytool.tandem import white
+    from deploytool.train.ptl import Outside, pretrained
+    from deploytool.validate.pictures import psnr, ssim
+
+    recording = load_recording(pipeline.run_trained(space, pipeline.train(space, recipe), recipe).path)
+    data = load(recipe.data, recipe.seed)
+    ann, weights = pretrained(
+        recipe.network, recipe.constraints, recipe.train, loader(data.train, recipe.data, recipe.train.augment),
+        loader(data.validation, recipe.data), recipe.seed, Outside(white=white(recipe)),
+    )  # fmt: skip
+    frames, _ = next(iter(loader(data.test, recipe.data)(recipe.train.time_steps, len(data.test), None)))
+    as_images = {"coding": "direct", "levels": None, "duration_ms": None, "bins": "time"}
+    images = load(recipe.data.model_copy(update=as_images), recipe.seed).test
+    pictures = np.stack([image.pixels / image.top for image in cast("Samples[Image]", images)])
+    answers = {
+        "": recording.potentials * recipe.train.time_steps, "ANN ": ann.ann(weights, frames.sum(0)).numpy(force=True)
+    }  # fmt: skip
+    found = {}
+    for whose, potentials in answers.items():
+        restored = 1 / (1 + np.exp(-potentials.reshape(pictures.shape)))
+        found[f"{whose}PSNR dB"] = float(psnr(pictures, restored).mean())
+        found[f"{whose}SSIM"] = float(ssim(pictures, restored).mean())
+    return found
 
 
 def scalability(space: Workspace, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
@@ -198,6 +248,7 @@ def _subject(
 
 
 MEASURES: Final[Mapping[str, Measure]] = MappingProxyType({
-    "ladder": ladder, "trained": trained, "scalability": scalability, "flatness": flatness, "robustness": robustness,
-    "memory": memory, "gradients": gradients,
+    "ladder": ladder, "trained": trained, "tandem": tandem, "reconstruction": reconstruction,
+    "scalability": scalability, "flatness": flatness, "robustness": robustness, "memory": memory,
+    "gradients": gradients,
 })  # fmt: skip

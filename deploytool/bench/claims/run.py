@@ -49,16 +49,16 @@ class Trial:
         return digest((VERSION, recipe, self.arm, self.seed, self.measures, dict(self.options)))
 
 
-def claims(space: Workspace, folder: Path, only: str | None = None, data_root: str | None = None) -> dict[str, Any]:
+def claims(space: Workspace, folder: Path, only: str | None = None, data_root: Path | None = None) -> dict[str, Any]:
     """The table of all claims in ``folder`` (or of the one called ``only``), which is also written to the store.
 
-    ``data_root`` is the folder of N-MNIST, without which the claims that need it are "not run".
+    ``data_root`` has the folders nmnist and mnist, without which the claims that need them are "not run".
     """
     found = load_claims(folder, only)
     trials: list[Trial] = []
     for name, claim in found.items():
         if claim.needs == "nothing" or data_root is not None:
-            root = data_root if claim.needs == "nmnist" else None
+            root = None if data_root is None or claim.needs == "nothing" else str(data_root / claim.needs)
             trials += [
                 Trial(name, arm, seed, arm_recipe(claim, arm, seed, folder, root), claim.measures, claim.options)
                 for seed in claim.seeds for arm in claim.arms

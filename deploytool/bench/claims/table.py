@@ -17,7 +17,7 @@ def rows(claim: Claim, measured: Measured) -> dict[str, Any]:
     """The claim with one row per arm and one per expectation; "not run" where nothing was measured."""
     head = {"says": claim.says, "source": claim.source, "paper": claim.paper, "cost": claim.cost}
     if not measured:
-        return {**head, "status": f"not run: it needs the data set {claim.needs}, given by --root"}
+        return {**head, "status": f"not run: it needs the data set {claim.needs}, in a folder given by --root"}
     return {
         **head, "status": "run", "arms": [_arm(arm, measured.get(arm, {})) for arm in claim.arms],
         "expected": [_judged(expected, measured) for expected in claim.expect],
