@@ -366,7 +366,7 @@ def bench(
     ] = "all",
     claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one of the claims.")] = None,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the claims are.")] = Path("recipes/claims"),
-    root: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of N-MNIST, for the claims.")] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Has nmnist and mnist, for the claims.")] = None,
 ) -> None:
     """Measure speed as ratios within one run, against named peers; or try the papers' claims, for about an hour."""
     from deploytool.bench import bench as measure

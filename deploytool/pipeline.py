@@ -191,7 +191,7 @@ def _stored_graph(space: Workspace, graph: Graph, inputs: Mapping[str, str], dec
 def check(
     space: Workspace, source: str, chip: str, pins: Mapping[str, int], split: bool = True
 ) -> CheckReport:  # fmt: skip
-    """Whether the network in ``source`` (a graph, a .nir file or a recipe) fits, layer by layer, with or without splitting."""
+    """Whether the network in ``source``, a graph, a .nir file or a recipe, fits, layer by layer, split or not."""
     from deploytool.map.compile import check as check_fit
 
     return check_fit(sources.geometry(space.store, source), chip_named(chip), pins, split)

@@ -84,8 +84,9 @@ def _made_from(store: Store, path: Path) -> str:
 
 def _model(path: Path) -> dict[str, Any]:
     history = read_json(path / HISTORY)
-    best = max(history, key=lambda epoch: epoch["validation_accuracy"])
-    return {"epochs": len(history), "validation_accuracy_percent": best["validation_accuracy"]}
+    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0))
+    best = next((epoch for epoch in history if "chosen" in epoch), best)
+    return {"epochs": len(history), "validation_accuracy_percent": best.get("validation_accuracy")}
 
 
 def _graph(path: Path) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.errors import RecipeError
-from deploytool.events import Shape, format_shape
+from deploytool.events import EVENT, EventStream, Shape, format_shape
 from deploytool.recipe import AugmentSection
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -93,6 +93,19 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
         top, start = changes.holes[sample].T
         left &= (y < top) | (y >= top + changes.hole) | (x < start) | (x >= start + changes.hole)
     return (cells + dy * width + dx)[left], sample[left]
+
+
+def change_stream(stream: EventStream, changes: Changes) -> EventStream:
+    """``stream`` after ``changes``, which are of one sample; its microseconds are the time steps."""
+    events, (channels, height, width) = stream.events, stream.shape
+    cells = ((events["t"] * channels + events["c"]) * height + events["y"]) * width + events["x"]
+    sample = np.zeros(len(cells), np.int64)
+    cells, _ = change_events(cells, sample, changes, stream.shape, stream.duration_us)
+    found = np.empty(len(cells), EVENT)
+    for axis, size in (("x", width), ("y", height), ("c", channels)):
+        cells, found[axis] = np.divmod(cells, size)
+    found["t"] = cells
+    return replace(stream, events=found[np.argsort(cells, kind="stable")])
 
 
 def _reversed(cells: Ints, sample: Ints, which: Flags, stride: int, length: int) -> Ints:

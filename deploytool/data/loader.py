@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deploytool.data.augment import Changes, change_events, change_images, check, draw
+from deploytool.data.augment import Changes, change_events, change_images, change_stream, check, draw
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
 from deploytool.errors import InputError
@@ -152,6 +152,25 @@ class Loader:
         if self._binned is None or self._binned.time_steps != time_steps:
             self._binned = bin_events(self._streams, time_steps, bins=self._bins)
         return batches(self._binned, batch, generator, self._augment)
+
+
+class StreamLoader:
+    """``streams`` batch by batch, to the microsecond; see `__call__`."""
+
+    def __init__(self, streams: Sequence[EventStream], augment: AugmentSection = AS_THEY_ARE) -> None:
+        self._streams = streams
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __call__(self, batch: int, generator: torch.Generator | None = None) -> Iterator[list[EventStream]]:
+        """All streams, ``batch`` at a time; otherwise as `batches`."""
+        for chosen, changes in _rounds(len(self), self._streams[0].shape, batch, generator, self._augment):
+            streams = [self._streams[index] for index in chosen.tolist()]
+            if changes is not None:
+                streams = [change_stream(each, changes.of(slice(i, i + 1))) for i, each in enumerate(streams)]
+            yield streams
 
 
 class ImageLoader:

@@ -4,6 +4,9 @@
 that stage and what follows. A section is a class in the file of its name.
 """
 
+from deploytool.recipe.augment import AugmentSection as AugmentSection
+from deploytool.recipe.constraints import UNQUANTISED as UNQUANTISED
+from deploytool.recipe.constraints import ConstraintsSection as ConstraintsSection
 from deploytool.recipe.data import DataSection as DataSection
 from deploytool.recipe.load import Recipe as Recipe
 from deploytool.recipe.load import asked as asked
@@ -24,5 +27,5 @@ from deploytool.recipe.stages import ReadoutSection as ReadoutSection
 from deploytool.recipe.stages import ReportSection as ReportSection
 from deploytool.recipe.stages import RunSection as RunSection
 from deploytool.recipe.stages import ValidateSection as ValidateSection
-from deploytool.recipe.train import ConstraintsSection as ConstraintsSection
+from deploytool.recipe.train import BaseSection as BaseSection
 from deploytool.recipe.train import TrainSection as TrainSection

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from deploytool.errors import RecipeError, UsageError
+from deploytool.recipe.constraints import ConstraintsSection
 from deploytool.recipe.data import DataSection
 from deploytool.recipe.network import LAYER_TYPES, NetworkSection
 from deploytool.recipe.section import S, Section
 from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
-from deploytool.recipe.train import ConstraintsSection, TrainSection
+from deploytool.recipe.train import TrainSection
 
 
 class Recipe(Section):
@@ -36,6 +37,13 @@ class Recipe(Section):
         if self.run.on and not self.network.ends_in_spikes:
             found = "network.layers: the last layer is no spike layer"
             raise ValueError(f"{found}; need one, because only spikes leave the chip, or run.on = [] to train only")
+        return self
+
+    @model_validator(mode="after")
+    def _events_run(self) -> Recipe:
+        if self.run.on and self.data.coding == "direct":
+            found = "data.coding: found 'direct'"
+            raise ValueError(f"{found}; need count or rate, because only events run, or run.on = [] to train only")
         return self
 
     def section(self, *names: str) -> dict[str, Any]:

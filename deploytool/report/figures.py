@@ -148,9 +148,11 @@ def _neuron_ticks(outputs: int) -> list[int]:
 def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Picture, Picture]:
     """Loss and accuracy per epoch, of training and validation; a dot marks the epoch that was chosen.
 
-    That is the one with the best validation accuracy, among equals the one with the lowest validation loss.
+    That is the row with "chosen"; where none says so, the one with the best validation accuracy, among equals the one
+    with the lowest validation loss.
     """
-    chosen = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
+    best = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
+    chosen = next((row for row in history if "chosen" in row), best)
     return _curves("Loss", "loss", history, chosen), _curves("Accuracy (%)", "accuracy", history, chosen)
 
 

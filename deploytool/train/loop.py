@@ -1,12 +1,9 @@
-"""The training loop: one for all methods, resumable after every epoch with the identical result."""
+"""The training loop: one for all methods that descend along gradients, resumable after every epoch, bit for bit."""
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -18,24 +15,36 @@ from deploytool.digest import digest
 from deploytool.errors import RecipeError
 from deploytool.graph import Array, frozen
 from deploytool.progress import Tick, no_progress
-from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from deploytool.train.evaluate import Batches, Score, Sums, as_tensors, score
+from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train import distributed
+from deploytool.train.build import build
+from deploytool.train.checkpoint import load_checkpoint, save_checkpoint
+from deploytool.train.constraints import excess
+from deploytool.train.device import autocast, keep_freed_memory, reproducible
+from deploytool.train.evaluate import Batches, Score, Sums, score
 from deploytool.train.losses import loss_of
-from deploytool.train.network import SpikingNetwork, learnt
+from deploytool.train.mtt import stages_of
+from deploytool.train.network import Activity, SpikingNetwork
+from deploytool.train.norms import calibrated
+from deploytool.train.schedule import learning_rate
+from deploytool.train.state import Epoch, State, chosen
 
-NORM_MOMENTUM: Final = 0.1
-"""Share of a new batch in the running statistics of batch norms (torch's default)."""
-
-VERSION: Final = 3
+VERSION: Final = 4
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
-Draw: TypeAlias = Callable[[TrainSection, int, torch.Generator], list[tuple[int, ...]]]
-"""(spec, number of layers with weights, generator) -> configurations: time steps per layer. Their gradients are
+DIVERGED: Final = 10
+"""Training whose loss is so many times that of its first epoch (but at least 1) is stopped."""
+
+Draw: TypeAlias = Callable[[TrainSection, tuple[int, ...], torch.Generator], list[tuple[int, ...]]]
+"""(spec, stage of each layer with weights, generator) -> configurations: time steps per layer. Their gradients are
 added."""
 
-Epoch: TypeAlias = Mapping[str, float]
-"""epoch (from 1), learning_rate, loss, accuracy (%), synops per sample; validation_loss and so on."""
+Observe: TypeAlias = Callable[[Epoch], None]
+"""What is told of every epoch when it is complete."""
+
+
+def unobserved(_epoch: Epoch) -> None:
+    """An Observe that does nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,169 +58,135 @@ class Trained:
 
 def descend(
     draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress,
+    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, observe: Observe = unobserved,
+    initial: Mapping[str, Array] | None = None,
 ) -> Trained:  # fmt: skip
     """The weights that gradients through time find, each step on the configurations of time steps that ``draw`` gives.
 
-    Chosen by validation accuracy, among equals by validation loss, then the earlier. See `methods.train`.
-    What is validated, chosen and returned is the running mean of the weights, mean <- a mean + (1 - a) weights after
-    every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are the weights themselves.
+    They begin as ``initial``, or as drawn by ``seed``. Chosen by validation accuracy, among equals by validation loss,
+    then the earlier; see `methods.train`. What is validated, chosen and returned is the running mean of the weights,
+    mean <- a mean + (1 - a) weights after every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are
+    the weights themselves.
     """
-    state = _State(SpikingNetwork(network, constraints, spec), seed)
+    state = State(build(network, constraints, spec), seed, initial)
     sections = [section.model_dump_json() for section in (network, constraints, spec)]
-    key = digest([VERSION, sections, seed, len(training), len(validation)])
+    key = digest([VERSION, sections, seed, len(training), len(validation), initial])
     if found := load_checkpoint(checkpoint, key):
         state.restore(found)
-    _keep_freed_memory()
-    with _deterministic():
-        while len(state.history) < spec.epochs:
-            epoch = len(state.history) + 1
-            rate = learning_rate(spec, epoch)
-            learned = _train_epoch(state, draw, training, epoch, rate, tick)
-            held_out = score(state.net, state.mean, validation)
-            state.complete({
-                "epoch": epoch, "learning_rate": rate,
-                "loss": learned.loss, "accuracy": learned.accuracy, "synops": learned.synops,
-                "validation_loss": held_out.loss, "validation_accuracy": held_out.accuracy,
-                "validation_synops": held_out.synops,
-            })  # fmt: skip
-            save_checkpoint(state.checkpoint(key), checkpoint)
-    arrays = {name: frozen(tensor.numpy()) for name, tensor in state.best.items()}
-    return Trained(arrays, tuple(state.history), chosen(state.history))
+    keep_freed_memory()
+    steps = stages_of(network, spec)
+    with reproducible():
+        while not state.done:
+            entry = _epoch(state, lambda drawn: draw(spec, steps, drawn), training, validation, tick)
+            state.complete(entry)
+            if distributed.leads():
+                save_checkpoint(state.checkpoint(key), checkpoint)
+            distributed.wait()
+            observe(entry)
+    arrays = {name: frozen(tensor.numpy(force=True)) for name, tensor in state.best.items()}
+    best = chosen(state.history, state.first)
+    assert best is not None
+    return Trained(arrays, tuple(state.history), best)
 
 
-def chosen(history: Sequence[Epoch]) -> int:
-    """The epoch with the best validation accuracy; among equals the lowest validation loss, then the first."""
-    best = min(history, key=lambda entry: (-entry["validation_accuracy"], entry["validation_loss"], entry["epoch"]))
-    return int(best["epoch"])
+def _epoch(
+    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], training: Batches, validation: Batches,
+    tick: Tick,
+) -> Epoch:  # fmt: skip
+    """The entry of the next epoch, in which ``state`` learns."""
+    net, epoch = state.net, len(state.history) + 1
+    rate = learning_rate(net.spec, epoch)
+    state.begin(epoch, rate)
+    learned, steps = _train_epoch(state, draw, training, epoch, tick)
+    first = max(1.0, state.history[0]["loss"]) if state.history else math.inf
+    if learned.loss > DIVERGED * first:
+        raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
+    if _calibrates(net):
+        state.calibrated(calibrated(net, state.mean, training, state.generator("calibration", epoch)))
+    held_out = score(net, state.mean, validation)
+    return {
+        "epoch": epoch, "learning_rate": rate,
+        "step_epochs": steps + (state.history[-1]["step_epochs"] if state.history else 0),
+        "loss": learned.loss, "accuracy": learned.accuracy, "synops": learned.synops,
+        "validation_loss": held_out.loss, "validation_accuracy": held_out.accuracy,
+        "validation_synops": held_out.synops, **{f"rate/{name}": rate for name, rate in held_out.rates.items()},
+    }  # fmt: skip
 
 
-def learning_rate(spec: TrainSection, epoch: int) -> float:
-    """The learning rate of ``epoch`` = 1..epochs: constant, or lr (1 + cos(pi (epoch - 1) / epochs)) / 2."""
-    if spec.schedule == "constant":
-        return spec.learning_rate
-    return spec.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / spec.epochs)) / 2
+def _calibrates(net: SpikingNetwork) -> bool:
+    """Whether running statistics are not those of the weights, at the time steps, that are validated."""
+    normalised = any(isinstance(block.layer, BatchNormLayer) for block in net.blocks)
+    return normalised and (net.spec.method in ("nmt", "mtt", "tit") or net.spec.average > 0)
 
 
-class _State:
-    """What training changes: the weights, the best of them so far, the optimizer and the history."""
-
-    def __init__(self, net: SpikingNetwork, seed: int) -> None:
-        self.net, self.seed = net, seed
-        self.weights = net.initial_weights(self.generator("weights"))
-        for tensor in self.learnt.values():
-            tensor.requires_grad_()
-        self.mean = _copies(self.weights)
-        self.best = _copies(self.mean)
-        self.optimizer = _optimizer(list(self.learnt.values()), net.spec)
-        self.history: list[Epoch] = []
-
-    def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
-        """Random numbers that follow from seed, purpose and epoch alone."""
-        return torch.Generator().manual_seed(int(digest([self.seed, purpose, epoch])[:15], 16))
-
-    @property
-    def learnt(self) -> dict[str, Tensor]:
-        """The weights that gradients change."""
-        return {name: tensor for name, tensor in self.weights.items() if learnt(name)}
-
-    def measured(self, statistics: Mapping[str, Tensor]) -> None:
-        """Takes a batch's ``statistics`` into the running ones of the batch norms."""
-        for name, value in statistics.items():
-            self.weights[name].lerp_(value, NORM_MOMENTUM)
-
-    def step(self) -> None:
-        """Changes the weights by their gradients, and their running mean with them."""
-        self.optimizer.step()
-        for name, tensor in self.weights.items():
-            self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)
-
-    def complete(self, entry: Epoch) -> None:
-        """Ends an epoch with its ``entry`` of the history."""
-        self.history.append(entry)
-        if chosen(self.history) == entry["epoch"]:
-            self.best = _copies(self.mean)
-
-    def checkpoint(self, key: str) -> Checkpoint:
-        tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
-        tensors |= {f"mean/{name}": tensor for name, tensor in self.mean.items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-        return Checkpoint(key, tuple(self.history), arrays)
-
-    def restore(self, found: Checkpoint) -> None:
-        with torch.no_grad():
-            for name, tensor in as_tensors(found.group("weights")).items():
-                self.weights[name].copy_(tensor)
-        self.mean, self.best = as_tensors(found.group("mean")), as_tensors(found.group("best"))
-        self.history = list(found.history)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, tensor in as_tensors(found.group("optimizer")).items():
-            index, _, name = path.partition("/")
-            moments.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
-        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
-
-
-def _train_epoch(state: _State, draw: Draw, training: Batches, epoch: int, rate: float, tick: Tick) -> Score:
-    """Means over one pass through ``training``, which changes the weights of ``state``."""
+def _train_epoch(
+    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], training: Batches, epoch: int, tick: Tick
+) -> tuple[Score, float]:
+    """(means over one pass through ``training``, time steps that a sample took), which changes ``state``."""
     net, spec = state.net, state.net.spec
     draws = state.generator("draws", epoch)
     batches = math.ceil(len(training) / spec.batch)
-    sums = Sums()
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    sums, steps_taken = Sums(net), 0.0
     samples = training(spec.longest, spec.batch, state.generator("batches", epoch))
     for batch, (frames, labels) in enumerate(samples, start=1):
         state.optimizer.zero_grad()
-        for steps in draw(spec, len(net.weighted), draws):
-            activity = net.run(state.weights, frames, steps, measure=True)
-            state.measured(activity.statistics)
-            loss = loss_of(activity.output, labels, spec)
-            if spec.rate_penalty:
-                loss = loss + spec.rate_penalty * activity.synops.mean() / 1e6
-            if not loss.isfinite():
-                raise RecipeError(
-                    "train.learning_rate", f"at {spec.learning_rate:g} the loss is {loss.item()} in epoch {epoch}",
-                    "a rate at which it stays finite", "Lower it, or lower train.gain.",
-                )  # fmt: skip
-            loss.backward()  # type: ignore[no-untyped-call]
-            sums.add(activity, labels, loss)
+        for steps in draw(draws):
+            steps_taken += sum(steps) / len(steps)
+            given = frames[: steps[0]] if _still(frames) else frames
+            for own_frames, own_labels in _parts(given, labels, spec.accumulate, net.device):
+                activity, loss = _loss(state, own_frames, own_labels, steps)
+                if not loss.isfinite():
+                    raise _diverged(spec, f"{loss.item()} in epoch {epoch}")
+                share = len(own_labels) / len(labels)
+                (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+                if len(own_labels):
+                    sums.add(activity, own_labels, loss)
+        distributed.add_gradients(state.learnt.values())
         state.step()
-        mean = sums.mean
-        note = f"epoch {epoch}/{spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % right"
-        if state.history:
-            note += f"  validation {state.history[-1]['validation_accuracy']:.1f} %"
-        tick((epoch - 1) * batches + batch, spec.epochs * batches, note)
-    return sums.mean
+        tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
+    return sums.total().mean, steps_taken / batches
 
 
-def _optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.Optimizer:
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(parameters, spec.learning_rate, spec.momentum, weight_decay=spec.weight_decay)
-    return torch.optim.AdamW(parameters, spec.learning_rate, weight_decay=spec.weight_decay)
+def _still(frames: Tensor) -> bool:
+    """Whether every step is the same image, expanded over time: it is shown for as long as the first layer runs."""
+    return frames.stride(0) == 0
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+def _parts(frames: Tensor, labels: Tensor, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's samples of a batch, in ``count`` parts; where samples are few, a part may have none."""
+    frames, labels = distributed.own_part(frames, labels)
+    parts = zip(frames.tensor_split(count, 1), labels.tensor_split(count), strict=True)
+    for own_frames, own_labels in parts:
+        yield own_frames.to(device), own_labels.to(device)
 
 
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Only algorithms that give the same bits every time."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
+def _loss(state: State, frames: Tensor, labels: Tensor, steps: tuple[int, ...]) -> tuple[Activity, Tensor]:
+    """(what the network does with ``frames``, its loss), the batch norms measured."""
+    net, spec = state.net, state.net.spec
+    with autocast(spec, net.device):
+        activity = net.run(state.weights, frames, steps, measure=True)
+    state.measured(activity.statistics)
+    if not len(labels):
+        return activity, activity.output.sum()
+    loss = loss_of(activity.output, labels, spec)
+    if spec.rate_penalty:
+        loss = loss + spec.rate_penalty * activity.synops.mean() / 1e6
+    if penalty := net.constraints.max_weight_penalty:
+        loss = loss + penalty * excess(net, state.weights)
+    return activity, loss
 
 
-def _keep_freed_memory() -> None:
-    """Lets glibc keep large blocks that were freed: otherwise every step gets, and clears, new pages for them."""
-    if sys.platform == "linux":
-        m_trim_threshold, m_mmap_max = -1, -4
-        libc = ctypes.CDLL(None)
-        libc.mallopt(m_mmap_max, 0)
-        libc.mallopt(m_trim_threshold, -1)
+def _diverged(spec: TrainSection, loss: str) -> RecipeError:
+    return RecipeError(
+        "train.learning_rate", f"at {spec.learning_rate:g} the loss is {loss}", "a rate at which it stays finite",
+        "Lower it, or lower train.gain.",
+    )  # fmt: skip
+
+
+def _note(state: State, epoch: int, mean: Score) -> str:
+    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % right"
+    if not state.history:
+        return note
+    last = state.history[-1]
+    rates = [rate for name, rate in last.items() if name.startswith("rate/")]
+    return f"{note}  validation {last['validation_accuracy']:.1f} %  {sum(rates) / len(rates):.2g} spikes per neuron"

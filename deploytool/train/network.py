@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deploytool.events import Shape
+from deploytool.fixedpoint import integer_start
 from deploytool.graph import Conv, Linear
-from deploytool.layers import NORM_EPSILON, NORM_PARTS, blank_nodes
+from deploytool.layers import NORM_EPSILON, NORM_PARTS, START, blank_nodes
 from deploytool.recipe import (
     AddLayer,
     BatchNormLayer,
@@ -32,13 +33,17 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.recipe.network import INPUT
+from deploytool.train.device import device_of
+from deploytool.train.distributed import moments
 from deploytool.train.mtt import resample
 from deploytool.train.neurons import Neuron, fire
+from deploytool.train.pooling import sum_pool
 from deploytool.train.quantiser import IntegerLayer, fake_quantise, integer_format
 
 Weights: TypeAlias = Mapping[str, Tensor]
 """Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",
-"bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt."""
+"bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. "conv1.v_init" (O,),
+where it is there, is V before the first step, in the unit of the threshold."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Block:
     def pooled(self, spikes: Tensor) -> Tensor:
         """Sums of ``spikes`` (T, B, C, H, W) over the windows of a pooling layer, cut to whole ones."""
         assert isinstance(self.layer, PoolLayer)
-        summed = F.avg_pool2d(spikes.flatten(0, 1), self.layer.kernel, divisor_override=1)
+        summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
         return summed.reshape(*spikes.shape[:2], *self.out_shape)
 
     def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
@@ -113,8 +118,8 @@ class _Flow:
 class SpikingNetwork:
     """The network that ``network`` describes, under ``constraints``, with the neurons of ``spec``.
 
-    ``blocks`` are all layers in order, ``weighted`` those with weights. Raises RecipeError when a layer cannot take
-    the shape it gets, or the chip is unknown.
+    ``blocks`` are all layers in order, ``weighted`` those with weights; ``device`` is where it runs. Raises
+    RecipeError when a layer cannot take the shape it gets, the chip is unknown, or there is no such device.
     """
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
@@ -123,13 +128,19 @@ class SpikingNetwork:
         self.constraints = constraints
         self.spec = spec
         self.integers = integer_format(constraints)
+        self.device = device_of(spec)
         self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
-        self._fan_out = {block.name: block.fan_out() for block in self.weighted}
+        self.fan_out = {block.name: block.fan_out() for block in self.weighted}
 
     @property
     def answering(self) -> str:
         """The layer of weights whose neurons, or potentials, are the answer."""
         return self.weighted[-1].name
+
+    @property
+    def answers_in_spikes(self) -> bool:
+        """Whether spikes are the answer, and not the potentials of a last layer that never fires."""
+        return isinstance(self.blocks[-1].layer, SpikeLayer)
 
     def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Weights uniform in +-gain / sqrt(fan-in), torch's default times the recipe's ``gain``; batch norms that
@@ -155,7 +166,7 @@ class SpikingNetwork:
     def run(
         self, weights: Weights, frames: Tensor, steps: Sequence[int] | None = None, measure: bool = False
     ) -> Activity:
-        """Activity for ``frames`` (T, B, C, H, W), event counts or images, all neurons starting at 0.
+        """Activity for ``frames`` (T, B, C, H, W), event counts or images; neurons start at 0, or as ``weights`` say.
 
         ``steps`` are the time steps of each layer with weights, as drawn by a training method; without it all run at
         T. Batch norms use the statistics in ``weights``, or with ``measure`` those of this batch, over time as well.
@@ -164,15 +175,15 @@ class SpikingNetwork:
         frames = frames.movedim(2, -1).contiguous().movedim(-1, 2)
         drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
         flows = {INPUT: _Flow(frames)}
-        activity = Activity({}, frames, torch.zeros(frames.shape[1], dtype=torch.float64), {})
+        activity = Activity({}, frames, torch.zeros(frames.shape[1], dtype=torch.float64, device=frames.device), {})
         synops = activity.synops
         for block in self.blocks:
             first, *others = (flows[source] for source in block.sources)
             match block.layer:
                 case ConvLayer() | LinearLayer():
-                    given = resample(first.tensor, drawn.get(block.name, len(first.tensor)))
+                    given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
                     given = given.reshape(*given.shape[:2], *block.in_shape)
-                    updates = given.sum(0) * self._fan_out[block.name]
+                    updates = given.sum(0) * self.fan_out[block.name].to(given.device)
                     synops = synops + updates.flatten(1).sum(1, dtype=torch.float64)
                     integers = self.quantised(block, weights)
                     flow = _Flow(block.current(given, integers.weights), first.divisor, integers)
@@ -180,36 +191,50 @@ class SpikingNetwork:
                     divisor = first.divisor * (kernel**2 if kind == "avgpool" else 1)
                     flow = _Flow(block.pooled(first.tensor), divisor)
                 case SpikeLayer():
-                    flow = self._fired(first)
+                    flow = self._fired(self._started(first, weights, block.sources[0]))
                     activity.spikes[self._driver[block.name]] = flow.tensor
                 case BatchNormLayer():
                     flow = _Flow(self._normalised(block, weights, first.real(), activity if measure else None))
                 case AddLayer():
-                    flow = _Flow(sum((resample(other.real(), len(first.tensor)) for other in others), first.real()))
+                    ways = [resample(other.real(), len(first.tensor), self.spec.ttm) for other in others]
+                    flow = _Flow(sum(ways, first.real()))
                 case _:
                     flow = replace(first, tensor=first.tensor.reshape(*first.tensor.shape[:2], *block.out_shape))
             flows[block.name] = flow
-        last = flow.tensor if isinstance(self.blocks[-1].layer, SpikeLayer) else flow.real()
+        last = flow.tensor if self.answers_in_spikes else self._started(flow, weights, self.answering).real()
         return replace(activity, output=last.flatten(2), synops=synops)
+
+    def _started(self, flow: _Flow, weights: Weights, name: str) -> _Flow:
+        """``flow``, the currents of layer ``name``, with V at the start added to the first step's."""
+        if (start := weights.get(f"{name}.{START}")) is None:
+            return flow
+        integers = flow.integers
+        if integers is not None and self.integers is not None:
+            whole = integer_start(start.numpy(force=True), integers.scale, self.integers)
+            start = torch.tensor(whole, dtype=torch.float32, device=start.device)
+        first = (flow.tensor[:1] + flow.divisor * start.view(-1, 1, 1), flow.tensor[1:])
+        return replace(flow, tensor=torch.cat(first))
 
     def _fired(self, flow: _Flow) -> _Flow:
         """The spikes of neurons driven by ``flow``."""
         constraints, spec = self.constraints, self.spec
-        if flow.integers is None:
-            threshold, floor = constraints.threshold, constraints.floor
-        else:
-            threshold, floor = flow.integers.threshold * flow.divisor, flow.integers.floor * flow.divisor
+        threshold, floor, ceiling, whole = constraints.threshold, constraints.floor, math.inf, False
+        current = flow.real() if flow.integers is None else flow.tensor
+        if flow.integers is not None:
+            lowest, ceiling = flow.integers.state_range
+            threshold = flow.integers.threshold * flow.divisor
+            floor = max(flow.integers.floor * flow.divisor, lowest)
+            whole = ceiling < math.inf and current.is_cuda
         neuron = Neuron(
-            threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay
+            threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay, ceiling, whole
         )  # fmt: skip
-        current = (flow.tensor if flow.integers else flow.real()).movedim(2, -1)
-        return _Flow(fire(current, neuron).movedim(-1, 2))
+        return _Flow(fire(current.float().movedim(2, -1), neuron).movedim(-1, 2))
 
     def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
         """``current`` after the batch norm ``block``; what is ``measured`` is used, and kept."""
         gamma, beta, mean, variance = (weights[f"{block.name}.{x}"] for x in NORM_PARTS)
         if measured is not None:
-            variance, mean = torch.var_mean(current, dim=(0, 1, 3, 4), correction=0)
+            variance, mean = moments(current.float(), dim=(0, 1, 3, 4))
             measured.statistics.update(
                 {f"{block.name}.mean": mean.detach(), f"{block.name}.variance": variance.detach()}
             )

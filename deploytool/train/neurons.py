@@ -8,28 +8,36 @@ Over the steps t = 1..T, with V[0] = 0, input current I[t] and threshold theta:
     V[t] = max(U[t] - theta n[t], floor)                     reset "subtract"
     V[t] = max(U[t], floor) where n[t] = 0, else 0           reset "zero"
 
-The floor acts after firing. This is sinabs 3.1.3's IAF with MultiSpike or SingleSpike, MembraneSubtract or
-MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is replaced by a surrogate g(U[t]) (`SURROGATES`):
+The floor acts after firing. So does a ceiling, the largest number that the chip's state holds, which only "one" spike
+per step with "subtract" can reach: everything else leaves V below theta. This is sinabs 3.1.3's IAF with MultiSpike or
+SingleSpike, MembraneSubtract or MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is replaced by a
+surrogate g(U[t]) (`SURROGATES`):
 
     dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])     with a[t] = decay dL/dI[t+1] where U[t] > floor, else 0
 
-for "subtract"; for "zero" the term with theta is absent and a[t] is also 0 where the neuron fired.
+for "subtract"; for "zero" the term with theta is absent and a[t] is also 0 where the neuron fired. Above the ceiling
+a[t] is 0 as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from deploytool.train import loops
+from deploytool.train.parallel import in_parts
+
 Surrogate: TypeAlias = Literal["exponential", "periodic", "triangle"]
 
-CHUNK: Final = 1 << 16
-"""Neurons whose steps are run together: their buffers stay in the processor's second-level cache."""
+CHUNK: Final = 1 << 13
+"""Neurons whose steps a compiled loop runs together: their state stays in the processor's first-level cache."""
 
 
 def exponential(u: Tensor) -> Tensor:
@@ -72,6 +80,14 @@ class Neuron:
     spikes_per_step: Literal["many", "one"] = "many"
     surrogate: Surrogate = "periodic"
     decay: float = 1.0
+    ceiling: float = math.inf
+    whole: bool = False
+    """Currents are whole numbers; what an inexact sum (on a GPU) makes of them is rounded first."""
+
+    @property
+    def saturates(self) -> bool:
+        """Whether V can pass the ceiling."""
+        return self.ceiling < math.inf and self.spikes_per_step == "one" and self.reset == "subtract"
 
 
 def fire(current: Tensor, neuron: Neuron) -> Tensor:
@@ -83,10 +99,10 @@ def fire(current: Tensor, neuron: Neuron) -> Tensor:
 class _Fire(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, current: Tensor, neuron: Neuron) -> Tensor:
-        current = current.contiguous()
+        current = (current.round() if neuron.whole else current).contiguous()
         membrane, spikes = torch.empty_like(current), torch.empty_like(current)
-        for chunk in _chunks(current):
-            _integrate(chunk(current), chunk(membrane), chunk(spikes), neuron)
+        run = integrate_compiled if current.device.type == "cpu" else integrate
+        run(_by_neuron(current), _by_neuron(membrane), _by_neuron(spikes), neuron)
         ctx.save_for_backward(membrane, spikes)
         ctx.neuron = neuron
         return spikes
@@ -94,24 +110,56 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         membrane, spikes = ctx.saved_tensors
-        from_spikes = gradients[0].contiguous()
-        to_current = torch.empty_like(membrane)
-        for chunk in _chunks(membrane):
-            _back(chunk(from_spikes), chunk(membrane), chunk(spikes), chunk(to_current), ctx.neuron)
+        from_spikes, to_current = gradients[0].contiguous(), torch.empty_like(membrane)
+        run = back_compiled if membrane.device.type == "cpu" else back
+        run(_by_neuron(from_spikes), _by_neuron(membrane), _by_neuron(spikes), _by_neuron(to_current), ctx.neuron)
         return to_current, None
 
 
-def _chunks(like: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:
-    """Functions that take the same part (T, n) of any tensor shaped like ``like``, together the whole."""
-    size = like[0].numel()
-
-    def part(start: int) -> Callable[[Tensor], Tensor]:
-        return lambda tensor: tensor.view(len(tensor), size)[:, start : start + CHUNK]
-
-    return map(part, range(0, size, CHUNK))
+def _by_neuron(tensor: Tensor) -> Tensor:
+    """(T, n) of ``tensor`` (T, ...)."""
+    return tensor.view(len(tensor), tensor[0].numel())
 
 
-def _integrate(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron) -> None:
+def integrate_compiled(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron) -> None:
+    """`integrate` on a CPU."""
+    arrays = [tensor.numpy(force=True) for tensor in (current, membrane, spikes)]
+    theta, floor, ceiling, decay = _limits(neuron)
+    many, subtract = neuron.spikes_per_step == "many", neuron.reset == "subtract"
+
+    def part(first: int, last: int) -> None:
+        loops.integrate(*arrays, first, last, theta, floor, ceiling, decay, many, subtract)
+
+    in_parts(part, current.shape[1], CHUNK)
+
+
+def back_compiled(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron) -> None:
+    """`back` on a CPU. The exponential function is torch's in both, so that they agree in every bit."""
+    arrays = [tensor.numpy(force=True) for tensor in (from_spikes, membrane, spikes, to_current)]
+    theta, floor, ceiling, decay = _limits(neuron)
+    inverse, scale = np.float32(1 / neuron.threshold), np.float32(2 if neuron.surrogate == "exponential" else 1)
+    slopes = {"exponential": loops.exponential, "periodic": loops.periodic, "triangle": loops.triangle}
+    subtract = neuron.reset == "subtract"
+
+    def part(first: int, last: int) -> None:
+        slopes[neuron.surrogate](arrays[1], arrays[3], first, last, inverse)
+        if neuron.surrogate != "triangle":
+            to_current[:, first:last].exp_()
+        loops.back(
+            *arrays, first, last, theta, inverse, scale, floor, ceiling, decay, subtract, neuron.saturates
+        )  # fmt: skip
+
+    in_parts(part, membrane.shape[1], CHUNK)
+
+
+def _limits(neuron: Neuron) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """(threshold, floor, ceiling, decay)."""
+    floor = -math.inf if neuron.floor is None else neuron.floor
+    ceiling = neuron.ceiling if neuron.saturates else math.inf
+    return np.float32(neuron.threshold), np.float32(floor), np.float32(ceiling), np.float32(neuron.decay)
+
+
+def integrate(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron) -> None:
     """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, all (T, n)."""
     state = torch.zeros_like(current[0])
     for step, u, n in zip(current, membrane, spikes, strict=True):
@@ -126,9 +174,11 @@ def _integrate(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron
             torch.mul(u, n == 0, out=state)
         if neuron.floor is not None:
             state.clamp_(min=neuron.floor)
+        if neuron.saturates:
+            state.clamp_(max=neuron.ceiling)
 
 
-def _back(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron) -> None:
+def back(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron) -> None:
     """Fills ``to_current`` (dL/dI) from ``from_spikes`` (dL/dn), all (T, n)."""
     surrogate, theta = SURROGATES[neuron.surrogate], neuron.threshold
     from_state = torch.zeros_like(membrane[0])
@@ -144,5 +194,8 @@ def _back(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Ten
             torch.mul(to_current[t], membrane[t - 1] > neuron.floor, out=from_state)
         else:
             from_state.copy_(to_current[t])
+        if t and neuron.saturates:
+            below = membrane[t - 1] - neuron.threshold * spikes[t - 1] < neuron.ceiling
+            from_state.mul_(below)
         if neuron.decay != 1:
             from_state.mul_(neuron.decay)

@@ -9,6 +9,7 @@ real-valued weights w_int / s would round differently in every sum. Backward, ro
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from deploytool.chip import CHIPS
 from deploytool.errors import RecipeError
 from deploytool.fixedpoint import IntegerFormat, integer_floor, integer_threshold, weight_scale
 from deploytool.recipe import ConstraintsSection
-from deploytool.recipe.train import UNQUANTISED
+from deploytool.recipe.constraints import UNQUANTISED
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class IntegerLayer:
     threshold: float
     floor: float
     scale: float
+    state_range: tuple[float, float] = (-math.inf, math.inf)
+    """Lowest and highest membrane that the chip can hold, in these integers."""
 
 
 def integer_format(constraints: ConstraintsSection) -> IntegerFormat | None:
@@ -52,7 +55,9 @@ def fake_quantise(weights: Tensor, threshold: float, floor: float | None, fmt: I
     w_min, w_max = (float(bound) for bound in torch.aminmax(weights.detach()))
     scale = weight_scale(w_min, w_max, threshold, fmt)
     rounded: Tensor = _Round.apply(weights, scale, *fmt.weight_range)  # type: ignore[no-untyped-call]
-    return IntegerLayer(rounded, integer_threshold(threshold, scale, fmt), integer_floor(floor, scale, fmt), scale)
+    return IntegerLayer(
+        rounded, integer_threshold(threshold, scale, fmt), integer_floor(floor, scale, fmt), scale, fmt.state_range
+    )  # fmt: skip
 
 
 class _Round(torch.autograd.Function):

@@ -14,8 +14,12 @@ from deploytool.errors import ArtifactError, RecipeError
 from deploytool.progress import Tick, no_progress
 from deploytool.train.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
 from deploytool.train.evaluate import evaluate
-from deploytool.train.loop import Trained, chosen, learning_rate
+from deploytool.train.loop import Trained
 from deploytool.train.methods import train
+from deploytool.train.network import SpikingNetwork
+from deploytool.train.neurons import Neuron, fire
+from deploytool.train.schedule import learning_rate
+from deploytool.train.state import chosen
 
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 
@@ -137,6 +141,26 @@ def test_learning_rates():
     assert cosine[0] == 1
     assert cosine[2] == pytest.approx(0.5)
     assert cosine == sorted(cosine, reverse=True)
+    warm = [learning_rate(spec(learning_rate=1.0, epochs=6, warmup_epochs=2), e) for e in range(1, 7)]
+    assert warm == pytest.approx([1 / 3, 2 / 3, *cosine])
+    steps = spec(learning_rate=1.0, epochs=6, schedule="steps", milestones=[2, 5], milestone_factor=0.5)
+    assert [learning_rate(steps, e) for e in range(1, 7)] == [1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"schedule": "steps"}, "schedule steps and 0 milestones; need both"),
+        ({"milestones": [2]}, "schedule cosine and 1 milestones; need both"),
+        ({"schedule": "steps", "milestones": [3, 2]}, "of 4 epochs; need epochs in ascending order"),
+        ({"schedule": "steps", "milestones": [4]}, "of 4 epochs; need epochs in ascending order, before the last"),
+        ({"warmup_epochs": 4}, "warmup_epochs 4 of 4 epochs; need fewer"),
+        ({"warmup_epochs": 2, "method": "tit", "tit": [[2, 2], [4, 2]]}, "warmup_epochs 2 of 2 epochs; need fewer"),
+    ],
+)
+def test_schedules_that_make_no_sense_are_refused(keys, says):
+    with pytest.raises(ValueError, match=says):
+        spec(**keys)
 
 
 def checkpoint(epochs: int, value: float = 0.0) -> Checkpoint:
@@ -191,3 +215,118 @@ def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
         save_checkpoint(checkpoint(1), tmp_path / "file")
+
+
+def test_images_are_shown_for_as_many_steps_as_are_drawn(tmp_path, monkeypatch):
+    """Direct coding at t steps is t times the image, and not its sum over bins."""
+    seen = []
+
+    class Images(Sides):
+        def __call__(self, time_steps, *rest):
+            for frames, labels in super().__call__(1, *rest):
+                yield (frames / 12).expand(time_steps, *frames.shape[1:]), labels
+
+    plain = SpikingNetwork.run
+
+    def watched(net, weights, frames, steps=None, measure=False):
+        if steps is not None:
+            seen.append((len(frames), steps[0], bool((frames == frames[:1]).all())))
+        return plain(net, weights, frames, steps, measure)
+
+    monkeypatch.setattr(SpikingNetwork, "run", watched)
+    train(NETWORK, CONSTRAINTS, spec(method="nmt", epochs=1), Images(40, 1), Images(8, 2), 0, tmp_path)
+    assert len({steps for _, steps, _ in seen}) > 1
+    assert all(shown == steps and still for shown, steps, still in seen)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_parts_of_a_batch_are_the_batch(tmp_path, parts):
+    """Gradients of parts are added: the weights of whole batches, but for the order of sums."""
+    once = {"epochs": 1, "rate_penalty": 1.0}
+    whole, accumulated = run(tmp_path / "a", **once), run(tmp_path / "b", accumulate=parts, **once)
+    for name in whole.weights:
+        np.testing.assert_allclose(whole.weights[name], accumulated.weights[name], rtol=1e-4, atol=1e-6)
+    assert whole.history[0]["loss"] == pytest.approx(accumulated.history[0]["loss"], rel=1e-5)
+
+
+def test_patience_stops_and_resumes_alike(tmp_path):
+    """No epoch is better than the first at a rate of nothing: two more are waited for."""
+    still = {"learning_rate": 1e-30, "patience": 2, "epochs": 9}
+    whole = run(tmp_path / "whole", **still)
+    assert [entry["epoch"] for entry in whole.history] == [1, 2, 3]
+    assert whole.chosen_epoch == 1
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", stop_at(11), **still)
+    assert same(whole, run(tmp_path / "parts", **still))
+    assert same(whole, run(tmp_path / "parts", stop_at(1), **still))
+
+
+def test_a_loss_that_grows_is_one_sentence(tmp_path):
+    class Louder(Sides):
+        rounds = 0
+
+        def __call__(self, *arguments):
+            self.rounds += arguments[2] is not None
+            for frames, labels in super().__call__(*arguments):
+                yield frames * 1000 ** (self.rounds - 1), 1 - labels if self.rounds > 1 else labels
+
+    with pytest.raises(
+        RecipeError,
+        match=r"^train.learning_rate: at 0\.005 the loss is .*, 10 times that of the first epoch, in epoch 2;",
+    ):
+        train(NETWORK, CONSTRAINTS, spec(), Louder(40, 1), VALIDATION, 0, tmp_path)
+
+
+def test_every_epoch_is_told_once(tmp_path):
+    told: list[float] = []
+
+    def observe(entry):
+        told.append(entry["epoch"])
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    def once(folder):
+        return train(NETWORK, CONSTRAINTS, spec(), TRAINING, VALIDATION, 0, folder, observe=observe)
+
+    with pytest.raises(KeyboardInterrupt):
+        once(tmp_path)
+    once(tmp_path)
+    assert told == [1, 2, 3, 4]
+
+
+def test_the_history_tells_rates_and_steps(tmp_path):
+    trained = run(tmp_path, epochs=2)
+    assert [entry["step_epochs"] for entry in trained.history] == [4, 8]
+    recording = evaluate(trained.weights, NETWORK, CONSTRAINTS, spec(), VALIDATION, [str(i) for i in range(16)])
+    row = trained.history[trained.chosen_epoch - 1]
+    for name, counts in recording.counts.items():
+        assert row[f"rate/{name}"] == pytest.approx(counts.mean())
+    mixed = run(tmp_path / "mixed", method="mtt", draws=3, epochs=1)
+    assert 3 < mixed.history[0]["step_epochs"] < 12
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(
+        RecipeError, match=r"train\.device: found 'cuda', but torch finds no GPU; need 'cpu', or 'auto'"
+    ):
+        run(tmp_path, device="cuda")
+    with pytest.raises(RecipeError, match=r"train\.precision: found 'mixed' without a GPU; need 'single' on a CPU"):
+        run(tmp_path, precision="mixed", device="auto")
+
+
+def test_mixed_precision_learns_what_single_does(tmp_path, monkeypatch):
+    """On a CPU, for want of a GPU: sums in bfloat16, neurons, losses and weights in float32."""
+    monkeypatch.setattr("deploytool.train.network.device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr("deploytool.train.methods.device_of", lambda _: torch.device("cpu"))
+    mixed, single = run(tmp_path / "a", precision="mixed"), run(tmp_path / "b")
+    assert all(array.dtype == np.float32 for array in mixed.weights.values())
+    assert any(not np.array_equal(mixed.weights[name], single.weights[name]) for name in single.weights)
+    assert mixed.history[-1]["loss"] < mixed.history[0]["loss"]
+    assert mixed.history[0]["loss"] == pytest.approx(single.history[0]["loss"], rel=0.1)
+
+
+def test_whole_currents_are_rounded_where_sums_are_not_exact():
+    current = torch.tensor([99.9999, -0.2, 100.2]).view(3, 1, 1)
+    assert fire(current, Neuron(100.0, whole=True)).flatten().tolist() == [1, 0, 1]
+    assert fire(current, Neuron(100.0)).flatten().tolist() == [0, 0, 1]

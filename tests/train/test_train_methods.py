@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from deploytool.recipe import TrainSection
+from deploytool.errors import RecipeError
+from deploytool.recipe import NetworkSection, TrainSection
 from deploytool.train import mtt as temporal
 from deploytool.train import sdt
 from deploytool.train.losses import loss_of, sdt_loss, tet_loss, tet_regulariser
@@ -51,6 +52,19 @@ def test_down_keeps_every_spike_and_up_repeats_it(t_in, t_out):
         assert torch.equal(resample(y, t_in), x * torch.tensor(boundaries(t_in, t_out)).diff().view(-1, 1, 1))
 
 
+@given(STEPS, STEPS)
+@settings(deadline=None)
+def test_spread_keeps_every_count(t_in, t_out):
+    x = torch.randint(0, 5, (t_in, 2, 3)).float()
+    y = resample(x, t_out, "spread")
+    assert len(y) == t_out
+    torch.testing.assert_close(y.sum(0), x.sum(0))
+    if t_out >= t_in:
+        torch.testing.assert_close(resample(y, t_in), x)
+    else:
+        assert torch.equal(y, resample(x, t_out))
+
+
 def test_same_number_of_steps_is_the_identity():
     x = torch.rand(7, 2)
     assert resample(x, 7) is x
@@ -58,21 +72,47 @@ def test_same_number_of_steps_is_the_identity():
 
 def test_draws():
     generator = torch.Generator().manual_seed(0)
-    assert sdt.draw(spec(), 4, generator) == [(6, 6, 6, 6)]
-    nmt = temporal.draw_nmt(spec(method="nmt", draws=200, t_min=2), 3, generator)
+    assert sdt.draw(spec(), (0, 1, 2, 3), generator) == [(6, 6, 6, 6)]
+    nmt = temporal.draw_nmt(spec(method="nmt", draws=200, t_min=2), (0, 1, 2), generator)
     assert len(nmt) == 200
     assert all(len(set(steps)) == 1 for steps in nmt)
     assert {steps[0] for steps in nmt} == {2, 3, 4, 5, 6}
-    mtt = temporal.draw_mtt(spec(method="mtt", draws=200, stage_layers=2, t_max=3), 5, generator)
+    mtt = temporal.draw_mtt(spec(method="mtt", draws=200, t_max=3), (0, 0, 1, 1, 2), generator)
     assert all(a == b and c == d for a, b, c, d, _ in mtt)
     assert {(steps[0], steps[2], steps[4]) for steps in mtt} == {
         (a, b, c) for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3)
     }
 
 
+def network(*marked: bool) -> NetworkSection:
+    conv = {"type": "conv", "out": 2, "kernel": 1}
+    layers = [layer for stage in marked for layer in ({**conv, "stage": stage}, {"type": "spike"})]
+    return NetworkSection.model_validate({"input": (2, 4, 4), "layers": layers})
+
+
+def test_stages_are_layers_or_begin_at_marks():
+    plain = network(*[False] * 5)
+    assert temporal.stages_of(plain, spec(method="mtt")) == (0, 1, 2, 3, 4)
+    assert temporal.stages_of(plain, spec(method="mtt", stage_layers=2)) == (0, 0, 1, 1, 2)
+    marks = spec(method="mtt", stages="marks")
+    assert temporal.stages_of(network(True, False, True, True, False), marks) == (0, 0, 1, 2, 2)
+    assert temporal.stages_of(network(False, False, True, False, True), marks) == (0, 0, 0, 0, 1)
+    with pytest.raises(
+        RecipeError, match=r"train\.stages: found 'marks', and no layer with stage = true; need a layer"
+    ):
+        temporal.stages_of(plain, marks)
+
+
+def test_a_fixed_first_stage_has_the_most_steps():
+    fixed = spec(method="mtt", draws=50, first_stage="fixed", t_max=5)
+    drawn = temporal.draw_mtt(fixed, (0, 0, 1, 2), torch.Generator().manual_seed(0))
+    assert all(steps[:2] == (5, 5) for steps in drawn)
+    assert {steps[2:] for steps in drawn} > {(1, 5), (2, 1)}
+
+
 def test_one_stage_of_mtt_is_nmt():
     drawn = [
-        getattr(temporal, f"draw_{method}")(spec(method=method, stage_layers=4), 4, torch.Generator().manual_seed(3))
+        getattr(temporal, f"draw_{method}")(spec(method=method), (0, 0, 0, 0), torch.Generator().manual_seed(3))
         for method in ("mtt", "nmt")
     ]
     assert drawn[0] == drawn[1]

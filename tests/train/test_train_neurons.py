@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from deploytool.train import neurons
 from deploytool.train.neurons import Neuron, fire
+from deploytool.train.pooling import sum_pool
 
 CURRENTS = arrays(
     np.float32, st.tuples(st.integers(1, 8), st.integers(1, 3), st.integers(1, 5)), elements=st.integers(-300, 500)
@@ -117,3 +118,69 @@ def test_surrogates_peak_at_the_threshold():
         assert (values.diff() >= 0).all(), name
     above = torch.tensor([1.0, 1.5, 2.0, 2.5])
     torch.testing.assert_close(neurons.periodic(above.clone()), torch.tensor([1, np.exp(-2), 1, np.exp(-2)]).float())
+
+
+KINDS = st.builds(
+    Neuron,
+    threshold=st.sampled_from([1.0, 32.0, 101.0, 0.7]), floor=st.sampled_from([None, 0.0, -50.0]),
+    reset=st.sampled_from(["subtract", "zero"]), spikes_per_step=st.sampled_from(["many", "one"]),
+    surrogate=st.sampled_from(list(neurons.SURROGATES)), decay=st.sampled_from([1.0, 0.5, 0.3]),
+    ceiling=st.sampled_from([np.inf, 200.0]),
+)  # fmt: skip
+
+
+@given(neuron=KINDS, steps=st.integers(1, 7), count=st.integers(0, 70), seed=st.integers(0, 999), real=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_the_compiled_loops_are_the_same_to_the_bit(neuron, steps, count, seed, real):
+    generator = torch.Generator().manual_seed(seed)
+    current = 100 * torch.randn(steps, count, generator=generator)
+    current = current if real else current.round()
+    towards = torch.randn(steps, count, generator=generator)
+    found = []
+    for forward, backward in (
+        (neurons.integrate, neurons.back), (neurons.integrate_compiled, neurons.back_compiled)
+    ):  # fmt: skip
+        membrane, spikes, to_current = (torch.empty_like(current) for _ in range(3))
+        forward(current, membrane, spikes, neuron)
+        backward(towards, membrane, spikes, to_current, neuron)
+        found.append((membrane, spikes, to_current))
+    for reference, compiled in zip(*found, strict=True):
+        assert torch.equal(reference, compiled)
+
+
+def test_threads_do_not_matter(monkeypatch):
+    monkeypatch.setattr(neurons, "CHUNK", 64)
+    current = torch.randn(5, 2, 300, generator=torch.Generator().manual_seed(1))
+    one = gradient(current, Neuron(1, -1), towards_like(current))
+    torch.set_num_threads(3)
+    several = gradient(current, Neuron(1, -1), towards_like(current))
+    torch.set_num_threads(1)
+    assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
+
+
+@pytest.mark.parametrize("spikes_per_step", ["many", "one"])
+def test_what_is_no_number_is_not_lost(spikes_per_step):
+    """A loss that is none stops training; neurons that made it a number would hide it."""
+    current = torch.tensor([1.0, torch.nan, 1.0]).view(3, 1, 1)
+    compiled = fire(current, Neuron(1.0, -1.0, spikes_per_step=spikes_per_step)).flatten()
+    membrane, spikes = torch.empty(3, 1), torch.empty(3, 1)
+    neurons.integrate(current.view(3, 1), membrane, spikes, Neuron(1.0, -1.0, spikes_per_step=spikes_per_step))
+    torch.testing.assert_close(compiled, spikes.flatten(), equal_nan=True)
+
+
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(2, 7), st.integers(2, 7)),
+    kernel=st.integers(1, 2), last=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(deadline=None)
+def test_sum_pooling_is_torchs(size, kernel, last, seed):
+    maps = torch.randn(*size, generator=torch.Generator().manual_seed(seed))
+    maps = maps.to(memory_format=torch.channels_last) if last else maps
+    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
+    pooled, wanted = sum_pool(ours, kernel), torch.nn.functional.avg_pool2d(theirs, kernel, divisor_override=1)
+    assert torch.equal(pooled, wanted)
+    towards = torch.randn(pooled.shape, generator=torch.Generator().manual_seed(seed))
+    pooled.backward(towards)
+    wanted.backward(towards)
+    assert ours.grad is not None
+    assert torch.equal(ours.grad, theirs.grad)

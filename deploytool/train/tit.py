@@ -1,0 +1,21 @@
+"""TIT, time inheritance training (Deng, Li, Zhang and Gu, ICLR 2022, arXiv 2202.11946, section 4.3).
+
+The network is trained at few time steps first, and its weights go on, as they are, to ever more: most epochs are cheap.
+The cost is the sum of T_i E_i step-epochs over the stages. The paper trains with the TET loss, and gives neither
+lengths nor learning rates of stages: here every stage has an optimizer and a learning rate schedule of its own, the
+best weights of a stage start the next, and batch norms are measured anew at each number of time steps.
+"""
+
+from __future__ import annotations
+
+from deploytool.recipe import TrainSection
+
+
+def inherited(spec: TrainSection) -> list[TrainSection]:
+    """The stages of ``spec.tit``, each a training of its own time steps and epochs; where it has none, ``spec``."""
+    if not spec.tit:
+        return [spec]
+    return [
+        spec.model_copy(update={"time_steps": steps, "epochs": epochs, "tit": ((steps, epochs),), "base": None})
+        for steps, epochs in spec.tit
+    ]
