@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from deploytool import sources
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def refuse_impossible(recipe: Recipe) -> None:
     """Raises RecipeError for a target that does not go with the rest, FitError for a network that cannot fit its chip,
     whatever its weights. For the simulator any network will do."""
+    if recipe.train.method == "ptl" and (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise RecipeError("train.method", f"found 'ptl' in {count} processes of torchrun", "one process")
     if not recipe.run.on:
         return
     _refuse_bias(recipe)

@@ -121,9 +121,7 @@ def test_a_delay_says_the_shape_where_nothing_else_does() -> None:
     conv = Conv(np.ones((3, 5, 3, 3), np.float32), padding=(1, 1))
     nodes = {"in": Input((2, 4, 4)), "c": Concat(), "conv": conv, "s": Spike(), "d": Delay(5), "out": Output()}
     edges = (("in", "c"), ("d", "c"), ("c", "conv"), ("conv", "s"), ("s", "d"), ("s", "out"))
-    with pytest.raises(
-        InputError, match=r"node 'd': its shape does not follow .* a Delay there with"
-    ):
+    with pytest.raises(InputError, match=r"node 'd': its shape does not follow .* a Delay there with"):
         Graph(nodes, edges)
     assert Graph({**nodes, "d": Delay(np.full((3, 4, 4), 5))}, edges).shapes["c"] == (5, 4, 4)
     with pytest.raises(InputError, match=r"node 'd': delay_us of shape \(2, 4, 4\)"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from deploytool.errors import ArtifactError
 from deploytool.recording import (
     SPIKE,
+    VERSION,
     LayerActivity,
     Recording,
     join,
@@ -64,7 +66,7 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
     new = ("weights_above/", "updates/", "reached/", "bound/")
     old = {
         name: array for name, array in columns.items()
-        if name not in ("version", "durations_us", "perturbation") and not name.startswith(new)
+        if name not in ("version", "durations_us", "perturbation", "potentials") and not name.startswith(new)
     }  # fmt: skip
     np.savez_compressed(tmp_path / "recording.npz", **old)
     found = load_recording(tmp_path)
@@ -75,9 +77,19 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
 
 
 def test_newer_columns_are_refused(tmp_path: Path) -> None:
-    np.savez_compressed(tmp_path / "recording.npz", version=np.array(3))
-    with pytest.raises(ArtifactError, match="columns of version 3"):
+    np.savez_compressed(tmp_path / "recording.npz", version=np.array(VERSION + 1))
+    with pytest.raises(ArtifactError, match=f"columns of version {VERSION + 1}"):
         load_recording(tmp_path)
+
+
+def test_potentials_answer_where_no_spikes_do(tmp_path: Path) -> None:
+    potentials = np.array([[0.5, -1.0, 0.25], [-2.0, -1.0, -3.0]], np.float32)
+    answered = replace(recording(2), outputs=(), potentials=potentials)
+    assert answered.predictions.tolist() == [0, 1]
+    assert answered.classes == 3
+    save_recording(answered, tmp_path)
+    assert np.array_equal(load_recording(tmp_path).potentials, potentials)
+    assert np.array_equal(join([answered, answered]).potentials, np.concatenate([potentials, potentials]))
 
 
 def test_parts_join_to_the_whole() -> None:

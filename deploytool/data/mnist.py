@@ -7,6 +7,7 @@ integer, highest byte first, then the values. Files are read as they are, or com
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from functools import lru_cache
 from hashlib import sha256
@@ -89,6 +90,6 @@ def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * axes
     lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)
-    if not axes or len(lengths) != axes or len(content) - start != np.prod(lengths):
+    if not axes or len(lengths) != axes or len(content) - start != math.prod(lengths.tolist()):
         raise InputError(where, f"{len(content)} bytes", "an IDX file of unsigned bytes, whole", "Copy it again.")
     return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)

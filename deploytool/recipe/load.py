@@ -46,6 +46,14 @@ class Recipe(Section):
             raise ValueError(f"{found}; need count or rate, because only events run, or run.on = [] to train only")
         return self
 
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Recipe:
+        side = min(self.network.input[1:])
+        for key in ("shift", "cutout"):
+            if side > 1 and (found := getattr(self.train.augment, key)) >= side:
+                raise ValueError(f"train.augment.{key}: found {found}; need less than {side}, the side of the map")
+        return self
+
     def section(self, *names: str) -> dict[str, Any]:
         """The named sections as plain JSON values."""
         return self.model_dump(mode="json", include=set(names), by_alias=True)

@@ -111,6 +111,13 @@ class TrainSection(Section):
         return self
 
     @model_validator(mode="after")
+    def _own_sections(self) -> TrainSection:
+        for method, section in (("ptl", self.ptl), ("trev", self.trev)):
+            if self.method != method and section != type(section)():
+                raise ValueError(f"a section {method} and method {self.method}; need method {method}, or no such section")
+        return self
+
+    @model_validator(mode="after")
     def _schedule(self) -> TrainSection:
         if (self.schedule == "steps") != bool(self.milestones):
             found = f"schedule {self.schedule} and {len(self.milestones)} milestones"

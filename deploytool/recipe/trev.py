@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Final
+
+from pydantic import Field, model_validator
 
 from deploytool.recipe.section import Section
 
@@ -21,3 +23,17 @@ class TrevSection(Section):
     own: bool = Field(False, description="a sub-network with weights of its own for every time step")
     alpha: float = Field(0.5, ge=1e-3, le=1, description="share of a potential that stays per time step, at first")
     reversible: bool = Field(True, description="false: all time steps are kept, to compare memory and gradients")
+
+    @model_validator(mode="after")
+    def _for_something(self) -> TrevSection:
+        if not self.on and (given := [key for key in _OF_TURN_ON if getattr(self, key) != _default(key)]):
+            raise ValueError(f"{given[0]} is {getattr(self, given[0])!r} without on; need spike layers in on, or neither")
+        return self
+
+
+_OF_TURN_ON: Final = ("fusion", "grouped", "own", "alpha")
+"""Keys that say something of turn-on neurons only."""
+
+
+def _default(key: str) -> object:
+    return TrevSection.model_fields[key].default

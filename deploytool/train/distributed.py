@@ -7,6 +7,7 @@ the same weights, those of a single process but for the order in which floating-
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ def together(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
+    # An optimizer loads this. Loaded when the group is there already, it holds it for good: its threads, not ended
+    # with it, would meet the end of the interpreter, which now and then aborts the process.
+    importlib.import_module("torch._dynamo")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

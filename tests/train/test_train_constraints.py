@@ -254,3 +254,11 @@ def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
         based = {**train_section, "base": {"epochs": 1, "learning_rate": 0.1}}
         refuse_impossible(recipe(**asked, train=based))
     refuse_impossible(recipe(network=normalised, run={"on": []}))
+
+
+def test_one_process_alone_trains_by_ptl(monkeypatch):
+    tandem = recipe(train={"method": "ptl", "time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1})
+    refuse_impossible(tandem)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match=r"train\.method: found 'ptl' in 2 processes of torchrun; need one process"):
+        refuse_impossible(tandem)
