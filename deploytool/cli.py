@@ -370,9 +370,16 @@ def bench(
 ) -> None:
     """Measure speed as ratios within one run, against named peers; or try the papers' claims, for about an hour."""
     from deploytool.bench import bench as measure
-    from deploytool.bench.claims import claims
+    from deploytool.bench.claims import claims, for_terminal
+    from deploytool.errors import UsageError
 
-    session.result(claims(session, folder, claim, root) if what == "claims" else measure(what))
+    if what != "claims":
+        if claim is not None or root is not None:
+            raise UsageError("--claim, --root", f"given with bench {what}", "bench claims")
+        session.result(measure(what))
+        return
+    found = claims(session, folder, claim, root)
+    session.result(found if session.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from deploytool.errors import InputError
 EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
 """One event: time t in microseconds, feature c, row y, column x. A DVS polarity is the feature c, ON = 1."""
 
+DURATION_MAX_US: Final = 2**52
+"""Over a century: times below it are exact as float64, and as int64 when multiplied by up to 2,048 time steps."""
+
 Shape: TypeAlias = tuple[int, int, int]
 """(C, H, W); a vector of N is (N, 1, 1)."""
 
@@ -27,7 +30,7 @@ class EventStream:
     It knows its silent channels (``shape``) and its silent tail (``duration_us``), which an event list alone does not.
     ``label`` is its class, -1 where unknown; ``name`` says where it came from and is used in messages.
     Raises InputError for wrong fields, unsorted or negative times, coordinates outside ``shape``, a duration
-    that ends before the last event.
+    that ends before the last event or is above `DURATION_MAX_US`.
     """
 
     events: Events
@@ -45,6 +48,9 @@ class EventStream:
                 f"the last event is at {events['t'][-1]} us but the sample lasts {self.duration_us} us",
                 "a duration longer than the last event's time",
             )
+        if self.duration_us > DURATION_MAX_US:
+            found = f"the sample lasts {self.duration_us} us"
+            raise InputError(self.name, found, f"at most {DURATION_MAX_US} us", "Give times from the sample's start.")
         events.setflags(write=False)
         object.__setattr__(self, "events", events)
 
@@ -71,6 +77,8 @@ def as_events(array: NDArray[np.void], name: str) -> Events:
             raise InputError(name, f"field {source} is of {column.dtype}", "integers, times in microseconds")
         if to != "t" and len(column) and (int(column.min()) < 0 or int(column.max()) > 0xFFFF):
             raise InputError(name, f"field {source} spans {column.min()}..{column.max()}", "0..65535")
+        if len(column) and int(column.max()) > np.iinfo(np.int64).max:
+            raise InputError(name, f"field {source} goes up to {column.max()}", "signed 64-bit integers")
         events[to] = column
     return events
 

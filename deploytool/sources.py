@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
+
+import numpy as np
 
 from deploytool.artifact import KINDS, Store
 from deploytool.chip import CHIPS, Chip
 from deploytool.digest import digest
 from deploytool.errors import ArtifactError, InputError, UsageError
 from deploytool.events import EventStream, Shape
-from deploytool.graph import Graph, Reset, Spike
+from deploytool.graph import Delay, Graph, Reset, Spike
 from deploytool.payload import NETWORK
 from deploytool.recipe import DataSection, Recipe, asked, load_recipe
 
@@ -188,7 +191,23 @@ def _nir(path: Path, rule: Reset | None, unsaid: Unsaid) -> Graph:
         stated = cast("Spike", graph.nodes[name]).reset
         if rule not in (None, stated):
             raise UsageError(f"{path}: node {name!r}", f"states reset {stated}", f"--reset {stated}, or leave it out")
+    plain = partial(read_nir, path, rule, dt_ms=unsaid.dt_ms, delay_us=unsaid.delay_us)
+    if idle := [option for option, differs in _differences(graph, unsaid, plain) if differs]:
+        found = f"{idle[0]} changes nothing: the file says otherwise, or has nothing that it is about"
+        raise UsageError(str(path), found, f"no {idle[0]}")
     return graph
+
+
+def _differences(graph: Graph, unsaid: Unsaid, plain: Callable[[], Graph]) -> Iterator[tuple[str, bool]]:
+    """(option, whether ``graph`` is not what it asked for); ``plain`` reads the graph without a floor."""
+    if unsaid.dt_ms is not None:
+        yield "--dt-ms", graph.dt_ms != unsaid.dt_ms
+    if unsaid.delay_us is not None:
+        delays = [cast("Delay", graph.nodes[name]).delay_us for name in graph.of_type(Delay)]
+        yield "--delay-us", not any(np.array_equal(delay, unsaid.delay_us) for delay in delays)
+    if unsaid.floor is not None:
+        floors = {cast("Spike", graph.nodes[name]).floor for name in graph.of_type(Spike)}
+        yield "--floor", unsaid.floor not in floors and plain().digest == graph.digest
 
 
 def _module(source: str, unsaid: Unsaid) -> Graph:

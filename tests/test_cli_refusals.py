@@ -143,11 +143,17 @@ def test_options_that_say_nothing_are_refused(cli: Deploytool, program: str, tmp
     write_nir(network(), tmp_path / "net.nir")
     assert "--shape" in refusal(cli("convert", tmp_path / "net.nir", "--shape", "1,2,3"), 2)
     assert "--network" in refusal(cli("convert", tmp_path / "net.nir", "--network", "recipe.toml"), 2)
+    for option, value in (("--floor", "-5"), ("--dt-ms", "7"), ("--delay-us", "3")):
+        sentence = f"{option} changes nothing"
+        assert sentence in refusal(cli("convert", tmp_path / "net.nir", option, value), 2)
+    assert cli("convert", tmp_path / "net.nir", "--floor", "-1").exit_code == 0
     assert "--reset" in refusal(cli("convert", "model@latest", "--reset", "subtract"), 2)
     assert "--floor" in refusal(cli("convert", "no.module:build", "--floor", "-1", "--shape", "1,2,3"), 2)
     assert "--pin" in refusal(cli("map", "graph@latest", "--target", "simulator", "--pin", "conv=0"), 2)
     assert "pinned to core 0 already" in refusal(cli("map", "graph@latest", "--pin", "conv=0", "--pin", "conv=1"), 2)
     assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--time-steps", "5"), 2)
+    assert "--claim" in refusal(cli("bench", "check", "--claim", "x"), 2)
+    assert "check, claims, or nothing" in refusal(cli("bench", "nope"), 2)
 
 
 def test_a_damaged_artifact_is_listed_as_such(tmp_path: Path) -> None:

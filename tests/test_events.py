@@ -35,6 +35,14 @@ def test_ill_formed_events_are_refused(rows: list[tuple[int, int, int, int]], se
         EventStream(events(rows), (2, 5, 7), 1000, name="a.npy")
 
 
+def test_times_that_would_wrap_around_are_refused() -> None:
+    with pytest.raises(InputError, match=r"lasts \d+ us; need at most 4503599627370496 us. Give times from"):
+        EventStream(events([(2**62, 0, 0, 0)]), (1, 1, 1), 2**62 + 1)
+    array = np.array([(2**63 + 5, 0, 0, 0)], [("t", "u8"), ("c", "i2"), ("y", "i2"), ("x", "i2")])
+    with pytest.raises(InputError, match="field t goes up to 9223372036854775813; need signed 64-bit"):
+        as_events(array, "a")
+
+
 def test_polarity_becomes_the_feature() -> None:
     array = np.array([(3, 4, 10, True)], [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", bool)])
     assert as_events(array, "a").tolist() == [(10, 1, 4, 3)]

@@ -85,6 +85,17 @@ def parts(module: nn.Module) -> tuple[int, int, int]:
     return weights, normed, everything - weights - normed
 
 
+def trevsnn() -> nn.Module:
+    """Four stages, each halving the map, of two blocks: depthwise, 1x1 to four times the features, back, depthwise."""
+    modules: list[nn.Module] = []
+    for i, o in itertools.pairwise([3, 96, 192, 384, 512]):
+        modules.append(nn.Conv2d(i, o, 2, 2, bias=False))
+        for _ in range(2):
+            depthwise = [nn.Conv2d(o, o, 5, padding=2, groups=o, bias=False) for _ in "ab"]
+            modules += [*depthwise, nn.Conv2d(o, 4 * o, 1, bias=False), nn.Conv2d(4 * o, o, 1, bias=False)]
+    return nn.Sequential(*modules, nn.Linear(512 * 4, 10, bias=False))
+
+
 EIGHT = [64, 128, 256, 256, 512, 512, 512, 512]
 WRITTEN_OUT = {
     "digits": lambda: plain([2, 8, 16], [16 * 16, 10]),
@@ -103,6 +114,7 @@ WRITTEN_OUT = {
         nn.Conv1d(512, 512, 1, bias=False), *(nn.Conv1d(512, 512, 3, dilation=2**n, bias=False) for n in range(10)),
         nn.Conv1d(512, 1024, 1, bias=False),
     ),
+    "trevsnn": trevsnn,
     "resnet18": lambda: residual(3, [(64, 2), (128, 2), (256, 2), (512, 2)], 64, 3, [512, 10]),
     "resnet19": lambda: residual(3, [(128, 3), (256, 3), (512, 2)], 128, 3, [512, 256, 10]),
     "resnet34": lambda: residual(3, [(64, 3), (128, 4), (256, 6), (512, 3)], 64, 7, [512, 1000]),
@@ -165,7 +177,7 @@ def test_a_preset_leaves_no_trace(name: str) -> None:
     assert set(again.model_dump()) == {"input", "layers"}
 
 
-LEAST = {"nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "resnet34": 32}
+LEAST = {"trevsnn": 16, "nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "resnet34": 32}
 """Sides of the smallest inputs that leave something to every layer, where that is more than 8."""
 SMALL = ("digits", "nmnist", "dvsgesture", "mnist-cnn", "autoencoder")
 

@@ -22,6 +22,6 @@ BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
 def bench(what: str) -> dict[str, Any]:
     """The tables of the benchmark ``what``, or of all. Raises UsageError when there is no such benchmark."""
     if what != "all" and what not in BENCHMARKS:
-        raise UsageError("bench", f"found {what!r}", f"one of {', '.join(BENCHMARKS)}, or nothing for all")
+        raise UsageError("bench", f"found {what!r}", f"one of {', '.join(BENCHMARKS)}, claims, or nothing for all")
     chosen = BENCHMARKS if what == "all" else {what: BENCHMARKS[what]}
     return {"cores": os.cpu_count(), **{name: run() for name, run in chosen.items()}}

@@ -14,7 +14,7 @@ Bins: TypeAlias = Literal["time", "count"]
 class DataSection(Section):
     """[data]: which samples, how they become events, and how events are cleaned before anything sees them."""
 
-    set: str = Field(description="name of a data set; `deploytool show datasets` lists them")
+    set: str = Field(description="name of a data set; `deploytool show --datasets` lists them")
     root: str | None = Field(None, description="folder of the data, for sets that are read from disk")
     coding: Literal["events", "count", "rate", "direct"] | None = Field(
         None, description="events, of event sets; of images count, the default, rate, or direct: only for training"

@@ -284,6 +284,23 @@ def _basic_block(
     return [*first, *second, *shortcut, add, {"type": "spike", "name": f"{name}_spike"}]
 
 
+def trevsnn(_: Shape, options: PresetSection, features: Sequence[int], blocks: int = 2) -> list[Layer]:
+    """A stage for each of ``features``, whose last neurons are called on1, on2 ..., to be named in train.trev.on.
+
+    A stage halves the map, then ``blocks`` times: a depthwise convolution of 5x5, 1x1 to four times the features, 1x1
+    back, and a depthwise one again. Behind each are neurons, and there are no shortcuts, which T-RevSNN's blocks have.
+    """
+    layers: list[Layer] = []
+    for number, out in enumerate(features, start=1):
+        depthwise = {**_conv(out, 5), "groups": out}
+        layers += _firing(_conv(out, 2, 2) | {"padding": 0}, options.norm)
+        for _block in range(blocks):
+            for conv in (depthwise, _conv(4 * out, 1), _conv(out, 1), depthwise):
+                layers += _firing(conv, options.norm)
+        layers[-1] = {"type": "spike", "name": f"on{number}"}
+    return [*layers, *_head(options)]
+
+
 def _named(name: str, layers: Sequence[Layer]) -> list[Layer]:
     """``layers``, the first called ``name`` and those behind it after it: ..._bn, ..._spike."""
     ends = {"batchnorm": "_bn", "spike": "_spike"}
@@ -350,6 +367,11 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({
     "separation": Preset(
         "separator of two voices: ten dilated convolutions of 512 features along time", separation, (512, 1, 3199),
         {"norm": True}, _PTL_SOURCE,
+    ),
+    "trevsnn": Preset(
+        "a sub-network of T-RevSNN for small maps, 96-192-384-512, without shortcuts; whole, it has four of 29.8 M",
+        partial(trevsnn, features=(96, 192, 384, 512)), (3, 32, 32),
+        {"classes": 10, "norm": False, "spiking_output": False}, "T-RevSNN, arXiv 2405.16466",
     ),
     "resnet18": Preset(
         "ResNet-18 for CIFAR and for events at 48x48: 64-128-256-512, two blocks each",

@@ -114,7 +114,7 @@ class TrainSection(Section):
     def _own_sections(self) -> TrainSection:
         for method, section in (("ptl", self.ptl), ("trev", self.trev)):
             if self.method != method and section != type(section)():
-                raise ValueError(f"a section {method} and method {self.method}; need method {method}, or no such section")
+                raise ValueError(f"a section {method} and method {self.method}; need method {method}, or no section")
         return self
 
     @model_validator(mode="after")

@@ -27,7 +27,8 @@ class TrevSection(Section):
     @model_validator(mode="after")
     def _for_something(self) -> TrevSection:
         if not self.on and (given := [key for key in _OF_TURN_ON if getattr(self, key) != _default(key)]):
-            raise ValueError(f"{given[0]} is {getattr(self, given[0])!r} without on; need spike layers in on, or neither")
+            found = f"{given[0]} is {getattr(self, given[0])!r} without on"
+            raise ValueError(f"{found}; need spike layers in on, or neither")
         return self
 
 

@@ -65,6 +65,8 @@ def test_a_claim_whose_data_is_absent_is_not_run(tmp_path):
 def test_unknown_claims_and_arms_are_refused(tmp_path):
     with pytest.raises(RecipeError, match="no claim 'x'; need one of"):
         load_claims(FOLDER, "x")
+    with pytest.raises(RecipeError, match=r"no claims; need a folder of .toml files. Name it with --folder\."):
+        load_claims(tmp_path, "x")
     (tmp_path / "bad.toml").write_text('says = "s"\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="not readable as a claim"):
         load_claims(tmp_path)

@@ -68,7 +68,7 @@ def test_idx_files_are_read_whole_or_not_at_all(array: np.ndarray, cut: int) -> 
 
 
 def test_an_idx_header_whose_lengths_wrap_around_is_refused() -> None:
-    with pytest.raises(InputError, match="^file: 20 bytes; need an IDX file"):
+    with pytest.raises(InputError, match=r"^file: 20 bytes; need an IDX file"):
         idx_array(b"\0\0\x08\x04" + b"\0\1\0\0" * 4, "file")
 
 

@@ -61,13 +61,13 @@ class Claim(Section):
 def load_claims(folder: Path, only: str | None = None) -> dict[str, Claim]:
     """{name: claim} of the files in ``folder``, or of the one called ``only``. Raises RecipeError with all problems."""
     paths = sorted(folder.glob("*.toml"))
+    if not paths:
+        raise RecipeError(str(folder), "no claims", "a folder of .toml files", "Name it with --folder.")
     if only is not None:
         names = [path.stem for path in paths]
         paths = [path for path in paths if path.stem == only]
         if not paths:
-            raise RecipeError(str(folder), f"no claim {only!r}", f"one of {', '.join(names) or 'none there'}")
-    if not paths:
-        raise RecipeError(str(folder), "no claims", "a folder of .toml files")
+            raise RecipeError(str(folder), f"no claim {only!r}", f"one of {', '.join(names)}")
     found: dict[str, Claim] = {}
     problems = []
     for path in paths:

@@ -211,7 +211,7 @@ def gradients(_space: Workspace, _recipe: None, seed: int, _options: Mapping[str
             output = net.run(weights, frames).output
             by_kind.append(torch.autograd.grad(output.square().sum(), list(weights.values())))
         errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*by_kind, strict=True) if b.any()]
-        found[f"gradient error, alpha {alpha}, T={steps}"] = max(errors)
+        found[f"gradient error, alpha {alpha}, T={steps}"] = max(errors, default=None)
     return found
 
 

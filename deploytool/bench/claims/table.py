@@ -67,6 +67,22 @@ def _judged(expected: Expectation, measured: Measured) -> dict[str, Any]:
     return row | {"difference": spread(differences), "verdict": verdict}
 
 
+def for_terminal(results: Mapping[str, Any]) -> dict[str, Any]:
+    """``results`` with the figures of an arm in one column, which a terminal can break."""
+    shown = {}
+    for name, result in results.items():
+        shown[name] = dict(result)
+        if "arms" in result:
+            shown[name]["arms"] = [
+                {
+                    "arm": row["arm"], "seeds": row["seeds"],
+                    "figures": " · ".join(f"{name} {row[name]}" for name in row if name not in ("arm", "seeds")),
+                }
+                for row in result["arms"]
+            ]  # fmt: skip
+    return shown
+
+
 def as_markdown(found: Mapping[str, Claim], results: Mapping[str, Mapping[str, Any]]) -> str:
     """All claims as one page."""
     parts = [
