@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -90,6 +91,12 @@ def weight_count(network: NetworkSection) -> int:
     """How many weights ``network`` has, batch norms not counted. Raises RecipeError as ``blank_nodes``."""
     nodes, _ = blank_nodes(network)
     return sum(node.weight.size for node in nodes.values() if isinstance(node, Conv | Linear))
+
+
+def output_count(network: NetworkSection) -> int:
+    """How many values the last layer of ``network`` gives. Raises RecipeError as ``blank_nodes``."""
+    _, shapes = blank_nodes(network)
+    return math.prod(list(shapes.values())[-1])
 
 
 def without_norms(network: NetworkSection) -> NetworkSection:

@@ -22,7 +22,7 @@ from deploytool.digest import canonical_json
 from deploytool.errors import FitError, UsageError
 from deploytool.fan_in import over_fan_in
 from deploytool.graph import Graph
-from deploytool.layers import trained_network
+from deploytool.layers import output_count, trained_network
 from deploytool.payload import CALIBRATION, CONFIGURATION, HISTORY, NETWORK, QUANTISATION, SPLITS, WEIGHTS
 from deploytool.program import SIMULATOR, Program, load_program, save_program
 from deploytool.recipe import (
@@ -106,6 +106,8 @@ def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> 
 
         data = load(recipe.data, recipe.seed)
         data.require(recipe.network.input)
+        if recipe.train.loss != "mse":
+            data.require_outputs(output_count(recipe.network))
         training = loader(data.train, recipe.data, recipe.train.augment)
         validation = loader(data.validation, recipe.data)
         observe = EventFile(tensorboard).add if tensorboard and space.leads else unobserved

@@ -27,6 +27,7 @@ BAD_RECIPES = [
     (("[train]", "[constraints]\nthreshold = inf\n[train]"), 3, "constraints.threshold: found inf"),
     (('set = "digits"', 'set = "digit"'), 3, "one of digits, nmnist"),
     (('set = "digits"', 'set = "nmnist"\nroot = "/nowhere"'), 5, "/nowhere"),
+    (("out = 10", "out = 5"), 3, "the last gives 5 outputs; need at least 10"),
     (('name = "small"', 'name = "small"\n[constraints]\nchip = "speck9"'), 3, "speck9"),
 ]
 

@@ -116,6 +116,12 @@ class Dataset(Generic[Made]):
             need = f"{list(self.shape)}, the map of the set {self.name} as [data] asks for it"
             raise RecipeError("network.input", f"found {list(shape)}", need)
 
+    def require_outputs(self, count: int) -> None:
+        """Raises RecipeError unless ``count`` output neurons are enough to tell the classes apart."""
+        if count < self.classes:
+            need = f"at least {self.classes}, one for each class of the set {self.name}"
+            raise RecipeError("network.layers", f"the last gives {count} outputs", need)
+
 
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     """The data set that ``spec`` names, as images with direct coding and as events otherwise.

@@ -104,6 +104,8 @@ def _problem(where: str, item: Any) -> RecipeError:
             return RecipeError(where, "unknown key", "a key that the section has", _nearest(item["loc"]))
         case "missing":
             return RecipeError(where, "missing", "a value")
+        case "model_type":
+            return RecipeError(where, f"found {item['input']!r}", f"a section, [{place}]")
         case "value_error":
             found, _, need = message.partition("; need ")
             return RecipeError(where, found, need)

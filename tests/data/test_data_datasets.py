@@ -162,6 +162,9 @@ def test_a_network_for_another_map_is_refused() -> None:
         RecipeError, match=r"network.input: found \[2, 16, 16\]; need \[2, 4, 8\], the map of the set digits"
     ):
         data.require((2, 16, 16))
+    data.require_outputs(10)
+    with pytest.raises(RecipeError, match=r"network.layers: the last gives 9 outputs; need at least 10, one for each"):
+        data.require_outputs(9)
 
 
 def test_every_set_is_one_line_and_of_one_kind() -> None:
