@@ -118,13 +118,11 @@ def _figures(root: Path, trial: Trial) -> dict[str, Any]:
         return figures
     space = Workspace(root, quiet=True)
     figures = {}
-    started = time.process_time()
     try:
         for name in trial.measures:
             figures |= MEASURES[name](space, trial.recipe, trial.seed, trial.options)
     except DeployError as error:
         return {"failed": str(error)}
-    figures["cpu s"] = time.process_time() - started
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(figures), encoding="utf-8")

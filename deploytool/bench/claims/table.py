@@ -38,13 +38,15 @@ def spread(values: list[Any]) -> str:
     """``values`` as "mean +- standard deviation"."""
     if not values or not all(isinstance(value, int | float) for value in values):
         return ", ".join(map(str, dict.fromkeys(values))) or "-"
+    if 0 < max(abs(value) for value in values) < 1e-5:
+        return f"at most {max(abs(value) for value in values):.0e}"
     digits = _digits(max(abs(value) for value in values))
     deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean(values):.{digits}f}{deviation}"
 
 
 def _digits(largest: float) -> int:
-    """Digits behind the point that are worth showing."""
+    """Digits behind the point that are worth showing, of numbers from 1e-5 on."""
     return 0 if largest >= 1000 else 1 if largest >= 10 else 3 if largest >= 0.01 or largest == 0 else 6
 
 
