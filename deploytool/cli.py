@@ -197,11 +197,12 @@ def check(
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
     """Say whether a network fits the chip, why not, and what would make it fit."""
+    from deploytool import catalogue
     from deploytool import pipeline as stages
     from deploytool.sources import parse_pins
 
     if rules or graph is None:
-        session.result({"rules": stages.rules(chip)})
+        session.result({"rules": catalogue.rules(chip)})
         return 0
     return session.fit(stages.check(session, graph, chip, parse_pins(pin or ()), split))
 
@@ -310,13 +311,14 @@ def show(
     synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
+    from deploytool import catalogue
     from deploytool import pipeline as stages
     from deploytool.summary import contents
 
     if datasets:
-        session.result({"datasets": stages.datasets()})
+        session.result({"datasets": catalogue.datasets()})
     elif artifact == "presets":
-        session.result({"presets": stages.presets()})
+        session.result({"presets": catalogue.presets()})
     elif artifact is None:
         session.result({"artifacts": contents(session.store)})
     elif synop_pj is not None:

@@ -12,7 +12,9 @@ from deploytool.events import EVENT, EventStream
 from deploytool.graph import Conv, Pair, out_shape
 from deploytool.program import INPUT, Layer, Program, Route
 from deploytool.run.clocked import run_clocked
-from deploytool.run.engine import run_events
+from deploytool.run.engine import run_events, run_sample
+from deploytool.run.plan import make_plan, state_type
+from deploytool.run.sample import Sample
 
 SMALL = st.integers(1, 3)
 
@@ -186,3 +188,18 @@ def warm_up() -> None:
             program = Program("simulator", arithmetic, (1, 3, 3), twice, {"it": layer}, ("it",), "")
             run_events(program, [stream, stream, stream], "simulator", rasters=1)
             run_clocked(program, [stream], time_steps=2)
+
+
+def fast(program: Program, stream: EventStream) -> Sample:
+    """What the engine, its vector loops included, makes of ``stream``, every single spike kept."""
+    plan = make_plan(program, state_type(program), vectors=True)
+    return run_sample(program, plan, stream, list(program.layers), keep_spikes=True)
+
+
+def assert_same(found: Sample, wanted: Sample) -> None:
+    """Every spike in its order, every count and the synaptic updates of ``wanted`` are those found."""
+    for name, spikes in wanted.spikes.items():
+        assert found.spikes[name].tolist() == spikes.tolist(), name
+    for name, counts in wanted.counts.items():
+        assert np.array_equal(found.counts[name], counts), name
+    assert found.synops == wanted.synops

@@ -37,6 +37,7 @@ LAYERS = (
         "summary",
         "sources",
         "beforehand",
+        "catalogue",
         "tandem",
         "pipeline",
         "reporting",

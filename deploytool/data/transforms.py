@@ -82,24 +82,3 @@ class Resize:
         events["y"] = stream.events["y"].astype(np.int64) * self.height // height
         events["x"] = stream.events["x"].astype(np.int64) * self.width // width
         return replace(stream, events=events, shape=(channels, self.height, self.width))
-
-
-@dataclass(frozen=True)
-class Shift:
-    """Moves every event by ``dy`` rows down and ``dx`` columns to the right; what leaves the sensor is gone.
-
-    An augmentation: it loses events on purpose, as a camera that looks elsewhere does.
-    """
-
-    dy: int
-    dx: int
-
-    def __call__(self, stream: EventStream) -> EventStream:
-        """The events of ``stream`` that are on the sensor after the move."""
-        _, height, width = stream.shape
-        y = stream.events["y"].astype(np.int64) + self.dy
-        x = stream.events["x"].astype(np.int64) + self.dx
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        events = stream.events[inside]
-        events["y"], events["x"] = y[inside], x[inside]
-        return replace(stream, events=events)

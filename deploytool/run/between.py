@@ -104,16 +104,24 @@ def _crosses(state: Any, dynamics: Any, neuron: int, t_us: int) -> bool:
 
 
 @compiled
+def _receives(state: Any, dynamics: Any, neuron: int, weight: Any, t_us: int) -> bool:
+    """Lets ``neuron`` take an input of ``weight`` at ``t_us``, and fire where that brings it to its threshold."""
+    _bring(state, dynamics, neuron, t_us)
+    if len(dynamics.tau_syn_us) > 0:
+        state.current[neuron] += weight
+    else:
+        state.v[neuron] += weight
+    state.v[neuron] = max(state.v[neuron], dynamics.floor)
+    fires = _fires(state, dynamics, neuron)
+    _set_crossing(state, neuron, earliest(_cell(state, dynamics, neuron)), False)
+    return fires
+
+
+@compiled
 def integrate_between(
-    state: Any,
-    geometries: Any,
-    branch_of: Array,
-    dynamics: Any,
-    sites: Array,
-    keys: Array,
-    coordinates: Array,
+    state: Any, geometries: Any, branch_of: Array, dynamics: Any, sites: Array, keys: Array, coordinates: Array,
     end_us: int,
-) -> tuple[Array, Array, int]:
+) -> tuple[Array, Array, int]:  # fmt: skip
     """What events with ``keys`` (N,), and crossings up to ``end_us``, cause in order; changes ``state``.
 
     Event i comes to ``coordinates[sites[i]]``, through the weights ``geometries[branch_of[sites[i]]]``. Back come: the
@@ -125,7 +133,6 @@ def integrate_between(
     queued_us = np.full(len(state.v), NEVER)
     for neuron in range(len(state.v)):
         _expect(state, queue, queued_us, neuron, end_us)
-    with_synapse = len(dynamics.tau_syn_us) > 0
     for event in range(len(sites) + 1):
         t_us = keys[event] >> TIME if event < len(sites) else end_us
         while len(queue) > 0 and queue[0][0] <= t_us:
@@ -158,16 +165,9 @@ def integrate_between(
                     neurons, fired_keys = grown(neurons, fired + group), grown(fired_keys, fired + group)
                 for i in range(group):
                     neuron = here + i
-                    _bring(state, dynamics, neuron, t_us)
-                    if with_synapse:
-                        state.current[neuron] += geometry.weights[tap + i]
-                    else:
-                        state.v[neuron] += geometry.weights[tap + i]
-                    state.v[neuron] = max(state.v[neuron], dynamics.floor)
-                    if _fires(state, dynamics, neuron):
+                    if _receives(state, dynamics, neuron, geometry.weights[tap + i], t_us):
                         neurons[fired], fired_keys[fired] = neuron, keys[event]
                         fired += 1
-                    _set_crossing(state, neuron, earliest(_cell(state, dynamics, neuron)), False)
                     _expect(state, queue, queued_us, neuron, end_us)
                 updates += group
     return neurons[:fired], fired_keys[:fired], updates

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.data.files import bin_events
-from deploytool.data.transforms import Denoise, First, Resize, Shift
+from deploytool.data.transforms import Denoise, First, Resize
 from deploytool.events import EVENT, EventStream
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -71,17 +71,6 @@ def test_denoise_equals_tonics_on_real_events_and_is_fast(tonic_denoise) -> None
     assert len(cleaned) < len(stream)
     again = Denoise(10.0)(cleaned)
     assert len(again) > 0.95 * len(cleaned)
-
-
-@given(streams(), st.integers(-6, 6), st.integers(-6, 6))
-def test_shift_moves_what_stays_on_the_sensor(stream: EventStream, dy: int, dx: int) -> None:
-    before = stream.events.copy()
-    _, height, width = stream.shape
-    expected = [
-        (t, c, y + dy, x + dx) for t, c, y, x in stream.events.tolist() if 0 <= y + dy < height and 0 <= x + dx < width
-    ]
-    assert Shift(dy, dx)(stream).events.tolist() == expected
-    assert np.array_equal(stream.events, before)
 
 
 @given(streams(), st.integers(1, 100_000))

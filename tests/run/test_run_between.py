@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from programs import delayed_programs, programs, streams
+from programs import assert_same, delayed_programs, fast, programs, streams
 
 from deploytool.convert.nir import read_nir
 from deploytool.errors import UnsupportedError
@@ -21,10 +21,7 @@ from deploytool.program import Layer, Program
 from deploytool.run import checks, recurrent
 from deploytool.run.clocked import run_clocked
 from deploytool.run.crossings import NEVER, first_crossing, reaches, response
-from deploytool.run.engine import run_sample
-from deploytool.run.plan import make_plan, state_type
 from deploytool.run.reference import run_reference
-from deploytool.run.sample import Sample
 
 
 @st.composite
@@ -54,17 +51,6 @@ def restless(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
     if kind != "synapse":
         layer = replace(layer, v_leak=draw(st.sampled_from([0.9, 1.0, 1.5])) * lowest)
     return replace(layer, v_reset=draw(st.sampled_from([0.0, -0.5])))
-
-
-def fast(program: Program, stream: EventStream) -> Sample:
-    plan = make_plan(program, state_type(program), vectors=True)
-    return run_sample(program, plan, stream, list(program.layers), keep_spikes=True)
-
-
-def assert_same(found: Sample, wanted: Sample) -> None:
-    for name, spikes in wanted.spikes.items():
-        assert found.spikes[name].tolist() == spikes.tolist(), name
-    assert found.synops == wanted.synops
 
 
 @given(st.data())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import SMALL, pairs, pooled, programs, streams
+from programs import SMALL, assert_same, fast, pairs, pooled, programs, streams
 
 from deploytool.convert.nir.read import read_nir
 from deploytool.errors import UnsupportedError
@@ -23,11 +23,10 @@ from deploytool.run import engine, mixed
 from deploytool.run.activity import updates_of_neurons
 from deploytool.run.checks import check_program
 from deploytool.run.clocked import run_clocked
-from deploytool.run.engine import run_sample
 from deploytool.run.exponential import remains
 from deploytool.run.plan import make_plan, state_type, updates
 from deploytool.run.reference import run_reference
-from deploytool.run.sample import Sample, count
+from deploytool.run.sample import count
 from deploytool.run.steps import How
 
 
@@ -89,17 +88,6 @@ def branch_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Gen
     return Branch(
         weights.astype(layer.weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups
     )  # fmt: skip
-
-
-def fast(program: Program, stream: EventStream) -> Sample:
-    plan = make_plan(program, state_type(program), vectors=True)
-    return run_sample(program, plan, stream, list(program.layers), keep_spikes=True)
-
-
-def assert_same(found: Sample, wanted: Sample) -> None:
-    for name, spikes in wanted.spikes.items():
-        assert found.spikes[name].tolist() == spikes.tolist(), name
-    assert found.synops == wanted.synops
 
 
 @given(st.data())

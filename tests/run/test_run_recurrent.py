@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import delayed_programs, streams
+from programs import assert_same, delayed_programs, fast, streams
 
 from deploytool.errors import UnsupportedError
 from deploytool.events import EVENT, EventStream
@@ -17,23 +17,7 @@ from deploytool.run import checks, recurrent
 from deploytool.run.activity import updates_of_neurons
 from deploytool.run.checks import check_mapped, check_program
 from deploytool.run.clocked import run_clocked
-from deploytool.run.engine import run_sample
-from deploytool.run.plan import make_plan, state_type
 from deploytool.run.reference import run_reference
-from deploytool.run.sample import Sample
-
-
-def fast(program: Program, stream: EventStream) -> Sample:
-    plan = make_plan(program, state_type(program), vectors=True)
-    return run_sample(program, plan, stream, list(program.layers), keep_spikes=True)
-
-
-def assert_same(found: Sample, wanted: Sample) -> None:
-    for name, spikes in wanted.spikes.items():
-        assert found.spikes[name].tolist() == spikes.tolist(), name
-    for name, counts in wanted.counts.items():
-        assert np.array_equal(found.counts[name], counts), name
-    assert found.synops == wanted.synops
 
 
 @given(st.data())
