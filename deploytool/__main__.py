@@ -1,5 +1,5 @@
 """`python -m deploytool` is the `deploytool` command."""
 
-from deploytool.cli import main
+from deploytool.cli.app import main
 
 main()

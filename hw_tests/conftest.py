@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deploytool.chip import CHIPS
-from deploytool.errors import DeployError
+from deploytool.base.errors import DeployError
+from deploytool.chip.chips import CHIPS
+from deploytool.ir.program import Target
 from deploytool.map.emit import configuration
-from deploytool.program import Target
-from deploytool.run.targets import Options, make_target
+from deploytool.run.targets.table import Options, make_target
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

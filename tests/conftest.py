@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from command import RECIPE, Deploytool, invoke
+from helpers.command import RECIPE, Deploytool, invoke
 from hypothesis import settings
 
 settings.register_profile("deploytool", deadline=None, print_blob=True)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from deploytool.errors import InputError, UnsupportedError
-from deploytool.events import EVENT, EventStream, Shape
-from deploytool.program import INPUT, Layer, Program, Route, Target
-from deploytool.recording import RUNGS
+from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.program import INPUT, Layer, Program, Route, Target
+from deploytool.ir.recording import RUNGS
 
 WEIGHTS = [[[[3]], [[0]]], [[[-2]], [[4]]]]
 

@@ -140,7 +140,7 @@ def test_public_names_are_documented(file: str) -> None:
 def loaded_by(*arguments: str) -> set[str]:
     """The top-level modules a command has loaded when it ends."""
     code = (
-        "import sys; from deploytool.cli import app\n"
+        "import sys; from deploytool.cli.app import app\n"
         f"try: app({list(arguments)!r})\n"
         "except SystemExit: pass\n"
         "print('LOADED', *{name.split('.')[0] for name in sys.modules})"

@@ -12,11 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deploytool.chip import CHIPS
-from deploytool.cli import app
+from deploytool.base.errors import DeployError
+from deploytool.chip.chips import CHIPS
+from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
-from deploytool.errors import DeployError
-from deploytool.graph import Conv, Input, Output, Spike, chain
+from deploytool.ir.graph import Conv, Input, Output, Spike, chain
 from deploytool.map.rules import RULES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

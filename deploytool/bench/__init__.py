@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from deploytool.bench.check import check
-from deploytool.bench.gpu import gpu
-from deploytool.bench.memory import memory
-from deploytool.bench.simulator import large, simulator
-from deploytool.bench.training import training
-from deploytool.errors import UsageError
+from deploytool.base.errors import UsageError
+from deploytool.bench.speed.check import check
+from deploytool.bench.speed.gpu import gpu
+from deploytool.bench.speed.memory import memory
+from deploytool.bench.speed.simulator import large, simulator
+from deploytool.bench.speed.training import training
 
 BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
     {"simulator": simulator, "large": large, "gpu": gpu, "training": training, "memory": memory, "check": check}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from deploytool.errors import RecipeError, UnsupportedError
-from deploytool.events import format_shape
-from deploytool.graph import Array, AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool
-from deploytool.layers import blank_nodes
+from deploytool.base.errors import RecipeError, UnsupportedError
+from deploytool.ir.events import format_shape
+from deploytool.ir.graph import Array, AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.recipe import NetworkSection
+from deploytool.recipe.nodes import blank_nodes
 
 
 def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.errors import InputError, UnsupportedError
-from deploytool.events import Shape
-from deploytool.graph import Array, Conv, Graph, Input, Linear, Node, Output, Pair, chain
+from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Array, Conv, Graph, Input, Linear, Node, Output, Pair, chain
 
 Weighted: TypeAlias = Conv | Linear
 

@@ -9,14 +9,13 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.chip import CHIPS
+from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, RecipeError, UnsupportedError
+from deploytool.chip.chips import CHIPS
+from deploytool.chip.integers import IntegerFormat, dequantise, exact_scale, integer_start, quantise
 from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
-from deploytool.errors import ArtifactError, DeployError, FitError, InputError, RecipeError, UnsupportedError
-from deploytool.events import Shape
-from deploytool.fan_in import over_fan_in
-from deploytool.fixedpoint import IntegerFormat, dequantise, exact_scale, integer_start, quantise
-from deploytool.graph import Array, Conv, Graph, Input, Linear, Node, Output, Spike
-from deploytool.layers import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
+from deploytool.ir.events import Shape
+from deploytool.ir.fan_in import over_fan_in
+from deploytool.ir.graph import Array, Conv, Graph, Input, Linear, Node, Output, Spike
 from deploytool.recipe import (
     BatchNormLayer,
     ConstraintsSection,
@@ -28,6 +27,7 @@ from deploytool.recipe import (
 )  # fmt: skip
 from deploytool.recipe.constraints import UNQUANTISED
 from deploytool.recipe.network import INPUT
+from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
 
 OUTPUT: Final = "output"
 TAKE_MODULE: Final = "Convert the module itself: package.module:function."

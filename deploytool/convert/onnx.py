@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, input_to_output, require_finite, with_bias
-from deploytool.errors import InputError, UnsupportedError, UsageError
-from deploytool.events import Shape, format_shape
-from deploytool.graph import Array, AvgPool, Conv, Flatten, Graph, Linear, Node, Pair, Reset, Spike, out_shape
+from deploytool.ir.events import Shape, format_shape
+from deploytool.ir.graph import Array, AvgPool, Conv, Flatten, Graph, Linear, Node, Pair, Reset, Spike, out_shape
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.errors import RecipeError
-from deploytool.events import EVENT, EventStream, Shape, format_shape
+from deploytool.base.errors import RecipeError
+from deploytool.ir.events import EVENT, EventStream, Shape, format_shape
 from deploytool.recipe import AugmentSection
 
 Flags: TypeAlias = NDArray[np.bool_]

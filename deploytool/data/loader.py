@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploytool.base.errors import InputError
+from deploytool.base.progress import Tick, no_progress
 from deploytool.data.augment import Changes, change_events, change_images, change_stream, check, draw
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
-from deploytool.errors import InputError
-from deploytool.events import EventStream, Shape, format_shape
-from deploytool.graph import frozen
-from deploytool.progress import Tick, no_progress
+from deploytool.ir.events import EventStream, Shape, format_shape
+from deploytool.ir.graph import frozen
 from deploytool.recipe import AugmentSection, DataSection
 from deploytool.recipe.data import Bins
 

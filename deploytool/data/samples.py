@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.graph import frozen
+from deploytool.ir.graph import frozen
 
 Indices: TypeAlias = NDArray[np.int64]
 Made = TypeVar("Made", covariant=True)

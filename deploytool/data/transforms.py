@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.events import Events, EventStream
+from deploytool.ir.events import Events, EventStream
 
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0))
 

@@ -21,14 +21,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.events import EVENT, EventStream
-from deploytool.fixedpoint import IntegerFormat, integer_start
-from deploytool.fixedpoint import quantise as quantise_layer
+from deploytool.base.progress import Tick, no_progress
+from deploytool.chip.integers import IntegerFormat, integer_start
+from deploytool.chip.integers import quantise as quantise_layer
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import Layer, Program, Route, Target
+from deploytool.ir.recording import Recording
 from deploytool.map.quantise import quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
-from deploytool.program import Layer, Program, Route, Target
-from deploytool.progress import Tick, no_progress
-from deploytool.recording import Recording
 
 WINDOWS: Final = (3, 10, 30)
 """Into how many windows a sample is cut where errors are to cancel within a window; one rounding for each."""

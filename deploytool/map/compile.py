@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deploytool.chip import Chip
-from deploytool.errors import FitError
-from deploytool.fixedpoint import IntegerFormat
-from deploytool.graph import Graph
+from deploytool.base.errors import FitError
+from deploytool.chip.chips import Chip
+from deploytool.chip.integers import IntegerFormat
+from deploytool.chip.memory import Memory, cores_for, memory_of
+from deploytool.ir.graph import Graph
+from deploytool.ir.program import Program
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group, unsigned
 from deploytool.map.lower import lower
@@ -22,8 +24,6 @@ from deploytool.map.rules import Violation, check_rules
 from deploytool.map.split import Fit, Split, fit
 from deploytool.map.split import split as split_program
 from deploytool.map.suggest import Suggestion, free_features, suggestions
-from deploytool.memory import Memory, cores_for, memory_of
-from deploytool.program import Program
 
 
 @dataclass(frozen=True, eq=False)

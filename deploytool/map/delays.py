@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deploytool.errors import UnsupportedError
-from deploytool.graph import Add, Conv, Delay, Flatten, Graph, Linear, Node, Spike, reachable
+from deploytool.base.errors import UnsupportedError
+from deploytool.ir.graph import Add, Conv, Delay, Flatten, Graph, Linear, Node, Spike, reachable
 
 
 def before_weights(graph: Graph) -> Graph:

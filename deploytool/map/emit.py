@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploytool.chip import Chip
-from deploytool.errors import InputError
-from deploytool.events import Shape, format_shape
-from deploytool.graph import Array, Pair
+from deploytool.base.errors import InputError
+from deploytool.chip.chips import Chip
+from deploytool.ir.events import Shape, format_shape
+from deploytool.ir.graph import Array, Pair
+from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.readout import widen
-from deploytool.program import Layer, Program, Route
 from deploytool.recipe import DvsSection, ReadoutSection
 
 DESTINATIONS: Final = 2

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.events import Shape
-from deploytool.graph import Array, Conv, Linear, Pair, one_number
-from deploytool.program import Route
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Array, Conv, Linear, Pair, one_number
+from deploytool.ir.program import Route
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploytool.program import Layer, Program, Route
+from deploytool.ir.program import Layer, Program, Route
 
 
 def targets(layer: Layer, axis: int, position: int) -> list[int]:

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deploytool.errors import DeployError, InputError, UnsupportedError
-from deploytool.events import Shape, format_shape
-from deploytool.graph import (
+from deploytool.base.errors import DeployError, InputError, UnsupportedError
+from deploytool.ir.events import Shape, format_shape
+from deploytool.ir.graph import (
     Add,
     Array,
     AvgPool,
@@ -48,9 +48,9 @@ from deploytool.graph import (
     SumPool,
     one_number,
 )
+from deploytool.ir.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
 from deploytool.map.delays import before_weights
 from deploytool.map.flows import Currents, Flow, Spikes, Tap, Weighed
-from deploytool.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
 
 
 def group(graph: Graph) -> Program:

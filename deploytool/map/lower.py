@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploytool.chip import Chip
-from deploytool.errors import UnsupportedError
-from deploytool.graph import Array
+from deploytool.base.errors import UnsupportedError
+from deploytool.chip.chips import Chip
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Layer, Program
 from deploytool.map.geometry import arriving, targets
-from deploytool.program import Layer, Program
 
 
 def lower(program: Program, chip: Chip) -> Program:

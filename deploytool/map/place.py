@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from deploytool.chip import Chip
-from deploytool.errors import InputError, UsageError
+from deploytool.base.errors import InputError, UsageError
+from deploytool.chip.chips import Chip
+from deploytool.chip.memory import cores_for
+from deploytool.ir.program import Program
 from deploytool.map.geometry import targets
 from deploytool.map.rules import Violation, memories, words
-from deploytool.memory import cores_for
-from deploytool.program import Program
 
 Cost: TypeAlias = tuple[float, ...]
 NO_PINS: Final[Mapping[str, int]] = {}

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.errors import FitError
-from deploytool.fixedpoint import IntegerFormat, integer_start
-from deploytool.fixedpoint import quantise as quantise_layer
-from deploytool.program import Layer, Program
+from deploytool.base.errors import FitError
+from deploytool.chip.integers import IntegerFormat, integer_start
+from deploytool.chip.integers import quantise as quantise_layer
+from deploytool.ir.program import Layer, Program
 
 FEW_LEVELS: Final = 16
 

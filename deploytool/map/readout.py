@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploytool.chip import Chip, Readout
-from deploytool.errors import FitError, UnsupportedError
-from deploytool.graph import Array
+from deploytool.base.errors import FitError, UnsupportedError
+from deploytool.chip.chips import Chip, Readout
+from deploytool.chip.memory import cores_for
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Layer, Program
 from deploytool.map.rules import memories, words
-from deploytool.memory import cores_for
-from deploytool.program import Layer, Program
 
 
 def widen(program: Program, chip: Chip) -> Program:

@@ -12,12 +12,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from deploytool.chip import Chip
-from deploytool.errors import FitError
-from deploytool.events import format_shape
+from deploytool.base.errors import FitError
+from deploytool.chip.chips import Chip
+from deploytool.chip.memory import cores_for, memory_of
+from deploytool.ir.events import format_shape
+from deploytool.ir.program import INPUT, Layer, Program
 from deploytool.map.geometry import stray
-from deploytool.memory import cores_for, memory_of
-from deploytool.program import INPUT, Layer, Program
 
 Findings: TypeAlias = Iterator[tuple[str, str]]
 """(layer or "input", what was found there)."""

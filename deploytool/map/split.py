@@ -21,13 +21,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from deploytool.chip import Chip, address_bits
-from deploytool.events import Shape
-from deploytool.graph import Pair
+from deploytool.chip.chips import Chip, address_bits
+from deploytool.chip.memory import cores_for
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Pair
+from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.map.place import NO_PINS, assignable, misfit
 from deploytool.map.rules import Violation, check_rules, words
-from deploytool.memory import cores_for
-from deploytool.program import INPUT, Layer, Program, Route
 
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
 """{layer: output features of each of its parts}, for the layers that are split."""

@@ -12,10 +12,10 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from deploytool.chip import Chip, address_bits
-from deploytool.errors import DeployError
-from deploytool.events import Shape
-from deploytool.graph import (
+from deploytool.base.errors import DeployError
+from deploytool.chip.chips import Chip, address_bits
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import (
     Array,
     AvgPool,
     Conv,
@@ -29,9 +29,9 @@ from deploytool.graph import (
     SumPool,
     out_shape,
 )
+from deploytool.ir.program import Program
 from deploytool.map.rules import Violation
 from deploytool.map.split import Fit, Split
-from deploytool.program import Program
 
 Quantity: TypeAlias = Literal["crop", "features", "kernel", "stride", "pooling"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from deploytool.errors import RecipeError, UsageError
+from deploytool.base.errors import RecipeError, UsageError
 from deploytool.recipe.constraints import ConstraintsSection
 from deploytool.recipe.data import DataSection
 from deploytool.recipe.network import LAYER_TYPES, NetworkSection

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from deploytool.graph import Pair
+from deploytool.ir.graph import Pair
 from deploytool.recipe.presets import expand
 from deploytool.recipe.section import Section, Size
 

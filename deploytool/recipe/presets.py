@@ -21,9 +21,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from deploytool.errors import InputError
-from deploytool.events import Shape, format_shape
-from deploytool.graph import AvgPool, Conv, Pair, out_shape
+from deploytool.base.errors import InputError
+from deploytool.ir.events import Shape, format_shape
+from deploytool.ir.graph import AvgPool, Conv, Pair, out_shape
 from deploytool.recipe.section import Section, Size
 
 Layer: TypeAlias = dict[str, Any]

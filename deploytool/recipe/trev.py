@@ -10,7 +10,7 @@ from deploytool.recipe.section import Section
 
 
 class TrevSection(Section):
-    """[train.trev]: which neurons remember, and how; deploytool/train/trev.py has the equations.
+    """[train.trev]: which neurons remember, and how; deploytool/train/methods/trev/ has the equations.
 
     Without ``on`` all neurons are integrate-and-fire ones, which the chip has; only memory is saved.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.program import INPUT
+from deploytool.ir.program import INPUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

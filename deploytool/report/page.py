@@ -13,12 +13,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from deploytool.chip import CHIPS
-from deploytool.digest import canonical_json
-from deploytool.program import Program
-from deploytool.recording import Recording
+from deploytool.base.digest import canonical_json
+from deploytool.chip.chips import CHIPS
+from deploytool.ir.program import Program
+from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import Verdict
 from deploytool.report import figures, samples, view
-from deploytool.verdict import Verdict
 
 
 @dataclass(frozen=True)

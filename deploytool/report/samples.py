@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.program import INPUT, Program
-from deploytool.recording import RUNGS, Recording
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import RUNGS, Recording
 from deploytool.report import figures
 
 CLASSES_MAX: Final = 20

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploytool.chip import Chip, Core
-from deploytool.events import Shape
-from deploytool.graph import Array
-from deploytool.memory import memory_of
-from deploytool.program import INPUT, Program, Route
-from deploytool.recording import RUNGS
-from deploytool.verdict import Verdict
+from deploytool.chip.chips import Chip, Core
+from deploytool.chip.memory import memory_of
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Array
+from deploytool.ir.program import INPUT, Program, Route
+from deploytool.ir.recording import RUNGS
+from deploytool.ir.verdict import Verdict
 
 RUNG_SAYS: Final[Mapping[str, str]] = MappingProxyType({
     "torch": "the trained network, in time steps",

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.program import INPUT
-from deploytool.recording import Recording
+from deploytool.ir.program import INPUT
+from deploytool.ir.recording import Recording
 
 SATURATED: Final = 0.95
 """A neuron that fires on at least this share of its synaptic updates is saturated: it can hardly fire more."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from deploytool.errors import InputError
+from deploytool.base.errors import InputError
+from deploytool.ir.recording import RUNGS, Recording, Rung
+from deploytool.ir.verdict import Check, Verdict
 from deploytool.recipe import ValidateSection
-from deploytool.recording import RUNGS, Recording, Rung
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, energy, layer_activity
-from deploytool.verdict import Check, Verdict
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType({
     ("board", "emulator"): "what the emulator does not know about silicon",

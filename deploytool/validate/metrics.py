@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.errors import InputError
-from deploytool.recording import Recording
+from deploytool.base.errors import InputError
+from deploytool.ir.recording import Recording
 
 
 @dataclass(frozen=True)

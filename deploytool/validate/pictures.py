@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.errors import InputError
+from deploytool.base.errors import InputError
 
 WINDOW: Final = 7
 """Pixels, each way, of the window of `ssim`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from deploytool.recording import Recording
+from deploytool.ir.recording import Recording
 from deploytool.validate import metrics
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploytool.graph import Array, AvgPool, Conv, Graph, Linear, Spike, SumPool
+from deploytool.ir.graph import Array, AvgPool, Conv, Graph, Linear, Spike, SumPool
 
 
 @pytest.fixture(scope="session")

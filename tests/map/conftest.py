@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploytool.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
 
 
 @pytest.fixture

@@ -10,28 +10,28 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from contract import Contract
+from helpers.programs import programs, streams
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numba import config, cuda
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
-from programs import programs, streams
 from run.test_run_mixed import mixed_programs
 from run.test_run_split import split_programs
 
-from deploytool.errors import UnsupportedError
-from deploytool.events import EVENT, EventStream
-from deploytool.graph import Conv, Pair, out_shape
-from deploytool.program import Branch, Layer, Program, Route, Target
-from deploytool.progress import no_progress
-from deploytool.run.checks import check_stream
+from deploytool.base.errors import UnsupportedError
+from deploytool.base.progress import no_progress
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.graph import Conv, Pair, out_shape
+from deploytool.ir.program import Branch, Layer, Program, Route, Target
 from deploytool.run.cuda import engine, kernels, memory
 from deploytool.run.cuda.lanes import make_lanes, refuse
-from deploytool.run.device import run_events
-from deploytool.run.emulator import Emulator
-from deploytool.run.exponential import remains
-from deploytool.run.plan import make_plan, state_type
-from deploytool.run.reference import run_reference
-from deploytool.run.sample import Room, Sample, Samples
+from deploytool.run.plan.layers import make_plan, state_type
+from deploytool.run.record.checks import check_stream
+from deploytool.run.record.samples import Room, Sample, Samples
+from deploytool.run.reference.exponential import remains
+from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets.emulator import Emulator
+from deploytool.run.targets.processor import run_events
 
 
 @pytest.fixture(autouse=True, scope="module")

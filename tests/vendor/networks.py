@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hypothesis import strategies as st
 
-from deploytool.chip import CHIPS
-from deploytool.events import Shape
-from deploytool.graph import Pair
-from deploytool.memory import cores_for
-from deploytool.program import Layer, Program, Route
+from deploytool.chip.chips import CHIPS
+from deploytool.chip.memory import cores_for
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Pair
+from deploytool.ir.program import Layer, Program, Route
 
 CHIP = CHIPS["speck2e"]
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploytool.graph import Add, Array, Concat, Conv, Graph, Linear, Node
+from deploytool.ir.graph import Add, Array, Concat, Conv, Graph, Linear, Node
 
 
 def spread(graph: Graph, vectors: Collection[str]) -> tuple[Graph, dict[str, int]]:

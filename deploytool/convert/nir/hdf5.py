@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from deploytool.errors import InputError
+from deploytool.base.errors import InputError
 
 
 def load(path: Path) -> dict[str, Any]:

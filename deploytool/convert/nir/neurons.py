@@ -20,10 +20,10 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.statements import metadata
-from deploytool.errors import InputError, UnsupportedError
-from deploytool.graph import Array, Reset, Spike, one_number
+from deploytool.ir.graph import Array, Reset, Spike, one_number
 
 NEURONS: Final = ("IF", "LIF", "CubaLIF")
 OPTIONAL: Final = ("v_reset", "w_in")

@@ -9,12 +9,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import same_padding, with_bias
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.neurons import current_based, integrate_and_fire, leaky
-from deploytool.errors import InputError, UnsupportedError
-from deploytool.events import Shape
-from deploytool.graph import (
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import (
     Array,
     AvgPool,
     Conv,

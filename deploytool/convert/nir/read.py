@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.convert.nir.concats import joined
 from deploytool.convert.nir.fields import Fields, Unsaid, type_of
 from deploytool.convert.nir.hdf5 import load
@@ -25,9 +26,8 @@ from deploytool.convert.nir.wiring import (
     with_ends,
     with_sums,
 )  # fmt: skip
-from deploytool.errors import DeployError, InputError, UnsupportedError, UsageError
-from deploytool.events import format_shape
-from deploytool.graph import Graph, Reset
+from deploytool.ir.events import format_shape
+from deploytool.ir.graph import Graph, Reset
 
 
 def read_nir(

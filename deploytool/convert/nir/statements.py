@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, NoneType
 from typing import Any, Final
 
-from deploytool.errors import InputError
+from deploytool.base.errors import InputError
 
 KEY: Final = "deploytool"
 _NUMBER: Final = (int, float)

@@ -7,11 +7,11 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
 from deploytool.convert.nir.fields import Fields, type_of
 from deploytool.convert.nir.nodes import Parsed, Scale
-from deploytool.errors import DeployError, InputError, UnsupportedError
-from deploytool.graph import Add, Array, Conv, Linear, Node, reachable
+from deploytool.ir.graph import Add, Array, Conv, Linear, Node, reachable
 
 Edge: TypeAlias = tuple[str, str]
 Edges: TypeAlias = tuple[Edge, ...]

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.errors import DeployError, UnsupportedError
 from deploytool.convert.nir.concats import spread
 from deploytool.convert.nir.hdf5 import save
 from deploytool.convert.nir.neurons import neuron_fields
 from deploytool.convert.nir.statements import metadata
 from deploytool.convert.nir.wiring import GRAPH, Edges, leave_out
-from deploytool.errors import DeployError, UnsupportedError
-from deploytool.events import Shape
-from deploytool.graph import (
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import (
     Add,
     AvgPool,
     Concat,

@@ -18,19 +18,19 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from deploytool.events import EVENT, Events, EventStream
-from deploytool.graph import Array
-from deploytool.program import INPUT, Program
-from deploytool.progress import Tick, no_progress
-from deploytool.recording import Recording, Rung
-from deploytool.run.checks import check_stream, watched_layers
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.graph import Array
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import Recording, Rung
 from deploytool.run.cuda import kernels
 from deploytool.run.cuda.kernels import STRETCH, WORD
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
-from deploytool.run.engine import Batch
-from deploytool.run.plan import LayerPlan, channels_last, make_plan, state_type
-from deploytool.run.sample import Room, Samples, at_times, recording_of
+from deploytool.run.engine.event_driven import Batch
+from deploytool.run.plan.layers import LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.record.checks import check_stream, watched_layers
+from deploytool.run.record.samples import Room, Samples, at_times, recording_of
 
 SAMPLES: Final = 2048
 """Samples that are run together, at most."""
@@ -140,7 +140,7 @@ def run_events(
     rasters: int = 0, tick: Tick = no_progress, check: Callable[[Program, EventStream], None] = check_stream,
     vectors: bool = True,
 ) -> Recording:  # fmt: skip
-    """The Recording that `deploytool.run.engine.run_events` gives, in the same bits.
+    """The Recording that `deploytool.run.engine.event_driven.run_events` gives, in the same bits.
 
     Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
     """

@@ -30,7 +30,7 @@ from deploytool.run.cuda.lanes import (
     TAP,
     WEIGHT_ROW,
 )
-from deploytool.run.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS
+from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS
 
 TILE: Final = 32
 """Events whose records a block reads at once."""
@@ -160,7 +160,7 @@ times: Final[Any] = _product if config.ENABLE_CUDASIM else libdevice.dmul_rn
 
 @cuda.jit(device=True)
 def remains(passed_us: int, tau_us: float) -> float:
-    """`deploytool.run.exponential.remains`, in the same bits."""
+    """`deploytool.run.reference.exponential.remains`, in the same bits."""
     x = min(passed_us / tau_us, LONG)
     k = float(math.floor(times(x, PER_LOG2) + 0.5))
     r = times(k, LOG2_HIGH) - x + times(k, LOG2_LOW)

@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from deploytool.errors import UnsupportedError
-from deploytool.graph import Array
-from deploytool.program import Layer, Program
-from deploytool.run.kernels import Geometry
-from deploytool.run.mixed import channels_last
-from deploytool.run.neurons import on_map
-from deploytool.run.plan import LayerPlan
+from deploytool.base.errors import UnsupportedError
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Layer, Program
+from deploytool.run.kernels.general import Geometry
+from deploytool.run.kernels.leaky import channels_last
+from deploytool.run.plan.layers import LayerPlan
+from deploytool.run.reference.neurons import on_map
 
 FIRST, TAP, WEIGHT_ROW, ROW, ROWS, COLUMN, COLUMNS, FEATURE, FEATURES = range(9)
 """The columns of a record: what an event at one site does.

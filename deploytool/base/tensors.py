@@ -1,0 +1,30 @@
+"""Named arrays in safetensors files: the one reader and the one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from deploytool.base.errors import ArtifactError
+from deploytool.ir.graph import Array, frozen
+
+
+def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:
+    """Writes ``arrays`` to ``path``; equal arrays give equal bytes.
+
+    The numpy front end of safetensors writes the wrong values of an array that is not contiguous, silently. The bytes
+    are made in memory first, so that what can go wrong on the disk is an ordinary OSError.
+    """
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    """The arrays in ``path``, read-only. Raises ArtifactError when it is no safetensors file."""
+    try:
+        return {name: frozen(array) for name, array in load_file(path).items()}
+    except SafetensorError as error:
+        raise ArtifactError(str(path), f"no safetensors file ({error})", "a file that deploytool wrote") from None

@@ -1,0 +1,254 @@
+"""What is measured of a trained model, each a function that trains it first if it is not in the store yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+import numpy as np
+
+from deploytool.base.tensors import read_tensors
+from deploytool.ir.recording import load_recording
+from deploytool.store.files import HISTORY, WEIGHTS
+from deploytool.workflow import pipeline, sources
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deploytool.data.images import Image
+    from deploytool.data.samples import Samples
+    from deploytool.recipe import Recipe
+    from deploytool.store.caching import Workspace
+    from deploytool.train.network.network import SpikingNetwork
+
+Figures: TypeAlias = dict[str, Any]
+Measure: TypeAlias = "Callable[[Workspace, Any, int, Mapping[str, Any]], Figures]"
+"""(store, recipe, seed, options) -> figures; measures that train nothing get no recipe."""
+
+
+def ladder(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Test accuracy clock-driven and event-driven in the chip's integers, and the spike difference between them.
+
+    Spike difference: pooled over samples, of the output layer, the event-driven run being the reference.
+    """
+    from deploytool.validate import metrics
+
+    model = pipeline.train(space, recipe)
+    torch_run = load_recording(pipeline.run_trained(space, model, recipe).path)
+    graph = pipeline.convert_model(space, model)
+    program = pipeline.map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits)
+    samples = sources.dataset(recipe.data, recipe.seed)
+    chip_run = load_recording(pipeline.run(space, program.name, "emulator", samples).path)
+    trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
+    assert trained is not None
+    assert deployed is not None
+    return {
+        "torch %": trained, "event-driven %": deployed, "lost points": trained - deployed,
+        "SD %": metrics.spike_difference(chip_run, torch_run).pooled,
+        "MSynOps": float(chip_run.synops.mean()) / 1e6,
+    }  # fmt: skip
+
+
+def trained(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Test accuracy of the trained network itself, and what its history says it cost."""
+    from deploytool.base.digest import read_json
+    from deploytool.validate import metrics
+
+    model = pipeline.train(space, recipe)
+    history = read_json(model.path / HISTORY)
+    accuracy = metrics.accuracy(load_recording(pipeline.run_trained(space, model, recipe).path))
+    cost = {"step-epochs": history[-1]["step_epochs"]} if "step_epochs" in history[-1] else {}
+    return {"torch %": accuracy, **cost}
+
+
+def tandem(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
+
+    Above 1 an event brings more than the one spike that the chip has for it.
+    """
+    from deploytool.base.digest import read_json
+
+    history = read_json(pipeline.train(space, recipe).path / HISTORY)
+    relu = min((row for row in history if row["stage"] == 0), key=lambda row: row["validation_loss"])
+    last = next(row for row in history if row.get("chosen"))
+    return {
+        "ReLU validation %": relu["validation_accuracy"], "spikes validation %": last["validation_accuracy"],
+        "max w / theta": max(row["weight_max"] for row in history if "weight_max" in row),
+    }  # fmt: skip
+
+
+def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Of an autoencoder by PTL: how close it brings test pictures, and how close its network with ReLUs did (ANN).
+
+    Means over pictures, against the pictures themselves and not their events; see `deploytool.validate.pictures`.
+    """
+    from deploytool.data.loader import loader
+    from deploytool.data.sets.table import load
+    from deploytool.train.methods.ptl.training import Outside, pretrained
+    from deploytool.validate.pictures import psnr, ssim
+    from deploytool.workflow.tandem import white
+
+    recording = load_recording(pipeline.run_trained(space, pipeline.train(space, recipe), recipe).path)
+    data = load(recipe.data, recipe.seed)
+    ann, weights = pretrained(
+        recipe.network, recipe.constraints, recipe.train, loader(data.train, recipe.data, recipe.train.augment),
+        loader(data.validation, recipe.data), recipe.seed, Outside(white=white(recipe)),
+    )  # fmt: skip
+    frames, _ = next(iter(loader(data.test, recipe.data)(recipe.train.time_steps, len(data.test), None)))
+    as_images = {"coding": "direct", "levels": None, "duration_ms": None, "bins": "time"}
+    images = load(recipe.data.model_copy(update=as_images), recipe.seed).test
+    pictures = np.stack([image.pixels / image.top for image in cast("Samples[Image]", images)])
+    answers = {
+        "": recording.potentials * recipe.train.time_steps, "ANN ": ann.ann(weights, frames.sum(0)).numpy(force=True)
+    }  # fmt: skip
+    found = {}
+    for whose, potentials in answers.items():
+        restored = 1 / (1 + np.exp(-potentials.reshape(pictures.shape)))
+        found[f"{whose}PSNR dB"] = float(psnr(pictures, restored).mean())
+        found[f"{whose}SSIM"] = float(ssim(pictures, restored).mean())
+    return found
+
+
+def scalability(space: Workspace, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
+    """Test accuracy at each of ``steps`` time steps, clock-driven."""
+    found = {}
+    model = pipeline.train(space, recipe)
+    for steps in options["steps"]:
+        other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"time_steps": steps})})
+        found[f"T={steps}"] = _accuracy(model, other)
+    return found
+
+
+def flatness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
+    """How much the training loss rises in random directions, at each of ``radii`` of every layer's own norm.
+
+    The mean over ``directions`` directions, d_l = r ||w_l|| n_l / ||n_l|| with n_l normal, as in Li et al. 2018,
+    "Visualizing the loss landscape of neural nets"; the plain cross-entropy for every arm.
+    """
+    import torch
+
+    net, weights, frames, labels = _subject(space, recipe, options["samples"])
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(of: Mapping[str, Tensor]) -> float:
+        from deploytool.train.loop.losses import sdt_loss
+
+        with torch.no_grad():
+            output = net.run(of, frames).output
+        return float(sdt_loss(output * (net.spec.logit_scale * len(output)), labels))
+
+    at_rest = loss(weights)
+    found = {"loss": at_rest}
+    for radius in options["radii"]:
+        rises = []
+        for _ in range(options["directions"]):
+            noise = {name: torch.randn(w.shape, generator=generator) for name, w in weights.items()}
+            moved = {name: w + radius * w.norm() * noise[name] / noise[name].norm() for name, w in weights.items()}
+            rises.append(loss(moved) - at_rest)
+        found[f"rise r={radius}"] = float(np.mean(rises))
+    return found
+
+
+def robustness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
+    """Accuracy % on test samples as they are, with events ``lost``, with events ``added``, and attacked.
+
+    ``lost``: a share of the events at random; ``added``: so many random events for each real one; ``attacked``: input
+    counts moved by epsilon along the sign of the loss's gradient (FGSM: Goodfellow et al. 2015), which is no event
+    stream any more, so that it bounds what an attacker could do.
+    """
+    import torch
+
+    from deploytool.train.loop.losses import sdt_loss
+
+    net, weights, frames, labels = _subject(space, recipe, options["samples"], test=True)
+    generator = torch.Generator().manual_seed(seed)
+
+    def right(given: Tensor) -> float:
+        with torch.no_grad():
+            counts = net.run(weights, given).output.sum(0)
+        return 100 * float(((counts.argmax(1) == labels) & (counts.amax(1) > 0)).double().mean())
+
+    found = {"clean %": right(frames)}
+    for share in options["lost"]:
+        found[f"lost {share}"] = right(torch.binomial(frames, torch.full_like(frames, 1 - share), generator=generator))
+    rate = frames.mean()
+    for ratio in options["added"]:
+        found[f"added {ratio}"] = right(frames + torch.poisson(torch.full_like(frames, rate * ratio), generator))
+    for epsilon in options["attacked"]:
+        given = frames.clone().requires_grad_()
+        output = net.run(weights, given).output
+        (slope,) = torch.autograd.grad(sdt_loss(output * (net.spec.logit_scale * len(output)), labels), given)
+        found[f"attacked {epsilon}"] = right((frames + epsilon * slope.sign()).clamp(min=0))
+    return found
+
+
+def memory(_space: Workspace, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """MB per time step of what is kept and of what is undone; see `deploytool.bench.speed.memory`."""
+    from deploytool.bench.speed.memory import memory as measured
+
+    rows = {row["kind"]: row for row in measured()}
+    return {
+        f"{kind} {figure}": row[figure]
+        for kind, row in rows.items() for figure in ("MB per step", "% of kept") if kind.endswith("undone")
+    }  # fmt: skip
+
+
+def gradients(_space: Workspace, _recipe: None, seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Largest error of a gradient of the T-RevSNN undone, over the largest of its layer, by alpha and T in float32."""
+    import torch
+
+    from deploytool.bench.speed.memory import staged
+
+    found = {}
+    for alpha, steps in ((1.0, 16), (0.5, 4), (0.5, 8)):
+        by_kind = []
+        for reversible in (True, False):
+            net = staged(steps, alpha=alpha, reversible=reversible)
+            generator = torch.Generator().manual_seed(seed)
+            weights = {name: w.requires_grad_() for name, w in net.initial_weights(generator).items()}
+            frames = (torch.rand(steps, 2, *net.blocks[0].in_shape, generator=generator) < 0.2).float()
+            output = net.run(weights, frames).output
+            by_kind.append(torch.autograd.grad(output.square().sum(), list(weights.values())))
+        errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*by_kind, strict=True) if b.any()]
+        found[f"gradient error, alpha {alpha}, T={steps}"] = max(errors, default=None)
+    return found
+
+
+def _accuracy(model: Any, recipe: Recipe) -> float | None:
+    """Test accuracy in % of ``model`` run as ``recipe`` says."""
+    from deploytool.data.loader import loader
+    from deploytool.data.sets.table import load
+    from deploytool.train.loop.evaluate import evaluate
+    from deploytool.validate import metrics
+
+    test = load(recipe.data, recipe.seed).test
+    recording = evaluate(
+        read_tensors(model.path / WEIGHTS), recipe.network, recipe.constraints, recipe.train,
+        loader(test, recipe.data), tuple(sample.name for sample in test),
+    )  # fmt: skip
+    return metrics.accuracy(recording)
+
+
+def _subject(
+    space: Workspace, recipe: Recipe, count: int, test: bool = False
+) -> tuple[SpikingNetwork, dict[str, Tensor], Tensor, Tensor]:
+    """(network, weights, frames (T, B, C, H, W), labels (B,)) of ``count`` training or test samples."""
+    from deploytool.data.loader import loader
+    from deploytool.data.sets.table import load
+    from deploytool.train.loop.evaluate import as_tensors
+    from deploytool.train.methods.build import build
+
+    model = pipeline.train(space, recipe)
+    data = load(recipe.data, recipe.seed)
+    batches = loader(data.test if test else data.train, recipe.data)
+    frames, labels = next(iter(batches(recipe.train.time_steps, count, None)))
+    net = build(recipe.network, recipe.constraints, recipe.train)
+    return net, as_tensors(read_tensors(model.path / WEIGHTS)), frames, labels
+
+
+MEASURES: Final[Mapping[str, Measure]] = MappingProxyType({
+    "ladder": ladder, "trained": trained, "tandem": tandem, "reconstruction": reconstruction,
+    "scalability": scalability, "flatness": flatness, "robustness": robustness, "memory": memory,
+    "gradients": gradients,
+})  # fmt: skip

@@ -1,0 +1,112 @@
+"""Networks with random weights whose layers fire as often as wanted, and random events for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.graph import Array, Conv, out_shape
+from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route
+from deploytool.run.kernels.vectorised import convolve
+from deploytool.run.plan.layers import Fired, LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.record.checks import STATE
+
+
+@dataclass(frozen=True)
+class Spiking:
+    """A convolution with spiking neurons: ``rate`` spikes per event that it gets, then sums over ``pool`` x ``pool``.
+
+    A ``kernel`` as large as the map makes a fully connected layer.
+    """
+
+    features: int
+    kernel: int
+    rate: float
+    padding: int = 0
+    stride: int = 1
+    pool: int = 1
+
+
+NMNIST: Final[Shape] = (2, 34, 34)
+
+NMNIST_NETWORK: Final = (
+    Spiking(8, 3, 5.5, padding=1, pool=2), Spiking(16, 3, 0.45, padding=1, pool=2),
+    Spiking(16, 3, 0.3, padding=1, stride=2), Spiking(10, 4, 0.1),
+)  # fmt: skip
+"""6,160 weights; 4000 events on `NMNIST` cause about 3.3 million updates and 32,000 spikes."""
+
+DVS: Final[Shape] = (2, 128, 128)
+DVS_POOL: Final = 4
+
+VGG9: Final = (
+    Spiking(64, 3, 1, padding=1), Spiking(128, 3, 1, padding=1, pool=2),
+    Spiking(256, 3, 1, padding=1), Spiking(256, 3, 1, padding=1, pool=2),
+    Spiking(512, 3, 1, padding=1), Spiking(512, 3, 1, padding=1, pool=2),
+    Spiking(512, 3, 1, padding=1), Spiking(512, 3, 1, padding=1, pool=2), Spiking(10, 2, 0.1),
+)  # fmt: skip
+"""9.2 million weights, of the CIFAR10-DVS network of Du et al. (ICLR 2025), on `DVS` events pooled by `DVS_POOL`."""
+
+
+def network(
+    shape: Shape, layers: Sequence[Spiking], arithmetic: Arithmetic, stream: EventStream, pool: int = 1
+) -> Program:
+    """A chain of ``layers`` on events of ``shape``, pooled by ``pool``, whose thresholds suit ``stream``."""
+    rng = np.random.default_rng(1)
+    made: dict[str, Layer] = {}
+    before = shape[0], shape[1] // pool, shape[2] // pool
+    for number, spec in enumerate(layers):
+        weights = np.clip(rng.normal(6, 30, (spec.features, before[0], spec.kernel, spec.kernel)).round(), -127, 127)
+        pair = (spec.stride, spec.stride), (spec.padding, spec.padding)
+        out = out_shape(Conv(weights, None, *pair), before)
+        routes = (Route(f"layer{number + 1}", (spec.pool, spec.pool)),) if number + 1 < len(layers) else ()
+        made[f"layer{number}"] = Layer(
+            weights.astype(np.int8 if arithmetic == "int8/int16" else np.float32),
+            1,
+            before,
+            out,
+            routes,
+            stride=pair[0],
+            padding=pair[1],
+        )
+        before = out[0], out[1] // spec.pool, out[2] // spec.pool
+    last = f"layer{len(layers) - 1}"
+    program = Program("simulator", arithmetic, shape, (Route("layer0", (pool, pool)),), made, (last,), "")
+    return _fitted(program, [spec.rate for spec in layers], stream)
+
+
+def _fitted(program: Program, rates: Sequence[float], stream: EventStream) -> Program:
+    """``program`` with thresholds, and floors as far below 0, at which its layers fire at ``rates`` on ``stream``."""
+    fired: dict[str, Fired] = {INPUT: (np.arange(len(stream)), channels_last(stream.events, stream.shape))}
+    layers = dict(program.layers)
+    for layer, rate in zip(make_plan(program, state_type(program), vectors=True), rates, strict=True):
+        tags, sites = layer.arrivals(fired)
+        low, high = 1, int(STATE.max)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if len(_fires(layer, middle, sites)) > rate * len(sites) else (low, middle)
+        layers[layer.name] = replace(layers[layer.name], threshold=high, floor=-high)
+        fired[layer.name] = tags[:0], _fires(layer, high, sites)
+    return program.with_layers(layers)
+
+
+def _fires(layer: LayerPlan, threshold: int, sites: Array) -> Array:
+    """The neurons that fire in ``layer`` with another ``threshold``."""
+    if layer.layout is None:
+        raise AssertionError("the vector loops take every layer of these networks")
+    number = type(layer.layout.threshold)
+    layout = replace(layer.layout, threshold=number(threshold), floor=number(-threshold), loop=convolve)
+    return layout.integrate(layout.rest(), sites, np.array([len(sites)]))[0]
+
+
+def random_stream(shape: Shape, count: int, seed: int = 2) -> EventStream:
+    """``count`` events, evenly over a map of ``shape`` and 300 ms."""
+    rng = np.random.default_rng(seed)
+    events = np.zeros(count, EVENT)
+    events["t"] = np.sort(rng.integers(0, 300_000, count))
+    for axis, size in zip("cyx", shape, strict=True):
+        events[axis] = rng.integers(0, size, count)
+    return EventStream(events, shape, 300_000)

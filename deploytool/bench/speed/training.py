@@ -1,0 +1,12 @@
+"""A whole training step against other libraries; what is measured, and how, is in peers.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def training() -> list[dict[str, Any]]:
+    """Milliseconds per step against every library of `deploytool.bench.speed.peers`, at 10, 30 and 100 time steps."""
+    from deploytool.bench.speed.peers import training_steps
+
+    return training_steps()

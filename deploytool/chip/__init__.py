@@ -1,0 +1,1 @@
+"""The chips: their numbers, their integer arithmetic, their memories."""

@@ -1,0 +1,111 @@
+"""The chips: every number a rule, the compiler or the emulator needs, with the source of each.
+
+Sources: "lib" observed on the vendor's own library (samna 0.7.1), "sinabs" read or run in sinabs 3.1.3,
+"doc" the vendor's documentation, "guess" inferred and never seen on silicon. Nothing was measured by us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from deploytool.chip.integers import IntegerFormat
+
+
+@dataclass(frozen=True)
+class Core:
+    """One convolution core: words of kernel (8 bit), neuron (16 bit) and bias (16 bit) memory."""
+
+    kernel_words: int
+    neuron_words: int
+    bias_words: int
+    parallel_lanes: bool = False
+    """Computes in parallel lanes: more throughput, a good first layer; order and leak less certain."""
+
+    @property
+    def kernel_bits(self) -> int:
+        return address_bits(self.kernel_words)
+
+    @property
+    def neuron_bits(self) -> int:
+        return address_bits(self.neuron_words)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The readout layer: the last core's spikes go to ``destination``; feature ``spacing`` i is its class i + 1."""
+
+    classes: int
+    destination: int
+    spacing: int
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A processor of the DynapCNN family. ``sources`` gives the origin of every other field."""
+
+    name: str
+    title: str
+    cores: tuple[Core, ...]
+    integers: IntegerFormat
+    kernel_max: int
+    strides: tuple[int, ...]
+    padding_max: int
+    input_map_max: int
+    output_map_max: int
+    features_max: int
+    poolings: tuple[int, ...]
+    fan_out_max: int
+    feature_shift_max: int
+    dvs_size: int
+    dvs_poolings: tuple[int, ...]
+    dvs_features: int
+    readout: Readout | None
+    """None where the names of its fields are not known."""
+    sources: Mapping[str, str]
+
+
+def address_bits(n: int) -> int:
+    """Address bits that n different values take: ceil(log2 n), and 0 for a single one."""
+    return (n - 1).bit_length()
+
+
+_KI: Final = 1024
+_CORES: Final = (
+    *[Core(16 * _KI, 64 * _KI, _KI, parallel_lanes=True)] * 2,
+    Core(16 * _KI, 64 * _KI, _KI),
+    *[Core(32 * _KI, 32 * _KI, _KI)] * 2,
+    *[Core(64 * _KI, 16 * _KI, _KI)] * 2,
+    *[Core(16 * _KI, 16 * _KI, _KI)] * 2,
+)
+_SOURCES: Final = MappingProxyType({
+    "name": "doc", "title": "doc",
+    "cores": "lib, sinabs, doc; parallel lanes and the leak there: doc, unconfirmed",
+    "integers": "lib; threshold at most 32640: guess (V + w must not pass 32767); floor at most -1: doc (0 is a bug)",
+    "kernel_max": "lib, doc", "strides": "lib, doc", "padding_max": "lib, doc",
+    "input_map_max": "lib, doc", "output_map_max": "lib, doc", "features_max": "lib",
+    "poolings": "lib, doc (0.7.1 also takes 8; the Speck2e documents do not)",
+    "fan_out_max": "lib", "feature_shift_max": "lib",
+    "dvs_size": "lib, doc", "dvs_poolings": "lib, doc", "dvs_features": "lib, doc (one per polarity)",
+    "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
+})  # fmt: skip
+
+
+def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
+    return Chip(
+        name=name, title=title, cores=_CORES,
+        integers=IntegerFormat(weight_bits=8, state_bits=16, threshold_max=32640, floor_max=-1),
+        kernel_max=16, strides=(1, 2, 4, 8), padding_max=7, input_map_max=128, output_map_max=64, features_max=1024,
+        poolings=(1, 2, 4), fan_out_max=2, feature_shift_max=1023,
+        dvs_size=128, dvs_poolings=(1, 2, 4), dvs_features=2, readout=readout, sources=_SOURCES,
+    )  # fmt: skip
+
+
+_SPECK_READOUT: Final = Readout(classes=15, destination=12, spacing=4)
+CHIPS: Final[Mapping[str, Chip]] = MappingProxyType({
+    "speck2e": _family_member("speck2e", "Speck2e", _SPECK_READOUT),
+    "speck2f": _family_member("speck2f", "Speck2f", _SPECK_READOUT),
+    "dynapcnn": _family_member("dynapcnn", "DynapCNN", None),
+})  # fmt: skip

@@ -1,0 +1,1 @@
+"""torch and sinabs modules, and state dicts."""

@@ -1,0 +1,67 @@
+"""CIFAR10-DVS (Li et al. 2017): 10,000 images of CIFAR-10 that move before an event camera, 2x128x128, 1.3 s a sample.
+
+Read from the folder that tonic unpacks, ``CIFAR10DVS/airplane/cifar10_airplane_0.aedat4`` and so on. There is no
+official split: of every class the tenth whose relative names have the lowest SHA-256 is the test set. A sample begins
+at its first event.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from deploytool.base.errors import InputError
+from deploytool.data.samples import Samples
+from deploytool.data.sets.folders import ClassFiles, class_files, listing, located
+from deploytool.ir.events import EVENT, EventStream, Shape
+
+SHAPE: Final[Shape] = (2, 128, 128)
+NAMES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TEST_SHARE: Final = 0.1
+
+
+def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
+    """The (training, test) samples in ``root``. Raises InputError when they are not there."""
+    files = _files(root)
+    return files.split(files.samples(_stream, "cifar10dvs"), TEST_SHARE)
+
+
+def fingerprint(root: str | None) -> str:
+    """What names the data in ``root``: the relative paths and sizes of all files."""
+    return listing(_files(root))
+
+
+def _files(root: str | None) -> ClassFiles:
+    hint = "tonic.datasets.CIFAR10DVS(save_to=ROOT) downloads it."
+    folder = located("cifar10dvs", root, ("CIFAR10DVS", "."), NAMES, hint)
+    return class_files(folder, "", NAMES, (".aedat4",))
+
+
+def _stream(path: Path, label: int, name: str) -> EventStream:
+    """The events of one AEDAT4 file. Raises InputError when it is none, or its reader is not installed."""
+    try:
+        import aedat
+    except ImportError:
+        raise InputError(
+            "data.set cifar10dvs",
+            "aedat, which reads its files, is not installed",
+            "it",
+            "Install deploytool[datasets].",
+        ) from None
+    need = "an AEDAT4 file with one stream of events"
+    try:
+        decoder = aedat.Decoder(path)
+        streams = [number for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"]
+        packets = [packet["events"] for packet in decoder if packet["stream_id"] in streams]
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        raise InputError(str(path), f"cannot be read ({error})", need, "Copy it again.") from None
+    if len(streams) != 1 or not sum(map(len, packets)):
+        raise InputError(str(path), f"{sum(map(len, packets))} events in {len(streams)} streams", need)
+    found = np.concatenate(packets)
+    found = found[np.argsort(found["t"], kind="stable")]
+    events = np.empty(len(found), EVENT)
+    events["t"] = found["t"] - found["t"][0]
+    events["c"], events["y"], events["x"] = found["on"], found["y"], found["x"]
+    return EventStream(events, SHAPE, int(events["t"][-1]) + 1, label, name)

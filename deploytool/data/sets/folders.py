@@ -1,0 +1,96 @@
+"""Where data sets lie on disk: folders found by their layout, files by class, and what names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.formats.files import refuse_unwritable
+from deploytool.data.samples import Samples, hash_split
+
+Made = TypeVar("Made")
+
+
+def located(name: str, root: str | None, places: Sequence[str], parts: Sequence[str], hint: str) -> Path:
+    """The first of ``places``, relative to ``root``, that holds all of ``parts``, for the data set ``name``.
+
+    Raises RecipeError without a root; InputError when the data are not there or only in part, ending in ``hint``.
+    """
+    need = f"the folder that holds {', '.join(parts)}" if len(parts) < 6 else f"the folder that holds {parts[0]}, ..."
+    if root is None:
+        raise RecipeError("data.root", f"missing for the set {name}", need, hint)
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"data.root {root}", "no such folder", need, hint)
+    for place in places:
+        missing = [part for part in parts if not (folder / place / part).exists()]
+        if not missing:
+            return folder / place
+        if len(missing) < len(parts):
+            raise InputError(str(folder / place), f"no {', no '.join(missing)}", need, hint)
+    raise InputError(f"data.root {root}", f"no {name} in this folder", need, hint)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFiles:
+    """The files of a part of a data set in ``folder``, class after class; ``labels`` (S,) are their classes."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The files' paths relative to ``folder``, the same on every machine."""
+        return tuple(path.relative_to(self.folder).as_posix() for path in self.paths)
+
+    def samples(self, read: Callable[[Path, int, str], Made], name: str) -> Samples[Made]:
+        """What ``read(path, label, name of the sample)`` makes of each file, for the data set ``name``."""
+        names = self.names
+        return Samples(self.labels, lambda i: read(self.paths[i], int(self.labels[i]), f"{name}/{names[i]}"))
+
+    def split(self, samples: Samples[Made], share: float) -> tuple[Samples[Made], Samples[Made]]:
+        """(training, test) of the ``samples`` of these files, decided by their names; see `hash_split`."""
+        train, test = hash_split(self.names, self.labels, share)
+        return samples.take(train), samples.take(test)
+
+
+def class_files(folder: Path, part: str, classes: Sequence[str], suffixes: Sequence[str]) -> ClassFiles:
+    """The files with one of ``suffixes`` in ``folder``/``part``/class, for each of ``classes`` in order of names.
+
+    Raises InputError when a class has none, or a name is not in UTF-8.
+    """
+    found = [_files(folder / part / name, suffixes) for name in classes]
+    if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
+        kinds = " or ".join(suffixes)
+        raise InputError(
+            str(folder / part), f"no {kinds} files in {', '.join(empty)}", f"{kinds} files of every class",
+            "Unpack the archive again, or name another data.root.",
+        )  # fmt: skip
+    paths = tuple(path for files in found for path in files)
+    refuse_unwritable(paths)
+    return ClassFiles(folder, paths, np.repeat(np.arange(len(classes)), [len(files) for files in found]))
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the folders in ``folder`` in order, without hidden ones."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def listing(*parts: ClassFiles) -> str:
+    """What names the files of all ``parts`` without reading them: their relative paths and sizes."""
+    sizes = [path.stat().st_size for part in parts for path in part.paths]
+    return digest([[part.names for part in parts], sizes])
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")

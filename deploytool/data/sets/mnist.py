@@ -1,0 +1,95 @@
+"""MNIST (LeCun et al. 1998) and Fashion-MNIST (Xiao et al. 2017): 70,000 images of 28x28, in the same four IDX files.
+
+An IDX file begins with the bytes 0, 0, 8 (unsigned bytes) and the number of axes, then each axis's length as a 32-bit
+integer, highest byte first, then the values. Files are read as they are, or compressed with gzip (``.gz``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.images import Image
+from deploytool.data.samples import Samples
+from deploytool.ir.events import Shape
+
+SHAPE: Final[Shape] = (1, 28, 28)
+CLASSES: Final = 10
+FILES: Final = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+_NEED: Final = f"{', '.join(name for files in FILES.values() for name in files)}, each as it is or as .gz"
+
+
+def parts(name: str, root: str | None) -> tuple[Samples[Image], Samples[Image]]:
+    """The official (training, test) images of the set ``name`` in the folder ``root``.
+
+    Raises RecipeError without a root, InputError when they are not there or damaged.
+    """
+    train, test = (_samples(name, part, *_contents(name, root, files)) for part, files in FILES.items())
+    return train, test
+
+
+def fingerprint(name: str, root: str | None) -> str:
+    """What names the data in ``root``: the hashes of what the files hold, compressed or not."""
+    contents = [content for files in FILES.values() for content in _contents(name, root, files)]
+    return digest([sha256(content).hexdigest() for content in contents])
+
+
+def _contents(name: str, root: str | None, files: tuple[str, str]) -> tuple[bytes, bytes]:
+    if root is None:
+        raise RecipeError("data.root", f"missing for the set {name}", f"the folder that holds {_NEED}")
+    images, labels = (_content(Path(root).expanduser(), file) for file in files)
+    return images, labels
+
+
+def _content(folder: Path, file: str) -> bytes:
+    for path in (folder / file, folder / f"{file}.gz"):
+        if path.is_file():
+            return _read(path, path.stat().st_mtime_ns)
+    raise InputError(str(folder), f"no {file} and no {file}.gz", _NEED)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _changed_ns: int) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(str(path), f"cannot be read ({error})", "an IDX file", "Copy it again.") from None
+
+
+def _samples(name: str, part: str, images: bytes, labels: bytes) -> Samples[Image]:
+    where = f"data.set {name}, {part}"
+    pixels, classes = idx_array(images, f"{where} images"), idx_array(labels, f"{where} labels")
+    if pixels.shape[1:] != SHAPE[1:] or classes.shape != pixels.shape[:1] or classes.max(initial=0) >= CLASSES:
+        raise InputError(
+            where, f"images {pixels.shape} and labels {classes.shape} up to {classes.max(initial=0)}",
+            f"images (S, 28, 28) and labels (S,) of 0 to {CLASSES - 1}",
+        )  # fmt: skip
+
+    def make(index: int) -> Image:
+        return Image(pixels[index : index + 1], int(classes[index]), f"{name}/{part}/{index:05d}")
+
+    return Samples(classes.astype(np.int64), make)
+
+
+def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
+    """The read-only array in the ``content`` of an IDX file of bytes. Raises InputError when it is none or is cut."""
+    axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    start = 4 + 4 * axes
+    lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)
+    if not axes or len(lengths) != axes or len(content) - start != math.prod(lengths.tolist()):
+        raise InputError(where, f"{len(content)} bytes", "an IDX file of unsigned bytes, whole", "Copy it again.")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)

@@ -1,0 +1,58 @@
+"""N-Caltech101 (Orchard et al. 2015): 8,709 photographs of 101 classes before a moving event camera, about 300 ms each.
+
+Read from the folder that tonic unpacks, ``NCALTECH101/Caltech101/accordion/image_0001.bin`` and so on; a class is the
+place of its folder in the order of names, the background among them. Photographs have different sizes and lie in the
+upper left of the sensor, of which every sample has all 2x180x240 pixels. There is no official split: of every class
+the tenth whose relative names have the lowest SHA-256 is the test set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from deploytool.base.errors import InputError
+from deploytool.data.formats.files import bin_events
+from deploytool.data.samples import Samples
+from deploytool.data.sets.folders import ClassFiles, class_files, class_folders, listing, located
+from deploytool.ir.events import EventStream, Shape
+
+SHAPE: Final[Shape] = (2, 180, 240)
+CLASSES: Final = 101
+TEST_SHARE: Final = 0.1
+DURATION_US: Final = 320_000
+"""One duration for all samples that are not longer, so that a time step is as long in each."""
+OVERFLOW_ROW: Final = 240
+OVERFLOW_US: Final = 2**13
+"""What looks like an event in row 240 says that the clock had run over: later times are so much later."""
+
+
+def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
+    """The (training, test) samples in ``root``. Raises InputError when they are not there."""
+    files = _files(root)
+    return files.split(files.samples(_stream, "ncaltech101"), TEST_SHARE)
+
+
+def fingerprint(root: str | None) -> str:
+    """What names the data in ``root``: the relative paths and sizes of all files."""
+    return listing(_files(root))
+
+
+def _files(root: str | None) -> ClassFiles:
+    hint = "tonic.datasets.NCALTECH101(save_to=ROOT) downloads it."
+    folder = located("ncaltech101", root, ("NCALTECH101/Caltech101", "Caltech101", "."), ("accordion",), hint)
+    if len(classes := class_folders(folder)) != CLASSES:
+        raise InputError(str(folder), f"{len(classes)} folders", f"one for each of the {CLASSES} classes", hint)
+    return class_files(folder, "", classes, (".bin",))
+
+
+def _stream(path: Path, label: int, name: str) -> EventStream:
+    events = bin_events(path)
+    over = events["y"] == OVERFLOW_ROW
+    events["t"] += np.cumsum(over) * OVERFLOW_US
+    events = events[~over]
+    events = events[np.argsort(events["t"], kind="stable")]
+    duration_us = max(DURATION_US, int(events["t"].max(initial=0)) + 1)
+    return EventStream(events, SHAPE, duration_us, label, name)

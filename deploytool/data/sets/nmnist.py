@@ -1,0 +1,196 @@
+"""N-MNIST (Orchard et al. 2015): MNIST on a screen in front of a moving event camera, 2x34x34, about 310 ms a sample.
+
+Two layouts are read. The folder that tonic unpacks, ``NMNIST/Train/<digit>/*.bin`` and ``NMNIST/Test/<digit>/*.bin``,
+is the official split. The archives are subsets of it in compact columns: per event ``x``, ``y``, a bit of ``p_bits``
+and the time since the event before (``dt_ms``, or ``dt_lo`` and ``dt_hi`` in microseconds), per sample ``n`` events,
+``label`` and its official ``id``. Archives of whole milliseconds list OFF before ON inside a millisecond; their events
+are spread over their millisecond at random, the same way every time, so that an event-driven run sees no such order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError
+from deploytool.data.formats.files import bin_events
+from deploytool.data.samples import Samples, joined
+from deploytool.data.sets.folders import ClassFiles, class_files, listing
+from deploytool.ir.events import EVENT, Events, EventStream, Shape
+
+SHAPE: Final[Shape] = (2, 34, 34)
+CLASSES: Final = 10
+DURATION_US: Final = 320_000
+"""One duration for all samples, so that a time step is as long in each; the longest known sample lasts 315.2 ms."""
+
+ARCHIVES: Final = {
+    "train": ("nmnist_1ms_train.npz", "nmnist_train1000_us.npz"),
+    "test": ("nmnist_1ms_test.npz",),
+}
+FOLDERS: Final = {"train": "Train", "test": "Test"}
+OFFICIAL_SIZES: Final = {"train": 60_000, "test": 10_000}
+DOWNLOAD_ROOT: Final = "data"
+
+
+def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
+    """The official (training, test) samples in ``root``; without a root those in ``data``, downloaded when absent.
+
+    Raises InputError when there are none, and nothing can be downloaded.
+    """
+    found = _locate(root)
+    if isinstance(found, _Archives):
+        train, test = (joined([_archive_samples(path) for path in found.paths(part)]) for part in ARCHIVES)
+    else:
+        train, test = (_files(found, part).samples(_read_bin, "nmnist") for part in FOLDERS)
+    return train, test
+
+
+def fingerprint(root: str | None) -> str:
+    """What names the data in ``root``: the hashes of the archives, or the relative paths and sizes of all files."""
+    found = _locate(root)
+    if isinstance(found, _Archives):
+        paths = [path for part in ARCHIVES for path in found.paths(part)]
+        return digest([(path.name, sha256(_bytes(path)).hexdigest()) for path in paths])
+    return listing(*(_files(found, part) for part in FOLDERS))
+
+
+@dataclass(frozen=True)
+class _Archives:
+    folder: Path
+
+    def paths(self, part: str) -> list[Path]:
+        return [self.folder / name for name in ARCHIVES[part]]
+
+
+def _locate(root: str | None) -> _Archives | Path:
+    """The archives in ``root``, or the folder that holds Train and Test. Raises InputError when it has neither."""
+    if root is None:
+        return _downloaded(Path(DOWNLOAD_ROOT))
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            f"data.root {root}", "no such folder", "the folder that holds N-MNIST",
+            f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
+        )  # fmt: skip
+    names = [name for part in ARCHIVES.values() for name in part]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not missing:
+        return _Archives(folder)
+    if len(missing) < len(names):
+        raise InputError(f"data.root {root}", f"no {', no '.join(missing)}", f"all of {', '.join(names)}")
+    for place in (folder / "NMNIST", folder):
+        if any((place / name).is_dir() for name in FOLDERS.values()):
+            return place
+    raise InputError(
+        f"data.root {root}", "no N-MNIST in this folder", f"NMNIST/Train and NMNIST/Test, or {', '.join(names)}",
+        f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
+    )  # fmt: skip
+
+
+def _downloaded(root: Path) -> Path:
+    """``root``/NMNIST with all 70,000 samples, which tonic downloads where some are absent."""
+    folder = root / "NMNIST"
+    if _is_whole(folder):
+        return folder
+    need = "N-MNIST on this machine"
+    try:
+        import tonic
+    except ImportError:
+        raise InputError(
+            "data.set nmnist", f"not in {folder}, and tonic, which downloads it, is not installed", need,
+            "Install deploytool[datasets], or name its folder with data.root.",
+        ) from None  # fmt: skip
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            for train in (True, False):
+                tonic.datasets.NMNIST(save_to=str(root), train=train)
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            "data.set nmnist", f"not in {folder}, and the download failed ({error})", need,
+            "Try again with a network, or name its folder with data.root.",
+        ) from None  # fmt: skip
+    if not _is_whole(folder):
+        raise InputError(
+            str(folder), "some samples are absent after the download", f"{sum(OFFICIAL_SIZES.values())} .bin files",
+            f"Delete {folder} and try again, or set data.root to {root} to use what is there.",
+        )  # fmt: skip
+    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    return all(len([*(folder / FOLDERS[part]).glob("*/*.bin")]) == size for part, size in OFFICIAL_SIZES.items())
+
+
+def _files(folder: Path, part: str) -> ClassFiles:
+    return class_files(folder, FOLDERS[part], [str(label) for label in range(CLASSES)], (".bin",))
+
+
+def _archive_samples(path: Path) -> Samples[EventStream]:
+    """The samples of one archive, kept in its compact columns. Raises InputError when it is no such archive."""
+    with _reading(path):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            columns: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+        x, y, labels, ids = (columns[name] for name in ("x", "y", "label", "id"))
+        starts = np.r_[0, np.cumsum(columns["n"].astype(np.int64))]
+        polarity = np.unpackbits(columns["p_bits"])[: starts[-1]]
+        in_ms = "dt_ms" in columns
+        gaps = columns["dt_ms"] if in_ms else columns["dt_lo"] | columns["dt_hi"].astype(np.uint16) << 8
+        lengths = {len(x), len(y), len(polarity), len(gaps)}
+        if lengths != {int(starts[-1])} or not len(ids) == len(labels) == len(starts) - 1:
+            raise ValueError("its columns differ in length")
+        if labels.max(initial=0) >= CLASSES:
+            raise ValueError(f"a label {labels.max()}")
+
+    def make(index: int) -> EventStream:
+        rows = slice(starts[index], starts[index + 1])
+        events = np.empty(rows.stop - rows.start, EVENT)
+        t = np.cumsum(gaps[rows], dtype=np.int64)
+        events["t"] = t * 1000 + _within_ms_us(len(t), int(ids[index])) if in_ms else t
+        events["c"], events["y"], events["x"] = polarity[rows], y[rows], x[rows]
+        if in_ms:
+            events = events[np.argsort(events["t"], kind="stable")]
+        return _stream(events, int(labels[index]), f"nmnist/{ids[index]}")
+
+    return Samples(labels, make)
+
+
+def _within_ms_us(count: int, seed: int) -> NDArray[np.int64]:
+    """(count,): times in 0..999 us, the same for a ``seed`` in every version of numpy."""
+    return (np.random.PCG64(seed).random_raw(count) % 1000).astype(np.int64)
+
+
+def _read_bin(path: Path, label: int, name: str) -> EventStream:
+    return _stream(bin_events(path), label, name)
+
+
+def _stream(events: Events, label: int, name: str) -> EventStream:
+    duration_us = max(DURATION_US, int(events["t"].max(initial=0)) + 1)
+    return EventStream(events, SHAPE, duration_us, label, name)
+
+
+def _bytes(path: Path) -> bytes:
+    with _reading(path):
+        return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Translates what can go wrong in reading an archive."""
+    need = "an archive of N-MNIST samples"
+    try:
+        yield
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", need) from None
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(str(path), f"broken ({error})", need, "Copy it again.") from None

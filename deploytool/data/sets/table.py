@@ -1,0 +1,216 @@
+"""The data sets by name. A new one is a file beside this one with `parts` and `fingerprint`, and a line in DATASETS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar, cast
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, imagefolder, mnist, ncaltech101, nmnist
+from deploytool.data.images import CountCoding, Fit, Image, RateCoding
+from deploytool.data.samples import Samples, even_subset, hold_out
+from deploytool.data.transforms import Denoise, First, Resize
+from deploytool.ir.events import EventStream, Shape
+from deploytool.recipe import DataSection
+
+PROCEDURE: Final = 1
+"""Version of how samples are made and split: to be raised with every change of code that changes any sample."""
+LEVELS: Final = 16
+IMAGE_DURATION_MS: Final = 100.0
+"""How images become events where a recipe does not say."""
+_SUBSET_SEED: Final = 1
+
+Made = TypeVar("Made", EventStream, Image)
+
+
+@dataclass(frozen=True)
+class Source(Generic[Made]):
+    """Where a data set comes from: ``parts(root)`` is its official (training, test) samples, ``fingerprint(root)``
+    names their content without loading it all; ``says`` describes it in one line.
+
+    ``shape`` (C, H, W) has 0 for H and W where every image has its own, ``classes`` is 0 where the folders decide.
+    """
+
+    says: str
+    shape: Shape
+    classes: int
+    parts: Callable[[str | None], tuple[Samples[Made], Samples[Made]]]
+    fingerprint: Callable[[str | None], str]
+
+
+EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
+    "digits": Source(
+        "handwritten digits before a simulated event camera; no download",
+        digits.SHAPE, digits.CLASSES, digits.parts, digits.fingerprint,
+    ),
+    "nmnist": Source(
+        "N-MNIST: digits before a moving event camera, all or a part",
+        nmnist.SHAPE, nmnist.CLASSES, nmnist.parts, nmnist.fingerprint,
+    ),
+    "dvsgesture": Source(
+        "DVS128 Gesture: 11 gestures, split by people; tonic's layout",
+        dvsgesture.SHAPE, dvsgesture.CLASSES, dvsgesture.parts, dvsgesture.fingerprint,
+    ),
+    "cifar10dvs": Source(
+        "CIFAR10-DVS: 10 classes, split by hash; tonic's layout",
+        cifar10dvs.SHAPE, len(cifar10dvs.NAMES), cifar10dvs.parts, cifar10dvs.fingerprint,
+    ),
+    "ncaltech101": Source(
+        "N-Caltech101: 101 classes, split by hash; tonic's layout",
+        ncaltech101.SHAPE, ncaltech101.CLASSES, ncaltech101.parts, ncaltech101.fingerprint,
+    ),
+}  # fmt: skip
+
+IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
+    "digits-images": Source(
+        "the digits as images, 1x8x8; no download",
+        digits.IMAGE_SHAPE, digits.CLASSES, digits.image_parts, digits.fingerprint,
+    ),
+    "mnist": Source(
+        "MNIST: images of digits, 1x28x28; IDX files",
+        mnist.SHAPE, mnist.CLASSES, partial(mnist.parts, "mnist"), partial(mnist.fingerprint, "mnist"),
+    ),
+    "fashionmnist": Source(
+        "Fashion-MNIST: images of clothes, 1x28x28; IDX files",
+        mnist.SHAPE, mnist.CLASSES, partial(mnist.parts, "fashionmnist"), partial(mnist.fingerprint, "fashionmnist"),
+    ),
+    "cifar10": Source(
+        "CIFAR-10: photographs, 10 classes, 3x32x32; binary version",
+        cifar.SHAPE, cifar.CIFAR10.classes, partial(cifar.parts, cifar.CIFAR10),
+        partial(cifar.fingerprint, cifar.CIFAR10),
+    ),
+    "cifar100": Source(
+        "CIFAR-100: photographs, 100 classes, 3x32x32; binary version",
+        cifar.SHAPE, cifar.CIFAR100.classes, partial(cifar.parts, cifar.CIFAR100),
+        partial(cifar.fingerprint, cifar.CIFAR100),
+    ),
+    "imagefolder": Source(
+        "pictures, train/<class>/* and val/<class>/*, scaled to data.size",
+        (3, 0, 0), 0, imagefolder.parts, imagefolder.fingerprint,
+    ),
+}  # fmt: skip
+
+DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Generic[Made]):
+    """A data set as a recipe asks for it: samples on maps of ``shape`` (C, H, W), labels 0..``classes`` - 1.
+
+    ``train`` finds the weights, ``validation`` chooses the model, ``test`` is for the verdict; no two share a sample.
+    """
+
+    name: str
+    shape: Shape
+    classes: int
+    train: Samples[Made]
+    validation: Samples[Made]
+    test: Samples[Made]
+
+    def require(self, shape: Shape) -> None:
+        """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
+        if shape != self.shape:
+            need = f"{list(self.shape)}, the map of the set {self.name} as [data] asks for it"
+            raise RecipeError("network.input", f"found {list(shape)}", need)
+
+    def require_outputs(self, count: int) -> None:
+        """Raises RecipeError unless ``count`` output neurons are enough to tell the classes apart."""
+        if count < self.classes:
+            need = f"at least {self.classes}, one for each class of the set {self.name}"
+            raise RecipeError("network.layers", f"the last gives {count} outputs", need)
+
+
+def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
+    """The data set that ``spec`` names, as images with direct coding and as events otherwise.
+
+    ``seed`` decides which training samples are for validation, and nothing else.
+    Raises RecipeError for an unknown set, keys that do not go with it or more samples than there are, InputError for
+    data that cannot be read.
+    """
+    source = _source(spec)
+    training, test = source.parts(spec.root)
+    training = _subset(training, spec.train_samples, "data.train_samples")
+    test = _subset(test, spec.test_samples, "data.test_samples")
+    train, validation = map(training.take, hold_out(training.labels, spec.validation, seed))
+    if not len(train) or not len(validation):
+        raise InputError(
+            f"data.set {spec.set}", f"of {len(training)} training samples {len(validation)} are for validation",
+            "at least one to train on and one to choose the model", "Use more samples, or change data.validation.",
+        )  # fmt: skip
+    classes = source.classes or int(max(training.labels.max(), test.labels.max())) + 1
+    for step in _steps(spec):
+        train, validation, test = (part.map(step) for part in (train, validation, test))
+    return Dataset(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), classes, train, validation, test)
+
+
+def load_events(spec: DataSection, seed: int) -> Dataset[EventStream]:
+    """The data set that ``spec`` names, as events. Raises RecipeError for direct coding, and what `load` raises."""
+    if spec.coding == "direct":
+        raise RecipeError("data.coding", "found 'direct'", "count or rate: only events reach a simulator or a chip")
+    return cast("Dataset[EventStream]", load(spec, seed))
+
+
+def fingerprint(spec: DataSection, seed: int) -> str:
+    """What names the samples that ``load(spec, seed)`` returns, the same wherever they lie. Raises as `load` does."""
+    content = _source(spec).fingerprint(spec.root)
+    return digest((PROCEDURE, spec.model_dump(exclude={"root"}), seed, content))
+
+
+def _source(spec: DataSection) -> Source[Any]:
+    """The source of ``spec``. Raises RecipeError when there is none, or with all keys that do not go with it."""
+    if spec.set not in DATASETS:
+        raise RecipeError("data.set", f"found {spec.set!r}", f"one of {', '.join(DATASETS)}")
+    if problems := list(_problems(spec)):
+        raise RecipeError.together(problems)
+    return DATASETS[spec.set]
+
+
+def _problems(spec: DataSection) -> Iterator[RecipeError]:
+    """One error for each key that does not go with the kind of the set."""
+    of_images = spec.set in IMAGE_SETS
+    kind = f"the set {spec.set}, which is of {'images' if of_images else 'events'}"
+    codings = ("count", "rate", "direct") if of_images else ("events",)
+    if spec.coding not in (None, *codings):
+        yield RecipeError("data.coding", f"found {spec.coding!r}", f"{', '.join(codings)} for {kind}")
+    if spec.levels is not None and (not of_images or spec.coding == "direct"):
+        yield RecipeError("data.levels", f"found {spec.levels}", "none without count or rate coding of images")
+    if of_images and spec.denoise_ms is not None:
+        yield RecipeError("data.denoise_ms", f"found {spec.denoise_ms:g}", f"none for {kind}")
+    if of_images and spec.set != "imagefolder" and spec.size is not None:
+        yield RecipeError("data.size", f"found {list(spec.size)}", f"none for {kind} of one size")
+    if spec.set == "imagefolder" and spec.size is None:
+        yield RecipeError("data.size", "missing for the set imagefolder", "[H, W], to which its images are scaled")
+    if spec.coding == "direct" and spec.duration_ms is not None:
+        yield RecipeError(
+            "data.duration_ms", f"found {spec.duration_ms:g}", "none with direct coding, which has no time"
+        )
+    if spec.coding == "direct" and spec.bins != "time":
+        yield RecipeError("data.bins", f"found {spec.bins!r}", "none with direct coding, which has no events")
+
+
+def _steps(spec: DataSection) -> Iterator[Callable[[Any], Any]]:
+    """What every sample goes through, in order."""
+    if spec.set in EVENT_SETS:
+        if spec.duration_ms is not None:
+            yield First(round(spec.duration_ms * 1000))
+        if spec.denoise_ms is not None:
+            yield Denoise(spec.denoise_ms)
+        if spec.size is not None:
+            yield Resize(*spec.size)
+        return
+    if spec.size is not None:
+        yield Fit(*spec.size)
+    if spec.coding != "direct":
+        duration_us = round((spec.duration_ms or IMAGE_DURATION_MS) * 1000)
+        yield (RateCoding if spec.coding == "rate" else CountCoding)(spec.levels or LEVELS, duration_us)
+
+
+def _subset(samples: Samples[Any], count: int | None, key: str) -> Samples[Any]:
+    if count is None:
+        return samples
+    if count > len(samples):
+        raise RecipeError(key, f"found {count}", f"at most {len(samples)}, which is all there are")
+    return samples.take(even_subset(samples.labels, count, _SUBSET_SEED))

@@ -1,0 +1,1 @@
+"""What passes between stages: events, graphs, programs, recordings, verdicts."""

@@ -1,0 +1,256 @@
+"""The recording: what came out of a run, the same for every rung of the ladder from torch to silicon."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.errors import ArtifactError, InputError
+from deploytool.ir.graph import Array, frozen
+
+Rung: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
+RUNGS: Final[tuple[Rung, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
+"""Torch: the trained network, clock-driven. Quantised: its integers, clock-driven. The others are event-driven."""
+
+SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
+"""One recorded spike: index of its sample, time in microseconds, feature, row, column."""
+
+
+NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
+"""Of a recording whose answer is spikes."""
+
+
+@dataclass(frozen=True, eq=False)
+class LayerActivity:
+    """What a run tells of a layer beside its spikes.
+
+    ``weights_above`` weights are larger than the threshold. ``updates`` (C, H, W) int64 are the synaptic updates of
+    each neuron, all samples together. ``reached`` (lowest, highest) V before reset in int16, as measured; ``bound``
+    what no input can take V beyond. The last three are None where they are not known.
+    """
+
+    weights_above: int
+    updates: NDArray[np.int64] | None = None
+    reached: tuple[int, int] | None = None
+    bound: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.updates is not None:
+            object.__setattr__(self, "updates", frozen(np.asarray(self.updates, np.int64)))
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Spikes of S samples on one rung.
+
+    ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron before pooling, of every layer that was watched.
+    ``outputs`` are the layers whose spikes are the answer; there are none where ``potentials`` (S, K) float32 are it,
+    those of a last layer that never fires, averaged over time. ``synops`` (S,) is the number of synaptic updates of
+    each sample. ``labels`` (S,) is -1 where unknown.
+    ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that were asked for.
+    ``aliases`` {graph node: layer} lets a layer be called by any node it was made from.
+    ``durations_us`` (S,) is how long the samples last, empty where it was not recorded; ``activity`` {layer: ...} what
+    else is known of layers. ``perturbation`` says what was done to the program and its input before the run.
+    """
+
+    rung: Rung
+    samples: tuple[str, ...]
+    labels: NDArray[np.int64]
+    outputs: tuple[str, ...]
+    counts: Mapping[str, NDArray[np.int64]]
+    synops: NDArray[np.int64]
+    spikes: Mapping[str, Array]
+    aliases: Mapping[str, str]
+    durations_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    activity: Mapping[str, LayerActivity] = field(default_factory=dict)
+    perturbation: str = ""
+    potentials: NDArray[np.float32] = field(default_factory=lambda: NO_POTENTIALS)
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "synops", "durations_us"):
+            object.__setattr__(self, name, frozen(np.asarray(getattr(self, name), np.int64)))
+        object.__setattr__(self, "potentials", frozen(np.asarray(self.potentials, np.float32)))
+        counts = {layer: frozen(np.asarray(array, np.int64)) for layer, array in self.counts.items()}
+        object.__setattr__(self, "counts", MappingProxyType(counts))
+        object.__setattr__(self, "spikes", MappingProxyType({k: frozen(v) for k, v in self.spikes.items()}))
+        object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
+        object.__setattr__(self, "activity", MappingProxyType(dict(self.activity)))
+        if missing := [name for name in self.outputs if name not in self.counts]:
+            raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def output_counts(self) -> NDArray[np.int64]:
+        """(S, classes): spikes of each output neuron, the outputs side by side."""
+        counts = [self.counts[name] for name in self.outputs]
+        return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
+
+    @property
+    def classes(self) -> int:
+        """Of how many classes the answer is one."""
+        return int(self.output_counts.shape[1] if self.outputs else self.potentials.shape[1])
+
+    def layer(self, name: str) -> str:
+        """The layer called ``name``, or made from the graph node ``name``. Raises InputError when there is none."""
+        found = name if name in self.counts else self.aliases.get(name, "")
+        if found not in self.counts:
+            raise InputError("recording", f"no counts of layer {name!r}", f"one of {', '.join(self.counts)}")
+        return found
+
+    @cached_property
+    def predictions(self) -> NDArray[np.int64]:
+        """(S,): what ``answers`` makes of the output counts, or the largest of the potentials."""
+        return answers(self.output_counts) if self.outputs else self.potentials.argmax(axis=1)
+
+
+def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(S,) for output ``counts`` (S, classes): the neuron with the most spikes, the first of equals; -1 where none."""
+    return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
+
+
+def join(parts: Sequence[Recording]) -> Recording:
+    """The recording of the samples of all ``parts``, one part after the other, of one run on one rung."""
+    first = parts[0]
+    starts = np.cumsum([0, *map(len, parts)])
+    recorded = dict.fromkeys(layer for part in parts for layer in part.spikes)
+    return replace(
+        first,
+        samples=tuple(name for part in parts for name in part.samples),
+        labels=np.concatenate([part.labels for part in parts]),
+        counts={layer: np.concatenate([part.counts[layer] for part in parts]) for layer in first.counts},
+        synops=np.concatenate([part.synops for part in parts]),
+        potentials=np.concatenate([part.potentials for part in parts]),
+        spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},
+        durations_us=np.concatenate([part.durations_us for part in parts]),
+        activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
+    )  # fmt: skip
+
+
+def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:
+    """The spikes of ``layer`` in all ``parts``, whose samples begin at ``starts``."""
+    found = []
+    for start, part in zip(starts.tolist(), parts, strict=False):
+        if layer in part.spikes:
+            found.append(part.spikes[layer].copy())
+            found[-1]["sample"] += start
+    return np.concatenate(found)
+
+
+def _added(parts: Sequence[LayerActivity]) -> LayerActivity:
+    updates = [part.updates for part in parts if part.updates is not None]
+    reached = [part.reached for part in parts if part.reached is not None]
+    return replace(
+        parts[0],
+        updates=np.sum(updates, axis=0) if len(updates) == len(parts) else None,
+        reached=(min(low for low, _ in reached), max(high for _, high in reached)) if reached else None,
+    )
+
+
+FILE: Final = "recording.npz"
+VERSION: Final = 3
+"""Of the columns: 3 has potentials; 2 has durations_us, perturbation, and the activity of layers; absent in 1."""
+
+_COUNTS, _SPIKES = "counts/", "spikes/"
+_ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
+
+
+def save_recording(recording: Recording, folder: Path) -> None:
+    """Writes ``recording.npz`` into ``folder``: columns only, no pickled objects."""
+    with (folder / FILE).open("wb") as file:
+        write_recording(recording, file)
+
+
+def write_recording(recording: Recording, file: IO[bytes]) -> None:
+    """Writes the columns of ``recording`` to ``file``."""
+    columns: dict[str, Array] = {
+        "version": np.array(VERSION), "rung": np.array(recording.rung),
+        "samples": np.array(recording.samples, dtype=np.str_), "labels": recording.labels,
+        "outputs": np.array(recording.outputs), "synops": recording.synops, "durations_us": recording.durations_us,
+        "perturbation": np.array(recording.perturbation), "potentials": recording.potentials,
+        "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
+        "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
+    }  # fmt: skip
+    columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
+    columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
+    for layer, activity in recording.activity.items():
+        columns[_ABOVE + layer] = np.array(activity.weights_above)
+        columns |= {
+            prefix + layer: np.array(value)
+            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound)) if value is not None
+        }  # fmt: skip
+        if activity.updates is not None:
+            columns[_UPDATES + layer] = _narrow(activity.updates)
+    np.savez_compressed(file, allow_pickle=False, **columns)
+
+
+def load_recording(folder: Path) -> Recording:
+    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged or newer."""
+    with (folder / FILE).open("rb") as file:
+        return read_recording(file, str(folder / FILE))
+
+
+def _rung(name: str) -> Rung:
+    for rung in RUNGS:
+        if rung == name:
+            return rung
+    raise ValueError(f"no rung is called {name!r}")
+
+
+def read_recording(file: IO[bytes], where: str) -> Recording:
+    """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            columns = {name: archive[name] for name in archive.files}
+        version = int(columns.get("version", 1))
+        if version > VERSION:
+            raise ArtifactError(
+                where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool."
+            )
+        return Recording(
+            rung=_rung(str(columns["rung"])),
+            samples=tuple(map(str, columns["samples"])),
+            labels=columns["labels"],
+            outputs=tuple(map(str, columns["outputs"])),
+            counts=_under(_COUNTS, columns),
+            synops=columns["synops"],
+            spikes=_under(_SPIKES, columns),
+            aliases=dict(zip(map(str, columns["alias_nodes"]), map(str, columns["alias_layers"]), strict=True)),
+            durations_us=columns.get("durations_us", np.zeros(0, np.int64)),
+            activity=_activity(columns),
+            perturbation=str(columns.get("perturbation", "")),
+            potentials=columns.get("potentials", NO_POTENTIALS),
+        )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(where, f"not readable ({error})", "a recording that deploytool wrote") from None
+
+
+def _under(prefix: str, columns: Mapping[str, Array]) -> dict[str, Array]:
+    return {name.removeprefix(prefix): array for name, array in columns.items() if name.startswith(prefix)}
+
+
+def _activity(columns: Mapping[str, Array]) -> dict[str, LayerActivity]:
+    updates, reached, bound = (_under(prefix, columns) for prefix in (_UPDATES, _REACHED, _BOUND))
+    return {
+        layer: LayerActivity(int(above), updates.get(layer), _pair(reached.get(layer)), _pair(bound.get(layer)))
+        for layer, above in _under(_ABOVE, columns).items()
+    }
+
+
+def _pair(array: Array | None) -> tuple[int, int] | None:
+    return None if array is None else (int(array[0]), int(array[1]))
+
+
+def _narrow(counts: NDArray[np.int64]) -> Array:
+    """The same counts in the smallest unsigned type that holds them."""
+    return np.asarray(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))

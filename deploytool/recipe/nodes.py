@@ -1,0 +1,121 @@
+"""From the layers of a recipe to nodes of a graph: the one place that knows which node and which weights a layer is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from deploytool.base.errors import InputError, RecipeError
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Add, Array, AvgPool, Conv, Flatten, Linear, Node, Spike, SumPool, out_shape
+from deploytool.recipe import (
+    AddLayer,
+    BatchNormLayer,
+    ConvLayer,
+    FlattenLayer,
+    LayerSection,
+    LinearLayer,
+    NetworkSection,
+    PoolLayer,
+    SpikeLayer,
+    TrainSection,
+)
+from deploytool.recipe.network import INPUT
+
+NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
+"""The arrays (C,) of a batchnorm layer "bn1", which are called "bn1.gamma" and so on."""
+NORM_EPSILON: Final = 1e-5
+"""Added to a variance before its root is taken (torch's default)."""
+
+
+START: Final = "v_init"
+"""The array (O,) "conv1.v_init", where weights have one: V before the first event of the neurons behind "conv1"."""
+
+
+def node_of(layer: LayerSection, weight: Array | None = None, bias: Array | None = None) -> Node:
+    """The node that ``layer`` becomes, with ``weight`` and ``bias`` where it has them; Spike() stands for its neurons.
+
+    A batchnorm layer becomes none: it is folded into the weights before it.
+    """
+    match layer:
+        case ConvLayer() if weight is not None:
+            return Conv(weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        case LinearLayer() if weight is not None:
+            return Linear(weight, bias)
+        case PoolLayer():
+            window = (layer.kernel, layer.kernel)
+            return SumPool(window, window) if layer.type == "sumpool" else AvgPool(window, window)
+        case FlattenLayer():
+            return Flatten()
+        case SpikeLayer():
+            return Spike()
+        case AddLayer():
+            return Add()
+    raise TypeError(f"no weights for {layer!r}")
+
+
+def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[str, Shape]]:
+    """({layer: its node, weights 0 and float32}, {layer: shape (C, H, W) it gives}) of every layer, in order.
+
+    Batchnorm layers have a shape and no node. Raises RecipeError when the shapes of the layers do not match.
+    """
+    nodes: dict[str, Node] = {}
+    shapes: dict[str, Shape] = {INPUT: network.input}
+    sources = network.sources()
+    for name, layer in network.named_layers():
+        given = [shapes[source] for source in sources[name]]
+        if isinstance(layer, BatchNormLayer):
+            shapes[name] = given[0]
+            continue
+        where = f"network.layers: {name!r}"
+        weight: Array | None = None
+        if isinstance(layer, ConvLayer):
+            if given[0][0] % layer.groups:
+                raise RecipeError(where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of them")
+            weight = np.zeros((layer.out, given[0][0] // layer.groups, *layer.kernel), np.float32)
+        elif isinstance(layer, LinearLayer):
+            weight = np.zeros((layer.out, given[0][0]), np.float32)
+        nodes[name] = node_of(layer, weight)
+        try:
+            shapes[name] = out_shape(nodes[name], *given, where=where)
+        except InputError as error:
+            raise RecipeError.together([error]) from None
+    del shapes[INPUT]
+    return nodes, shapes
+
+
+def weight_count(network: NetworkSection) -> int:
+    """How many weights ``network`` has, batch norms not counted. Raises RecipeError as ``blank_nodes``."""
+    nodes, _ = blank_nodes(network)
+    return sum(node.weight.size for node in nodes.values() if isinstance(node, Conv | Linear))
+
+
+def output_count(network: NetworkSection) -> int:
+    """How many values the last layer of ``network`` gives. Raises RecipeError as ``blank_nodes``."""
+    _, shapes = blank_nodes(network)
+    return math.prod(list(shapes.values())[-1])
+
+
+def without_norms(network: NetworkSection) -> NetworkSection:
+    """``network`` without its batchnorm layers; all others keep their names, and take what these took."""
+    sources, layers = network.sources(), dict(network.named_layers())
+    norms = {name for name, layer in layers.items() if isinstance(layer, BatchNormLayer)}
+
+    def behind(name: str) -> str:
+        return behind(sources[name][0]) if name in norms else name
+
+    kept = []
+    for name, layer in layers.items():
+        first, *others = map(behind, sources[name])
+        if name not in norms:
+            changed = {"other": tuple(others)} if isinstance(layer, AddLayer) else {}
+            kept.append(layer.model_copy(update={"name": name, "source": first, **changed}))
+    return network.model_copy(update={"layers": tuple(kept)})
+
+
+def trained_network(network: NetworkSection, train: TrainSection) -> NetworkSection:
+    """The network whose weights a training of ``network`` gives: without batch norms where the method merges them."""
+    return without_norms(network) if train.method == "ptl" or train.base is not None else network

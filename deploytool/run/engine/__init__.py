@@ -1,0 +1,1 @@
+"""The event-driven and the clock-driven run, over batches of samples."""

@@ -1,0 +1,118 @@
+"""The clock-driven run: the network as training sees it, in time steps, on the arithmetic of a Program.
+
+V is v_init at the start. Per time step and layer, with n the spikes of each neuron:
+
+    V += sum of w over all input events of the step;   n = trunc(V / threshold) where V >= threshold (at most 1 unless
+    ``many``);   V -= n threshold (or V = 0);   V = max(V, floor)
+
+A neuron that leaks goes over a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
+Layers follow one another within a step, but for routes that take time, in whole steps; pooling sums. An event at t is
+in step t T // duration.
+V is int32 for an integer program, in which a step's sum may pass 16 bits, as one event's never does; what stays after
+firing saturates at the largest V of a core. It is float32 otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.graph import Array
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import Recording
+from deploytool.run.engine.discretisation import How, Late, advance
+from deploytool.run.engine.event_driven import in_order
+from deploytool.run.kernels.general import accumulate, fire_step
+from deploytool.run.plan.layers import Fired, LayerPlan, channels_last, make_plan
+from deploytool.run.record.checks import STATE, check_stream, watched_layers
+from deploytool.run.record.samples import Sample, as_map, as_recording, at_times
+
+
+def run_clocked(
+    program: Program, streams: Iterable[EventStream], time_steps: int, many: bool = True,
+    watch: Sequence[str] | None = None, rasters: int = 0, threads: int = 1, tick: Tick = no_progress,
+    how: How = "exact",
+) -> Recording:  # fmt: skip
+    """The Recording of ``program`` run in ``time_steps`` steps: rung "quantised" in integers, "torch" in float32.
+
+    ``many``: a neuron may fire more than once per step. Recorded spikes carry the time at which their step begins.
+    ``how`` a step stands for continuous time in neurons that leak. Raises as `Target.run` does, and UnsupportedError
+    for delays that are no whole steps.
+    """
+    integers = program.arithmetic != "float32"
+    watched = watched_layers(program, watch)
+    plan = make_plan(program, np.int32 if integers else np.float32)
+    run = partial(_numbered, program, plan, time_steps, many, watched, rasters, how)
+    return as_recording(program, "quantised" if integers else "torch", watched, in_order(run, streams, threads, tick))
+
+
+def run_clocked_sample(
+    program: Program, plan: Sequence[LayerPlan], stream: EventStream, time_steps: int, many: bool,
+    watch: Sequence[str], keep_spikes: bool = False, how: How = "exact",
+) -> Sample:  # fmt: skip
+    """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    check_stream(program, stream)
+    integers = program.arithmetic != "float32"
+    state = {layer.name: layer.start.copy() for layer in plan}
+    currents = {layer.name: np.zeros_like(layer.start) for layer in plan}
+    late = Late(program, time_steps, stream.duration_us)
+    counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
+    spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
+    step_of = stream.events["t"] * time_steps // stream.duration_us
+    bounds = np.searchsorted(step_of, np.arange(time_steps + 1))
+    sites = channels_last(stream.events, program.input_shape)
+    synops = 0
+    for step in range(time_steps):
+        arrived = sites[bounds[step] : bounds[step + 1]]
+        fired: dict[str, Fired] = {INPUT: (np.ones(len(arrived), np.int64), arrived)}
+        for layer in plan:
+            v = state[layer.name]
+            amounts, places = late.arrivals(layer, fired, step)
+            arrived_at = np.zeros_like(v) if layer.leaks else v
+            synops += _accumulate(layer, arrived_at, places, amounts)
+            if layer.mixed is not None and layer.leaks:
+                dt_us = stream.duration_us / time_steps
+                advance(v, currents[layer.name], arrived_at, layer.mixed.dynamics, dt_us, how)
+            neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, many)
+            if integers and not many:
+                np.minimum(v, STATE.max, out=v)
+            if layer.mixed is not None:
+                layer.mixed.reset(v, neurons)
+            layer.leave(fired, amounts, neurons)
+        late.leave(fired, step)
+        for name in watch:
+            counts[name][fired[name][1]] += fired[name][0]
+        for name, parts in spikes.items():
+            neurons = np.repeat(fired[name][1], fired[name][0])
+            begins = np.full(len(neurons), step * stream.duration_us // time_steps)
+            parts.append(at_times(begins, neurons, program.map_of(name)))
+    kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
+    return Sample(
+        name=stream.name, label=stream.label, synops=synops,
+        counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
+        spikes={INPUT: stream.events, **kept} if keep_spikes else {},
+    )  # fmt: skip
+
+
+def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int:
+    """Adds ``amounts`` of spikes at ``sites``, each through the weights it meets; the number of synaptic updates."""
+    if layer.mixed is None:
+        return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
+    met = layer.mixed.branch_of[sites]
+    return sum(
+        int(accumulate(v, geometry, sites[met == branch], amounts[met == branch], layer.coordinates))
+        for branch, geometry in enumerate(layer.mixed.geometries)
+    )
+
+
+def _numbered(
+    program: Program, plan: Sequence[LayerPlan], time_steps: int, many: bool, watch: Sequence[str], rasters: int,
+    how: How, numbered: tuple[int, EventStream],
+) -> Sample:  # fmt: skip
+    index, stream = numbered
+    return run_clocked_sample(program, plan, stream, time_steps, many, watch, index < rasters, how)

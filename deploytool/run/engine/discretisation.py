@@ -1,0 +1,112 @@
+"""Time steps: what neurons do between two of them, and spikes that arrive some steps later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from deploytool.base.errors import UnsupportedError
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Program
+from deploytool.run.kernels.leaky import Dynamics, channels_last
+from deploytool.run.plan.layers import Fired, LayerPlan
+
+How: TypeAlias = Literal["exact", "impulse", "euler"]
+NOTHING: Final = np.empty(0, np.int64), np.empty(0, np.int32)
+
+
+class Discretisation(NamedTuple):
+    """``remains``: the share of a potential left after a step of ``x`` time constants; ``gain``: how far an input takes
+    it, where 1 is the exact effect of a current that is held for the step."""
+
+    remains: Callable[[Array], Array]
+    gain: Callable[[Array], Array]
+
+
+DISCRETISATIONS: Final[Mapping[How, Discretisation]] = MappingProxyType({
+    "exact": Discretisation(lambda x: np.exp(-x), np.ones_like),
+    "impulse": Discretisation(lambda x: np.exp(-x), lambda x: -x / np.expm1(-x)),
+    "euler": Discretisation(lambda x: 1 - x, lambda x: -x / np.expm1(-x)),
+})  # fmt: skip
+"""How steps of dt stand for continuous time, with x = dt / tau:
+
+    exact     V decays by exp(-x), and an input w is the exact effect of what drives V during the step: V += w
+    impulse   the same decay, but the current of a step comes at once: V += w x / (1 - exp(-x)) (sinabs, Rockpool)
+    euler     decays by 1 - x, V += w x / (1 - exp(-x)) (Norse, snnTorch, SpikingJelly)
+
+The last two give V another unit than the first where it was trained without NIR: there, w is added as it is.
+"""
+
+
+def advance(v: Array, current: Array, arrived: Array, dynamics: Dynamics, dt_us: float, how: How) -> None:
+    """Takes ``v`` (N,) and, of neurons with a synapse, ``current`` (N,) over a step in which ``arrived`` (N,) comes in.
+
+    With a synapse, where e = exp(-x) of each time constant, input comes to I at the end of the step; in Euler's method
+    at its beginning, and I drives V with its new value:
+
+        V = v_leak + (V - v_leak) e + I (e - e_syn) tau_syn / (tau - tau_syn);   I = I e_syn + w
+        I = I (1 - x_syn) + w;   V += x (v_leak - V + I)
+    """
+    remains, gain = DISCRETISATIONS[how]
+    x, leak = dt_us / dynamics.tau_us, dynamics.v_leak
+    if not len(dynamics.tau_syn_us):
+        v[:] = leak + (v - leak) * remains(x) + arrived * gain(x)
+        return
+    x_syn = dt_us / dynamics.tau_syn_us
+    if how == "euler":
+        current[:] = current * remains(x_syn) + arrived * gain(x_syn)
+        v += x * (leak - v + current)
+        return
+    v[:] = leak + (v - leak) * remains(x) + current * response(x, x_syn)
+    current[:] = current * remains(x_syn) + arrived * gain(x_syn)
+
+
+def response(x: Array, x_syn: Array) -> Array:
+    """What a synaptic current of 1 has added to V after ``x`` membrane and ``x_syn`` synaptic time constants.
+
+    (exp(-x) - exp(-x_syn)) x / (x_syn - x), and x exp(-x) where both are the same.
+    """
+    apart = x_syn - x
+    same = np.abs(apart) < 1e-9 * x
+    return np.where(same, x * np.exp(-x), x * np.exp(-x) * -np.expm1(-apart) / np.where(same, 1, apart))
+
+
+class Late:
+    """Spikes on their way by routes that take whole steps. Raises UnsupportedError for other delays."""
+
+    def __init__(self, program: Program, time_steps: int, duration_us: int) -> None:
+        self.program = program
+        self.flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
+        self.steps: list[Array] = []
+        self.due: dict[tuple[int, int], list[Fired]] = {}
+        for to, _, source, route in program.delayed:
+            scaled = channels_last(route.delays_us(program.map_of(source))) * time_steps
+            if np.any(scaled % duration_us):
+                raise UnsupportedError(
+                    f"route from {source!r} to {to!r}",
+                    f"a delay that is no whole number of steps of {duration_us / time_steps:g} us",
+                    "whole steps in the clock-driven run", "Choose other time steps, or run it event by event.",
+                )  # fmt: skip
+            self.steps.append(scaled // duration_us)
+
+    def arrivals(self, layer: LayerPlan, fired: Mapping[str, Fired], step: int) -> Fired:
+        """(amounts, rows of ``layer.coordinates``) of what comes in at ``step``, at once or late."""
+        amounts, sites = [], []
+        for number, (source, offset) in enumerate(layer.feeders):
+            flow = self.flow_of.get((layer.name, number))
+            for each in [fired[source]] if flow is None else self.due.pop((flow, step), [NOTHING]):
+                amounts.append(each[0])
+                sites.append(each[1] + np.int32(offset))
+        return np.concatenate(amounts), np.concatenate(sites)
+
+    def leave(self, fired: Mapping[str, Fired], step: int) -> None:
+        """Sends what ``fired`` at ``step`` on its way."""
+        for flow, (_, _, source, _) in enumerate(self.program.delayed):
+            amounts, neurons = fired[source]
+            steps = self.steps[flow][neurons]
+            for later in np.unique(steps):
+                now = steps == later
+                self.due.setdefault((flow, step + int(later)), []).append((amounts[now], neurons[now]))

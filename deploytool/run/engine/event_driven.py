@@ -1,0 +1,252 @@
+"""The event-driven engine: layer by layer over batches of input events, equal to `reference` event for event.
+
+A layer works through its own queue of events in order; queues meet only where routes merge, by causing input event.
+So layers may run one after the other over a whole batch of input events, which is what makes the loops long: as many
+small samples as come to `CHUNK` events, each of which begins at rest, or so many events of a long one, whose state
+passes from chunk to chunk. Memory does not grow with the length of a recording.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache, partial, reduce
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import numpy as np
+
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import EVENT, Events, EventStream, Shape
+from deploytool.ir.graph import Array, frozen
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import Recording, Rung
+from deploytool.run.engine.windowed import needs_windows, run_in_windows
+from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
+from deploytool.run.kernels.general import compilations
+from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, make_plan, state_type
+from deploytool.run.record.checks import check_stream, watched_layers
+from deploytool.run.record.samples import Room, Sample, Samples, at_times, recording_of, together
+
+CHUNK: Final = 1 << 14
+"""Input events that go through all layers before the next ones do."""
+
+NO_CAUSES: Final = np.empty(0, np.int32)
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Batch(NamedTuple):
+    """Streams that are run together, from sample ``first`` on, and whether their single spikes are kept."""
+
+    first: int
+    streams: list[EventStream]
+    keep_spikes: bool
+
+
+def run_events(
+    program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None = None,
+    rasters: int = 0, threads: int = 1, tick: Tick = no_progress,
+    check: Callable[[Program, EventStream], None] = check_stream, vectors: bool = True,
+) -> Recording:  # fmt: skip
+    """The Recording of ``program`` on ``streams``, as `Target.run` describes it; the same for every ``threads``.
+
+    ``check`` raises when a stream cannot be sent to this target. Without ``vectors`` the general loop runs all layers,
+    which is slower and knows the lowest and highest V.
+    """
+    plan = make_plan(program, state_type(program), vectors)
+    total = operator.length_hint(streams, 0)
+    room = Room(program, watched_layers(program, watch), total)
+    compile_loops(plan, partial(tick, 0, total))
+
+    def run(numbered: tuple[int, Batch]) -> Samples:
+        _, batch = numbered
+        for stream in batch.streams:
+            check(program, stream)
+        counts = room.take(batch.first, len(batch.streams))
+        return run_samples(program, plan, batch.streams, counts, batch.keep_spikes)
+
+    return recording_of(program, rung, room, in_order(run, batches(streams, rasters), threads, tick, total, len))
+
+
+def compile_loops(plan: Sequence[LayerPlan], tell: Callable[[str], None]) -> None:
+    """Has numba compile the loops of ``plan`` that it has not kept from an earlier run; ``tell`` says how far it is."""
+    for number, layer in enumerate(plan, start=1):
+        before = compilations()
+        layer.integrate(layer.rest(), np.empty(0, np.int32))
+        if compilations() > before:
+            tell(f"compiled {number}/{len(plan)} layers")
+
+
+def batches(streams: Iterable[EventStream], rasters: int) -> Iterator[Batch]:
+    """``streams`` in their order, as many together as have no more than `CHUNK` events, at least one.
+
+    The single spikes of the first ``rasters`` are kept, and of no other.
+    """
+    batch, events = Batch(0, [], rasters > 0), 0
+    for index, stream in enumerate(streams):
+        if batch.streams and (events + len(stream) > CHUNK or index == rasters):
+            yield batch
+            batch, events = Batch(index, [], index < rasters), 0
+        batch.streams.append(stream)
+        events += len(stream)
+    if batch.streams:
+        yield batch
+
+
+def run_sample(
+    program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
+) -> Sample:
+    """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    return run_samples(program, plan, [stream], Room(program, watch).take(0, 1), keep_spikes)[0]
+
+
+def run_samples(
+    program: Program, plan: Sequence[LayerPlan], streams: Sequence[EventStream], counts: Mapping[str, Array],
+    keep_spikes: bool = False,
+) -> Samples:  # fmt: skip
+    """What came out for each of ``streams``, as `run_sample` gives it; they go through every layer together.
+
+    ``counts`` {logical layer: zeros (S, C, H, W)} says which layers are counted, and where.
+    """
+    if needs_windows(program, plan):
+        return _filled(counts, [run_in_windows(program, plan, stream, [*counts], keep_spikes) for stream in streams])
+    state = {layer.name: layer.rest() for layer in plan}
+    spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
+    measured = [layer.name for layer in plan if layer.layout is None and program.arithmetic != "float32"]
+    extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
+    synops = np.zeros(len(streams), np.int64)
+    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in plan)
+    for events, ends in _chunks(streams):
+        fired = {INPUT: _arrived(events, ends, program.input_shape, traced)}
+        for layer in plan:
+            result = _through(layer, state[layer.name], events["t"], fired, traced)
+            synops += result.updates
+            if layer.name in extremes:
+                extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
+        for name, maps in counts.items():
+            queue = fired[name]
+            tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
+        for name, found in spikes.items():
+            queue = fired[name]
+            left = at_times(events["t"][queue.causes], queue.neurons, program.map_of(name))
+            for of_sample, part in zip(found, np.split(left, queue.ends[:-1]), strict=True):
+                of_sample.append(part)
+    kept = {name: [np.concatenate(parts) for parts in found] for name, found in spikes.items()}
+    return Samples(
+        names=tuple(stream.name for stream in streams), labels=tuple(stream.label for stream in streams),
+        counts=counts, synops=synops, extremes=extremes,
+        spikes={INPUT: [stream.events for stream in streams], **kept} if keep_spikes else {},
+    )  # fmt: skip
+
+
+def _filled(counts: Mapping[str, Array], samples: Sequence[Sample]) -> Samples:
+    """``samples`` together, counted in ``counts``."""
+    found = together(samples)
+    for name, maps in counts.items():
+        maps[:] = found.counts[name]
+    return replace(found, counts=counts)
+
+
+def _wider(extremes: Array, more: Array) -> Array:
+    """(S, 2): the lower and the higher of two pairs (lowest, highest) V."""
+    return np.stack([np.minimum(extremes[:, 0], more[:, 0]), np.maximum(extremes[:, 1], more[:, 1])], axis=1)
+
+
+def _arrived(events: Events, ends: Array, shape: Shape, traced: bool) -> Queue:
+    """The input ``events`` of samples that end at ``ends``, each its own cause where ``traced``."""
+    channels, _, width = shape
+    causes = np.arange(len(events), dtype=np.int32) if traced else NO_CAUSES
+    return Queue(causes, sites_of(events, channels, width), ends)
+
+
+def _chunks(streams: Sequence[EventStream]) -> Iterator[tuple[Events, Array]]:
+    """(events, where those of each sample end): of all ``streams``, but of a single one so many at a time."""
+    if len(streams) > 1:
+        # Much faster than numpy's concatenation of records.
+        events = np.frombuffer(b"".join(cast("list[bytes]", [stream.events for stream in streams])), EVENT)
+        yield events, np.cumsum([len(stream.events) for stream in streams])
+        return
+    events = streams[0].events
+    for start in range(0, len(events), CHUNK):
+        chunk = events[start : start + CHUNK]
+        yield chunk, np.array([len(chunk)])
+
+
+@lru_cache(maxsize=64)
+def _places(shape: Shape) -> Array:
+    """(N,): where on a map of ``shape`` (C, H, W), flat, each neuron is that is numbered channels-last."""
+    numbers = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
+    return frozen(numbers.transpose(1, 2, 0).ravel())
+
+
+def _through(layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], traced: bool) -> Caused:
+    """What the spikes in ``fired`` cause in ``layer``; adds its spikes there, with their causes where ``traced``.
+
+    ``times_us`` are those of the input events, by which a cause is numbered.
+    """
+    flows = [_moved(fired[source], offset) for source, offset in layer.feeders]
+    queue = reduce(partial(_merged, by_neuron=False), flows)
+    times = times_us[queue.causes] if layer.leaks else NO_TIMES
+    result = layer.integrate_samples(state, queue.neurons, queue.ends, times)
+    if layer.part is None:
+        causes = spread(queue.causes, result.caused, len(result.neurons)) if traced else NO_CAUSES
+        fired[layer.name] = Queue(causes, result.neurons, result.ends)
+        return result
+    arrivals = np.arange(len(queue.causes), dtype=np.int32)
+    places = spread(arrivals, result.caused, len(result.neurons))
+    spikes = Queue(places, layer.part.neurons[result.neurons], result.ends)
+    logical = layer.part.logical
+    if logical in fired:
+        spikes = _merged(fired[logical], spikes, by_neuron=True)
+    fired[logical] = spikes._replace(causes=queue.causes[spikes.causes]) if layer.part.last else spikes
+    return result
+
+
+def _moved(queue: Queue, offset: int) -> Queue:
+    return queue._replace(neurons=queue.neurons + np.int32(offset)) if offset else queue
+
+
+def _merged(a: Queue, b: Queue, by_neuron: bool) -> Queue:
+    causes, neurons = merge(a, b, by_neuron)
+    return Queue(causes, neurons, a.ends + b.ends)
+
+
+def in_order(
+    function: Callable[[tuple[int, _Item]], _Result], items: Iterable[_Item], threads: int, tick: Tick,
+    total: int | None = None, samples: Callable[[_Result], int] = lambda _: 1,
+) -> Iterator[_Result]:  # fmt: skip
+    """``function((index, item))`` of all ``items`` in their order, computed by ``threads`` threads.
+
+    Items are taken only a few ahead, so that a long sequence need not be in memory at once. A result stands for so
+    many ``samples``, of ``total`` in all; ``tick`` is told of each of these.
+    """
+    total = operator.length_hint(items, 0) if total is None else total
+    done = 0
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            futures = _ahead(pool, function, enumerate(items), 2 * threads)
+            for future in futures:
+                result = future.result()
+                for _ in range(samples(result)):
+                    done += 1
+                    tick(done, max(total, done), "")
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
+) -> Iterator[Future[_Result]]:
+    """A future for each of ``items``, in order; work on the ``ahead`` that follow has begun when one is handed out."""
+    pending: deque[Future[_Result]] = deque()
+    for item in items:
+        pending.append(pool.submit(function, item))
+        if len(pending) > ahead:
+            yield pending.popleft()
+    yield from pending

@@ -1,0 +1,167 @@
+"""Runs in windows of time: the engine for programs in which time itself lets things happen. Spikes take time on their
+way, and may come back; neurons reach their threshold between two events.
+
+No spike arrives sooner than the shortest delay after it left. Within a window that is no longer, all that arrives late
+is known when the window begins, and layers run one after the other over it, as they do without delays. An event at the
+input and a spike that arrives late are both a root, and so are the crossings of one time: all that a root causes at
+once has its key, which orders by time, and by the rules of `deploytool.ir.program` within one time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import INPUT, Program
+from deploytool.run.kernels.crossing import TIME
+from deploytool.run.kernels.general import tally
+from deploytool.run.kernels.leaky import channels_last
+from deploytool.run.plan.layers import Fired, LayerPlan
+from deploytool.run.plan.layers import channels_last as neurons_of
+from deploytool.run.record.checks import check_under_way
+from deploytool.run.record.samples import Sample, as_map, at_times
+from deploytool.run.reference.crossings import NEVER
+
+ROOTS_MAX: Final = 1 << 13
+"""Roots that go through all layers before the next ones do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Roots:
+    """What begins in a window that ends with ``end_us``, in order: ``keys`` (N,), ``flows`` (N,), -1 for the input, and
+    ``neurons`` (N,)."""
+
+    end_us: int
+    keys: NDArray[np.int64]
+    flows: NDArray[np.int64]
+    neurons: NDArray[np.int32]
+
+    def of(self, flow: int) -> Fired:
+        """(keys, neurons) of the events of ``flow``."""
+        chosen = self.flows == flow
+        return self.keys[chosen], self.neurons[chosen]
+
+
+class UnderWay:
+    """The events that have not begun yet, of the input and of every delayed flow; each in the order in which it begins.
+
+    Not a value: it is used up and filled as the run goes on.
+    """
+
+    def __init__(self, program: Program, stream: EventStream) -> None:
+        self.name, self.duration_us = stream.name, stream.duration_us
+        self.delays_us = [
+            channels_last(route.delays_us(program.map_of(source))) for _, _, source, route in program.delayed
+        ]
+        self.shortest_us = min((int(delays.min()) for delays in self.delays_us), default=stream.duration_us)
+        nothing = np.empty(0, np.int64), np.empty(0, np.int32)
+        self.flows = {-1: (stream.events["t"], neurons_of(stream.events, program.input_shape))}
+        self.flows |= dict.fromkeys(range(len(self.delays_us)), nothing)
+
+    def take(self, crossing_us: int) -> Roots | None:
+        """The roots of the next window; None where there are no more. The next crossing without them is known."""
+        begin_us = min([crossing_us, *(int(times[0]) for times, _ in self.flows.values() if len(times))])
+        if begin_us >= self.duration_us:
+            return None
+        end_us = min(begin_us + self.shortest_us, self.duration_us) - 1
+        taken = {flow: int(np.searchsorted(times, end_us, "right")) for flow, (times, _) in self.flows.items()}
+        taken = {flow: min(count, ROOTS_MAX) for flow, count in taken.items()}
+        times = np.concatenate([self.flows[flow][0][:count] for flow, count in taken.items()])
+        neurons = np.concatenate([self.flows[flow][1][:count] for flow, count in taken.items()])
+        flows = np.repeat(list(taken), list(taken.values()))
+        order = np.argsort(times, kind="stable")[:ROOTS_MAX]
+        for flow, count in zip(*np.unique(flows[order], return_counts=True), strict=True):
+            left_times, left_neurons = self.flows[int(flow)]
+            self.flows[int(flow)] = left_times[count:], left_neurons[count:]
+        if len(order) == ROOTS_MAX:
+            end_us = int(times[order[-1]])
+        return Roots(end_us, (times[order] << TIME) + np.arange(1, len(order) + 1), flows[order], neurons[order])
+
+    def leave(self, flow: int, spikes: Fired) -> None:
+        """Sends ``spikes`` (keys, neurons) on their way by ``flow``; those that would arrive after the end are lost."""
+        keys, neurons = spikes
+        arrive_us = (keys >> TIME) + self.delays_us[flow][neurons]
+        before_end = arrive_us < self.duration_us
+        times = np.concatenate([self.flows[flow][0], arrive_us[before_end]])
+        order = np.argsort(times, kind="stable")
+        self.flows[flow] = times[order], np.concatenate([self.flows[flow][1], neurons[before_end]])[order]
+
+    def check(self, t_us: int) -> None:
+        """Raises UnsupportedError when there are so many spikes that they can only become more."""
+        check_under_way(self.name, sum(len(times) for flow, (times, _) in self.flows.items() if flow >= 0), t_us)
+
+
+def run_in_windows(
+    program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
+) -> Sample:
+    """What `engine.run_sample` gives, for a ``program`` that `needs_windows`.
+
+    Raises UnsupportedError when the network excites itself without end.
+    """
+    state = {layer.name: layer.rest() for layer in plan}
+    counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
+    spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
+    extremes = {layer.name: (0, 0) for layer in plan if layer.layout is None}
+    under_way = UnderWay(program, stream)
+    flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
+    synops = 0
+    while (roots := under_way.take(_next_crossing(plan, state))) is not None:
+        fired: dict[str, Fired] = {INPUT: roots.of(-1)}
+        for layer in plan:
+            keys, sites = _arrivals(layer, fired, roots, flow_of)
+            if layer.mixed is not None and layer.mixed.fires_between:
+                neurons, fired_keys, updates = layer.mixed.run_between(
+                    state[layer.name], sites, keys, layer.coordinates, roots.end_us
+                )
+                layer.leave(fired, fired_keys, neurons)
+                synops += updates
+                continue
+            result = layer.integrate(state[layer.name], sites, keys >> TIME)
+            layer.leave(fired, np.repeat(keys, result.caused), result.neurons)
+            synops += result.updates
+            if result.extremes is not None:
+                low, high = extremes[layer.name]
+                extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
+        for flow, (_, _, source, _) in enumerate(program.delayed):
+            under_way.leave(flow, fired[source])
+        under_way.check(roots.end_us)
+        for name in watch:
+            tally(counts[name], fired[name][1])
+        for name, parts in spikes.items():
+            keys, neurons = fired[name]
+            parts.append(at_times(keys >> TIME, neurons, program.map_of(name)))
+    kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
+    return Sample(
+        name=stream.name, label=stream.label, synops=synops,
+        counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
+        spikes={INPUT: stream.events, **kept} if keep_spikes else {},
+        extremes={} if program.arithmetic == "float32" else extremes,
+    )  # fmt: skip
+
+
+def needs_windows(program: Program, plan: Sequence[LayerPlan]) -> bool:
+    """Whether time itself lets things happen in ``program``."""
+    return bool(program.delayed) or any(layer.mixed is not None and layer.mixed.fires_between for layer in plan)
+
+
+def _next_crossing(plan: Sequence[LayerPlan], state: Mapping[str, Any]) -> int:
+    between = [layer.name for layer in plan if layer.mixed is not None and layer.mixed.fires_between]
+    return min((int(state[name].crossing_us.min()) for name in between), default=NEVER)
+
+
+def _arrivals(layer: LayerPlan, fired: Mapping[str, Fired], roots: Roots, flow_of: Mapping[Any, int]) -> Fired:
+    """(keys, rows of ``layer.coordinates``) of what arrives at ``layer``, at once or late, in order of the keys."""
+    flows = [
+        roots.of(flow_of[layer.name, number]) if (layer.name, number) in flow_of else fired[source]
+        for number, (source, _) in enumerate(layer.feeders)
+    ]
+    keys = np.concatenate([keys for keys, _ in flows])
+    sites = [neurons + np.int32(offset) for (_, neurons), (_, offset) in zip(flows, layer.feeders, strict=True)]
+    order = np.argsort(keys, kind="stable")
+    return keys[order], np.concatenate(sites)[order]

@@ -1,0 +1,1 @@
+"""Runs over many samples: perturbed, interrupted and resumed, spread over processes and machines."""

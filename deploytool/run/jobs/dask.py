@@ -1,0 +1,198 @@
+"""Jobs spread over machines by Dask distributed: stretches of samples go out, recordings come back.
+
+Programs and recordings travel in the form in which they are stored. A stretch whose worker dies before its recording
+arrived is run again on another worker; one that has arrived is never run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from deploytool.base.errors import TargetError, UsageError
+from deploytool.base.progress import Tick
+from deploytool.ir.events import EventStream
+from deploytool.ir.program import load_program, save_program
+from deploytool.ir.recording import Recording, read_recording, write_recording
+from deploytool.run.jobs.job import QUANTISED, Job
+from deploytool.run.jobs.resume import Perform, Span
+from deploytool.run.targets.processor import EVENT_DRIVEN
+from deploytool.run.targets.table import Options
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+SAMPLES_MAX: Final = 256
+EVENTS_MAX: Final = 1 << 18
+"""A stretch ends after so many samples or input events: it should be small beside what a worker can hold."""
+
+STRETCHES_PER_WORKER: Final = 8
+"""At least so many, so that no worker waits long for the last one."""
+
+CONNECT_S: Final = 30
+NEED: Final = "local, local:N for N processes, or the address of a scheduler such as tcp://host:8786"
+
+
+def spread(scheduler: str, processes: int, tick: Tick) -> Perform:
+    """Performs a job on the workers of ``scheduler``: "local[:N]" (by default ``processes``) or "tcp://host:port".
+
+    Raises UsageError without Dask, or for another name, TargetError when there is no scheduler or worker there.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise UsageError("--scheduler", "Dask distributed is not installed", "pip install 'deploytool[cluster]'")
+    kind, _, number = scheduler.partition(":")
+    if kind == "local" and (not number or (number.isdecimal() and int(number))):
+        connect = partial(_local, int(number or processes))
+    elif kind in ("tcp", "tls") and number:
+        connect = partial(_remote, scheduler)
+    else:
+        raise UsageError("--scheduler", f"found {scheduler!r}", NEED)
+
+    def perform(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
+        if job.on not in (*EVENT_DRIVEN, QUANTISED):
+            raise UsageError("--scheduler", f"given with --on {job.on}", "a target that computes, not a board")
+        with connect() as client:
+            yield from _perform(client, job, streams, spans, tick)
+
+    return perform
+
+
+@contextlib.contextmanager
+def _local(processes: int) -> Iterator[Client]:
+    from distributed import Client, LocalCluster
+
+    with _deaf_children():
+        cluster = LocalCluster(
+            n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        )
+    with cluster, Client(cluster) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes that are started here leave an interruption from the keyboard to this one, which ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _remote(address: str) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise TargetError(f"--scheduler {address}", str(error), "a Dask scheduler that answers") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_S)
+        except TimeoutError:
+            raise TargetError(f"--scheduler {address}", "no worker", "at least one, with deploytool on it") from None
+        yield client
+
+
+def _perform(
+    client: Client, job: Job, streams: Sequence[EventStream], spans: Sequence[Span], tick: Tick
+) -> Iterator[tuple[int, Recording]]:  # fmt: skip
+    """Keeps two stretches per worker under way, and hands each recording over as soon as it arrives."""
+    import dask
+    from distributed import KilledWorker, as_completed
+
+    done, total = 0, sum(stop - first for first, stop in spans)
+    workers = max(1, len(client.nthreads()))
+    run = uuid4().hex[:12]
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GiB"}):
+        shared = client.submit(_same, pack(job), key=f"job-{run}")
+        waiting = iter(stretches(streams, spans, -(-total // (workers * STRETCHES_PER_WORKER))))
+        under_way = as_completed(loop=client.loop, with_results=True)
+        first_of: dict[Any, int] = {}
+
+        def send(number: int) -> None:
+            for first, part in islice(waiting, number):
+                task = client.submit(run_stretch, shared, first, part, key=f"samples-{run}-{first}-{first + len(part)}")
+                first_of[task.key] = first
+                under_way.add(task)
+
+        send(2 * workers)
+        try:
+            for task, result in under_way:
+                part = read_recording(io.BytesIO(result), task.key)
+                done += len(part)
+                tick(done, total, "")
+                yield first_of.pop(task.key), part
+                send(1)
+        except KilledWorker as error:
+            found = f"{error.task} was lost with {error.allowed_failures + 1} workers, one after the other"
+            raise TargetError("--scheduler", found, "workers that live", "Do they have enough memory?") from None
+
+
+def stretches(
+    streams: Sequence[EventStream], spans: Sequence[Span], size: int
+) -> Iterator[tuple[int, tuple[EventStream, ...]]]:
+    """(first sample, streams) of stretches of ``spans``: at most ``size`` samples each, and not too many events."""
+    size = min(max(size, 1), SAMPLES_MAX)
+    for first, stop in spans:
+        part: list[EventStream] = []
+        if first == stop:
+            yield first, ()
+        for index in range(first, stop):
+            part.append(streams[index])
+            if len(part) == size or sum(map(len, part)) >= EVENTS_MAX or index == stop - 1:
+                yield index + 1 - len(part), tuple(part)
+                part = []
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A Job in the form in which it travels: the files of its program, and its other fields."""
+
+    files: tuple[tuple[str, bytes], ...]
+    others: tuple[tuple[str, Any], ...]
+
+
+def pack(job: Job) -> Packed:
+    """``job`` as it travels."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_program(job.program, Path(folder))
+        files = tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir()))
+    others = tuple((each.name, getattr(job, each.name)) for each in fields(job) if each.name != "program")
+    return Packed(files, others)
+
+
+@lru_cache(maxsize=2)
+def unpack(packed: Packed) -> Job:
+    """The job that was packed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in packed.files:
+            (Path(folder) / name).write_bytes(content)
+        return Job(load_program(Path(folder)), **dict(packed.others))
+
+
+def run_stretch(packed: Packed, first: int, streams: Sequence[EventStream]) -> bytes:
+    """The stored form of the recording of ``streams``, samples ``first`` and on of the job; this runs on a worker."""
+    buffer = io.BytesIO()
+    write_recording(unpack(packed).run(streams, first, Options()), buffer)
+    return buffer.getvalue()
+
+
+def _same(packed: Packed) -> Packed:
+    return packed

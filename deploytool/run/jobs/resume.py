@@ -1,0 +1,160 @@
+"""Runs that can be interrupted: what is finished is kept on disk, and a second run goes on from there.
+
+    <folder>/<first>-<stop>.npz      the recording of the samples first .. stop - 1
+
+A part is moved into place when it is whole. The recording of all parts is the one an uninterrupted run makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Final, TypeAlias
+
+from deploytool.base.errors import ArtifactError
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import EventStream
+from deploytool.ir.recording import Recording, join, read_recording, write_recording
+from deploytool.run.jobs.job import Job
+from deploytool.run.targets.table import Options
+from deploytool.store.artifact import writing
+
+PART_S: Final = 10.0
+"""After so long what is finished is written to disk."""
+
+Span: TypeAlias = tuple[int, int]
+"""(first sample, the one after the last)."""
+
+Perform: TypeAlias = Callable[[Job, Sequence[EventStream], Sequence[Span]], Iterator[tuple[int, Recording]]]
+"""(first sample, recording) of stretches that together are the spans asked for, in any order, when they are done."""
+
+
+def run_job(job: Job, streams: Sequence[EventStream], folder: Path, perform: Perform) -> Recording:
+    """What ``job`` makes of all ``streams``; parts that an earlier run left in ``folder`` are not made again."""
+    parts = dict(_read(folder))
+    todo = gaps([(first, first + len(part)) for first, part in parts.items()], len(streams))
+    try:
+        for first, part in perform(job, streams, todo):
+            parts[first] = part
+            if len(part) < len(streams):
+                _write(part, folder, first)
+    except KeyboardInterrupt:
+        if 0 in parts and len(parts[0]) == len(streams):
+            _write(parts[0], folder, 0)
+        raise
+    return join([parts[first] for first in sorted(parts)])
+
+
+def finished(folder: Path) -> int:
+    """The number of samples that an earlier run left in ``folder``."""
+    return sum(stop - first for first, stop in _spans(folder))
+
+
+def gaps(spans: Sequence[Span], total: int) -> list[Span]:
+    """What ``spans`` leave of 0 .. ``total``; one empty span when there is nothing at all to do."""
+    ends = [0, *(stop for _, stop in sorted(spans))]
+    starts = [*(first for first, _ in sorted(spans)), total]
+    missing = [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
+    return missing if missing or spans else [(0, 0)]
+
+
+def here(options: Options, say: Callable[[str], None] = lambda _: None) -> Perform:
+    """Performs a job in this process. An interruption lets the samples under way finish, and keeps them."""
+
+    def perform(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
+        done, total = 0, sum(stop - first for first, stop in spans)
+        with _interruption(say) as interrupted:
+            for first, stop in spans:
+                while True:
+                    tick = _shifted(options.tick, done, total)
+                    source = _until(streams, first, stop, time.monotonic() + PART_S, interrupted)
+                    part = job.run(source, first, replace(options, tick=tick))
+                    yield first, part
+                    first, done = first + len(part), done + len(part)
+                    if interrupted.is_set():
+                        raise KeyboardInterrupt
+                    if first == stop:
+                        break
+
+    return perform
+
+
+def _until(
+    streams: Sequence[EventStream], first: int, stop: int, deadline_s: float, interrupted: threading.Event
+) -> Iterator[EventStream]:  # fmt: skip
+    """The streams ``first`` .. ``stop`` - 1, at least one of them, as far as one gets until the deadline."""
+    for index in range(first, stop):
+        if index > first and (interrupted.is_set() or time.monotonic() > deadline_s):
+            return
+        yield streams[index]
+
+
+def _shifted(tick: Tick, done: int, total: int) -> Tick:
+    if tick is no_progress:
+        return tick
+
+    def shifted(more: int, _: int, note: str) -> None:
+        tick(done + more, total, note)
+
+    return shifted
+
+
+@contextlib.contextmanager
+def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that the first SIGINT sets; the second one raises KeyboardInterrupt, as usual."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        say("The samples under way are being finished and kept; interrupt again to stop at once.")
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _spans(folder: Path) -> list[Span]:
+    found = []
+    for path in sorted(folder.glob("*-*.npz")):
+        first, _, stop = path.stem.partition("-")
+        found.append((int(first), int(stop)))
+    return found
+
+
+def _read(folder: Path) -> Iterator[tuple[int, Recording]]:
+    for first, stop in _spans(folder):
+        path = folder / _name(first, stop)
+        with path.open("rb") as file:
+            part = read_recording(file, str(path))
+        if len(part) != stop - first:
+            raise ArtifactError(str(path), f"{len(part)} samples", f"{stop - first}", "Delete it, and run again.")
+        yield first, part
+
+
+def _write(part: Recording, folder: Path, first: int) -> None:
+    buffer = io.BytesIO()
+    write_recording(part, buffer)
+    path = folder / _name(first, first + len(part))
+    draft = path.with_suffix(".draft")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(buffer.getvalue())
+        draft.replace(path)
+
+
+def _name(first: int, stop: int) -> str:
+    return f"{first:09}-{stop:09}.npz"

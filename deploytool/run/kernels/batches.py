@@ -1,0 +1,180 @@
+"""The compiled passes over a batch: events of consecutive samples one after the other, with where each sample ends.
+
+A batch goes through a layer in one call without the interpreter's lock, which begins each sample at rest.
+"""
+
+# mypy: disable-error-code="untyped-decorator, assignment, no-any-return, no-untyped-call, misc"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import NativeValue, models, overload, register_model, typeof_impl, unbox
+
+from deploytool.ir.events import Events
+from deploytool.ir.graph import Array
+from deploytool.run.kernels import vectorised as loops
+from deploytool.run.kernels.general import compiled, grown
+
+
+class Queue(NamedTuple):
+    """Spikes of consecutive samples, in order: those of sample s are the ones before ``ends[s]``, ``ends`` (S,) int64.
+
+    ``neurons`` (N,) int32 fired, channels-last; ``causes`` (N,) int32 are the input events that made them fire, by
+    their numbers in the batch, and empty where nobody asks.
+    """
+
+    causes: Array
+    neurons: Array
+    ends: Array
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One of the compiled loops of `deploytool.run.kernels.vectorised`, as a constant of the code that calls it."""
+
+    name: str
+
+
+SOURCE: Final = zlib.crc32(Path(loops.__file__).read_bytes())
+"""Part of the type of every `Loop`: numba looks only at this file to see whether it must compile anew."""
+
+
+class LoopType(types.Type):
+    """numba's type of one `Loop`: which it is is part of the type. numba keeps it on disk, so it holds names only."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop.name
+        super().__init__(name=f"{loop} of {SOURCE:08x}")
+
+
+register_model(LoopType)(models.OpaqueModel)
+_type_of: Final = cache(LoopType)
+
+
+@typeof_impl.register(Loop)
+def _typeof_loop(loop: Loop, _: Any) -> LoopType:
+    return _type_of(loop)
+
+
+@unbox(LoopType)
+def _unbox_loop(_: Any, __: Any, context: Any) -> NativeValue:
+    return NativeValue(context.context.get_dummy_value())
+
+
+def run(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
+    """What ``loop`` returns for ``arguments``."""
+    raise AssertionError("compiled code only")
+
+
+@overload(run)
+def _run(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
+    function = getattr(loops, loop.loop)
+
+    def call(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
+        return function(*arguments)
+
+    return call
+
+
+@compiled
+def copy(source: Array, to: Array) -> None:
+    """Copies ``source`` (N,) to ``to``, in vectors, which numba's assignment of a whole array does not use."""
+    for i in range(np.uint64(len(source))):
+        to[i] = source[i]
+
+
+@compiled
+def integrate_samples(
+    loop: Any, window: Any, windows: Any, state: Array, start: Array, threshold: Any, floor: Any, subtract: bool,
+    margin: int, sites: Array, ends: Array, neurons: Array, caused: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """What the events at ``sites`` (N,) do in a layer, those of each sample, which end at ``ends`` (S,), one after the
+    other; the first sample goes on from ``state``, the others begin at ``start``. Changes ``state``.
+
+    Writes to ``caused`` (N,), zeros, how many spikes each event caused, and to ``neurons`` which fired, in order, and
+    to a larger copy of it where it has no room for the ``margin`` that ``loop`` needs beyond the spikes it counts.
+    Back come: the neurons that fired; where the spikes of each sample end (S,); its synaptic updates (S,).
+    """
+    fired, updates = np.empty(len(ends), np.int64), np.zeros(len(ends), np.int64)
+    begin = end = 0
+    for sample in range(len(ends)):
+        if sample:
+            copy(start, state)
+        arrived, made = sites[begin : ends[sample]], caused[begin : ends[sample]]
+        done = 0
+        while done < len(arrived):
+            if len(neurons) - end < margin:
+                neurons = grown(neurons, end + margin)
+            event, spikes, updated = run(
+                loop, window, windows, state, threshold, floor, subtract, arrived, done, neurons[end:], made
+            )
+            done = np.int64(event)
+            end += np.int64(spikes)
+            updates[sample] += np.int64(updated)
+        fired[sample] = end
+        begin = ends[sample]
+    return neurons[:end], fired, updates
+
+
+@compiled
+def sites_of(events: Events, channels: int, width: int) -> Array:
+    """(N,) int32: the neurons, channels-last, of ``events`` (N,) on a map of ``channels`` that is ``width`` wide."""
+    sites = np.empty(len(events), np.int32)
+    for i in range(len(events)):
+        event = events[i]
+        sites[i] = (np.int32(event.y) * width + np.int32(event.x)) * channels + np.int32(event.c)
+    return sites
+
+
+@compiled
+def merge(a: Queue, b: Queue, by_neuron: bool) -> tuple[Array, Array]:
+    """(causes, neurons) of two queues, each in order of its causes, as one: what has one cause is in order of its
+    neurons where asked ``by_neuron``, otherwise that of ``a`` comes first."""
+    total = len(a.neurons) + len(b.neurons)
+    causes, neurons = np.empty(total, np.int32), np.empty(total, np.int32)
+    i = j = 0
+    for place in range(total):
+        first = j == len(b.causes)
+        if not first and i < len(a.causes):
+            first = a.causes[i] < b.causes[j]
+            if a.causes[i] == b.causes[j]:
+                first = not by_neuron or a.neurons[i] <= b.neurons[j]
+        if first:
+            causes[place], neurons[place] = a.causes[i], a.neurons[i]
+            i += 1
+        else:
+            causes[place], neurons[place] = b.causes[j], b.neurons[j]
+            j += 1
+    return causes, neurons
+
+
+@compiled
+def spread(tags: Array, caused: Array, total: int) -> Array:
+    """(``total``,): each of ``tags`` (N,) as often as ``caused`` (N,) says."""
+    result = np.empty(total, tags.dtype)
+    end = 0
+    for event in range(len(caused)):
+        for _ in range(caused[event]):
+            result[end] = tags[event]
+            end += 1
+    return result
+
+
+@compiled
+def tally_samples(counts: Array, place: Array, neurons: Array, ends: Array) -> None:
+    """Adds to ``counts`` (S, N) how often each neuron is in ``neurons``, of which those of a sample end at ``ends``
+    (S,); neuron n is counted at ``place[n]``."""
+    begin = 0
+    for sample in range(len(ends)):
+        row = counts[sample]
+        for neuron in neurons[begin : ends[sample]]:
+            row[place[np.uint64(neuron)]] += 1
+        begin = ends[sample]

@@ -1,0 +1,308 @@
+"""The loop for what the others do not take: neurons that leak, and several sets of weights on the same neurons.
+
+It computes what `deploytool.run.reference.neurons` says, in the same bits.
+"""
+
+# mypy: disable-error-code="untyped-decorator, no-any-return, no-untyped-call, return-value"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Layer
+from deploytool.run.kernels.crossing import Between, integrate_between, look_ahead_all
+from deploytool.run.kernels.general import FIRST_ROOM, Geometry, compiled, grown, update
+from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS, remains
+from deploytool.run.reference.neurons import on_map
+
+TABLE: Final = 1 << 16
+"""Microseconds up to which the exponential is looked up where all neurons have one time constant."""
+
+
+STRETCH: Final = 32
+"""Neurons of which one look tells whether any is at its threshold."""
+
+
+class State(NamedTuple):
+    """V (N,) of all neurons, and when each block of them was updated last; no times where none leaks."""
+
+    v: Array
+    updated_us: NDArray[np.int64]
+
+
+class Tables(NamedTuple):
+    """The `Geometry` of all sets of weights, one behind the other, and of each its ``numbers``."""
+
+    weights: Array
+    rows: Array
+    columns: Array
+    numbers: NDArray[np.int64]
+
+
+(
+    FIRST_WEIGHT, FIRST_ROW, FIRST_COLUMN, KERNEL_ROWS, KERNEL_COLUMNS, ROW_STEP, ROW_STRIDE, COLUMN_STRIDE, FEATURES,
+    GROUP, INPUTS,
+) = range(11)  # fmt: skip
+"""Columns of the numbers of `Tables`."""
+
+
+class Dynamics(NamedTuple):
+    """What neurons (N,) do between updates and when they fire.
+
+    ``tau_us`` is empty where none leaks, ``tau_syn_us`` where none has a synapse that decays. ``least`` is the smallest
+    of ``threshold``, ``most`` the number of spikes that one update can cause. Events come to ``block`` neurons in a row
+    at a time, or to several such. ``factors`` (T,) is what is left after 0 .. T - 1 us, where all have one tau.
+    """
+
+    threshold: Array
+    least: Any
+    floor: Any
+    subtract: bool
+    most: int
+    v_reset: Array
+    v_leak: NDArray[np.float64]
+    tau_us: NDArray[np.float64]
+    tau_syn_us: NDArray[np.float64]
+    block: int
+    factors: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixed:
+    """A layer as this loop takes it: ``geometries`` of its sets of weights, and ``branch_of`` (rows of the
+    coordinates,) which of them an event at each row meets."""
+
+    geometries: tuple[Geometry, ...]
+    branch_of: NDArray[np.int64]
+    dynamics: Dynamics
+    tables: Tables
+    fires_between: bool = False
+    """Whether neurons may reach their threshold between two events: `run_between` takes these, `integrate` does not."""
+
+    @property
+    def leaks(self) -> bool:
+        return len(self.dynamics.tau_us) > 0
+
+    def rest(self, start: Array) -> State | Between:
+        """The state before the first event, V = ``start`` (N,) at time 0."""
+        if self.fires_between:
+            zeros = np.zeros(len(start), np.int64)
+            state = Between(start.copy(), zeros, np.zeros_like(start), zeros.copy(), np.zeros(len(start), np.bool_))
+            look_ahead_all(state, self.dynamics)
+            return state
+        return State(start.copy(), np.zeros(len(start) // self.dynamics.block if self.leaks else 0, np.int64))
+
+    def integrate(
+        self, state: Any, sites: Array, times_us: Array, coordinates: Array
+    ) -> tuple[Array, Array, int, Any, Any]:  # fmt: skip
+        """What `kernels.integrate` gives, for events at ``times_us`` (N,), which only leaks ask for."""
+        if self.fires_between:
+            neurons, _, updates = self.run_between(state, sites, times_us, coordinates, -1)
+            return neurons, np.zeros(len(sites), np.int32), updates, state.v[0], state.v[0]
+        times_us = times_us if self.leaks else np.zeros(len(sites), np.int64)
+        return integrate_mixed(state, self.tables, self.branch_of, self.dynamics, sites, times_us, coordinates)
+
+    def run_between(
+        self, state: Between, sites: Array, keys: Array, coordinates: Array, end_us: int
+    ) -> tuple[Array, Array, int]:
+        """What `between.integrate_between` gives."""
+        return integrate_between(
+            state, self.geometries, self.branch_of, self.dynamics, sites, keys, coordinates, end_us
+        )  # fmt: skip
+
+    def reset(self, v: Array, neurons: Array) -> None:
+        """Brings ``neurons`` of ``v`` that were reset to zero to where their reset leads."""
+        if not self.dynamics.subtract:
+            v[neurons] = np.maximum(self.dynamics.v_reset[neurons], self.dynamics.floor)
+
+
+def make_mixed(
+    layer: Layer, geometries: tuple[Geometry, ...], branch_of: Array, threshold: Array, floor: Any, most: int,
+    state: DTypeLike,
+) -> Mixed | None:  # fmt: skip
+    """How this loop takes ``layer``; None where another can."""
+    if layer.tau_ms is None and not layer.branches and not np.any(layer.v_reset):
+        return None
+    tau_us, tau_syn_us = (
+        np.empty(0) if tau_ms is None else 1000 * channels_last(on_map(tau_ms, layer.out_shape, np.float64))
+        for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
+    )
+    dynamics = Dynamics(
+        threshold=threshold, least=threshold.min(), floor=floor, subtract=layer.reset == "subtract", most=most,
+        v_reset=channels_last(on_map(layer.v_reset, layer.out_shape, state)),
+        v_leak=channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)), tau_us=tau_us, tau_syn_us=tau_syn_us,
+        block=math.gcd(*(geometry.features_per_group for geometry in geometries)), factors=_factors(tau_us),
+    )  # fmt: skip
+    return Mixed(geometries, branch_of.astype(np.int64), dynamics, _tables(geometries), layer.fires_between)
+
+
+def _tables(geometries: tuple[Geometry, ...]) -> Tables:
+    numbers, weights, rows, columns = [], 0, 0, 0
+    for each in geometries:
+        row_stride, column_stride = each.width * each.features, each.column_step * each.features
+        numbers.append((
+            weights, rows, columns, each.kernel_rows, each.kernel_columns, each.row_step, row_stride, column_stride,
+            each.features, each.features_per_group, each.inputs_per_group,
+        ))  # fmt: skip
+        weights, rows, columns = weights + len(each.weights), rows + len(each.rows), columns + len(each.columns)
+    return Tables(
+        weights=np.concatenate([each.weights for each in geometries]),
+        rows=np.concatenate([each.rows for each in geometries]),
+        columns=np.concatenate([each.columns for each in geometries]), numbers=np.array(numbers, np.int64),
+    )  # fmt: skip
+
+
+def _factors(tau_us: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not len(tau_us) or np.any(tau_us != tau_us[0]):
+        return np.empty(0)
+    return all_remains(min(TABLE, math.ceil(LONG * tau_us[0])), tau_us[0])
+
+
+def channels_last(values: Array) -> Array:
+    """Values (C, H, W) of neurons as a flat array, channels-last."""
+    return values.transpose(1, 2, 0).flatten()
+
+
+@compiled
+def all_remains(number: int, tau_us: float) -> NDArray[np.float64]:
+    """What `remains` gives for 0 .. ``number`` - 1 us."""
+    found = np.empty(number)
+    for passed_us in range(number):
+        found[passed_us] = remains(passed_us, tau_us)
+    return found
+
+
+@compiled
+def decay(v: Array, here: int, length: int, factor: float, v_leak: NDArray[np.float64]) -> None:
+    """Leaves ``factor`` of what ``length`` neurons from ``here`` on are away from ``v_leak``."""
+    first = np.uint64(here)
+    for i in range(np.uint64(length)):
+        v[first + i] = np.float32(v_leak[first + i] + (v[first + i] - v_leak[first + i]) * factor)
+
+
+@compiled
+def decay_each(
+    v: Array, here: int, length: int, passed_us: int, tau_us: NDArray[np.float64], v_leak: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """The same after ``passed_us`` for neurons that differ in ``tau_us``: `remains` of all at once, step by step, in
+    ``scratch`` (3, length)."""
+    first, count = np.uint64(here), np.uint64(length)
+    whole, rest, power = scratch[0], scratch[1], scratch[2]
+    for i in range(count):
+        x = min(passed_us / tau_us[first + i], LONG)
+        whole[i] = np.floor(x * PER_LOG2 + 0.5)
+        rest[i] = whole[i] * LOG2_HIGH - x + whole[i] * LOG2_LOW
+        power[i] = 0.0
+    for term in TERMS:
+        for i in range(count):
+            power[i] = power[i] * rest[i] + term
+    for i in range(count):
+        factor = power[i] * HALVES[np.uint64(whole[i])]
+        v[first + i] = np.float32(v_leak[first + i] + (v[first + i] - v_leak[first + i]) * factor)
+
+
+@compiled
+def fire(
+    v: Array, threshold: Array, v_reset: Array, subtract: bool, most: int, here: int, length: int, neurons: Array,
+    fired: int,
+) -> int:  # fmt: skip
+    """Lets ``length`` neurons of ``v`` from ``here`` on fire, writes them to ``neurons[fired:]``, resets them; the new
+    end. Every neuron is written, and the end moves only past those that fire: no branch to mispredict."""
+    first = np.uint64(here)
+    end = np.uint64(fired)
+    for begin in range(np.uint64(0), np.uint64(length), np.uint64(STRETCH)):
+        stop = min(begin + np.uint64(STRETCH), np.uint64(length))
+        reached = np.int32(0)
+        for i in range(begin, stop):
+            reached = np.int32(reached | np.int32(v[first + i] >= threshold[first + i]))
+        if reached:
+            for i in range(begin, stop):
+                neurons[end] = first + i
+                end += np.uint64(v[first + i] >= threshold[first + i])
+    if most > 1:
+        return fire_again(v, threshold, v_reset, subtract, most, neurons, fired, neurons[fired:end].copy())
+    for spike in range(np.uint64(fired), end):
+        neuron = np.uint64(neurons[spike])
+        v[neuron] = v[neuron] - threshold[neuron] if subtract else v_reset[neuron]
+    return np.int64(end)
+
+
+@compiled
+def fire_again(
+    v: Array, threshold: Array, v_reset: Array, subtract: bool, most: int, neurons: Array, fired: int, ready: Array
+) -> int:
+    """Lets each neuron of ``ready`` fire until V < threshold, at most ``most`` times, and writes it so often; the new
+    end."""
+    for neuron in ready:
+        end = fired + most
+        while v[neuron] >= threshold[neuron] and fired < end:
+            neurons[fired] = neuron
+            fired += 1
+            v[neuron] = v[neuron] - threshold[neuron] if subtract else v_reset[neuron]
+    return fired
+
+
+@compiled
+def integrate_mixed(
+    state: State, tables: Tables, branch_of: Array, dynamics: Dynamics, sites: Array, times_us: Array,
+    coordinates: Array,
+) -> tuple[Array, Array, int, Any, Any]:  # fmt: skip
+    """`kernels.integrate` with the weights of ``branch_of[sites[i]]`` for event i, and leaks."""
+    neurons = np.empty(FIRST_ROOM, np.int32)
+    caused = np.zeros(len(sites), np.int32)
+    fired = updates = 0
+    v, updated_us, threshold, v_reset = state.v, state.updated_us, dynamics.threshold, dynamics.v_reset
+    floor, least, subtract, most = dynamics.floor, dynamics.least, dynamics.subtract, dynamics.most
+    tau_us, v_leak, block, factors = dynamics.tau_us, dynamics.v_leak, dynamics.block, dynamics.factors
+    weights, rows, columns, numbers = tables.weights, tables.rows, tables.columns, tables.numbers
+    leaks, looked_up = len(tau_us) > 0, len(factors) > 0
+    scratch = np.empty((3, block))
+    lowest = highest = v.dtype.type(0)
+    for event in range(len(sites)):
+        site = sites[event]
+        branch = branch_of[site]
+        c, y, x = coordinates[site, 0], coordinates[site, 1] + numbers[branch, FIRST_ROW], coordinates[site, 2]
+        if c < 0:
+            continue
+        x += numbers[branch, FIRST_COLUMN]
+        group, column_stride = numbers[branch, GROUP], numbers[branch, COLUMN_STRIDE]
+        before = fired
+        together = max(columns[x, 1], 1) if column_stride == group else 1
+        length = together * group
+        left = columns[x, 0] * numbers[branch, FEATURES] + c // numbers[branch, INPUTS] * group
+        for row in range(rows[y, 1]):
+            start = (rows[y, 0] + row * numbers[branch, ROW_STEP]) * numbers[branch, ROW_STRIDE] + left
+            kernel_row = c * numbers[branch, KERNEL_ROWS] + rows[y, 2] + row
+            taps = (kernel_row * numbers[branch, KERNEL_COLUMNS] + columns[x, 2]) * group + numbers[
+                branch, FIRST_WEIGHT
+            ]
+            for column in range(0, columns[x, 1], together):
+                here = start + column * column_stride
+                if leaks:
+                    for first in range(here, here + length, block):
+                        passed_us = times_us[event] - updated_us[first // block]
+                        updated_us[first // block] = times_us[event]
+                        if passed_us > 0 and looked_up:
+                            known = passed_us < len(factors)
+                            factor = factors[passed_us] if known else remains(passed_us, tau_us[first])
+                            decay(v, first, block, factor, v_leak)
+                        elif passed_us > 0:
+                            decay_each(v, first, block, passed_us, tau_us, v_leak, scratch)
+                reached, low, high = update(v, here, weights, taps + column * group, length, floor, least)
+                updates += length
+                lowest = min(lowest, low)
+                highest = max(highest, high)
+                if reached:
+                    if fired + length * most > len(neurons):
+                        neurons = grown(neurons, fired + length * most)
+                    fired = fire(v, threshold, v_reset, subtract, most, here, length, neurons, fired)
+        caused[event] = fired - before
+    return neurons[:fired], caused, updates, lowest, highest

@@ -1,0 +1,1 @@
+"""A program as the tables and arrays that the compiled loops read."""

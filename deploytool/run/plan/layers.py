@@ -1,0 +1,273 @@
+"""The plan: a Program as the tables and arrays that the compiled loops read. Made once, used for every sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Branch, Layer, Program, Route
+from deploytool.run.kernels.general import Geometry, integrate
+from deploytool.run.kernels.leaky import Mixed, make_mixed
+from deploytool.run.plan.windows import Layout, make_layout
+from deploytool.run.record.checks import check_program
+from deploytool.run.reference.neurons import on_map
+
+Fired: TypeAlias = tuple[Array, Array]
+"""(tags, neurons) of spikes: neurons (N,) int32, channels-last; tags (N,) are their causes, or how often they fired."""
+
+NO_TIMES: Final = np.empty(0, np.int64)
+NO_EXTREMES: Final = np.empty((0, 2), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Of which ``logical`` layer one is a part: its neuron n is ``neurons[n]`` there. ``last`` of the parts, or not."""
+
+    logical: str
+    neurons: Array
+    last: bool
+
+
+class Integrated(NamedTuple):
+    """What events caused in a layer: the ``neurons`` that fired, in order, how many of these spikes each event
+    ``caused``, the number of synaptic ``updates``, and from the general loop the (lowest, highest) V."""
+
+    neurons: Array
+    caused: Array
+    updates: int
+    extremes: tuple[Any, Any] | None = None
+
+
+class Caused(NamedTuple):
+    """What a batch caused in a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, its ``updates``
+    (S,), and from the general loop its (lowest, highest) V (S, 2)."""
+
+    neurons: Array
+    caused: Array
+    ends: Array
+    updates: Array
+    extremes: Array = NO_EXTREMES
+
+
+@dataclass(frozen=True, eq=False)
+class LayerPlan:
+    """One layer. ``feeders``: for each flow that leads here, the logical layer it starts at and an offset.
+
+    ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
+    arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the first
+    event, ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops
+    take this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the layer's own weights.
+    """
+
+    name: str
+    shape: Shape
+    feeders: tuple[tuple[str, int], ...]
+    coordinates: Array
+    geometry: Geometry
+    threshold: Array
+    start: Array
+    least: Any
+    floor: Any
+    subtract: bool
+    most: int
+    part: Part | None = None
+    layout: Layout | None = None
+    mixed: Mixed | None = None
+
+    def rest(self) -> Any:
+        """The state before the first event."""
+        if self.mixed is not None:
+            return self.mixed.rest(self.start)
+        return self.start.copy() if self.layout is None else self.layout.rest()
+
+    @property
+    def leaks(self) -> bool:
+        """Whether V depends on when events come, not only on their order."""
+        return self.mixed is not None and self.mixed.leaks
+
+    def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
+        """What events at ``sites`` (N,), rows of ``coordinates``, cause one after the other; changes ``state``.
+
+        ``times_us`` (N,) are theirs, for a layer that leaks.
+        """
+        if self.layout is not None:
+            neurons, caused, _, (count,) = self.layout.integrate(state, sites, np.array([len(sites)]))
+            return Integrated(neurons, caused, int(count))
+        if self.mixed is not None:
+            neurons, caused, updates, lowest, highest = self.mixed.integrate(state, sites, times_us, self.coordinates)
+            return Integrated(neurons, caused, updates, (lowest, highest))
+        neurons, caused, updates, lowest, highest = integrate(
+            state, self.geometry, self.threshold, self.least, self.floor, self.subtract, self.most, sites,
+            self.coordinates,
+        )  # fmt: skip
+        return Integrated(neurons, caused, updates, (lowest, highest))
+
+    def integrate_samples(self, state: Any, sites: Array, ends: Array, times_us: Array = NO_TIMES) -> Caused:
+        """What events at ``sites`` (N,) of samples that end at ``ends`` (S,) cause; the first goes on from ``state``,
+        which is changed, the others begin at rest."""
+        if self.layout is not None:
+            return Caused(*self.layout.integrate(state, sites, ends))
+        each, begin = [], 0
+        for sample, end in enumerate(ends.tolist()):
+            start = self.rest() if sample else state
+            each.append(self.integrate(start, sites[begin:end], times_us[begin:end]))
+            begin = end
+        return Caused(
+            neurons=np.concatenate([result.neurons for result in each]),
+            caused=np.concatenate([result.caused for result in each]),
+            ends=np.cumsum([len(result.neurons) for result in each]),
+            updates=np.array([result.updates for result in each]),
+            extremes=np.array([result.extremes for result in each]),
+        )  # fmt: skip
+
+    def geometry_of(self, site: int) -> Geometry:
+        """Where an event at row ``site`` of ``coordinates`` goes."""
+        return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.branch_of[site]]
+
+    def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
+        """(tags, rows of ``coordinates``) of the spikes that come in, flow by flow."""
+        if len(self.feeders) == 1:
+            return fired[self.feeders[0][0]]
+        tags = [fired[source][0] for source, _ in self.feeders]
+        sites = [fired[source][1] + np.int32(offset) for source, offset in self.feeders]
+        return np.concatenate(tags), np.concatenate(sites)
+
+    def leave(self, fired: dict[str, Fired], tags: Array, neurons: Array) -> None:
+        """Adds spikes of this layer to those that its logical layer ``fired``."""
+        if self.part is None:
+            fired[self.name] = tags, neurons
+            return
+        before = fired.get(self.part.logical, (tags[:0], neurons[:0]))
+        neurons = self.part.neurons[neurons]
+        fired[self.part.logical] = np.concatenate([before[0], tags]), np.concatenate([before[1], neurons])
+
+
+def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> tuple[LayerPlan, ...]:
+    """The plan of every layer of ``program`` in order, for a V of type ``state``.
+
+    With ``vectors`` the vector loops take the layers they can; a run of these knows no lowest and highest V.
+    Raises UnsupportedError when the program cannot be run event by event.
+    """
+    check_program(program)
+    return tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers)
+
+
+def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
+    """Synaptic updates in ``layer`` for ``counts`` {logical layer or "input": (C, H, W)} of its feeders' spikes."""
+    total = 0
+    for source, offset in layer.feeders:
+        spikes = counts[source].transpose(1, 2, 0).ravel()
+        arrivals = layer.coordinates[offset : offset + len(spikes)]
+        inside = arrivals[:, 0] >= 0
+        _, y, x = arrivals[inside].T
+        geometry = layer.geometry_of(offset)
+        targets = geometry.rows[y, 1] * geometry.columns[x, 1] * geometry.features_per_group
+        total += int((spikes[inside] * targets).sum())
+    return total
+
+
+def state_type(program: Program) -> np.dtype[Any]:
+    """The type of V in event-driven runs: int16 or float32."""
+    return np.dtype(np.float32 if program.arithmetic == "float32" else np.int16)
+
+
+def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool) -> LayerPlan:
+    layer = program.layers[name]
+    lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
+    threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
+    threshold = np.ascontiguousarray(threshold, state).ravel()
+    start = on_map(layer.v_init, layer.out_shape, state).transpose(1, 2, 0).ravel()
+    feeders, tables, branches, offset = [], [], [], 0
+    for source, routes in program.inflows(name):
+        branch = next(iter(routes.values())).branch
+        table = _arrival_table(program, source, routes, layer.synapses[branch].in_shape)
+        feeders.append((source, offset))
+        tables.append(table)
+        branches.append(np.full(len(table), branch))
+        offset += len(table)
+    coordinates = np.concatenate(tables)
+    floor, most = state.type(lowest if layer.floor is None else layer.floor), _spikes_per_update(layer)
+    geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
+    mixed = make_mixed(layer, geometries, np.concatenate(branches), threshold, floor, most, state)
+    return LayerPlan(
+        name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=geometries[0],
+        threshold=threshold, start=start, least=threshold.min(), floor=floor,
+        subtract=layer.reset == "subtract", most=most, part=_part(program, name),
+        layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None, mixed=mixed,
+    )  # fmt: skip
+
+
+def _part(program: Program, name: str) -> Part | None:
+    logical, start = program.place_in(name)
+    if logical == name:
+        return None
+    whole, features = program.map_of(logical), program.layers[name].out_shape[0]
+    neurons = np.arange(math.prod(whole), dtype=np.int32).reshape(*whole[1:], whole[0])
+    return Part(logical, neurons[:, :, start : start + features].ravel(), program.parts[logical][-1] == name)
+
+
+def _spikes_per_update(layer: Layer) -> int:
+    """How often a neuron can fire on one update: V < threshold before it, or as it starts, so that after it
+    V < threshold + v_init + w."""
+    if layer.at_most_one:
+        return 1
+    largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    return 1 + math.ceil((largest + max(float(np.max(layer.v_init)), 0.0)) / float(np.min(layer.threshold)))
+
+
+def channels_last(events: Array, shape: Shape) -> Array:
+    """(N,) int32: the neurons of ``events`` (N,) of dtype EVENT on a map of ``shape``."""
+    channels, _, width = shape
+    neurons: Array = (events["y"].astype(np.int32) * width + events["x"]) * channels + events["c"]
+    return neurons
+
+
+def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], to: Shape) -> Array:
+    """(C * H * W, 3) int32: where a spike of each neuron of ``source`` arrives by the ``routes`` of its parts."""
+    channels, height, width = program.map_of(source)
+    table = np.full((height, width, channels, 3), -1)
+    for part, route in routes.items():
+        start, features = program.place_in(part)[1], program.map_of(part)[0]
+        y, x, c = np.meshgrid(np.arange(height), np.arange(width), np.arange(features), indexing="ij")
+        arrivals = np.stack([c + route.feature_shift, y // route.pool[0], x // route.pool[1]], axis=-1)
+        table[:, :, start : start + features] = arrivals
+    table[(table >= np.array(to)).any(axis=-1), 0] = -1
+    return table.reshape(-1, 3).astype(np.int32)
+
+
+def _geometry(layer: Layer | Branch) -> Geometry:
+    (out, per_group, kernel_rows, kernel_columns), groups = layer.weights.shape, layer.groups
+    row_order, rows, row_step = _taps(layer, 0)
+    column_order, columns, column_step = _taps(layer, 1)
+    weights = layer.weights.reshape(groups, out // groups, per_group, kernel_rows, kernel_columns)
+    weights = weights.transpose(0, 2, 3, 4, 1)[:, :, row_order][:, :, :, column_order]
+    return Geometry(
+        weights=np.ascontiguousarray(weights).ravel(), kernel_rows=kernel_rows, kernel_columns=kernel_columns,
+        rows=rows, columns=columns, row_step=row_step, column_step=column_step,
+        width=layer.out_shape[2], features=out, features_per_group=out // groups, inputs_per_group=per_group,
+    )  # fmt: skip
+
+
+def _taps(layer: Layer | Branch, axis: int) -> tuple[list[int], Array, int]:
+    """(order of the kernel's rows, table (size, 3) of `Geometry`, distance of successive targets) along one axis.
+
+    Kernel row k of an input at i leads to target (i + p - k d) / s where that is whole. The rows that serve one input
+    have one remainder of k d by s; put side by side with k falling, their targets ascend.
+    """
+    stride, padding, dilation = layer.stride[axis], layer.padding[axis], layer.dilation[axis]
+    order = sorted(range(layer.kernel[axis]), key=lambda k: (k * dilation % stride, -k))
+    table = np.zeros((layer.in_shape[1 + axis], 3), np.int32)
+    for i in range(len(table)):
+        reach = [(i + padding - k * dilation, place) for place, k in enumerate(order)]
+        hits = [(r // stride, place) for r, place in reach if r % stride == 0]
+        hits = [(target, place) for target, place in hits if 0 <= target < layer.out_shape[1 + axis]]
+        if hits:
+            table[i] = hits[0][0], len(hits), hits[0][1]
+    return order, table, dilation // math.gcd(stride, dilation)

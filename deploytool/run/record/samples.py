@@ -1,0 +1,181 @@
+"""What came out of one sample or of several together, and how samples become a Recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.ir.events import EVENT, Events, Shape
+from deploytool.ir.graph import Array
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import SPIKE, LayerActivity, Recording, Rung
+from deploytool.run.record.activity import bound, weights_above
+from deploytool.run.record.checks import aliases
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Spikes of one stream: ``counts`` {logical layer: (C, H, W)}, number of synaptic updates ``synops``.
+
+    ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left} where they were asked for.
+    ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
+    """
+
+    name: str
+    label: int
+    counts: Mapping[str, NDArray[np.int64]]
+    synops: int
+    spikes: Mapping[str, Events] = field(default_factory=dict)
+    extremes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """What came out of S streams, in their order: each field is that of a `Sample` with an axis more.
+
+    ``counts`` {logical layer: (S, C, H, W)}; ``spikes`` {logical layer or "input": (events of each sample)};
+    ``extremes`` {layer: (S, 2)}.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    counts: Mapping[str, NDArray[np.int64]]
+    synops: NDArray[np.int64]
+    spikes: Mapping[str, Sequence[Events]] = field(default_factory=dict)
+    extremes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(
+            name=self.names[index], label=self.labels[index], synops=int(self.synops[index]),
+            counts={name: maps[index] for name, maps in self.counts.items()},
+            spikes={name: events[index] for name, events in self.spikes.items()},
+            extremes={name: (int(pairs[index, 0]), int(pairs[index, 1])) for name, pairs in self.extremes.items()},
+        )  # fmt: skip
+
+
+class Room:
+    """Where the samples of a run are counted: in one array per layer, so that nothing is copied in the end.
+
+    ``total`` is their number where it is known before; samples beyond get arrays of their own.
+    """
+
+    def __init__(self, program: Program, watch: Sequence[str], total: int = 0) -> None:
+        self.total = total
+        self.counts = {name: np.zeros((total, *program.map_of(name)), np.int64) for name in watch}
+
+    def take(self, first: int, number: int) -> dict[str, NDArray[np.int64]]:
+        """{layer: zeros (``number``, C, H, W)} for the samples from ``first`` on."""
+        if first + number > self.total:
+            return {name: np.zeros((number, *maps.shape[1:]), np.int64) for name, maps in self.counts.items()}
+        return {name: maps[first : first + number] for name, maps in self.counts.items()}
+
+    def joined(self, batches: Sequence[Samples]) -> dict[str, NDArray[np.int64]]:
+        """{layer: counts (S, C, H, W)} of ``batches``, which took their room here; nobody changes them any more."""
+        number = sum(map(len, batches))
+        whole = {name: maps[:number] for name, maps in self.counts.items()}
+        if number > self.total:
+            whole = {name: np.concatenate([batch.counts[name] for batch in batches]) for name in whole}
+        for maps in whole.values():
+            maps.setflags(write=False)
+        return whole
+
+
+def together(samples: Sequence[Sample]) -> Samples:
+    """``samples`` of one run, at least one, as what came out of several streams."""
+    first = samples[0]
+    return Samples(
+        names=tuple(sample.name for sample in samples), labels=tuple(sample.label for sample in samples),
+        synops=np.array([sample.synops for sample in samples], np.int64),
+        counts={name: np.stack([sample.counts[name] for sample in samples]) for name in first.counts},
+        spikes={name: [sample.spikes[name] for sample in samples] for name in first.spikes},
+        extremes={name: np.array([sample.extremes[name] for sample in samples]) for name in first.extremes},
+    )  # fmt: skip
+
+
+def count(events: Events, shape: Shape) -> NDArray[np.int64]:
+    """How many of ``events`` (N,) there are at each place of a map of ``shape`` (C, H, W)."""
+    places = np.ravel_multi_index((events["c"], events["y"], events["x"]), shape)
+    return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
+
+
+def at_times(t_us: Array, neurons: Array, shape: Shape) -> Events:
+    """Spikes of ``neurons`` (N,), channels-last on a map of ``shape`` (C, H, W), at ``t_us`` (N,)."""
+    channels, _, width = shape
+    events = np.empty(len(neurons), EVENT)
+    events["t"] = t_us
+    events["c"] = neurons % channels
+    events["x"] = neurons // channels % width
+    events["y"] = neurons // channels // width
+    return events
+
+
+def as_map(neurons: Array, shape: Shape) -> Array:
+    """Values of neurons (C * H * W,), channels-last, as a map (C, H, W)."""
+    channels, height, width = shape
+    return neurons.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def as_recording(program: Program, rung: Rung, watch: Sequence[str], samples: Iterable[Sample]) -> Recording:
+    """The Recording of ``samples``, in their order, with the counts of the layers in ``watch``."""
+    return recording_of(program, rung, Room(program, watch), (together([sample]) for sample in samples))
+
+
+def recording_of(program: Program, rung: Rung, room: Room, batches: Iterable[Samples]) -> Recording:
+    """The Recording of the samples of all ``batches``, one after the other, which were counted in ``room``."""
+    listed = list(batches)
+    counts = room.joined(listed)
+    layers = (INPUT, *counts)
+    return Recording(
+        rung=rung,
+        samples=tuple(name for batch in listed for name in batch.names),
+        labels=np.array([label for batch in listed for label in batch.labels], np.int64),
+        outputs=tuple(dict.fromkeys(program.place_in(name)[0] for name in program.outputs)),
+        counts=counts,
+        synops=np.concatenate([np.zeros(0, np.int64), *(batch.synops for batch in listed)]),
+        spikes={name: _numbered(name, listed) for name in layers if any(name in batch.spikes for batch in listed)},
+        aliases=aliases(program),
+        activity={name: _activity(program, name, listed) for name in counts},
+    )
+
+
+def _activity(program: Program, name: str, batches: Sequence[Samples]) -> LayerActivity:
+    """What is known of the logical layer ``name``; V only where every sample tells it of every part."""
+    parts = program.parts[name]
+    reached = [_spanned(batch.extremes.get(part)) for batch in batches for part in parts]
+    bounds = [bound(program.layers[part], program.arithmetic) for part in parts]
+    return LayerActivity(
+        weights_above=sum(weights_above(program.layers[part]) for part in parts),
+        reached=_widest(reached), bound=_widest(bounds),
+    )  # fmt: skip
+
+
+def _spanned(extremes: NDArray[np.int64] | None) -> tuple[int, int] | None:
+    return None if extremes is None else (int(extremes[:, 0].min()), int(extremes[:, 1].max()))
+
+
+def _widest(ranges: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
+    known = [each for each in ranges if each is not None]
+    if not known or len(known) < len(ranges):
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)
+
+
+def _numbered(name: str, batches: Sequence[Samples]) -> Array:
+    """Spikes (N,) of dtype SPIKE: those of ``name`` in all samples, each with the index of its sample."""
+    parts, first = [], 0
+    for batch in batches:
+        for index, events in enumerate(batch.spikes.get(name, ()), first):
+            spikes = np.empty(len(events), SPIKE)
+            spikes["sample"] = index
+            for column in EVENT.fields or ():
+                spikes[column] = events[column]
+            parts.append(spikes)
+        first += len(batch)
+    return np.concatenate(parts)

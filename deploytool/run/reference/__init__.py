@@ -1,0 +1,1 @@
+"""The specification in executable form."""

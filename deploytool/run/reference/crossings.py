@@ -1,0 +1,134 @@
+"""When V reaches its threshold between two inputs: neurons with a synapse that decays, or a v_leak that is high enough.
+
+Between inputs V is a constant and two exponentials, with a single extremum at most. Its threshold is looked for on the
+clock of the events: a neuron fires at the first whole microsecond at which V, in float32, is at its threshold. Only
+products, sums and comparisons of float64 decide, so that every loop finds the same microsecond.
+
+The functions are plain Python, and compiled where compiled loops call them. A ``cell`` is (threshold, V, I, v_leak,
+tau_us, tau_syn_us) of one neuron, times 0 where it has no synapse.
+"""
+
+# mypy: disable-error-code="untyped-decorator, no-any-return"
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+from numba.extending import register_jitable
+
+from deploytool.run.reference.exponential import LONG, remains
+
+Cell: TypeAlias = tuple[float, float, float, float, float, float]
+
+NEVER: Final = 1 << 62
+AT_REST: Final = LONG / 2
+"""Time constants after which V in float32 is v_leak; less than those up to which `remains` follows the exponential."""
+SAME: Final = 1e-6
+"""Time constants closer than this, counted in those that passed, are taken for one, to the first order."""
+ROUNDING: Final = 1e-6
+"""More than float32 rounds up, as a share."""
+
+
+@register_jitable
+def response(passed_us: int, tau_us: float, tau_syn_us: float) -> float:
+    """What a synaptic current of 1 has added to V: (exp(-x) - exp(-x_syn)) x / (x_syn - x), with x = t / tau."""
+    return _response(passed_us, tau_us, tau_syn_us, remains(passed_us, tau_us), remains(passed_us, tau_syn_us))
+
+
+@register_jitable
+def _response(passed_us: int, tau_us: float, tau_syn_us: float, left: float, left_syn: float) -> float:
+    x = passed_us / tau_us
+    apart = passed_us / tau_syn_us - x
+    if abs(apart) < SAME:
+        return x * left * (1 - 0.5 * apart)
+    return x * (left - left_syn) / apart
+
+
+@register_jitable
+def course(passed_us: int, cell: Cell) -> tuple[float, float]:
+    """(V - v_leak, I) ``passed_us`` later, without an input."""
+    _, v, current, v_leak, tau_us, tau_syn_us = cell
+    left = remains(passed_us, tau_us)
+    away = (v - v_leak) * left
+    if tau_syn_us == 0:
+        return away, 0.0
+    left_syn = remains(passed_us, tau_syn_us)
+    return away + current * _response(passed_us, tau_us, tau_syn_us, left, left_syn), current * left_syn
+
+
+@register_jitable
+def reaches(passed_us: int, cell: Cell) -> bool:
+    """Whether V is at the threshold ``passed_us`` later."""
+    away, _ = course(passed_us, cell)
+    return bool(np.float32(cell[3] + away) >= cell[0])
+
+
+@register_jitable
+def slope(passed_us: int, cell: Cell) -> float:
+    """tau dV/dt = v_leak - V + I, ``passed_us`` later."""
+    away, current = course(passed_us, cell)
+    return current - away
+
+
+@register_jitable
+def turn(sign: float, cell: Cell, end_us: int) -> int:
+    """The last whole microsecond up to ``end_us`` at which V still goes the way of ``sign``, as it does at 0."""
+    low, high = 0, end_us + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if sign * slope(middle, cell) > 0:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@register_jitable
+def earliest(cell: Cell) -> int:
+    """A number of microseconds, at least 1, before which V is not at the threshold; `NEVER` where it surely never is.
+
+    V stays below the larger of its value and v_leak + I, and I adds no more to it than I tau_syn / tau. From its value
+    on it rises no faster than by (v_leak - V + I) / tau.
+    """
+    threshold, v, current, v_leak, tau_us, tau_syn_us = cell
+    drive, least = max(current, 0.0), threshold * (1 - ROUNDING)
+    highest = min(max(v, v_leak + drive), max(v, v_leak) + drive * tau_syn_us / tau_us)
+    if np.float32(v_leak) < threshold and highest < least:
+        return NEVER
+    rate = v_leak - v + drive
+    if v >= least or rate <= 0:
+        return 1
+    return max(1, int(min((least - v) / rate, AT_REST) * tau_us))
+
+
+@register_jitable
+def first_crossing(cell: Cell) -> int:
+    """After how many whole microseconds, at least 1, V is at the threshold for the first time; `NEVER` where it is not.
+
+    Where the bounds of `earliest` do not rule it out, the extremum of V is looked for, and on the way up to it the
+    crossing.
+    """
+    threshold, _, _, v_leak, tau_us, tau_syn_us = cell
+    comes_to_rest_below = np.float32(v_leak) < threshold
+    if earliest(cell) == NEVER:
+        return NEVER
+    if reaches(1, cell):
+        return 1
+    end_us = int(AT_REST * max(tau_us, tau_syn_us)) + 1
+    low, high = 0, end_us
+    if slope(0, cell) > 0:
+        high = turn(1.0, cell, end_us)
+        if high == 0 or not reaches(high, cell):
+            return high + 1 if reaches(high + 1, cell) else NEVER
+    elif comes_to_rest_below:
+        return NEVER
+    else:
+        low = turn(-1.0, cell, end_us)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if reaches(middle, cell):
+            high = middle
+        else:
+            low = middle
+    return high

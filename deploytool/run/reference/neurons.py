@@ -1,0 +1,106 @@
+"""The neurons of one layer in plain numpy: what an update does to V. The specification's part that knows no geometry.
+
+Leaks are computed in float64 (exponential.py, crossings.py); V and I are rounded to float32 once per decay and once per
+update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Array
+from deploytool.ir.program import Layer
+from deploytool.run.record.checks import STATE
+from deploytool.run.reference.crossings import NEVER, first_crossing, response
+from deploytool.run.reference.exponential import remains
+
+
+class Neurons:
+    """V (O, H, W) of ``layer``, at rest: ``v_init`` at time 0, and with a synapse I = 0."""
+
+    def __init__(self, layer: Layer, integers: bool) -> None:
+        self.layer = layer
+        self.integers = integers
+        self.number = np.int64 if integers else np.float32
+        self.v = on_map(layer.v_init, layer.out_shape, self.number).copy()
+        self.current = np.zeros(layer.out_shape, self.number)
+        self.threshold = on_map(layer.threshold, layer.out_shape, self.number)
+        self.v_reset = on_map(layer.v_reset, layer.out_shape, self.number)
+        self.v_leak = on_map(layer.v_leak, layer.out_shape, np.float64)
+        self.updated_us = np.zeros(layer.out_shape, np.int64)
+        self.updates, self.lowest, self.highest = 0, 0, 0
+        self.tau_us, self.tau_syn_us = (
+            1000 * on_map(0.0 if tau_ms is None else tau_ms, layer.out_shape, np.float64)
+            for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
+        )
+        self.crossing_us = np.full(layer.out_shape, NEVER)
+        self._look_ahead(...)
+
+    def add(self, here: Any, weights: Array, t_us: int) -> NDArray[np.bool_]:
+        """Brings the neurons ``here`` to ``t_us`` and adds ``weights``: which of them reach their threshold."""
+        self._decay(here, t_us)
+        moved = self.v if self.layer.tau_syn_ms is None else self.current
+        moved[here] += weights.astype(self.number)
+        v = self.v[here]
+        if self.integers:
+            v = np.clip(v, STATE.min, STATE.max)
+        if self.layer.floor is not None:
+            v = np.maximum(v, self.number(self.layer.floor))
+        self.v[here] = v
+        self.updates += v.size
+        if self.integers:
+            self.lowest, self.highest = min(self.lowest, int(v.min())), max(self.highest, int(v.max()))
+        self._look_ahead(here)
+        reached: NDArray[np.bool_] = v >= self.threshold[here]
+        return reached
+
+    def fire(self, neuron: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
+        """``neuron`` (o, y, x) once for each spike it fires."""
+        while self.v[neuron] >= self.threshold[neuron]:
+            yield neuron
+            subtract = self.layer.reset == "subtract"
+            self.v[neuron] = self.v[neuron] - self.threshold[neuron] if subtract else self.v_reset[neuron]
+            self._look_ahead(neuron)
+            if self.layer.at_most_one:
+                return
+
+    def cross(self, t_us: int) -> Iterator[tuple[int, int, int]]:
+        """The neurons (o, y, x) that reach their threshold at ``t_us`` without an input: rows, columns, features."""
+        for y, x, o in np.argwhere(self.crossing_us.transpose(1, 2, 0) == t_us).tolist():
+            self._decay((o, y, x), t_us)
+            yield from self.fire((o, y, x))
+
+    def _decay(self, here: Any, t_us: int) -> None:
+        if self.layer.tau_ms is None:
+            return
+        passed, v_leak, current = t_us - self.updated_us[here], self.v_leak[here], self.current[here]
+        away = (self.v[here] - v_leak) * _each(remains, passed, self.tau_us[here])
+        if self.layer.tau_syn_ms is not None:
+            away = away + current * _each(response, passed, self.tau_us[here], self.tau_syn_us[here])
+            later = (current * _each(remains, passed, self.tau_syn_us[here])).astype(np.float32)
+            self.current[here] = np.where(passed > 0, later, current)
+        self.v[here] = np.where(passed > 0, (v_leak + away).astype(np.float32), self.v[here])
+        self.updated_us[here] = t_us
+
+    def _look_ahead(self, here: Any) -> None:
+        """Finds when the neurons ``here`` cross their threshold next, if no input comes before."""
+        if self.layer.fires_between:
+            cells = self.threshold, self.v, self.current, self.v_leak, self.tau_us, self.tau_syn_us
+            after_us = _each(lambda *cell: first_crossing(cell), *(each[here] for each in cells))
+            self.crossing_us[here] = np.minimum(self.updated_us[here] + after_us, NEVER)
+
+
+def _each(function: Callable[..., Any], *values: Array) -> Array:
+    """``function`` of each of ``values``, which are of one shape, in plain Python."""
+    found = [function(*each) for each in zip(*(np.ravel(value).tolist() for value in values), strict=True)]
+    return np.array(found).reshape(np.shape(values[0]))
+
+
+def on_map(value: float | Array, shape: Shape, number: Any) -> Array:
+    """(O, H, W) of type ``number``: ``value``, one for all neurons or one for each."""
+    return np.broadcast_to(np.asarray(value, number), shape)

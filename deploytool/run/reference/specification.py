@@ -1,0 +1,128 @@
+"""The specification in executable form: what one event does, in plain numpy, one event after the other.
+
+It is slow, and every fast path equals it event for event. Each input event is taken through all layers before the
+next one: the spikes it causes in a layer enter the following layers in the order in which they left. A spike that
+takes time on its way is an event of its own when it arrives, and so is each time at which thresholds are crossed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
+from deploytool.run.record.checks import check_program, check_stream, check_under_way
+from deploytool.run.record.samples import Sample, count
+from deploytool.run.reference.crossings import NEVER
+from deploytool.run.reference.neurons import Neurons
+
+Place: TypeAlias = tuple[int, int, int]
+"""(feature, row, column)."""
+
+Arrival: TypeAlias = tuple[int, Place]
+"""(which weights of a layer, where on their input map)."""
+
+
+def run_reference(program: Program, stream: EventStream) -> Sample:
+    """What came out of ``program`` for ``stream``: counts and single spikes of every layer.
+
+    Raises UnsupportedError when the program cannot be run event by event, InputError when the stream does not fit it.
+    """
+    check_program(program)
+    check_stream(program, stream)
+    integers = program.arithmetic != "float32"
+    neurons = {name: Neurons(layer, integers) for name, layer in program.layers.items()}
+    fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
+    number = itertools.count()
+    waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
+    while (t := min(_next(neurons), waiting[0][0] if waiting else NEVER)) < stream.duration_us:
+        crossing = _next(neurons) == t
+        _, flow, _, place = (t, -1, 0, (0, 0, 0)) if crossing else heapq.heappop(waiting)
+        caused: dict[str, list[Place]] = {INPUT: [] if crossing or flow >= 0 else [place]}
+        late = {} if flow < 0 else {program.delayed[flow][:2]: [place]}
+        for logical, parts in program.parts.items():
+            queues = [_queue(program, name, caused, late) for name in parts]
+            caused[logical] = [*neurons[parts[0]].cross(t)] if crossing else []
+            for arrivals in zip(*queues, strict=True):
+                caused[logical] += _spikes(program, neurons, parts, arrivals, t)
+        for name, places in caused.items():
+            fired[name] += [(t, *place) for place in places]
+        for flow, (_, _, source, route) in enumerate(program.delayed):
+            for place in caused[source]:
+                delay_us = int(route.delays_us(program.map_of(source))[place])
+                heapq.heappush(waiting, (t + delay_us, flow, next(number), place))
+        check_under_way(stream.name, len(waiting) - len(stream), t)
+    spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
+    return Sample(
+        name=stream.name, label=stream.label, spikes=spikes, synops=sum(each.updates for each in neurons.values()),
+        counts={name: count(spikes[name], program.map_of(name)) for name in program.parts},
+        extremes={name: (each.lowest, each.highest) for name, each in neurons.items()} if integers else {},
+    )  # fmt: skip
+
+
+def _next(neurons: Mapping[str, Neurons]) -> int:
+    """When a neuron reaches its threshold next without an input."""
+    return min(int(each.crossing_us.min()) for each in neurons.values())
+
+
+def _queue(
+    program: Program, name: str, caused: Mapping[str, list[Place]], late: Mapping[tuple[str, int], list[Place]]
+) -> list[Arrival]:  # fmt: skip
+    """What layer ``name`` gets, in order: from spikes ``caused`` in earlier logical layers, and by flows ``late``."""
+    arrived = []
+    for number, (source, routes) in enumerate(program.inflows(name)):
+        delayed = any(route.delay_us for route in routes.values())
+        for c, y, x in late.get((name, number), []) if delayed else caused[source]:
+            for part, route in routes.items():
+                start = program.place_in(part)[1]
+                if start <= c < start + program.map_of(part)[0]:
+                    shape = program.layers[name].synapses[route.branch].in_shape
+                    arrived += [(route.branch, place) for place in routed((c - start, y, x), route, shape)]
+    return arrived
+
+
+def _spikes(
+    program: Program, neurons: Mapping[str, Neurons], parts: Sequence[str], arrivals: Sequence[Arrival], t_us: int
+) -> list[Place]:  # fmt: skip
+    """The spikes (o, y, x) that one event causes in the ``parts`` of a logical layer, row by row, column by column."""
+    spikes = [
+        (o + program.place_in(name)[1], y, x)
+        for name, (branch, place) in zip(parts, arrivals, strict=True)
+        for o, y, x in _take(neurons[name], program.layers[name].synapses[branch], place, t_us)
+    ]
+    return sorted(spikes, key=lambda spike: (spike[1], spike[2], spike[0]))
+
+
+def routed(event: Place, route: Route, shape: Shape) -> list[Place]:
+    """[(c, y, x)] at which ``event`` arrives by ``route`` on a map of ``shape``; nothing when that is outside."""
+    c, y, x = event
+    arrival = c + route.feature_shift, y // route.pool[0], x // route.pool[1]
+    return [arrival] if all(at < size for at, size in zip(arrival, shape, strict=True)) else []
+
+
+def _take(neurons: Neurons, synapses: Layer | Branch, place: Place, t_us: int) -> Iterator[Place]:
+    """The spikes (o, y, x) that an event at ``place`` causes: target rows, columns and features ascend."""
+    c, y, x = place
+    outputs = synapses.out_shape[0] // synapses.groups
+    group, channel = divmod(c, synapses.weights.shape[1])
+    features = slice(group * outputs, (group + 1) * outputs)
+    for target_y, ky in _targets(synapses, y, 0):
+        for target_x, kx in _targets(synapses, x, 1):
+            here = features, target_y, target_x
+            reached = neurons.add(here, synapses.weights[features, channel, ky, kx], t_us)
+            for o in np.flatnonzero(reached) + features.start:
+                yield from neurons.fire((int(o), target_y, target_x))
+
+
+def _targets(synapses: Layer | Branch, position: int, axis: int) -> Iterator[tuple[int, int]]:
+    """(target, kernel index) along one axis, targets ascending: target * s = position + p - k * d."""
+    padding, stride, dilation = synapses.padding[axis], synapses.stride[axis], synapses.dilation[axis]
+    for k in reversed(range(synapses.kernel[axis])):
+        target, rest = divmod(position + padding - k * dilation, stride)
+        if rest == 0 and 0 <= target < synapses.out_shape[1 + axis]:
+            yield target, k

@@ -1,0 +1,1 @@
+"""What runs a program: emulator, simulator, board."""

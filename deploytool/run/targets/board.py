@@ -1,0 +1,239 @@
+"""The board: a Target over samna, SynSense's driver. It has never met silicon.
+
+samna is imported only when a board is asked for. What PyPI calls samna is a placeholder since 0.9: importing it starts
+an installation over the network. It is told apart by its files: the driver has compiled ones, the placeholder none.
+The calls to samna follow sinabs 3.1.3 (sinabs.backend.dynapcnn), which has run on boards.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import operator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from deploytool.base.errors import TargetError, UnsupportedError, UsageError
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import Recording
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
+from deploytool.run.record.checks import check_mapped, check_sendable, watched_layers
+from deploytool.run.record.samples import Sample, as_recording, count
+from deploytool.run.reference.specification import routed
+
+Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]
+"""The chip's configuration, in the vendor's terms, of a mapped program."""
+
+LEAD_US: Final = 100_000
+"""Time from the reset of the board's clock to the first event; a guess."""
+QUIET_S: Final = 0.5
+"""A sample is over when its duration has passed and no spike has come for so long; a guess."""
+PATIENCE_S: Final = 60.0
+"""After so long beyond a sample's duration the board is given up."""
+POLL_S: Final = 0.001
+INSTALL: Final = "Install samna from SynSense's own package index, as its documentation says, not from PyPI."
+
+
+class Kind(NamedTuple):
+    """A kind of board: what samna calls it, the chip on it, and samna's names for where events enter and leave."""
+
+    device_type: str
+    chip: str
+    source: str
+    sink: str
+
+
+_SPECK2E: Final = (
+    "speck2e", "BasicSourceNode_speck2e_event_speck2e_input_event", "BasicSinkNode_speck2e_event_output_event",
+)  # fmt: skip
+_SPECK2F: Final = "speck2f", "BasicSourceNode_speck2f_event_input_event", "BasicSinkNode_speck2f_event_output_event"
+
+
+BOARDS: Final[Mapping[str, Kind]] = MappingProxyType({
+    "speck2edevkit": Kind("Speck2eDevKit", *_SPECK2E),
+    "speck2fdevkit": Kind("Speck2fDevKit", *_SPECK2F),
+    "speck2fmodule": Kind("Speck2fModuleDevKit", *_SPECK2F),
+})  # fmt: skip
+
+
+def list_devices() -> list[str]:
+    """Names of the boards that are connected, such as "speck2edevkit:0". Raises TargetError without a driver."""
+    return list(_connected(load_samna()))
+
+
+def load_samna() -> Any:
+    """The module samna. Raises TargetError, without importing anything, when it is missing or PyPI's placeholder."""
+    spec = importlib.util.find_spec("samna")
+    if spec is None:
+        raise TargetError("samna", "not installed", "the driver of SynSense's boards", INSTALL)
+    files = [path.name for folder in spec.submodule_search_locations or () for path in Path(folder).iterdir()]
+    if not any(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in files):
+        found = "PyPI's placeholder, which would install something over the network when imported"
+        raise TargetError("samna", found, "the driver of SynSense's boards", INSTALL)
+    return importlib.import_module("samna")
+
+
+class Board:
+    """A Target that is a chip, called for example "speck2edevkit:0".
+
+    All layers are monitored: counts and SynOps come from their spikes. Raises TargetError when the driver or the board
+    is missing.
+    """
+
+    def __init__(self, name: str, configure: Configure, tick: Tick = no_progress) -> None:
+        kind, _, number = name.partition(":")
+        if kind not in BOARDS or not number.isdecimal():
+            raise UsageError("board", f"no board {name!r}", f"one of {', '.join(BOARDS)} and a number, as in {kind}:0")
+        self.name = name
+        self.kind = BOARDS[kind]
+        self.configure = configure
+        self.tick = tick
+        self.samna = load_samna()
+        boards = _connected(self.samna)
+        if name not in boards:
+            raise TargetError(name, "no such board is connected", ", ".join(boards) or "a board")
+        self.board = boards[name]
+
+    def run(
+        self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
+    ) -> Recording:
+        """See `deploytool.ir.program.Target`. Raises TargetError when the board does not answer."""
+        check_mapped(program)
+        if program.chip != self.kind.chip:
+            raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
+        watched = watched_layers(program, watch)
+        plan = make_plan(program, state_type(program))
+        total = operator.length_hint(streams, 0)
+        samples = []
+        try:
+            chip = _Chip(self, self.configure(program))
+            for index, stream in enumerate(streams):
+                check_sendable(program, stream)
+                spikes = chip.play(program, stream)
+                samples.append(_sample(program, plan, stream, spikes, keep_spikes=index < rasters))
+                self.tick(index + 1, max(total, index + 1), "")
+        except (RuntimeError, AttributeError, TypeError, OSError) as error:
+            raise TargetError(self.name, f"samna says: {error}", "a board that answers") from error
+        return as_recording(program, "board", watched, samples)
+
+
+class _Chip:
+    """An open board that holds a configuration."""
+
+    def __init__(self, board: Board, configuration: Mapping[str, Any]) -> None:
+        samna, self.name = board.samna, board.name
+        self.module = getattr(samna, board.kind.chip)
+        self.configuration = self.module.configuration.SpeckConfiguration()
+        for core, values in enumerate(configuration["cnn_layers"]):
+            if values is not None:
+                layer = self.configuration.cnn_layers[core]
+                _fill(layer, {key: value for key, value in values.items() if key != "name"})
+                layer.monitor_enable = True
+        _fill(self.configuration.dvs_layer, configuration["dvs_layer"])
+        _fill(self.configuration.readout, configuration["readout"])
+        self.device = samna.device.open_device(board.board)
+        self.model = self.device.get_model()
+        self.source = getattr(samna, board.kind.source)()
+        self.sink = getattr(samna, board.kind.sink)()
+        self.graphs = [samna.graph.EventFilterGraph(), samna.graph.EventFilterGraph()]
+        self.graphs[0].sequential([self.source, self.model.get_sink_node()])
+        self.graphs[1].sequential([self.model.get_source_node(), self.sink])
+        for graph in self.graphs:
+            graph.start()
+
+    def play(self, program: Program, stream: EventStream) -> dict[str, Events]:
+        """{layer: spikes} that ``stream`` causes; the configuration is written anew, so that every V starts at 0."""
+        self.model.apply_configuration(self.configuration)
+        time.sleep(QUIET_S)
+        self.sink.get_events()
+        watch = self.device.get_stop_watch()
+        watch.reset()
+        watch.start()
+        self.source.write([spike for event in stream.events.tolist() for spike in self._sent(program, event)])
+        heard = time.monotonic()
+        due = heard + (LEAD_US + stream.duration_us) / 1e6
+        received: list[Any] = []
+        while (now := time.monotonic()) < max(due, heard + QUIET_S):
+            if now > due + PATIENCE_S:
+                raise TargetError(self.name, f"still spiking {PATIENCE_S:.0f} s after {stream.name} ended", "silence")
+            if arrived := self.sink.get_events():
+                received += arrived
+                heard = now
+            time.sleep(POLL_S)
+        return self._by_layer(program, received)
+
+    def _sent(self, program: Program, event: tuple[int, int, int, int]) -> Iterator[Any]:
+        """What is sent for one input event: a spike to the core at the end of each input route."""
+        t_us, *place = event
+        for route in program.input_routes:
+            for c, y, x in routed((place[0], place[1], place[2]), route, program.layers[route.to].in_shape):
+                spike = self.module.event.Spike()
+                spike.layer, spike.timestamp = program.core_of[route.to], t_us + LEAD_US
+                spike.feature, spike.y, spike.x = c, y, x
+                yield spike
+
+    def _by_layer(self, program: Program, received: list[Any]) -> dict[str, Events]:
+        layer_on = {core: name for name, core in program.core_of.items()}
+        listed: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in program.layers}
+        for spike in received:
+            if isinstance(spike, self.module.event.Spike) and spike.layer in layer_on:
+                listed[layer_on[spike.layer]].append((spike.timestamp - LEAD_US, spike.feature, spike.y, spike.x))
+        spikes = {name: np.array(rows, EVENT) for name, rows in listed.items()}
+        for name, events in spikes.items():
+            for axis, size in zip("cyx", program.layers[name].out_shape, strict=True):
+                if len(events) and int(events[axis].max()) >= size:
+                    found = f"a spike of {name} at {axis} = {events[axis].max()}"
+                    raise TargetError(self.name, found, f"{axis} in 0..{size - 1}", "Events were garbled on the way.")
+        return spikes
+
+
+def _connected(samna: Any) -> dict[str, Any]:
+    """{name: samna's description} of every board that is connected, numbered by USB address within its kind."""
+    found = sorted(samna.device.get_all_devices(), key=lambda info: info.usb_device_address)
+    named = {}
+    for name, kind in BOARDS.items():
+        of_kind = [info for info in found if info.device_type_name == kind.device_type]
+        named.update({f"{name}:{i}": info for i, info in enumerate(of_kind)})
+    return named
+
+
+def _fill(target: Any, values: Mapping[str, Any]) -> None:
+    """Copies plain ``values`` into samna's configuration object ``target``, field by field."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _fill(getattr(target, key), value)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for part, inner in zip(getattr(target, key), value, strict=True):
+                _fill(part, inner)
+        else:
+            setattr(target, key, value)
+
+
+def _sample(
+    program: Program, plan: Sequence[LayerPlan], stream: EventStream, spikes: Mapping[str, Events], keep_spikes: bool
+) -> Sample:
+    spikes = {name: _whole(program, name, spikes) for name in program.parts}
+    counts = {name: count(events, program.map_of(name)) for name, events in spikes.items()}
+    sent = {INPUT: count(stream.events, program.input_shape), **counts}
+    return Sample(
+        name=stream.name, label=stream.label, counts=counts, synops=sum(updates(layer, sent) for layer in plan),
+        spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
+    )  # fmt: skip
+
+
+def _whole(program: Program, logical: str, spikes: Mapping[str, Events]) -> Events:
+    """The spikes of all parts of a ``logical`` layer, in order of time."""
+    parts = []
+    for name in program.parts[logical]:
+        parts.append(spikes[name].copy())
+        parts[-1]["c"] += np.uint16(program.place_in(name)[1])
+    together = np.concatenate(parts)
+    return together[np.argsort(together["t"], kind="stable")] if len(parts) > 1 else together

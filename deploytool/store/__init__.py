@@ -1,0 +1,1 @@
+"""Artifacts: how values are kept on disk, found again and traced back."""

@@ -1,0 +1,232 @@
+"""The store: every value that passes between stages, kept under the digest of what it is.
+
+    <store>/<kind>-<first 12 of digest>/manifest.json     what it is, what was asked, what it was made from
+    <store>/<kind>-<first 12 of digest>/...               its files
+
+``digest`` is over the whole manifest (hashes of the files and digests of the inputs among it), so it certifies the
+lineage too; ``key`` is over what was asked. The same key returns the stored artifact: caching, resume and
+provenance are one mechanism. An artifact is written to a temporary folder and moved into place; nothing that is
+there is ever half-written, and every file is verified when it is opened. No pickle is read or written anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deploytool.base.digest import canonical_json, digest
+from deploytool.base.errors import ArtifactError
+
+Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
+_UNCHANGED: Final = "what deploytool wrote"
+_REMAKE: Final = "Delete the artifact's folder and run the command again to make it anew."
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+SCHEMA_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+MADE_BY: Final = f"deploytool {version('deploytool')}"
+
+
+class Manifest(BaseModel):
+    """What an artifact is. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    kind: Kind
+    digest: str
+    key: str
+    inputs: dict[str, str]
+    files: dict[str, str]
+    recipe: dict[str, Any]
+    made_by: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored artifact whose files have been verified."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def kind(self) -> Kind:
+        return self.manifest.kind
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest
+
+
+class Store:
+    """The artifacts below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: str, kind: Kind) -> Artifact | None:
+        """The artifact of ``kind`` made for ``key``, or None. A damaged one raises ArtifactError."""
+        for path in self.folders(kind):
+            if _key_of(path) == key:
+                return open_artifact(path)
+        return None
+
+    def put(
+        self, kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], write: Callable[[Path], None]
+    ) -> Artifact:
+        """Stores what ``write(folder)`` writes, atomically. Raises ArtifactError when the store cannot be written."""
+        with writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=self.root))
+            try:
+                write(draft)
+                manifest = _manifest(kind, key, inputs, recipe, draft)
+                (draft / MANIFEST).write_text(canonical_json(manifest.model_dump()), encoding="utf-8")
+                path = self.root / f"{kind}-{manifest.digest[:12]}"
+                draft.chmod(0o755)
+                _move_into_place(draft, path)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        return Artifact(path, manifest)
+
+    def get(self, reference: str, *kinds: Kind) -> Artifact:
+        """The artifact that ``reference`` names: a folder, ``kind-prefix`` or ``kind@latest``.
+
+        Raises ArtifactError when there is none, more than one, one of the wrong kind (not in ``kinds``), or a
+        damaged one.
+        """
+        artifact = open_artifact(self._locate(reference))
+        if kinds and artifact.kind not in kinds:
+            raise ArtifactError(reference, f"a {artifact.kind}", f"a {' or '.join(kinds)}")
+        return artifact
+
+    def by_digest(self, wanted: str) -> Artifact | None:
+        """The artifact with the full digest ``wanted``, or None."""
+        for kind in KINDS:
+            if (path := self.root / f"{kind}-{wanted[:12]}").is_dir():
+                return open_artifact(path)
+        return None
+
+    def folders(self, *kinds: Kind) -> list[Path]:
+        """Folders of artifacts of ``kinds`` (of all, when none is given), newest first."""
+        found = [p for kind in kinds or KINDS for p in self.root.glob(f"{kind}-*") if (p / MANIFEST).is_file()]
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+
+    def _locate(self, reference: str) -> Path:
+        direct = Path(reference)
+        if direct.name == MANIFEST:
+            direct = direct.parent
+        if (direct / MANIFEST).is_file():
+            return direct
+        kind, at, when = reference.partition("@")
+        if at and kind in KINDS and when == "latest":
+            if not (folders := self.folders(kind)):
+                raise ArtifactError(reference, f"no {kind} in {self.root}", "a store that holds one")
+            return folders[0]
+        matches = [path for path in self.folders() if path.name.startswith(reference)]
+        if len(matches) == 1:
+            return matches[0]
+        found = f"{len(matches)} artifacts begin so" if matches else f"no such artifact in {self.root}"
+        known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
+        raise ArtifactError(
+            reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}."
+        )  # fmt: skip
+
+
+def _move_into_place(draft: Path, path: Path) -> None:
+    """Makes ``draft`` the folder ``path``; one that is there is the same unless it is damaged, and stays."""
+    try:
+        draft.rename(path)
+    except OSError:
+        try:
+            open_artifact(path)
+        except ArtifactError:
+            aside = draft.with_name(f"{draft.name}-damaged")
+            path.rename(aside)
+            draft.rename(path)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def make_key(kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
+    """What was asked: the digest of kind, input digests, recipe sections and the version that was asked."""
+    return digest([kind, SCHEMA_VERSION, MADE_BY, sorted(inputs.items()), canonical_json(recipe)])
+
+
+def open_artifact(path: Path) -> Artifact:
+    """The artifact in folder ``path``, every file verified. Raises ArtifactError, naming the file."""
+    manifest_path = path / MANIFEST
+    try:
+        text = manifest_path.read_bytes().decode("utf-8")
+        values = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(str(manifest_path), f"not readable ({error})", "the manifest of an artifact") from None
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise ArtifactError(
+            str(manifest_path), f"schema version {found}, written by {values.get('made_by')}",
+            f"version {SCHEMA_VERSION} or older", "Update deploytool.",
+        )  # fmt: skip
+    try:
+        manifest = Manifest.model_validate(values)
+    except ValidationError:
+        manifest = None
+    if manifest is None or text != canonical_json(values) or _digest_of(values) != manifest.digest:
+        raise ArtifactError(str(manifest_path), "its content does not match its digest", _UNCHANGED, _REMAKE)
+    for name, expected in manifest.files.items():
+        if not (path / name).is_file():
+            raise ArtifactError(str(path / name), "missing", "the file the manifest lists", _REMAKE)
+        if _sha256(path / name) != expected:
+            raise ArtifactError(str(path / name), "its content does not match its SHA-256", _UNCHANGED, _REMAKE)
+    return Artifact(path, manifest)
+
+
+def _manifest(kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], folder: Path) -> Manifest:
+    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    values = {
+        "schema_version": SCHEMA_VERSION, "kind": kind, "key": key, "inputs": dict(inputs), "files": files,
+        "recipe": dict(recipe), "made_by": MADE_BY,
+    }  # fmt: skip
+    return Manifest.model_validate({**values, "digest": _digest_of(values)})
+
+
+def _digest_of(values: Mapping[str, Any]) -> str:
+    return digest(canonical_json({name: value for name, value in values.items() if name != "digest"}))
+
+
+def _key_of(path: Path) -> str | None:
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Turns a full disk or an unwritable store into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        todo = "Free some space, or choose another --store." if error.errno == errno.ENOSPC else "Choose another one."
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        where = str(error.filename or root)
+        raise ArtifactError(where, f"cannot be written ({reason})", "a writable --store", todo) from None

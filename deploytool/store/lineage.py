@@ -1,0 +1,26 @@
+"""Where an artifact came from, and what is in it."""
+
+from __future__ import annotations
+
+from deploytool.store.artifact import Artifact, Store
+
+
+def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
+    """Every artifact in ``store`` that ``artifact`` was made from, nearest first, each once."""
+    found: dict[str, Artifact] = {}
+    waiting = [artifact]
+    while waiting:
+        for digest in waiting.pop(0).manifest.inputs.values():
+            if digest not in found and (source := store.by_digest(digest)):
+                found[digest] = source
+                waiting.append(source)
+    return tuple(found.values())
+
+
+def lineage(store: Store, artifact: Artifact) -> tuple[str, ...]:
+    """What ``artifact`` was made from directly: names in the store, or role and digest of what is not there."""
+    names = []
+    for role, digest in artifact.manifest.inputs.items():
+        source = store.by_digest(digest)
+        names.append(source.name if source else f"{role} {digest[:12]}")
+    return tuple(names)

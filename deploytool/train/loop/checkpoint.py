@@ -1,0 +1,77 @@
+"""Checkpoints: everything training needs to go on after an epoch, in a folder that is valid at every moment.
+
+``checkpoint.json`` names the safetensors file of the last complete epoch. Both are written under another name and
+moved into place, the tensors first, so that a run killed at any time finds one or the other complete epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploytool.base.digest import canonical_json
+from deploytool.base.errors import ArtifactError
+from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.ir.graph import Array
+
+NAME: Final = "checkpoint.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Where the training called ``key`` stands: ``history`` has one entry for each epoch that is complete.
+
+    ``arrays`` {"weights/conv1": ...}: weights, their running mean, the best mean so far, and the optimizer's state.
+    """
+
+    key: str
+    history: tuple[Mapping[str, float], ...]
+    arrays: Mapping[str, Array]
+
+    def group(self, name: str) -> dict[str, Array]:
+        """The arrays whose names start with ``name/``, without that."""
+        return {key.removeprefix(name + "/"): a for key, a in self.arrays.items() if key.startswith(name + "/")}
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Makes ``checkpoint`` the one in ``folder``. Raises ArtifactError when the folder cannot be written."""
+    tensors = f"epoch-{len(checkpoint.history)}.safetensors"
+    described = {"key": checkpoint.key, "history": checkpoint.history, "tensors": tensors}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".draft"
+        write_tensors(checkpoint.arrays, draft)
+        draft.replace(folder / tensors)
+        draft.write_text(canonical_json(described), encoding="utf-8")
+        draft.replace(folder / NAME)
+        for path in folder.glob("epoch-*.safetensors"):
+            if path.name != tensors:
+                path.unlink()
+    except OSError as error:
+        raise ArtifactError(
+            str(folder), f"cannot be written ({error.strerror})", "a writable folder for checkpoints"
+        ) from None
+
+
+def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
+    """The checkpoint in ``folder``, or None where there is none, or one of a training that is not ``key``.
+
+    Raises ArtifactError when it is damaged.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    try:
+        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if described["key"] != key:
+            return None
+        arrays = read_tensors(folder / described["tensors"])
+        return Checkpoint(key, tuple(described["history"]), arrays)
+    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
+        raise ArtifactError(
+            str(path), f"not readable ({error})", "a checkpoint as training left it",
+            f"Remove {folder} to train from the start.",
+        ) from None  # fmt: skip

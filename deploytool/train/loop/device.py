@@ -1,0 +1,60 @@
+"""Where a training runs, and how exactly it computes there."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from deploytool.base.errors import RecipeError
+from deploytool.recipe import TrainSection
+
+
+def device_of(spec: TrainSection) -> torch.device:
+    """The device that ``spec`` asks for; of several GPUs the one that torchrun gave this process.
+
+    Raises RecipeError for a GPU that is not there, and for mixed precision without one.
+    """
+    there = torch.cuda.is_available()
+    if spec.device == "cuda" and not there:
+        raise RecipeError("train.device", "found 'cuda', but torch finds no GPU", "'cpu', or 'auto'")
+    if there and spec.device != "cpu":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if spec.precision == "mixed":
+        raise RecipeError("train.precision", "found 'mixed' without a GPU", "'single' on a CPU")
+    return torch.device("cpu")
+
+
+def autocast(spec: TrainSection, device: torch.device) -> torch.autocast:
+    """A context in which convolutions and sums are in bfloat16, if ``spec`` asks for that.
+
+    Neurons and losses stay in float32, and so does all validation. bfloat16 has float32's range: no loss is scaled.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "mixed")
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Only algorithms that give the same bits every time, and float32 products in float32."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep large blocks that were freed: otherwise every step gets, and clears, new pages for them."""
+    if sys.platform == "linux":
+        m_trim_threshold, m_mmap_max = -1, -4
+        libc = ctypes.CDLL(None)
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)

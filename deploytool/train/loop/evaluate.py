@@ -1,0 +1,146 @@
+"""The trained network's own answer: the clock-driven run at its T, the rung "torch"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.graph import Array
+from deploytool.ir.recording import NO_POTENTIALS, Recording, answers
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train.loop import distributed
+from deploytool.train.loop.device import reproducible
+from deploytool.train.loop.losses import loss_of
+from deploytool.train.methods.build import build
+from deploytool.train.network.network import Activity, SpikingNetwork, Weights
+
+
+class Batches(Protocol):
+    """Samples as event counts in time bins, batch by batch."""
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        ...
+
+    def __call__(
+        self, time_steps: int, batch: int, generator: torch.Generator | None
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time.
+
+        With a ``generator``, which alone decides, the order is random and samples are augmented; without, the order
+        is fixed and samples are as they are.
+        """
+        ...
+
+
+def evaluate(
+    weights: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection,
+    batches: Batches, samples: Sequence[str], tick: Tick = no_progress,
+) -> Recording:  # fmt: skip
+    """What the network with latent ``weights`` answers at ``spec.time_steps``, every layer's spikes counted.
+
+    ``samples`` are the names of the samples of ``batches``, in their order. Layers are called by their weights, and
+    have the name of their neurons as alias. A network that restores pictures (loss "mse") names no class: its samples
+    have no label.
+    """
+    net = build(network, constraints, spec)
+    counts: dict[str, list[Array]] = {}
+    potentials, synops, labels = [], [], []
+    for activity, wanted in answered(net, as_tensors(weights), batches):
+        for name, spikes in activity.spikes.items():
+            counts.setdefault(name, []).append(spikes.sum(0).numpy(force=True).astype(np.int64))
+        if not net.answers_in_spikes:
+            potentials.append(activity.output.mean(0).numpy(force=True))
+        synops.append(activity.synops.numpy(force=True))
+        labels.append(np.full(len(wanted), -1) if spec.loss == "mse" else wanted.numpy())
+        tick(sum(map(len, labels)), len(batches), "")
+    return Recording(
+        rung="torch", samples=tuple(samples), labels=np.concatenate(labels),
+        outputs=(net.answering,) if net.answers_in_spikes else (),
+        counts={name: np.concatenate(parts) for name, parts in counts.items()},
+        potentials=np.concatenate(potentials) if potentials else NO_POTENTIALS, synops=np.concatenate(synops),
+        spikes={}, aliases={block.spikes: block.name for block in net.weighted if block.spikes},
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def answered(net: SpikingNetwork, weights: Weights, batches: Batches) -> Iterator[tuple[Activity, Tensor]]:
+    """(activity, labels) of this process's part of each batch in fixed order, without gradients."""
+    weights = {name: tensor.to(net.device) for name, tensor in weights.items()}
+    with reproducible():
+        for frames, labels in batches(net.spec.time_steps, net.spec.batch, None):
+            own, wanted = distributed.own_part(frames, labels)
+            yield net.run(weights, own.to(net.device)), wanted
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over samples: ``loss``, ``accuracy`` in %, ``synops`` synaptic updates; ``rates`` {layer: spikes per
+    neuron}, where they were counted."""
+
+    loss: float
+    accuracy: float
+    synops: float
+    rates: Mapping[str, float]
+
+
+class Sums:
+    """Adds up batches towards a Score."""
+
+    def __init__(self, net: SpikingNetwork) -> None:
+        self._net = net
+        self._loss = self._right = self._synops = self._samples = 0.0
+        self._rates: dict[str, float] = {}
+
+    def add(self, activity: Activity, labels: Tensor, loss: Tensor) -> None:
+        """Counts one batch, of which ``loss`` is the mean."""
+        output = activity.output.detach().sum(0).numpy(force=True)
+        answered = answers(output.astype(np.int64)) if self._net.answers_in_spikes else output.argmax(1)
+        self._loss += float(loss.detach()) * len(labels)
+        self._right += int((answered == labels.numpy(force=True)).sum())
+        self._synops += float(activity.synops.detach().sum())
+        self._samples += len(labels)
+
+    def add_rates(self, activity: Activity) -> None:
+        """Counts the spikes of one batch."""
+        for name, spikes in activity.spikes.items():
+            found = float(spikes.sum(dtype=torch.float64)) / math.prod(spikes.shape[2:])
+            self._rates[name] = self._rates.get(name, 0.0) + found
+
+    def total(self) -> Sums:
+        """These sums and those of all processes that train together."""
+        joint = Sums(self._net)
+        values = [self._loss, self._right, self._synops, self._samples, *self._rates.values()]
+        added = distributed.add_up(torch.tensor(values, dtype=torch.float64, device=self._net.device)).tolist()
+        joint._loss, joint._right, joint._synops, joint._samples = added[:4]
+        joint._rates = dict(zip(self._rates, added[4:], strict=True))
+        return joint
+
+    @property
+    def mean(self) -> Score:
+        """The Score of all batches so far."""
+        count = max(1.0, self._samples)
+        rates = {name: spikes / count for name, spikes in self._rates.items()}
+        return Score(self._loss / count, 100 * self._right / count, self._synops / count, rates)
+
+
+def score(net: SpikingNetwork, weights: Weights, batches: Batches) -> Score:
+    """How well ``weights`` answer all samples of ``batches``."""
+    sums = Sums(net)
+    for activity, labels in answered(net, weights, batches):
+        if len(labels):
+            sums.add(activity, labels, loss_of(activity.output, labels.to(net.device), net.spec))
+        sums.add_rates(activity)
+    return sums.total().mean
+
+
+def as_tensors(weights: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Float32 copies of ``weights``."""
+    return {name: torch.tensor(array, dtype=torch.float32) for name, array in weights.items()}

@@ -1,0 +1,118 @@
+"""A training in phases, each of which starts from the best weights of the one before it.
+
+Bias removal, as in the event-driven pipeline of MTT (Du, Wu, Deng and Gu, ICLR 2025), is a phase before the method's:
+SDT with batch norms in real numbers, whose scales then go into the weights (norms.merged). The paper goes on to learn
+gamma under frozen statistics, and to merge again; here it is merged for good, so that the method trains the weights
+that the chip gets, in its integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from deploytool.base.errors import RecipeError
+from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.graph import Array
+from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe.nodes import without_norms
+from deploytool.train.methods import sdt
+from deploytool.train.loop.evaluate import Batches
+from deploytool.train.loop.loop import Draw, Observe, Trained, descend, unobserved
+from deploytool.train.loop.state import Epoch
+from deploytool.train.methods.tit import inherited
+from deploytool.train.network.constraints import require_possible
+from deploytool.train.network.norms import merged
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of a training; ``merges``: its batch norms go into its weights at the end."""
+
+    draw: Draw
+    network: NetworkSection
+    constraints: ConstraintsSection
+    spec: TrainSection
+    merges: bool = False
+
+
+def phases_of(
+    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection
+) -> list[Phase]:  # fmt: skip
+    """The phases of a training by ``draw``. Raises RecipeError for one that is for nothing."""
+    found = []
+    if spec.base is not None:
+        if not any(isinstance(layer, BatchNormLayer) for layer in network.layers):
+            raise RecipeError("train.base", "given, and [network] has no batchnorm layer", "one, or no base")
+        found.append(Phase(sdt.draw, network, _free(constraints), _base(spec), merges=True))
+        network = without_norms(network)
+    for number, stage in enumerate(inherited(spec)):
+        limits = constraints.model_copy(update={"fan_in_epochs": 1}) if number else constraints
+        require_possible(limits, stage)
+        found.append(Phase(draw, network, limits, stage))
+    return found
+
+
+def _free(constraints: ConstraintsSection) -> ConstraintsSection:
+    """``constraints`` of which only the neurons' are kept."""
+    removed = {"weight_bits": UNQUANTISED, "fan_in": None, "fan_in_epochs": 1, "max_weight_penalty": 0.0}
+    return constraints.model_copy(update=removed)
+
+
+def _base(spec: TrainSection) -> TrainSection:
+    assert spec.base is not None
+    own = {"epochs": spec.base.epochs, "learning_rate": spec.base.learning_rate, "schedule": spec.base.schedule}
+    steps = spec.base.time_steps or spec.time_steps
+    plain = {"method": "sdt", "base": None, "tit": (), "milestones": (), "warmup_epochs": 0, "patience": None}
+    return spec.model_copy(update={**plain, **own, "time_steps": steps})
+
+
+def train_in_phases(
+    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
+    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, observe: Observe = unobserved,
+) -> Trained:  # fmt: skip
+    """What the last phase chooses; its ``history`` is that of all phases. See `methods.train`."""
+    phases = phases_of(draw, network, constraints, spec)
+    batches = math.ceil(len(training) / spec.batch)
+    planned = [batches * phase.spec.epochs for phase in phases]
+    history: list[Epoch] = []
+    weights: Mapping[str, Array] | None = None
+    for number, phase in enumerate(phases):
+        folder = checkpoint / f"phase-{number + 1}" if len(phases) > 1 else checkpoint
+        add = partial(_added, tuple(history), number + 1 if len(phases) > 1 else None)
+        trained = descend(
+            phase.draw, phase.network, phase.constraints, phase.spec, training, validation, seed, folder,
+            _within(tick, planned, number), _added_to(observe, add), weights,
+        )  # fmt: skip
+        chosen_epoch = len(history) + trained.chosen_epoch
+        history += [add(entry) for entry in trained.history]
+        weights = merged(trained.weights, phase.network) if phase.merges else trained.weights
+    assert weights is not None
+    history[chosen_epoch - 1] = {**history[chosen_epoch - 1], "chosen": 1}
+    return Trained(weights, tuple(history), chosen_epoch)
+
+
+def _added_to(observe: Observe, add: Callable[[Epoch], Epoch]) -> Observe:
+    return lambda entry: observe(add(entry))
+
+
+def _added(before: tuple[Epoch, ...], phase: int | None, entry: Epoch) -> Epoch:
+    """``entry`` of a phase as one of the whole training, of which ``before`` is known."""
+    if phase is None:
+        return entry
+    steps = before[-1]["step_epochs"] if before else 0
+    numbers = {"phase": phase, "epoch": len(before) + entry["epoch"], "step_epochs": steps + entry["step_epochs"]}
+    return {**entry, **numbers}
+
+
+def _within(tick: Tick, planned: list[int], number: int) -> Tick:
+    """A Tick for phase ``number``, from 0, of ``planned`` steps each."""
+    part = f"phase {number + 1}/{len(planned)}  " if len(planned) > 1 else ""
+
+    def tell(done: int, _total: int, note: str) -> None:
+        tick(sum(planned[:number]) + done, sum(planned), part + note)
+
+    return tell

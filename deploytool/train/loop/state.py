@@ -1,0 +1,153 @@
+"""What training changes from step to step, and how it is kept and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+
+from deploytool.base.digest import digest
+from deploytool.ir.graph import Array
+from deploytool.recipe import TrainSection
+from deploytool.train.loop.checkpoint import Checkpoint
+from deploytool.train.loop.evaluate import as_tensors
+from deploytool.train.network.constraints import masks
+from deploytool.train.network.network import SpikingNetwork, learnt
+
+NORM_MOMENTUM: Final = 0.1
+"""Share of a new batch in the running statistics of batch norms (torch's default)."""
+
+Epoch: TypeAlias = Mapping[str, float]
+"""epoch (from 1), learning_rate, step_epochs, loss, accuracy (%), synops per sample; validation_loss and so on;
+rate/conv1 and so on: spikes per neuron and validation sample."""
+
+
+def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
+    """The epoch from ``first`` on with the best validation accuracy; among equals the lowest validation loss, then the
+    first; None where there is none."""
+    entries = [entry for entry in history if entry["epoch"] >= first]
+    if not entries:
+        return None
+    best = min(entries, key=lambda entry: (-entry["validation_accuracy"], entry["validation_loss"], entry["epoch"]))
+    return int(best["epoch"])
+
+
+class State:
+    """The weights, their running mean, the best of it so far, masks, the optimizer and the history.
+
+    ``initial`` weights start it, or those that ``seed`` draws. Epochs before `first` are never the best: in them
+    neurons have more inputs than the chip is to hold.
+    """
+
+    def __init__(self, net: SpikingNetwork, seed: int, initial: Mapping[str, Array] | None = None) -> None:
+        self.net, self.seed = net, seed
+        drawn = net.initial_weights(self.generator("weights")) if initial is None else as_tensors(initial)
+        self.weights = {name: tensor.to(net.device) for name, tensor in drawn.items()}
+        for tensor in self.learnt.values():
+            tensor.requires_grad_()
+        self.mean = _copies(self.weights)
+        self.best = _copies(self.mean)
+        self.masks: dict[str, Tensor] = {}
+        self.optimizer = make_optimizer(list(self.learnt.values()), net.spec)
+        self.history: list[Epoch] = []
+
+    def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
+        """Random numbers that follow from seed, purpose and epoch alone."""
+        return torch.Generator().manual_seed(int(digest([self.seed, purpose, epoch])[:15], 16))
+
+    @property
+    def first(self) -> int:
+        """The first epoch that may be the best."""
+        return self.net.constraints.fan_in_epochs
+
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """The weights that gradients change."""
+        return {name: tensor for name, tensor in self.weights.items() if learnt(name)}
+
+    @property
+    def done(self) -> bool:
+        """Whether training ends here: after all epochs, or ``patience`` of them without a better one."""
+        spec, best = self.net.spec, chosen(self.history, self.first)
+        waited = len(self.history) - best if best else 0
+        return len(self.history) >= spec.epochs or (spec.patience is not None and waited >= spec.patience)
+
+    def begin(self, epoch: int, rate: float) -> None:
+        """Sets the learning ``rate`` of ``epoch``, and how many inputs neurons may have in it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        constraints = self.net.constraints
+        if constraints.fan_in is not None and epoch <= constraints.fan_in_epochs:
+            weighted = {block.name: self.weights[block.name] for block in self.net.weighted}
+            self.masks = masks(weighted, constraints, epoch)
+            self._mask()
+
+    def measured(self, statistics: Mapping[str, Tensor]) -> None:
+        """Takes a batch's ``statistics`` into the running ones of the batch norms."""
+        for name, value in statistics.items():
+            self.weights[name].lerp_(value, NORM_MOMENTUM)
+
+    def calibrated(self, statistics: Mapping[str, Tensor]) -> None:
+        """Makes ``statistics`` those of the weights that are validated."""
+        for name, value in statistics.items():
+            self.mean[name].copy_(value)
+
+    def step(self) -> None:
+        """Changes the weights by their gradients, and their running mean with them."""
+        self.optimizer.step()
+        for name, tensor in self.weights.items():
+            self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)
+        self._mask()
+
+    @torch.no_grad()
+    def _mask(self) -> None:
+        for name, mask in self.masks.items():
+            self.weights[name].mul_(mask)
+            self.mean[name].mul_(mask)
+
+    def complete(self, entry: Epoch) -> None:
+        """Ends an epoch with its ``entry`` of the history."""
+        self.history.append(entry)
+        if chosen(self.history, self.first) == entry["epoch"]:
+            self.best = _copies(self.mean)
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        """Everything, as the Checkpoint of the training called ``key``."""
+        tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
+        tensors |= {f"mean/{name}": tensor for name, tensor in self.mean.items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"mask/{name}": tensor for name, tensor in self.masks.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
+        arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+        return Checkpoint(key, tuple(self.history), arrays)
+
+    def restore(self, found: Checkpoint) -> None:
+        """Goes back to where ``found`` was made."""
+
+        def group(name: str) -> dict[str, Tensor]:
+            return {key: tensor.to(self.net.device) for key, tensor in as_tensors(found.group(name)).items()}
+
+        with torch.no_grad():
+            for name, tensor in group("weights").items():
+                self.weights[name].copy_(tensor)
+        self.mean, self.best, self.masks = group("mean"), group("best"), group("mask")
+        self.history = list(found.history)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in as_tensors(found.group("optimizer")).items():
+            index, _, name = path.partition("/")
+            moments.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
+        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+
+def make_optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.Optimizer:
+    """The optimizer that ``spec`` asks for, of ``parameters``."""
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(parameters, spec.learning_rate, spec.momentum, weight_decay=spec.weight_decay)
+    return torch.optim.AdamW(parameters, spec.learning_rate, weight_decay=spec.weight_decay)
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""PTL, progressive tandem learning."""

@@ -1,0 +1,151 @@
+"""What progressive tandem learning changes as it goes on, stage by stage, and how that is kept and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from deploytool.base.digest import digest
+from deploytool.ir.graph import Array, frozen
+from deploytool.recipe.network import INPUT
+from deploytool.recipe.nodes import without_norms
+from deploytool.train.loop.checkpoint import Checkpoint
+from deploytool.train.loop.evaluate import as_tensors
+from deploytool.train.loop.loop import Trained
+from deploytool.train.loop.state import Epoch, make_optimizer
+from deploytool.train.methods.ptl.network import BIAS, Tandem
+from deploytool.train.network.constraints import masks
+from deploytool.train.network.network import learnt
+
+PATIENCE: Final = 6
+"""Epochs without a lower validation loss that end a stage, where the recipe does not say: the paper's."""
+
+
+class State:
+    """Where training stands: the ``stage``, 0 for the network with ReLUs alone, its weights and the best of them.
+
+    ``thetas`` {layer or "input": the activation that one spike stands for}; ``masks`` {layer: 1 where a weight may be
+    other than 0}. A trained ``ann`` is where stage 1 begins.
+    """
+
+    def __init__(self, tandem: Tandem, seed: int, ann: Mapping[str, Array] | None) -> None:
+        self.tandem, self.seed, self.spec = tandem, seed, tandem.spec
+        self.stage = 0 if ann is None else 1
+        self.first = self.stage
+        self.weights = tandem.initial_weights(self.generator("weights")) if ann is None else as_tensors(ann)
+        self.best = _copies(self.weights)
+        self.thetas: dict[str, float] = {INPUT: 1.0}
+        self.masks: dict[str, Tensor] = {}
+        self.history: list[Epoch] = []
+        self.begun = False
+        self.optimizer = make_optimizer(list(self.weights.values()), self.spec)
+
+    def generator(self, purpose: str, number: int = 0) -> torch.Generator:
+        """Random numbers that follow from seed, purpose and number alone."""
+        return torch.Generator().manual_seed(int(digest([self.seed, purpose, number])[:15], 16))
+
+    @property
+    def effective(self) -> dict[str, Tensor]:
+        """The weights, 0 where a mask is."""
+        return {
+            name: tensor * self.masks[name] if name in self.masks else tensor for name, tensor in self.weights.items()
+        }
+
+    @property
+    def stage_epochs(self) -> int:
+        """Most epochs of a stage that couples a layer."""
+        return self.spec.ptl.stage_epochs or self.spec.epochs
+
+    def rows(self) -> list[Epoch]:
+        """The epochs of this stage so far."""
+        return [row for row in self.history if row["stage"] == self.stage]
+
+    def fold(self) -> None:
+        """Takes the batch norms into the weights; later stages find none."""
+        self.tandem, self.weights = self.tandem.folded(self.weights)
+
+    def limit_fan_in(self) -> None:
+        """Leaves each neuron of this stage's layer its ``fan_in`` largest weights, from now on."""
+        name, constraints = self.tandem.layers[self.stage - 1].name, self.tandem.constraints
+        if constraints.fan_in is not None:
+            self.masks |= masks({name: self.weights[name]}, constraints, constraints.fan_in_epochs)
+            self.weights[name] = self.weights[name] * self.masks[name]
+
+    def begin(self) -> None:
+        """Lets the weights of this stage learn: all, or those from its layer on. Those before it stay as they are."""
+        learning = [layer.name for layer in self.tandem.layers[max(self.stage - 1, 0) :]]
+        arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")}
+        for name, tensor in self.weights.items():
+            tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
+        self.optimizer = make_optimizer([tensor for tensor in self.weights.values() if tensor.requires_grad], self.spec)
+        self.best = _copies(self.weights)
+        self.begun = True
+
+    def complete(self, entry: Epoch) -> None:
+        """Ends an epoch with its ``entry`` of the history."""
+        told = {"stage": self.stage, **entry}
+        if self.stage and (layer := self.tandem.layers[self.stage - 1]).fires:
+            stored = self.tandem.stored(self.stage - 1, self.effective, self.thetas)[layer.name]
+            told["theta"] = self.thetas[layer.name]
+            told["weight_max"] = float(stored.max()) / self.tandem.constraints.threshold
+        self.history.append(told)
+        if self._best_row()["epoch"] == entry["epoch"]:
+            self.best = _copies(self.weights)
+
+    def stage_is_over(self) -> bool:
+        """Whether this stage has had all its epochs, or ``patience`` of them without a better one."""
+        rows = self.rows()
+        if not self.stage:
+            return len(rows) >= self.spec.epochs
+        since = rows[-1]["epoch"] - self._best_row()["epoch"] if rows else 0
+        return len(rows) >= self.stage_epochs or since >= (self.spec.patience or PATIENCE)
+
+    def next_stage(self) -> None:
+        """Takes the best weights of this stage to the next one."""
+        self.weights, self.begun = _copies(self.best), False
+        self.stage += 1
+
+    def trained(self) -> Trained:
+        """The model, after the last stage."""
+        last = len(self.tandem.layers)
+        self.stage = last
+        chosen = self._best_row()["epoch"]
+        history = tuple({**row, "chosen": 1} if row["epoch"] == chosen else row for row in self.history)
+        stored = self.tandem.stored(last - 1, self.effective, self.thetas)
+        return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, int(chosen))
+
+    def checkpoint(self, key: str) -> Checkpoint:
+        """All of it, as it is after an epoch."""
+        tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        tensors |= {f"masks/{name}": tensor for name, tensor in self.masks.items()}
+        tensors |= {f"thetas/{name}": torch.tensor(theta, dtype=torch.float64) for name, theta in self.thetas.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
+        return Checkpoint(key, tuple(self.history), {name: tensor.numpy() for name, tensor in tensors.items()})
+
+    def restore(self, found: Checkpoint) -> None:
+        """Takes up where ``found`` was made."""
+        self.history = list(found.history)
+        self.stage = int(self.history[-1]["stage"])
+        if self.stage:
+            self.tandem = Tandem(without_norms(self.tandem.network), self.tandem.constraints, self.spec)
+        self.weights, self.masks = as_tensors(found.group("weights")), as_tensors(found.group("masks"))
+        self.thetas = {name: float(theta.reshape(())) for name, theta in found.group("thetas").items()}
+        self.begin()
+        self.best = as_tensors(found.group("best"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in as_tensors(found.group("optimizer")).items():
+            index, _, name = path.partition("/")
+            moments.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
+        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+
+    def _best_row(self) -> Epoch:
+        return min(self.rows(), key=lambda row: (row["validation_loss"], row["epoch"]))
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

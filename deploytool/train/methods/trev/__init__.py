@@ -1,0 +1,1 @@
+"""Temporal reversibility: time steps undone in the backward pass."""

@@ -1,0 +1,1 @@
+"""The network in training: layers, neurons, quantisers, compiled loops."""

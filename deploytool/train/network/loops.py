@@ -1,0 +1,177 @@
+"""The loops of `neurons` and `pooling` on a CPU, compiled: one pass over memory where torch needs up to a dozen.
+
+Those of neurons compute what `neurons.integrate` and `neurons.back` do, in the same order and with the same roundings,
+fused multiply-adds included. Their arrays are (T, n) float32; each call does some of the n neurons.
+"""
+
+# mypy: disable-error-code="untyped-decorator"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from deploytool.ir.graph import Array
+
+ZERO: Final = np.float32(0)
+ONE: Final = np.float32(1)
+TWO: Final = np.float32(2)
+
+
+def compiled(function: Any) -> Any:
+    """``function`` compiled by numba, without the interpreter's lock; kept on disk where a folder can be written."""
+    try:
+        return njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        return njit(nogil=True, error_model="numpy")(function)
+
+
+def _of_llvm(name: str, count: int) -> Any:
+    """The function ``name`` of LLVM, of so many float32, which loops apply to vectors."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        number = ir.FloatType()
+        kind = ir.FunctionType(number, [number] * count)
+        return builder.call(builder.module.declare_intrinsic(f"llvm.{name}", [number], kind), values)
+
+    signature = types.float32(*[types.float32] * count)
+
+    def one(_: Any, a: Any) -> Any:  # noqa: ARG001
+        return signature, generate
+
+    def three(_: Any, a: Any, b: Any, c: Any) -> Any:  # noqa: ARG001
+        return signature, generate
+
+    return intrinsic(one if count == 1 else three)
+
+
+trunc, rint, fabs, fma = (_of_llvm(name, count) for name, count in (("trunc", 1), ("rint", 1), ("fabs", 1), ("fma", 3)))
+
+
+@compiled
+def integrate(
+    current: Array, membrane: Array, spikes: Array, first: int, last: int, theta: Any, floor: Any, ceiling: Any,
+    decay: Any, many: bool, subtract: bool,
+) -> None:  # fmt: skip
+    """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, for the neurons from ``first`` to before ``last``."""
+    state = np.zeros(last - first, np.float32)
+    for t in range(len(current)):
+        _step(
+            current[t, first:last], membrane[t, first:last], spikes[t, first:last], state, theta, floor, ceiling, decay,
+            many, subtract,
+        )  # fmt: skip
+
+
+@compiled
+def _step(
+    current: Array, membrane: Array, spikes: Array, state: Array, theta: Any, floor: Any, ceiling: Any, decay: Any,
+    many: bool, subtract: bool,
+) -> None:  # fmt: skip
+    """One time step. What is no number stays none, and is found in the loss."""
+    for i in range(len(state)):
+        u = fma(state[i], decay, current[i])
+        if many:
+            n = trunc(u / theta)
+            n = ZERO if n < ZERO else n
+        else:
+            n = ONE if u >= theta else ZERO
+        v = fma(n, -theta, u) if subtract else (u if n == ZERO else ZERO)
+        v = floor if v < floor else v
+        membrane[i], spikes[i] = u, n
+        state[i] = ceiling if v > ceiling else v
+
+
+@compiled
+def back(
+    from_spikes: Array, membrane: Array, spikes: Array, slopes: Array, first: int, last: int, theta: Any,
+    inverse: Any, scale: Any, floor: Any, ceiling: Any, decay: Any, subtract: bool, saturates: bool,
+) -> None:  # fmt: skip
+    """Makes ``slopes`` (theta g(U) / scale) what goes to the currents (dL/dI), for ``from_spikes`` (dL/dn)."""
+    state = np.zeros(last - first, np.float32)
+    for t in range(len(membrane) - 1, -1, -1):
+        before = max(t - 1, 0)
+        _step_back(
+            from_spikes[t, first:last], membrane[before, first:last], spikes[before, first:last],
+            spikes[t, first:last], slopes[t, first:last], state, theta, inverse, scale, floor, ceiling, decay,
+            subtract, saturates,
+        )  # fmt: skip
+
+
+@compiled
+def _step_back(
+    from_spikes: Array, membrane_before: Array, spikes_before: Array, spikes: Array, slopes: Array, state: Array,
+    theta: Any, inverse: Any, scale: Any, floor: Any, ceiling: Any, decay: Any, subtract: bool, saturates: bool,
+) -> None:  # fmt: skip
+    """One time step; ``state`` is what comes from the step after it."""
+    for i in range(len(state)):
+        a = state[i] if subtract or spikes[i] == ZERO else ZERO
+        through = fma(a, -theta, from_spikes[i]) if subtract else from_spikes[i]
+        given = fma(inverse * through, slopes[i] * scale, a)
+        slopes[i] = given
+        u = membrane_before[i]
+        given = given if u > floor else ZERO
+        if saturates:
+            given = given if u - theta * spikes_before[i] < ceiling else ZERO
+        state[i] = given * decay
+
+
+@compiled
+def exponential(membrane: Array, slopes: Array, first: int, last: int, inverse: Any) -> None:
+    """Fills ``slopes`` with -2 |u - 1| for u = U / theta."""
+    for t in range(len(membrane)):
+        u, out = membrane[t, first:last], slopes[t, first:last]
+        for i in range(len(out)):
+            out[i] = fabs(u[i] * inverse - ONE) * -TWO
+
+
+@compiled
+def periodic(membrane: Array, slopes: Array, first: int, last: int, inverse: Any) -> None:
+    """Fills ``slopes`` with 2 (min(u, 1) - 1) - 4 |max(u, 1) - round max(u, 1)|."""
+    for t in range(len(membrane)):
+        _periodic(membrane[t, first:last], slopes[t, first:last], inverse)
+
+
+@compiled
+def _periodic(membrane: Array, slopes: Array, inverse: Any) -> None:
+    for i in range(len(slopes)):
+        u = membrane[i] * inverse
+        above = ONE if u < ONE else u
+        below = (ONE if u > ONE else u) - ONE
+        slopes[i] = (below - TWO * fabs(above - rint(above))) * TWO
+
+
+@compiled
+def triangle(membrane: Array, slopes: Array, first: int, last: int, inverse: Any) -> None:
+    """Fills ``slopes`` with max(0, 1 - |u - 1|)."""
+    for t in range(len(membrane)):
+        _triangle(membrane[t, first:last], slopes[t, first:last], inverse)
+
+
+@compiled
+def _triangle(membrane: Array, slopes: Array, inverse: Any) -> None:
+    for i in range(len(slopes)):
+        slope = ONE - fabs(membrane[i] * inverse - ONE)
+        slopes[i] = slope if slope > ZERO else ZERO
+
+
+@compiled
+def spread(pooled: Array, places: Array, first: int, last: int, kernel: int) -> None:
+    """Fills ``places`` (N, H, W, C) with what its window has in ``pooled`` (N, H / kernel, W / kernel, C), 0 outside of
+    whole windows, for the maps from ``first`` to before ``last``."""
+    _, rows, columns, features = pooled.shape
+    for i in range(first, last):
+        for y in range(places.shape[1]):
+            for x in range(places.shape[2]):
+                out = places[i, y, x]
+                if y // kernel < rows and x // kernel < columns:
+                    window = pooled[i, y // kernel, x // kernel]
+                    for c in range(features):
+                        out[c] = window[c]
+                else:
+                    for c in range(features):
+                        out[c] = ZERO

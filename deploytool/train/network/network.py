@@ -1,0 +1,277 @@
+"""The network of a recipe, clock-driven, in the chip's integers; weights are given to it, state is kept nowhere.
+
+Layers that only a larger machine can hold are here too: batch normalisation, shortcuts that end in a sum, and a last
+layer that never fires. Weights in front of a batch norm, of which the chip's integers are not known before it is
+folded, stay real numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deploytool.chip.integers import integer_start
+from deploytool.ir.events import Shape
+from deploytool.ir.graph import Conv, Linear
+from deploytool.recipe import (
+    AddLayer,
+    BatchNormLayer,
+    ConstraintsSection,
+    ConvLayer,
+    LayerSection,
+    LinearLayer,
+    NetworkSection,
+    PoolLayer,
+    SpikeLayer,
+    TrainSection,
+)
+from deploytool.recipe.network import INPUT
+from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes
+from deploytool.train.loop.device import device_of
+from deploytool.train.loop.distributed import moments
+from deploytool.train.methods.mtt import resample
+from deploytool.train.network.neurons import Neuron, fire
+from deploytool.train.network.pooling import sum_pool
+from deploytool.train.network.quantiser import IntegerLayer, fake_quantise, integer_format
+
+Weights: TypeAlias = Mapping[str, Tensor]
+"""Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",
+"bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. "conv1.v_init" (O,),
+where it is there, is V before the first step, in the unit of the threshold."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer named ``name``, the layers ``sources`` it takes, and the shapes (C, H, W) of their maps and its own.
+
+    ``spikes`` names the neurons that the weights of this layer drive, where it has weights that drive some.
+    ``normalised``: a batchnorm layer follows. ``weight_shape`` is empty where there are no weights.
+    """
+
+    name: str
+    layer: LayerSection
+    sources: tuple[str, ...]
+    in_shape: Shape
+    out_shape: Shape
+    weight_shape: tuple[int, ...] = ()
+    spikes: str | None = None
+    normalised: bool = False
+
+    def pooled(self, spikes: Tensor) -> Tensor:
+        """Sums of ``spikes`` (T, B, C, H, W) over the windows of a pooling layer, cut to whole ones."""
+        assert isinstance(self.layer, PoolLayer)
+        summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
+        return summed.reshape(*spikes.shape[:2], *self.out_shape)
+
+    def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
+        """What ``weights`` make (T, B, O, H, W) of their input ``spikes`` (T, B, *in_shape)."""
+        if isinstance(self.layer, ConvLayer):
+            layer = self.layer
+            maps = spikes.flatten(0, 1)
+            summed = F.conv2d(maps, weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        else:
+            summed = F.linear(spikes.flatten(2), weights)
+        return summed.reshape(*spikes.shape[:2], *self.out_shape)
+
+    def fan_out(self) -> Tensor:
+        """(C, H, W): synaptic updates that one input event causes at each place."""
+        places = torch.zeros(1, 1, *self.in_shape, requires_grad=True)
+        (updates,) = torch.autograd.grad(self.current(places, torch.ones(self.weight_shape)).sum(), places)
+        return updates[0, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Of one run: ``spikes`` {weight layer: (T, B, C, H, W)} of the neurons that it drives; ``output`` (T, B, K), the
+    spikes of the last layer, or the currents of one that never fires; ``synops`` (B,), float64 synaptic updates;
+    ``statistics`` {"bn1.mean": (C,) ...}, measured on this batch where that was asked for."""
+
+    spikes: dict[str, Tensor]
+    output: Tensor
+    synops: Tensor
+    statistics: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """What a layer gives, (T, B, C, H, W): in truth ``tensor / divisor``.
+
+    Average pooling is taken as a sum, whose k * k joins the ``divisor`` and with it threshold and floor: the same, and
+    integers stay integers. ``integers`` are those of the weights that the tensor is counted in, if it is.
+    """
+
+    tensor: Tensor
+    divisor: int = 1
+    integers: IntegerLayer | None = None
+
+    def real(self) -> Tensor:
+        """The tensor in the unit of the recipe's threshold."""
+        return self.tensor / (self.divisor * (self.integers.scale if self.integers else 1))
+
+
+class SpikingNetwork:
+    """The network that ``network`` describes, under ``constraints``, with the neurons of ``spec``.
+
+    ``blocks`` are all layers in order, ``weighted`` those with weights; ``device`` is where it runs. Raises
+    RecipeError when a layer cannot take the shape it gets, the chip is unknown, or there is no such device.
+    """
+
+    def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
+        self.blocks = blocks_of(network)
+        self.weighted = tuple(block for block in self.blocks if block.weight_shape)
+        self.constraints = constraints
+        self.spec = spec
+        self.integers = integer_format(constraints)
+        self.device = device_of(spec)
+        self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
+        self.fan_out = {block.name: block.fan_out() for block in self.weighted}
+
+    @property
+    def answering(self) -> str:
+        """The layer of weights whose neurons, or potentials, are the answer."""
+        return self.weighted[-1].name
+
+    @property
+    def answers_in_spikes(self) -> bool:
+        """Whether spikes are the answer, and not the potentials of a last layer that never fires."""
+        return isinstance(self.blocks[-1].layer, SpikeLayer)
+
+    def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weights uniform in +-gain / sqrt(fan-in), torch's default times the recipe's ``gain``; batch norms that
+        change nothing."""
+        weights = {}
+        for block in self.blocks:
+            if block.weight_shape:
+                bound = self.spec.gain / math.sqrt(math.prod(block.weight_shape[1:]))
+                weights[block.name] = torch.empty(block.weight_shape).uniform_(-bound, bound, generator=generator)
+            elif isinstance(block.layer, BatchNormLayer):
+                for name, value in zip(NORM_PARTS, (1.0, 0.0, 0.0, 1.0), strict=True):
+                    weights[f"{block.name}.{name}"] = torch.full((block.out_shape[0],), value)
+        return weights
+
+    def quantised(self, block: Block, weights: Weights) -> IntegerLayer:
+        """The layer of ``block`` in the chip's integers, or as it is where a batch norm follows."""
+        floor, threshold = self.constraints.floor, self.constraints.threshold
+        fmt = self.integers
+        if block.normalised or fmt is None:
+            return IntegerLayer(weights[block.name], threshold, -math.inf if floor is None else floor, 1.0)
+        return fake_quantise(weights[block.name], threshold, floor, fmt)
+
+    def run(
+        self, weights: Weights, frames: Tensor, steps: Sequence[int] | None = None, measure: bool = False
+    ) -> Activity:
+        """Activity for ``frames`` (T, B, C, H, W), event counts or images; neurons start at 0, or as ``weights`` say.
+
+        ``steps`` are the time steps of each layer with weights, as drawn by a training method; without it all run at
+        T. Batch norms use the statistics in ``weights``, or with ``measure`` those of this batch, over time as well.
+        In memory features come last, which is the faster order for convolutions of few features.
+        """
+        frames = frames.movedim(2, -1).contiguous().movedim(-1, 2)
+        drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
+        flows = {INPUT: _Flow(frames)}
+        activity = Activity({}, frames, torch.zeros(frames.shape[1], dtype=torch.float64, device=frames.device), {})
+        synops = activity.synops
+        for block in self.blocks:
+            first, *others = (flows[source] for source in block.sources)
+            match block.layer:
+                case ConvLayer() | LinearLayer():
+                    given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
+                    given = given.reshape(*given.shape[:2], *block.in_shape)
+                    updates = given.sum(0) * self.fan_out[block.name].to(given.device)
+                    synops = synops + updates.flatten(1).sum(1, dtype=torch.float64)
+                    integers = self.quantised(block, weights)
+                    flow = _Flow(block.current(given, integers.weights), first.divisor, integers)
+                case PoolLayer(type=kind, kernel=kernel):
+                    divisor = first.divisor * (kernel**2 if kind == "avgpool" else 1)
+                    flow = _Flow(block.pooled(first.tensor), divisor)
+                case SpikeLayer():
+                    flow = self._fired(self._started(first, weights, block.sources[0]))
+                    activity.spikes[self._driver[block.name]] = flow.tensor
+                case BatchNormLayer():
+                    flow = _Flow(self._normalised(block, weights, first.real(), activity if measure else None))
+                case AddLayer():
+                    ways = [resample(other.real(), len(first.tensor), self.spec.ttm) for other in others]
+                    flow = _Flow(sum(ways, first.real()))
+                case _:
+                    flow = replace(first, tensor=first.tensor.reshape(*first.tensor.shape[:2], *block.out_shape))
+            flows[block.name] = flow
+        last = flow.tensor if self.answers_in_spikes else self._started(flow, weights, self.answering).real()
+        return replace(activity, output=last.flatten(2), synops=synops)
+
+    def _started(self, flow: _Flow, weights: Weights, name: str) -> _Flow:
+        """``flow``, the currents of layer ``name``, with V at the start added to the first step's."""
+        if (start := weights.get(f"{name}.{START}")) is None:
+            return flow
+        integers = flow.integers
+        if integers is not None and self.integers is not None:
+            whole = integer_start(start.numpy(force=True), integers.scale, self.integers)
+            start = torch.tensor(whole, dtype=torch.float32, device=start.device)
+        first = (flow.tensor[:1] + flow.divisor * start.view(-1, 1, 1), flow.tensor[1:])
+        return replace(flow, tensor=torch.cat(first))
+
+    def _fired(self, flow: _Flow) -> _Flow:
+        """The spikes of neurons driven by ``flow``."""
+        constraints, spec = self.constraints, self.spec
+        threshold, floor, ceiling, whole = constraints.threshold, constraints.floor, math.inf, False
+        current = flow.real() if flow.integers is None else flow.tensor
+        if flow.integers is not None:
+            lowest, ceiling = flow.integers.state_range
+            threshold = flow.integers.threshold * flow.divisor
+            floor = max(flow.integers.floor * flow.divisor, lowest)
+            whole = ceiling < math.inf and current.is_cuda
+        neuron = Neuron(
+            threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay, ceiling, whole
+        )  # fmt: skip
+        return _Flow(fire(current.float().movedim(2, -1), neuron).movedim(-1, 2))
+
+    def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
+        """``current`` after the batch norm ``block``; what is ``measured`` is used, and kept."""
+        gamma, beta, mean, variance = (weights[f"{block.name}.{x}"] for x in NORM_PARTS)
+        if measured is not None:
+            variance, mean = moments(current.float(), dim=(0, 1, 3, 4))
+            measured.statistics.update(
+                {f"{block.name}.mean": mean.detach(), f"{block.name}.variance": variance.detach()}
+            )
+        factor = gamma / (variance + NORM_EPSILON).sqrt()
+        return current * factor.view(-1, 1, 1) + (beta - mean * factor).view(-1, 1, 1)
+
+
+def learnt(name: str) -> bool:
+    """Whether the array ``name`` of a network's weights is learnt by gradients; statistics are measured instead."""
+    return not name.endswith((".mean", ".variance"))
+
+
+def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
+    """The blocks of ``network``, in order. Raises RecipeError for a layer that cannot take the shape it gets."""
+    nodes, shapes = blank_nodes(network)
+    layers, sources = dict(network.named_layers()), network.sources()
+    shapes = {INPUT: network.input, **shapes}
+    drives = {_driver(name, layers, sources): name for name, layer in layers.items() if isinstance(layer, SpikeLayer)}
+    normalised = {sources[name][0] for name, layer in layers.items() if isinstance(layer, BatchNormLayer)}
+    blocks = []
+    for name, layer in layers.items():
+        node = nodes.get(name)
+        weight_shape = node.weight.shape if isinstance(node, Conv | Linear) else ()
+        blocks.append(Block(
+            name, layer, sources[name], shapes[sources[name][0]], shapes[name], weight_shape, drives.get(name),
+            name in normalised,
+        ))  # fmt: skip
+    return tuple(blocks)
+
+
+def _driver(name: str, layers: Mapping[str, LayerSection], sources: Mapping[str, tuple[str, ...]]) -> str:
+    """The layer with weights behind which the spike layer ``name`` comes: of several that are added, the first."""
+    waiting = list(sources[name])
+    while waiting:
+        name = waiting.pop(0)
+        if name != INPUT and isinstance(layers[name], ConvLayer | LinearLayer):
+            return name
+        if name != INPUT and not isinstance(layers[name], SpikeLayer):
+            waiting = [*sources[name], *waiting]
+    raise ValueError(f"no weights before {name!r}")

@@ -1,0 +1,39 @@
+"""What there is to choose from: rules of a chip, data sets and networks that a recipe can name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploytool.recipe import NetworkSection
+from deploytool.workflow.sources import chip_named
+
+
+def rules(chip: str) -> list[str]:
+    """Every rule of ``chip``, one sentence each, with its numbers."""
+    from deploytool.map.rules import rules_manual
+
+    return rules_manual(chip_named(chip)).splitlines()
+
+
+def datasets() -> list[dict[str, str]]:
+    """The data sets that a recipe can name."""
+    from deploytool.data.sets.table import DATASETS
+
+    return [{"data_set": name, "says": source.says} for name, source in DATASETS.items()]
+
+
+def presets() -> list[dict[str, Any]]:
+    """The networks that a recipe can name, with their weights on their usual input and those that their source has."""
+    from deploytool.ir.events import format_shape
+    from deploytool.recipe.nodes import weight_count
+    from deploytool.recipe.presets import PRESETS
+
+    rows = []
+    for name, preset in PRESETS.items():
+        network = NetworkSection.model_validate({**preset.options, "preset": name, "input": preset.input})
+        says = f"{preset.says} ({preset.source})"
+        rows.append({
+            "preset": name, "weights": weight_count(network), "in_source": preset.parameters,
+            "input": format_shape(preset.input), "says": says,
+        })  # fmt: skip
+    return rows

@@ -1,0 +1,56 @@
+"""What is refused before the first step of training: what a later stage could not do, whatever is learnt."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deploytool.base.errors import FitError, RecipeError
+from deploytool.chip.chips import CHIPS
+from deploytool.ir.program import SIMULATOR
+from deploytool.recipe import BatchNormLayer, Recipe
+from deploytool.workflow import sources
+from deploytool.workflow.sources import chip_named
+
+if TYPE_CHECKING:
+    from deploytool.map.compile import CheckReport
+
+
+def refuse_impossible(recipe: Recipe) -> None:
+    """Raises RecipeError for a target that does not go with the rest, FitError for a network that cannot fit its chip,
+    whatever its weights. For the simulator any network will do."""
+    if recipe.train.method == "ptl" and (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise RecipeError("train.method", f"found 'ptl' in {count} processes of torchrun", "one process")
+    if not recipe.run.on:
+        return
+    _refuse_bias(recipe)
+    if recipe.map.target not in (SIMULATOR, *CHIPS):
+        raise RecipeError("map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*CHIPS, SIMULATOR))}")
+    if recipe.map.target == SIMULATOR:
+        if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
+            raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")
+        return
+    from deploytool.map.compile import check as check_fit
+
+    graph = sources.recipe_geometry(recipe)
+    found = check_fit(graph, chip_named(recipe.map.target), recipe.map.pins, recipe.map.split)
+    if not found.fits:
+        raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
+
+
+def _ways(found: CheckReport) -> list[FitError]:
+    """What would make the network fit, in one sentence; none where nothing was found."""
+    ways = [way.says for way in found.suggestions]
+    return [FitError("network.layers", f"do not fit {found.chip}", " | ".join(ways))] if ways else []
+
+
+def _refuse_bias(recipe: Recipe) -> None:
+    """Raises RecipeError for batch norms whose bias would be left in a network that events are to drive."""
+    norms = [name for name, layer in recipe.network.named_layers() if isinstance(layer, BatchNormLayer)]
+    if norms and recipe.train.base is None and recipe.train.method != "ptl":
+        raise RecipeError(
+            "network.layers", f"{norms[0]!r} is a batchnorm layer, which folded leaves a bias, and nothing adds it",
+            "none in the end: on the chip a bias is a leak on the slow clock, which events do not run",
+            "Add [train.base], which trains with batch norms and then removes their bias, or leave them out; "
+            "or only train, with run.on = [].",
+        )  # fmt: skip

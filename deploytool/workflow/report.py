@@ -1,0 +1,66 @@
+"""The report stage: a verdict, and all in the store that led to it, as one page."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploytool.base.digest import canonical_json, read_json
+from deploytool.base.errors import UsageError
+from deploytool.ir.program import load_program
+from deploytool.ir.recording import load_recording
+from deploytool.ir.verdict import load_verdict
+from deploytool.store.artifact import Artifact
+from deploytool.store.caching import Workspace
+from deploytool.store.files import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
+from deploytool.store.lineage import ancestors, lineage
+
+if TYPE_CHECKING:
+    from deploytool.report.page import ReportContent
+
+
+def report(space: Workspace, reference: str, samples: int, title: str | None = None) -> Artifact:
+    """The HTML page of a verdict and of all in the store that led to it; its title is the verdict's name by default."""
+    verdict = space.store.get(reference, "verdict")
+
+    def write(content: ReportContent, folder: Path) -> None:
+        from deploytool.report.page import write_report
+
+        write_report(content, folder)
+
+    return space.stored(
+        "report", {"verdict": verdict.digest}, {"samples": samples, "title": title},
+        lambda: _content(space, verdict, samples, title), write,
+    )  # fmt: skip
+
+
+def _content(space: Workspace, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
+    from deploytool.report.page import Provenance, ReportContent
+
+    made_from = ancestors(space.store, verdict)
+    programs = [artifact for artifact in made_from if artifact.kind == "program"]
+    if not programs:
+        raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
+    on_chip = next((artifact for artifact in programs if (artifact.path / CONFIGURATION).exists()), programs[0])
+    model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
+    recordings = [load_recording(artifact.path) for artifact in made_from if artifact.kind == "recording"]
+    return ReportContent(
+        title=title or verdict.name, verdict=load_verdict(verdict.path),
+        recordings=tuple(recordings), program=load_program(on_chip.path),
+        history=tuple(read_json(model.path / HISTORY)) if model else (),
+        quantisation=tuple(_read_if_there(on_chip, QUANTISATION) or ()),
+        splits=tuple(_read_if_there(on_chip, SPLITS) or ()), calibration=_read_if_there(on_chip, CALIBRATION),
+        provenance=tuple(
+            Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
+            for artifact in (verdict, *made_from)
+        ),
+        recipe=canonical_json(model.manifest.recipe) if model else "",
+        versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
+        samples=samples,
+    )  # fmt: skip
+
+
+def _read_if_there(artifact: Artifact, name: str) -> Any:
+    """The JSON value of file ``name`` of ``artifact``; None without that file."""
+    return read_json(artifact.path / name) if (artifact.path / name).exists() else None

@@ -1,0 +1,204 @@
+"""What an artifact says in a few lines, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from deploytool.base.digest import read_json
+from deploytool.base.errors import ArtifactError
+from deploytool.chip.chips import CHIPS
+from deploytool.ir.events import format_shape
+from deploytool.ir.program import Program, load_program
+from deploytool.ir.recording import load_recording
+from deploytool.ir.verdict import load_verdict
+from deploytool.store.artifact import Artifact, Kind, Store
+from deploytool.store.files import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
+from deploytool.store.lineage import ancestors, lineage
+
+PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
+"""The keys of a summary that say where an artifact came from."""
+
+
+def summary(store: Store, artifact: Artifact) -> dict[str, Any]:
+    """The name, the content in short and the whole lineage of ``artifact``."""
+    return {
+        "artifact": artifact.name,
+        "kind": artifact.kind,
+        "path": str(artifact.path),
+        **SUMMARIES[artifact.kind](artifact.path),
+        "digest": artifact.digest,
+        "made_by": artifact.manifest.made_by,
+        "files": sorted(artifact.manifest.files),
+        "recipe": artifact.manifest.recipe,
+        "lineage": [
+            {"artifact": source.name, "made_from": ", ".join(lineage(store, source)) or "-"}
+            for source in (artifact, *ancestors(store, artifact))
+        ],
+    }
+
+
+def fit(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `check --json` says, for a person: what is in the way first, empty parts left out."""
+    broken = len(report["issues"])
+    says = f"fits {report['chip']}" if report["fits"] else f"does not fit {report['chip']}: {broken} in the way"
+    parts = {
+        "in the way": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
+        "what would make it fit": [suggestion["says"] for suggestion in report["suggestions"]],
+        "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
+        "free growth": report["growth"],
+        "layers": [
+            {"layer": layer["name"], "kernel words": layer["kernel_words"], "neuron words": layer["neuron_words"],
+             "fits cores": _ranges(layer["fits_cores"]), "core": layer["core"]}
+            for layer in report["layers"]
+        ],
+    }  # fmt: skip
+    return {"network": says, **{name: part for name, part in parts.items() if part}}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``0-2, 5`` for [0, 1, 2, 5]."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"
+
+
+def contents(store: Store) -> list[dict[str, Any]]:
+    """One row per artifact of ``store``, newest first."""
+    return [{"artifact": path.name, "made_from": _made_from(store, path)} for path in store.folders()]
+
+
+def _made_from(store: Store, path: Path) -> str:
+    """The names of what the artifact in ``path`` was made from, or what is wrong with it."""
+    try:
+        return ", ".join(lineage(store, store.get(str(path)))) or "-"
+    except ArtifactError as error:
+        return f"damaged: {error}"
+
+
+def _model(path: Path) -> dict[str, Any]:
+    history = read_json(path / HISTORY)
+    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0))
+    best = next((epoch for epoch in history if "chosen" in epoch), best)
+    return {"epochs": len(history), "validation_accuracy_percent": best.get("validation_accuracy")}
+
+
+def _graph(path: Path) -> dict[str, Any]:
+    from deploytool.convert.nir import read_nir
+
+    graph = read_nir(path / NETWORK)
+    return {
+        "nodes": [
+            {"node": name, "type": type(graph.nodes[name]).__name__, "shape": format_shape(graph.shapes[name])}
+            for name in graph.order
+        ]
+    }
+
+
+def _program(path: Path) -> dict[str, Any]:
+    program = load_program(path)
+    return {
+        "target": program.chip, "arithmetic": program.arithmetic, "input": format_shape(program.input_shape),
+        "layers": [_layer(program, name) for name in program.layers],
+        "splits": read_json(path / SPLITS) if (path / SPLITS).exists() else [],
+        **_calibration(path / CALIBRATION),
+    }  # fmt: skip
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    told = read_json(path)
+    rows = [
+        {"layer": row["layer"], "kept": row["kept"], "alone_percent": _gain(row["alone_held_out"]),
+         "in_network_percent": _gain(row["network_held_out"])}
+        for row in told["layers"]
+    ]  # fmt: skip
+    return {"calibration": told["says"], "spike_difference": rows}
+
+
+def _gain(gain: dict[str, float | None]) -> str:
+    return " -> ".join("-" if gain[rule] is None else f"{gain[rule]:.2f}" for rule in ("plain", "calibrated"))
+
+
+def _layer(program: Program, name: str) -> dict[str, Any]:
+    layer = program.layers[name]
+    row: dict[str, Any] = {
+        "layer": name, "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
+        "in": format_shape(layer.in_shape),
+        "out": format_shape(layer.out_shape), "to": ", ".join(route.to for route in layer.routes) or "readout",
+    }  # fmt: skip
+    if program.chip in CHIPS:
+        row |= {"core": program.core_of[name], "threshold": layer.threshold, "floor": layer.floor}
+    return row
+
+
+def _recording(path: Path) -> dict[str, Any]:
+    from deploytool.validate.activity import decision, energy, layer_activity
+    from deploytool.validate.metrics import accuracy
+
+    recording = load_recording(path)
+    activity = layer_activity(recording)
+    right = accuracy(recording)
+    return {
+        "rung": recording.rung,
+        "samples": len(recording),
+        "accuracy_percent": None if right is None else round(right, 2),
+        "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
+        "perturbation": recording.perturbation or None,
+        "decision": decision(recording),
+        "energy": energy(recording),
+        "layers": [
+            {"layer": row["layer"], "shape": format_shape(recording.counts[row["layer"]].shape[1:]),
+             **{key: row[key] for key in ("spikes_per_sample", "synops_per_sample", "rate_hz")}}
+            for row in activity
+        ],
+        "neurons": [
+            {"layer": row["layer"], **{key: row[key] for key in ("neurons", "silent_neurons", "saturated_neurons")},
+             "v_in_int16": _range(row), "weights_above_threshold": row["weights_above"]}
+            for row in activity
+        ],
+    }  # fmt: skip
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    """How far V went, or can go, before reset."""
+    known = row["v_lowest"] is not None
+    return f"{row['v_lowest']}..{row['v_highest']} ({row['v_is']})" if known else row["v_is"]
+
+
+def _verdict(path: Path) -> dict[str, Any]:
+    report = load_verdict(path).report
+    return {
+        "verdict": report["verdict"]["says"],
+        "checks": [
+            {"check": check["says"], "passed": {True: "yes", False: "NO", None: "not run"}[check["passed"]]}
+            for check in report["verdict"]["checks"]
+        ],
+        "rungs": [
+            {"rung": rung["name"], "status": rung["status"], "accuracy_percent": rung["accuracy"],
+             "samples": rung["samples"], "synops_per_sample": rung["synops"]}
+            for rung in report["rungs"]
+        ],
+        "spike_difference": [
+            {"reference": pair["reference"], "test": pair["test"], "output_pooled_percent": pair["output"]["pooled"],
+             "output_mean_percent": pair["output"]["mean"]}
+            for pair in report["spike_difference"]
+        ],
+    }  # fmt: skip
+
+
+def _report(path: Path) -> dict[str, Any]:
+    return {"page": str(path / PAGE)}
+
+
+SUMMARIES: Final[Mapping[Kind, Callable[[Path], dict[str, Any]]]] = MappingProxyType({
+    "model": _model, "graph": _graph, "program": _program, "recording": _recording, "verdict": _verdict,
+    "report": _report,
+})  # fmt: skip

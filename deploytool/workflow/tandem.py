@@ -1,0 +1,104 @@
+"""What progressive tandem learning takes from other stages: a network with ReLUs, and spikes from the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import UsageError
+from deploytool.chip.chips import CHIPS
+from deploytool.ir.events import EventStream
+from deploytool.ir.graph import Array, Graph, Spike
+from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, Recipe, SpikeLayer
+from deploytool.recipe.nodes import without_norms
+
+if TYPE_CHECKING:
+    from deploytool.train.loop.loop import Trained
+
+
+def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:
+    """{"conv1": weights, "conv1.bias": (O,)} of the network with ReLUs that ``recipe`` says training begins with.
+
+    Raises UsageError for what is none, InputError and UnsupportedError for one that cannot be read, RecipeError where
+    its layers are not those of the recipe.
+    """
+    source = recipe.train.ptl.ann
+    if recipe.train.method != "ptl" or source is None:
+        return None
+    from deploytool.convert.ann import ann_weights
+
+    return ann_weights(_read(source, recipe.network), without_norms(recipe.network))
+
+
+def fingerprint(ann: Mapping[str, Array] | None) -> dict[str, str]:
+    """{"ann": what names it}, empty where there is none."""
+    return {} if ann is None else {"ann": digest(ann)}
+
+
+def method(recipe: Recipe, ann: Mapping[str, Array] | None, threads: int) -> Callable[..., Trained]:
+    """`deploytool.train.methods.ptl.training.train` with what ``recipe`` says it takes from outside.
+
+    Raises RecipeError for samples that are no events, where the emulator is to count spikes.
+    """
+    from deploytool.train.methods.ptl.training import Emulated, Outside, train
+
+    emulated = None
+    if recipe.train.ptl.forward == "emulator":
+        from deploytool.data.loader import StreamLoader
+        from deploytool.data.sets.table import load_events
+
+        data = load_events(recipe.data, recipe.seed)
+        training = StreamLoader(data.train, recipe.train.augment)
+        emulated = Emulated(training, StreamLoader(data.validation), partial(emulate, recipe, threads))
+    return partial(train, outside=Outside(ann, emulated, white(recipe)))
+
+
+def white(recipe: Recipe) -> int | None:
+    """What a white pixel of a sample counts, all time steps together; None where samples are no pictures."""
+    from deploytool.data.sets.table import IMAGE_SETS, LEVELS
+
+    if recipe.data.set not in IMAGE_SETS:
+        return None
+    return recipe.train.time_steps if recipe.data.coding == "direct" else recipe.data.levels or LEVELS
+
+
+def emulate(
+    recipe: Recipe, threads: int, model: Mapping[str, Array], layers: int, streams: Sequence[EventStream]
+) -> Mapping[str, Array]:  # fmt: skip
+    """{layer: spikes (B, C, H, W)}: the first ``layers`` layers with weights of a ``model`` on the chip's emulator."""
+    from deploytool.convert.model import to_graph
+    from deploytool.map.compile import compile_graph
+    from deploytool.run.targets.emulator import Emulator
+
+    constraints = recipe.constraints
+    chip = CHIPS[constraints.chip]
+    graph = to_graph(model, first_layers(recipe.network, layers), constraints)
+    integers = replace(chip.integers, weight_bits=constraints.chip_bits)
+    program = compile_graph(graph, chip, integers, recipe.map.pins, recipe.map.split).program
+    return Emulator(threads).run(program, streams).counts
+
+
+def first_layers(network: NetworkSection, count: int) -> NetworkSection:
+    """``network`` without batch norms, up to the spikes behind its ``count``-th layer with weights."""
+    folded = without_norms(network)
+    weighted = [index for index, layer in enumerate(folded.layers) if isinstance(layer, ConvLayer | LinearLayer)]
+    end = weighted[count - 1] + 1
+    assert isinstance(folded.layers[end], SpikeLayer)
+    return folded.model_copy(update={"layers": folded.layers[: end + 1]})
+
+
+def _read(source: str, network: NetworkSection) -> Graph:
+    """The network with ReLUs in ``source``, each of which is a Spike here."""
+    if Path(source).suffix == ".onnx":
+        from deploytool.convert.onnx import read_onnx
+
+        return read_onnx(Path(source))
+    if ":" in source:
+        from deploytool.convert.torch.modules import from_module, load_builder
+
+        return from_module(load_builder(source)(), network.input, relu=Spike())
+    raise UsageError("train.ptl.ann", f"found {source!r}", "a .onnx file, or package.module:function")

@@ -1,0 +1,22 @@
+from deploytool.base.errors import DeployError, FitError, InputError
+
+
+def leaves(kind: type[DeployError]) -> list[type[DeployError]]:
+    return [leaf for child in kind.__subclasses__() for leaf in (leaves(child) or [child])]
+
+
+def test_a_problem_is_one_sentence() -> None:
+    error = InputError("a.npy", "time goes back at event 3", "events in order of time", "Sort them.")
+    assert str(error) == "a.npy: time goes back at event 3; need events in order of time. Sort them."
+
+
+def test_exit_codes_differ_and_follow_the_tree() -> None:
+    codes = [kind.exit_code for kind in leaves(DeployError)]
+    assert sorted(codes) == [2, 3, 4, 5, 6, 7, 8]
+
+
+def test_together_keeps_every_problem_in_order() -> None:
+    joint = FitError.together([FitError("a", "1"), FitError("b", "2")])
+    assert joint.problems == ("a: 1.", "b: 2.")
+    assert str(joint) == "a: 1.\nb: 2."
+    assert joint.exit_code == 7

@@ -1,0 +1,107 @@
+"""Claims: every file is one, its arms are recipes, and figures become means, spreads and verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploytool.base.errors import RecipeError
+from deploytool.bench.experiments.claim import Claim, arm_recipe, load_claims
+from deploytool.bench.experiments.measures import MEASURES
+from deploytool.bench.experiments.runner import claims
+from deploytool.bench.experiments.table import as_markdown, rows, spread
+from deploytool.store.caching import Workspace
+
+FOLDER = Path(__file__).parents[2] / "recipes" / "claims"
+CLAIMS = load_claims(FOLDER)
+
+TWO_ARMS = Claim.model_validate({
+    "says": "b beats a", "source": "us", "cost": "the same", "measures": ["ladder"], "arms": {"a": {}, "b": {}},
+    "expect": [{"says": "b is better", "figure": "x", "better": "b", "than": "a"}],
+})  # fmt: skip
+
+
+def judged(a: list[float], b: list[float], **keys) -> str:
+    claim = TWO_ARMS.model_copy(update={"expect": (TWO_ARMS.expect[0].model_copy(update=keys),)})
+    measured = {arm: {seed: {"x": x} for seed, x in enumerate(xs)} for arm, xs in (("a", a), ("b", b))}
+    return str(rows(claim, measured)["expected"][0]["verdict"])
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_arm_is_a_recipe(name):
+    claim = CLAIMS[name]
+    assert set(claim.measures) <= MEASURES.keys()
+    assert len(claim.seeds) >= 3
+    for arm in claim.arms:
+        recipe = arm_recipe(claim, arm, 7, FOLDER, None)
+        if recipe is not None:
+            assert recipe.seed == 7
+
+
+def test_differences_are_judged_seed_by_seed():
+    assert judged([1, 5, 9], [2, 6, 10.1]) == "agrees"
+    assert judged([1, 5, 9], [0, 4, 7.9]) == "disagrees"
+    assert judged([1, 5, 9], [2, 3, 10]) == "undecided"
+    assert judged([1, 5, 9], [1, 5, 9]) == "no difference"
+    assert judged([1, 5, 9], [0, 4, 7.9], smaller=True) == "agrees"
+    assert judged([1, 5, 9], [2, 6, 10.1], margin=5) == "disagrees"
+    assert judged([1], [2]) == "not run"
+
+
+def test_mean_and_spread():
+    assert spread([1.0, 2.0, 3.0]) == "2.000 ± 1.000"
+    assert spread([97.0]) == "97.0"
+    assert spread([]) == "-"
+    assert spread([1e-7, 3e-8]) == "at most 1e-07"
+
+
+def test_a_claim_whose_data_is_absent_is_not_run(tmp_path):
+    said = claims(Workspace(tmp_path, quiet=True), FOLDER, "scalability-nmnist")
+    assert said["claims"]["scalability-nmnist"]["status"].startswith("not run: it needs the data set nmnist")
+    assert "not run" in Path(said["table"]).read_text(encoding="utf-8")
+
+
+def test_unknown_claims_and_arms_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="no claim 'x'; need one of"):
+        load_claims(FOLDER, "x")
+    with pytest.raises(RecipeError, match=r"no claims; need a folder of .toml files. Name it with --folder\."):
+        load_claims(tmp_path, "x")
+    (tmp_path / "bad.toml").write_text('says = "s"\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match="not readable as a claim"):
+        load_claims(tmp_path)
+    with pytest.raises(ValueError, match="expects of arm 'b'; need one of a"):
+        Claim.model_validate({**TWO_ARMS.model_dump(), "arms": {"a": {}}})
+
+
+def test_what_failed_is_in_the_table():
+    measured = {"a": {0: {"x": 1.0}, 1: {"failed": "too small"}, 2: {"x": 2.0}}}
+    result = rows(TWO_ARMS, measured)
+    assert result["arms"][0] == {"arm": "a", "seeds": 2, "x": "1.500 ± 0.707", "failed": "too small"}
+    assert "too small" in as_markdown({"t": TWO_ARMS}, {"t": result})
+
+
+def test_a_small_claim_runs_and_is_not_measured_twice(tmp_path):
+    (tmp_path / "small.toml").write_text(
+        f"""
+says = "more epochs are better"
+source = "common sense"
+cost = "not equal"
+recipe = "{(FOLDER.parent / "digits.toml").as_posix()}"
+measures = ["trained", "scalability"]
+options = {{ steps = [2] }}
+set = {{ "data.train_samples" = 40, "data.test_samples" = 20, "train.time_steps" = 3, "train.epochs" = 1 }}
+[arms.one]
+[arms.two]
+"train.epochs" = 2
+""",
+        encoding="utf-8",
+    )
+    space = Workspace(tmp_path / "store", quiet=True)
+    first = claims(space, tmp_path)["claims"]["small"]
+    assert [row["seeds"] for row in first["arms"]] == [3, 3]
+    kept = {path.name: json.loads(path.read_text()) for path in (tmp_path / "store" / "claims").glob("*.json")}
+    assert len(kept) == 6
+    assert all({"torch %", "T=2"} <= figures.keys() for figures in kept.values())
+    assert claims(space, tmp_path)["claims"]["small"] == first

@@ -1,0 +1,258 @@
+"""A user's network: modules whose forward is traced, batch norm folded, weights from a state_dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.chip.chips import CHIPS
+from deploytool.chip.integers import quantise
+from deploytool.convert.model import from_state_dict, to_graph
+from deploytool.convert.torch.modules import from_module, read_state_dict
+from deploytool.ir.graph import Add, Array, Concat, Conv, Flatten, Graph, Spike
+from deploytool.recipe import ConstraintsSection, NetworkSection
+
+layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
+
+
+def neurons() -> nn.Module:
+    return layers.IAFSqueeze(batch_size=1, min_v_mem=-1.0)
+
+
+class Net(nn.Module):
+    """Named layers, a block of the user's, and a forward that joins and adds branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), neurons())
+        self.left, self.left_spikes = nn.Conv2d(4, 4, 3, padding=1, bias=False), neurons()
+        self.right, self.right_spikes = nn.Conv2d(4, 4, 1, bias=False), neurons()
+        self.drop = nn.Dropout()
+        self.pool = nn.AvgPool2d(2)
+        self.fc = nn.Linear(8 * 9, 5, bias=False)
+        self.out = neurons()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        left, right = self.left_spikes(self.left(x)), self.right_spikes(self.right(x))
+        joined = torch.cat([left, self.drop(left + right)], dim=1)
+        return self.out(self.fc(torch.flatten(self.pool(joined), 1)))
+
+
+def test_a_module_of_named_layers_is_traced() -> None:
+    net = Net()
+    graph = from_module(net.eval(), (2, 6, 6))
+    assert graph.nodes.keys() == {
+        "input", "stem.0", "stem.2", "left", "left_spikes", "right", "right_spikes", "add", "cat", "pool", "flatten",
+        "fc", "out", "output",
+    }  # fmt: skip
+    assert isinstance(graph.nodes["add"], Add)
+    assert isinstance(graph.nodes["cat"], Concat)
+    assert graph.sources("cat") == ("left_spikes", "add")
+    assert graph.targets("stem.2") == ("left", "right")
+    assert graph.shapes["cat"] == (8, 6, 6)
+    np.testing.assert_array_equal(graph.nodes["fc"].weight, net.fc.weight.detach().numpy())
+    assert graph.nodes["out"].floor == -1.0
+
+
+class Forward(nn.Module):
+    """A convolution, neurons, and whatever forward it is given."""
+
+    def __init__(self, forward: Callable[[Any, Tensor], Any], **modules: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.spikes = nn.Conv2d(2, 2, 1), neurons()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.run = forward
+
+    def forward(self, x: Tensor) -> Any:
+        return self.run(self, x)
+
+
+def test_all_ways_to_flatten_and_to_add() -> None:
+    ways: list[Callable[[Any, Tensor], Any]] = [
+        lambda net, x: net.spikes(net.conv(x)).flatten(1),
+        lambda net, x: torch.flatten(net.spikes(net.conv(x)), start_dim=1),
+        lambda net, x: net.flat(net.spikes(net.conv(input=x))),
+    ]
+    for way in ways:
+        graph = from_module(Forward(way, flat=nn.Flatten()), (2, 3, 3))
+        assert graph.of_type(Flatten)
+        assert graph.shapes["output"] == (18, 1, 1)
+    for add in (lambda a, b: a + b, torch.add, lambda a, b: a.add(b), lambda a, b: torch.add(input=a, other=b)):
+        graph = from_module(Forward(lambda net, x, add=add: net.spikes(add(net.conv(x), x))), (2, 3, 3))
+        assert len(graph.of_type(Add)) == 1
+
+
+@pytest.mark.parametrize(
+    ("forward", "error", "says"),
+    [
+        (lambda net, x: torch.relu(net.conv(x)), UnsupportedError, "forward: relu: relu is not supported"),
+        (lambda net, x: net.conv(x).view(1, -1), UnsupportedError, "forward: view: view is not supported"),
+        (lambda net, x: net.conv(x) + 1, UnsupportedError, "an input that is no output of a layer"),
+        (lambda net, x: torch.add(net.conv(x), x, alpha=2), UnsupportedError, "add with input, other, alpha"),
+        (lambda net, x: torch.cat([net.conv(x), x]), UnsupportedError, "cat along axis 0; need the axis of the feat"),
+        (lambda net, x: torch.flatten(net.conv(x)), UnsupportedError, "Flatten from axis 0 to axis -1"),
+        (lambda net, x: net.spikes(net.spikes(net.conv(x))), UnsupportedError, "module 'spikes': is called twice"),
+        (lambda _, x: x + x, UnsupportedError, "takes the same output twice"),
+        (lambda net, x: (net.conv(x), x), UnsupportedError, "an input that is no output of a layer"),
+        (lambda net, x: net.conv(x) if x.sum() > 0 else x, InputError, "Forward: its forward cannot be traced"),
+        (lambda net, x: net.missing(x), InputError, "its forward cannot be traced .AttributeError"),
+        (lambda net, x: net.norm(net.conv(x)) + net.conv.weight, UnsupportedError, "get_attr of conv.weight"),
+    ],
+)
+def test_what_is_not_understood_is_named(
+    forward: Callable[[Any, Tensor], Any], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        from_module(Forward(forward, norm=nn.BatchNorm2d(2)), (2, 3, 3))
+
+
+def test_a_batch_norm_of_weights_that_feed_something_else_is_refused() -> None:
+    def forward(net: Any, x: Tensor) -> Tensor:
+        x = net.drop(net.conv(x))
+        return net.norm(x) + net.spikes(x)
+
+    with pytest.raises(UnsupportedError, match="module 'norm': a batch norm that follows no weights of its own"):
+        from_module(Forward(forward, norm=nn.BatchNorm2d(2), drop=nn.Dropout()), (2, 3, 3))
+
+
+def test_a_forward_with_further_arguments() -> None:
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 2, 1)
+
+        def forward(self, x: Tensor, state: Any = None) -> Tensor:  # noqa: ARG002
+            return self.conv(x)  # type: ignore[no-any-return]
+
+    class Two(Optional):
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+            return self.conv(x) + y  # type: ignore[no-any-return]
+
+    assert from_module(Optional(), (2, 3, 3)).shapes["output"] == (2, 3, 3)
+    with pytest.raises(UnsupportedError, match="forward: y: a second input; need one"):
+        from_module(Two(), (2, 3, 3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000), groups=st.sampled_from([1, 2]), eps=st.sampled_from([1e-5, 1e-3, 0.5]),
+    bias=st.booleans(), affine=st.booleans(), stride=st.integers(1, 2), dilation=st.integers(1, 2),
+)  # fmt: skip
+def test_batch_norm_is_folded_with_its_eps(
+    seed: int, groups: int, eps: float, bias: bool, affine: bool, stride: int, dilation: int,
+    analog: Callable[[Graph, Array], Array],
+) -> None:  # fmt: skip
+    torch.manual_seed(seed)
+    conv = nn.Conv2d(4, 6, (3, 2), stride, (1, 0), dilation, groups, bias)
+    norm = nn.BatchNorm2d(6, eps, affine=affine)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(1e-6, 2)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    module = nn.Sequential(conv, norm).eval().double()
+    x = torch.randn(4, 7, 8, dtype=torch.double)
+    graph = from_module(module, (4, 7, 8))
+    assert isinstance(graph.nodes["0"], Conv)
+    np.testing.assert_allclose(
+        analog(graph, x.numpy()), module(x[None])[0].detach().numpy(), rtol=1e-9, atol=1e-9
+    )  # fmt: skip
+
+
+NETWORK = NetworkSection.model_validate({
+    "input": (2, 6, 6),
+    "layers": [
+        {"type": "conv", "out": 3, "kernel": 3}, {"type": "spike"}, {"type": "flatten"},
+        {"type": "linear", "out": 4}, {"type": "spike"},
+    ],
+})  # fmt: skip
+
+
+def sequential(**changes: Any) -> nn.Sequential:
+    floor = changes.get("min_v_mem", -1.0)
+    return nn.Sequential(
+        nn.Conv2d(2, 3, 3, bias=changes.get("bias", False)), layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
+        nn.Flatten(), nn.Linear(48, 4, bias=False), layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
+    )  # fmt: skip
+
+
+def test_a_state_dict_gives_the_graph_of_the_module_itself(tmp_path: Path) -> None:
+    module = sequential()
+    module(torch.rand(3, 2, 6, 6))
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    graph = from_state_dict(read_state_dict(tmp_path / "weights.pt"), NETWORK, ConstraintsSection(), dt_ms=2.0)
+    own = from_module(module, (2, 6, 6))
+    assert graph.dt_ms == 2.0
+    for name, theirs in zip(("conv1", "spike1", "flatten1", "fc1", "spike2"), ("0", "1", "2", "3", "4"), strict=True):
+        assert vars(graph.nodes[name]).keys() == vars(own.nodes[theirs]).keys()
+        for field, value in vars(graph.nodes[name]).items():
+            np.testing.assert_array_equal(value, vars(own.nodes[theirs])[field])
+
+
+def test_weights_of_a_state_dict_are_quantised_no_sooner_than_on_the_chip() -> None:
+    state = {name: tensor.numpy() for name, tensor in sequential().state_dict().items()}
+    weights = {"conv1": state["0.weight"], "fc1": state["3.weight"]}
+    graph, trained = (
+        from_state_dict(state, NETWORK, ConstraintsSection()), to_graph(weights, NETWORK, ConstraintsSection())
+    )  # fmt: skip
+    np.testing.assert_array_equal(graph.nodes["conv1"].weight, state["0.weight"])
+    integers = CHIPS["speck2e"].integers
+    both = []
+    for net in (graph, trained):
+        spike = net.nodes["spike1"]
+        assert isinstance(spike, Spike)
+        both.append(quantise(net.nodes["conv1"].weight, None, spike.threshold, spike.floor, integers))
+    np.testing.assert_array_equal(both[0].weights, both[1].weights)
+
+
+def test_a_state_dict_that_does_not_match_is_told_entry_by_entry() -> None:
+    arrays = {name: tensor.numpy() for name, tensor in sequential(bias=True, min_v_mem=-2.0).state_dict().items()}
+    arrays["norm.running_mean"] = np.zeros(3)
+    arrays["3.weight"] = np.ones((4, 47))
+    with pytest.raises(InputError) as error:
+        from_state_dict(arrays, NETWORK, ConstraintsSection(threshold=0.5))
+    named = [problem.split("'")[1] for problem in error.value.problems]
+    assert set(named) == {
+        "0.bias", "1.min_v_mem", "1.spike_threshold", "4.min_v_mem", "4.spike_threshold", "norm.running_mean",
+        "3.weight",
+    }  # fmt: skip
+    assert "shape (4, 47); need (4, 48), of layer 'fc1'" in str(error.value)
+    with pytest.raises(InputError, match=r"1 arrays of weights \(w.weight\); need 2, for conv1, fc1"):
+        from_state_dict({"w.weight": np.ones((3, 2, 3, 3))}, NETWORK, ConstraintsSection())
+    free = {name: tensor.numpy() for name, tensor in sequential(min_v_mem=None).state_dict().items()}
+    with pytest.raises(InputError, match="neurons without min_v_mem"):
+        from_state_dict(free, NETWORK, ConstraintsSection())
+    assert from_state_dict(free, NETWORK, ConstraintsSection(floor=float("-inf")))
+
+
+class Pickled:
+    """What only pickle can store."""
+
+
+def test_files_that_are_no_state_dict(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    with pytest.raises(InputError, match="no such file"):
+        read_state_dict(path)
+    contents: list[Any] = [Pickled(), sequential(), {"epoch": 3, "state_dict": {}}, [torch.ones(1)]]
+    for content in contents:
+        torch.save(content, path)
+        with pytest.raises(InputError, match=r"need what torch\.save\(module\.state_dict\(\), path\) writes") as error:
+            read_state_dict(path)
+        assert len(str(error.value).splitlines()) == 1
+    path.write_text("a poem")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_state_dict(path)
+    torch.save({"w": torch.full((2,), float("nan"))}, path)
+    with pytest.raises(InputError, match="'w': the tensor has 2 values that are not finite"):
+        read_state_dict(path)

@@ -1,0 +1,196 @@
+"""ONNX networks: the same activations with ReLUs, and refusal by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploytool.base.errors import InputError, RecipeError, UnsupportedError, UsageError
+from deploytool.convert.ann import ann_weights
+from deploytool.convert.onnx import read_onnx
+from deploytool.ir.graph import Array, Conv, Graph, Linear, Spike
+from deploytool.recipe import NetworkSection
+
+onnx = pytest.importorskip("onnx", reason="onnx is an extra")
+RNG = np.random.default_rng(0)
+
+
+def stored(*shape: int) -> Array:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def save(path: Path, shape: tuple[Any, ...], *layers: tuple[str, list[Array], dict[str, Any]]) -> Any:
+    """A chain of (operator, stored inputs, attributes), written to ``path``."""
+    nodes, tensors, last = [], [], "x"
+    for index, (kind, arrays, attributes) in enumerate(layers):
+        names = [f"p{index}_{number}" for number in range(len(arrays))]
+        tensors += [onnx.numpy_helper.from_array(array, name) for name, array in zip(names, arrays, strict=True)]
+        nodes.append(onnx.helper.make_node(kind, [last, *names], [f"t{index}"], f"/{index}/{kind}", **attributes))
+        last = f"t{index}"
+    value = onnx.helper.make_tensor_value_info
+    ends = value("x", onnx.TensorProto.FLOAT, shape), value(last, onnx.TensorProto.FLOAT, ("n",))
+    graph = onnx.helper.make_graph(nodes, "net", [ends[0]], [ends[1]], tensors)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return model
+
+
+def norm(features: int) -> list[Array]:
+    return [stored(features), stored(features), stored(features), np.abs(stored(features))]
+
+
+def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Graph, Array], Array]) -> None:
+    model = save(
+        tmp_path / "net.onnx", ("batch", 2, 9, 9),
+        ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+        ("BatchNormalization", norm(4), {"epsilon": 0.1}),
+        ("Relu", [], {}),
+        ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [1, 1]}),
+        ("Conv", [stored(4, 2, 1, 1)], {"group": 2}),
+        ("Add", [stored(1, 4, 1, 1)], {}),
+        ("Relu", [], {}),
+        ("Identity", [], {}),
+        ("GlobalAveragePool", [], {}),
+        ("Reshape", [np.array([0, -1])], {}),
+        ("MatMul", [stored(4, 6)], {}),
+        ("Add", [stored(6)], {}),
+        ("Relu", [], {}),
+        ("Gemm", [stored(3, 6), stored(3)], {"transB": 1}),
+    )  # fmt: skip
+    graph = read_onnx(tmp_path / "net.onnx", threshold=2.0, floor=-1.0)
+    values = RNG.normal(size=(2, 9, 9)).astype(np.float32)
+    reference = pytest.importorskip("onnx.reference")
+    (expected,) = reference.ReferenceEvaluator(model).run(None, {"x": values[None]})
+    np.testing.assert_allclose(analog(graph, values).reshape(-1), expected[0].clip(0), rtol=1e-4, atol=1e-5)
+    neurons = [node for node in graph.nodes.values() if isinstance(node, Spike)]
+    assert [(node.threshold, node.floor, node.reset) for node in neurons] == [(2.0, -1.0, "subtract")] * 4
+    assert graph.order[-3:] == ("13.Gemm", "13.Gemm.spike", "output")
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (("MaxPool", [], {"kernel_shape": [2, 2]}), "node '/1/MaxPool': MaxPool is not supported"),
+        (("AveragePool", [], {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}), "AveragePool with padding"),
+        (("AveragePool", [], {"kernel_shape": [2, 2], "ceil_mode": 1}), "ceil_mode = 1"),
+        (("Conv", [stored(1, 2, 2, 2)], {"pads": [0, 0, 1, 1]}), "as much on opposite sides"),
+        (("Conv", [stored(1, 2, 2, 2)], {"auto_pad": "SAME_UPPER"}), "auto_pad SAME_UPPER"),
+        (("Flatten", [], {"axis": 2}), "axis = 2"),
+        (("Reshape", [np.array([0, 2, -1])], {}), "Reshape of 2x5x5"),
+        (("Add", [stored(1, 2, 5, 5)], {}), "one number per feature"),
+    ],
+)
+def test_what_is_not_the_same_is_refused_by_name(layer: Any, says: str, tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", (1, 2, 5, 5), ("Conv", [stored(2, 2, 1, 1)], {}), layer)
+    with pytest.raises(UnsupportedError, match=says):
+        read_onnx(tmp_path / "net.onnx")
+
+
+def test_a_batch_norm_after_a_relu_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", (1, 2, 5, 5), ("Relu", [], {}), ("BatchNormalization", norm(2), {}))
+    with pytest.raises(UnsupportedError, match=r"'/1/BatchNormalization'.*follows no weights"):
+        read_onnx(tmp_path / "net.onnx")
+
+
+def test_a_branch_is_refused(tmp_path: Path) -> None:
+    model = save(tmp_path / "net.onnx", (1, 2), ("Relu", [], {}), ("Relu", [], {}))
+    model.graph.node[1].input[0] = "x"
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(UnsupportedError, match="Relu takes x where t0 was made last"):
+        read_onnx(tmp_path / "net.onnx")
+
+
+def test_files_that_are_no_networks(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    with pytest.raises(InputError, match="no such file"):
+        read_onnx(path)
+    path.write_bytes(b"a poem")
+    with pytest.raises(InputError, match="no whole ONNX file"):
+        read_onnx(path)
+    save(path, (1, 2, "height", 5), ("Relu", [], {}))
+    with pytest.raises(InputError, match=r"input 'x' has the sizes \[2, 0, 5\]"):
+        read_onnx(path)
+    save(path, (1, 2, 5, 5), ("Conv", [stored(2, 3, 1, 1)], {}))
+    with pytest.raises(InputError, match="'/0/Conv'"):
+        read_onnx(path)
+
+
+def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UsageError, match=r"pip install 'deploytool\[onnx\]'"):
+        read_onnx(tmp_path / "net.onnx")
+
+
+def recipe_network(*layers: dict[str, Any]) -> NetworkSection:
+    return NetworkSection.model_validate({"input": (2, 6, 6), "layers": layers})
+
+
+CHAIN = (
+    {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
+    {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"}, {"type": "linear", "out": 3},
+    {"type": "spike"},
+)  # fmt: skip
+
+
+def trained_chain(path: Path) -> Graph:
+    save(
+        path, ("batch", 2, 6, 6),
+        ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1]}), ("BatchNormalization", norm(4), {}),
+        ("Relu", [], {}), ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Flatten", [], {}),
+        ("Gemm", [stored(5, 36), stored(5)], {"transB": 1}), ("Relu", [], {}), ("MatMul", [stored(5, 3)], {}),
+    )  # fmt: skip
+    return read_onnx(path)
+
+
+@pytest.mark.parametrize("answer", [CHAIN, CHAIN[:-1]])
+def test_the_arrays_of_an_ann_go_to_the_layers_of_a_recipe(answer: Any, tmp_path: Path) -> None:
+    graph = trained_chain(tmp_path / "net.onnx")
+    arrays = ann_weights(graph, recipe_network(*answer))
+    nodes = [node for node in graph.nodes.values() if isinstance(node, Conv | Linear)]
+    for name, node in zip(("conv1", "fc1", "fc2"), nodes, strict=True):
+        assert np.array_equal(arrays[name], node.weight)
+        bias = np.zeros(len(node.weight)) if node.bias is None else node.bias
+        assert np.array_equal(arrays[f"{name}.bias"], bias)
+    assert len(arrays) == 6
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        (
+            ({**CHAIN[0], "kernel": 1, "padding": 0}, *CHAIN[1:]),
+            r"'conv1': is a Conv \(4, 2, 1, 1\).*need a Conv \(4, 2, 3",
+        ),
+        ((*CHAIN[:2], {"type": "sumpool", "kernel": 2}, *CHAIN[3:]), "'pool1': is a SumPool.*need a AvgPool"),
+        (CHAIN[:6], "network.layers: 5 layers .*need 7"),
+    ],
+)
+def test_an_ann_of_other_layers_is_refused(layers: Any, says: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=says):
+        ann_weights(trained_chain(tmp_path / "net.onnx"), recipe_network(*layers))
+
+
+def test_an_ann_of_another_input_is_refused(tmp_path: Path) -> None:
+    network = recipe_network(*CHAIN).model_copy(update={"input": (2, 7, 6)})
+    with pytest.raises(RecipeError, match=r"network.input: found 2x7x6; need 2x6x6"):
+        ann_weights(trained_chain(tmp_path / "net.onnx"), network)
+
+
+def test_a_module_with_relus_is_an_ann_too() -> None:
+    torch = pytest.importorskip("torch")
+    from deploytool.convert.torch.modules import from_module
+
+    nn = torch.nn
+    module = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 5),
+        nn.ReLU(), nn.Linear(5, 3),
+    ).eval()  # fmt: skip
+    arrays = ann_weights(from_module(module, (2, 6, 6), relu=Spike()), recipe_network(*CHAIN))
+    assert np.array_equal(arrays["fc2.bias"], module[7].bias.detach().numpy())
+    with pytest.raises(UnsupportedError, match="ReLU is not supported"):
+        from_module(module, (2, 6, 6))

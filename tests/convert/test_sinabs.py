@@ -1,0 +1,152 @@
+"""Modules of torch and sinabs: the same outputs, and refusal by name."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deploytool.base.errors import InputError, UnsupportedError, UsageError
+from deploytool.convert.nir import read_nir, write_nir
+from deploytool.convert.torch.modules import from_module, load_builder
+from deploytool.ir.graph import Array, Graph, Spike
+
+
+class IAFSqueeze(nn.Module):
+    """Stands in for sinabs's layer, with its attributes."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__()
+        reset = type("MembraneSubtract", (), {"subtract_value": None})()
+        standard = {
+            "spike_threshold": torch.tensor(1.0), "min_v_mem": None, "tau_syn": None, "reset_fn": reset,
+            "spike_fn": type("MultiSpike", (), {}),
+        }  # fmt: skip
+        for name, value in {**standard, **changes}.items():
+            setattr(self, name, value)
+
+
+IAFSqueeze.__module__ = "sinabs.layers.iaf"
+ZERO = type("MembraneReset", (), {"reset_value": 0.0})()
+
+
+def spike(**changes: Any) -> Spike:
+    node = from_module(nn.Sequential(IAFSqueeze(**changes)), (2, 3, 3)).nodes["0"]
+    assert isinstance(node, Spike)
+    return node
+
+
+def test_torch_layers_compute_what_they_did(tmp_path: Path, analog: Callable[[Graph, Array], Array]) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, eps=0.1)
+    module = nn.Sequential(OrderedDict(
+        features=nn.Sequential(
+            nn.Conv2d(2, 4, 3, stride=(2, 1), padding="valid", bias=False), norm, nn.Dropout2d(),
+            nn.AvgPool2d((2, 1)), nn.Conv2d(4, 4, 3, padding="same", groups=2), nn.Identity(),
+        ),
+        flatten=nn.Flatten(), fc=nn.Linear(56, 5), norm=nn.BatchNorm1d(5, affine=False),
+    ))  # fmt: skip
+    for _ in range(3):
+        module(torch.randn(8, 2, 9, 9) * 3 + 1)
+    graph = from_module(module.eval(), (2, 9, 9))
+    values = torch.randn(2, 9, 9)
+    np.testing.assert_allclose(
+        analog(graph, values.numpy()).reshape(-1), module(values[None])[0].detach().numpy(), rtol=1e-4, atol=1e-5
+    )
+    assert graph.order == ("input", "features.0", "features.3", "features.4", "flatten", "fc", "output")
+    write_nir(graph, tmp_path / "net.nir")
+    assert read_nir(tmp_path / "net.nir", "subtract").digest == graph.digest
+
+
+def test_neurons_keep_threshold_floor_and_reset() -> None:
+    assert spike() == spike() or vars(spike()) == vars(Spike())
+    low = spike(min_v_mem=torch.tensor(-2.0), spike_threshold=torch.tensor(0.5), reset_fn=ZERO)
+    assert (low.threshold, low.floor, low.reset, low.at_most_one) == (0.5, -2.0, "zero", True)
+    assert spike(spike_threshold=torch.ones(2, 3, 3)).threshold == 1.0
+    assert spike(spike_threshold=torch.arange(1.0, 19).reshape(2, 3, 3)).threshold.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"tau_syn": 2.0}, UnsupportedError, "synaptic time constant"),
+        ({"spike_fn": SimpleNamespace()}, UnsupportedError, "spike_fn SimpleNamespace"),
+        ({"reset_fn": print}, UnsupportedError, "reset_fn"),
+        ({"reset_fn": type("MembraneSubtract", (), {"subtract_value": 0.5})()}, UnsupportedError, "reset_fn"),
+        ({"min_v_mem": torch.arange(3.0)}, UnsupportedError, "min_v_mem per neuron"),
+        ({"spike_threshold": torch.tensor(0.0)}, InputError, "spike_threshold is 0.0"),
+    ],
+)
+def test_neurons_of_another_kind_are_refused(changes: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=rf"module '0'.*{says}"):
+        spike(**changes)
+
+
+def test_everything_unknown_is_named_at_once() -> None:
+    block = nn.Sequential(nn.MaxPool2d(2), nn.ReLU(), nn.AvgPool2d(2, padding=1), nn.Flatten(0), nn.BatchNorm2d(2))
+    with pytest.raises(UnsupportedError) as error:
+        from_module(nn.Sequential(nn.ModuleList(), block), (2, 6, 6))
+    assert [problem.split("'")[1] for problem in error.value.problems] == ["0", "1.0", "1.1", "1.2", "1.3", "1.4"]
+    assert "torch.MaxPool2d is not supported" in str(error.value)
+    with pytest.raises(UnsupportedError, match="'module'"):
+        from_module(nn.ModuleList(), (2, 6, 6))
+
+
+def test_weights_that_are_not_finite_are_refused() -> None:
+    layer = nn.Linear(3, 2)
+    nn.init.constant_(layer.weight, float("nan"))
+    with pytest.raises(InputError, match="module '0': weight has 6 values"):
+        from_module(nn.Sequential(layer), (3, 1, 1))
+
+
+def test_a_module_of_sinabs_itself(analog: Callable[[Graph, Array], Array]) -> None:
+    layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
+    activation = pytest.importorskip("sinabs.activation")
+    module = nn.Sequential(
+        nn.Conv2d(2, 3, 3, bias=False), layers.IAFSqueeze(batch_size=1, min_v_mem=-1.0), layers.SumPool2d(2),
+        nn.Flatten(), nn.Linear(12, 4, bias=False),
+        layers.IAFSqueeze(batch_size=1, spike_fn=activation.SingleSpike, reset_fn=activation.MembraneReset()),
+    )  # fmt: skip
+    graph = from_module(module, (2, 6, 6))
+    first, last = graph.nodes["1"], graph.nodes["5"]
+    assert (first.threshold, first.floor, first.reset) == (1.0, -1.0, "subtract")
+    assert (last.threshold, last.floor, last.reset) == (1.0, None, "zero")
+    x = torch.rand(2, 6, 6)
+    pooled = nn.Sequential(module[0], nn.ReLU(), module[2], module[3], module[4], nn.ReLU())(x[None])[0]
+    np.testing.assert_allclose(analog(graph, x.numpy()).reshape(-1), pooled.detach().numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_builder_is_code_of_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "users_nets.py").write_text(
+        "from torch import nn\n"
+        "def build():\n    return nn.Sequential(nn.Flatten())\n"
+        "def fail():\n    raise ValueError('no such layer')\n"
+        "def number():\n    return 3\n"
+    )
+    (tmp_path / "users_mistake.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        module = load_builder("users_nets:build")()
+    assert "running your code: users_nets:build" in caplog.text
+    assert from_module(module, (2, 2, 2)).shapes["output"] == (8, 1, 1)
+    for name, says in (
+        ("users_nets:fail", "raised ValueError: no such layer"),
+        ("users_nets:number", "returned a int"),
+        ("sys:exit", "raised SystemExit"),
+        ("users_mistake:build", "raised ZeroDivisionError"),
+    ):
+        with pytest.raises(InputError, match=says):
+            load_builder(name)()
+    for name in ("users_nets:nothing", "no_such_module:build", ":build"):
+        with pytest.raises(UsageError, match="cannot be imported"):
+            load_builder(name)

@@ -1,0 +1,244 @@
+"""The page: everything is on it, nothing is loaded from elsewhere, and equal content gives equal bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import report_example as example
+
+from deploytool.chip.chips import CHIPS
+from deploytool.chip.memory import memory_of
+from deploytool.ir.program import Program
+from deploytool.ir.recording import RUNGS, Recording
+from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
+from deploytool.map.split import split
+from deploytool.recipe import ValidateSection
+from deploytool.report import figures, view
+from deploytool.report.page import Provenance, ReportContent, render, write_report
+from deploytool.validate.ladder import judge
+
+VOID = ("meta", "img", "br")
+
+
+class Page(HTMLParser):
+    """Text, attributes and well-formedness of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def content() -> ReportContent:
+    return example.content()
+
+
+@pytest.fixture(scope="module")
+def html(content: ReportContent) -> str:
+    return render(content)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_every_tag_is_closed(page: Page) -> None:
+    assert page.open == []
+
+
+def test_the_verdict_comes_first_and_every_check_is_said(content: ReportContent, page: Page) -> None:
+    assert page.text.index(content.verdict.report["verdict"]["says"]) < page.text.index("Accuracy, rung by rung")
+    for check in content.verdict.checks:
+        assert check.says in page.text
+
+
+def test_every_rung_layer_core_and_artifact_is_there(content: ReportContent, page: Page) -> None:
+    for name in (*RUNGS, *content.program.layers, *(f"core {number}" for number in range(9))):
+        assert name in page.text
+    for item in content.provenance:
+        assert item.name in page.text
+        assert item.digest in page.text
+    assert content.recipe.splitlines()[0] in page.text
+    for rung in content.verdict.report["rungs"]:
+        if rung["status"] == "run":
+            assert view.share(rung["accuracy"]) in "".join(page.words)
+
+
+def test_what_was_not_run_reads_not_run(html: str, page: Page) -> None:
+    assert re.search(r'board<span.*?>\s*<div class="value not-run">not run', html, re.S)
+    assert "nothing in this report was measured on silicon" in page.text
+    assert "no board was run" in page.text
+
+
+def test_with_a_board_it_is_compared_and_the_sentence_is_gone() -> None:
+    text = Page(render(example.content("emulator", "board"))).text
+    assert "board, emulator" in text
+    assert "No board was run" not in text
+    assert "The board is right on" in text
+
+
+def test_nothing_is_loaded_from_elsewhere(html: str, page: Page) -> None:
+    loaded = [value for tag, name, value in page.attributes if name in ("src", "href", "srcset", "data")]
+    assert loaded
+    assert all(value.startswith("data:image/") for value in loaded)
+    assert "<script" not in html
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_every_picture_says_what_it_shows(page: Page) -> None:
+    pictures = sum(1 for tag, name, _ in page.attributes if (tag, name) == ("img", "src"))
+    described = [value for tag, name, value in page.attributes if (tag, name) == ("img", "alt")]
+    assert pictures == len(described) > 10
+    assert all(len(value) > 20 for value in described)
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path, content: ReportContent) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_report(example.content(), tmp_path / name)
+    for file in ("report.html", "report.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert json.loads((tmp_path / "a" / "report.json").read_text()) == content.verdict.report
+
+
+def test_the_page_is_small_enough_to_mail(html: str) -> None:
+    assert len(html) < 1_000_000
+
+
+def test_what_users_name_is_escaped() -> None:
+    nasty = "<script>alert('x')</script>&"
+    made = [dataclasses.replace(r, samples=tuple([nasty] * len(r))) for r in example.recordings("emulator", samples=5)]
+    html = render(
+        example.content(
+            title=nasty, recordings=tuple(made), recipe=nasty, versions={nasty: nasty},
+            provenance=(Provenance(nasty, nasty, nasty, (nasty,)),),
+        )
+    )  # fmt: skip
+    assert "<script>" not in html
+    assert nasty in Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (ValidateSection(min_accuracy=100, max_synops=1), "Failed"),
+        (ValidateSection(), "No verdict"),
+        (ValidateSection(max_accuracy_drop=5), "Not shown"),
+    ],
+)
+def test_a_verdict_that_is_not_positive_does_not_look_so(limits: ValidateSection, says: str) -> None:
+    html = render(example.content("emulator", limits=limits, samples=0))
+    assert f"<h2>{says}</h2>" in html
+    assert 'class="verdict good"' not in html
+
+
+def test_a_report_of_the_least_there_can_be() -> None:
+    (recording,) = example.recordings("torch", samples=2, rasters=0)
+    unlabelled = dataclasses.replace(recording, labels=np.full(2, -1))
+    text = Page(
+        render(
+            ReportContent("x", judge([unlabelled], ValidateSection()), (unlabelled,), example.program("simulator"))
+        )
+    ).text  # fmt: skip
+    assert "undefined" not in text
+    assert "no labels" in text
+    assert "2 samples without labels" in text
+    assert "there is only one recording" in text
+    assert "not placed on a chip" in text
+    assert "No single spikes of this sample were kept" in text
+    assert "No training history" in text
+
+
+def test_a_split_is_told_and_the_spikes_of_the_whole_stand_in_its_first_row() -> None:
+    whole = example.program()
+    parts = split(whole, {"conv2": (12, 4)}, CHIPS["speck2e"])
+    placed = parts.with_layers(parts.layers, core_of={name: core for core, name in enumerate(parts.layers)})
+    why = "takes 2,048 kernel words, and no core holds it: its features are shared 12 + 4"
+    told = {"layer": "conv2", "into": ["conv2_part1", "conv2_part2"], "why": why}
+    text = Page(render(example.content(program=placed, splits=(told,), samples=0))).text
+    assert f"conv2 {why}. That makes conv2_part1 and conv2_part2." in text
+    assert text.count("the whole of conv2") == text.count("in conv2_part1’s row") == 1
+    assert "not recorded" not in text
+    assert "8 → 12 features, 3×3; conv2’s features 0 … 11 of 16" in text
+    assert "8 → 4 features, 3×3; conv2’s features 12 … 15 of 16" in text
+
+
+def test_a_whole_layer_has_its_spikes_without_a_note(page: Page) -> None:
+    assert "the whole of" not in page.text
+    assert "’s row" not in page.text
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> None:
+    def row(name: str, found: bool, alone: Gain) -> LayerCalibration:
+        return LayerCalibration(
+            name, kept and found, found, 640, 211, 3, 17, alone, Gain(6.5, 3.25), Gain(7.0, 4.0), Gain(7.5, 4.5)
+        )  # fmt: skip
+
+    rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
+    found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
+    text = Page(render(example.content(calibration=found.as_json(), samples=0))).text
+    assert found.says in text
+    assert "searched on 16 samples; 32 others" in text
+    for gain in ("6.25 % → 3.00 %", "7.50 % → 4.50 %", "5.00 % → 2.00 %", "no spikes"):
+        assert gain in text
+    assert ("conv1kept" if kept else "conv1closer alone, not kept") in text
+    assert ("none was kept" in text) is not kept
+    assert "fc1plain rule, none closer211 → 640317no spikes" in text
+
+
+def test_without_calibration_or_an_outlier_nothing_reads_undefined(page: Page) -> None:
+    assert "Calibration" not in page.text
+    assert "undefined" not in page.text
+
+
+def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
+    counts = np.zeros((1, 101, 1, 1), np.int64)
+    counts[0, 57] = 3
+    wide = Recording("emulator", ("a",), np.array([99]), ("fc1",), {"fc1": counts}, np.zeros(1), {}, {})
+    html = render(example.content(recordings=(wide,), verdict=judge([wide], ValidateSection()), samples=1))
+    assert '<th scope="col">57</th><th scope="col" class="label">99</th>' in html
+    assert "101 classes are too many to draw" in html
+
+
+def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:
+    program: Program = example.program()
+    for core in view.cores(program, CHIPS["speck2e"]):
+        if core.layer:
+            counted = memory_of(program.layers[core.layer])
+            assert [memory.reserved for memory in core.memories] == [1 << counted.kernel_bits, 1 << counted.neuron_bits]
+
+
+def test_a_count_map_shows_zero_white_and_the_most_darkest() -> None:
+    counts = np.zeros((1, 2, 2), np.int64)
+    counts[0, 1, 1] = 5
+    shades = figures._shade(counts[0], 5)
+    assert shades[0, 0].tolist() == [255, 255, 255]
+    assert shades[1, 1].sum() == shades.sum(axis=-1).min()
+    assert "5 spikes, at most 5 per neuron" in figures.count_map(counts, "conv1").alt

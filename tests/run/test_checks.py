@@ -1,0 +1,119 @@
+"""What a run refuses, in one sentence each and all at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from contract import layer, mapped, stream, two_neurons
+
+from deploytool.base.errors import InputError, UnsupportedError, UsageError
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import Layer, Program, Route
+from deploytool.run.targets.emulator import Emulator
+from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.table import TARGETS, Options, make_target
+
+
+def refusal(program: Program, target: object = None) -> tuple[str, ...]:
+    with pytest.raises(UnsupportedError) as caught:
+        (target or Simulator()).run(program, [stream([0])])
+    return caught.value.problems
+
+
+def as_float(**changes: object) -> Program:
+    fields = {"weights": np.ones((1, 2, 1, 1), np.float32), "threshold": 1.0} | changes
+    fc = Layer(in_shape=(2, 1, 1), out_shape=(1, 1, 1), routes=(), **fields)
+    return Program("simulator", "float32", (2, 1, 1), (Route("fc"),), {"fc": fc}, ("fc",), "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"bias": np.array([1, 0], np.int16)}, "layer 'fc': has a bias; need none, or zeros. A bias is a leak"),
+        ({"threshold": 0}, "a threshold of 0; need an integer, 1..32767"),
+        ({"threshold": 40000}, "a threshold of 40000; need an integer, 1..32767"),
+        ({"threshold": 2.5}, "a threshold of 2.5; need an integer"),
+        ({"floor": 3}, "a floor of 3; need an integer, -32768..0"),
+        ({"floor": -40000}, "a floor of -40000; need an integer, -32768..0"),
+        ({"out_shape": (2, 1, 2)}, "an output map of 2x1x2; need 2x1x1, which its kernel gives"),
+        ({"weights": np.ones((2, 2, 1, 1), np.float32)}, "weights of float32 in a program of int8/int16; need int8"),
+    ],
+)
+def test_an_integer_layer_that_cannot_run_is_refused(changes: dict[str, object], says: str) -> None:
+    program = two_neurons()
+    broken = program.with_layers({"fc": replace(program.layers["fc"], **changes)})
+    for target in (Simulator(), Emulator()):
+        assert says in refusal(broken, target)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"threshold": 0.0}, "a threshold of 0.0; need more than 0"),
+        ({"threshold": np.full((1, 1, 1), np.nan, np.float32)}, "a threshold of nan; need more than 0"),
+        ({"threshold": np.ones((1, 2, 2), np.float32)}, "thresholds of shape (1, 2, 2); need one number, or (1, 1, 1)"),
+        ({"floor": 0.5}, "a floor of 0.5; need 0 or less"),
+        ({"weights": np.full((1, 2, 1, 1), np.nan, np.float32)}, "weights that are not finite"),
+        ({"threshold": 1e-6, "at_most_one": False}, "at most 1024 spikes per update"),
+        ({"weights": np.ones((1, 2, 1, 1))}, "weights of float64 in a program of float32"),
+    ],
+)
+def test_a_float_layer_that_cannot_run_is_refused(changes: dict[str, object], says: str) -> None:
+    assert says in refusal(as_float(**changes))[0]
+
+
+def test_every_reason_is_told() -> None:
+    program = two_neurons(bias=np.array([1, 0], np.int16), threshold=0)
+    assert len(refusal(program)) == 2
+
+
+def test_a_layer_that_nothing_feeds_is_refused() -> None:
+    lonely = layer([[[[1]], [[1]]]], (2, 1, 1), (1, 1, 1))
+    program = mapped({"fc": two_neurons().layers["fc"], "lonely": lonely}, outputs=("fc",))
+    assert "layer 'lonely': nothing feeds it" in refusal(program)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"chip": "simulator", "core_of": {}}, "not mapped for a chip; need one of speck2e"),
+        ({"core_of": {}}, "layers without a core: a, b; need each on one of the 9 cores. Map the network"),
+        ({"core_of": {"a": 0, "b": 9}}, "layers without a core: b"),
+        ({"core_of": {"a": 3, "b": 3}}, "two layers on one core"),
+        ({"arithmetic": "float32"}, "computes in float32; need int8/int16"),
+    ],
+)
+def test_the_emulator_refuses_what_was_not_mapped(changes: dict[str, object], says: str) -> None:
+    program = mapped({
+        "a": layer([[[[5]], [[5]]]], (2, 1, 1), (1, 1, 1), Route("b")), "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1)),
+    })  # fmt: skip
+    assert says in refusal(replace(program, **changes), Emulator())[0]
+
+
+def test_the_emulator_refuses_more_than_one_spike_per_update() -> None:
+    assert "fires more than once per update" in refusal(two_neurons(at_most_one=False), Emulator())[0]
+
+
+def test_coordinates_that_would_wrap_around_are_refused() -> None:
+    wide = mapped({"conv": layer([[[[5]]]], (1, 1, 129), (1, 1, 129))})
+    assert "an input map of 1x1x129; need at most 1024x128x128" in refusal(wide, Emulator())[0]
+
+
+def test_times_that_would_wrap_around_are_refused() -> None:
+    late = EventStream(np.array([(1 << 32, 0, 0, 0)], EVENT), (2, 1, 1), (1 << 32) + 1, name="late.bin")
+    with pytest.raises(InputError, match=r"late.bin: lasts 4294967297 us; need at most 4294967295 us"):
+        Emulator().run(two_neurons(), [late])
+    assert len(Simulator().run(two_neurons(), [late])) == 1
+
+
+def test_targets_are_made_by_name() -> None:
+    options = Options(configure=dict, threads=3)
+    assert isinstance(make_target("emulator", options), Emulator)
+    assert make_target("simulator", options).threads == 3
+    assert "speck2edevkit" in TARGETS
+    with pytest.raises(UsageError, match="no target 'loihi'; need one of simulator, emulator"):
+        make_target("loihi", options)
+    with pytest.raises(UsageError, match="a board, where only what computes can run"):
+        make_target("speck2edevkit:0", Options())

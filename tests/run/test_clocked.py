@@ -1,0 +1,148 @@
+"""The clock-driven run equals torch's arithmetic and the trained network, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.programs import programs, streams
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.record.samples import count
+from deploytool.run.reference.specification import run_reference
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These convolutions are too small to share."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool) -> dict[str, np.ndarray]:
+    """{layer: counts} of an integer ``program``, by torch's convolutions in float64, in which integers are exact."""
+    v = {
+        name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) + torch.tensor(layer.v_init)
+        for name, layer in program.layers.items()
+    }
+    total = {name: np.zeros(layer.out_shape, np.int64) for name, layer in program.layers.items()}
+    step_of = stream.events["t"] * time_steps // stream.duration_us
+    for step in range(time_steps):
+        spikes = {INPUT: count(stream.events[step_of == step], program.input_shape)}
+        for name, layer in program.layers.items():
+            frame = np.zeros(layer.in_shape)
+            for source, route in program.feeders(name):
+                add_routed(frame, spikes[source], route)
+            v[name] += torch.nn.functional.conv2d(
+                torch.from_numpy(frame)[None], torch.from_numpy(layer.weights.astype(np.float64)), None,
+                layer.stride, layer.padding, layer.dilation, layer.groups,
+            )  # fmt: skip
+            n = torch.div(v[name], layer.threshold, rounding_mode="trunc").clamp(0, None if many else 1)
+            v[name] = v[name] - n * layer.threshold if layer.reset == "subtract" else v[name] * (n == 0)
+            if layer.floor is not None:
+                v[name] = v[name].clamp(min=layer.floor)
+            spikes[name] = n[0].numpy().astype(np.int64)
+            total[name] += spikes[name]
+    return total
+
+
+def add_routed(frame: np.ndarray, spikes: np.ndarray, route: Route) -> None:
+    for (c, y, x), n in np.ndenumerate(spikes):
+        place = c + route.feature_shift, y // route.pool[0], x // route.pool[1]
+        if all(at < size for at, size in zip(place, frame.shape, strict=True)):
+            frame[place] += n
+
+
+@given(st.data(), st.integers(1, 6), st.booleans())
+@settings(max_examples=40)
+def test_integers_equal_torch(data: st.DataObject, time_steps: int, many: bool) -> None:
+    program = data.draw(programs(integers=True))
+    stream = data.draw(streams(program.input_shape))
+    found = run_clocked(program, [stream], time_steps, many, rasters=1)
+    for name, wanted in as_torch(program, stream, time_steps, many).items():
+        assert np.array_equal(found.counts[name][0], wanted), name
+        assert np.array_equal(count(found.spikes[name], wanted.shape), wanted), name
+    assert found.rung == "quantised"
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_with_one_event_per_step_the_first_layer_is_event_driven(data: st.DataObject) -> None:
+    program = data.draw(programs(chains=True))
+    first, layer = next(iter(program.layers.items()))
+    above = max(float(layer.weights.max()), 0.0) // 1 + 1  # no update leaves V at the threshold, to fire a step later
+    start = np.minimum(layer.v_init, 0)  # nor does a neuron fire before its first update
+    start = start if start.ndim else start.item()
+    layer = replace(layer, routes=(), at_most_one=True, threshold=above, v_init=start)
+    program = replace(program, layers={first: layer}, outputs=(first,))
+    drawn = data.draw(streams(program.input_shape))
+    events = drawn.events.copy()
+    events["t"] = np.arange(len(events))
+    stream = EventStream(events, program.input_shape, max(len(events), 1))
+    clocked = run_clocked(program, [stream], stream.duration_us, many=False)
+    reference = run_reference(program, stream)
+    assert np.array_equal(clocked.counts[first][0], reference.counts[first])
+    assert clocked.synops.tolist() == [reference.synops]
+    assert clocked.rung == ("quantised" if program.arithmetic == "int8/int16" else "torch")
+
+
+def test_many_and_one_spikes_per_step_and_the_times_of_steps() -> None:
+    layer = Layer(np.full((1, 1, 1, 1), 12, np.int8), 5, (1, 1, 1), (1, 1, 1), (), floor=-4)
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+    events = np.zeros(2, EVENT)
+    events["t"] = [0, 90]
+    stream = EventStream(events, (1, 1, 1), 100)
+    many = run_clocked(program, [stream, stream], 2, many=True, rasters=1)
+    assert many.counts["fc"].ravel().tolist() == [4, 4]
+    assert many.spikes["fc"]["t"].tolist() == [0, 0, 50, 50]
+    assert many.spikes[INPUT]["t"].tolist() == [0, 90]
+    one = run_clocked(program, [stream], 2, many=False)
+    assert one.counts["fc"].ravel().tolist() == [2]
+
+
+def test_the_trained_network_gives_the_same_counts() -> None:
+    from deploytool.chip.chips import CHIPS
+    from deploytool.convert.model import to_graph
+    from deploytool.data.loader import bin_events, frames
+    from deploytool.map.compile import compile_graph
+    from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+    from deploytool.train.network.network import SpikingNetwork
+
+    network = NetworkSection.model_validate({
+        "input": [2, 9, 9],
+        "layers": [
+            {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
+            {"type": "conv", "out": 6, "kernel": 3, "stride": 2, "padding": 1}, {"type": "spike"},
+            {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"},
+        ],
+    })  # fmt: skip
+    constraints = ConstraintsSection()
+    net = SpikingNetwork(
+        network, constraints, TrainSection(time_steps=10, epochs=1, batch=4, learning_rate=0.01, gain=3)
+    )
+    weights = net.initial_weights(torch.Generator().manual_seed(3))
+    rng = np.random.default_rng(0)
+    samples = []
+    for _ in range(4):
+        events = np.zeros(600, EVENT)
+        events["t"] = np.sort(rng.integers(0, 10_000, 600))
+        for axis, size in zip("cyx", (2, 9, 9), strict=True):
+            events[axis] = rng.integers(0, size, 600)
+        samples.append(EventStream(events, (2, 9, 9), 10_000))
+    activity = net.run(weights, frames(bin_events(samples, 10), np.arange(4)))
+    graph = to_graph({name: tensor.numpy() for name, tensor in weights.items()}, network, constraints, None)
+    found = run_clocked(compile_graph(graph, CHIPS["speck2e"]).program, samples, 10)
+    assert min(counts.sum() for counts in found.counts.values()) > 20
+    for name, spikes in activity.spikes.items():
+        assert np.array_equal(found.counts[name], spikes.detach().sum(0).numpy()), name
+    assert np.array_equal(found.synops, activity.synops.detach().numpy())

@@ -1,0 +1,139 @@
+"""The engine equals the executable specification event for event, on any number of threads and in any chunks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.programs import programs, streams, warm_up
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import Layer, Program, Route
+from deploytool.run.engine import event_driven as engine
+from deploytool.run.engine.event_driven import run_events, run_sample
+from deploytool.run.plan.layers import make_plan, state_type, updates
+from deploytool.run.record.samples import Sample, count
+from deploytool.run.reference.specification import run_reference
+
+
+def fast(program: Program, stream: EventStream) -> Sample:
+    return run_sample(program, make_plan(program, state_type(program)), stream, list(program.layers), keep_spikes=True)
+
+
+def assert_same(found: Sample, wanted: Sample) -> None:
+    for name, spikes in wanted.spikes.items():
+        assert found.spikes[name].tolist() == spikes.tolist(), name
+    for name, counts in wanted.counts.items():
+        assert np.array_equal(found.counts[name], counts), name
+    assert found.synops == wanted.synops
+    assert found.extremes == wanted.extremes
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    stream = data.draw(streams(program.input_shape))
+    assert_same(fast(program, stream), run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_chunks_do_not_show(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    stream = data.draw(streams(program.input_shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
+        in_chunks = fast(program, stream)
+    assert_same(in_chunks, fast(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_updates_follow_from_counts(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    stream = data.draw(streams(program.input_shape))
+    sample = fast(program, stream)
+    fired = {"input": count(stream.events, program.input_shape), **sample.counts}
+    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)))
+
+
+def dense(**changes: object) -> Program:
+    """A layer in which every event makes all 3,200 neurons fire at first, more than a buffer begins with."""
+    weights = np.full((32, 1, 19, 19), 90, np.int8)
+    layer = Layer(weights, 5, (1, 10, 10), (32, 10, 10), (), padding=(9, 9), **{"reset": "subtract"} | changes)
+    return Program("simulator", "int8/int16", (1, 10, 10), (Route("all"),), {"all": layer}, ("all",), "")
+
+
+@pytest.mark.parametrize("at_most_one", [True, False])
+def test_buffers_grow(at_most_one: bool) -> None:
+    events = np.zeros(3, EVENT)
+    events["t"] = [1, 2, 3]
+    program, stream = dense(at_most_one=at_most_one), EventStream(events, (1, 10, 10), 4)
+    found = fast(program, stream)
+    assert len(found.spikes["all"]) == (3 * 3200 if at_most_one else 3 * 3200 * 18)
+    assert_same(found, run_reference(program, stream))
+
+
+def test_integers_saturate_and_the_extremes_say_so() -> None:
+    layer = Layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+    events = np.zeros(400, EVENT)
+    events["t"] = np.arange(400)
+    stream = EventStream(events, (1, 1, 1), 400)
+    found = fast(program, stream)
+    assert found.extremes == {"fc": (-32768, 32767)}
+    assert_same(found, run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=10)
+def test_threads_do_not_show_and_samples_stay_in_order(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    samples = data.draw(st.lists(streams(program.input_shape), min_size=1, max_size=12))
+    ticks: list[tuple[int, int]] = []
+    alone = run_events(program, samples, "simulator", rasters=3)
+    shared = run_events(
+        program, samples, "simulator", rasters=3, threads=3, tick=lambda done, total, _: ticks.append((done, total))
+    )
+    assert [tick for tick in ticks if tick[0]] == [(i + 1, len(samples)) for i in range(len(samples))]
+    assert alone.samples == shared.samples
+    assert np.array_equal(alone.synops, shared.synops)
+    for name in program.layers:
+        assert np.array_equal(alone.counts[name], shared.counts[name])
+        assert np.array_equal(alone.spikes[name], shared.spikes[name])
+
+
+def test_streams_are_taken_as_they_are_needed() -> None:
+    taken = 0
+
+    def endless() -> object:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = engine.in_order(lambda item: item[1], endless(), threads=2, tick=lambda *_: None)
+    assert [next(results) for _ in range(3)] == [1, 2, 3]
+    assert taken < 10
+    results.close()
+
+
+IN_A_SECOND_PROCESS = """
+from deploytool.run.kernels.general import compilations
+from helpers.programs import warm_up
+warm_up()
+print(compilations())
+"""
+
+
+def test_a_second_process_compiles_nothing() -> None:
+    warm_up()
+    path = [entry for entry in sys.path if entry]
+    code = f"import sys; sys.path[:0] = {path!r}\n{IN_A_SECOND_PROCESS}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"

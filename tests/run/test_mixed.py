@@ -1,0 +1,293 @@
+"""Neurons that leak and layers with branches: the loop equals the specification, which equals the closed form."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.programs import SMALL, assert_same, fast, pairs, pooled, programs, streams
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.base.errors import UnsupportedError
+from deploytool.convert.nir.read import read_nir
+from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.graph import Add, Concat, Conv, Graph, Input, Node, Output, Spike, chain, out_shape
+from deploytool.ir.program import INPUT, Branch, Layer, Program, Route, load_program, save_program
+from deploytool.map.group import group
+from deploytool.run.engine import event_driven as engine
+from deploytool.run.kernels import leaky as mixed
+from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.engine.discretisation import How
+from deploytool.run.plan.layers import make_plan, state_type, updates
+from deploytool.run.record.activity import updates_of_neurons
+from deploytool.run.record.checks import check_program
+from deploytool.run.record.samples import count
+from deploytool.run.reference.exponential import remains
+from deploytool.run.reference.specification import run_reference
+
+
+@st.composite
+def mixed_programs(draw: st.DrawFn) -> Program:
+    """Programs with leaks, resets to other values than 0 (both in float32), and shortcuts into their layers."""
+    program = draw(programs())
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    layers, routes = dict(program.layers), {INPUT: program.input_routes}
+    for number, name in enumerate(program.layers):
+        if program.arithmetic == "float32":
+            layers[name] = draw(leaky(layers[name], rng))
+        for _ in range(draw(st.integers(0, 2))):
+            source = draw(st.sampled_from([INPUT, *list(program.layers)[:number]]))
+            route = Route(name, draw(pairs(1, 2)), draw(st.integers(0, 1)), 1 + len(layers[name].branches))
+            branch = draw(branch_on(pooled(program.map_of(source), route), layers[name], rng))
+            if branch is not None:
+                layers[name] = replace(layers[name], branches=(*layers[name].branches, branch))
+                if source == INPUT:
+                    routes[INPUT] = (*routes[INPUT], route)
+                else:
+                    layers[source] = replace(layers[source], routes=(*layers[source].routes, route))
+    return program.with_layers(layers, input_routes=routes[INPUT])
+
+
+@st.composite
+def leaky(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
+    lowest, shape = float(np.min(layer.threshold)), layer.out_shape
+
+    def one_or_each(low: float, high: float) -> float | np.ndarray:
+        return rng.uniform(low, high, shape if draw(st.booleans()) else None)
+
+    if draw(st.booleans()):
+        tau_ms = draw(st.sampled_from([0.01, 0.1, 3.0])) * one_or_each(0.5, 2)
+        layer = replace(layer, tau_ms=tau_ms, v_leak=draw(st.sampled_from([0.0, -0.3, 0.9 * lowest])))
+    if draw(st.booleans()):
+        layer = replace(layer, v_reset=one_or_each(-0.5, 0.9 * lowest))
+    return layer
+
+
+@st.composite
+def branch_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Generator) -> Branch | None:
+    """Weights on a map of ``in_shape`` that give the output map of ``layer``, where there is a kernel that does."""
+    groups = draw(st.sampled_from([g for g in (1, 2, 3) if in_shape[0] % g == 0 and layer.out_shape[0] % g == 0]))
+    ways = [
+        [
+            (kernel, stride, padding, dilation)
+            for kernel, stride, padding, dilation in itertools.product((1, 2, 3), (1, 2, 3), (0, 1, 2), (1, 2))
+            if (room := size + 2 * padding - dilation * (kernel - 1) - 1) >= 0 and room // stride + 1 == wanted
+        ]
+        for size, wanted in zip(in_shape[1:], layer.out_shape[1:], strict=True)
+    ]
+    if not all(ways):
+        return None
+    kernel, stride, padding, dilation = zip(*(draw(st.sampled_from(way)) for way in ways), strict=True)
+    shape = (layer.out_shape[0], in_shape[0] // groups, *kernel)
+    integers = layer.weights.dtype == np.int8
+    weights = rng.integers(-128, 128, shape) if integers else rng.normal(0.1, 1, shape)
+    return Branch(
+        weights.astype(layer.weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups
+    )  # fmt: skip
+
+
+@given(st.data())
+@settings(max_examples=80)
+def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
+    program = data.draw(mixed_programs())
+    stream = data.draw(streams(program.input_shape))
+    assert_same(fast(program, stream), run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_looking_the_exponential_up_does_not_show(data: st.DataObject) -> None:
+    program = data.draw(mixed_programs())
+    stream = data.draw(streams(program.input_shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixed, "TABLE", 16)
+        looked_up_less = fast(program, stream)
+    assert_same(looked_up_less, fast(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_chunks_do_not_show(data: st.DataObject) -> None:
+    program = data.draw(mixed_programs())
+    stream = data.draw(streams(program.input_shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
+        in_chunks = fast(program, stream)
+    assert_same(in_chunks, fast(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_updates_follow_from_counts(data: st.DataObject) -> None:
+    program = data.draw(mixed_programs())
+    stream = data.draw(streams(program.input_shape))
+    sample = fast(program, stream)
+    fired = {INPUT: count(stream.events, program.input_shape), **sample.counts}
+    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)))
+    assert sample.synops == sum(maps.sum() for maps in updates_of_neurons(program, fired).values())
+
+
+@given(data=st.data())
+@settings(max_examples=30)
+def test_programs_are_read_as_they_were_written(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    program = data.draw(mixed_programs())
+    folder = tmp_path_factory.mktemp("program")
+    save_program(program, folder)
+    assert load_program(folder).digest == program.digest
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_a_leak_is_the_exact_solution(data: st.DataObject) -> None:
+    """Spikes and their times equal those of V computed in float64 from the closed form, event by event."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    spike = Spike(
+        threshold=1.0, floor=data.draw(st.sampled_from([None, -0.5])),
+        reset=data.draw(st.sampled_from(["subtract", "zero"])),
+        tau_ms=data.draw(st.floats(0.05, 50)), v_leak=data.draw(st.sampled_from([0.0, 0.4, -0.4])),
+    )  # fmt: skip
+    weights = rng.normal(0.15, 0.3, (1, 8, 1, 1)).astype(np.float32)
+    graph = chain([("in", Input((8, 1, 1))), ("w", Conv(weights)), ("s", spike), ("out", Output())])
+    events = np.zeros(300, EVENT)
+    events["t"], events["c"] = np.cumsum(rng.integers(0, 400, 300)), rng.integers(0, 8, 300)
+    found = run_reference(group(graph), EventStream(events, (8, 1, 1), int(events["t"][-1]) + 1)).spikes["w"]
+    v, last, wanted, margin = 0.0, 0, [], math.inf
+    for t, c in zip(events["t"].tolist(), events["c"].tolist(), strict=True):
+        v = spike.v_leak + (v - spike.v_leak) * math.exp(-(t - last) / 1000 / spike.tau_ms) + float(weights[0, c, 0, 0])
+        v, last = v if spike.floor is None else max(v, spike.floor), t
+        margin = min(margin, abs(v - 1))
+        if v >= 1:
+            wanted.append(t)
+            v = v - 1 if spike.reset == "subtract" else 0.0
+    assert margin < 1e-4 or found["t"].tolist() == wanted
+
+
+TRACES = {
+    "exact": ("exact", "nengo", "spinnaker2", "lava_cpu_float", "lava_cpu_fixed", "lava_loihi_fixed", "spyx"),
+    "impulse": ("sinabs", "rockpool"),
+    "euler": ("norse", "snntorch"),
+}
+ONE_STEP_LATER = ("lava_cpu_float", "lava_cpu_fixed", "lava_loihi_fixed", "spyx")
+
+
+@pytest.mark.parametrize(("how", "simulator"), [(how, name) for how, names in TRACES.items() for name in names])
+def test_the_traces_of_the_nir_paper(shared_data: Path, how: How, simulator: str) -> None:
+    """lif_norse.nir on its input: 1,000 steps of 0.1 ms; event by event the answer is the exact one."""
+    program = group(read_nir(shared_data / "nir" / "lif_norse.nir", reset="subtract", dt_ms=0.1))
+    inputs, *_, spikes = np.loadtxt(shared_data / "nir" / "lif_traces" / f"lif_{simulator}.csv", delimiter=",").T
+    wanted = (np.flatnonzero(spikes) - (simulator in ONE_STEP_LATER)).tolist()
+    assert wanted == ([450, 500, 710, 760] if how == "impulse" else [460, 510, 710, 760])
+    events = np.zeros(int(np.count_nonzero(inputs)), EVENT)
+    events["t"] = 100 * np.flatnonzero(inputs)
+    stream = EventStream(events, (1, 1, 1), 100 * len(inputs))
+    clocked = run_clocked(program, [stream], len(inputs), rasters=1, how=how)
+    assert (clocked.spikes["0"]["t"] // 100).tolist() == wanted
+    if how == "exact":
+        assert (run_reference(program, stream).spikes["0"]["t"] // 100).tolist() == wanted
+        assert (fast(program, stream).spikes["0"]["t"] // 100).tolist() == wanted
+
+
+def test_a_neuron_that_leaks_differs_from_one_that_does_not() -> None:
+    nodes = [("in", Input((1, 1, 1))), ("s", Spike(threshold=1.5, tau_ms=1.0)), ("out", Output())]
+    events = np.zeros(4, EVENT)
+    events["t"] = [0, 100, 2000, 9000]
+    stream = EventStream(events, (1, 1, 1), 10_000)
+    assert fast(group(chain(nodes)), stream).spikes["s"]["t"].tolist() == [100]
+    nodes[1] = ("s", Spike(threshold=1.5))
+    assert fast(group(chain(nodes)), stream).spikes["s"]["t"].tolist() == [100, 2000]
+
+
+@given(st.data())
+@settings(max_examples=25)
+def test_a_sum_of_currents_is_a_convolution_of_both_inputs(data: st.DataObject) -> None:
+    """conv(a) + conv(b) gives the spikes of one conv of a beside b, and a shortcut those of weights of 1 and 0.
+
+    Weights are such that float32 adds them without rounding."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    features, kernel, shortcut = data.draw(SMALL), data.draw(st.sampled_from([1, 3])), data.draw(st.booleans())
+
+    def weights(out: int, into: int, size: int) -> np.ndarray:
+        return (rng.integers(-64, 128, (out, into, size, size)) / 64).astype(np.float32)
+
+    own = weights(features, features, kernel)
+    other = np.eye(features, dtype=np.float32)[:, :, None, None] if shortcut else weights(features, features, kernel)
+    kernel = 1 if shortcut else kernel
+    own = own[:, :, :kernel, :kernel]
+    padding = (kernel // 2, kernel // 2)
+    nodes: dict[str, Node] = {
+        "in": Input((2, 5, 5)), "a": Conv(weights(features, 2, 3), padding=(1, 1)), "sa": Spike(),
+        "b": Conv(weights(features, 2, 3), padding=(1, 1)), "sb": Spike(), "s": Spike(0.75, -1.0, at_most_one=False),
+        "out": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("a", "sa"), ("in", "b"), ("b", "sb"), ("s", "out"))
+    added = Graph(
+        nodes | {"c": Conv(own, padding=padding), "d": Conv(other, padding=padding), "add": Add()},
+        (*edges, ("sa", "c"), ("sb", "d"), ("c", "add"), ("d", "add"), ("add", "s")),
+    )
+    if shortcut:
+        added = Graph(
+            nodes | {"c": Conv(own, padding=padding), "add": Add()},
+            (*edges, ("sa", "c"), ("c", "add"), ("sb", "add"), ("add", "s")),
+        )
+    beside = Graph(
+        nodes | {"join": Concat(), "c": Conv(np.concatenate([own, other], axis=1), padding=padding)},
+        (*edges, ("sa", "join"), ("sb", "join"), ("join", "c"), ("c", "s")),
+    )
+    stream = data.draw(streams((2, 5, 5)))
+    found, wanted = fast(group(added), stream), fast(group(beside), stream)
+    assert found.spikes["c"].tolist() == wanted.spikes["c"].tolist()
+    one, two = (run_clocked(group(graph), [stream], 6) for graph in (added, beside))
+    assert np.array_equal(one.counts["c"], two.counts["c"])
+
+
+REFUSED = [
+    ({"tau_ms": 0.0}, "tau_ms is 0.0"),
+    ({"tau_ms": np.ones((3, 1, 1))}, r"tau_ms of shape \(3, 1, 1\)"),
+    ({"tau_syn_ms": 1.0}, "tau_syn_ms without tau_ms"),
+    ({"tau_ms": 1.0, "tau_syn_ms": -1.0}, "tau_syn_ms is -1.0"),
+    ({"v_reset": 1.0 - 1e-12}, "a v_reset that is not below the threshold"),
+    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.float32), (1, 1, 1), (1, 1, 1)),)}, "some to each of 0..1"),
+    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.int8), (1, 1, 1), (1, 1, 1)),)}, "branch 1: weights of int8"),
+    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.float32), (1, 2, 2), (1, 1, 1)),)}, "branch 1: an output map"),
+]
+
+
+@pytest.mark.parametrize(("change", "found"), REFUSED)
+def test_what_cannot_be_run_is_refused(change: dict[str, object], found: str) -> None:
+    layer = Layer(np.ones((1, 1, 1, 1), np.float32), 1.0, (1, 1, 1), (1, 1, 1), (), **change)
+    program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
+    with pytest.raises(UnsupportedError, match=found):
+        check_program(program)
+
+
+def test_integers_do_not_leak() -> None:
+    layer = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=1.0)
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
+    with pytest.raises(UnsupportedError, match="leaks or has a v_reset in int8/int16"):
+        check_program(program)
+
+
+def test_shapes_of_branches_come_from_one_rule() -> None:
+    conv = Conv(np.ones((4, 2, 1, 1), np.float32), stride=(2, 2))
+    nodes: dict[str, Node] = {
+        "in": Input((2, 6, 6)), "a": Conv(np.ones((4, 2, 3, 3), np.float32), stride=(2, 2), padding=(1, 1)), "b": conv,
+        "add": Add(), "s": Spike(3.0), "out": Output(),
+    }  # fmt: skip
+    edges = (("in", "a"), ("in", "b"), ("b", "add"), ("a", "add"), ("add", "s"), ("s", "out"))
+    program = group(Graph(nodes, edges))
+    (layer,) = program.layers.values()
+    assert list(program.layers) == ["b"]
+    assert layer.sources == ("b", "a", "add", "s")
+    assert layer.branches[0].out_shape == layer.out_shape == out_shape(conv, (2, 6, 6))
+    assert [(route.to, route.branch) for route in program.input_routes] == [("b", 0), ("b", 1)]
+
+
+@given(st.integers(0, 10**12), st.floats(1e-3, 1e9))
+def test_what_remains_is_the_exponential(passed_us: int, tau_us: float) -> None:
+    wanted = math.exp(-passed_us / tau_us)
+    assert remains(passed_us, tau_us) == pytest.approx(wanted, rel=2**-51, abs=1e-299)

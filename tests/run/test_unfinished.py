@@ -1,0 +1,138 @@
+"""Runs that are cut short: nothing finished is lost or made twice, and the result is the uninterrupted one."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contract import stream, two_neurons
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.base.errors import ArtifactError
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.recording import Recording, write_recording
+from deploytool.run.jobs import resume as unfinished
+from deploytool.run.jobs.job import Job
+from deploytool.run.jobs.perturbation import Perturbation
+from deploytool.run.jobs.resume import Span, finished, gaps, here, run_job
+from deploytool.run.targets.table import Options
+
+OPTIONS = Options(lambda _: {})
+TOTAL = 12
+
+
+class Interrupting(Sequence[EventStream]):
+    """``TOTAL`` samples; taking number ``at`` sends the process a SIGINT. It counts what was taken."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self.at = at
+        self.taken: list[int] = []
+
+    def __len__(self) -> int:
+        return TOTAL
+
+    def __getitem__(self, index: int) -> EventStream:  # type: ignore[override]
+        self.taken.append(index)
+        if index == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return stream([0, 1] * (index + 1), name=f"s{index}", label=index)
+
+
+def stored(recording: Recording) -> bytes:
+    buffer = io.BytesIO()
+    write_recording(recording, buffer)
+    return buffer.getvalue()
+
+
+JOBS = [
+    Job(two_neurons(), "emulator", rasters=5),
+    Job(two_neurons(), "simulator", extremes=True),
+    Job(two_neurons(), "quantised", time_steps=4, rasters=20),
+    Job(two_neurons(), "emulator", perturbation=Perturbation(drop=0.3, threshold=0.1, order=3000)),
+]
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.on)
+@pytest.mark.parametrize("at", [0, 4, TOTAL - 1])
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, job: Job, at: int) -> None:
+    whole = run_job(job, Interrupting(), tmp_path / "whole", here(OPTIONS))
+    with pytest.raises(KeyboardInterrupt):
+        run_job(job, Interrupting(at), tmp_path / "cut", here(OPTIONS))
+    kept = finished(tmp_path / "cut")
+    assert kept == at + 1
+    rest = Interrupting()
+    assert stored(run_job(job, rest, tmp_path / "cut", here(OPTIONS))) == stored(whole)
+    assert rest.taken == list(range(kept, TOTAL))
+    assert not (tmp_path / "whole").exists()
+
+
+def test_long_runs_are_written_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "PART_S", -1.0)
+    ticks: list[tuple[int, int]] = []
+    options = Options(lambda _: {}, tick=lambda done, total, _: ticks.append((done, total)))
+    whole = run_job(JOBS[0], Interrupting(), tmp_path, here(options))
+    assert len(list(tmp_path.glob("*.npz"))) == TOTAL
+    assert ticks == [(i + 1, TOTAL) for i in range(TOTAL)]
+    monkeypatch.undo()
+    assert stored(run_job(JOBS[0], Interrupting(), tmp_path / "other", here(OPTIONS))) == stored(whole)
+    again = Interrupting()
+    assert stored(run_job(JOBS[0], again, tmp_path, here(OPTIONS))) == stored(whole)
+    assert again.taken == []
+
+
+def test_a_second_interruption_stops_at_once_and_the_handler_goes(tmp_path: Path) -> None:
+    class Impatient(Interrupting):
+        def __getitem__(self, index: int) -> EventStream:  # type: ignore[override]
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("not reached")
+
+    before = signal.getsignal(signal.SIGINT)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_job(JOBS[0], Impatient(), tmp_path, here(OPTIONS, told.append))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(told) == 1
+    assert finished(tmp_path) == 0
+
+
+def test_a_run_of_nothing(tmp_path: Path) -> None:
+    recording = run_job(JOBS[0], [], tmp_path, here(OPTIONS))
+    assert len(recording) == 0
+
+
+@settings(max_examples=100)
+@given(st.sets(st.integers(0, 15)), st.integers(0, 15))
+def test_gaps_are_what_is_missing(cuts: set[int], total: int) -> None:
+    ends = sorted({cut for cut in cuts if cut <= total} | {0, total})
+    spans: list[Span] = list(zip(ends[:-1:2], ends[1::2], strict=False))
+    covered = {i for first, stop in spans for i in range(first, stop)}
+    missing = [i for first, stop in gaps(spans, total) for i in range(first, stop)]
+    assert missing == [i for i in range(total) if i not in covered]
+
+
+def test_parts_may_arrive_in_any_order(tmp_path: Path) -> None:
+    def backwards(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
+        for first in reversed(range(*spans[0])):
+            yield first, job.run([streams[first]], first, OPTIONS)
+
+    whole = run_job(JOBS[0], Interrupting(), tmp_path / "a", here(OPTIONS))
+    assert stored(run_job(JOBS[0], Interrupting(), tmp_path / "b", backwards)) == stored(whole)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    (tmp_path / "000000000-000000003.npz").write_bytes(b"no zip")
+    with pytest.raises(ArtifactError, match=r"000000000-000000003\.npz"):
+        run_job(JOBS[0], Interrupting(), tmp_path, here(OPTIONS))
+
+
+def test_events_out_of_range_are_an_error(tmp_path: Path) -> None:
+    wrong = EventStream(np.array([(0, 0, 0, 0)], EVENT), (3, 1, 1), 10, name="wrong.bin")
+    with pytest.raises(Exception, match=r"wrong\.bin"):
+        run_job(JOBS[0], [wrong], tmp_path, here(OPTIONS))

@@ -1,0 +1,241 @@
+"""The vector loops equal the specification, and where that would be slow the general loop, event for event."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.programs import programs, streams, vector_programs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.graph import Conv, out_shape
+from deploytool.ir.program import Layer, Program, Route
+from deploytool.run.engine import event_driven as engine
+from deploytool.run.kernels import general as kernels
+from deploytool.run.engine.event_driven import compile_loops, run_sample
+from deploytool.run.kernels.batches import Loop, integrate_samples
+from deploytool.run.kernels.vectorised import INVERSE, TOGETHER, connect, convolve, convolve_settled
+from deploytool.run.kernels.vectors import ALIGNMENT
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
+from deploytool.run.plan.windows import FIRST_ROOM
+from deploytool.run.record.samples import Sample
+from deploytool.run.reference.specification import run_reference
+
+GUARD = 4096
+"""Bytes before and after an array that a loop must leave alone."""
+
+
+def plan_of(program: Program, vectors: bool = True) -> tuple[LayerPlan, ...]:
+    return make_plan(program, state_type(program), vectors)
+
+
+def run(program: Program, stream: EventStream, vectors: bool = True) -> Sample:
+    return run_sample(program, plan_of(program, vectors), stream, list(program.layers), keep_spikes=True)
+
+
+def assert_same(found: Sample, wanted: Sample) -> None:
+    for name, spikes in wanted.spikes.items():
+        assert np.array_equal(found.spikes[name], spikes), name
+    for name, counts in wanted.counts.items():
+        assert np.array_equal(found.counts[name], counts), name
+    assert found.synops == wanted.synops
+    assert all(found.extremes[name] == wanted.extremes[name] for name in found.extremes)
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_the_vector_loops_equal_the_specification(data: st.DataObject) -> None:
+    program = data.draw(vector_programs())
+    stream = data.draw(streams(program.input_shape, most=60))
+    assert all(layer.layout is not None for layer in plan_of(program))
+    assert_same(run(program, stream), run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=20)
+def test_chunks_do_not_show(data: st.DataObject) -> None:
+    program = data.draw(vector_programs())
+    stream = data.draw(streams(program.input_shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
+        in_chunks = run(program, stream)
+    assert_same(in_chunks, run(program, stream))
+
+
+def one_layer(
+    shape: tuple[int, int, int], features: int, kernel: int, threshold: float, stride: int = 1, padding: int = 0,
+    dtype: type = np.int8, **more: object,
+) -> Program:  # fmt: skip
+    weights = np.random.default_rng(1).integers(-60, 70, (features, shape[0], kernel, kernel)).astype(dtype)
+    out = out_shape(Conv(weights, None, (stride, stride), (padding, padding)), shape)
+    layer = Layer(
+        weights, threshold, shape, out, (), stride=(stride, stride), padding=(padding, padding), floor=-200, **more
+    )
+    arithmetic = "int8/int16" if dtype is np.int8 else "float32"
+    return Program("simulator", arithmetic, shape, (Route("one"),), {"one": layer}, ("one",), "")
+
+
+def many_events(shape: tuple[int, int, int], count: int) -> EventStream:
+    rng = np.random.default_rng(2)
+    events = np.zeros(count, EVENT)
+    events["t"] = np.arange(count)
+    for axis, size in zip("cyx", shape, strict=True):
+        events[axis] = rng.integers(0, size, count)
+    return EventStream(events, shape, count)
+
+
+WINDOWS = {
+    "one word a row, shifted": (one_layer((2, 12, 12), 8, 5, 150, padding=2), (5, 2, 32), convolve_settled),
+    "two words a row": (one_layer((3, 9, 9), 32, 3, 150, padding=1), (3, 3, 32), convolve_settled),
+    "weights above the threshold": (one_layer((3, 9, 9), 32, 3, 40, padding=1), (3, 3, 32), convolve),
+    "reset to zero": (one_layer((3, 9, 9), 32, 3, 40, padding=1, reset="zero"), (3, 3, 32), convolve_settled),
+    "several words a row": (one_layer((2, 9, 9), 64, 3, 150, padding=1), (3, 6, 32), convolve_settled),
+    "words half full": (one_layer((2, 9, 9), 48, 3, 150.5, padding=1, dtype=np.float32), (3, 9, 16), convolve_settled),
+    "more vectors than bits of a word": (one_layer((2, 3, 3), 2080, 1, 150), (1, 65, 32), convolve_settled),
+    "more words than bits of a word": (one_layer((2, 3, 3), 4100, 1, 40), (1, 129, 32), convolve),
+    "weights above the threshold in float32": (
+        one_layer((2, 9, 9), 48, 3, 40.5, padding=1, dtype=np.float32),
+        (3, 9, 16),
+        convolve,
+    ),
+    "stride 2": (one_layer((2, 11, 11), 16, 5, 150, stride=2, padding=1), (3, 2, 32), convolve_settled),
+    "small, in float32": (
+        one_layer((2, 9, 9), 16, 3, 150.5, padding=1, dtype=np.float32),
+        (3, 3, 16),
+        convolve_settled,
+    ),
+    "registers": (one_layer((4, 4, 4), 130, 4, 150), (1, 5, 32), connect),
+    "registers in float32": (one_layer((4, 4, 4), 40, 4, 150.5, dtype=np.float32), (1, 3, 16), connect),
+    "weights above the threshold at one place": (one_layer((4, 4, 4), 130, 4, 40), (1, 5, 32), convolve),
+    "a state too large for registers": (one_layer((4, 4, 4), 600, 4, 150), (1, 19, 32), convolve_settled),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_every_kind_of_window_equals_the_general_loop(name: str) -> None:
+    program, sizes, loop = WINDOWS[name]
+    (layer,) = plan_of(program)
+    assert layer.layout is not None
+    window = layer.layout.window
+    assert (window.rows, window.vectors, window.lanes) == sizes
+    assert layer.layout.loop is loop
+    stream = many_events(program.input_shape, 3000)
+    found = run(program, stream)
+    assert len(found.spikes["one"]) > 3000  # so that neurons fire again and again
+    assert_same(found, run(program, stream, vectors=False))
+
+
+@pytest.mark.parametrize("threshold", [1, 40])
+def test_buffers_grow(threshold: float) -> None:
+    program = one_layer((1, 10, 10), 32, 3, threshold, padding=1, reset="subtract" if threshold == 1 else "zero")
+    stream = many_events((1, 10, 10), 2000)
+    (layer,) = plan_of(program)
+    assert layer.layout is not None
+    assert layer.layout.loop is (convolve if threshold == 1 else convolve_settled)
+    found = run(program, stream)
+    assert len(found.spikes["one"]) > FIRST_ROOM * 2000 + (TOGETHER + 1) * 3 * 3 * 32
+    assert_same(found, run(program, stream, vectors=False))
+
+
+def guarded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A copy of ``values`` that begins at a whole vector, and the bytes before and after it."""
+    size = values.nbytes
+    raw = np.full(size + 3 * GUARD, 7, np.uint8)
+    begin = GUARD + -(raw.ctypes.data + GUARD) % ALIGNMENT
+    inside = raw[begin : begin + size].view(values.dtype)
+    inside[:] = values
+    return inside, raw[:begin], raw[begin + size :]
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> None:
+    """A buffer has room for `TOGETHER` events, or for a few spikes more; streams are as long, and a little longer."""
+    program = data.draw(vector_programs())
+    layer = plan_of(program)[0]
+    layout = layer.layout
+    assert layout is not None
+    length = data.draw(st.sampled_from([1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 1]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    sites = rng.integers(0, len(layer.coordinates), length).astype(np.int32)
+    state, *beside_state = guarded(layout.start)
+    caused, *beside_caused = guarded(np.zeros(length, np.int32))
+    neurons, *beside_neurons = guarded(np.zeros(layout.margin + data.draw(st.integers(0, 3)), np.int32))
+    fired, _, updates = integrate_samples(
+        Loop(layout.loop.__name__), layout.window, layout.windows, state, layout.start, layout.threshold, layout.floor,
+        layout.subtract, layout.margin, sites, np.array([length]), neurons, caused,
+    )  # fmt: skip
+    for guard in (*beside_state, *beside_caused, *beside_neurons):
+        assert (guard == 7).all()
+    (general, *_) = plan_of(program, vectors=False)
+    wanted = general.integrate(general.rest(), sites)
+    assert np.array_equal(fired, wanted.neurons)
+    assert np.array_equal(caused, wanted.caused)
+    assert updates.sum() == wanted.updates
+
+
+UNSUITED = {
+    "dilation": {"dilation": (2, 2), "out_shape": (2, 2, 2)},
+    "groups": {"groups": 2, "weights": np.ones((2, 1, 3, 3), np.float32)},
+    "thresholds of single neurons": {"threshold": np.ones((2, 4, 4), np.float32)},
+    "many spikes per update": {"at_most_one": False, "threshold": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", UNSUITED)
+def test_other_layers_take_the_general_loop(name: str) -> None:
+    fields = {"weights": np.ones((2, 2, 3, 3), np.float32), "threshold": 1.0, "out_shape": (2, 4, 4)} | UNSUITED[name]
+    layer = Layer(in_shape=(2, 6, 6), routes=(), **fields)
+    program = Program("simulator", "float32", (2, 6, 6), (Route("one"),), {"one": layer}, ("one",), "")
+    assert plan_of(program)[0].layout is None
+    stream = many_events((2, 6, 6), 40)
+    assert_same(run(program, stream), run_reference(program, stream))
+
+
+@given(st.data())
+@settings(max_examples=50)
+def test_source_neurons_that_share_a_row_arrive_side_by_side(data: st.DataObject) -> None:
+    for layer in plan_of(data.draw(vector_programs())):
+        assert layer.layout is not None
+        together = layer.layout.windows.features
+        places = layer.coordinates.reshape(-1, together, 3)
+        assert layer.layout.windows.table.size == 4 * len(places)
+        outside = (places[:, :, 0] < 0).all(axis=1)
+        feature = np.arange(together)
+        assert np.array_equal(places[~outside, :, 0], places[~outside, :1, 0] + feature)
+        assert (places[:, :, 1:] == places[:, :1, 1:]).all()
+        sites = np.arange(len(layer.coordinates))
+        assert np.array_equal(sites * layer.layout.windows.inverse >> INVERSE, sites // together)
+
+
+@given(programs())
+@settings(max_examples=30)
+def test_a_plan_without_vectors_has_no_layout(program: Program) -> None:
+    assert all(layer.layout is None for layer in make_plan(program, state_type(program)))
+
+
+def test_loops_are_compiled_once_and_it_is_said() -> None:
+    plan = plan_of(one_layer((1, 3, 3), 104, 1, 150))
+    said: list[str] = []
+    compile_loops(plan, said.append)
+    compile_loops(plan, said.append)
+    assert len(said) <= 1
+
+
+def test_without_a_folder_to_write_to_loops_are_compiled_in_memory() -> None:
+    scope: dict[str, object] = {}
+    exec("def double(x):\n    return 2 * x\n", scope)  # code of no file has no folder to be kept in
+    before = kernels.compilations()
+    assert kernels.compiled(scope["double"])(21) == 42
+    assert kernels.compilations() == before + 1
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+def test_every_number_of_features(dtype: type) -> None:
+    """Slots of lanes per target must fit vectors, whatever the number of features: 17 once counted wrong neurons."""
+    stream = many_events((2, 6, 6), 150)
+    for features in range(1, 73):
+        program = one_layer((2, 6, 6), features, 3, 90, padding=1, dtype=dtype)
+        assert plan_of(program)[0].layout is not None
+        assert_same(run(program, stream), run(program, stream, vectors=False))

@@ -1,0 +1,153 @@
+import errno
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploytool.base.digest import canonical_json
+from deploytool.base.errors import ArtifactError
+from deploytool.base.tensors import write_tensors
+from deploytool.store.artifact import KINDS, MANIFEST, Artifact, Store, make_key, open_artifact
+
+RECIPE = {"train": {"epochs": 1}}
+
+
+def write(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "history.json").write_text("[]")
+
+
+def put(store: Store, **recipe: object) -> Artifact:
+    return store.put(
+        "model", make_key("model", {"data": "d"}, recipe or RECIPE), {"data": "d"}, recipe or RECIPE, write
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def test_the_same_key_returns_the_stored_artifact(store: Store) -> None:
+    assert store.find(make_key("model", {"data": "d"}, RECIPE), "model") is None
+    made = put(store)
+    assert store.find(made.manifest.key, "model") == made
+    assert make_key("model", {"data": "other"}, RECIPE) != made.manifest.key
+
+
+def test_equal_content_has_an_equal_digest_everywhere(tmp_path: Path) -> None:
+    assert put(Store(tmp_path / "a")).digest == put(Store(tmp_path / "b")).digest
+    assert put(Store(tmp_path / "a")).digest != put(Store(tmp_path / "a"), epochs=2).digest
+
+
+def test_every_flipped_byte_is_found_and_its_file_named(store: Store) -> None:
+    made = put(store)
+    for path in sorted(made.path.iterdir()):
+        original = path.read_bytes()
+        for position in range(len(original)):
+            path.write_bytes(original[:position] + bytes([original[position] ^ 1]) + original[position + 1 :])
+            with pytest.raises(ArtifactError, match=path.name):
+                open_artifact(made.path)
+        path.write_bytes(original)
+    assert open_artifact(made.path) == made
+
+
+def test_a_missing_file_is_named(store: Store) -> None:
+    made = put(store)
+    (made.path / "history.json").unlink()
+    with pytest.raises(ArtifactError, match=r"history\.json: missing"):
+        store.get(made.name)
+
+
+def test_a_newer_schema_is_refused(store: Store) -> None:
+    made = put(store)
+    values = json.loads((made.path / MANIFEST).read_text()) | {"schema_version": 99, "made_by": "deploytool 9"}
+    (made.path / MANIFEST).write_text(canonical_json(values))
+    with pytest.raises(ArtifactError, match="schema version 99, written by deploytool 9; need version 1 or older"):
+        open_artifact(made.path)
+
+
+def test_a_manifest_of_nothing_but_brackets_is_damaged(store: Store) -> None:
+    made = put(store)
+    (made.path / MANIFEST).write_text("[" * 100_000)
+    with pytest.raises(ArtifactError, match="not readable"):
+        open_artifact(made.path)
+    assert store.find(made.manifest.key, "model") is None
+
+
+def test_writers_of_the_same_artifact_do_not_disturb_each_other(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = [future.result() for future in [pool.submit(put, store) for _ in range(40)]]
+    assert {artifact.path for artifact in made} == set(store.root.iterdir())
+    assert open_artifact(made[0].path) == made[0]
+
+
+def test_a_damaged_artifact_gives_way_to_a_whole_one(store: Store) -> None:
+    made = put(store)
+    (made.path / "history.json").write_text("[1]")
+    assert put(store) == made
+    assert open_artifact(made.path) == made
+    assert list(store.root.iterdir()) == [made.path]
+
+
+def test_references(store: Store) -> None:
+    first, second = put(store), put(store, epochs=2)
+    assert store.get(first.name[:-4]) == first
+    assert store.get(str(second.path)) == second
+    assert store.get("model@latest") == second
+    assert store.by_digest(first.digest) == first
+    with pytest.raises(ArtifactError, match="2 artifacts begin so"):
+        store.get("model-")
+    with pytest.raises(ArtifactError, match="no such artifact"):
+        store.get("model-zzz")
+    with pytest.raises(ArtifactError, match="a model; need a graph or program"):
+        store.get(first.name, "graph", "program")
+    with pytest.raises(ArtifactError, match="no graph in"):
+        store.get("graph@latest")
+
+
+def test_a_failing_writer_leaves_nothing(store: Store) -> None:
+    def half(folder: Path) -> None:
+        write(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.put("model", "k", {}, {}, half)
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(store: Store) -> None:
+    def full(folder: Path) -> None:
+        write(folder)
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "weights.safetensors"))
+
+    with pytest.raises(ArtifactError, match=r"cannot be written \(No space left on device\).*Free some space"):
+        store.put("model", "k", {}, {}, full)
+    assert list(store.root.iterdir()) == []
+
+
+def test_tensors_on_a_full_disk_are_an_ordinary_error() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full on this system")
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors({"w": np.zeros(100_000, np.float32)}, full)
+
+
+def test_an_unwritable_store_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="cannot be written"):
+        put(Store(tmp_path / "file" / "store"))
+
+
+def test_a_copied_store_is_still_valid(store: Store, tmp_path: Path) -> None:
+    made = put(store)
+    shutil.copytree(store.root, tmp_path / "copy")
+    assert Store(tmp_path / "copy").get(made.name).digest == made.digest
+
+
+def test_every_kind_has_a_name() -> None:
+    assert len(set(KINDS)) == len(KINDS)

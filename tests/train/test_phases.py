@@ -1,0 +1,204 @@
+"""Phases: a base with batch norms whose bias is removed, time inheritance, and statistics measured anew."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
+
+from deploytool.base.errors import RecipeError
+from deploytool.base.progress import Tick, no_progress
+from deploytool.convert.model import to_graph
+from deploytool.ir.graph import Conv, Linear
+from deploytool.recipe import ConstraintsSection, NetworkSection
+from deploytool.recipe.nodes import without_norms
+from deploytool.train.loop import phases
+from deploytool.train.loop.evaluate import as_tensors, evaluate
+from deploytool.train.loop.loop import Trained
+from deploytool.train.loop.state import State
+from deploytool.train.methods.table import train
+from deploytool.train.network.network import SpikingNetwork
+from deploytool.train.network.norms import CALIBRATION_BATCHES, calibrated, merged
+
+NORMED = NetworkSection.model_validate({
+    "input": (2, 6, 6),
+    "layers": [
+        {"type": "conv", "out": 3, "kernel": 3, "padding": 1}, {"type": "batchnorm"}, {"type": "spike", "name": "in"},
+        {"type": "conv", "out": 3, "kernel": 1}, {"type": "batchnorm", "name": "norm"},
+        {"type": "add", "other": ["in"]}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
+        {"type": "flatten"}, {"type": "linear", "out": 2}, {"type": "spike"},
+    ],
+})  # fmt: skip
+TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
+BASE = {"epochs": 2, "learning_rate": 0.02, "time_steps": 3}
+SIMULATED = ConstraintsSection(weight_bits=32)
+
+
+def run(folder, tick: Tick = no_progress, network: NetworkSection = NORMED, limits=CONSTRAINTS, **keys: Any) -> Trained:
+    return train(network, limits, spec(**keys), TRAINING, VALIDATION, 0, folder, tick)
+
+
+def random_norms(seed: int = 0) -> dict[str, np.ndarray]:
+    net = SpikingNetwork(NORMED, SIMULATED, spec())
+    rng = np.random.default_rng(seed)
+    drawn = {name: tensor.numpy() for name, tensor in net.initial_weights(torch.Generator().manual_seed(seed)).items()}
+    return {
+        name: rng.uniform(0.5, 2, array.shape).astype(np.float32) if "." in name else array
+        for name, array in drawn.items()
+    }
+
+
+def test_the_network_without_norms_has_the_same_names():
+    bare = without_norms(NORMED)
+    assert [name for name, _ in bare.named_layers()] == [
+        name for name, _ in NORMED.named_layers() if name not in ("bn1", "norm")
+    ]
+    assert bare.sources()["in"] == ("conv1",)
+    assert bare.sources()["add1"] == ("conv2", "in")
+    assert NetworkSection.model_validate(bare.model_dump(by_alias=True)) == bare
+
+
+def test_merged_weights_are_the_batch_norm_without_its_bias():
+    weights = random_norms()
+    unbiased = {
+        name: array * 0 if name.endswith((".mean", ".beta")) else array for name, array in weights.items()
+    }  # fmt: skip
+    frames = next(iter(TRAINING(4, 8, None)))[0]
+    normed = SpikingNetwork(NORMED, SIMULATED, spec()).run(as_tensors(unbiased), frames)
+    bare = SpikingNetwork(without_norms(NORMED), SIMULATED, spec()).run(as_tensors(merged(weights, NORMED)), frames)
+    assert normed.output.sum() > 0
+    for name in normed.spikes:
+        assert torch.equal(normed.spikes[name], bare.spikes[name]), name
+
+
+def test_a_base_ends_without_norms_and_without_bias_in_the_chips_integers(tmp_path):
+    trained = run(tmp_path, base=BASE)
+    assert set(trained.weights) == {"conv1", "conv2", "fc1"}
+    graph = to_graph(trained.weights, without_norms(NORMED), CONSTRAINTS)
+    assert all(node.bias is None for node in graph.nodes.values() if isinstance(node, Conv | Linear))
+    assert [row["phase"] for row in trained.history] == [1, 1, 2, 2, 2, 2]
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5, 6]
+    assert [row["step_epochs"] for row in trained.history] == [3, 6, 10, 14, 18, 22]
+    assert trained.chosen_epoch > 2
+    assert [row["epoch"] for row in trained.history if row.get("chosen")] == [trained.chosen_epoch]
+    recording = evaluate(
+        trained.weights, without_norms(NORMED), CONSTRAINTS, spec(), VALIDATION, [str(i) for i in range(16)]
+    )
+    row = trained.history[trained.chosen_epoch - 1]
+    assert 100 * (recording.predictions == recording.labels).mean() == row["validation_accuracy"]
+
+
+@pytest.fixture
+def descents(monkeypatch) -> list[tuple[Any, Any, Trained]]:
+    """(spec, initial weights, result) of every phase from here on."""
+    seen = []
+    plain = phases.descend
+
+    def descend(draw, network, constraints, section, *rest):
+        trained = plain(draw, network, constraints, section, *rest)
+        seen.append((section, rest[-1], trained))
+        return trained
+
+    monkeypatch.setattr(phases, "descend", descend)
+    return seen
+
+
+def test_the_method_begins_with_the_merged_base(tmp_path, descents):
+    run(tmp_path, base=BASE, method="mtt", draws=2)
+    (base, before, first), (section, initial, _) = descents
+    assert (base.method, base.time_steps, base.epochs, base.learning_rate) == ("sdt", 3, 2, 0.02)
+    assert (section.method, section.time_steps, section.epochs) == ("mtt", 4, 4)
+    assert before is None
+    wanted = merged(first.weights, NORMED)
+    assert all(initial[name].tobytes() == wanted[name].tobytes() for name in wanted)
+
+
+def test_a_base_trains_in_real_numbers_and_the_method_in_the_chips(tmp_path, monkeypatch):
+    seen = []
+    plain = phases.descend
+    monkeypatch.setattr(phases, "descend", lambda *values: seen.append(values[2]) or plain(*values))
+    run(tmp_path, base=BASE, limits=ConstraintsSection(weight_bits=4, fan_in=6, floor=-0.5))
+    assert [limits.weight_bits for limits in seen] == [32, 4]
+    assert [limits.fan_in for limits in seen] == [None, 6]
+    assert [limits.floor for limits in seen] == [-0.5, -0.5]
+
+
+def test_time_inheritance_carries_weights_bit_for_bit(tmp_path, descents):
+    keys = {"method": "tit", "tit": [[1, 2], [2, 1], [4, 2]], "epochs": 5, "loss": "tet"}
+    trained = run(tmp_path, network=NETWORK, **keys)
+    assert [(section.time_steps, section.epochs) for section, _, _ in descents] == [(1, 2), (2, 1), (4, 2)]
+    for (_, _, before), (_, initial, _) in itertools.pairwise(descents):
+        assert all(initial[name].tobytes() == before.weights[name].tobytes() for name in before.weights)
+    assert [row["step_epochs"] for row in trained.history] == [1, 2, 4, 8, 12]
+    assert trained.chosen_epoch >= 4
+
+
+def test_time_inheritance_measures_batch_norms_at_each_number_of_steps(tmp_path):
+    """What is returned has the statistics of its own weights at its own time steps."""
+    keys = {"method": "tit", "tit": [[1, 1], [4, 1]], "epochs": 2}
+    trained = run(tmp_path, limits=SIMULATED, **keys)
+    assert_calibrated(trained, spec(**keys), epoch=1)
+
+
+@pytest.mark.parametrize("keys", [{"method": "nmt"}, {"method": "mtt", "average": 0.9}, {"average": 0.9}])
+def test_mixed_and_averaged_trainings_measure_batch_norms_anew(tmp_path, keys):
+    trained = run(tmp_path, limits=SIMULATED, **keys)
+    assert_calibrated(trained, spec(**keys), trained.chosen_epoch)
+
+
+def assert_calibrated(trained: Trained, section, epoch: int) -> None:
+    """Its statistics are those of its own weights, on the batches drawn for that in ``epoch`` of its phase."""
+    net = SpikingNetwork(NORMED, SIMULATED, section)
+    drawn = State(net, 0).generator("calibration", epoch)
+    wanted = calibrated(net, as_tensors(trained.weights), TRAINING, drawn)
+    assert len(wanted) == 4
+    for name, value in wanted.items():
+        np.testing.assert_allclose(trained.weights[name], value.numpy(), rtol=1e-6, err_msg=name)
+
+
+def test_calibration_is_the_mean_over_batches_at_the_most_time_steps():
+    section = spec(method="nmt", t_max=6, time_steps=3, batch=2)
+    net = SpikingNetwork(NORMED, SIMULATED, section)
+    weights = as_tensors(random_norms())
+    found = calibrated(net, weights, TRAINING, torch.Generator().manual_seed(1))
+    batches = [frames for frames, _ in TRAINING(6, 2, torch.Generator().manual_seed(1))][:CALIBRATION_BATCHES]
+    measured = [net.run(weights, frames, measure=True).statistics for frames in batches]
+    assert len(measured) == CALIBRATION_BATCHES
+    for name, value in found.items():
+        torch.testing.assert_close(value, torch.stack([each[name] for each in measured]).mean(0))
+
+
+@pytest.mark.parametrize("step", [4, 12, 17])
+def test_phases_resume_where_they_were(tmp_path, step):
+    keys = {"base": BASE, "method": "mtt", "draws": 2, "average": 0.5, "epochs": 2}
+    whole = run(tmp_path / "whole", **keys)
+
+    def tick(done, _total, _note):
+        if done == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", tick, **keys)
+    ticks = []
+    resumed = run(tmp_path / "parts", lambda done, total, _note: ticks.append((done, total)), **keys)
+    assert ticks[0] == ((step - 1) // 5 * 5 + 1, 20)
+    assert ticks[-1] == (20, 20)
+    assert whole.history == resumed.history
+    assert all(whole.weights[name].tobytes() == resumed.weights[name].tobytes() for name in whole.weights)
+
+
+def test_what_is_for_nothing_is_refused(tmp_path):
+    with pytest.raises(
+        RecipeError, match=r"train\.base: given, and \[network\] has no batchnorm layer; need one, or no"
+    ):
+        run(tmp_path, network=NETWORK, base=BASE)
+    with pytest.raises(ValueError, match="method sdt and 1 stages of tit; need both, or neither"):
+        spec(tit=[[4, 4]])
+    with pytest.raises(ValueError, match="tit ends at 2 steps and has 3 epochs; need time_steps 4 and epochs 4"):
+        spec(method="tit", tit=[[1, 2], [2, 1]])
+    with pytest.raises(ValueError, match=r"a base before method trev; need sdt, nmt, mtt or tit"):
+        spec(method="trev", base=BASE)

@@ -1,0 +1,203 @@
+"""Time steps undone: potentials come back, gradients are those of plain backpropagation, and memory does not grow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers.tiny import NETWORK, Sides, spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.base.errors import RecipeError
+from deploytool.recipe import ConstraintsSection, NetworkSection
+from deploytool.recipe.trev import TrevSection
+from deploytool.train.methods.build import build
+from deploytool.train.methods.table import train
+from deploytool.train.methods.trev.network import SMALLEST_ALPHA, TrevNetwork, clamped, require_exact
+from deploytool.train.methods.trev.reversible import ReversibleNetwork, packed, unpacked
+from deploytool.train.network.network import SpikingNetwork
+
+NO_FLOOR = ConstraintsSection(floor=None)
+REAL = ConstraintsSection(weight_bits=32, threshold=0.5)
+STAGES = NetworkSection.model_validate({
+    "input": (2, 6, 6),
+    "layers": [
+        {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"},
+        {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike", "name": "on1"},
+        {"type": "avgpool", "kernel": 2},
+        {"type": "conv", "out": 6, "kernel": 3, "padding": 1}, {"type": "spike", "name": "on2"},
+        {"type": "conv", "out": 6, "kernel": 3, "padding": 1, "stride": 2}, {"type": "spike", "name": "on3"},
+        {"type": "flatten"}, {"type": "linear", "out": 2},
+    ],
+})  # fmt: skip
+AVERAGED = NetworkSection.model_validate({
+    "input": (2, 6, 6),
+    "layers": [
+        {"type": "conv", "out": 3, "kernel": 3}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
+        {"type": "conv", "out": 4, "kernel": 2, "padding": 1}, {"type": "spike"}, {"type": "flatten"},
+        {"type": "linear", "out": 3}, {"type": "spike"},
+    ],
+})  # fmt: skip
+
+
+def staged(**keys) -> TrevNetwork:
+    trev = TrevSection(on=("on1", "on2", "on3"), **keys)
+    return TrevNetwork(STAGES, REAL, spec(method="trev", trev=trev, time_steps=4))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def double(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: 2 * w.double() if not name.startswith("alpha") else w.double() for name, w in weights.items()}
+
+
+def gradients(net: SpikingNetwork, weights: dict[str, torch.Tensor], frames: torch.Tensor) -> dict[str, torch.Tensor]:
+    weights = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
+    activity = net.run(weights, frames)
+    toward = torch.linspace(-1, 1, activity.output.numel(), dtype=frames.dtype).view_as(activity.output)
+    total = (activity.output * toward).sum() + 1e-3 * activity.synops.sum()
+    return dict(zip(weights, torch.autograd.grad(total, list(weights.values())), strict=True))
+
+
+@given(st.lists(st.integers(0, 1), max_size=40), st.lists(st.integers(0, 255), max_size=20))
+def test_spikes_are_packed_without_loss(bits, counts):
+    for values, once in ((bits, True), (counts, False)):
+        spikes = torch.tensor(values, dtype=torch.float32)
+        stored = packed(spikes, once)
+        assert torch.equal(unpacked(stored, once, spikes), spikes)
+
+
+def test_more_spikes_than_a_byte_holds_are_refused():
+    with pytest.raises(RecipeError, match="fires 256 times in one step; need at most 255"):
+        packed(torch.tensor([256.0]), once=False)
+
+
+@pytest.mark.parametrize("network", [NETWORK, AVERAGED])
+@pytest.mark.parametrize("often", ["one", "many"])
+def test_integrate_and_fire_undone_has_the_gradients_of_all_steps_kept(network, often):
+    plain = SpikingNetwork(network, NO_FLOOR, spec(spikes_per_step=often))
+    undone = ReversibleNetwork(network, NO_FLOOR, spec(spikes_per_step=often))
+    weights = {name: 1.5 * w for name, w in plain.initial_weights(generator()).items()}
+    frames = torch.poisson(torch.full((9, 5, *network.input), 0.8), generator=generator())
+    there, back = plain.run(weights, frames), undone.run(weights, frames)
+    assert there.output.sum() > 0
+    assert torch.equal(there.output, back.output)
+    assert torch.equal(there.synops, back.synops)
+    for name, spikes in there.spikes.items():
+        assert torch.equal(spikes.sum(0), back.spikes[name][0])
+    wanted, found = gradients(plain, weights, frames), gradients(undone, weights, frames)
+    for name, gradient in wanted.items():
+        assert gradient.abs().sum() > 0
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "keys", [{}, {"fusion": False}, {"grouped": True}, {"own": True}, {"own": True, "grouped": True}]
+)
+def test_turn_on_neurons_undone_have_the_gradients_of_plain_autograd(keys):
+    undone, plain = staged(**keys), staged(reversible=False, **keys)
+    weights = double(plain.initial_weights(generator()))
+    frames = torch.poisson(torch.full((4, 3, 2, 6, 6), 0.8, dtype=torch.float64), generator=generator())
+    assert torch.equal(undone.run(weights, frames).output, plain.run(weights, frames).output)
+    assert undone.run(weights, frames).synops.sum() > 0
+    wanted, found = gradients(plain, weights, frames), gradients(undone, weights, frames)
+    for name, gradient in wanted.items():
+        assert gradient.abs().sum() > 0, name
+        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-11)
+
+
+def test_turn_off_neurons_forget_and_turn_on_neurons_do_not():
+    """Without memory the answer of a step follows from its input alone; alpha brings the first step into the second."""
+    net = staged(fusion=False)
+    weights = {name: 3 * w for name, w in net.initial_weights(generator()).items()}
+    frames = torch.poisson(torch.full((2, 8, 2, 6, 6), 0.8), generator=generator())
+    remembered = net.run(weights, frames).output[1]
+    alone = net.run(weights, frames[1:]).output[0]
+    assert not torch.equal(remembered, alone)
+    forgetful = {name: torch.zeros_like(w) if name.startswith("alpha") else w for name, w in weights.items()}
+    torch.testing.assert_close(net.run(forgetful, frames).output[1], net.run(forgetful, frames[1:]).output[0])
+
+
+def test_fusion_brings_the_spikes_of_the_next_stage_a_step_later():
+    net = staged()
+    weights = {name: 3 * w for name, w in net.initial_weights(generator()).items()}
+    unfused = {name: torch.zeros_like(w) if name.startswith("fuse") else w for name, w in weights.items()}
+    frames = torch.poisson(torch.full((3, 8, 2, 6, 6), 0.8), generator=generator())
+    first, second = net.run(weights, frames).output, net.run(unfused, frames).output
+    assert torch.equal(first[0], second[0])
+    assert not torch.equal(first[1:], second[1:])
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=9))
+@settings(deadline=None)
+def test_alpha_stays_away_from_zero(values):
+    alpha = clamped(torch.tensor(values))
+    assert (alpha.abs() >= SMALLEST_ALPHA * (1 - 1e-6)).all()
+    kept = torch.tensor(values).abs() > SMALLEST_ALPHA
+    assert torch.equal(alpha[kept], torch.tensor(values)[kept])
+
+
+def test_potentials_that_cannot_be_found_again_are_refused():
+    weights = {"alpha.on1": torch.tensor([0.5]), "alpha.on2": torch.tensor([-0.1, 0.9])}
+    require_exact(weights, 8)
+    with pytest.raises(RecipeError, match=r"train\.trev\.alpha: 0\.1 over 9 time steps"):
+        require_exact(weights, 9)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "found"),
+    [
+        (ConstraintsSection(), "constraints.floor: found -1.0; need -inf with trev"),
+        (ConstraintsSection(floor=None, reset="zero"), "constraints.reset: found 'zero'"),
+        (ConstraintsSection(floor=None, decay=0.5), "constraints.decay: found 0.5"),
+    ],
+)
+def test_what_cannot_be_undone_is_refused(constraints, found):
+    with pytest.raises(RecipeError, match=found):
+        ReversibleNetwork(NETWORK, constraints, spec())
+
+
+def test_what_cannot_be_a_t_revsnn_is_refused_together():
+    with pytest.raises(RecipeError) as caught:
+        build(NETWORK, NO_FLOOR, spec(method="trev", trev=TrevSection(on=("spike9",))))
+    said = str(caught.value)
+    assert "train.trev.on: names 'spike9'; need spike layers: spike1, spike2" in said
+    assert "the last layer is a spike layer" in said
+    assert "constraints.weight_bits: found 8; need 32" in said
+
+
+@pytest.mark.parametrize("keys", [{}, {"on": ("on1", "on2", "on3")}, {"on": ("on1", "on2", "on3"), "grouped": True}])
+def test_both_kinds_learn(tmp_path, keys):
+    network, constraints = (STAGES, REAL) if keys else (NETWORK, NO_FLOOR)
+    asked = spec(method="trev", epochs=8, trev=TrevSection(**keys))
+    trained = train(network, constraints, asked, Sides(40, 1), Sides(16, 2), 0, tmp_path)
+    assert max(entry["validation_accuracy"] for entry in trained.history) >= 80
+
+
+def saved_bytes(net: SpikingNetwork, weights: dict[str, torch.Tensor], steps: int) -> int:
+    """What autograd keeps for the backward pass, apart from the input."""
+    weights = {name: w.detach().requires_grad_() for name, w in weights.items()}
+    frames = torch.poisson(torch.full((steps, 4, 2, 6, 6), 0.8), generator=generator())
+    kept: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = net.run(weights, frames).output
+    kept.pop(frames.untyped_storage().data_ptr(), None)
+    assert output.requires_grad
+    return sum(kept.values())
+
+
+def test_what_is_kept_does_not_grow_with_the_steps():
+    for network, undone, kept in (
+        (NETWORK, ReversibleNetwork(NETWORK, NO_FLOOR, spec()), SpikingNetwork(NETWORK, NO_FLOOR, spec())),
+        (STAGES, staged(), staged(reversible=False)),
+    ):
+        weights = undone.initial_weights(generator())
+        grown = [saved_bytes(net, weights, 12) - saved_bytes(net, weights, 4) for net in (undone, kept)]
+        assert grown[0] < 0.02 * grown[1], network.layers[-1]
