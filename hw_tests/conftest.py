@@ -6,7 +6,7 @@ import pytest
 
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.program import Target
+from deploytool.ir.target import Target
 from deploytool.map.emit import configuration
 from deploytool.run.targets.table import Options, make_target
 

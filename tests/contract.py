@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.ir.events import EVENT, EventStream, Shape
-from deploytool.ir.program import INPUT, Layer, Program, Route, Target
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.ir.recording import RUNGS
+from deploytool.ir.target import Target
 
 WEIGHTS = [[[[3]], [[0]]], [[[-2]], [[4]]]]
 
@@ -28,10 +30,15 @@ def mapped(layers: dict[str, Layer], *input_routes: Route, outputs: tuple[str, .
     """A program mapped for Speck2e, layer i on core i; the last layer is the output unless ``outputs`` are given."""
     first = next(iter(layers))
     return Program(
-        chip="speck2e", arithmetic="int8/int16", input_shape=layers[first].in_shape,
-        input_routes=input_routes or (Route(first),), layers=layers, outputs=outputs or (list(layers)[-1],),
-        graph_digest="", core_of={name: core for core, name in enumerate(layers)},
-    )  # fmt: skip
+        chip="speck2e",
+        arithmetic="int8/int16",
+        input_shape=layers[first].in_shape,
+        input_routes=input_routes or (Route(first),),
+        layers=layers,
+        outputs=outputs or (list(layers)[-1],),
+        graph_digest="",
+        core_of={name: core for core, name in enumerate(layers)},
+    )
 
 
 def two_neurons(**changes: object) -> Program:

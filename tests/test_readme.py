@@ -16,7 +16,8 @@ from deploytool.base.errors import DeployError
 from deploytool.chip.chips import CHIPS
 from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
-from deploytool.ir.graph import Conv, Input, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.map.rules import RULES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

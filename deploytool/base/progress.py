@@ -42,11 +42,13 @@ def _bar(title: str, unit: str) -> Iterator[Tick]:
 
     whole = Column(no_wrap=True)
     columns = (
-        TextColumn("{task.description}", table_column=whole), BarColumn(bar_width=12, table_column=whole),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(bar_width=12, table_column=whole),
         TextColumn("{task.completed:.0f}/{task.total:.0f}", table_column=whole),
-        TextColumn("{task.fields[rate]}", table_column=whole), TimeRemainingColumn(compact=True, table_column=whole),
+        TextColumn("{task.fields[rate]}", table_column=whole),
+        TimeRemainingColumn(compact=True, table_column=whole),
         TextColumn("{task.fields[note]}", style="dim", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-    )  # fmt: skip
+    )
     started = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
         task = bar.add_task(title, total=None, visible=False, rate="", note="")

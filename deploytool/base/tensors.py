@@ -9,8 +9,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import ArtifactError
-from deploytool.ir.graph import Array, frozen
 
 
 def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from deploytool.base.errors import UsageError
 from deploytool.chip.integers import IntegerFormat
 
 
@@ -80,32 +81,64 @@ _CORES: Final = (
     *[Core(64 * _KI, 16 * _KI, _KI)] * 2,
     *[Core(16 * _KI, 16 * _KI, _KI)] * 2,
 )
-_SOURCES: Final = MappingProxyType({
-    "name": "doc", "title": "doc",
-    "cores": "lib, sinabs, doc; parallel lanes and the leak there: doc, unconfirmed",
-    "integers": "lib; threshold at most 32640: guess (V + w must not pass 32767); floor at most -1: doc (0 is a bug)",
-    "kernel_max": "lib, doc", "strides": "lib, doc", "padding_max": "lib, doc",
-    "input_map_max": "lib, doc", "output_map_max": "lib, doc", "features_max": "lib",
-    "poolings": "lib, doc (0.7.1 also takes 8; the Speck2e documents do not)",
-    "fan_out_max": "lib", "feature_shift_max": "lib",
-    "dvs_size": "lib, doc", "dvs_poolings": "lib, doc", "dvs_features": "lib, doc (one per polarity)",
-    "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
-})  # fmt: skip
+_SOURCES: Final = MappingProxyType(
+    {
+        "name": "doc",
+        "title": "doc",
+        "cores": "lib, sinabs, doc; parallel lanes and the leak there: doc, unconfirmed",
+        "integers": "lib; threshold at most 32640: guess (V + w stays below 32768); floor at most -1: doc (0 is a bug)",
+        "kernel_max": "lib, doc",
+        "strides": "lib, doc",
+        "padding_max": "lib, doc",
+        "input_map_max": "lib, doc",
+        "output_map_max": "lib, doc",
+        "features_max": "lib",
+        "poolings": "lib, doc (0.7.1 also takes 8; the Speck2e documents do not)",
+        "fan_out_max": "lib",
+        "feature_shift_max": "lib",
+        "dvs_size": "lib, doc",
+        "dvs_poolings": "lib, doc",
+        "dvs_features": "lib, doc (one per polarity)",
+        "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
+    }
+)
 
 
 def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
     return Chip(
-        name=name, title=title, cores=_CORES,
+        name=name,
+        title=title,
+        cores=_CORES,
         integers=IntegerFormat(weight_bits=8, state_bits=16, threshold_max=32640, floor_max=-1),
-        kernel_max=16, strides=(1, 2, 4, 8), padding_max=7, input_map_max=128, output_map_max=64, features_max=1024,
-        poolings=(1, 2, 4), fan_out_max=2, feature_shift_max=1023,
-        dvs_size=128, dvs_poolings=(1, 2, 4), dvs_features=2, readout=readout, sources=_SOURCES,
-    )  # fmt: skip
+        kernel_max=16,
+        strides=(1, 2, 4, 8),
+        padding_max=7,
+        input_map_max=128,
+        output_map_max=64,
+        features_max=1024,
+        poolings=(1, 2, 4),
+        fan_out_max=2,
+        feature_shift_max=1023,
+        dvs_size=128,
+        dvs_poolings=(1, 2, 4),
+        dvs_features=2,
+        readout=readout,
+        sources=_SOURCES,
+    )
 
 
 _SPECK_READOUT: Final = Readout(classes=15, destination=12, spacing=4)
-CHIPS: Final[Mapping[str, Chip]] = MappingProxyType({
-    "speck2e": _family_member("speck2e", "Speck2e", _SPECK_READOUT),
-    "speck2f": _family_member("speck2f", "Speck2f", _SPECK_READOUT),
-    "dynapcnn": _family_member("dynapcnn", "DynapCNN", None),
-})  # fmt: skip
+CHIPS: Final[Mapping[str, Chip]] = MappingProxyType(
+    {
+        "speck2e": _family_member("speck2e", "Speck2e", _SPECK_READOUT),
+        "speck2f": _family_member("speck2f", "Speck2f", _SPECK_READOUT),
+        "dynapcnn": _family_member("dynapcnn", "DynapCNN", None),
+    }
+)
+
+
+def chip_named(name: str) -> Chip:
+    """The chip called ``name``. Raises UsageError, listing the chips there are."""
+    if name not in CHIPS:
+        raise UsageError("chip", f"found {name!r}", f"one of {', '.join(CHIPS)}")
+    return CHIPS[name]

@@ -101,9 +101,13 @@ def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float
 
 
 def quantise(
-    weights: NDArray[np.floating], bias: NDArray[np.floating] | None, threshold: float, floor: float | None,
-    fmt: IntegerFormat, scale: float | None = None,
-) -> QuantisedLayer:  # fmt: skip
+    weights: NDArray[np.floating],
+    bias: NDArray[np.floating] | None,
+    threshold: float,
+    floor: float | None,
+    fmt: IntegerFormat,
+    scale: float | None = None,
+) -> QuantisedLayer:
     """``weights`` (O, I, KH, KW), ``bias`` (O,) or None, threshold and floor in the integers of ``fmt``.
 
     Weights are scaled in their own precision, so that training in float32 sees the same integers. Another ``scale``

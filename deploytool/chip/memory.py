@@ -14,9 +14,23 @@ which accepts the same layers, because memories are powers of two.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
+from deploytool.base.arrays import Pair, Shape
 from deploytool.chip.chips import Chip, Core, address_bits
-from deploytool.ir.program import Layer
+
+
+class Sizes(Protocol):
+    """The sizes of a layer that decide what it takes: maps (C, H, W) before and after, (KH, KW), a bias or None."""
+
+    @property
+    def in_shape(self) -> Shape: ...
+    @property
+    def out_shape(self) -> Shape: ...
+    @property
+    def kernel(self) -> Pair: ...
+    @property
+    def bias(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class Memory:
         )
 
 
-def memory_of(layer: Layer, features: int | None = None) -> Memory:
+def memory_of(layer: Sizes, features: int | None = None) -> Memory:
     """The memory ``layer`` takes, or as many ``features`` of it, every input feature connected to every one of them."""
     c_in, (c_out, height, width) = layer.in_shape[0], layer.out_shape
     c_out = c_out if features is None else features
@@ -52,7 +66,7 @@ def memory_of(layer: Layer, features: int | None = None) -> Memory:
     )
 
 
-def cores_for(layer: Layer, chip: Chip, features: int | None = None) -> tuple[int, ...]:
+def cores_for(layer: Sizes, chip: Chip, features: int | None = None) -> tuple[int, ...]:
     """Numbers of the cores of ``chip`` that can hold ``layer``, or as many ``features`` of it."""
     memory = memory_of(layer, features)
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))

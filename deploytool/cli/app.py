@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from deploytool.cli.results import Session
 
 app: Final = typer.Typer(
-    name="deploytool", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="deploytool",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="From a trained spiking neural network to a SynSense Speck2e chip, "
     "with proof of how far the chip's answer is from the trained one.",
-)  # fmt: skip
+)
 device_app: Final = typer.Typer(help="Boards that are connected.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
@@ -44,12 +47,13 @@ PinOption = Annotated[
     list[str] | None, typer.Option("--pin", metavar="LAYER=CORE", help="Put a layer on this core. Repeatable.")
 ]
 SourceArgument = Annotated[
-    str, typer.Argument(
+    str,
+    typer.Argument(
         metavar="MODEL|FILE|pkg.mod:function",
         help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs "
         "module. Its file is imported, which runs its code.",
-    )
-]  # fmt: skip
+    ),
+]
 DtOption = Annotated[
     float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
 ]
@@ -71,14 +75,17 @@ SchedulerOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="What computes: the same result, bit for bit.")]
 PerturbOption = Annotated[
-    str | None, typer.Option(
+    str | None,
+    typer.Option(
         metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
         help="Reorder and lose input events, vary thresholds and weights, and tell the spread over --repeats draws.",
-    )
-]  # fmt: skip
+    ),
+]
 COMMON: Final = {
-    "store": (StoreOption, Path("artifacts")), "json": (JsonOption, False), "quiet": (QuietOption, False),
-}  # fmt: skip
+    "store": (StoreOption, Path("artifacts")),
+    "json": (JsonOption, False),
+    "quiet": (QuietOption, False),
+}
 
 
 @app.callback(invoke_without_command=True)
@@ -146,9 +153,9 @@ def pipeline(
 ) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
     from deploytool.recipe import load_recipe
-    from deploytool.workflow import pipeline as stages
+    from deploytool.workflow import chain
 
-    verdict, report = stages.pipeline(session, load_recipe(recipe, set_ or ()), tensorboard)
+    verdict, report = chain.pipeline(session, load_recipe(recipe, set_ or ()), tensorboard)
     return session.verdict(verdict, report)
 
 
@@ -158,9 +165,9 @@ def train(
 ) -> None:
     """Train the network of a recipe under the chip's constraints."""
     from deploytool.recipe import load_recipe
-    from deploytool.workflow import pipeline as stages
+    from deploytool.workflow import train as training
 
-    session.artifact(stages.train(session, load_recipe(recipe, set_ or ()), tensorboard))
+    session.artifact(training.train(session, load_recipe(recipe, set_ or ()), tensorboard))
 
 
 @command("deploytool convert net.nir --reset subtract --floor -1")
@@ -177,14 +184,14 @@ def convert(
     lint: LintOption = False,
 ) -> None:
     """Bring a network into the store as NIR."""
-    from deploytool.workflow import pipeline as stages
-    from deploytool.workflow.sources import Unsaid
+    from deploytool.workflow import convert as conversion
+    from deploytool.workflow.networks import ImportOptions
 
     if lint:
-        session.result(stages.lint(Path(source)))
+        session.result(conversion.lint(Path(source)))
         return
-    unsaid = Unsaid(reset, floor, dt_ms, shape, network, delay_us)
-    session.artifact(stages.convert(session, source, unsaid, output))
+    options = ImportOptions(reset, floor, dt_ms, shape, network, delay_us)
+    session.artifact(conversion.convert(session, source, options, output))
 
 
 @command("deploytool check net.nir --chip speck2e")
@@ -197,14 +204,14 @@ def check(
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
     """Say whether a network fits the chip, why not, and what would make it fit."""
-    from deploytool.workflow import listing as catalogue
-    from deploytool.workflow import pipeline as stages
-    from deploytool.workflow.sources import parse_pins
+    from deploytool.cli.options import parse_pins
+    from deploytool.workflow import check as checking
+    from deploytool.workflow import listing
 
     if rules or graph is None:
-        session.result({"rules": catalogue.rules(chip)})
+        session.result({"rules": listing.rules(chip)})
         return 0
-    return session.fit(stages.check(session, graph, chip, parse_pins(pin or ()), split))
+    return session.fit(checking.check(session, graph, chip, parse_pins(pin or ()), split))
 
 
 @command("deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -223,16 +230,20 @@ def map_(
     calibration_samples: Annotated[int, typer.Option(min=1, help="Searched on; twice as many others decide.")] = 16,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
+    from deploytool.cli.options import parse_pins
     from deploytool.recipe import MapSection
-    from deploytool.workflow import pipeline as stages
-    from deploytool.workflow import sources
+    from deploytool.workflow import map as mapping
+    from deploytool.workflow import samples as sample_sources
 
-    calibration = sources.asked_calibration(quantise, data, root, calibration_samples)
+    calibration = sample_sources.asked_calibration(quantise, data, root, calibration_samples)
     spec = MapSection(
-        target=target, pins=sources.parse_pins(pin or ()), split=split,
-        quantise="calibrated" if calibration else "plain", calibration_samples=calibration_samples,
-    )  # fmt: skip
-    session.artifact(stages.map_graph(session, graph, spec, weight_bits, calibration))
+        target=target,
+        pins=parse_pins(pin or ()),
+        split=split,
+        quantise="calibrated" if calibration else "plain",
+        calibration_samples=calibration_samples,
+    )
+    session.artifact(mapping.map_graph(session, graph, spec, weight_bits, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")
@@ -256,18 +267,18 @@ def run(
 ) -> None:
     """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
     from deploytool.run.jobs.perturbation import parse_perturbation
-    from deploytool.workflow import pipeline as stages
-    from deploytool.workflow import sources
+    from deploytool.workflow import run as running
+    from deploytool.workflow import samples as sample_sources
 
     how = None if perturb is None else parse_perturbation(perturb, seed)
-    source = sources.samples(data, root, denoise_ms, samples)
+    source = sample_sources.samples(data, root, denoise_ms, samples)
     ask = functools.partial(
-        stages.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
-    )  # fmt: skip
+        running.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
+    )
     if how is None:
         session.artifact(ask())
     else:
-        session.result(stages.robustness(how, repeats, ask))
+        session.result(running.robustness(how, repeats, ask))
 
 
 @command("deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
@@ -282,13 +293,16 @@ def validate(
 ) -> int:
     """Measure how far recordings are from one another, and judge it."""
     from deploytool.recipe import ValidateSection, asked
-    from deploytool.workflow import pipeline as stages
+    from deploytool.workflow import validate as validation
 
     limits = asked(
-        ValidateSection, min_accuracy=min_accuracy, max_accuracy_drop=max_accuracy_drop,
-        max_spike_difference=max_spike_difference, max_synops=max_synops,
-    )  # fmt: skip
-    return session.verdict(stages.validate(session, recording, limits, against))
+        ValidateSection,
+        min_accuracy=min_accuracy,
+        max_accuracy_drop=max_accuracy_drop,
+        max_spike_difference=max_spike_difference,
+        max_synops=max_synops,
+    )
+    return session.verdict(validation.validate(session, recording, limits, against))
 
 
 @command("deploytool report verdict@latest")
@@ -311,18 +325,18 @@ def show(
     synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
-    from deploytool.workflow import listing as catalogue
-    from deploytool.workflow import pipeline as stages
+    from deploytool.workflow import listing
+    from deploytool.workflow import validate as validation
     from deploytool.workflow.show import contents
 
     if datasets:
-        session.result({"datasets": catalogue.datasets()})
+        session.result({"datasets": listing.datasets()})
     elif artifact == "presets":
-        session.result({"presets": catalogue.presets()})
+        session.result({"presets": listing.presets()})
     elif artifact is None:
         session.result({"artifacts": contents(session.store)})
     elif synop_pj is not None:
-        session.result(stages.energy(session, artifact, synop_pj))
+        session.result(validation.energy(session, artifact, synop_pj))
     else:
         session.artifact(session.store.get(artifact), whole=True)
 
@@ -335,9 +349,9 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npy file: int64 (samples, C, H, W).")],
 ) -> None:
     """Write spike counts of a layer as a numpy array."""
-    from deploytool.workflow import pipeline as stages
+    from deploytool.workflow import export as exporting
 
-    session.result(stages.export_counts(session, recording, counts, output))
+    session.result(exporting.export_counts(session, recording, counts, output))
 
 
 @command("deploytool device list", of=device_app, name="list")

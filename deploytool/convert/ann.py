@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import RecipeError, UnsupportedError
-from deploytool.ir.events import format_shape
-from deploytool.ir.graph import Array, AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.recipe import NetworkSection
 from deploytool.recipe.nodes import blank_nodes
 

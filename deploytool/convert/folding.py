@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array, Conv, Graph, Input, Linear, Node, Output, Pair, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Input, Linear, Node, Output
 
 Weighted: TypeAlias = Conv | Linear
 

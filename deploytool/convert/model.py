@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, RecipeError, UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import IntegerFormat, dequantise, exact_scale, integer_start, quantise
 from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
-from deploytool.ir.events import Shape
 from deploytool.ir.fan_in import over_fan_in
-from deploytool.ir.graph import Array, Conv, Graph, Input, Linear, Node, Output, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Conv, Input, Linear, Node, Output, Spike
 from deploytool.recipe import (
     BatchNormLayer,
     ConstraintsSection,
@@ -24,7 +25,7 @@ from deploytool.recipe import (
     NetworkSection,
     SpikeLayer,
     TrainSection,
-)  # fmt: skip
+)
 from deploytool.recipe.constraints import UNQUANTISED
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
@@ -51,9 +52,11 @@ def to_graph(
     """
     if constraints.decay != 1:
         raise UnsupportedError(
-            "constraints.decay", f"found {constraints.decay}, a leak per time step", "1: events have no time steps",
+            "constraints.decay",
+            f"found {constraints.decay}, a leak per time step",
+            "1: events have no time steps",
             "Train with decay = 1.",
-        )  # fmt: skip
+        )
     integers = _integers(constraints)
     plain = _neurons(constraints)
 
@@ -82,7 +85,7 @@ def require_deployable(spec: TrainSection) -> None:
             f"{', '.join(spec.trev.on)} keep potentials that leak at every time step and are never reset",
             "neurons that fire and reset when an event comes, which is all that events can drive",
             "Leave it empty: trev then saves memory on integrate-and-fire neurons, which the chip has.",
-        )  # fmt: skip
+        )
 
 
 def from_state_dict(
@@ -144,9 +147,12 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
 
 
 def _graph(
-    weights: Mapping[str, Array], network: NetworkSection,
-    effective: Callable[[Array, float | Array, bool], tuple[Array, Spike]], plain: Spike, dt_ms: float | None,
-) -> Graph:  # fmt: skip
+    weights: Mapping[str, Array],
+    network: NetworkSection,
+    effective: Callable[[Array, float | Array, bool], tuple[Array, Spike]],
+    plain: Spike,
+    dt_ms: float | None,
+) -> Graph:
     """The Graph of ``network``. ``effective`` gives the weights, and the neurons behind them, for latent weights, V at
     the start, and whether they drive their neurons alone or with others; all other neurons are ``plain``."""
     _check_weights(weights, blank_weights(network))

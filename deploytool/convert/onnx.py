@@ -20,10 +20,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape, format_shape
 from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, input_to_output, require_finite, with_bias
-from deploytool.ir.events import Shape, format_shape
-from deploytool.ir.graph import Array, AvgPool, Conv, Flatten, Graph, Linear, Node, Pair, Reset, Spike, out_shape
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Linear, Node, Reset, Spike
+from deploytool.ir.shapes import out_shape
 
 
 @dataclass(frozen=True)
@@ -260,11 +262,22 @@ def _nothing(chain: Chain, operator: Operator) -> None:
     """What is the identity once training is over."""
 
 
-OPERATORS: Final[Mapping[str, Callable[[Chain, Operator], None]]] = MappingProxyType({
-    "Conv": _conv, "Gemm": _gemm, "MatMul": _matmul, "Add": _add, "BatchNormalization": _batch_norm, "Relu": _relu,
-    "AveragePool": _average_pool, "GlobalAveragePool": _global_average_pool,
-    "Flatten": _flatten, "Reshape": _reshape, "Identity": _nothing, "Dropout": _nothing,
-})  # fmt: skip
+OPERATORS: Final[Mapping[str, Callable[[Chain, Operator], None]]] = MappingProxyType(
+    {
+        "Conv": _conv,
+        "Gemm": _gemm,
+        "MatMul": _matmul,
+        "Add": _add,
+        "BatchNormalization": _batch_norm,
+        "Relu": _relu,
+        "AveragePool": _average_pool,
+        "GlobalAveragePool": _global_average_pool,
+        "Flatten": _flatten,
+        "Reshape": _reshape,
+        "Identity": _nothing,
+        "Dropout": _nothing,
+    }
+)
 
 
 def _padding(operator: Operator) -> Pair:

@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape, format_shape
 from deploytool.base.errors import RecipeError
-from deploytool.ir.events import EVENT, EventStream, Shape, format_shape
+from deploytool.ir.events import EVENT, EventStream
 from deploytool.recipe import AugmentSection
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -40,9 +41,15 @@ class Changes:
     def of(self, span: slice) -> Changes:
         """The changes of the samples in ``span``."""
         return Changes(
-            self.left_out[span], self.backwards[span], self.exchanged[span], self.mirrored[span], self.moves[span],
-            self.holes[span], self.hole, self.generator,
-        )  # fmt: skip
+            self.left_out[span],
+            self.backwards[span],
+            self.exchanged[span],
+            self.mirrored[span],
+            self.moves[span],
+            self.holes[span],
+            self.hole,
+            self.generator,
+        )
 
 
 def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
@@ -53,9 +60,15 @@ def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
     flips = second.random((3, count))
     holes = second.integers((0, 0), shape[1:], (count, 2)) - spec.cutout // 2
     return Changes(
-        left_out, flips[0] < spec.flip_time, flips[1] < spec.flip_polarity, flips[2] < spec.flip, moves, holes,
-        spec.cutout, first,
-    )  # fmt: skip
+        left_out,
+        flips[0] < spec.flip_time,
+        flips[1] < spec.flip_polarity,
+        flips[2] < spec.flip,
+        moves,
+        holes,
+        spec.cutout,
+        first,
+    )
 
 
 def check(spec: AugmentSection, shape: Shape, of_images: bool) -> None:

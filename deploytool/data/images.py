@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.ir.events import EVENT, EventStream, Shape
-from deploytool.ir.graph import frozen
+from deploytool.ir.events import EVENT, EventStream
 
 _GOLDEN: Final = 40503
 """2**16 over the golden ratio: multiples of it, modulo 2**16, are spread evenly and never in order."""

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape, format_shape, frozen
 from deploytool.base.errors import InputError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.data.augment import Changes, change_events, change_images, change_stream, check, draw
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
-from deploytool.ir.events import EventStream, Shape, format_shape
-from deploytool.ir.graph import frozen
+from deploytool.ir.events import EventStream
 from deploytool.recipe import AugmentSection, DataSection
 from deploytool.recipe.data import Bins
 
@@ -53,9 +53,12 @@ class BinnedEvents:
 
 
 def bin_events(
-    streams: Sequence[EventStream], time_steps: int, tick: Tick = no_progress, bins: Bins = "time",
+    streams: Sequence[EventStream],
+    time_steps: int,
+    tick: Tick = no_progress,
+    bins: Bins = "time",
     held_events: int = HELD_EVENTS,
-) -> BinnedEvents:  # fmt: skip
+) -> BinnedEvents:
     """All ``streams`` in ``time_steps`` steps of equal time, or each with an equal count of the sample's events.
 
     An event at t_us falls into step t_us * time_steps // duration_us; by count, event i of N into i * time_steps // N.

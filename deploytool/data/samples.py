@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.graph import frozen
+from deploytool.base.arrays import frozen
 
 Indices: TypeAlias = NDArray[np.int64]
 Made = TypeVar("Made", covariant=True)

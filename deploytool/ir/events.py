@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape, format_shape
 from deploytool.base.errors import InputError
 
 EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
@@ -15,9 +16,6 @@ EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")]
 
 DURATION_MAX_US: Final = 2**52
 """Over a century: times below it are exact as float64, and as int64 when multiplied by up to 2,048 time steps."""
-
-Shape: TypeAlias = tuple[int, int, int]
-"""(C, H, W); a vector of N is (N, 1, 1)."""
 
 Events: TypeAlias = NDArray[np.void]
 """A one-dimensional array of dtype EVENT."""
@@ -93,18 +91,16 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
     if (steps := np.flatnonzero(t[1:] < t[:-1])).size:
         row = int(steps[0]) + 1
         raise InputError(
-            name, f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us", "events in order of time",
+            name,
+            f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us",
+            "events in order of time",
             "Sort them by t with a stable sort.",
-        )  # fmt: skip
+        )
     for axis, limit in zip("cyx", shape, strict=True):
         if (worst := int(events[axis].max())) >= limit:
             row = int(np.argmax(events[axis] >= limit))
             raise InputError(
-                name, f"event {row} has {axis} = {events[axis][row]} (the largest is {worst})",
+                name,
+                f"event {row} has {axis} = {events[axis][row]} (the largest is {worst})",
                 f"{axis} in 0..{limit - 1} on a map of {format_shape(shape)}",
-            )  # fmt: skip
-
-
-def format_shape(shape: Shape) -> str:
-    """``2x34x34`` for (2, 34, 34)."""
-    return "x".join(map(str, shape))
+            )

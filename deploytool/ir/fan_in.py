@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import FitError
-from deploytool.ir.graph import Array
 
 
 def fan_in(weights: Array) -> int:
@@ -18,6 +18,8 @@ def over_fan_in(layer: str, weights: Array, limit: int | None) -> FitError | Non
     if limit is None or (found := fan_in(weights)) <= limit:
         return None
     return FitError(
-        f"layer {layer!r}", f"a neuron has {found} weights that are not 0", f"at most {limit}, constraints.fan_in",
+        f"layer {layer!r}",
+        f"a neuron has {found} weights that are not 0",
+        f"at most {limit}, constraints.fan_in",
         "Train it with that limit, and map it without calibration.",
-    )  # fmt: skip
+    )

@@ -49,25 +49,22 @@ parts get the same spikes in the same order; what one of these causes leaves all
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.digest import canonical_json, digest
+from deploytool.base.arrays import Array, Pair, Shape, frozen
+from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.base.tensors import read_tensors, write_tensors
-from deploytool.ir.events import EventStream, Shape
-from deploytool.ir.graph import Array, Pair, Reset, frozen
+from deploytool.ir.nodes import Reset
 
 if TYPE_CHECKING:
-    from deploytool.ir.recording import Recording
+    pass
 
 Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
 SIMULATOR: Final = "simulator"
@@ -123,7 +120,7 @@ class Delayed(NamedTuple):
     route: Route
 
 
-_ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "v_init")
+ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "v_init")
 """Fields of a layer that may be arrays."""
 
 
@@ -165,7 +162,7 @@ class Layer:
     branches: tuple[Branch, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in _ARRAYS:
+        for name in ARRAYS:
             if isinstance(value := getattr(self, name), np.ndarray):
                 object.__setattr__(self, name, frozen(value))
 
@@ -285,78 +282,3 @@ class Program:
             if starts != [0, *ends[:-1]] or not (together and one_map and alone):
                 found = ", ".join(f"{part} from feature {start}" for part, start in zip(parts, starts, strict=True))
                 raise InputError(f"layer {logical!r}", f"parts {found}", "parts in a row, side by side from feature 0")
-
-
-class Target(Protocol):
-    """What runs a Program: the simulator, the emulator, a board. Tests of the contract are in tests/contract.py."""
-
-    name: str
-
-    def run(
-        self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
-    ) -> Recording:
-        """What came out for each of ``streams``, state reset before each; counts of the layers in ``watch``.
-
-        ``watch`` None watches every layer; the outputs are always watched. Of the first ``rasters`` samples every
-        single spike of the watched layers, and of "input", is kept too.
-        Raises UnsupportedError when the target cannot run this program, TargetError when events were lost.
-        """
-        ...
-
-
-def save_program(program: Program, folder: Path) -> None:
-    """Writes ``program.json`` (everything but arrays) and ``program.safetensors`` (the arrays) into ``folder``."""
-    arrays: dict[str, Array] = {}
-    layers: dict[str, dict[str, Any]] = {}
-    for name, layer in program.layers.items():
-        fields = asdict(layer)
-        for key in _ARRAYS:
-            if isinstance(fields[key], np.ndarray):
-                arrays[f"{name}.{key}"] = fields[key]
-                fields[key] = None
-        for number, branch in enumerate(fields["branches"], start=1):
-            arrays[f"{name}.branch{number}.weights"] = branch.pop("weights")
-        layers[name] = fields
-    described = {
-        "chip": program.chip, "arithmetic": program.arithmetic, "input_shape": program.input_shape,
-        "input_routes": [asdict(route) for route in program.input_routes], "outputs": program.outputs,
-        "graph_digest": program.graph_digest, "core_of": dict(program.core_of),
-        "order": list(program.layers), "layers": layers,
-    }  # fmt: skip
-    (folder / "program.json").write_text(canonical_json(described), encoding="utf-8")
-    write_tensors(arrays, folder / "program.safetensors")
-
-
-def load_program(folder: Path) -> Program:
-    """The program that ``save_program`` wrote into ``folder``."""
-    described = json.loads((folder / "program.json").read_text(encoding="utf-8"))
-    arrays = read_tensors(folder / "program.safetensors")
-    layers = {}
-    for name in described["order"]:
-        fields = described["layers"][name]
-        for key in _ARRAYS:
-            if key in fields and fields[key] is None:
-                fields[key] = arrays.get(f"{name}.{key}")
-        branches = tuple(
-            Branch(weights=arrays[f"{name}.branch{number}.weights"], **_tuples(branch))
-            for number, branch in enumerate(fields.get("branches", ()), start=1)
-        )
-        part_of = fields.get("part_of")
-        fields = _tuples(fields) | {
-            "routes": _routes(fields["routes"]), "part_of": part_of and (str(part_of[0]), int(part_of[1])),
-            "branches": branches,
-        }  # fmt: skip
-        layers[name] = Layer(**fields)
-    return Program(
-        chip=described["chip"], arithmetic=described["arithmetic"], input_shape=tuple(described["input_shape"]),
-        input_routes=_routes(described["input_routes"]), layers=layers, outputs=tuple(described["outputs"]),
-        graph_digest=described["graph_digest"], core_of=described["core_of"],
-    )  # fmt: skip
-
-
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-
-
-def _routes(listed: list[dict[str, Any]]) -> tuple[Route, ...]:
-    return tuple(Route(**_tuples(item)) for item in listed)

@@ -14,8 +14,8 @@ from typing import IO, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import ArtifactError, InputError
-from deploytool.ir.graph import Array, frozen
 
 Rung: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[Rung, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
@@ -134,7 +134,7 @@ def join(parts: Sequence[Recording]) -> Recording:
         spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},
         durations_us=np.concatenate([part.durations_us for part in parts]),
         activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
-    )  # fmt: skip
+    )
 
 
 def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:
@@ -174,21 +174,27 @@ def save_recording(recording: Recording, folder: Path) -> None:
 def write_recording(recording: Recording, file: IO[bytes]) -> None:
     """Writes the columns of ``recording`` to ``file``."""
     columns: dict[str, Array] = {
-        "version": np.array(VERSION), "rung": np.array(recording.rung),
-        "samples": np.array(recording.samples, dtype=np.str_), "labels": recording.labels,
-        "outputs": np.array(recording.outputs), "synops": recording.synops, "durations_us": recording.durations_us,
-        "perturbation": np.array(recording.perturbation), "potentials": recording.potentials,
+        "version": np.array(VERSION),
+        "rung": np.array(recording.rung),
+        "samples": np.array(recording.samples, dtype=np.str_),
+        "labels": recording.labels,
+        "outputs": np.array(recording.outputs),
+        "synops": recording.synops,
+        "durations_us": recording.durations_us,
+        "perturbation": np.array(recording.perturbation),
+        "potentials": recording.potentials,
         "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
         "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
-    }  # fmt: skip
+    }
     columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
     for layer, activity in recording.activity.items():
         columns[_ABOVE + layer] = np.array(activity.weights_above)
         columns |= {
             prefix + layer: np.array(value)
-            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound)) if value is not None
-        }  # fmt: skip
+            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound))
+            if value is not None
+        }
         if activity.updates is not None:
             columns[_UPDATES + layer] = _narrow(activity.updates)
     np.savez_compressed(file, allow_pickle=False, **columns)

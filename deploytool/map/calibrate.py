@@ -25,8 +25,9 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.chip.integers import IntegerFormat, integer_start
 from deploytool.chip.integers import quantise as quantise_layer
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import Layer, Program, Route, Target
+from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import Recording
+from deploytool.ir.target import Target
 from deploytool.map.quantise import quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
 
@@ -116,10 +117,14 @@ class Calibrated:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "says": self.says, "kept": self.kept, "samples": self.samples, "held_out": self.held_out,
-            "output": asdict(self.output), "output_held_out": asdict(self.output_held_out),
+            "says": self.says,
+            "kept": self.kept,
+            "samples": self.samples,
+            "held_out": self.held_out,
+            "output": asdict(self.output),
+            "output_held_out": asdict(self.output_held_out),
             "layers": [asdict(layer) for layer in self.layers],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,14 +176,19 @@ def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibr
     kept = bool(closer) and all(gain.no_further for gain in output)
     rows = tuple(
         LayerCalibration(
-            layer=name, kept=kept and name in closer, found=name in closer, threshold=int(layer.threshold),
-            threshold_plain=int(plain.layers[name].threshold), **_changes(program.layers[name], layer, fmt),
-            alone=gains[name][0], alone_held_out=gains[name][1],
+            layer=name,
+            kept=kept and name in closer,
+            found=name in closer,
+            threshold=int(layer.threshold),
+            threshold_plain=int(plain.layers[name].threshold),
+            **_changes(program.layers[name], layer, fmt),
+            alone=gains[name][0],
+            alone_held_out=gains[name][1],
             network=_gain(*(recording.counts[name] for recording in runs[0])),
             network_held_out=_gain(*(recording.counts[name] for recording in runs[1])),
         )
         for name, layer in found.items()
-    )  # fmt: skip
+    )
     return Calibrated(calibrated if kept else plain, kept, rows, output[0], output[1], *map(len, groups))
 
 
@@ -213,9 +223,7 @@ def _rounded(
     """(``layer`` at the scale of ``threshold``, each feature rounded in the best way; its distance)."""
     nearest = _at(layer, threshold, fmt)
     exact = (layer.weights * nearest.scale).reshape(len(layer.weights), -1).astype(np.float64)
-    ways = [
-        nearest.weights, *(compensated(exact, moment, fmt).reshape(layer.weights.shape) for moment in moments)
-    ]  # fmt: skip
+    ways = [nearest.weights, *(compensated(exact, moment, fmt).reshape(layer.weights.shape) for moment in moments)]
     candidates = [replace(nearest, weights=np.asarray(way, np.int8)) for way in ways]
     distances = np.stack([alone.distances(candidate) for candidate in candidates])
     best = distances.argmin(axis=0)
@@ -228,9 +236,14 @@ def _at(layer: Layer, threshold: int, fmt: IntegerFormat) -> Layer:
     theta = float(layer.threshold)
     integers = quantise_layer(layer.weights, layer.bias, theta, layer.floor, fmt, threshold / theta)
     return replace(
-        layer, weights=integers.weights, bias=integers.bias, threshold=threshold, floor=integers.floor,
-        scale=integers.scale, v_init=integer_start(layer.v_init, integers.scale, fmt),
-    )  # fmt: skip
+        layer,
+        weights=integers.weights,
+        bias=integers.bias,
+        threshold=threshold,
+        floor=integers.floor,
+        scale=integers.scale,
+        v_init=integer_start(layer.v_init, integers.scale, fmt),
+    )
 
 
 def _changes(layer: Layer, found: Layer, fmt: IntegerFormat) -> dict[str, int]:
@@ -240,9 +253,7 @@ def _changes(layer: Layer, found: Layer, fmt: IntegerFormat) -> dict[str, int]:
     return {"cut": int((nearest != exact).sum()), "moved": int((nearest != found.weights).sum())}
 
 
-def _alone(
-    program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target
-) -> _Alone:  # fmt: skip
+def _alone(program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target) -> _Alone:
     """Layer ``name`` of ``program`` on the spikes it got in ``recording``.
 
     Where routes meet, spikes of the same microsecond are taken route by route.

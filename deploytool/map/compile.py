@@ -96,9 +96,14 @@ class CheckReport:
 
 
 def compile_graph(
-    graph: Graph, chip: Chip, integers: IntegerFormat | None = None, pins: Mapping[str, int] = NO_PINS,
-    split: bool = True, synops: Mapping[str, float] = NO_SYNOPS, calibration: Calibration | None = None,
-) -> Mapped:  # fmt: skip
+    graph: Graph,
+    chip: Chip,
+    integers: IntegerFormat | None = None,
+    pins: Mapping[str, int] = NO_PINS,
+    split: bool = True,
+    synops: Mapping[str, float] = NO_SYNOPS,
+    calibration: Calibration | None = None,
+) -> Mapped:
     """``graph`` on the cores of ``chip``, in ``integers`` (by default the chip's), split only where it must be.
 
     ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
@@ -152,10 +157,15 @@ def _refuse(violations: tuple[Violation, ...]) -> None:
 def _layer_json(layer: LayerFit) -> dict[str, Any]:
     memory = layer.memory
     return {
-        "name": layer.name, "kernel_bits": memory.kernel_bits, "neuron_bits": memory.neuron_bits,
-        "kernel_words": memory.kernel_words, "neuron_words": memory.neuron_words,
-        "fits_cores": list(layer.fits_cores), "core": layer.core, "free_features": layer.free_features,
-    }  # fmt: skip
+        "name": layer.name,
+        "kernel_bits": memory.kernel_bits,
+        "neuron_bits": memory.neuron_bits,
+        "kernel_words": memory.kernel_words,
+        "neuron_words": memory.neuron_words,
+        "fits_cores": list(layer.fits_cores),
+        "core": layer.core,
+        "free_features": layer.free_features,
+    }
 
 
 def _split_json(found: Split) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deploytool.base.errors import UnsupportedError
-from deploytool.ir.graph import Add, Conv, Delay, Flatten, Graph, Linear, Node, Spike, reachable
+from deploytool.ir.graph import Graph, reachable
+from deploytool.ir.nodes import Add, Conv, Delay, Flatten, Linear, Node, Spike
 
 
 def before_weights(graph: Graph) -> Graph:
@@ -46,9 +47,11 @@ def _moved(graph: Graph, name: str) -> Graph:
     delay, (behind,) = graph.nodes[name], graph.sources(name)
     if not isinstance(delay, Delay) or not isinstance(delay.delay_us, int):
         raise UnsupportedError(
-            f"{graph.name}: node {name!r}", f"delays that differ between the potentials of {behind!r}", "one delay",
+            f"{graph.name}: node {name!r}",
+            f"delays that differ between the potentials of {behind!r}",
+            "one delay",
             f"Put the Delay in front of {behind!r}.",
-        )  # fmt: skip
+        )
     passed = behind if graph.targets(behind) == (name,) else f"{behind}.{name}"
     nodes: dict[str, Node] = {**graph.nodes, passed: graph.nodes[behind]}
     edges = [edge for edge in graph.edges if name not in edge and edge[1] != passed]

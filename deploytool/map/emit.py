@@ -12,10 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape, format_shape
 from deploytool.base.errors import InputError
 from deploytool.chip.chips import Chip
-from deploytool.ir.events import Shape, format_shape
-from deploytool.ir.graph import Array, Pair
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.readout import widen
 from deploytool.recipe import DvsSection, ReadoutSection
@@ -53,10 +52,12 @@ def configuration(
         assert answer is not None  # an output is a layer on a core
         answer["destinations"][0] |= {"enable": True, "layer": chip.readout.destination}
     return {
-        "chip": chip.name, "cnn_layers": layers, "dvs_layer": _dvs_layer(program, chip, dvs),
+        "chip": chip.name,
+        "cnn_layers": layers,
+        "dvs_layer": _dvs_layer(program, chip, dvs),
         "readout": {"enable": False} if readout is None else _readout(readout),
         "unknown": list(_unknown(program, chip, dvs, readout)),
-    }  # fmt: skip
+    }
 
 
 def _layer(program: Program, name: str) -> dict[str, Any]:
@@ -142,27 +143,35 @@ def _crop(program: Program, chip: Chip, dvs: DvsSection, pool: Pair) -> tuple[Pa
         )
     if "diagonal" in dvs.mirror and (size[0] != size[1] or pool[0] != pool[1]):
         raise InputError(
-            "dvs", f"a diagonal mirror of {format_shape(program.input_shape)} pooled by {pool[0]}x{pool[1]}",
-            "a square map and pooling", "Sources differ on which side is swapped.",
-        )  # fmt: skip
+            "dvs",
+            f"a diagonal mirror of {format_shape(program.input_shape)} pooled by {pool[0]}x{pool[1]}",
+            "a square map and pooling",
+            "Sources differ on which side is swapped.",
+        )
     return dvs.origin, (cut[0], cut[1])
 
 
 def _no_crop(program: Program, chip: Chip, dvs: DvsSection) -> tuple[Pair, Pair]:
     if dvs != ALL_ON:
         raise InputError(
-            "dvs", f"settings for an input of {program.input_shape[0]} features",
-            f"at most {chip.dvs_features}, one per polarity", "Leave [map.dvs] out: such events come from outside.",
-        )  # fmt: skip
+            "dvs",
+            f"settings for an input of {program.input_shape[0]} features",
+            f"at most {chip.dvs_features}, one per polarity",
+            "Leave [map.dvs] out: such events come from outside.",
+        )
     return (0, 0), (chip.dvs_size - 1, chip.dvs_size - 1)
 
 
 def _readout(readout: ReadoutSection) -> dict[str, Any]:
     return {
-        "enable": True, "readout_configuration_sel": BY_FEATURE, "output_mode_sel": COMPARED,
-        "threshold": readout.threshold, "low_pass_filter_disable": readout.average == 1,
-        "low_pass_filter32_not16": readout.average == 32, "readout_pin_monitor_enable": True,
-    }  # fmt: skip
+        "enable": True,
+        "readout_configuration_sel": BY_FEATURE,
+        "output_mode_sel": COMPARED,
+        "threshold": readout.threshold,
+        "low_pass_filter_disable": readout.average == 1,
+        "low_pass_filter32_not16": readout.average == 32,
+        "readout_pin_monitor_enable": True,
+    }
 
 
 def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSection | None) -> Iterator[str]:

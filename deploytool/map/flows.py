@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array, Conv, Linear, Pair, one_number
+from deploytool.base.arrays import Array, Pair, Shape, one_number
+from deploytool.ir.nodes import Conv, Linear
 from deploytool.ir.program import Route
 
 

@@ -29,25 +29,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape, format_shape, one_number
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
-from deploytool.ir.events import Shape, format_shape
-from deploytool.ir.graph import (
-    Add,
-    Array,
-    AvgPool,
-    Concat,
-    Conv,
-    Delay,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Output,
-    Pair,
-    Spike,
-    SumPool,
-    one_number,
-)
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.ir.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
 from deploytool.map.delays import before_weights
 from deploytool.map.flows import Currents, Flow, Spikes, Tap, Weighed
@@ -108,10 +93,14 @@ class _Grouping:
         }
         assert self.input_shape is not None  # a Graph has an Input
         return Program(
-            chip=SIMULATOR, arithmetic="float32", input_shape=self.input_shape,
-            input_routes=self._routes(INPUT), layers=layers, outputs=tuple(dict.fromkeys(self.outputs)),
+            chip=SIMULATOR,
+            arithmetic="float32",
+            input_shape=self.input_shape,
+            input_routes=self._routes(INPUT),
+            layers=layers,
+            outputs=tuple(dict.fromkeys(self.outputs)),
             graph_digest="",
-        )  # fmt: skip
+        )
 
     def _routes(self, name: str) -> tuple[Route, ...]:
         return tuple(tap.route(to, branch) for tap, to, branch in self.sent[name])
@@ -233,10 +222,18 @@ class _Grouping:
         own, *others = (self._branch(each, currents.shape) for each in currents.weighed)
         biases = [each.weights.bias for each in currents.weighed if each.weights.bias is not None]
         layer = Layer(
-            weights=own.weights, threshold=1.0, in_shape=own.in_shape, out_shape=own.out_shape, routes=(),
-            bias=np.sum(biases, axis=0) if biases else None, stride=own.stride, padding=own.padding,
-            dilation=own.dilation, groups=own.groups, branches=tuple(others),
-        )  # fmt: skip
+            weights=own.weights,
+            threshold=1.0,
+            in_shape=own.in_shape,
+            out_shape=own.out_shape,
+            routes=(),
+            bias=np.sum(biases, axis=0) if biases else None,
+            stride=own.stride,
+            padding=own.padding,
+            dilation=own.dilation,
+            groups=own.groups,
+            branches=tuple(others),
+        )
         sources = [each.source for each in currents.weighed]
         made_from = [node for node in currents.through if node not in self.driving]
         self._add_layer(layer_name, self._with_neurons(layer, name, spike), sources, [*made_from, name])
@@ -257,9 +254,13 @@ class _Grouping:
         """One neuron per input neuron: a layer named after the node."""
         own = self._branch(Weighed(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
         layer = Layer(
-            weights=own.weights, threshold=1.0, in_shape=spikes.shape, out_shape=spikes.shape, routes=(),
+            weights=own.weights,
+            threshold=1.0,
+            in_shape=spikes.shape,
+            out_shape=spikes.shape,
+            routes=(),
             groups=own.groups,
-        )  # fmt: skip
+        )
         self._add_layer(name, self._with_neurons(layer, name, spike), [spikes], [name])
         return Spikes(name, (Tap(name, spikes.shape[0]),), spikes.shape, spikes.flat)
 
@@ -273,12 +274,17 @@ class _Grouping:
             raise InputError(where, "a v_reset that is not below the threshold", "one below it")
         shape, tau_ms, tau_syn_ms = layer.out_shape, spike.tau_ms, spike.tau_syn_ms
         return replace(
-            layer, threshold=_threshold(spike.threshold, shape), floor=spike.floor, reset=spike.reset,
-            at_most_one=spike.at_most_one, tau_ms=None if tau_ms is None else _of_shape(tau_ms, shape),
+            layer,
+            threshold=_threshold(spike.threshold, shape),
+            floor=spike.floor,
+            reset=spike.reset,
+            at_most_one=spike.at_most_one,
+            tau_ms=None if tau_ms is None else _of_shape(tau_ms, shape),
             tau_syn_ms=None if tau_syn_ms is None else _of_shape(tau_syn_ms, shape),
-            v_leak=_of_shape(spike.v_leak, shape), v_reset=_of_shape(spike.v_reset, shape),
+            v_leak=_of_shape(spike.v_leak, shape),
+            v_reset=_of_shape(spike.v_reset, shape),
             v_init=_of_shape(spike.v_init, shape),
-        )  # fmt: skip
+        )
 
     def _add_layer(self, name: str, layer: Layer, inputs: list[Spikes], sources: list[str]) -> None:
         if name == INPUT:
@@ -297,18 +303,21 @@ class _Grouping:
             features = factors[tap.feature_shift : tap.feature_shift + tap.features]
             if not np.isin(features, (0, tap.factor)).all():
                 raise UnsupportedError(
-                    self._where(spikes.node), "gives a sum of averages over windows of different sizes",
-                    "one window size for all that is added", "Pool behind the Add.",
-                )  # fmt: skip
+                    self._where(spikes.node),
+                    "gives a sum of averages over windows of different sizes",
+                    "one window size for all that is added",
+                    "Pool behind the Add.",
+                )
             features[:] = tap.factor
         return factors
 
     def _pool(self, name: str, node: SumPool | AvgPool, spikes: Spikes) -> Spikes:
         if node.kernel != node.stride:
             raise UnsupportedError(
-                self._where(name), f"a window of {_by(node.kernel)} with stride {_by(node.stride)}",
+                self._where(name),
+                f"a window of {_by(node.kernel)} with stride {_by(node.stride)}",
                 "a stride equal to the window",
-            )  # fmt: skip
+            )
         ky, kx = node.kernel
         share = 1 / (ky * kx) if isinstance(node, AvgPool) else 1.0
         taps = tuple(tap.pooled(node.kernel, share) for tap in spikes.taps)
@@ -359,9 +368,11 @@ class _Grouping:
             return
         if any(tap.factor != 1 for tap in spikes.taps):
             raise UnsupportedError(
-                self._where(name), f"takes the averages of {spikes.node!r}", "spikes",
+                self._where(name),
+                f"takes the averages of {spikes.node!r}",
+                "spikes",
                 "Make it a SumPool, which gives the same classes, or put a Spike behind it.",
-            )  # fmt: skip
+            )
         if spikes.node not in self.layers:
             self._relay(spikes.node, Spike(threshold=1.0), spikes)
         self.outputs.append(spikes.node)

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import Chip
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Layer, Program
 from deploytool.map.geometry import arriving, targets
 
@@ -29,12 +29,14 @@ def lower(program: Program, chip: Chip) -> Program:
     problems = [problem for name, layer in program.layers.items() for problem in _foreign(name, layer, chip)]
     problems += [
         UnsupportedError(
-            f"layer {to!r} on {chip.title}", f"gets spikes of {source!r} with a delay", "spikes that arrive at once",
+            f"layer {to!r} on {chip.title}",
+            f"gets spikes of {source!r} with a delay",
+            "spikes that arrive at once",
             "A core sends spikes on as soon as it can, and cores in a circle may deadlock: leave the Delay out, or run "
             "it on the simulator.",
         )
         for to, _, source, _ in program.delayed
-    ]  # fmt: skip
+    ]
     if problems:
         raise UnsupportedError.together(problems)
     layers: Mapping[str, Layer] = program.layers
@@ -52,17 +54,20 @@ def _foreign(name: str, layer: Layer, chip: Chip) -> Iterator[UnsupportedError]:
     where, target = f"layer {name!r} on {chip.title}", "or run it on the simulator."
     if layer.tau_ms is not None:
         yield UnsupportedError(
-            where, "a leak (tau_ms is given)", "integrate-and-fire neurons (tau_ms None)",
+            where,
+            "a leak (tau_ms is given)",
+            "integrate-and-fire neurons (tau_ms None)",
             f"Train with IF neurons, or with a time constant much longer than a sample, {target}",
-        )  # fmt: skip
+        )
     if np.any(layer.v_reset):
         yield UnsupportedError(where, "a v_reset that is not 0", "reset by subtraction or to 0")
     if layer.branches:
         yield UnsupportedError(
-            where, f"an Add of the potentials of {len(layer.synapses)} sets of weights ({', '.join(layer.sources)})",
+            where,
+            f"an Add of the potentials of {len(layer.synapses)} sets of weights ({', '.join(layer.sources)})",
             "one Conv or Linear before a Spike",
             f"Put a Spike behind each of them, or join the inputs by a Concat before one Conv, {target}",
-        )  # fmt: skip
+        )
 
 
 def ignores_zeros(layer: Layer) -> bool:

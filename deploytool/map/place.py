@@ -140,9 +140,10 @@ def _loads(program: Program, synops: Mapping[str, float]) -> dict[str, float]:
 
 
 def _best(
-    choices: Mapping[str, tuple[int, ...]], costs: Callable[[str, int], Cost],
+    choices: Mapping[str, tuple[int, ...]],
+    costs: Callable[[str, int], Cost],
     peak: Callable[[str, int], float] = lambda _name, _core: 0,
-) -> tuple[Cost, tuple[int, ...]]:  # fmt: skip
+) -> tuple[Cost, tuple[int, ...]]:
     """(cost, cores) of the best assignment: the smallest sums of ``costs``, then the lowest ``peak``, then cores.
 
     Found over sets of used cores: for each, the best way to put the first layers on it. This is exact because a
@@ -172,7 +173,7 @@ def _listed(cores: tuple[int, ...]) -> str:
 
 def _reason(
     program: Program, chip: Chip, names: list[str], cores: tuple[int, ...], pins: Mapping[str, int]
-) -> Violation:  # fmt: skip
+) -> Violation:
     needs = [
         f"{name} takes {words(program.layers[name])}" + (f" and is pinned to core {pins[name]}" if name in pins else "")
         for name in names

@@ -59,23 +59,30 @@ def layer_report(before: Program, after: Program) -> tuple[LayerQuantisation, ..
 def _quantised(layer: Layer, fmt: IntegerFormat) -> Layer:
     integers = quantise_layer(layer.weights, layer.bias, float(layer.threshold), layer.floor, fmt)
     return replace(
-        layer, weights=integers.weights, bias=integers.bias, threshold=integers.threshold, floor=integers.floor,
-        scale=integers.scale, v_init=integer_start(layer.v_init, integers.scale, fmt),
-    )  # fmt: skip
+        layer,
+        weights=integers.weights,
+        bias=integers.bias,
+        threshold=integers.threshold,
+        floor=integers.floor,
+        scale=integers.scale,
+        v_init=integer_start(layer.v_init, integers.scale, fmt),
+    )
 
 
 def _lost(layer: Layer, fmt: IntegerFormat) -> Iterator[tuple[str, str, str]]:
     if isinstance(layer.threshold, np.ndarray):
         yield (
-            f"thresholds from {layer.threshold.min():g} to {layer.threshold.max():g}", "one threshold per layer",
+            f"thresholds from {layer.threshold.min():g} to {layer.threshold.max():g}",
+            "one threshold per layer",
             "Put differences between features into the weights.",
-        )  # fmt: skip
+        )
     elif not _quantised(layer, fmt).weights.any():
         largest = float(np.abs(layer.weights).max())
         yield (
             f"every weight becomes 0 (the largest is {largest:g}, the threshold {layer.threshold:g})",
-            "weights that one event after the other can bring to the threshold", "Train it, or lower its threshold.",
-        )  # fmt: skip
+            "weights that one event after the other can bring to the threshold",
+            "Train it, or lower its threshold.",
+        )
 
 
 def _compared(name: str, before: Layer, after: Layer) -> LayerQuantisation:
@@ -84,12 +91,19 @@ def _compared(name: str, before: Layer, after: Layer) -> LayerQuantisation:
     exact = weights / threshold
     norm = float(np.linalg.norm(exact))
     found = LayerQuantisation(
-        layer=name, scale=after.scale, threshold=theta, floor=int(after.floor or 0),
-        levels=len(np.unique(after.weights)), levels_before=len(np.unique(weights)),
-        zeros=float((after.weights == 0).mean()), zeros_before=float((weights == 0).mean()),
+        layer=name,
+        scale=after.scale,
+        threshold=theta,
+        floor=int(after.floor or 0),
+        levels=len(np.unique(after.weights)),
+        levels_before=len(np.unique(weights)),
+        zeros=float((after.weights == 0).mean()),
+        zeros_before=float((weights == 0).mean()),
         relative_error=float(np.linalg.norm(integers / theta - exact)) / norm,
-        weight_max=float(exact.max()), outlier=_outlier(before, after), warnings=(),
-    )  # fmt: skip
+        weight_max=float(exact.max()),
+        outlier=_outlier(before, after),
+        warnings=(),
+    )
     return replace(found, warnings=tuple(_warnings(found, before, after)))
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import FitError, UnsupportedError
 from deploytool.chip.chips import Chip, Readout
 from deploytool.chip.memory import cores_for
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Layer, Program
 from deploytool.map.rules import memories, words
 
@@ -27,9 +27,11 @@ def widen(program: Program, chip: Chip) -> Program:
     if core not in fitting:
         hint = f"Pin it: --pin {name}={fitting[0]}." if fitting else "Use fewer features before it."
         raise FitError(
-            f"layer {name!r}", f"{wide.out_shape[0]} features for the readout take {words(wide)}",
-            f"a core that holds them ({memories(chip, [core])} is where it sits)", hint,
-        )  # fmt: skip
+            f"layer {name!r}",
+            f"{wide.out_shape[0]} features for the readout take {words(wide)}",
+            f"a core that holds them ({memories(chip, [core])} is where it sits)",
+            hint,
+        )
     return program.with_layers({**program.layers, name: wide})
 
 
@@ -48,9 +50,11 @@ def _answer(program: Program, chip: Chip) -> str:
     if layer.routes or layer.out_shape[1:] != (1, 1) or layer.out_shape[0] > classes:
         feeds = f", feeding {', '.join(route.to for route in layer.routes)}" if layer.routes else ""
         raise UnsupportedError(
-            f"layer {name!r}", f"an output of {'x'.join(map(str, layer.out_shape))}{feeds}",
-            f"1 to {classes} features of one neuron that feed nothing else", "Leave the readout off.",
-        )  # fmt: skip
+            f"layer {name!r}",
+            f"an output of {'x'.join(map(str, layer.out_shape))}{feeds}",
+            f"1 to {classes} features of one neuron that feed nothing else",
+            "Leave the readout off.",
+        )
     return name
 
 

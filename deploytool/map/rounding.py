@@ -10,9 +10,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Array
 from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.events import EventStream
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Layer
 
 Matrix = NDArray[np.float64]

@@ -12,10 +12,10 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import format_shape
 from deploytool.base.errors import FitError
 from deploytool.chip.chips import Chip
 from deploytool.chip.memory import cores_for, memory_of
-from deploytool.ir.events import format_shape
 from deploytool.ir.program import INPUT, Layer, Program
 from deploytool.map.geometry import stray
 
@@ -77,15 +77,23 @@ def numbers(chip: Chip) -> dict[str, str]:
     """The chip's numbers as they stand in the laws."""
     lowest = chip.integers.state_range[0]
     return {
-        "cores": str(len(chip.cores)), "memories": memories(chip, range(len(chip.cores))),
-        "kernel": str(chip.kernel_max), "strides": _listed(chip.strides), "padding": str(chip.padding_max),
-        "input_map": str(chip.input_map_max), "output_map": str(chip.output_map_max),
-        "features": f"{chip.features_max:,}", "poolings": _listed(chip.poolings),
-        "fan_out": str(chip.fan_out_max), "shift": f"{chip.feature_shift_max:,}", "sensor": str(chip.dvs_size),
+        "cores": str(len(chip.cores)),
+        "memories": memories(chip, range(len(chip.cores))),
+        "kernel": str(chip.kernel_max),
+        "strides": _listed(chip.strides),
+        "padding": str(chip.padding_max),
+        "input_map": str(chip.input_map_max),
+        "output_map": str(chip.output_map_max),
+        "features": f"{chip.features_max:,}",
+        "poolings": _listed(chip.poolings),
+        "fan_out": str(chip.fan_out_max),
+        "shift": f"{chip.feature_shift_max:,}",
+        "sensor": str(chip.dvs_size),
         "dvs_features": str(chip.dvs_features),
-        "dvs_poolings": _listed(chip.dvs_poolings), "threshold": f"{chip.integers.threshold_max:,}",
+        "dvs_poolings": _listed(chip.dvs_poolings),
+        "threshold": f"{chip.integers.threshold_max:,}",
         "floor": f"{lowest:,}..{chip.integers.floor_max}",
-    }  # fmt: skip
+    }
 
 
 def memories(chip: Chip, cores: Iterable[int]) -> str:
@@ -263,37 +271,76 @@ def _by(pair: tuple[int, ...]) -> str:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule("layers", "at most {cores} layers, one per core", _layers,
-         "Leave out layers; poolings and Flatten take no core."),
+    Rule(
+        "layers",
+        "at most {cores} layers, one per core",
+        _layers,
+        "Leave out layers; poolings and Flatten take no core.",
+    ),
     Rule("sensor", "at most {sensor}x{sensor} pixels", _sensor, "Crop or pool the events before the network."),
-    Rule("input-routes", "one pooling of {dvs_poolings} for all, and no feature shift", _input_routes,
-         "Pool behind the first layer, or give both layers the same pooling."),
+    Rule(
+        "input-routes",
+        "one pooling of {dvs_poolings} for all, and no feature shift",
+        _input_routes,
+        "Pool behind the first layer, or give both layers the same pooling.",
+    ),
     Rule("fan-out", "at most {fan_out} destinations", _fan_out, "Let one layer feed the others in a chain."),
-    Rule("fan-in", "sources side by side, every input feature from exactly one", _fan_in,
-         "Replace an Add by a Concat: the layer behind it then learns to add."),
-    Rule("outside-input", "only the input, or one of at most {dvs_features} features",
-         _outside_input, "Give the input a layer of its own, and join its spikes."),
+    Rule(
+        "fan-in",
+        "sources side by side, every input feature from exactly one",
+        _fan_in,
+        "Replace an Add by a Concat: the layer behind it then learns to add.",
+    ),
+    Rule(
+        "outside-input",
+        "only the input, or one of at most {dvs_features} features",
+        _outside_input,
+        "Give the input a layer of its own, and join its spikes.",
+    ),
     Rule("feature-shift", "a feature shift of at most {shift}", _feature_shift, "Concatenate fewer features."),
-    Rule("kernel", "a square kernel of 1x1 to {kernel}x{kernel}", _each(_kernel),
-         "Use a smaller kernel; before a Linear, pool more, so that its input map is smaller."),
+    Rule(
+        "kernel",
+        "a square kernel of 1x1 to {kernel}x{kernel}",
+        _each(_kernel),
+        "Use a smaller kernel; before a Linear, pool more, so that its input map is smaller.",
+    ),
     Rule("stride", "strides of {strides}", _each(_stride), "Use the next smaller stride of these."),
     Rule("padding", "a padding of at most {padding}", _each(_padding), "Use a smaller kernel with less padding."),
     Rule("dilation", "no dilation", _each(_dilation), "Use a stride or a pooling before this layer instead."),
-    Rule("groups", "one group", _each(_groups),
-         "Kernels are filled up with zeros only where no weight is above the threshold; train with smaller weights."),
+    Rule(
+        "groups",
+        "one group",
+        _each(_groups),
+        "Kernels are filled up with zeros only where no weight is above the threshold; train with smaller weights.",
+    ),
     Rule("input-map", "an input map of at most {input_map}x{input_map}", _each(_input_map), "Pool before this layer."),
-    Rule("output-map", "an output map of at most {output_map}x{output_map}, before pooling", _each(_output_map),
-         "Use a stride of 2, or pool before this layer."),
+    Rule(
+        "output-map",
+        "an output map of at most {output_map}x{output_map}, before pooling",
+        _each(_output_map),
+        "Use a stride of 2, or pool before this layer.",
+    ),
     Rule("features", "1 to {features} features in and out", _each(_features), "Use fewer features."),
-    Rule("memory", "one core that holds it ({memories})", _each(_memory),
-         "Use fewer features (powers of two count), a smaller kernel or a smaller map."),
+    Rule(
+        "memory",
+        "one core that holds it ({memories})",
+        _each(_memory),
+        "Use fewer features (powers of two count), a smaller kernel or a smaller map.",
+    ),
     Rule("pooling", "a pooling of {poolings}, along both axes", _pooling, "Use such a pooling, or a stride."),
-    Rule("pooling-remainder", "poolings whose rest reaches no neuron", _pooling_remainder,
-         "Crop the map to a multiple of the pooling, or use less padding behind it."),
-    Rule("threshold", "one threshold above 0 for all neurons of a layer", _each(_threshold),
-         "Train with one threshold per layer; per-feature thresholds can go into the weights."),
+    Rule(
+        "pooling-remainder",
+        "poolings whose rest reaches no neuron",
+        _pooling_remainder,
+        "Crop the map to a multiple of the pooling, or use less padding behind it.",
+    ),
+    Rule(
+        "threshold",
+        "one threshold above 0 for all neurons of a layer",
+        _each(_threshold),
+        "Train with one threshold per layer; per-feature thresholds can go into the weights.",
+    ),
     Rule("floor", "a floor of at most 0", _each(_floor), "Use a negative floor, or none."),
     Rule("one-spike", "at most one spike per update", _each(_one_spike), "Map with one spike per update."),
-    Rule("integers", "thresholds of at most {threshold} and floors of {floor}", _integers,
-         "Quantise the layer again."),
-)  # fmt: skip
+    Rule("integers", "thresholds of at most {threshold} and floors of {floor}", _integers, "Quantise the layer again."),
+)

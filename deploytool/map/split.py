@@ -21,10 +21,9 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Pair, Shape
 from deploytool.chip.chips import Chip, address_bits
 from deploytool.chip.memory import cores_for
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Pair
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.map.place import NO_PINS, assignable, misfit
 from deploytool.map.rules import Violation, check_rules, words
@@ -91,9 +90,13 @@ def split(program: Program, sizes: Sizes, chip: Chip) -> Program:
                 out_shape = (features, *layer.out_shape[1:])
                 v_init = layer.v_init[here] if isinstance(layer.v_init, np.ndarray) else layer.v_init
                 layers[part] = replace(
-                    layers[part], weights=layer.weights[here], bias=bias, out_shape=out_shape, part_of=(name, start),
+                    layers[part],
+                    weights=layer.weights[here],
+                    bias=bias,
+                    out_shape=out_shape,
+                    part_of=(name, start),
                     v_init=v_init,
-                )  # fmt: skip
+                )
     outputs = tuple(part for name in program.outputs for part, _, _ in parts[name])
     cut = program.with_layers(layers, input_routes=_spread(program.input_routes, parts, 0), outputs=outputs)
     for source in (INPUT, *program.layers):
@@ -193,7 +196,7 @@ def _key(issue: Violation, program: Program) -> Key:
 
 def _smallest(
     program: Program, chip: Chip, pins: Mapping[str, int], issues: Sequence[Violation]
-) -> tuple[Sizes, set[Key]] | None:  # fmt: skip
+) -> tuple[Sizes, set[Key]] | None:
     """The splits with the fewest cores that mend all that splits can mend, and what is left; None: there are none."""
     known = {_key(issue, program) for issue in issues if issue.rule not in ("memory", "fan-out", "placement")}
     most = len(chip.cores) - len(program.layers) + 1

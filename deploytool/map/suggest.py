@@ -12,24 +12,13 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import Chip, address_bits
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import (
-    Array,
-    AvgPool,
-    Conv,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Node,
-    Output,
-    Spike,
-    SumPool,
-    out_shape,
-)
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Program
+from deploytool.ir.shapes import out_shape
 from deploytool.map.rules import Violation
 from deploytool.map.split import Fit, Split
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from deploytool.ir.graph import Pair
+from deploytool.base.arrays import Pair
 from deploytool.recipe.presets import expand
 from deploytool.recipe.section import Section, Size
 
@@ -102,9 +102,15 @@ LayerSection: TypeAlias = Annotated[
     Field(discriminator="type"),
 ]
 LAYER_TYPES: Final = {
-    "conv": "conv", "linear": "fc", "batchnorm": "bn", "spike": "spike", "sumpool": "pool", "avgpool": "pool",
-    "flatten": "flatten", "add": "add",
-}  # fmt: skip
+    "conv": "conv",
+    "linear": "fc",
+    "batchnorm": "bn",
+    "spike": "spike",
+    "sumpool": "pool",
+    "avgpool": "pool",
+    "flatten": "flatten",
+    "add": "add",
+}
 """{type of a layer: what layers of it are called when they have no name}."""
 
 

@@ -8,9 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import InputError, RecipeError
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Add, Array, AvgPool, Conv, Flatten, Linear, Node, Spike, SumPool, out_shape
+from deploytool.ir.nodes import Add, AvgPool, Conv, Flatten, Linear, Node, Spike, SumPool
+from deploytool.ir.shapes import out_shape
 from deploytool.recipe import (
     AddLayer,
     BatchNormLayer,

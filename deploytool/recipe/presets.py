@@ -21,9 +21,10 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from deploytool.base.arrays import Pair, Shape, format_shape
 from deploytool.base.errors import InputError
-from deploytool.ir.events import Shape, format_shape
-from deploytool.ir.graph import AvgPool, Conv, Pair, out_shape
+from deploytool.ir.nodes import AvgPool, Conv
+from deploytool.ir.shapes import out_shape
 from deploytool.recipe.section import Section, Size
 
 Layer: TypeAlias = dict[str, Any]
@@ -312,81 +313,130 @@ _PTL_SOURCE: Final = "PTL, arXiv 2007.01204"
 _PTL_VGG: Final = {"classes": 10, "norm": True, "pool": "stride", "hidden": (4096, 4096), "spiking_output": False}
 _RESNET: Final = {"classes": 10, "norm": True, "stem": "cifar", "spiking_output": False}
 
-PRESETS: Final[Mapping[str, Preset]] = MappingProxyType({
-    "digits": Preset(
-        "two convolutions for 8x8 digits seen by an event camera", digits, (2, 16, 16),
-        {"classes": 10, "norm": False, "pool": "sum", "spiking_output": True}, "recipes/digits.toml",
-    ),
-    "nmnist": Preset(
-        "three convolutions and a fully connected layer for N-MNIST", nmnist, (2, 34, 34),
-        {"classes": 10, "norm": False, "pool": "avg", "spiking_output": True}, "MTT, arXiv 2503.17394", 6_160,
-    ),
-    "dvsgesture": Preset(
-        "four convolutions and two fully connected layers for DVS128 Gesture", dvsgesture, (2, 128, 128),
-        {"classes": 11, "norm": True, "pool": "avg", "spiking_output": False}, "MTT's code, arXiv 2503.17394",
-        48_592,
-    ),
-    "vgg9": Preset(
-        "VGG-9 for CIFAR10-DVS, whose input is pooled over 4 x 4", vgg9, (2, 128, 128),
-        {"classes": 10, "norm": True, "pool": "avg", "spiking_output": False}, "MTT's code, arXiv 2503.17394",
-        9_237_632,
-    ),
-    "vggsnn": Preset(
-        "VGGSNN for CIFAR10-DVS at 48x48, with average pooling", _VGGSNN, (2, 48, 48),
-        {"classes": 10, "norm": True, "pool": "avg", "hidden": (), "spiking_output": False}, "TET, arXiv 2202.11946",
-    ),
-    "vggsnn-stride": Preset(
-        "VGGSNN with a stride of 2 instead of pooling (VGGSNNwoAP)", _VGGSNN, (2, 48, 48),
-        {"classes": 10, "norm": True, "pool": "stride", "hidden": (), "spiking_output": False}, "TET, arXiv 2202.11946",
-    ),
-    "vgg11": Preset(
-        "VGG-11 for CIFAR as in PTL's code: the convolutions of vggsnn-stride, head 4096-4096-10",
-        _VGGSNN, (3, 32, 32), _PTL_VGG, _PTL_SOURCE,
-    ),
-    "vgg13": Preset(
-        "VGG-13 for CIFAR, with the strides and the head of PTL's VGG-11",
-        partial(vgg, groups=((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))), (3, 32, 32), _PTL_VGG,
-        _PTL_SOURCE,
-    ),
-    "vgg16": Preset(
-        "VGG-16 for CIFAR, with the strides and the head of PTL's VGG-11",
-        partial(vgg, groups=((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)), (3, 32, 32), _PTL_VGG,
-        _PTL_SOURCE,
-    ),
-    "alexnet": Preset(
-        "AlexNet for CIFAR: 96-256-384-384-256, 2048-10", alexnet, (3, 32, 32),
-        {"classes": 10, "norm": True, "spiking_output": False}, _PTL_SOURCE,
-    ),
-    "mnist-cnn": Preset(
-        "28x28-c16s1-c32s2-c32s1-c64s2-800-10", mnist_cnn, (1, 28, 28),
-        {"classes": 10, "norm": True, "spiking_output": False}, _PTL_SOURCE,
-    ),
-    "autoencoder": Preset(
-        "784-128-64-32-64-128-784, whose last layer never fires", autoencoder, (1, 28, 28), {"norm": True}, _PTL_SOURCE,
-    ),
-    "separation": Preset(
-        "separator of two voices: ten dilated convolutions of 512 features along time", separation, (512, 1, 3199),
-        {"norm": True}, _PTL_SOURCE,
-    ),
-    "trevsnn": Preset(
-        "a sub-network of T-RevSNN for small maps, 96-192-384-512, without shortcuts; whole, it has four of 29.8 M",
-        partial(trevsnn, features=(96, 192, 384, 512)), (3, 32, 32),
-        {"classes": 10, "norm": False, "spiking_output": False}, "T-RevSNN, arXiv 2405.16466",
-    ),
-    "resnet18": Preset(
-        "ResNet-18 for CIFAR and for events at 48x48: 64-128-256-512, two blocks each",
-        partial(resnet, blocks=((64, 2), (128, 2), (256, 2), (512, 2))), (3, 32, 32), _RESNET,
-        "arXiv 1512.03385, and MTT",
-    ),
-    "resnet19": Preset(
-        "ResNet-19 for CIFAR: 128-256-512 with 3, 3 and 2 blocks, head 256-10",
-        partial(resnet, blocks=((128, 3), (256, 3), (512, 2)), hidden=(256,)), (3, 32, 32),
-        {"classes": 10, "norm": True, "spiking_output": False}, "TET, arXiv 2202.11946, and MTT",
-    ),
-    "resnet34": Preset(
-        "ResNet-34 for ImageNet: 64-128-256-512 with 3, 4, 6 and 3 blocks, average instead of maximum in its stem",
-        partial(resnet, blocks=((64, 3), (128, 4), (256, 6), (512, 3))), (3, 224, 224),
-        {**_RESNET, "classes": 1000, "stem": "imagenet"}, "arXiv 1512.03385",
-    ),
-})  # fmt: skip
+PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
+    {
+        "digits": Preset(
+            "two convolutions for 8x8 digits seen by an event camera",
+            digits,
+            (2, 16, 16),
+            {"classes": 10, "norm": False, "pool": "sum", "spiking_output": True},
+            "recipes/digits.toml",
+        ),
+        "nmnist": Preset(
+            "three convolutions and a fully connected layer for N-MNIST",
+            nmnist,
+            (2, 34, 34),
+            {"classes": 10, "norm": False, "pool": "avg", "spiking_output": True},
+            "MTT, arXiv 2503.17394",
+            6_160,
+        ),
+        "dvsgesture": Preset(
+            "four convolutions and two fully connected layers for DVS128 Gesture",
+            dvsgesture,
+            (2, 128, 128),
+            {"classes": 11, "norm": True, "pool": "avg", "spiking_output": False},
+            "MTT's code, arXiv 2503.17394",
+            48_592,
+        ),
+        "vgg9": Preset(
+            "VGG-9 for CIFAR10-DVS, whose input is pooled over 4 x 4",
+            vgg9,
+            (2, 128, 128),
+            {"classes": 10, "norm": True, "pool": "avg", "spiking_output": False},
+            "MTT's code, arXiv 2503.17394",
+            9_237_632,
+        ),
+        "vggsnn": Preset(
+            "VGGSNN for CIFAR10-DVS at 48x48, with average pooling",
+            _VGGSNN,
+            (2, 48, 48),
+            {"classes": 10, "norm": True, "pool": "avg", "hidden": (), "spiking_output": False},
+            "TET, arXiv 2202.11946",
+        ),
+        "vggsnn-stride": Preset(
+            "VGGSNN with a stride of 2 instead of pooling (VGGSNNwoAP)",
+            _VGGSNN,
+            (2, 48, 48),
+            {"classes": 10, "norm": True, "pool": "stride", "hidden": (), "spiking_output": False},
+            "TET, arXiv 2202.11946",
+        ),
+        "vgg11": Preset(
+            "VGG-11 for CIFAR as in PTL's code: the convolutions of vggsnn-stride, head 4096-4096-10",
+            _VGGSNN,
+            (3, 32, 32),
+            _PTL_VGG,
+            _PTL_SOURCE,
+        ),
+        "vgg13": Preset(
+            "VGG-13 for CIFAR, with the strides and the head of PTL's VGG-11",
+            partial(vgg, groups=((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))),
+            (3, 32, 32),
+            _PTL_VGG,
+            _PTL_SOURCE,
+        ),
+        "vgg16": Preset(
+            "VGG-16 for CIFAR, with the strides and the head of PTL's VGG-11",
+            partial(vgg, groups=((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)),
+            (3, 32, 32),
+            _PTL_VGG,
+            _PTL_SOURCE,
+        ),
+        "alexnet": Preset(
+            "AlexNet for CIFAR: 96-256-384-384-256, 2048-10",
+            alexnet,
+            (3, 32, 32),
+            {"classes": 10, "norm": True, "spiking_output": False},
+            _PTL_SOURCE,
+        ),
+        "mnist-cnn": Preset(
+            "28x28-c16s1-c32s2-c32s1-c64s2-800-10",
+            mnist_cnn,
+            (1, 28, 28),
+            {"classes": 10, "norm": True, "spiking_output": False},
+            _PTL_SOURCE,
+        ),
+        "autoencoder": Preset(
+            "784-128-64-32-64-128-784, whose last layer never fires",
+            autoencoder,
+            (1, 28, 28),
+            {"norm": True},
+            _PTL_SOURCE,
+        ),
+        "separation": Preset(
+            "separator of two voices: ten dilated convolutions of 512 features along time",
+            separation,
+            (512, 1, 3199),
+            {"norm": True},
+            _PTL_SOURCE,
+        ),
+        "trevsnn": Preset(
+            "a sub-network of T-RevSNN for small maps, 96-192-384-512, without shortcuts; whole, it has four of 29.8 M",
+            partial(trevsnn, features=(96, 192, 384, 512)),
+            (3, 32, 32),
+            {"classes": 10, "norm": False, "spiking_output": False},
+            "T-RevSNN, arXiv 2405.16466",
+        ),
+        "resnet18": Preset(
+            "ResNet-18 for CIFAR and for events at 48x48: 64-128-256-512, two blocks each",
+            partial(resnet, blocks=((64, 2), (128, 2), (256, 2), (512, 2))),
+            (3, 32, 32),
+            _RESNET,
+            "arXiv 1512.03385, and MTT",
+        ),
+        "resnet19": Preset(
+            "ResNet-19 for CIFAR: 128-256-512 with 3, 3 and 2 blocks, head 256-10",
+            partial(resnet, blocks=((128, 3), (256, 3), (512, 2)), hidden=(256,)),
+            (3, 32, 32),
+            {"classes": 10, "norm": True, "spiking_output": False},
+            "TET, arXiv 2202.11946, and MTT",
+        ),
+        "resnet34": Preset(
+            "ResNet-34 for ImageNet: 64-128-256-512 with 3, 4, 6 and 3 blocks, average instead of maximum in its stem",
+            partial(resnet, blocks=((64, 3), (128, 4), (256, 6), (512, 3))),
+            (3, 224, 224),
+            {**_RESNET, "classes": 1000, "stem": "imagenet"},
+            "arXiv 1512.03385",
+        ),
+    }
+)
 """{name: network}."""

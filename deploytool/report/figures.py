@@ -27,14 +27,27 @@ _MAP_WIDTH: Final = 215
 """Width in CSS pixels that a count map is drawn at, about."""
 
 _STYLE: Final[Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "deploytool", "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Helvetica Neue", "Arial"], "font.size": 8.5,
-    "axes.edgecolor": FAINT, "axes.labelcolor": INK, "axes.linewidth": 0.7, "axes.spines.top": False,
-    "axes.spines.right": False, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
-    "xtick.major.width": 0.7, "ytick.major.width": 0.7,
-    "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
-    "axes.titlesize": 8.5, "axes.titlelocation": "left", "legend.frameon": False,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "deploytool",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Helvetica Neue", "Arial"],
+    "font.size": 8.5,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
 
 
 @dataclass(frozen=True)
@@ -64,10 +77,12 @@ def count_map(counts: NDArray[np.int64], name: str) -> Picture:
     most, total = int(counts.max(initial=0)), int(counts.sum())
     image = _tiled(tiles, most)
     return Picture(
-        _png(image), image.shape[1], image.shape[0],
+        _png(image),
+        image.shape[1],
+        image.shape[0],
         f"Spike counts per neuron, {name}: {total} spikes, at most {most} per neuron",
         f"{name}: {total:,} spikes, 0 … {most} per neuron ({note})",
-    )  # fmt: skip
+    )
 
 
 def _square(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -103,9 +118,12 @@ def _shade(counts: NDArray[np.int64], most: int) -> NDArray[np.uint8]:
 
 
 def raster(
-    inputs: NDArray[Any] | None, rows: Sequence[tuple[str, NDArray[np.int64], NDArray[np.int64]]],
-    outputs: int, label: int, name: str,
-) -> Picture:  # fmt: skip
+    inputs: NDArray[Any] | None,
+    rows: Sequence[tuple[str, NDArray[np.int64], NDArray[np.int64]]],
+    outputs: int,
+    label: int,
+    name: str,
+) -> Picture:
     """Spikes over time in ms: ``inputs`` (dtype SPIKE) by row of the map, then the outputs of every rung.
 
     ``rows`` are (rung, times in us, output neurons); a line marks the neuron ``label``.
@@ -179,8 +197,9 @@ def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen
 def _set_margins(figure: Figure) -> None:
     """Margins in inches. Matplotlib's layout solver would differ in the last digits from one run to the next."""
     width, height = figure.get_size_inches()
-    figure.subplots_adjust(left=0.36 / width, right=1 - 0.06 / width, bottom=0.42 / height, top=1 - 0.2 / height,
-                           hspace=0.32)  # fmt: skip
+    figure.subplots_adjust(
+        left=0.36 / width, right=1 - 0.06 / width, bottom=0.42 / height, top=1 - 0.2 / height, hspace=0.32
+    )
 
 
 def _svg(figure: Figure, alt: str) -> Picture:

@@ -55,16 +55,23 @@ def _card(recordings: Sequence[Recording], program: Program, index: int) -> Samp
     classes = tuple(range(outputs)) if outputs <= CLASSES_MAX else tuple(sorted({label, *predictions} - {-1}))
     answers = tuple(
         Answer(
-            recording.rung, tuple(int(recording.output_counts[index, c]) for c in classes), prediction,
+            recording.rung,
+            tuple(int(recording.output_counts[index, c]) for c in classes),
+            prediction,
             None if label < 0 else prediction == label,
         )
         for recording, prediction in zip(recordings, predictions, strict=True)
-    )  # fmt: skip
+    )
     return SampleCard(
-        index=index, name=nearest.samples[index], label=label, classes=classes,
-        most=max((max(answer.counts, default=0) for answer in answers), default=0), answers=answers,
-        raster=_raster(recordings, index, label, outputs), maps=tuple(_maps(recordings, program, index)),
-    )  # fmt: skip
+        index=index,
+        name=nearest.samples[index],
+        label=label,
+        classes=classes,
+        most=max((max(answer.counts, default=0) for answer in answers), default=0),
+        answers=answers,
+        raster=_raster(recordings, index, label, outputs),
+        maps=tuple(_maps(recordings, program, index)),
+    )
 
 
 def _of_sample(spikes: NDArray[Any], index: int) -> NDArray[Any]:

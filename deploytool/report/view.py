@@ -10,21 +10,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Shape
 from deploytool.chip.chips import Chip, Core
 from deploytool.chip.memory import memory_of
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.recording import RUNGS
 from deploytool.ir.verdict import Verdict
 
-RUNG_SAYS: Final[Mapping[str, str]] = MappingProxyType({
-    "torch": "the trained network, in time steps",
-    "quantised": "the chip's integers, in time steps",
-    "simulator": "float32, event by event",
-    "emulator": "the chip's integers, core by core, event by event",
-    "board": "silicon",
-})  # fmt: skip
+RUNG_SAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch": "the trained network, in time steps",
+        "quantised": "the chip's integers, in time steps",
+        "simulator": "float32, event by event",
+        "emulator": "the chip's integers, core by core, event by event",
+        "board": "silicon",
+    }
+)
 
 QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (
     ("layer", "Layer", "text"),
@@ -158,26 +159,47 @@ def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     ran = [rung for rung in sorted(report["rungs"], key=_nearness) if rung["status"] == "run"]
     spikes = ran[0]["spikes"] if ran else {}
-    rows: list[dict[str, Any]] = [{"name": INPUT, "map": _map(program.input_shape), "layer": None,
-                                   "feeds": _feeds(program.input_routes), "core": None, "spikes": None}]  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {
+            "name": INPUT,
+            "map": _map(program.input_shape),
+            "layer": None,
+            "feeds": _feeds(program.input_routes),
+            "core": None,
+            "spikes": None,
+        }
+    ]
     for name, layer in program.layers.items():
         logical, _ = program.place_in(name)
         feeds = _feeds(layer.routes) + (["answer"] if name in program.outputs else [])
-        rows.append({
-            "name": name, "map": _map(layer.out_shape), "layer": layer, "feeds": feeds,
-            "core": program.core_of.get(name), "spikes": spikes.get(logical),
-            "whole": logical if layer.part_of else None, "spikes_in": program.parts[logical][0],
-            "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
-            "threshold": _threshold(layer.threshold), "stride": _pair(layer.stride),
-            "kernel": _pair(layer.kernel), "padding": _pair(layer.padding),
-            "reset": "subtract" if layer.reset == "subtract" else "to zero",
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "map": _map(layer.out_shape),
+                "layer": layer,
+                "feeds": feeds,
+                "core": program.core_of.get(name),
+                "spikes": spikes.get(logical),
+                "whole": logical if layer.part_of else None,
+                "spikes_in": program.parts[logical][0],
+                "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
+                "threshold": _threshold(layer.threshold),
+                "stride": _pair(layer.stride),
+                "kernel": _pair(layer.kernel),
+                "padding": _pair(layer.padding),
+                "reset": "subtract" if layer.reset == "subtract" else "to zero",
+            }
+        )
     return rows
 
 
 def _feeds(routes: Sequence[Route]) -> list[str]:
-    return [route.to + (f", pooled {_pair(route.pool)}" if route.pool != (1, 1) else "")
-            + (f", features +{route.feature_shift}" if route.feature_shift else "") for route in routes]  # fmt: skip
+    return [
+        route.to
+        + (f", pooled {_pair(route.pool)}" if route.pool != (1, 1) else "")
+        + (f", features +{route.feature_shift}" if route.feature_shift else "")
+        for route in routes
+    ]
 
 
 def _map(shape: Shape) -> str:
@@ -216,13 +238,16 @@ def quantisation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def calibration(found: Mapping[str, Any]) -> dict[str, Any]:
     """What was found for each layer and at the output; differences read "plain → calibrated"."""
     return {
-        "says": found["says"], "kept": found["kept"], "samples": found["samples"], "held_out": found["held_out"],
+        "says": found["says"],
+        "kept": found["kept"],
+        "samples": found["samples"],
+        "held_out": found["held_out"],
         "layers": [
             {**layer, "result": _result(layer), "gains": [_gain(layer[key]) for key in GAINS]}
             for layer in found["layers"]
         ],
         "output": [_gain(found[key]) for key in ("output", "output_held_out")],
-    }  # fmt: skip
+    }
 
 
 def _result(layer: Mapping[str, Any]) -> str:
@@ -303,6 +328,11 @@ def _number(value: float | None, form: str, unit: str = "") -> str:
     return "undefined" if value is None else format(value, form).replace("-", "−") + unit
 
 
-FILTERS: Final[Mapping[str, Callable[..., str]]] = MappingProxyType({
-    "share": share, "difference": difference, "whole": whole, "real": real,
-})  # fmt: skip
+FILTERS: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
+    {
+        "share": share,
+        "difference": difference,
+        "whole": whole,
+        "real": real,
+    }
+)

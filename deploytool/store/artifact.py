@@ -143,9 +143,7 @@ class Store:
             return matches[0]
         found = f"{len(matches)} artifacts begin so" if matches else f"no such artifact in {self.root}"
         known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
-        raise ArtifactError(
-            reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}."
-        )  # fmt: skip
+        raise ArtifactError(reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}.")
 
 
 def _move_into_place(draft: Path, path: Path) -> None:
@@ -178,9 +176,11 @@ def open_artifact(path: Path) -> Artifact:
     found = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(found, int) and found > SCHEMA_VERSION:
         raise ArtifactError(
-            str(manifest_path), f"schema version {found}, written by {values.get('made_by')}",
-            f"version {SCHEMA_VERSION} or older", "Update deploytool.",
-        )  # fmt: skip
+            str(manifest_path),
+            f"schema version {found}, written by {values.get('made_by')}",
+            f"version {SCHEMA_VERSION} or older",
+            "Update deploytool.",
+        )
     try:
         manifest = Manifest.model_validate(values)
     except ValidationError:
@@ -198,9 +198,14 @@ def open_artifact(path: Path) -> Artifact:
 def _manifest(kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], folder: Path) -> Manifest:
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     values = {
-        "schema_version": SCHEMA_VERSION, "kind": kind, "key": key, "inputs": dict(inputs), "files": files,
-        "recipe": dict(recipe), "made_by": MADE_BY,
-    }  # fmt: skip
+        "schema_version": SCHEMA_VERSION,
+        "kind": kind,
+        "key": key,
+        "inputs": dict(inputs),
+        "files": files,
+        "recipe": dict(recipe),
+        "made_by": MADE_BY,
+    }
     return Manifest.model_validate({**values, "digest": _digest_of(values)})
 
 

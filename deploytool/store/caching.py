@@ -47,9 +47,13 @@ class Workspace:
             folder.parent.rmdir()
 
     def stored(
-        self, kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any],
-        compute: Callable[[], T], write: Callable[[T, Path], None],
-    ) -> Artifact:  # fmt: skip
+        self,
+        kind: Kind,
+        inputs: Mapping[str, str],
+        recipe: Mapping[str, Any],
+        compute: Callable[[], T],
+        write: Callable[[T, Path], None],
+    ) -> Artifact:
         """The artifact for this question: the one in the store, or what ``compute`` gives, written by ``write``.
 
         A process that does not lead ends here, with SystemExit.

@@ -36,16 +36,18 @@ def _row(recording: Recording, name: str, samples: int, seconds: float) -> dict[
     updates = known.updates if known else None
     v = (known.reached or known.bound) if known else None
     return {
-        "layer": name, "neurons": total.size,
+        "layer": name,
+        "neurons": total.size,
         "spikes_per_sample": _rounded(int(total.sum()) / samples) if samples else None,
         "synops_per_sample": _rounded(int(updates.sum()) / samples) if updates is not None and samples else None,
         "rate_hz": _rounded(int(total.sum()) / total.size / seconds) if seconds else None,
         "silent_neurons": int((total == 0).sum()),
         "saturated_neurons": None if updates is None else int(((updates > 0) & (total >= SATURATED * updates)).sum()),
-        "v_lowest": v and v[0], "v_highest": v and v[1],
+        "v_lowest": v and v[0],
+        "v_highest": v and v[1],
         "v_is": "not known" if known is None or v is None else "measured" if known.reached else "bound",
         "weights_above": known and known.weights_above,
-    }  # fmt: skip
+    }
 
 
 def decisions_us(recording: Recording) -> NDArray[np.int64]:
@@ -99,9 +101,11 @@ def decision(recording: Recording) -> dict[str, Any]:
     if not taken.size:
         return {"samples": 0, "median_ms": None, "min_ms": None, "max_ms": None}
     return {
-        "samples": taken.size, "median_ms": _rounded(float(np.median(taken))),
-        "min_ms": _rounded(float(taken.min())), "max_ms": _rounded(float(taken.max())),
-    }  # fmt: skip
+        "samples": taken.size,
+        "median_ms": _rounded(float(np.median(taken))),
+        "min_ms": _rounded(float(taken.min())),
+        "max_ms": _rounded(float(taken.max())),
+    }
 
 
 def energy(recording: Recording, picojoule_per_synop: float | None = None) -> str:

@@ -24,26 +24,38 @@ from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, energy, layer_activity
 
-COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType({
-    ("board", "emulator"): "what the emulator does not know about silicon",
-    ("board", "simulator"): "silicon and integers together",
-    ("board", "quantised"): "silicon, and events instead of time steps",
-    ("board", "torch"): "everything between the trained network and silicon",
-    ("emulator", "simulator"): "the chip's integers instead of float32, both event by event",
-    ("emulator", "quantised"): "events instead of time steps, in the same integers",
-    ("emulator", "torch"): "everything between the trained network and the emulator",
-    ("simulator", "torch"): "events instead of time steps, both in float32",
-    ("quantised", "torch"): "the chip's integers instead of float32, both in time steps",
-})  # fmt: skip
+COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
+    {
+        ("board", "emulator"): "what the emulator does not know about silicon",
+        ("board", "simulator"): "silicon and integers together",
+        ("board", "quantised"): "silicon, and events instead of time steps",
+        ("board", "torch"): "everything between the trained network and silicon",
+        ("emulator", "simulator"): "the chip's integers instead of float32, both event by event",
+        ("emulator", "quantised"): "events instead of time steps, in the same integers",
+        ("emulator", "torch"): "everything between the trained network and the emulator",
+        ("simulator", "torch"): "events instead of time steps, both in float32",
+        ("quantised", "torch"): "the chip's integers instead of float32, both in time steps",
+    }
+)
 """(reference, test): what the difference is made of. The rung nearer to silicon is the reference."""
 
-UNITS: Final[Mapping[str, str]] = MappingProxyType({
-    "accuracy": "% of labelled samples", "interval_95": "% (Wilson, estimate)", "pooled": "% of reference spikes",
-    "mean": "% of reference spikes, mean over samples", "exact_counts": "% of counts", "agreement": "% of samples",
-    "synops": "synaptic updates per sample (mean)", "spikes": "spikes per sample (mean)", "confusion": "samples",
-    "rate_hz": "spikes per neuron and second", "v_lowest": "int16, before reset", "v_highest": "int16, before reset",
-    "decision": "ms from the first input event (of the samples whose single spikes were kept)",
-})  # fmt: skip
+UNITS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "accuracy": "% of labelled samples",
+        "interval_95": "% (Wilson, estimate)",
+        "pooled": "% of reference spikes",
+        "mean": "% of reference spikes, mean over samples",
+        "exact_counts": "% of counts",
+        "agreement": "% of samples",
+        "synops": "synaptic updates per sample (mean)",
+        "spikes": "spikes per sample (mean)",
+        "confusion": "samples",
+        "rate_hz": "spikes per neuron and second",
+        "v_lowest": "int16, before reset",
+        "v_highest": "int16, before reset",
+        "decision": "ms from the first input event (of the samples whose single spikes were kept)",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -70,18 +82,30 @@ def _output_difference(reference: Recording, test: Recording) -> float | None:
 REQUIREMENTS: Final = (
     Requirement("min_accuracy", "Accuracy on the emulator", "%", True, ("emulator",), metrics.accuracy),
     Requirement(
-        "max_accuracy_drop", "Accuracy lost from the trained network to the emulator", "points", False,
-        ("torch", "emulator"), _accuracy_drop,
+        "max_accuracy_drop",
+        "Accuracy lost from the trained network to the emulator",
+        "points",
+        False,
+        ("torch", "emulator"),
+        _accuracy_drop,
     ),
     Requirement(
-        "max_spike_difference", "Pooled spike difference at the output between emulator and float32 simulator",
-        "%", False, ("emulator", "simulator"), _output_difference,
+        "max_spike_difference",
+        "Pooled spike difference at the output between emulator and float32 simulator",
+        "%",
+        False,
+        ("emulator", "simulator"),
+        _output_difference,
     ),
     Requirement(
-        "max_synops", "Synaptic updates per sample (mean) on the emulator", "updates", False, ("emulator",),
+        "max_synops",
+        "Synaptic updates per sample (mean) on the emulator",
+        "updates",
+        False,
+        ("emulator",),
         metrics.synops_per_sample,
     ),
-)  # fmt: skip
+)
 """Every key of [validate], by its name there."""
 
 
@@ -109,13 +133,15 @@ def judge(recordings: Sequence[Recording], spec: ValidateSection, against: Recor
         "synops_per_sample": {
             name: _rounded(metrics.synops_per_sample(recording)) for name, recording in named.items()
         },
-    }  # fmt: skip
+    }
     asked = [(requirement, getattr(spec, requirement.id)) for requirement in REQUIREMENTS]
     checks = tuple(_check(requirement, limit, named) for requirement, limit in asked if limit is not None)
     verdict = Verdict(checks, report)
     report["verdict"] = {
-        "passed": verdict.passed, "says": _says(verdict), "checks": [dataclasses.asdict(check) for check in checks],
-    }  # fmt: skip
+        "passed": verdict.passed,
+        "says": _says(verdict),
+        "checks": [dataclasses.asdict(check) for check in checks],
+    }
     return verdict
 
 
@@ -131,23 +157,39 @@ def _named(recordings: Sequence[Recording]) -> dict[str, Recording]:
 def _rung(name: str, recording: Recording | None) -> dict[str, Any]:
     if recording is None:
         nothing = dict.fromkeys(
-            ("accuracy", "interval_95", "right", "labelled", "silent", "synops", "confusion", "decision", "energy",
-             "perturbation")
-        )  # fmt: skip
+            (
+                "accuracy",
+                "interval_95",
+                "right",
+                "labelled",
+                "silent",
+                "synops",
+                "confusion",
+                "decision",
+                "energy",
+                "perturbation",
+            )
+        )
         return {"name": name, "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
     right, labelled = metrics.right(recording), metrics.labelled(recording)
     interval = metrics.confidence_interval(right, labelled)
     return {
-        "name": name, "status": "run", "samples": len(recording),
+        "name": name,
+        "status": "run",
+        "samples": len(recording),
         "accuracy": _rounded(metrics.accuracy(recording)),
         "interval_95": interval and [_rounded(end) for end in interval],
-        "right": right, "labelled": labelled, "silent": metrics.silent(recording),
+        "right": right,
+        "labelled": labelled,
+        "silent": metrics.silent(recording),
         "synops": _rounded(metrics.synops_per_sample(recording)),
         "spikes": {layer: _rounded(mean) for layer, mean in metrics.spikes_per_sample(recording).items()},
         "confusion": metrics.confusion(recording).tolist() if labelled else None,
-        "layers": layer_activity(recording), "decision": decision(recording), "energy": energy(recording),
+        "layers": layer_activity(recording),
+        "decision": decision(recording),
+        "energy": energy(recording),
         "perturbation": recording.perturbation or None,
-    }  # fmt: skip
+    }
 
 
 def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -167,12 +209,14 @@ def _difference(named: Mapping[str, Recording], reference: str, test: str) -> di
     wanted, found = named[reference], named[test]
     shared = [layer for layer in wanted.counts if layer in found.counts]
     return {
-        "reference": reference, "test": test, "says": COMPARISONS.get((wanted.rung, found.rung), ""),
+        "reference": reference,
+        "test": test,
+        "says": COMPARISONS.get((wanted.rung, found.rung), ""),
         "agreement": _rounded(metrics.agreement(wanted, found)),
         "output": _as_json(metrics.spike_difference(wanted, found)),
         "layers": [{"layer": name, **_as_json(metrics.spike_difference(wanted, found, name))} for name in shared],
         "not_compared": sorted(wanted.counts.keys() ^ found.counts.keys()),
-    }  # fmt: skip
+    }
 
 
 def _as_json(difference: metrics.SpikeDifference) -> dict[str, Any]:

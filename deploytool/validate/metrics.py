@@ -50,8 +50,9 @@ def spike_difference(reference: Recording, test: Recording, layer: str | None = 
         raise InputError(
             f"layer {layer!r}" if layer else "the outputs",
             f"counts of shape {found.shape} on rung {test.rung}, {wanted.shape} on rung {reference.rung}",
-            "one shape", "Compare recordings of one network.",
-        )  # fmt: skip
+            "one shape",
+            "Compare recordings of one network.",
+        )
     neurons = tuple(range(1, wanted.ndim))
     distance, total = np.abs(wanted - found).sum(axis=neurons), wanted.sum(axis=neurons)
     spiking = total > 0

@@ -22,12 +22,16 @@ def spread(plain: Recording, repeats: Sequence[Recording]) -> dict[str, Any]:
         "accuracy_unperturbed_percent": _rounded(metrics.accuracy(plain)),
         "spread": [
             {"of": "accuracy, % of labelled samples", **_summary([metrics.accuracy(each) for each in repeats])},
-            {"of": "spike difference at the output, % pooled, from the unperturbed run",
-             **_summary([metrics.spike_difference(plain, each).pooled for each in repeats])},
-            {"of": "same answer as the unperturbed run, % of samples",
-             **_summary([metrics.agreement(plain, each) for each in repeats])},
+            {
+                "of": "spike difference at the output, % pooled, from the unperturbed run",
+                **_summary([metrics.spike_difference(plain, each).pooled for each in repeats]),
+            },
+            {
+                "of": "same answer as the unperturbed run, % of samples",
+                **_summary([metrics.agreement(plain, each) for each in repeats]),
+            },
         ],
-    }  # fmt: skip
+    }
 
 
 def _summary(values: Sequence[float | None]) -> dict[str, float | None]:
@@ -36,9 +40,11 @@ def _summary(values: Sequence[float | None]) -> dict[str, float | None]:
         return dict.fromkeys(("mean", "sd", "min", "max"))
     deviation = float(known.std(ddof=1)) if len(known) > 1 else None
     return {
-        "mean": _rounded(float(known.mean())), "sd": _rounded(deviation),
-        "min": _rounded(float(known.min())), "max": _rounded(float(known.max())),
-    }  # fmt: skip
+        "mean": _rounded(float(known.mean())),
+        "sd": _rounded(deviation),
+        "min": _rounded(float(known.min())),
+        "max": _rounded(float(known.max())),
+    }
 
 
 def _rounded(value: float | None) -> float | None:

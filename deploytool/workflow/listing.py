@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from deploytool.chip.chips import chip_named
 from deploytool.recipe import NetworkSection
-from deploytool.workflow.sources import chip_named
 
 
 def rules(chip: str) -> list[str]:
@@ -24,7 +24,7 @@ def datasets() -> list[dict[str, str]]:
 
 def presets() -> list[dict[str, Any]]:
     """The networks that a recipe can name, with their weights on their usual input and those that their source has."""
-    from deploytool.ir.events import format_shape
+    from deploytool.base.arrays import format_shape
     from deploytool.recipe.nodes import weight_count
     from deploytool.recipe.presets import PRESETS
 
@@ -32,8 +32,13 @@ def presets() -> list[dict[str, Any]]:
     for name, preset in PRESETS.items():
         network = NetworkSection.model_validate({**preset.options, "preset": name, "input": preset.input})
         says = f"{preset.says} ({preset.source})"
-        rows.append({
-            "preset": name, "weights": weight_count(network), "in_source": preset.parameters,
-            "input": format_shape(preset.input), "says": says,
-        })  # fmt: skip
+        rows.append(
+            {
+                "preset": name,
+                "weights": weight_count(network),
+                "in_source": preset.parameters,
+                "input": format_shape(preset.input),
+                "says": says,
+            }
+        )
     return rows

@@ -6,11 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from deploytool.base.errors import FitError, RecipeError
-from deploytool.chip.chips import CHIPS
+from deploytool.chip.chips import CHIPS, chip_named
 from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import BatchNormLayer, Recipe
-from deploytool.workflow import sources
-from deploytool.workflow.sources import chip_named
+from deploytool.workflow.networks import recipe_geometry
 
 if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport
@@ -32,7 +31,7 @@ def refuse_impossible(recipe: Recipe) -> None:
         return
     from deploytool.map.compile import check as check_fit
 
-    graph = sources.recipe_geometry(recipe)
+    graph = recipe_geometry(recipe)
     found = check_fit(graph, chip_named(recipe.map.target), recipe.map.pins, recipe.map.split)
     if not found.fits:
         raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
@@ -49,8 +48,9 @@ def _refuse_bias(recipe: Recipe) -> None:
     norms = [name for name, layer in recipe.network.named_layers() if isinstance(layer, BatchNormLayer)]
     if norms and recipe.train.base is None and recipe.train.method != "ptl":
         raise RecipeError(
-            "network.layers", f"{norms[0]!r} is a batchnorm layer, which folded leaves a bias, and nothing adds it",
+            "network.layers",
+            f"{norms[0]!r} is a batchnorm layer, which folded leaves a bias, and nothing adds it",
             "none in the end: on the chip a bias is a leak on the slow clock, which events do not run",
             "Add [train.base], which trains with batch norms and then removes their bias, or leave them out; "
             "or only train, with run.on = [].",
-        )  # fmt: skip
+        )

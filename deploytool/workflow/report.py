@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploytool.base.digest import canonical_json, read_json
 from deploytool.base.errors import UsageError
-from deploytool.ir.program import load_program
+from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.store.artifact import Artifact
@@ -30,9 +30,12 @@ def report(space: Workspace, reference: str, samples: int, title: str | None = N
         write_report(content, folder)
 
     return space.stored(
-        "report", {"verdict": verdict.digest}, {"samples": samples, "title": title},
-        lambda: _content(space, verdict, samples, title), write,
-    )  # fmt: skip
+        "report",
+        {"verdict": verdict.digest},
+        {"samples": samples, "title": title},
+        lambda: _content(space, verdict, samples, title),
+        write,
+    )
 
 
 def _content(space: Workspace, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
@@ -46,11 +49,14 @@ def _content(space: Workspace, verdict: Artifact, samples: int, title: str | Non
     model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
     recordings = [load_recording(artifact.path) for artifact in made_from if artifact.kind == "recording"]
     return ReportContent(
-        title=title or verdict.name, verdict=load_verdict(verdict.path),
-        recordings=tuple(recordings), program=load_program(on_chip.path),
+        title=title or verdict.name,
+        verdict=load_verdict(verdict.path),
+        recordings=tuple(recordings),
+        program=load_program(on_chip.path),
         history=tuple(read_json(model.path / HISTORY)) if model else (),
         quantisation=tuple(_read_if_there(on_chip, QUANTISATION) or ()),
-        splits=tuple(_read_if_there(on_chip, SPLITS) or ()), calibration=_read_if_there(on_chip, CALIBRATION),
+        splits=tuple(_read_if_there(on_chip, SPLITS) or ()),
+        calibration=_read_if_there(on_chip, CALIBRATION),
         provenance=tuple(
             Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
             for artifact in (verdict, *made_from)
@@ -58,7 +64,7 @@ def _content(space: Workspace, verdict: Artifact, samples: int, title: str | Non
         recipe=canonical_json(model.manifest.recipe) if model else "",
         versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
         samples=samples,
-    )  # fmt: skip
+    )
 
 
 def _read_if_there(artifact: Artifact, name: str) -> Any:

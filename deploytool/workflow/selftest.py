@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import TargetError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.events import EVENT, Events, EventStream, Shape
-from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 
 SHAPE: Shape = (2, 8, 8)
 
@@ -22,7 +24,7 @@ def selftest(device: str) -> dict[str, Any]:
     from deploytool.map.compile import compile_graph
     from deploytool.run.reference.specification import run_reference
     from deploytool.run.targets.table import Options, make_target
-    from deploytool.workflow.pipeline import configure
+    from deploytool.workflow.map import configure
 
     target = make_target(device, Options(configure))
     program = compile_graph(_network(), CHIPS["speck2e"]).program
@@ -39,10 +41,15 @@ def _network() -> Graph:
     rng = np.random.default_rng(1)
     conv, fc = rng.normal(0, 0.4, (8, 2, 3, 3)), rng.normal(0, 0.2, (10, 128))
     nodes: list[tuple[str, Node]] = [
-        ("in", Input(SHAPE)), ("conv", Conv(conv.astype(np.float32), padding=(1, 1))), ("if1", Spike(floor=-1)),
-        ("pool", SumPool((2, 2), (2, 2))), ("flat", Flatten()),
-        ("fc", Linear(fc.astype(np.float32))), ("if2", Spike(floor=-1)), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input(SHAPE)),
+        ("conv", Conv(conv.astype(np.float32), padding=(1, 1))),
+        ("if1", Spike(floor=-1)),
+        ("pool", SumPool((2, 2), (2, 2))),
+        ("flat", Flatten()),
+        ("fc", Linear(fc.astype(np.float32))),
+        ("if2", Spike(floor=-1)),
+        ("out", Output()),
+    ]
     return chain(nodes)
 
 

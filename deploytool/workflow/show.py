@@ -7,11 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from deploytool.base.arrays import format_shape
 from deploytool.base.digest import read_json
 from deploytool.base.errors import ArtifactError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.events import format_shape
-from deploytool.ir.program import Program, load_program
+from deploytool.ir.program import Program
+from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.store.artifact import Artifact, Kind, Store
@@ -50,11 +51,16 @@ def fit(report: Mapping[str, Any]) -> dict[str, Any]:
         "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
         "free growth": report["growth"],
         "layers": [
-            {"layer": layer["name"], "kernel words": layer["kernel_words"], "neuron words": layer["neuron_words"],
-             "fits cores": _ranges(layer["fits_cores"]), "core": layer["core"]}
+            {
+                "layer": layer["name"],
+                "kernel words": layer["kernel_words"],
+                "neuron words": layer["neuron_words"],
+                "fits cores": _ranges(layer["fits_cores"]),
+                "core": layer["core"],
+            }
             for layer in report["layers"]
         ],
-    }  # fmt: skip
+    }
     return {"network": says, **{name: part for name, part in parts.items() if part}}
 
 
@@ -104,11 +110,13 @@ def _graph(path: Path) -> dict[str, Any]:
 def _program(path: Path) -> dict[str, Any]:
     program = load_program(path)
     return {
-        "target": program.chip, "arithmetic": program.arithmetic, "input": format_shape(program.input_shape),
+        "target": program.chip,
+        "arithmetic": program.arithmetic,
+        "input": format_shape(program.input_shape),
         "layers": [_layer(program, name) for name in program.layers],
         "splits": read_json(path / SPLITS) if (path / SPLITS).exists() else [],
         **_calibration(path / CALIBRATION),
-    }  # fmt: skip
+    }
 
 
 def _calibration(path: Path) -> dict[str, Any]:
@@ -116,10 +124,14 @@ def _calibration(path: Path) -> dict[str, Any]:
         return {}
     told = read_json(path)
     rows = [
-        {"layer": row["layer"], "kept": row["kept"], "alone_percent": _gain(row["alone_held_out"]),
-         "in_network_percent": _gain(row["network_held_out"])}
+        {
+            "layer": row["layer"],
+            "kept": row["kept"],
+            "alone_percent": _gain(row["alone_held_out"]),
+            "in_network_percent": _gain(row["network_held_out"]),
+        }
         for row in told["layers"]
-    ]  # fmt: skip
+    ]
     return {"calibration": told["says"], "spike_difference": rows}
 
 
@@ -130,10 +142,12 @@ def _gain(gain: dict[str, float | None]) -> str:
 def _layer(program: Program, name: str) -> dict[str, Any]:
     layer = program.layers[name]
     row: dict[str, Any] = {
-        "layer": name, "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
+        "layer": name,
+        "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
         "in": format_shape(layer.in_shape),
-        "out": format_shape(layer.out_shape), "to": ", ".join(route.to for route in layer.routes) or "readout",
-    }  # fmt: skip
+        "out": format_shape(layer.out_shape),
+        "to": ", ".join(route.to for route in layer.routes) or "readout",
+    }
     if program.chip in CHIPS:
         row |= {"core": program.core_of[name], "threshold": layer.threshold, "floor": layer.floor}
     return row
@@ -155,16 +169,23 @@ def _recording(path: Path) -> dict[str, Any]:
         "decision": decision(recording),
         "energy": energy(recording),
         "layers": [
-            {"layer": row["layer"], "shape": format_shape(recording.counts[row["layer"]].shape[1:]),
-             **{key: row[key] for key in ("spikes_per_sample", "synops_per_sample", "rate_hz")}}
+            {
+                "layer": row["layer"],
+                "shape": format_shape(recording.counts[row["layer"]].shape[1:]),
+                **{key: row[key] for key in ("spikes_per_sample", "synops_per_sample", "rate_hz")},
+            }
             for row in activity
         ],
         "neurons": [
-            {"layer": row["layer"], **{key: row[key] for key in ("neurons", "silent_neurons", "saturated_neurons")},
-             "v_in_int16": _range(row), "weights_above_threshold": row["weights_above"]}
+            {
+                "layer": row["layer"],
+                **{key: row[key] for key in ("neurons", "silent_neurons", "saturated_neurons")},
+                "v_in_int16": _range(row),
+                "weights_above_threshold": row["weights_above"],
+            }
             for row in activity
         ],
-    }  # fmt: skip
+    }
 
 
 def _range(row: Mapping[str, Any]) -> str:
@@ -182,23 +203,38 @@ def _verdict(path: Path) -> dict[str, Any]:
             for check in report["verdict"]["checks"]
         ],
         "rungs": [
-            {"rung": rung["name"], "status": rung["status"], "accuracy_percent": rung["accuracy"],
-             "samples": rung["samples"], "synops_per_sample": rung["synops"]}
+            {
+                "rung": rung["name"],
+                "status": rung["status"],
+                "accuracy_percent": rung["accuracy"],
+                "samples": rung["samples"],
+                "synops_per_sample": rung["synops"],
+            }
             for rung in report["rungs"]
         ],
         "spike_difference": [
-            {"reference": pair["reference"], "test": pair["test"], "output_pooled_percent": pair["output"]["pooled"],
-             "output_mean_percent": pair["output"]["mean"]}
+            {
+                "reference": pair["reference"],
+                "test": pair["test"],
+                "output_pooled_percent": pair["output"]["pooled"],
+                "output_mean_percent": pair["output"]["mean"],
+            }
             for pair in report["spike_difference"]
         ],
-    }  # fmt: skip
+    }
 
 
 def _report(path: Path) -> dict[str, Any]:
     return {"page": str(path / PAGE)}
 
 
-SUMMARIES: Final[Mapping[Kind, Callable[[Path], dict[str, Any]]]] = MappingProxyType({
-    "model": _model, "graph": _graph, "program": _program, "recording": _recording, "verdict": _verdict,
-    "report": _report,
-})  # fmt: skip
+SUMMARIES: Final[Mapping[Kind, Callable[[Path], dict[str, Any]]]] = MappingProxyType(
+    {
+        "model": _model,
+        "graph": _graph,
+        "program": _program,
+        "recording": _recording,
+        "verdict": _verdict,
+        "report": _report,
+    }
+)

@@ -8,11 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.errors import UsageError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EventStream
-from deploytool.ir.graph import Array, Graph, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Spike
 from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, Recipe, SpikeLayer
 from deploytool.recipe.nodes import without_norms
 
@@ -68,7 +70,7 @@ def white(recipe: Recipe) -> int | None:
 
 def emulate(
     recipe: Recipe, threads: int, model: Mapping[str, Array], layers: int, streams: Sequence[EventStream]
-) -> Mapping[str, Array]:  # fmt: skip
+) -> Mapping[str, Array]:
     """{layer: spikes (B, C, H, W)}: the first ``layers`` layers with weights of a ``model`` on the chip's emulator."""
     from deploytool.convert.model import to_graph
     from deploytool.map.compile import compile_graph

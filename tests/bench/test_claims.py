@@ -17,10 +17,16 @@ from deploytool.store.caching import Workspace
 FOLDER = Path(__file__).parents[2] / "recipes" / "claims"
 CLAIMS = load_claims(FOLDER)
 
-TWO_ARMS = Claim.model_validate({
-    "says": "b beats a", "source": "us", "cost": "the same", "measures": ["ladder"], "arms": {"a": {}, "b": {}},
-    "expect": [{"says": "b is better", "figure": "x", "better": "b", "than": "a"}],
-})  # fmt: skip
+TWO_ARMS = Claim.model_validate(
+    {
+        "says": "b beats a",
+        "source": "us",
+        "cost": "the same",
+        "measures": ["ladder"],
+        "arms": {"a": {}, "b": {}},
+        "expect": [{"says": "b is better", "figure": "x", "better": "b", "than": "a"}],
+    }
+)
 
 
 def judged(a: list[float], b: list[float], **keys) -> str:

@@ -18,16 +18,19 @@ def test_the_shortest_of_each_side_counts_and_the_first_round_does_not() -> None
     calls: list[str] = []
     seconds = in_turn(
         lambda: calls.append("a"), lambda: calls.append("b"), repetitions=2, clock=lambda: float(next(now))
-    )  # fmt: skip
+    )
     assert calls == ["a", "b"] * 3
     assert seconds == [5.0, 3.0]
 
 
 def test_aims_compare_at_the_same_number_of_threads_with_the_best_batch() -> None:
     took = [
-        Took("own", 1, 0, 0.5e-3), Took("own", 2, 0, 0.25e-3),
-        Took("peer 1/1", 1, 1, 0.09), Took("peer 1/8", 1, 8, 0.05), Took("peer 2/8", 2, 8, 0.04),
-    ]  # fmt: skip
+        Took("own", 1, 0, 0.5e-3),
+        Took("own", 2, 0, 0.25e-3),
+        Took("peer 1/1", 1, 1, 0.09),
+        Took("peer 1/8", 1, 8, 0.05),
+        Took("peer 2/8", 2, 8, 0.04),
+    ]
     rows = {row["what"]: row["measured"] for row in aims(took, [0.11, 0.12, 0.1], 1.5)}
     assert rows == {
         "ms per sample, one thread": 0.5,

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
-from deploytool.ir.graph import Conv, Input, Output, Spike, SumPool, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike, SumPool
 
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -186,10 +187,14 @@ def test_a_state_dict_needs_its_network(cli: Deploytool, made: Path, tmp_path: P
 
 def test_splitting_can_be_forbidden(cli: Deploytool, tmp_path: Path) -> None:
     nodes = [
-        ("in", Input((2, 64, 64))), ("conv", Conv(np.ones((32, 2, 3, 3), np.float32), padding=(1, 1))),
-        ("if", Spike(threshold=9)), ("pool", SumPool((4, 4), (4, 4))),
-        ("conv2", Conv(np.ones((3, 32, 3, 3), np.float32))), ("if2", Spike(threshold=9)), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 64, 64))),
+        ("conv", Conv(np.ones((32, 2, 3, 3), np.float32), padding=(1, 1))),
+        ("if", Spike(threshold=9)),
+        ("pool", SumPool((4, 4), (4, 4))),
+        ("conv2", Conv(np.ones((3, 32, 3, 3), np.float32))),
+        ("if2", Spike(threshold=9)),
+        ("out", Output()),
+    ]
     write_nir(chain(nodes), tmp_path / "wide.nir")
     whole = answer(cli("check", tmp_path / "wide.nir", "--no-split", "--json"), exit_code=7)
     assert whole["fits"] is False

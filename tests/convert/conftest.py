@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from deploytool.ir.graph import Array, AvgPool, Conv, Graph, Linear, Spike, SumPool
+from deploytool.base.arrays import Array
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import AvgPool, Conv, Linear, Spike, SumPool
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,7 @@ def _apply(node: object, x: Tensor) -> Tensor:
             bias = None if node.bias is None else tensor(node.bias)
             return functional.conv2d(
                 x, tensor(node.weight), bias, node.stride, node.padding, node.dilation, node.groups
-            )  # fmt: skip
+            )
         case Linear():
             bias = None if node.bias is None else tensor(node.bias)
             return functional.linear(x.flatten(1), tensor(node.weight), bias)[..., None, None]

@@ -16,7 +16,8 @@ from deploytool.base.errors import InputError
 from deploytool.convert.nir import write_nir
 from deploytool.convert.nir.lint import IMPORTERS, ORDER, RULES, lint
 from deploytool.convert.nir.neurons import NEURONS
-from deploytool.ir.graph import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike
 
 ONES = np.ones(3, np.float32)
 WEIGHT = np.ones((2, 2, 3, 3), np.float32)
@@ -53,10 +54,19 @@ def test_every_importer_s_answer_to_the_nodes_of_nir(tmp_path: Path) -> None:
     conv = nir.Conv2d((6, 6), WEIGHT, 1, 0, 1, 1, np.zeros(2, np.float32))
     matrix = np.ones((3, 3), np.float32)
     nodes = (
-        conv, nir.Linear(matrix), nir.Affine(matrix, ONES), nir.Scale(ONES), pool(nir.SumPool2d), pool(nir.AvgPool2d),
-        nir.Flatten({"input": np.array([2, 6, 6])}, 0, -1), nir.IF(ONES, ONES), leaky(), synaptic(),
-        nir.LI(tau=ONES, r=ONES, v_leak=0 * ONES), nir.Delay(ONES),
-    )  # fmt: skip
+        conv,
+        nir.Linear(matrix),
+        nir.Affine(matrix, ONES),
+        nir.Scale(ONES),
+        pool(nir.SumPool2d),
+        pool(nir.AvgPool2d),
+        nir.Flatten({"input": np.array([2, 6, 6])}, 0, -1),
+        nir.IF(ONES, ONES),
+        leaky(),
+        synaptic(),
+        nir.LI(tau=ONES, r=ONES, v_leak=0 * ONES),
+        nir.Delay(ONES),
+    )
     found = verdicts(tmp_path / "net.nir", *nodes)
     in_order = {kind: " ".join(answers[name] for name in IMPORTERS) for kind, answers in found.items()}
     assert in_order == {  # sinabs snnTorch Norse SpikingJelly nirtorch
@@ -110,12 +120,16 @@ def test_what_we_state_is_lost_unless_the_importer_does_it_anyway(tmp_path: Path
 
     assert said(Spike(2.0, -2.0, "subtract", at_most_one=False), "sinabs") == set()
     assert said(Spike(2.0, -1.0, "zero"), "sinabs") == {
-        "gets a floor of -v_threshold", "subtracts the threshold on reset", "fires several times in a time step",
-    }  # fmt: skip
+        "gets a floor of -v_threshold",
+        "subtracts the threshold on reset",
+        "fires several times in a time step",
+    }
     assert said(Spike(2.0, None, "zero"), "Norse") == set()
     assert said(Spike(2.0, -1.0, "subtract", at_most_one=False), "Norse") == {
-        "the floor is lost", "resets to a fixed value", "fires once in a time step at most",
-    }  # fmt: skip
+        "the floor is lost",
+        "resets to a fixed value",
+        "fires once in a time step at most",
+    }
 
 
 def test_branches_cycles_and_files_without_ends(tmp_path: Path, shared_data: Path) -> None:
@@ -180,14 +194,21 @@ def test_nirtorch_and_sinabs_do_what_the_table_says() -> None:
 
 def test_our_files_keep_their_weights_in_every_importer(tmp_path: Path) -> None:
     nodes: list[tuple[str, Node]] = [
-        ("in", Input((2, 6, 6))), ("conv", Conv(WEIGHT)), ("s", Spike()), ("flat", Flatten()),
-        ("fc", Linear(np.ones((3, 32), np.float32))), ("t", Spike()), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 6, 6))),
+        ("conv", Conv(WEIGHT)),
+        ("s", Spike()),
+        ("flat", Flatten()),
+        ("fc", Linear(np.ones((3, 32), np.float32))),
+        ("t", Spike()),
+        ("out", Output()),
+    ]
     write_nir(chain(nodes), tmp_path / "net.nir")
     rows = lint(tmp_path / "net.nir").rows
     weights = [row for row in rows if row.node in ("conv", "fc") and row.importer != "nirtorch"]
     assert {row.verdict for row in weights} == {"keep"}
     nodes[3] = ("pool", AvgPool((2, 2), (2, 2)))
-    write_nir(chain([*nodes[:4], ("flat", Flatten()), ("fc", Linear(np.ones((3, 8), np.float32))), *nodes[5:]]),
-              tmp_path / "net.nir")  # fmt: skip
+    write_nir(
+        chain([*nodes[:4], ("flat", Flatten()), ("fc", Linear(np.ones((3, 8), np.float32))), *nodes[5:]]),
+        tmp_path / "net.nir",
+    )
     assert lint(tmp_path / "net.nir").verdict("sinabs") == "drop"

@@ -15,17 +15,24 @@ from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import quantise
 from deploytool.convert.model import blank_weights, to_graph
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.ir.graph import Conv, Linear, Spike
+from deploytool.ir.nodes import Conv, Linear, Spike
 from deploytool.recipe import ConstraintsSection, NetworkSection
 
-NETWORK = NetworkSection.model_validate({
-    "input": (2, 9, 9),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3, "stride": 2, "padding": 1}, {"type": "spike"},
-        {"type": "avgpool", "kernel": 2}, {"type": "conv", "out": 4, "kernel": 2, "name": "middle"}, {"type": "spike"},
-        {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NETWORK = NetworkSection.model_validate(
+    {
+        "input": (2, 9, 9),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3, "stride": 2, "padding": 1},
+            {"type": "spike"},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "conv", "out": 4, "kernel": 2, "name": "middle"},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 5},
+            {"type": "spike"},
+        ],
+    }
+)
 SHAPES = {"conv1": (3, 2, 3, 3), "middle": (4, 3, 2, 2), "fc1": (5, 4)}
 
 

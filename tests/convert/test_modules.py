@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import quantise
 from deploytool.convert.model import from_state_dict, to_graph
 from deploytool.convert.torch.modules import from_module, read_state_dict
-from deploytool.ir.graph import Add, Array, Concat, Conv, Flatten, Graph, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, Concat, Conv, Flatten, Spike
 from deploytool.recipe import ConstraintsSection, NetworkSection
 
 layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
@@ -52,9 +54,21 @@ def test_a_module_of_named_layers_is_traced() -> None:
     net = Net()
     graph = from_module(net.eval(), (2, 6, 6))
     assert graph.nodes.keys() == {
-        "input", "stem.0", "stem.2", "left", "left_spikes", "right", "right_spikes", "add", "cat", "pool", "flatten",
-        "fc", "out", "output",
-    }  # fmt: skip
+        "input",
+        "stem.0",
+        "stem.2",
+        "left",
+        "left_spikes",
+        "right",
+        "right_spikes",
+        "add",
+        "cat",
+        "pool",
+        "flatten",
+        "fc",
+        "out",
+        "output",
+    }
     assert isinstance(graph.nodes["add"], Add)
     assert isinstance(graph.nodes["cat"], Concat)
     assert graph.sources("cat") == ("left_spikes", "add")
@@ -146,13 +160,24 @@ def test_a_forward_with_further_arguments() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 1000), groups=st.sampled_from([1, 2]), eps=st.sampled_from([1e-5, 1e-3, 0.5]),
-    bias=st.booleans(), affine=st.booleans(), stride=st.integers(1, 2), dilation=st.integers(1, 2),
-)  # fmt: skip
+    seed=st.integers(0, 1000),
+    groups=st.sampled_from([1, 2]),
+    eps=st.sampled_from([1e-5, 1e-3, 0.5]),
+    bias=st.booleans(),
+    affine=st.booleans(),
+    stride=st.integers(1, 2),
+    dilation=st.integers(1, 2),
+)
 def test_batch_norm_is_folded_with_its_eps(
-    seed: int, groups: int, eps: float, bias: bool, affine: bool, stride: int, dilation: int,
+    seed: int,
+    groups: int,
+    eps: float,
+    bias: bool,
+    affine: bool,
+    stride: int,
+    dilation: int,
     analog: Callable[[Graph, Array], Array],
-) -> None:  # fmt: skip
+) -> None:
     torch.manual_seed(seed)
     conv = nn.Conv2d(4, 6, (3, 2), stride, (1, 0), dilation, groups, bias)
     norm = nn.BatchNorm2d(6, eps, affine=affine)
@@ -165,26 +190,32 @@ def test_batch_norm_is_folded_with_its_eps(
     x = torch.randn(4, 7, 8, dtype=torch.double)
     graph = from_module(module, (4, 7, 8))
     assert isinstance(graph.nodes["0"], Conv)
-    np.testing.assert_allclose(
-        analog(graph, x.numpy()), module(x[None])[0].detach().numpy(), rtol=1e-9, atol=1e-9
-    )  # fmt: skip
+    np.testing.assert_allclose(analog(graph, x.numpy()), module(x[None])[0].detach().numpy(), rtol=1e-9, atol=1e-9)
 
 
-NETWORK = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3}, {"type": "spike"}, {"type": "flatten"},
-        {"type": "linear", "out": 4}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NETWORK = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 4},
+            {"type": "spike"},
+        ],
+    }
+)
 
 
 def sequential(**changes: Any) -> nn.Sequential:
     floor = changes.get("min_v_mem", -1.0)
     return nn.Sequential(
-        nn.Conv2d(2, 3, 3, bias=changes.get("bias", False)), layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
-        nn.Flatten(), nn.Linear(48, 4, bias=False), layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
-    )  # fmt: skip
+        nn.Conv2d(2, 3, 3, bias=changes.get("bias", False)),
+        layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
+        nn.Flatten(),
+        nn.Linear(48, 4, bias=False),
+        layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
+    )
 
 
 def test_a_state_dict_gives_the_graph_of_the_module_itself(tmp_path: Path) -> None:
@@ -204,8 +235,9 @@ def test_weights_of_a_state_dict_are_quantised_no_sooner_than_on_the_chip() -> N
     state = {name: tensor.numpy() for name, tensor in sequential().state_dict().items()}
     weights = {"conv1": state["0.weight"], "fc1": state["3.weight"]}
     graph, trained = (
-        from_state_dict(state, NETWORK, ConstraintsSection()), to_graph(weights, NETWORK, ConstraintsSection())
-    )  # fmt: skip
+        from_state_dict(state, NETWORK, ConstraintsSection()),
+        to_graph(weights, NETWORK, ConstraintsSection()),
+    )
     np.testing.assert_array_equal(graph.nodes["conv1"].weight, state["0.weight"])
     integers = CHIPS["speck2e"].integers
     both = []
@@ -224,9 +256,14 @@ def test_a_state_dict_that_does_not_match_is_told_entry_by_entry() -> None:
         from_state_dict(arrays, NETWORK, ConstraintsSection(threshold=0.5))
     named = [problem.split("'")[1] for problem in error.value.problems]
     assert set(named) == {
-        "0.bias", "1.min_v_mem", "1.spike_threshold", "4.min_v_mem", "4.spike_threshold", "norm.running_mean",
+        "0.bias",
+        "1.min_v_mem",
+        "1.spike_threshold",
+        "4.min_v_mem",
+        "4.spike_threshold",
+        "norm.running_mean",
         "3.weight",
-    }  # fmt: skip
+    }
     assert "shape (4, 47); need (4, 48), of layer 'fc1'" in str(error.value)
     with pytest.raises(InputError, match=r"1 arrays of weights \(w.weight\); need 2, for conv1, fc1"):
         from_state_dict({"w.weight": np.ones((3, 2, 3, 3))}, NETWORK, ConstraintsSection())

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.convert.nir.hdf5 import save
-from deploytool.ir.graph import Add, Conv, Delay, Graph, Input, Linear, Node, Output, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, Conv, Delay, Input, Linear, Node, Output, Spike
 from deploytool.ir.program import Route
 from deploytool.map.group import group
 
@@ -74,9 +75,15 @@ def test_graphs_come_back_as_they_were(delays: Any, vector: bool, tmp_path_facto
     weight = np.eye(shape[0], dtype=np.float32)
     back: Node = Linear(weight) if vector else Conv(weight[:, :, None, None])
     nodes: dict[str, Node] = {
-        "in": Input(shape), "a": back, "add": Add(), "s": Spike(), "d": node, "back": back, "out": Output(),
+        "in": Input(shape),
+        "a": back,
+        "add": Add(),
+        "s": Spike(),
+        "d": node,
+        "back": back,
+        "out": Output(),
         "e": Delay(3),
-    }  # fmt: skip
+    }
     edges = (
         ("in", "a"),
         ("a", "add"),

@@ -17,22 +17,9 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.ir.graph import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Node,
-    Output,
-    Spike,
-    SumPool,
-    chain,
-    out_shape,
-)
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.ir.shapes import out_shape
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -189,11 +176,29 @@ def test_kernels_that_are_not_square_and_groups(tmp_path: Path) -> None:
 
 def test_a_concat_is_a_sum_for_others_and_one_for_us(tmp_path: Path) -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 3, 3)), "a": Spike(), "b": Spike(), "sum": Add(), "cat": Concat(), "cat.1": Spike(),
-        "conv": Conv(np.ones((1, 6, 1, 1), np.float32)), "s": Spike(), "out": Output(),
-    }  # fmt: skip
-    edges = [("in", "a"), ("in", "b"), ("in", "sum"), ("a", "sum"), ("sum", "cat"), ("b", "cat.1"), ("cat.1", "cat"),
-             ("a", "cat"), ("cat", "conv"), ("conv", "s"), ("s", "out")]  # fmt: skip
+        "in": Input((2, 3, 3)),
+        "a": Spike(),
+        "b": Spike(),
+        "sum": Add(),
+        "cat": Concat(),
+        "cat.1": Spike(),
+        "conv": Conv(np.ones((1, 6, 1, 1), np.float32)),
+        "s": Spike(),
+        "out": Output(),
+    }
+    edges = [
+        ("in", "a"),
+        ("in", "b"),
+        ("in", "sum"),
+        ("a", "sum"),
+        ("sum", "cat"),
+        ("b", "cat.1"),
+        ("cat.1", "cat"),
+        ("a", "cat"),
+        ("cat", "conv"),
+        ("conv", "s"),
+        ("s", "out"),
+    ]
     graph = Graph(nodes, tuple(edges))
     path = tmp_path / "net.nir"
     write_nir(graph, path)

@@ -19,7 +19,8 @@ from deploytool.chip.chips import CHIPS
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.convert.nir.fields import Fields, Unsaid
 from deploytool.convert.nir.neurons import current_based, leaky
-from deploytool.ir.graph import Graph, Input, Linear, Output, Spike, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Input, Linear, Output, Spike
 from deploytool.map.compile import check
 from deploytool.map.group import group
 

@@ -16,13 +16,20 @@ import pytest
 
 from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.ir.graph import Add, Conv, Graph, Linear, Reset, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, Conv, Linear, Reset, Spike
 
 WEIGHT = np.arange(18, dtype=np.float32).reshape(1, 2, 3, 3)
 CONV = {
-    "type": "Conv2d", "weight": WEIGHT, "bias": np.zeros(1, np.float32), "stride": 1, "padding": 0,
-    "dilation": np.array([1, 1]), "groups": 1, "input_shape": np.array([6, 6]),
-}  # fmt: skip
+    "type": "Conv2d",
+    "weight": WEIGHT,
+    "bias": np.zeros(1, np.float32),
+    "stride": 1,
+    "padding": 0,
+    "dilation": np.array([1, 1]),
+    "groups": 1,
+    "input_shape": np.array([6, 6]),
+}
 FC = {"type": "Linear", "weight": np.ones((3, 16), np.float32)}
 INPUT = {"type": "Input", "shape": np.array([2, 6, 6])}
 FLATTEN = {"type": "Flatten", "start_dim": 1, "end_dim": -1, "input_type": np.array([1, 4, 4])}
@@ -54,9 +61,14 @@ def put(group: h5py.Group, members: dict[str, Any]) -> None:
 
 def standard(**changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
     nodes = {
-        "input": INPUT, "conv": CONV, "if1": neurons(1, 4, 4), "flat": FLATTEN, "fc": FC, "if2": neurons(3),
+        "input": INPUT,
+        "conv": CONV,
+        "if1": neurons(1, 4, 4),
+        "flat": FLATTEN,
+        "fc": FC,
+        "if2": neurons(3),
         "output": {"type": "Output", "shape": np.array([3])},
-    }  # fmt: skip
+    }
     return {**nodes, **changes}
 
 
@@ -144,15 +156,26 @@ def test_padding_in_all_its_forms(padding: Any, expected: tuple[int, int], tmp_p
 @pytest.mark.parametrize(("padding", "expected"), [(2, 2), ("same", 2), ("valid", 0)])
 def test_a_convolution_of_rows(padding: Any, expected: int, tmp_path: Path) -> None:
     weight = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
-    conv = {"type": "Conv1d", "weight": weight, "bias": np.zeros(2), "stride": 1, "padding": padding, "dilation": 2,
-            "groups": 1, "input_shape": 9}  # fmt: skip
+    conv = {
+        "type": "Conv1d",
+        "weight": weight,
+        "bias": np.zeros(2),
+        "stride": 1,
+        "padding": padding,
+        "dilation": 2,
+        "groups": 1,
+        "input_shape": 9,
+    }
     length = 9 + 2 * expected - 4
     nodes = {
-        "input": {"type": "Input", "shape": np.array([2, 9])}, "conv": conv, "if": neurons(2, length),
+        "input": {"type": "Input", "shape": np.array([2, 9])},
+        "conv": conv,
+        "if": neurons(2, length),
         "flat": {"type": "Flatten", "start_dim": 0, "end_dim": -1, "input_type": np.array([2, length])},
-        "fc": {"type": "Linear", "weight": np.ones((3, 2 * length), np.float32)}, "if2": neurons(3),
+        "fc": {"type": "Linear", "weight": np.ones((3, 2 * length), np.float32)},
+        "if2": neurons(3),
         "output": {"type": "Output"},
-    }  # fmt: skip
+    }
     graph = read(tmp_path, nodes)
     node = graph.nodes["conv"]
     assert isinstance(node, Conv)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, RecipeError, UnsupportedError, UsageError
 from deploytool.convert.ann import ann_weights
 from deploytool.convert.onnx import read_onnx
-from deploytool.ir.graph import Array, Conv, Graph, Linear, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Conv, Linear, Spike
 from deploytool.recipe import NetworkSection
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra")
@@ -46,7 +48,8 @@ def norm(features: int) -> list[Array]:
 
 def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Graph, Array], Array]) -> None:
     model = save(
-        tmp_path / "net.onnx", ("batch", 2, 9, 9),
+        tmp_path / "net.onnx",
+        ("batch", 2, 9, 9),
         ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
         ("BatchNormalization", norm(4), {"epsilon": 0.1}),
         ("Relu", [], {}),
@@ -61,7 +64,7 @@ def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Grap
         ("Add", [stored(6)], {}),
         ("Relu", [], {}),
         ("Gemm", [stored(3, 6), stored(3)], {"transB": 1}),
-    )  # fmt: skip
+    )
     graph = read_onnx(tmp_path / "net.onnx", threshold=2.0, floor=-1.0)
     values = RNG.normal(size=(2, 9, 9)).astype(np.float32)
     reference = pytest.importorskip("onnx.reference")
@@ -131,19 +134,30 @@ def recipe_network(*layers: dict[str, Any]) -> NetworkSection:
 
 
 CHAIN = (
-    {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
-    {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"}, {"type": "linear", "out": 3},
+    {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
     {"type": "spike"},
-)  # fmt: skip
+    {"type": "avgpool", "kernel": 2},
+    {"type": "flatten"},
+    {"type": "linear", "out": 5},
+    {"type": "spike"},
+    {"type": "linear", "out": 3},
+    {"type": "spike"},
+)
 
 
 def trained_chain(path: Path) -> Graph:
     save(
-        path, ("batch", 2, 6, 6),
-        ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1]}), ("BatchNormalization", norm(4), {}),
-        ("Relu", [], {}), ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}), ("Flatten", [], {}),
-        ("Gemm", [stored(5, 36), stored(5)], {"transB": 1}), ("Relu", [], {}), ("MatMul", [stored(5, 3)], {}),
-    )  # fmt: skip
+        path,
+        ("batch", 2, 6, 6),
+        ("Conv", [stored(4, 2, 3, 3), stored(4)], {"pads": [1, 1, 1, 1]}),
+        ("BatchNormalization", norm(4), {}),
+        ("Relu", [], {}),
+        ("AveragePool", [], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Flatten", [], {}),
+        ("Gemm", [stored(5, 36), stored(5)], {"transB": 1}),
+        ("Relu", [], {}),
+        ("MatMul", [stored(5, 3)], {}),
+    )
     return read_onnx(path)
 
 
@@ -187,9 +201,15 @@ def test_a_module_with_relus_is_an_ann_too() -> None:
 
     nn = torch.nn
     module = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 5),
-        nn.ReLU(), nn.Linear(5, 3),
-    ).eval()  # fmt: skip
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(36, 5),
+        nn.ReLU(),
+        nn.Linear(5, 3),
+    ).eval()
     arrays = ann_weights(from_module(module, (2, 6, 6), relu=Spike()), recipe_network(*CHAIN))
     assert np.array_equal(arrays["fc2.bias"], module[7].bias.detach().numpy())
     with pytest.raises(UnsupportedError, match="ReLU is not supported"):

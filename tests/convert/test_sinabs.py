@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import nn
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.convert.torch.modules import from_module, load_builder
-from deploytool.ir.graph import Array, Graph, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Spike
 
 
 class IAFSqueeze(nn.Module):
@@ -27,9 +29,12 @@ class IAFSqueeze(nn.Module):
         super().__init__()
         reset = type("MembraneSubtract", (), {"subtract_value": None})()
         standard = {
-            "spike_threshold": torch.tensor(1.0), "min_v_mem": None, "tau_syn": None, "reset_fn": reset,
+            "spike_threshold": torch.tensor(1.0),
+            "min_v_mem": None,
+            "tau_syn": None,
+            "reset_fn": reset,
             "spike_fn": type("MultiSpike", (), {}),
-        }  # fmt: skip
+        }
         for name, value in {**standard, **changes}.items():
             setattr(self, name, value)
 
@@ -47,13 +52,21 @@ def spike(**changes: Any) -> Spike:
 def test_torch_layers_compute_what_they_did(tmp_path: Path, analog: Callable[[Graph, Array], Array]) -> None:
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(4, eps=0.1)
-    module = nn.Sequential(OrderedDict(
-        features=nn.Sequential(
-            nn.Conv2d(2, 4, 3, stride=(2, 1), padding="valid", bias=False), norm, nn.Dropout2d(),
-            nn.AvgPool2d((2, 1)), nn.Conv2d(4, 4, 3, padding="same", groups=2), nn.Identity(),
-        ),
-        flatten=nn.Flatten(), fc=nn.Linear(56, 5), norm=nn.BatchNorm1d(5, affine=False),
-    ))  # fmt: skip
+    module = nn.Sequential(
+        OrderedDict(
+            features=nn.Sequential(
+                nn.Conv2d(2, 4, 3, stride=(2, 1), padding="valid", bias=False),
+                norm,
+                nn.Dropout2d(),
+                nn.AvgPool2d((2, 1)),
+                nn.Conv2d(4, 4, 3, padding="same", groups=2),
+                nn.Identity(),
+            ),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(56, 5),
+            norm=nn.BatchNorm1d(5, affine=False),
+        )
+    )
     for _ in range(3):
         module(torch.randn(8, 2, 9, 9) * 3 + 1)
     graph = from_module(module.eval(), (2, 9, 9))
@@ -111,10 +124,13 @@ def test_a_module_of_sinabs_itself(analog: Callable[[Graph, Array], Array]) -> N
     layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
     activation = pytest.importorskip("sinabs.activation")
     module = nn.Sequential(
-        nn.Conv2d(2, 3, 3, bias=False), layers.IAFSqueeze(batch_size=1, min_v_mem=-1.0), layers.SumPool2d(2),
-        nn.Flatten(), nn.Linear(12, 4, bias=False),
+        nn.Conv2d(2, 3, 3, bias=False),
+        layers.IAFSqueeze(batch_size=1, min_v_mem=-1.0),
+        layers.SumPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 4, bias=False),
         layers.IAFSqueeze(batch_size=1, spike_fn=activation.SingleSpike, reset_fn=activation.MembraneReset()),
-    )  # fmt: skip
+    )
     graph = from_module(module, (2, 6, 6))
     first, last = graph.nodes["1"], graph.nodes["5"]
     assert (first.threshold, first.floor, first.reset) == (1.0, -1.0, "subtract")

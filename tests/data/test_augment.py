@@ -21,9 +21,13 @@ SHARE = st.sampled_from([0.0, 0.5, 1.0])
 @st.composite
 def augments(draw: st.DrawFn) -> AugmentSection:
     return AugmentSection(
-        drop=draw(st.sampled_from([0.0, 0.5])), flip_time=draw(SHARE), flip_polarity=draw(SHARE), flip=draw(SHARE),
-        shift=draw(st.integers(0, 4)), cutout=draw(st.integers(0, 4)),
-    )  # fmt: skip
+        drop=draw(st.sampled_from([0.0, 0.5])),
+        flip_time=draw(SHARE),
+        flip_polarity=draw(SHARE),
+        flip=draw(SHARE),
+        shift=draw(st.integers(0, 4)),
+        cutout=draw(st.integers(0, 4)),
+    )
 
 
 @st.composite
@@ -43,9 +47,7 @@ def stream(rng: np.random.Generator, shape: tuple[int, int, int], label: int, co
 
 
 def pictures(rng: np.random.Generator, count: int, shape: tuple[int, int, int] = (2, 5, 4)) -> list[Image]:
-    return [
-        Image(rng.integers(0, 256, shape).astype(np.uint8), label, f"image/{label}") for label in range(count)
-    ]  # fmt: skip
+    return [Image(rng.integers(0, 256, shape).astype(np.uint8), label, f"image/{label}") for label in range(count)]
 
 
 def one_round(batches: Loader | ImageLoader, seed: int | None, batch: int = 3) -> Iterator[tuple[bytes, list[int]]]:
@@ -106,8 +108,9 @@ def test_images_change_as_events_do(count: int, augment: AugmentSection) -> None
         events["c"], events["y"], events["x"] = np.unravel_index(place, image.shape)
         streams.append(EventStream(events, image.shape, 1, image.label))
     generators = [torch.Generator().manual_seed(3) for _ in range(2)]
-    pairs = zip(ImageLoader(images, augment)(1, 2, generators[0]), Loader(streams, augment)(1, 2, generators[1]),
-                strict=True)  # fmt: skip
+    pairs = zip(
+        ImageLoader(images, augment)(1, 2, generators[0]), Loader(streams, augment)(1, 2, generators[1]), strict=True
+    )
     for (image_frames, image_labels), (event_frames, event_labels) in pairs:
         assert torch.equal(image_frames, event_frames)
         assert torch.equal(image_labels, event_labels)

@@ -64,9 +64,11 @@ def test_bad_sections_are_one_sentence() -> None:
 def test_the_fingerprint_follows_the_section_and_the_seed() -> None:
     spec = DataSection(set="digits")
     prints = {
-        fingerprint(spec, 0), fingerprint(spec, 1), fingerprint(spec.model_copy(update={"validation": 0.2}), 0),
+        fingerprint(spec, 0),
+        fingerprint(spec, 1),
+        fingerprint(spec.model_copy(update={"validation": 0.2}), 0),
         fingerprint(spec.model_copy(update={"denoise_ms": 10.0}), 0),
-    }  # fmt: skip
+    }
     assert len(prints) == 4
     assert fingerprint(DataSection(set="digits"), 0) in prints
 
@@ -138,7 +140,7 @@ def test_only_events_are_for_those_who_need_events() -> None:
             ],
         ),
     ],
-)  # fmt: skip
+)
 def test_keys_that_do_not_go_with_the_set_are_refused_together(values: dict[str, object], problems: list[str]) -> None:
     for function in (load, fingerprint):
         with pytest.raises(RecipeError) as caught:
@@ -170,8 +172,17 @@ def test_a_network_for_another_map_is_refused() -> None:
 def test_every_set_is_one_line_and_of_one_kind() -> None:
     assert list(DATASETS) == [*EVENT_SETS, *IMAGE_SETS]
     assert set(DATASETS) == {
-        "digits", "nmnist", "dvsgesture", "cifar10dvs", "ncaltech101", "digits-images", "mnist", "fashionmnist",
-        "cifar10", "cifar100", "imagefolder",
-    }  # fmt: skip
+        "digits",
+        "nmnist",
+        "dvsgesture",
+        "cifar10dvs",
+        "ncaltech101",
+        "digits-images",
+        "mnist",
+        "fashionmnist",
+        "cifar10",
+        "cifar100",
+        "imagefolder",
+    }
     for source in DATASETS.values():
         assert len(source.says) <= 64  # beside the names, on a terminal of 80 columns

@@ -82,8 +82,13 @@ def test_coded_samples_are_what_they_were() -> None:
     assert counted_events.tolist() == [(236, 0, 1, 0), (309, 0, 0, 1), (809, 0, 0, 1), (854, 0, 1, 1)]
     drawn = RateCoding(2, 1000)(image).events
     assert drawn.tolist() == [
-        (118, 0, 1, 0), (309, 0, 0, 1), (427, 0, 1, 1), (618, 0, 1, 0), (809, 0, 0, 1), (927, 0, 1, 1),
-    ]  # fmt: skip
+        (118, 0, 1, 0),
+        (309, 0, 0, 1),
+        (427, 0, 1, 1),
+        (618, 0, 1, 0),
+        (809, 0, 0, 1),
+        (927, 0, 1, 1),
+    ]
 
 
 @settings(max_examples=20)

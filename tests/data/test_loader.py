@@ -19,9 +19,7 @@ def several(draw: st.DrawFn) -> list[EventStream]:
     return [stream(rng, shape, label) for label in range(draw(st.integers(1, 6)))]
 
 
-def stream(
-    rng: np.random.Generator, shape: tuple[int, int, int], label: int, count: int | None = None
-) -> EventStream:  # fmt: skip
+def stream(rng: np.random.Generator, shape: tuple[int, int, int], label: int, count: int | None = None) -> EventStream:
     events = np.zeros(rng.integers(0, 50) if count is None else count, EVENT)
     duration_us = int(rng.integers(1, 100_000))
     events["t"] = np.sort(rng.integers(0, duration_us, len(events)))

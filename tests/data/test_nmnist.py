@@ -27,10 +27,13 @@ def write_archive(path: Path, in_ms: bool, **changes: np.ndarray) -> None:
     """Three samples of 4, 0 and 3 events."""
     gaps = np.array([0, 0, 1, 0, 5, 0, 0], np.uint8)
     columns = {
-        "x": np.arange(7, dtype=np.uint8), "y": np.arange(7, dtype=np.uint8),
-        "p_bits": np.packbits([0, 1, 0, 1, 0, 1, 1]), "n": np.array([4, 0, 3], np.uint32),
-        "label": np.array([7, 1, 9], np.uint8), "id": np.array([11, 12, 13], np.uint32),
-    }  # fmt: skip
+        "x": np.arange(7, dtype=np.uint8),
+        "y": np.arange(7, dtype=np.uint8),
+        "p_bits": np.packbits([0, 1, 0, 1, 0, 1, 1]),
+        "n": np.array([4, 0, 3], np.uint32),
+        "label": np.array([7, 1, 9], np.uint8),
+        "id": np.array([11, 12, 13], np.uint32),
+    }
     columns |= {"dt_ms": gaps} if in_ms else {"dt_lo": gaps, "dt_hi": gaps}
     np.savez(path, **(columns | changes))
 

@@ -67,8 +67,11 @@ def test_even_subset_takes_from_all_classes_and_grows_by_adding(labels: np.ndarr
         assert taken.max() - taken[has_more].min() <= 1
 
 
-@given(st.lists(st.tuples(st.text(max_size=4), st.integers(0, 3)), min_size=1, max_size=40, unique_by=lambda i: i[0]),
-       st.floats(0.05, 0.6), st.randoms())  # fmt: skip
+@given(
+    st.lists(st.tuples(st.text(max_size=4), st.integers(0, 3)), min_size=1, max_size=40, unique_by=lambda i: i[0]),
+    st.floats(0.05, 0.6),
+    st.randoms(),
+)
 def test_a_hash_split_follows_from_the_names_whatever_their_order(
     items: list[tuple[str, int]], share: float, rng: random.Random
 ) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from typer.testing import CliRunner, Result
 
 from deploytool.cli.app import app
-from deploytool.ir.graph import Conv, Graph, Input, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike, SumPool
 
 RECIPE = """
 name = "small"
@@ -63,8 +64,12 @@ def refusal(result: Result, exit_code: int) -> str:
 def network(**conv: Any) -> Graph:
     weight = np.linspace(-0.5, 1, 4 * 2 * 9, dtype=np.float32).reshape(4, 2, 3, 3)
     nodes = [
-        ("in", Input((2, 16, 16))), ("conv", Conv(conv.pop("weight", weight), **conv)), ("if", Spike(floor=-1.0)),
-        ("pool", SumPool((2, 2), (2, 2))), ("conv2", Conv(np.ones((3, 4, 3, 3), np.float32), padding=(1, 1))),
-        ("if2", Spike()), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 16, 16))),
+        ("conv", Conv(conv.pop("weight", weight), **conv)),
+        ("if", Spike(floor=-1.0)),
+        ("pool", SumPool((2, 2), (2, 2))),
+        ("conv2", Conv(np.ones((3, 4, 3, 3), np.float32), padding=(1, 1))),
+        ("if2", Spike()),
+        ("out", Output()),
+    ]
     return chain(nodes)

@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.ir.graph import Add, AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike
 
 VGG9: Final = ("p4", 64, 128, "p2", 256, 256, "p2", 512, 512, "p2", 512, 512, "p2")
 """On events of 2x128x128."""
@@ -71,9 +72,12 @@ class Builder:
 
 
 def vgg(
-    layers: Sequence[int | str], shape: tuple[int, int, int], width: int = 1, classes: int = 10,
+    layers: Sequence[int | str],
+    shape: tuple[int, int, int],
+    width: int = 1,
+    classes: int = 10,
     spike: Spike | None = None,
-) -> Graph:  # fmt: skip
+) -> Graph:
     """3x3 convolutions of so many features, and average poolings; every number of features over ``width``."""
     net = Builder(shape, spike or Spike(1.0, -1.0))
     (features, height, columns), number = shape, 0
@@ -91,9 +95,12 @@ def vgg(
 
 
 def resnet(
-    stages: Sequence[tuple[int, int]], shape: tuple[int, int, int], width: int = 1, classes: Sequence[int] = (10,),
+    stages: Sequence[tuple[int, int]],
+    shape: tuple[int, int, int],
+    width: int = 1,
+    classes: Sequence[int] = (10,),
     spike: Spike | None = None,
-) -> Graph:  # fmt: skip
+) -> Graph:
     """A 3x3 stem and basic blocks; a shortcut is the identity, or a 1x1 convolution where the shape changes."""
     net = Builder(shape, spike or Spike(1.0, -1.0))
     features = stages[0][0] // width

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
+from deploytool.base.arrays import Pair
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, Pair, out_shape
+from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.shapes import out_shape
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.event_driven import run_events, run_sample
 from deploytool.run.plan.layers import make_plan, state_type
@@ -43,9 +45,14 @@ def programs(draw: st.DrawFn, integers: bool | None = None, chains: bool = False
         shapes[name], routes[name] = layer.out_shape, []
     layers = {name: replace(layer, routes=tuple(routes[name])) for name, layer in layers.items()}
     return Program(
-        chip="simulator", arithmetic="int8/int16" if integers else "float32", input_shape=shapes[INPUT],
-        input_routes=tuple(routes[INPUT]), layers=layers, outputs=(list(layers)[-1],), graph_digest="",
-    )  # fmt: skip
+        chip="simulator",
+        arithmetic="int8/int16" if integers else "float32",
+        input_shape=shapes[INPUT],
+        input_routes=tuple(routes[INPUT]),
+        layers=layers,
+        outputs=(list(layers)[-1],),
+        graph_digest="",
+    )
 
 
 @st.composite
@@ -101,18 +108,30 @@ def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rn
         threshold = rng.uniform(0.2, 2, out).astype(np.float32)
     floor = draw(st.sampled_from([None, -1, -100, -32768] if integers else [None, -0.5, 0.0]))
     return Layer(
-        weights=conv.weight, threshold=threshold, in_shape=in_shape, out_shape=out, routes=(), stride=conv.stride,
-        padding=padding, dilation=dilation, groups=groups, floor=floor,
-        reset=draw(st.sampled_from(["subtract", "zero"])), at_most_one=draw(st.booleans()),
+        weights=conv.weight,
+        threshold=threshold,
+        in_shape=in_shape,
+        out_shape=out,
+        routes=(),
+        stride=conv.stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        floor=floor,
+        reset=draw(st.sampled_from(["subtract", "zero"])),
+        at_most_one=draw(st.booleans()),
         v_init=draw(starts(out, floor, rng, (-150, 250) if integers else (-1.0, 4.0))),
-    )  # fmt: skip
+    )
 
 
 @st.composite
 def starts(
-    draw: st.DrawFn, shape: tuple[int, int, int], floor: float | None, rng: np.random.Generator,
+    draw: st.DrawFn,
+    shape: tuple[int, int, int],
+    floor: float | None,
+    rng: np.random.Generator,
     span: tuple[float, float],
-) -> float | np.ndarray:  # fmt: skip
+) -> float | np.ndarray:
     """V before the first event: 0, one number or one for each neuron, below and above the thresholds."""
     number = np.float32 if isinstance(span[0], float) else np.int16
     values = np.maximum(rng.uniform(*span, shape), -np.inf if floor is None else floor).astype(number)
@@ -139,9 +158,14 @@ def vector_programs(draw: st.DrawFn) -> Program:
         layers[f"layer{number}"] = layer
         shape = layer.out_shape
     return Program(
-        chip="simulator", arithmetic="int8/int16" if integers else "float32", input_shape=first, input_routes=routes,
-        layers=layers, outputs=(list(layers)[-1],), graph_digest="",
-    )  # fmt: skip
+        chip="simulator",
+        arithmetic="int8/int16" if integers else "float32",
+        input_shape=first,
+        input_routes=routes,
+        layers=layers,
+        outputs=(list(layers)[-1],),
+        graph_digest="",
+    )
 
 
 @st.composite
@@ -160,10 +184,18 @@ def vector_layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: b
     reset, at_most_one = draw(once)
     floor, out = draw(st.sampled_from([None, -1, -100, -32768])), out_shape(conv, in_shape)
     return Layer(
-        weights=weights, threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])), in_shape=in_shape, out_shape=out,
-        routes=(), stride=conv.stride, padding=padding, floor=floor, reset=reset, at_most_one=at_most_one,
+        weights=weights,
+        threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])),
+        in_shape=in_shape,
+        out_shape=out,
+        routes=(),
+        stride=conv.stride,
+        padding=padding,
+        floor=floor,
+        reset=reset,
+        at_most_one=at_most_one,
         v_init=draw(starts(out, floor, rng, (-150, 450))),
-    )  # fmt: skip
+    )
 
 
 @st.composite

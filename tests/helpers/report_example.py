@@ -22,22 +22,32 @@ def program(chip: str = "speck2e") -> Program:
     def layer(out: int, taken: tuple[int, int, int], made: tuple[int, int, int], kernel: int, *routes: Route) -> Layer:
         stride = 2 if made[1] * 2 == taken[1] - taken[1] % 2 else 1
         return Layer(
-            weights=rng.integers(-128, 128, (out, taken[0], kernel, kernel)).astype(np.int8), threshold=211, floor=-211,
-            in_shape=taken, out_shape=made, routes=routes, stride=(stride, stride),
-            padding=(int(kernel == 3),) * 2, scale=211.0,
-        )  # fmt: skip
+            weights=rng.integers(-128, 128, (out, taken[0], kernel, kernel)).astype(np.int8),
+            threshold=211,
+            floor=-211,
+            in_shape=taken,
+            out_shape=made,
+            routes=routes,
+            stride=(stride, stride),
+            padding=(int(kernel == 3),) * 2,
+            scale=211.0,
+        )
 
     return Program(
-        chip=chip, arithmetic="int8/int16", input_shape=INPUT_SHAPE, input_routes=(Route("conv1"),),
+        chip=chip,
+        arithmetic="int8/int16",
+        input_shape=INPUT_SHAPE,
+        input_routes=(Route("conv1"),),
         layers={
             "conv1": layer(8, (2, 34, 34), (8, 34, 34), 3, Route("conv2", (2, 2))),
             "conv2": layer(16, (8, 17, 17), (16, 17, 17), 3, Route("conv3", (2, 2))),
             "conv3": layer(16, (16, 8, 8), (16, 4, 4), 3, Route("fc1")),
             "fc1": layer(CLASSES, (16, 4, 4), (CLASSES, 1, 1), 4),
         },
-        outputs=("fc1",), graph_digest="9f" * 32,
+        outputs=("fc1",),
+        graph_digest="9f" * 32,
         core_of={} if chip == "simulator" else {"conv1": 0, "conv2": 3, "conv3": 7, "fc1": 4},
-    )  # fmt: skip
+    )
 
 
 def recordings(*rungs: Rung, samples: int = 60, rasters: int = 3) -> list[Recording]:
@@ -59,10 +69,15 @@ def _recording(rung: Rung, samples: int, rasters: int) -> Recording:
     counts["fc1"] = np.maximum(answers + (noise.random(answers.shape) < NOISE[rung]), 0).reshape(samples, CLASSES, 1, 1)
     event_driven = rung in ("simulator", "emulator", "board")
     return Recording(
-        rung=rung, samples=tuple(f"test/{label}/{i:05}.bin" for i, label in enumerate(labels)), labels=labels,
-        outputs=("fc1",), counts=counts, synops=noise.integers(3_900_000, 4_600_000, samples),
-        spikes=_spikes(counts["fc1"], rasters) if event_driven else {}, aliases={"spike1": "conv1"},
-    )  # fmt: skip
+        rung=rung,
+        samples=tuple(f"test/{label}/{i:05}.bin" for i, label in enumerate(labels)),
+        labels=labels,
+        outputs=("fc1",),
+        counts=counts,
+        synops=noise.integers(3_900_000, 4_600_000, samples),
+        spikes=_spikes(counts["fc1"], rasters) if event_driven else {},
+        aliases={"spike1": "conv1"},
+    )
 
 
 def _blob(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
@@ -99,19 +114,39 @@ def content(*rungs: Rung, limits: ValidateSection | None = None, **changes: obje
         min_accuracy=90, max_accuracy_drop=5, max_spike_difference=10, max_synops=5_000_000
     )
     history = tuple(
-        {"epoch": e, "loss": 2.3 * 0.8**e + 0.1, "accuracy": 98 - 60 * 0.75**e,
-         "validation_loss": 2.2 * 0.82**e + 0.16, "validation_accuracy": 95.5 - 55 * 0.7**e + (e % 3) * 0.3}
+        {
+            "epoch": e,
+            "loss": 2.3 * 0.8**e + 0.1,
+            "accuracy": 98 - 60 * 0.75**e,
+            "validation_loss": 2.2 * 0.82**e + 0.16,
+            "validation_accuracy": 95.5 - 55 * 0.7**e + (e % 3) * 0.3,
+        }
         for e in range(1, 21)
-    )  # fmt: skip
+    )
     quantisation = tuple(
-        {"layer": name, "scale": 211.37, "threshold": 211, "floor": -211, "levels": 97 + 11 * i, "levels_before": 4608,
-         "zeros": 0.004 * (i + 1), "zeros_before": 0.0, "relative_error": 0.0081, "weight_max": 0.59 + i / 5,
-         "outlier": None, "warnings": ["fc1: the largest weight is 1.19 thresholds"] if i == 3 else []}
+        {
+            "layer": name,
+            "scale": 211.37,
+            "threshold": 211,
+            "floor": -211,
+            "levels": 97 + 11 * i,
+            "levels_before": 4608,
+            "zeros": 0.004 * (i + 1),
+            "zeros_before": 0.0,
+            "relative_error": 0.0081,
+            "weight_max": 0.59 + i / 5,
+            "outlier": None,
+            "warnings": ["fc1: the largest weight is 1.19 thresholds"] if i == 3 else [],
+        }
         for i, name in enumerate(program().layers)
-    )  # fmt: skip
+    )
     values: dict[str, object] = {
-        "title": "nmnist", "verdict": judge(made, limits), "recordings": tuple(made), "program": program(),
-        "history": history, "quantisation": quantisation,
+        "title": "nmnist",
+        "verdict": judge(made, limits),
+        "recordings": tuple(made),
+        "program": program(),
+        "history": history,
+        "quantisation": quantisation,
         "provenance": (
             Provenance("verdict-5f0c1d7a92be", "verdict", "5f0c1d7a92be" + "0" * 52, ("recording-0aa4bb1c77de",)),
             Provenance("recording-0aa4bb1c77de", "recording", "0aa4bb1c77de" + "1" * 52, ("program-1b2c3d4e5f60",)),
@@ -120,6 +155,7 @@ def content(*rungs: Rung, limits: ValidateSection | None = None, **changes: obje
             Provenance("model-deadbeef0123", "model", "deadbeef0123" + "4" * 52),
         ),
         "recipe": 'name = "nmnist"\nseed = 0\n\n[data]\nset = "nmnist"\n\n[train]\ntime_steps = 30\nepochs = 20\n',
-        "versions": {"deploytool": "0.1.0", "python": "3.11.9", "numpy": "2.4.0"}, "samples": 3,
-    }  # fmt: skip
+        "versions": {"deploytool": "0.1.0", "python": "3.11.9", "numpy": "2.4.0"},
+        "samples": 3,
+    }
     return ReportContent(**(values | changes))  # type: ignore[arg-type]

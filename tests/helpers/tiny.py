@@ -10,13 +10,19 @@ from torch import Tensor
 
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 
-NETWORK = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-        {"type": "flatten"}, {"type": "linear", "out": 2}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NETWORK = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "sumpool", "kernel": 2},
+            {"type": "flatten"},
+            {"type": "linear", "out": 2},
+            {"type": "spike"},
+        ],
+    }
+)
 CONSTRAINTS = ConstraintsSection()
 
 

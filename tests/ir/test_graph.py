@@ -4,29 +4,21 @@ import numpy as np
 import pytest
 
 from deploytool.base.errors import InputError
-from deploytool.ir.graph import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Delay,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Output,
-    Spike,
-    SumPool,
-    chain,
-)
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 
 
 def small(weight: float = 1.0) -> Graph:
     nodes = [
-        ("in", Input((2, 8, 8))), ("conv", Conv(np.full((4, 2, 3, 3), weight, np.float32), padding=(1, 1))),
-        ("if", Spike()), ("pool", SumPool((2, 2), (2, 2))), ("flat", Flatten()),
-        ("fc", Linear(np.zeros((10, 64), np.float32))), ("if2", Spike()), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 8, 8))),
+        ("conv", Conv(np.full((4, 2, 3, 3), weight, np.float32), padding=(1, 1))),
+        ("if", Spike()),
+        ("pool", SumPool((2, 2), (2, 2))),
+        ("flat", Flatten()),
+        ("fc", Linear(np.zeros((10, 64), np.float32))),
+        ("if2", Spike()),
+        ("out", Output()),
+    ]
     return chain(nodes)
 
 
@@ -81,18 +73,30 @@ def test_merges() -> None:
     [
         ({"in": Input((1, 1, 1)), "out": Output()}, (("in", "nowhere"),), "names 'nowhere', which is no node"),
         ({"in": Input((1, 1, 1)), "out": Output()}, (), "Input feeds nothing"),
-        ({"in": Input((1, 1, 1)), "a": Spike(), "b": Spike(), "out": Output()},
-         (("in", "out"), ("a", "b"), ("b", "a")), "a cycle through a, b"),
+        (
+            {"in": Input((1, 1, 1)), "a": Spike(), "b": Spike(), "out": Output()},
+            (("in", "out"), ("a", "b"), ("b", "a")),
+            "a cycle through a, b",
+        ),
         ({"in": Input((1, 1, 1)), "a": Add(), "out": Output()}, (("in", "a"), ("a", "out")), "need at least two"),
-        ({"in": Input((4, 1, 1)), "a": Linear(np.zeros((2, 5))), "out": Output()},
-         (("in", "a"), ("a", "out")), "Linear takes 5 values but gets 4x1x1"),
-        ({"in": Input((4, 2, 2)), "a": Conv(np.zeros((2, 4, 3, 3))), "out": Output()},
-         (("in", "a"), ("a", "out")), "a kernel of 3x3 on 4x2x2 gives the shape"),
-        ({"in": Input((4, 2, 2)), "a": Spike(threshold=np.ones((4, 2, 1))), "out": Output()},
-         (("in", "a"), ("a", "out")), r"threshold of shape \(4, 2, 1\)"),
+        (
+            {"in": Input((4, 1, 1)), "a": Linear(np.zeros((2, 5))), "out": Output()},
+            (("in", "a"), ("a", "out")),
+            "Linear takes 5 values but gets 4x1x1",
+        ),
+        (
+            {"in": Input((4, 2, 2)), "a": Conv(np.zeros((2, 4, 3, 3))), "out": Output()},
+            (("in", "a"), ("a", "out")),
+            "a kernel of 3x3 on 4x2x2 gives the shape",
+        ),
+        (
+            {"in": Input((4, 2, 2)), "a": Spike(threshold=np.ones((4, 2, 1))), "out": Output()},
+            (("in", "a"), ("a", "out")),
+            r"threshold of shape \(4, 2, 1\)",
+        ),
         ({"in": Input((4, 2, 2))}, (), "Input feeds nothing|no Output node"),
     ],
-)  # fmt: skip
+)
 def test_ill_formed_graphs_are_refused_by_name(nodes: dict, edges: tuple, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Graph(nodes, edges)

@@ -30,16 +30,21 @@ def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:
     spikes = np.zeros(5 * min(kept, samples), SPIKE)
     spikes["sample"] = np.repeat(np.arange(min(kept, samples)), 5)
     return Recording(
-        rung="emulator", samples=tuple(f"s{i}" for i in range(samples)), labels=np.arange(samples), outputs=("fc",),
+        rung="emulator",
+        samples=tuple(f"s{i}" for i in range(samples)),
+        labels=np.arange(samples),
+        outputs=("fc",),
         counts={"conv": rng.integers(0, 300, (samples, 2, 3, 3)), "fc": rng.integers(0, 9, (samples, 4, 1, 1))},
-        synops=rng.integers(0, 10**6, samples), spikes={"fc": spikes} if len(spikes) else {}, aliases={"if": "fc"},
+        synops=rng.integers(0, 10**6, samples),
+        spikes={"fc": spikes} if len(spikes) else {},
+        aliases={"if": "fc"},
         durations_us=rng.integers(1, 10**6, samples),
         activity={
             "conv": LayerActivity(3, rng.integers(0, 70_000, (2, 3, 3)), None, (-5, 900)),
             "fc": LayerActivity(0, None, (-int(rng.integers(0, 99)), 7), None),
         },
         perturbation="drop=1% seed 0 repeat 0",
-    )  # fmt: skip
+    )
 
 
 def stored(value: Recording) -> bytes:
@@ -65,9 +70,10 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
         columns = {name: archive[name] for name in archive.files}
     new = ("weights_above/", "updates/", "reached/", "bound/")
     old = {
-        name: array for name, array in columns.items()
+        name: array
+        for name, array in columns.items()
         if name not in ("version", "durations_us", "perturbation", "potentials") and not name.startswith(new)
-    }  # fmt: skip
+    }
     np.savez_compressed(tmp_path / "recording.npz", **old)
     found = load_recording(tmp_path)
     assert np.array_equal(found.counts["conv"], recording(3).counts["conv"])

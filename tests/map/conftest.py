@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 
 
 @pytest.fixture

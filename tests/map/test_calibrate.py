@@ -13,11 +13,13 @@ from helpers.programs import programs, streams
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.data.formats.files import read_events
-from deploytool.ir.events import EVENT, EventStream, Shape
-from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Layer, Program
 from deploytool.map import rounding
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
@@ -42,10 +44,16 @@ def _network(grid: float | None = None) -> Program:
     spike = Spike(threshold=1.0, floor=-1.0)
     nodes: list[tuple[str, Node]] = [
         ("input", Input((2, 8, 8))),
-        ("conv1", Conv(weight(4, 2, 3, 3), padding=(1, 1))), ("spike1", spike), ("pool1", SumPool((2, 2), (2, 2))),
-        ("conv2", Conv(weight(6, 4, 3, 3), padding=(1, 1))), ("spike2", spike), ("flatten1", Flatten()),
-        ("fc1", Linear(weight(5, 96))), ("spike3", spike), ("output", Output()),
-    ]  # fmt: skip
+        ("conv1", Conv(weight(4, 2, 3, 3), padding=(1, 1))),
+        ("spike1", spike),
+        ("pool1", SumPool((2, 2), (2, 2))),
+        ("conv2", Conv(weight(6, 4, 3, 3), padding=(1, 1))),
+        ("spike2", spike),
+        ("flatten1", Flatten()),
+        ("fc1", Linear(weight(5, 96))),
+        ("spike3", spike),
+        ("output", Output()),
+    ]
     return group(chain(nodes))
 
 

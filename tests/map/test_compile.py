@@ -14,7 +14,8 @@ import pytest
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.graph import Add, Conv, Graph, Input, Node, Output, Spike, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, Conv, Input, Node, Output, Spike
 from deploytool.map.compile import check, compile_graph
 from deploytool.map.emit import configuration
 
@@ -31,9 +32,15 @@ def test_check_as_json(nmnist: Graph) -> None:
     assert set(found) == {"fits", "chip", "layers", "issues", "growth", "splits", "suggestions"}
     assert found["fits"] is True
     assert found["layers"][1] == {
-        "name": "conv2", "kernel_bits": 11, "neuron_bits": 14, "kernel_words": 8 << 8, "neuron_words": 16 << 10,
-        "fits_cores": [0, 1, 2, 3, 4, 5, 6, 7, 8], "core": 1, "free_features": None,
-    }  # fmt: skip
+        "name": "conv2",
+        "kernel_bits": 11,
+        "neuron_bits": 14,
+        "kernel_words": 8 << 8,
+        "neuron_words": 16 << 10,
+        "fits_cores": [0, 1, 2, 3, 4, 5, 6, 7, 8],
+        "core": 1,
+        "free_features": None,
+    }
     refused = check(nmnist, CHIP, {"conv1": 0, "conv2": 0}).as_json()
     assert {layer["core"] for layer in refused["layers"]} == {None}
     assert set(refused["issues"][0]) == {"rule", "layer", "says", "hint"}
@@ -52,11 +59,27 @@ def test_check_and_compile_agree_on_cores_and_obey_pins(nmnist: Graph) -> None:
 
 def test_check_judges_all_problems_and_a_residual_addition() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 8, 8)), "a": Conv(_weight(2, 2, 1, 1)), "sa": Spike(), "b": Conv(_weight(2, 2, 1, 1)),
-        "sb": Spike(), "add": Add(), "c": Conv(_weight(2, 2, 3, 3), stride=(3, 3)), "sc": Spike(), "out": Output(),
-    }  # fmt: skip
-    edges = (("in", "a"), ("a", "sa"), ("sa", "b"), ("b", "sb"), ("sa", "add"), ("sb", "add"), ("add", "c"),
-             ("c", "sc"), ("sc", "out"))  # fmt: skip
+        "in": Input((2, 8, 8)),
+        "a": Conv(_weight(2, 2, 1, 1)),
+        "sa": Spike(),
+        "b": Conv(_weight(2, 2, 1, 1)),
+        "sb": Spike(),
+        "add": Add(),
+        "c": Conv(_weight(2, 2, 3, 3), stride=(3, 3)),
+        "sc": Spike(),
+        "out": Output(),
+    }
+    edges = (
+        ("in", "a"),
+        ("a", "sa"),
+        ("sa", "b"),
+        ("b", "sb"),
+        ("sa", "add"),
+        ("sb", "add"),
+        ("add", "c"),
+        ("c", "sc"),
+        ("sc", "out"),
+    )
     report = check(Graph(nodes, edges), CHIP)
     assert [(issue.rule, issue.layer) for issue in report.issues] == [("fan-in", "c"), ("stride", "c")]
     assert "0..1 from a, 0..1 from b" in report.issues[0].says
@@ -68,9 +91,13 @@ def test_check_judges_all_problems_and_a_residual_addition() -> None:
 @pytest.mark.parametrize("compiled", [check, compile_graph])
 def test_neurons_of_the_simulator_alone_are_refused_with_all_reasons(compiled: Callable[..., object]) -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 8, 8)), "a": Conv(_weight(2, 2, 1, 1)), "b": Conv(_weight(2, 2, 1, 1)), "add": Add(),
-        "s": Spike(reset="zero", tau_ms=2.0, v_reset=-1.0), "out": Output(),
-    }  # fmt: skip
+        "in": Input((2, 8, 8)),
+        "a": Conv(_weight(2, 2, 1, 1)),
+        "b": Conv(_weight(2, 2, 1, 1)),
+        "add": Add(),
+        "s": Spike(reset="zero", tau_ms=2.0, v_reset=-1.0),
+        "out": Output(),
+    }
     edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("s", "out"))
     with pytest.raises(UnsupportedError) as caught:
         compiled(Graph(nodes, edges), CHIP)
@@ -101,8 +128,10 @@ def test_the_configuration_speaks_the_vendors_language(nmnist: Graph) -> None:
     assert first["dimensions"] == {
         "input_shape": {"feature_count": 2, "size": {"x": 34, "y": 34}},
         "output_shape": {"feature_count": 8, "size": {"x": 34, "y": 34}},
-        "kernel_size": 3, "stride": {"x": 1, "y": 1}, "padding": {"x": 1, "y": 1},
-    }  # fmt: skip
+        "kernel_size": 3,
+        "stride": {"x": 1, "y": 1},
+        "padding": {"x": 1, "y": 1},
+    }
     assert first["destinations"] == [
         {"enable": True, "layer": 2, "pooling": 2, "feature_shift": 0},
         {"enable": False, "layer": 0, "pooling": 1, "feature_shift": 0},

@@ -12,22 +12,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, Events, EventStream
-from deploytool.ir.graph import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Delay,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Node,
-    Output,
-    Spike,
-    SumPool,
-    chain,
-)
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Route
 from deploytool.map.compile import check
 from deploytool.map.group import group
@@ -56,11 +42,19 @@ def weights(out: int, into: int, kernel: int = 1) -> Conv:
 
 def test_a_delay_is_of_the_route_and_of_the_neurons_that_send() -> None:
     each = np.arange(1, 9).reshape(2, 2, 2)
-    graph = chain([
-        ("in", Input((2, 4, 4))), ("a", weights(2, 2)), ("s", Spike()), ("early", Delay(5)),
-        ("pool", SumPool((2, 2), (2, 2))),
-        ("late", Delay(each)), ("b", weights(2, 2)), ("t", Spike()), ("out", Output()),
-    ])  # fmt: skip
+    graph = chain(
+        [
+            ("in", Input((2, 4, 4))),
+            ("a", weights(2, 2)),
+            ("s", Spike()),
+            ("early", Delay(5)),
+            ("pool", SumPool((2, 2), (2, 2))),
+            ("late", Delay(each)),
+            ("b", weights(2, 2)),
+            ("t", Spike()),
+            ("out", Output()),
+        ]
+    )
     program = group(graph)
     (route,) = program.layers["a"].routes
     assert (route.to, route.pool) == ("b", (2, 2))
@@ -72,24 +66,49 @@ def test_a_delay_is_of_the_route_and_of_the_neurons_that_send() -> None:
 def test_behind_weights_a_delay_is_one_in_front_of_them(seed: int) -> None:
     a, b, c = weights(2, 2, 3), weights(2, 2), weights(2, 2)
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": a, "sa": Spike(), "b": b, "c": c, "add": Add(), "s": Spike(), "t": Spike(),
-        "o": Output(), "p": Output(),
-    }  # fmt: skip
+        "in": Input((2, 4, 4)),
+        "a": a,
+        "sa": Spike(),
+        "b": b,
+        "c": c,
+        "add": Add(),
+        "s": Spike(),
+        "t": Spike(),
+        "o": Output(),
+        "p": Output(),
+    }
     edges = (("in", "a"), ("a", "sa"), ("in", "b"), ("sa", "c"), ("b", "add"), ("c", "add"))
     behind = Graph(nodes | {"d": Delay(40)}, (*edges, ("add", "d"), ("d", "s"), ("s", "o"), ("sa", "t"), ("t", "p")))
     ahead = Graph(
         nodes | {"d": Delay(40), "e": Delay(40)},
-        (("in", "a"), ("a", "sa"), ("in", "d"), ("d", "b"), ("sa", "e"), ("e", "c"), ("b", "add"), ("c", "add"),
-         ("add", "s"), ("s", "o"), ("sa", "t"), ("t", "p")),
-    )  # fmt: skip
+        (
+            ("in", "a"),
+            ("a", "sa"),
+            ("in", "d"),
+            ("d", "b"),
+            ("sa", "e"),
+            ("e", "c"),
+            ("b", "add"),
+            ("c", "add"),
+            ("add", "s"),
+            ("s", "o"),
+            ("sa", "t"),
+            ("t", "p"),
+        ),
+    )
     assert spikes(behind, "b", seed).tolist() == spikes(ahead, "b", seed).tolist()
 
 
 def test_weights_that_feed_more_than_the_delay_are_repeated() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((1, 1, 1)), "w": Linear(np.ones((1, 1), np.float32)), "d": Delay(100), "s": Spike(), "t": Spike(),
-        "o": Output(), "p": Output(),
-    }  # fmt: skip
+        "in": Input((1, 1, 1)),
+        "w": Linear(np.ones((1, 1), np.float32)),
+        "d": Delay(100),
+        "s": Spike(),
+        "t": Spike(),
+        "o": Output(),
+        "p": Output(),
+    }
     program = group(Graph(nodes, (("in", "w"), ("w", "s"), ("s", "o"), ("w", "d"), ("d", "t"), ("t", "p"))))
     assert sorted(program.layers) == ["w", "w.d"]
     found = run_reference(program, stream((1, 1, 1))).spikes
@@ -110,8 +129,13 @@ def recurrent(
     """in -> a -> add -> s -> out, and s -> between -> delay -> front -> back -> add."""
     path: list[tuple[str, Node]] = [*between, ("d", Delay(delay)), *front, ("back", back)]
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": weights(2, 2, 3), "add": Add(), "s": Spike(1.5), "out": Output(), **dict(path)
-    }  # fmt: skip
+        "in": Input((2, 4, 4)),
+        "a": weights(2, 2, 3),
+        "add": Add(),
+        "s": Spike(1.5),
+        "out": Output(),
+        **dict(path),
+    }
     names = ["s", *(name for name, _ in path), "add"]
     edges = (("in", "a"), ("a", "add"), ("add", "s"), ("s", "out"), *itertools.pairwise(names))
     return Graph(nodes, edges)
@@ -145,18 +169,28 @@ def test_two_delays_in_a_circle_add_up_and_circles_meet() -> None:
 
 def test_a_way_back_may_end_in_a_concat() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "join": Concat(), "a": weights(3, 5, 3), "s": Spike(), "out": Output(),
+        "in": Input((2, 4, 4)),
+        "join": Concat(),
+        "a": weights(3, 5, 3),
+        "s": Spike(),
+        "out": Output(),
         "d": Delay(np.full((3, 4, 4), 20)),
-    }  # fmt: skip
+    }
     edges = (("in", "join"), ("d", "join"), ("join", "a"), ("a", "s"), ("s", "d"), ("s", "out"))
     assert group(Graph(nodes, edges)).layers["a"].routes == (Route("a", feature_shift=2, delay_us=20),)
 
 
 def test_flattened_ways_back() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 1, 1)), "w": Linear(RNG.normal(size=(8, 2)).astype(np.float32)), "s": Spike(), "d": Delay(20),
-        "back": Linear(RNG.normal(size=(8, 8)).astype(np.float32)), "add": Add(), "flat": Flatten(), "out": Output(),
-    }  # fmt: skip
+        "in": Input((2, 1, 1)),
+        "w": Linear(RNG.normal(size=(8, 2)).astype(np.float32)),
+        "s": Spike(),
+        "d": Delay(20),
+        "back": Linear(RNG.normal(size=(8, 8)).astype(np.float32)),
+        "add": Add(),
+        "flat": Flatten(),
+        "out": Output(),
+    }
     edges = (
         ("in", "w"),
         ("w", "add"),

@@ -28,9 +28,12 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def classifier(
-    classes: int = 3, into: tuple[int, int, int] = (2, 8, 8), pool: tuple[int, int] = (1, 1), core: int = 2,
+    classes: int = 3,
+    into: tuple[int, int, int] = (2, 8, 8),
+    pool: tuple[int, int] = (1, 1),
+    core: int = 2,
     bias: np.ndarray | None = None,
-) -> Program:  # fmt: skip
+) -> Program:
     """One layer over the whole pooled map, with integers of its own in every place."""
     height, width = into[1] // pool[0], into[2] // pool[1]
     weights = np.random.default_rng(0).integers(-40, 60, (classes, into[0], height, width), np.int8)
@@ -47,16 +50,21 @@ def joined(program: Program) -> Program:
     half = replace(program.layers["fc"], weights=unit, in_shape=shape, out_shape=shape, routes=(Route("fc"),))
     layers = {"a": half, "b": replace(half, routes=(Route("fc", feature_shift=2),)), "fc": program.layers["fc"]}
     return replace(
-        program, input_shape=shape, input_routes=(Route("a"), Route("b")), layers=layers,
+        program,
+        input_shape=shape,
+        input_routes=(Route("a"), Route("b")),
+        layers=layers,
         core_of={"a": 7, "b": 8, "fc": 2},
-    )  # fmt: skip
+    )
 
 
 DVS = [DvsSection(), DvsSection(origin=(60, 50), mirror=("x", "y", "diagonal"), polarity="off", live=True)]
 PROGRAMS = [
-    classifier(), classifier(into=(1, 32, 32), pool=(4, 4)), classifier(core=0, bias=np.array([1, -2, 3], np.int16)),
+    classifier(),
+    classifier(into=(1, 32, 32), pool=(4, 4)),
+    classifier(core=0, bias=np.array([1, -2, 3], np.int16)),
     joined(classifier(into=(4, 4, 4))),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("readout", [None, ReadoutSection(threshold=9, average=32)])
@@ -76,11 +84,15 @@ def test_what_is_written_satisfies_the_schema_and_is_plain_json(
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("cnn_layers", 2, "weights", 0, 0, 0, 0), 128), (("cnn_layers", 2, "threshold_low"), 0),
-        (("cnn_layers", 2, "destinations", 0, "pooling"), 8), (("cnn_layers", 2, "destinations", 0, "layer"), 9),
-        (("dvs_layer", "cut", "x"), 128), (("readout", "threshold"), 1), (("cnn_layers", 2, "extra"), 1),
+        (("cnn_layers", 2, "weights", 0, 0, 0, 0), 128),
+        (("cnn_layers", 2, "threshold_low"), 0),
+        (("cnn_layers", 2, "destinations", 0, "pooling"), 8),
+        (("cnn_layers", 2, "destinations", 0, "layer"), 9),
+        (("dvs_layer", "cut", "x"), 128),
+        (("readout", "threshold"), 1),
+        (("cnn_layers", 2, "extra"), 1),
     ],
-)  # fmt: skip
+)
 def test_the_schema_refuses(place: tuple[Any, ...], value: int) -> None:
     found = configuration(classifier(), CHIP)
     part: Any = found
@@ -177,9 +189,14 @@ def test_the_readout_takes_every_fourth_feature() -> None:
     assert not np.delete(np.array(core["weights"]), [0, 4, 8], 0).any()
     assert core["biases"] == [1, 0, 0, 0, -2, 0, 0, 0, 3]
     assert found["readout"] == {
-        "enable": True, "readout_configuration_sel": 3, "output_mode_sel": 1, "threshold": 7,
-        "low_pass_filter_disable": False, "low_pass_filter32_not16": False, "readout_pin_monitor_enable": True,
-    }  # fmt: skip
+        "enable": True,
+        "readout_configuration_sel": 3,
+        "output_mode_sel": 1,
+        "threshold": 7,
+        "low_pass_filter_disable": False,
+        "low_pass_filter32_not16": False,
+        "readout_pin_monitor_enable": True,
+    }
 
 
 @given(st.integers(0, 2**31), st.integers(1, 15))
@@ -210,7 +227,7 @@ def test_widening_changes_no_spike(seed: int, classes: int) -> None:
         (classifier(15, (4, 16, 16)), "speck2e", FitError, "57 features for the readout take .* --pin fc=5"),
         (replace(classifier(), chip="dynapcnn"), "dynapcnn", UnsupportedError, "DynapCNN, whose readout fields"),
     ],
-)  # fmt: skip
+)
 def test_what_the_readout_cannot_take_is_refused(
     program: Program, chip: str, error: type[DeployError], says: str
 ) -> None:

@@ -13,21 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.graph import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Node,
-    Output,
-    Spike,
-    SumPool,
-    chain,
-)
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import INPUT, Layer, Program
 from deploytool.map.geometry import targets
 from deploytool.map.group import group
@@ -273,10 +260,19 @@ def _branches(join: Node, pools: tuple[Node, Node]) -> Graph:
         "l_out": Output(),
     }
     edges = [
-        ("a_in", "b_conv"), ("a_in", "c_conv"), ("b_conv", "d_spike"), ("c_conv", "e_spike"), ("d_spike", "f_pool"),
-        ("e_spike", "g_pool"), ("f_pool", "h_join"), ("g_pool", "h_join"), ("h_join", "i_flat"), ("i_flat", "j_fc"),
-        ("j_fc", "k_spike"), ("k_spike", "l_out"),
-    ]  # fmt: skip
+        ("a_in", "b_conv"),
+        ("a_in", "c_conv"),
+        ("b_conv", "d_spike"),
+        ("c_conv", "e_spike"),
+        ("d_spike", "f_pool"),
+        ("e_spike", "g_pool"),
+        ("f_pool", "h_join"),
+        ("g_pool", "h_join"),
+        ("h_join", "i_flat"),
+        ("i_flat", "j_fc"),
+        ("j_fc", "k_spike"),
+        ("k_spike", "l_out"),
+    ]
     return Graph(nodes, tuple(edges))
 
 
@@ -307,10 +303,15 @@ def test_neurons_with_their_own_thresholds_and_a_sum_at_the_end() -> None:
 
 def test_an_oblong_linear_becomes_a_square_kernel() -> None:
     rng = np.random.default_rng(0)
-    graph = chain([
-        ("in", Input((16, 5, 4))), ("flat", Flatten()), ("fc", Linear(rng.normal(0.1, 0.3, (4, 320)))),
-        ("spike", Spike()), ("out", Output()),
-    ])  # fmt: skip
+    graph = chain(
+        [
+            ("in", Input((16, 5, 4))),
+            ("flat", Flatten()),
+            ("fc", Linear(rng.normal(0.1, 0.3, (4, 320)))),
+            ("spike", Spike()),
+            ("out", Output()),
+        ]
+    )
     layer = assert_exact(graph, 0, 60).layers["fc"]
     assert layer.kernel == (5, 5)
     assert layer.weights.max() > layer.threshold, "weights above the threshold do not matter where zeros are never met"

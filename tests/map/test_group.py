@@ -9,7 +9,8 @@ import pytest
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Add, AvgPool, Conv, Flatten, Graph, Input, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, AvgPool, Conv, Flatten, Input, Node, Output, Spike, SumPool
 from deploytool.map.group import group
 from deploytool.run.reference.specification import run_reference
 
@@ -30,7 +31,7 @@ REFUSED = [
     ([Spike(), AvgPool((2, 2), (2, 2))], "'out': takes the averages of 'n1'", "SumPool"),
     ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv behind a Flatten", "Linear"),
     ([Flatten()], "'out': takes the events of the Input", "neurons in between"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("nodes", "found", "todo"), REFUSED)
@@ -44,9 +45,12 @@ def test_what_has_no_layer_is_refused_by_name(nodes: list[Node], found: str, tod
 
 def test_all_problems_are_told_at_once() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": Spike(v_reset=-1.0), "b": SumPool((2, 2), (1, 1)), "o1": Output(),
+        "in": Input((2, 4, 4)),
+        "a": Spike(v_reset=-1.0),
+        "b": SumPool((2, 2), (1, 1)),
+        "o1": Output(),
         "o2": Output(),
-    }  # fmt: skip
+    }
     with pytest.raises(UnsupportedError) as caught:
         group(Graph(nodes, (("in", "a"), ("in", "b"), ("a", "o1"), ("b", "o2"))))
     assert len(caught.value.problems) == 2
@@ -54,11 +58,24 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_potentials_are_added_by_a_layer_with_branches() -> None:
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": _conv(2, 2), "add": Add(), "add2": Add(), "s": Spike(), "out": Output(),
+        "in": Input((2, 4, 4)),
+        "a": _conv(2, 2),
+        "add": Add(),
+        "add2": Add(),
+        "s": Spike(),
+        "out": Output(),
         "b": Conv(np.ones((2, 2, 3, 3), np.float32), np.ones(2, np.float32), padding=(1, 1)),
-    }  # fmt: skip
-    edges = (("in", "add"), ("in", "a"), ("a", "add"), ("in", "b"), ("add", "add2"), ("b", "add2"), ("add2", "s"),
-             ("s", "out"))  # fmt: skip
+    }
+    edges = (
+        ("in", "add"),
+        ("in", "a"),
+        ("a", "add"),
+        ("in", "b"),
+        ("add", "add2"),
+        ("b", "add2"),
+        ("add2", "s"),
+        ("s", "out"),
+    )
     program = group(Graph(nodes, edges))
     layer = program.layers["a"]
     assert list(program.layers) == ["a"]
@@ -72,15 +89,35 @@ def test_potentials_are_added_by_a_layer_with_branches() -> None:
 def test_every_spike_behind_the_same_weights_is_a_layer() -> None:
     b = Conv(np.full((2, 2, 1, 1), 0.75, np.float32))
     nodes: dict[str, Node] = {
-        "in": Input((2, 4, 4)), "a": _conv(2, 2), "b": b, "add": Add(), "s": Spike(), "t": Spike(2.0), "u": Spike(3.0),
-        "o": Output(), "p": Output(), "q": Output(),
-    }  # fmt: skip
-    edges = (("in", "a"), ("in", "b"), ("a", "add"), ("b", "add"), ("add", "s"), ("b", "t"), ("add", "u"), ("s", "o"),
-             ("t", "p"), ("u", "q"))  # fmt: skip
+        "in": Input((2, 4, 4)),
+        "a": _conv(2, 2),
+        "b": b,
+        "add": Add(),
+        "s": Spike(),
+        "t": Spike(2.0),
+        "u": Spike(3.0),
+        "o": Output(),
+        "p": Output(),
+        "q": Output(),
+    }
+    edges = (
+        ("in", "a"),
+        ("in", "b"),
+        ("a", "add"),
+        ("b", "add"),
+        ("add", "s"),
+        ("b", "t"),
+        ("add", "u"),
+        ("s", "o"),
+        ("t", "p"),
+        ("u", "q"),
+    )
     program = group(Graph(nodes, edges))
     assert {name: (len(layer.synapses), layer.threshold, layer.sources) for name, layer in program.layers.items()} == {
-        "a": (2, 1.0, ("a", "b", "add", "s")), "b": (1, 2.0, ("t",)), "a.u": (2, 3.0, ("u",)),
-    }  # fmt: skip
+        "a": (2, 1.0, ("a", "b", "add", "s")),
+        "b": (1, 2.0, ("t",)),
+        "a.u": (2, 3.0, ("u",)),
+    }
     assert np.array_equal(program.layers["a.u"].branches[0].weights, b.weight)
     assert program.outputs == ("a", "b", "a.u")
 
@@ -143,9 +180,15 @@ def test_layers_are_named_after_weights_and_know_their_nodes(nmnist: Graph) -> N
     assert program.layers["fc1"].weights.shape == (10, 16, 4, 4)
     assert program.outputs == ("fc1",)
     assert program.graph_digest == nmnist.digest
-    assert all(program.layers[name].in_shape == shape for name, shape in {
-        "conv1": (2, 34, 34), "conv2": (8, 17, 17), "conv3": (16, 8, 8), "fc1": (16, 4, 4),
-    }.items())  # fmt: skip
+    assert all(
+        program.layers[name].in_shape == shape
+        for name, shape in {
+            "conv1": (2, 34, 34),
+            "conv2": (8, 17, 17),
+            "conv3": (16, 8, 8),
+            "fc1": (16, 4, 4),
+        }.items()
+    )
 
 
 def test_a_bias_of_zeros_is_none_and_uniform_thresholds_are_one_number() -> None:

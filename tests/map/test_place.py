@@ -15,8 +15,10 @@ from deploytool.base.errors import FitError, InputError, UsageError
 from deploytool.chip.chips import CHIPS, Chip
 from deploytool.chip.memory import cores_for
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, Graph, out_shape
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.shapes import out_shape
 from deploytool.map.group import group
 from deploytool.map.place import misfit, place, predicted_synops
 from deploytool.run.reference.specification import run_reference

@@ -16,7 +16,8 @@ from deploytool.base.errors import FitError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import dequantise
 from deploytool.chip.integers import quantise as quantise_layer
-from deploytool.ir.graph import Conv, Graph, Input, Output, Spike, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.program import Program
 from deploytool.map.group import group
 from deploytool.map.quantise import layer_report, quantise

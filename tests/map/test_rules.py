@@ -107,40 +107,62 @@ def _integers(threshold: int) -> Program:
 
 
 EXAMPLES: dict[str, tuple[Callable[[], Program], Callable[[], Program]]] = {
-    "layers": (lambda: program((2, 8, 8), {f"l{i}": layer((2, 8, 8), 2) for i in range(9)}),
-               lambda: program((2, 8, 8), {f"l{i}": layer((2, 8, 8), 2) for i in range(10)})),
-    "sensor": (lambda: program((2, 128, 128), {"a": layer((2, 64, 64), 2)}, (Route("a", (2, 2)),)),
-               lambda: program((2, 130, 128), {"a": layer((2, 65, 64), 2, 2, 1)}, (Route("a", (2, 2)),))),
-    "input-routes": (lambda: program((2, 8, 8), {"a": layer((2, 4, 4), 2)}, (Route("a", (2, 2)),)),
-                     lambda: program((2, 9, 9), {"a": layer((2, 3, 3), 2)}, (Route("a", (3, 3)),))),
+    "layers": (
+        lambda: program((2, 8, 8), {f"l{i}": layer((2, 8, 8), 2) for i in range(9)}),
+        lambda: program((2, 8, 8), {f"l{i}": layer((2, 8, 8), 2) for i in range(10)}),
+    ),
+    "sensor": (
+        lambda: program((2, 128, 128), {"a": layer((2, 64, 64), 2)}, (Route("a", (2, 2)),)),
+        lambda: program((2, 130, 128), {"a": layer((2, 65, 64), 2, 2, 1)}, (Route("a", (2, 2)),)),
+    ),
+    "input-routes": (
+        lambda: program((2, 8, 8), {"a": layer((2, 4, 4), 2)}, (Route("a", (2, 2)),)),
+        lambda: program((2, 9, 9), {"a": layer((2, 3, 3), 2)}, (Route("a", (3, 3)),)),
+    ),
     "fan-out": (lambda: _fan(2), lambda: _fan(3)),
     "fan-in": (lambda: _joined((0, 2)), lambda: _joined((0, 0))),
     "outside-input": (lambda: _beside_input(2), lambda: _beside_input(3)),
     "feature-shift": (lambda: _shifted(1000), lambda: _shifted(1024)),
-    "kernel": (lambda: program((1, 16, 16), {"a": layer((1, 16, 16), 2, 16)}),
-               lambda: program((1, 17, 17), {"a": layer((1, 17, 17), 2, 17)})),
-    "stride": (lambda: program((2, 8, 8), {"a": layer((2, 8, 8), 2, 2, 4)}),
-               lambda: program((2, 8, 8), {"a": layer((2, 8, 8), 2, 2, 3)})),
-    "padding": (lambda: program((1, 4, 4), {"a": layer((1, 4, 4), 2, 15, 1, 7)}),
-                lambda: program((1, 4, 4), {"a": layer((1, 4, 4), 2, 16, 1, 8)})),
+    "kernel": (
+        lambda: program((1, 16, 16), {"a": layer((1, 16, 16), 2, 16)}),
+        lambda: program((1, 17, 17), {"a": layer((1, 17, 17), 2, 17)}),
+    ),
+    "stride": (
+        lambda: program((2, 8, 8), {"a": layer((2, 8, 8), 2, 2, 4)}),
+        lambda: program((2, 8, 8), {"a": layer((2, 8, 8), 2, 2, 3)}),
+    ),
+    "padding": (
+        lambda: program((1, 4, 4), {"a": layer((1, 4, 4), 2, 15, 1, 7)}),
+        lambda: program((1, 4, 4), {"a": layer((1, 4, 4), 2, 16, 1, 8)}),
+    ),
     "dilation": (one, lambda: one(dilation=(2, 2))),
     "groups": (one, lambda: one(groups=2, weights=np.ones((2, 1, 1, 1), np.float32))),
-    "input-map": (lambda: program((2, 128, 128), {"a": layer((2, 128, 128), 2, 2, 2)}),
-                  lambda: pair(Route("b"), layer((2, 8, 8), 2), layer((2, 129, 8), 2, 4, 4))),
-    "output-map": (lambda: program((1, 64, 64), {"a": layer((1, 64, 64), 2)}),
-                   lambda: program((1, 65, 64), {"a": layer((1, 65, 64), 2)})),
-    "features": (lambda: program((1, 1, 1), {"a": layer((1, 1, 1), 1024)}),
-                 lambda: program((1, 1, 1), {"a": layer((1, 1, 1), 1025)})),
-    "memory": (lambda: program((64, 8, 8), {"a": layer((64, 8, 8), 64, 4)}),
-               lambda: program((64, 8, 8), {"a": layer((64, 8, 8), 65, 4)})),
-    "pooling": (lambda: pair(Route("b", (4, 4)), layer((1, 8, 8), 2), layer((2, 2, 2), 2)),
-                lambda: pair(Route("b", (2, 4)), layer((1, 8, 8), 2), layer((2, 4, 2), 2))),
+    "input-map": (
+        lambda: program((2, 128, 128), {"a": layer((2, 128, 128), 2, 2, 2)}),
+        lambda: pair(Route("b"), layer((2, 8, 8), 2), layer((2, 129, 8), 2, 4, 4)),
+    ),
+    "output-map": (
+        lambda: program((1, 64, 64), {"a": layer((1, 64, 64), 2)}),
+        lambda: program((1, 65, 64), {"a": layer((1, 65, 64), 2)}),
+    ),
+    "features": (
+        lambda: program((1, 1, 1), {"a": layer((1, 1, 1), 1024)}),
+        lambda: program((1, 1, 1), {"a": layer((1, 1, 1), 1025)}),
+    ),
+    "memory": (
+        lambda: program((64, 8, 8), {"a": layer((64, 8, 8), 64, 4)}),
+        lambda: program((64, 8, 8), {"a": layer((64, 8, 8), 65, 4)}),
+    ),
+    "pooling": (
+        lambda: pair(Route("b", (4, 4)), layer((1, 8, 8), 2), layer((2, 2, 2), 2)),
+        lambda: pair(Route("b", (2, 4)), layer((1, 8, 8), 2), layer((2, 4, 2), 2)),
+    ),
     "pooling-remainder": (lambda: _rest(17, 2), lambda: _rest(17, 1)),
     "threshold": (one, lambda: one(threshold=np.linspace(1, 2, 128, dtype=np.float32).reshape(2, 8, 8))),
     "floor": (lambda: one(floor=0.0), lambda: one(floor=0.5)),
     "one-spike": (one, lambda: one(at_most_one=False)),
     "integers": (lambda: _integers(32640), lambda: _integers(32641)),
-}  # fmt: skip
+}
 
 INSEPARABLE = {"feature-shift": "features"}
 """A shift above 1,023 that leaves no gap makes more than 1,024 features."""
@@ -188,17 +210,16 @@ def test_the_rest_of_17_by_2_does_not_reach_a_stride_of_2(nmnist: Graph) -> None
     assert check_rules(group(nmnist), CHIP) == ()
 
 
-@given(
-    st.integers(1, 1024), st.integers(1, 1024), st.integers(1, 16), st.integers(1, 64), st.integers(1, 64)
-)  # fmt: skip
+@given(st.integers(1, 1024), st.integers(1, 1024), st.integers(1, 16), st.integers(1, 64), st.integers(1, 64))
 def test_both_forms_of_the_memory_formula_accept_the_same_layers(c_in: int, c_out: int, k: int, h: int, w: int) -> None:
     weights = np.broadcast_to(np.float32(0), (c_out, c_in, k, k))[:1, :1]
     found = replace(one().layers["a"], weights=weights, in_shape=(c_in, h, w), out_shape=(c_out, h, w))
     memory, cores = memory_of(found), cores_for(found, CHIP)
     printed = [
-        number for number, core in enumerate(CHIP.cores)
+        number
+        for number, core in enumerate(CHIP.cores)
         if memory.kernel_words <= core.kernel_words and memory.neuron_words <= core.neuron_words
-    ]  # fmt: skip
+    ]
     assert list(cores) == printed
     assert memory.kernel_words == c_in * 2 ** (int(np.ceil(np.log2(k * k))) + int(np.ceil(np.log2(c_out))))
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import QuantisedLayer
 from deploytool.chip.integers import quantise as quantise_layer
-from deploytool.ir.graph import Conv, Input, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.map.group import group
 from deploytool.map.quantise import quantise
 
@@ -55,9 +56,11 @@ def by_sinabs(
 def by_us(weight: np.ndarray, threshold: float, floor: float | None, bias: np.ndarray | None = None) -> QuantisedLayer:
     """The same from the compiler's own pass, checked against the layer's rule."""
     nodes = [
-        ("in", Input((weight.shape[1], 4, 4))), ("conv", Conv(weight, bias)), ("s", Spike(threshold, floor)),
+        ("in", Input((weight.shape[1], 4, 4))),
+        ("conv", Conv(weight, bias)),
+        ("s", Spike(threshold, floor)),
         ("out", Output()),
-    ]  # fmt: skip
+    ]
     layer = quantise(group(chain(nodes)), FMT).layers["conv"]
     rule = quantise_layer(weight, bias, threshold, floor, FMT)
     np.testing.assert_array_equal(layer.weights, rule.weights)
@@ -67,9 +70,13 @@ def by_us(weight: np.ndarray, threshold: float, floor: float | None, bias: np.nd
 
 @settings(max_examples=NETWORKS, derandomize=True)
 @given(
-    seed=st.integers(0, 2**32), out=st.integers(1, 8), kernel=st.integers(1, 4),
-    skew=st.floats(-1, 1), threshold=st.floats(0.25, 8, width=32), low=st.floats(-2, -0.125, width=32),
-)  # fmt: skip
+    seed=st.integers(0, 2**32),
+    out=st.integers(1, 8),
+    kernel=st.integers(1, 4),
+    skew=st.floats(-1, 1),
+    threshold=st.floats(0.25, 8, width=32),
+    low=st.floats(-2, -0.125, width=32),
+)
 def test_integers_equal_those_of_sinabs(
     discretize: ModuleType, seed: int, out: int, kernel: int, skew: float, threshold: float, low: float
 ) -> None:

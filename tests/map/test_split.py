@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import FitError
 from deploytool.chip.chips import CHIPS, Core
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Concat, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.compile import check, compile_graph
 from deploytool.map.emit import configuration
@@ -92,31 +93,61 @@ def _classifier(*nodes: tuple[str, Node], into: tuple[int, int, int], size: int)
 
 IF, POOL = Spike(floor=-1.0), SumPool((2, 2), (2, 2))
 WIDE = _classifier(
-    ("a", Conv(_weight(96, 2, 3, 3), padding=(1, 1))), ("sa", IF), ("pa", SumPool((4, 4), (4, 4))),
-    into=(2, 32, 32), size=96 * 64,
-)  # fmt: skip
+    ("a", Conv(_weight(96, 2, 3, 3), padding=(1, 1))),
+    ("sa", IF),
+    ("pa", SumPool((4, 4), (4, 4))),
+    into=(2, 32, 32),
+    size=96 * 64,
+)
 """96 features of 32x32 are more neurons than a core has; ten classes of 96x8x8 values more weights."""
 CROWD = _classifier(
-    ("p", SumPool((4, 4), (4, 4))), *(
+    ("p", SumPool((4, 4), (4, 4))),
+    *(
         (name, node)
         for i, c_in in enumerate((2, 64, 64, 64))
         for name, node in ((f"a{i}", Conv(_weight(64, c_in, 3, 3, seed=i), padding=(1, 1))), (f"s{i}", IF))
     ),
-    into=(2, 32, 32), size=64 * 64,
-)  # fmt: skip
+    into=(2, 32, 32),
+    size=64 * 64,
+)
 """Four layers that each fit only cores 5 and 6."""
 FAN = Graph(
     {
-        "in": Input((2, 12, 12)), "a": Conv(_weight(4, 2, 3, 3)), "sa": IF, "p": POOL,
-        "b": Conv(_weight(3, 4, 3, 3, seed=1), padding=(1, 1)), "sb": IF, "c": Conv(_weight(3, 4, 1, 1)), "sc": IF,
-        "d": Conv(_weight(3, 4, 3, 3, seed=2), padding=(1, 1)), "sd": IF, "j": Concat(), "flat": Flatten(),
-        "fc": Linear(_weight(5, 9 * 25)), "sf": IF, "out": Output(),
+        "in": Input((2, 12, 12)),
+        "a": Conv(_weight(4, 2, 3, 3)),
+        "sa": IF,
+        "p": POOL,
+        "b": Conv(_weight(3, 4, 3, 3, seed=1), padding=(1, 1)),
+        "sb": IF,
+        "c": Conv(_weight(3, 4, 1, 1)),
+        "sc": IF,
+        "d": Conv(_weight(3, 4, 3, 3, seed=2), padding=(1, 1)),
+        "sd": IF,
+        "j": Concat(),
+        "flat": Flatten(),
+        "fc": Linear(_weight(5, 9 * 25)),
+        "sf": IF,
+        "out": Output(),
     },
     (
-        ("in", "a"), ("a", "sa"), ("sa", "p"), ("p", "b"), ("p", "c"), ("p", "d"), ("b", "sb"), ("c", "sc"),
-        ("d", "sd"), ("sb", "j"), ("sc", "j"), ("sd", "j"), ("j", "flat"), ("flat", "fc"), ("fc", "sf"), ("sf", "out"),
+        ("in", "a"),
+        ("a", "sa"),
+        ("sa", "p"),
+        ("p", "b"),
+        ("p", "c"),
+        ("p", "d"),
+        ("b", "sb"),
+        ("c", "sc"),
+        ("d", "sd"),
+        ("sb", "j"),
+        ("sc", "j"),
+        ("sd", "j"),
+        ("j", "flat"),
+        ("flat", "fc"),
+        ("fc", "sf"),
+        ("sf", "out"),
     ),
-)  # fmt: skip
+)
 """A layer that feeds three."""
 SPLIT = {"wide": (WIDE, ["a", "fc"]), "crowd": (CROWD, ["a3", "fc"]), "fan": (FAN, ["a"])}
 
@@ -165,16 +196,20 @@ def test_the_report_says_what_was_split_and_why() -> None:
     found = check(WIDE, CHIP).as_json()
     assert found["fits"]
     assert found["splits"][0] == {
-        "layer": "a", "into": ["a_part1", "a_part2"],
+        "layer": "a",
+        "into": ["a_part1", "a_part2"],
         "why": "takes 4,096 kernel and 98,304 neuron words, and no core holds it: its features are shared 32 + 64",
-    }  # fmt: skip
+    }
     assert {layer["name"] for layer in found["layers"]} == {"a_part1", "a_part2", "fc_part1", "fc_part2"}
     assert None not in {layer["core"] for layer in found["layers"]}
     fan = check(FAN, CHIP).as_json()["splits"]
-    assert fan == [{
-        "layer": "a", "into": ["a", "a_relay1"],
-        "why": "feeds 3 cores, and has 2 destinations: its spikes are passed on",
-    }]  # fmt: skip
+    assert fan == [
+        {
+            "layer": "a",
+            "into": ["a", "a_relay1"],
+            "why": "feeds 3 cores, and has 2 destinations: its spikes are passed on",
+        }
+    ]
 
 
 def test_a_pinned_layer_stays_whole() -> None:
@@ -184,10 +219,16 @@ def test_a_pinned_layer_stays_whole() -> None:
 
 def test_where_something_else_is_in_the_way_only_that_is_told() -> None:
     """A stride of 3 gives the first layer a map of 11x11, and the second one is still too large for a core."""
-    graph = chain([
-        ("in", Input((2, 32, 32))), ("a", Conv(_weight(8, 2, 3, 3), stride=(3, 3), padding=(1, 1))), ("sa", IF),
-        ("b", Conv(_weight(1024, 8, 1, 1))), ("sb", IF), ("out", Output()),
-    ])  # fmt: skip
+    graph = chain(
+        [
+            ("in", Input((2, 32, 32))),
+            ("a", Conv(_weight(8, 2, 3, 3), stride=(3, 3), padding=(1, 1))),
+            ("sa", IF),
+            ("b", Conv(_weight(1024, 8, 1, 1))),
+            ("sb", IF),
+            ("out", Output()),
+        ]
+    )
     assert {issue.rule for issue in check(graph, CHIP, split=False).issues} == {"stride", "memory"}
     report = check(graph, CHIP)
     assert [issue.rule for issue in report.issues] == ["stride"]

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError, InputError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import integer_start
 from deploytool.convert.model import blank_weights, to_graph
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.ir.graph import Array, Conv, Graph, Input, Output, Spike, chain
-from deploytool.ir.program import load_program, save_program
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
+from deploytool.ir.program_file import load_program, save_program
 from deploytool.map.compile import compile_graph
 from deploytool.map.emit import configuration
 from deploytool.map.group import group
@@ -26,13 +28,18 @@ from deploytool.map.split import split
 from deploytool.recipe import ConstraintsSection, NetworkSection
 
 CHIP = CHIPS["speck2e"]
-NETWORK = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "flatten"},
-        {"type": "linear", "out": 4}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NETWORK = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 4},
+            {"type": "spike"},
+        ],
+    }
+)
 FREE = ConstraintsSection(floor=None)
 
 

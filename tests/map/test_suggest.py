@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import DeployError, FitError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.graph import AvgPool, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.map.compile import CheckReport, check, compile_graph
 from deploytool.map.suggest import Change, Suggestion, apply
 
@@ -60,17 +61,30 @@ UNFIT = {
     "pooling": _classifier(*_conv("conv", 8, 2), ("pool", _pool(3)), size=8 * 10 * 10),
     "output-map": _classifier(*_conv("conv", 4, 2), ("pool", _pool(8)), into=(2, 96, 96), size=4 * 12 * 12),
     "sensor": _classifier(
-        ("first", _pool(4)), *_conv("conv", 8, 2), ("pool", _pool(4)), into=(2, 132, 130), size=8 * 64,
+        ("first", _pool(4)),
+        *_conv("conv", 8, 2),
+        ("pool", _pool(4)),
+        into=(2, 132, 130),
+        size=8 * 64,
     ),
     "pooling-remainder": _classifier(
-        *_conv("conv", 8, 2), ("pool", _pool(2)), *_conv("second", 8, 8), ("end", _pool(2)), into=(2, 34, 33),
+        *_conv("conv", 8, 2),
+        ("pool", _pool(2)),
+        *_conv("second", 8, 8),
+        ("end", _pool(2)),
+        into=(2, 34, 33),
         size=8 * 8 * 8,
     ),
     "placement": _classifier(
-        ("pool", _pool(4)), *_conv("a", 64, 2), *_conv("b", 64, 64), *_conv("c", 64, 64), *_conv("d", 64, 64),
-        *_conv("e", 64, 64), size=64 * 8 * 8,
+        ("pool", _pool(4)),
+        *_conv("a", 64, 2),
+        *_conv("b", 64, 64),
+        *_conv("c", 64, 64),
+        *_conv("d", 64, 64),
+        *_conv("e", 64, 64),
+        size=64 * 8 * 8,
     ),
-}  # fmt: skip
+}
 
 
 def _applied(graph: Graph, suggestion: Suggestion) -> Graph:
@@ -113,8 +127,14 @@ def test_what_no_size_can_mend_gets_no_suggestion() -> None:
 
 
 def test_a_crop_by_two_pixels_is_the_smallest_change() -> None:
-    graph = _classifier(*_conv("conv", 32, 2), ("pool", _pool(2)), *_conv("next", 8, 32), ("end", _pool(4)),
-                        into=(2, 34, 34), size=8 * 16)  # fmt: skip
+    graph = _classifier(
+        *_conv("conv", 32, 2),
+        ("pool", _pool(2)),
+        *_conv("next", 8, 32),
+        ("end", _pool(4)),
+        into=(2, 34, 34),
+        size=8 * 16,
+    )
     report = check(graph, CHIP, split=False)
     whole, cropped, *_ = report.suggestions
     assert whole.changes == ()

@@ -10,11 +10,18 @@ from deploytool.recipe import AugmentSection, TrainSection, load_recipe, parse_r
 RECIPES = Path(__file__).parents[2] / "recipes"
 TRAIN = {"time_steps": 5, "epochs": 1, "batch": 8, "learning_rate": 1e-3}
 GOOD = {
-    "name": "small", "data": {"set": "digits-images"}, "train": TRAIN,
-    "network": {"input": [1, 8, 8], "layers": [
-        {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-    ]},
-}  # fmt: skip
+    "name": "small",
+    "data": {"set": "digits-images"},
+    "train": TRAIN,
+    "network": {
+        "input": [1, 8, 8],
+        "layers": [
+            {"type": "flatten"},
+            {"type": "linear", "out": 10},
+            {"type": "spike"},
+        ],
+    },
+}
 
 
 def test_shift_and_drop_mean_the_same_in_train() -> None:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from deploytool.base.errors import RecipeError
 from deploytool.cli.app import app
 from deploytool.convert.model import blank_weights, to_graph
-from deploytool.ir.graph import Conv, Linear
+from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection, SpikeLayer, load_recipe, parse_recipe
 from deploytool.recipe.nodes import blank_nodes, weight_count
 from deploytool.recipe.presets import PRESETS
@@ -28,9 +28,11 @@ from deploytool.train.network.network import SpikingNetwork, learnt
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = {
-    "name": "x", "data": {"set": "digits"}, "run": {"on": []},
+    "name": "x",
+    "data": {"set": "digits"},
+    "run": {"on": []},
     "train": {"time_steps": 2, "epochs": 1, "batch": 1, "learning_rate": 1e-3},
-}  # fmt: skip
+}
 
 
 def network(name: str, **keys: Any) -> NetworkSection:
@@ -111,14 +113,15 @@ WRITTEN_OUT = {
     "mnist-cnn": lambda: plain([1, 16, 32, 32, 64], [3136, 800, 10]),
     "autoencoder": lambda: plain([], [784, 128, 64, 32, 64, 128, 784]),
     "separation": lambda: nn.Sequential(
-        nn.Conv1d(512, 512, 1, bias=False), *(nn.Conv1d(512, 512, 3, dilation=2**n, bias=False) for n in range(10)),
+        nn.Conv1d(512, 512, 1, bias=False),
+        *(nn.Conv1d(512, 512, 3, dilation=2**n, bias=False) for n in range(10)),
         nn.Conv1d(512, 1024, 1, bias=False),
     ),
     "trevsnn": trevsnn,
     "resnet18": lambda: residual(3, [(64, 2), (128, 2), (256, 2), (512, 2)], 64, 3, [512, 10]),
     "resnet19": lambda: residual(3, [(128, 3), (256, 3), (512, 2)], 128, 3, [512, 256, 10]),
     "resnet34": lambda: residual(3, [(64, 3), (128, 4), (256, 6), (512, 3)], 64, 7, [512, 1000]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -131,8 +134,10 @@ def test_weights_are_those_of_the_network_written_out(name: str) -> None:
 
 def test_the_numbers_of_the_papers() -> None:
     assert {name: preset.parameters for name, preset in PRESETS.items() if preset.parameters} == {
-        "nmnist": 6_160, "dvsgesture": 48_592, "vgg9": 9_237_632,
-    }  # fmt: skip
+        "nmnist": 6_160,
+        "dvsgesture": 48_592,
+        "vgg9": 9_237_632,
+    }
 
 
 @pytest.mark.parametrize(("name", "torchs"), [("resnet18", 11_173_962), ("resnet34", 21_797_672)])
@@ -272,7 +277,7 @@ def test_too_small_an_input_is_told_the_least_one() -> None:
         ({"preset": "resnet18", "classes": 9, "input": [2, 48, 32]}, "need as many rows as columns"),
         ({"preset": "separation", "input": [512, 2, 30]}, "need [features, 1, time frames]"),
     ],
-)  # fmt: skip
+)
 def test_wrong_keys_are_refused(keys: dict[str, Any], sentence: str) -> None:
     assert sentence in refusal(**keys)
 
@@ -289,15 +294,22 @@ def test_options_change_what_they_say() -> None:
 
 
 @given(
-    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.tuples(st.integers(1, 2), st.integers(1, 2)),
-    st.tuples(st.integers(0, 2), st.integers(0, 2)), st.tuples(st.integers(1, 2), st.integers(1, 2)),
-)  # fmt: skip
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    st.tuples(st.integers(1, 2), st.integers(1, 2)),
+)
 def test_pairs_are_vertical_and_horizontal(
     kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
 ) -> None:
     conv = {
-        "type": "conv", "out": 2, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation,
-    }  # fmt: skip
+        "type": "conv",
+        "out": 2,
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+    }
     section = NetworkSection.model_validate({"input": (3, 7, 9), "layers": [conv]})
     node = blank_nodes(section)[0]["conv1"]
     assert isinstance(node, Conv)

@@ -136,10 +136,13 @@ def test_what_users_name_is_escaped() -> None:
     made = [dataclasses.replace(r, samples=tuple([nasty] * len(r))) for r in example.recordings("emulator", samples=5)]
     html = render(
         example.content(
-            title=nasty, recordings=tuple(made), recipe=nasty, versions={nasty: nasty},
+            title=nasty,
+            recordings=tuple(made),
+            recipe=nasty,
+            versions={nasty: nasty},
             provenance=(Provenance(nasty, nasty, nasty, (nasty,)),),
         )
-    )  # fmt: skip
+    )
     assert "<script>" not in html
     assert nasty in Page(html).text
 
@@ -162,10 +165,8 @@ def test_a_report_of_the_least_there_can_be() -> None:
     (recording,) = example.recordings("torch", samples=2, rasters=0)
     unlabelled = dataclasses.replace(recording, labels=np.full(2, -1))
     text = Page(
-        render(
-            ReportContent("x", judge([unlabelled], ValidateSection()), (unlabelled,), example.program("simulator"))
-        )
-    ).text  # fmt: skip
+        render(ReportContent("x", judge([unlabelled], ValidateSection()), (unlabelled,), example.program("simulator")))
+    ).text
     assert "undefined" not in text
     assert "no labels" in text
     assert "2 samples without labels" in text
@@ -199,7 +200,7 @@ def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> No
     def row(name: str, found: bool, alone: Gain) -> LayerCalibration:
         return LayerCalibration(
             name, kept and found, found, 640, 211, 3, 17, alone, Gain(6.5, 3.25), Gain(7.0, 4.0), Gain(7.5, 4.5)
-        )  # fmt: skip
+        )
 
     rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
     found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)

@@ -18,11 +18,14 @@ from numba.cuda.simulator.kernelapi import FakeCUDAShared
 from run.test_run_mixed import mixed_programs
 from run.test_run_split import split_programs
 
+from deploytool.base.arrays import Pair
 from deploytool.base.errors import UnsupportedError
 from deploytool.base.progress import no_progress
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, Pair, out_shape
-from deploytool.ir.program import Branch, Layer, Program, Route, Target
+from deploytool.ir.nodes import Conv
+from deploytool.ir.program import Branch, Layer, Program, Route
+from deploytool.ir.shapes import out_shape
+from deploytool.ir.target import Target
 from deploytool.run.cuda import engine, kernels, memory
 from deploytool.run.cuda.lanes import make_lanes, refuse
 from deploytool.run.plan.layers import make_plan, state_type
@@ -204,9 +207,16 @@ def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
     weights = np.ones((6, 2, 3, 2), np.int8)
     conv = Conv(weights, None, stride, (2, 2), dilation, 2)
     layer = Layer(
-        weights, 1, (4, 9, 8), out_shape(conv, (4, 9, 8)), (), padding=(2, 2), dilation=dilation, stride=stride,
+        weights,
+        1,
+        (4, 9, 8),
+        out_shape(conv, (4, 9, 8)),
+        (),
+        padding=(2, 2),
+        dilation=dilation,
+        stride=stride,
         groups=2,
-    )  # fmt: skip
+    )
     program = Program("simulator", "int8/int16", (4, 9, 8), (Route("conv"),), {"conv": layer}, ("conv",), "")
     (plan,) = make_plan(program, state_type(program))
     lanes = make_lanes(plan, layer)
@@ -234,9 +244,7 @@ def two_branches() -> Program:
 def late() -> Program:
     layer = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), (Route("back", delay_us=7),))
     back = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), ())
-    return Program(
-        "simulator", "int8/int16", (1, 2, 2), (Route("fc"),), {"fc": layer, "back": back}, ("back",), ""
-    )  # fmt: skip
+    return Program("simulator", "int8/int16", (1, 2, 2), (Route("fc"),), {"fc": layer, "back": back}, ("back",), "")
 
 
 def synaptic() -> Program:

@@ -18,11 +18,11 @@ from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.split import split
-from deploytool.run.record import checks
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import batches, run_events, run_samples
 from deploytool.run.kernels.batches import Loop, Queue, merge, sites_of, spread
 from deploytool.run.plan.layers import channels_last, make_plan, state_type
+from deploytool.run.record import checks
 from deploytool.run.record.samples import Room, Sample, Samples
 from deploytool.run.reference.specification import run_reference
 
@@ -50,9 +50,7 @@ def several(program: Program, most: int = 30) -> st.SearchStrategy[list[EventStr
     listed = st.lists(
         st.one_of(streams(program.input_shape, most), streams(program.input_shape, 2)), min_size=1, max_size=6
     )
-    return listed.map(
-        lambda found: [replace(stream, name=f"s{i}", label=i % 3) for i, stream in enumerate(found)]
-    )  # fmt: skip
+    return listed.map(lambda found: [replace(stream, name=f"s{i}", label=i % 3) for i, stream in enumerate(found)])
 
 
 def together(program: Program, sent: list[EventStream], vectors: bool, keep_spikes: bool = True) -> Samples:

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from deploytool.base.errors import UnsupportedError
 from deploytool.convert.nir import read_nir
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, Input, Linear, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Linear, Output, Spike
 from deploytool.ir.program import Layer, Program
 from deploytool.map.group import group
-from deploytool.run.record import checks
 from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.record import checks
 from deploytool.run.reference.crossings import NEVER, first_crossing, reaches, response
 from deploytool.run.reference.specification import run_reference
 
@@ -43,9 +44,10 @@ def restless(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
         return layer
     lowest = float(np.min(layer.threshold))
     layer = replace(
-        layer, tau_ms=draw(st.sampled_from([0.03, 0.1, 1.0])) * rng.uniform(0.5, 2, shape if each else None),
+        layer,
+        tau_ms=draw(st.sampled_from([0.03, 0.1, 1.0])) * rng.uniform(0.5, 2, shape if each else None),
         weights=layer.weights * np.float32(2),
-    )  # fmt: skip
+    )
     if kind != "leak":
         tau_syn_ms = draw(st.sampled_from([0.01, 0.05])) * rng.uniform(0.5, 2, shape if each else None)
         layer = replace(layer, tau_syn_ms=layer.tau_ms if draw(st.booleans()) else tau_syn_ms)
@@ -86,11 +88,20 @@ def test_the_size_of_windows_does_not_show(data: st.DataObject) -> None:
 
 CELLS = st.builds(
     lambda v, current, v_leak, tau_us, tau_syn_us, same: (
-        1.0, float(np.float32(v)), float(np.float32(current)), v_leak, tau_us, tau_us * same if same else tau_syn_us
+        1.0,
+        float(np.float32(v)),
+        float(np.float32(current)),
+        v_leak,
+        tau_us,
+        tau_us * same if same else tau_syn_us,
     ),
-    st.floats(-2, 1.5), st.floats(-8, 8), st.sampled_from([0.0, 0.5, 1.0, 1.2, -1.0]), st.floats(0.5, 200),
-    st.floats(0.5, 200), st.sampled_from([0.0, 1.0, 1 + 1e-9]),
-)  # fmt: skip
+    st.floats(-2, 1.5),
+    st.floats(-8, 8),
+    st.sampled_from([0.0, 0.5, 1.0, 1.2, -1.0]),
+    st.floats(0.5, 200),
+    st.floats(0.5, 200),
+    st.sampled_from([0.0, 1.0, 1 + 1e-9]),
+)
 
 
 @given(CELLS)
@@ -147,9 +158,9 @@ def test_a_leak_above_the_threshold_is_a_clock() -> None:
 
 
 def test_several_spikes_at_once_are_refused() -> None:
-    graph = chain([
-        ("in", Input((1, 1, 1))), ("s", Spike(tau_ms=1.0, tau_syn_ms=1.0, at_most_one=False)), ("out", Output())
-    ])  # fmt: skip
+    graph = chain(
+        [("in", Input((1, 1, 1))), ("s", Spike(tau_ms=1.0, tau_syn_ms=1.0, at_most_one=False)), ("out", Output())]
+    )
     with pytest.raises(UnsupportedError, match="several spikes at once of neurons that fire between events"):
         run_reference(group(graph), EventStream(np.zeros(0, EVENT), (1, 1, 1), 10))
 

@@ -14,10 +14,11 @@ from contract import Contract, stream, two_neurons
 from deploytool.base.errors import TargetError, UnsupportedError, UsageError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import Program, Target
+from deploytool.ir.program import Program
+from deploytool.ir.target import Target
 from deploytool.map.emit import configuration
-from deploytool.run.targets import board
 from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets import board
 from deploytool.run.targets.board import Board, list_devices
 
 BOARD = SimpleNamespace(device_type_name="Speck2eDevKit", usb_device_address=3)

@@ -86,9 +86,12 @@ def test_a_layer_that_nothing_feeds_is_refused() -> None:
     ],
 )
 def test_the_emulator_refuses_what_was_not_mapped(changes: dict[str, object], says: str) -> None:
-    program = mapped({
-        "a": layer([[[[5]], [[5]]]], (2, 1, 1), (1, 1, 1), Route("b")), "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1)),
-    })  # fmt: skip
+    program = mapped(
+        {
+            "a": layer([[[[5]], [[5]]]], (2, 1, 1), (1, 1, 1), Route("b")),
+            "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1)),
+        }
+    )
     assert says in refusal(replace(program, **changes), Emulator())[0]
 
 

@@ -44,9 +44,14 @@ def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool)
             for source, route in program.feeders(name):
                 add_routed(frame, spikes[source], route)
             v[name] += torch.nn.functional.conv2d(
-                torch.from_numpy(frame)[None], torch.from_numpy(layer.weights.astype(np.float64)), None,
-                layer.stride, layer.padding, layer.dilation, layer.groups,
-            )  # fmt: skip
+                torch.from_numpy(frame)[None],
+                torch.from_numpy(layer.weights.astype(np.float64)),
+                None,
+                layer.stride,
+                layer.padding,
+                layer.dilation,
+                layer.groups,
+            )
             n = torch.div(v[name], layer.threshold, rounding_mode="trunc").clamp(0, None if many else 1)
             v[name] = v[name] - n * layer.threshold if layer.reset == "subtract" else v[name] * (n == 0)
             if layer.floor is not None:
@@ -118,14 +123,21 @@ def test_the_trained_network_gives_the_same_counts() -> None:
     from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
     from deploytool.train.network.network import SpikingNetwork
 
-    network = NetworkSection.model_validate({
-        "input": [2, 9, 9],
-        "layers": [
-            {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-            {"type": "conv", "out": 6, "kernel": 3, "stride": 2, "padding": 1}, {"type": "spike"},
-            {"type": "flatten"}, {"type": "linear", "out": 5}, {"type": "spike"},
-        ],
-    })  # fmt: skip
+    network = NetworkSection.model_validate(
+        {
+            "input": [2, 9, 9],
+            "layers": [
+                {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
+                {"type": "spike"},
+                {"type": "sumpool", "kernel": 2},
+                {"type": "conv", "out": 6, "kernel": 3, "stride": 2, "padding": 1},
+                {"type": "spike"},
+                {"type": "flatten"},
+                {"type": "linear", "out": 5},
+                {"type": "spike"},
+            ],
+        }
+    )
     constraints = ConstraintsSection()
     net = SpikingNetwork(
         network, constraints, TrainSection(time_steps=10, epochs=1, batch=4, learning_rate=0.01, gain=3)

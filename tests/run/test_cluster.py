@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError, TargetError, UsageError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, Input, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, write_recording
 from deploytool.map.compile import compile_graph
@@ -41,9 +42,13 @@ def slow_program() -> Program:
         return rng.normal(0.1, 0.3, shape).astype(np.float32)
 
     nodes = [
-        ("in", Input((2, 34, 34))), ("conv1", Conv(weight(8, 2, 3, 3), padding=(1, 1))), ("if1", Spike(floor=-1.0)),
-        ("conv2", Conv(weight(16, 8, 3, 3), padding=(1, 1))), ("if2", Spike(floor=-1.0)), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 34, 34))),
+        ("conv1", Conv(weight(8, 2, 3, 3), padding=(1, 1))),
+        ("if1", Spike(floor=-1.0)),
+        ("conv2", Conv(weight(16, 8, 3, 3), padding=(1, 1))),
+        ("if2", Spike(floor=-1.0)),
+        ("out", Output()),
+    ]
     return compile_graph(chain(nodes), CHIPS["speck2e"]).program
 
 

@@ -9,8 +9,9 @@ import pytest
 from contract import Contract
 
 from deploytool.ir.events import EventStream
-from deploytool.ir.program import INPUT, Program, Target
+from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
+from deploytool.ir.target import Target
 from deploytool.run.record.checks import watched_layers
 from deploytool.run.record.samples import as_recording
 from deploytool.run.reference.specification import run_reference

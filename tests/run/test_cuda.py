@@ -15,7 +15,8 @@ from deploytool.base.errors import TargetError
 from deploytool.bench import bench
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
-from deploytool.ir.graph import Conv, Input, Output, Spike, chain
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.run.cuda.memory import available, gpu
 
 TESTS = Path(__file__).with_name("cuda_engine.py")
@@ -26,9 +27,12 @@ TESTS = Path(__file__).with_name("cuda_engine.py")
 )
 def test_the_engine(simulated: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(TESTS), "-p", "no:cacheprovider"], cwd=Path(__file__).parents[2],
-        env=os.environ | {"NUMBA_ENABLE_CUDASIM": simulated, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", str(TESTS), "-p", "no:cacheprovider"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"NUMBA_ENABLE_CUDASIM": simulated, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
 
 

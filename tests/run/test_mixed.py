@@ -13,16 +13,20 @@ from helpers.programs import SMALL, assert_same, fast, pairs, pooled, programs, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
 from deploytool.convert.nir.read import read_nir
-from deploytool.ir.events import EVENT, EventStream, Shape
-from deploytool.ir.graph import Add, Concat, Conv, Graph, Input, Node, Output, Spike, chain, out_shape
-from deploytool.ir.program import INPUT, Branch, Layer, Program, Route, load_program, save_program
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
+from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
+from deploytool.ir.program_file import load_program, save_program
+from deploytool.ir.shapes import out_shape
 from deploytool.map.group import group
 from deploytool.run.engine import event_driven as engine
-from deploytool.run.kernels import leaky as mixed
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import How
+from deploytool.run.kernels import leaky as mixed
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_program
@@ -86,9 +90,7 @@ def branch_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Gen
     shape = (layer.out_shape[0], in_shape[0] // groups, *kernel)
     integers = layer.weights.dtype == np.int8
     weights = rng.integers(-128, 128, shape) if integers else rng.normal(0.1, 1, shape)
-    return Branch(
-        weights.astype(layer.weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups
-    )  # fmt: skip
+    return Branch(weights.astype(layer.weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups)
 
 
 @given(st.data())
@@ -147,10 +149,12 @@ def test_a_leak_is_the_exact_solution(data: st.DataObject) -> None:
     """Spikes and their times equal those of V computed in float64 from the closed form, event by event."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     spike = Spike(
-        threshold=1.0, floor=data.draw(st.sampled_from([None, -0.5])),
+        threshold=1.0,
+        floor=data.draw(st.sampled_from([None, -0.5])),
         reset=data.draw(st.sampled_from(["subtract", "zero"])),
-        tau_ms=data.draw(st.floats(0.05, 50)), v_leak=data.draw(st.sampled_from([0.0, 0.4, -0.4])),
-    )  # fmt: skip
+        tau_ms=data.draw(st.floats(0.05, 50)),
+        v_leak=data.draw(st.sampled_from([0.0, 0.4, -0.4])),
+    )
     weights = rng.normal(0.15, 0.3, (1, 8, 1, 1)).astype(np.float32)
     graph = chain([("in", Input((8, 1, 1))), ("w", Conv(weights)), ("s", spike), ("out", Output())])
     events = np.zeros(300, EVENT)
@@ -220,10 +224,14 @@ def test_a_sum_of_currents_is_a_convolution_of_both_inputs(data: st.DataObject) 
     own = own[:, :, :kernel, :kernel]
     padding = (kernel // 2, kernel // 2)
     nodes: dict[str, Node] = {
-        "in": Input((2, 5, 5)), "a": Conv(weights(features, 2, 3), padding=(1, 1)), "sa": Spike(),
-        "b": Conv(weights(features, 2, 3), padding=(1, 1)), "sb": Spike(), "s": Spike(0.75, -1.0, at_most_one=False),
+        "in": Input((2, 5, 5)),
+        "a": Conv(weights(features, 2, 3), padding=(1, 1)),
+        "sa": Spike(),
+        "b": Conv(weights(features, 2, 3), padding=(1, 1)),
+        "sb": Spike(),
+        "s": Spike(0.75, -1.0, at_most_one=False),
         "out": Output(),
-    }  # fmt: skip
+    }
     edges = (("in", "a"), ("a", "sa"), ("in", "b"), ("b", "sb"), ("s", "out"))
     added = Graph(
         nodes | {"c": Conv(own, padding=padding), "d": Conv(other, padding=padding), "add": Add()},
@@ -275,9 +283,13 @@ def test_integers_do_not_leak() -> None:
 def test_shapes_of_branches_come_from_one_rule() -> None:
     conv = Conv(np.ones((4, 2, 1, 1), np.float32), stride=(2, 2))
     nodes: dict[str, Node] = {
-        "in": Input((2, 6, 6)), "a": Conv(np.ones((4, 2, 3, 3), np.float32), stride=(2, 2), padding=(1, 1)), "b": conv,
-        "add": Add(), "s": Spike(3.0), "out": Output(),
-    }  # fmt: skip
+        "in": Input((2, 6, 6)),
+        "a": Conv(np.ones((4, 2, 3, 3), np.float32), stride=(2, 2), padding=(1, 1)),
+        "b": conv,
+        "add": Add(),
+        "s": Spike(3.0),
+        "out": Output(),
+    }
     edges = (("in", "a"), ("in", "b"), ("b", "add"), ("a", "add"), ("add", "s"), ("s", "out"))
     program = group(Graph(nodes, edges))
     (layer,) = program.layers.values()

@@ -10,7 +10,8 @@ import pytest
 from helpers.nets import RESNET18, RESNET19, VGG9, VGG11, VGG16, VGGSNN, neuron_count, resnet, vgg, weight_count
 
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Graph, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Spike
 from deploytool.map.group import group
 from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.plan.layers import make_plan, state_type
@@ -60,7 +61,7 @@ def test_a_network_has_its_numbers_and_runs(name: str) -> None:
 )
 def test_narrow_ones_equal_the_specification(
     build: Callable[..., Graph], threshold: float, tau_ms: float | None
-) -> None:  # fmt: skip
+) -> None:
     program = group(build(spike=Spike(threshold, -threshold, tau_ms=tau_ms)))
     sent = stream(program.input_shape, 100)
     found = run_sample(program, make_plan(program, state_type(program), True), sent, list(program.layers), True)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import INPUT, Layer, Program, Route, load_program, save_program
-from deploytool.run.record import checks
+from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.program_file import load_program, save_program
 from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.record import checks
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_mapped, check_program
 from deploytool.run.reference.specification import run_reference
@@ -68,9 +69,12 @@ def loop(weight: float, delay_us: int | tuple[int, ...], features: int = 1) -> P
     shape = (features, 1, 1)
     relay = Layer(ones, 1.0, (1, 1, 1), shape, (Route("it"),))
     it = Layer(
-        np.concatenate([np.eye(features, dtype=np.float32)[:, :, None, None], back], axis=1), 1.0,
-        (2 * features, 1, 1), shape, (Route("it", feature_shift=features, delay_us=delay_us),),
-    )  # fmt: skip
+        np.concatenate([np.eye(features, dtype=np.float32)[:, :, None, None], back], axis=1),
+        1.0,
+        (2 * features, 1, 1),
+        shape,
+        (Route("it", feature_shift=features, delay_us=delay_us),),
+    )
     return Program("simulator", "float32", (1, 1, 1), (Route("relay"),), {"relay": relay, "it": it}, ("it",), "")
 
 

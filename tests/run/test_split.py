@@ -95,8 +95,9 @@ def test_a_recording_speaks_of_logical_layers() -> None:
     layer = Layer(weights, 2, (1, 1, 1), (4, 1, 1), (), sources=("fc", "spike"))
     program = split(
         Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), ""),
-        {"fc": (3, 1)}, CHIP,
-    )  # fmt: skip
+        {"fc": (3, 1)},
+        CHIP,
+    )
     assert list(program.layers) == ["fc_part1", "fc_part2"]
     assert program.outputs == ("fc_part1", "fc_part2")
     stream = EventStream(np.array([(0, 0, 0, 0), (9, 0, 0, 0)], EVENT), (1, 1, 1), 10)

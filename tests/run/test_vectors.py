@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Conv, out_shape
+from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.shapes import out_shape
 from deploytool.run.engine import event_driven as engine
-from deploytool.run.kernels import general as kernels
 from deploytool.run.engine.event_driven import compile_loops, run_sample
+from deploytool.run.kernels import general as kernels
 from deploytool.run.kernels.batches import Loop, integrate_samples
 from deploytool.run.kernels.vectorised import INVERSE, TOGETHER, connect, convolve, convolve_settled
 from deploytool.run.kernels.vectors import ALIGNMENT
@@ -64,9 +65,15 @@ def test_chunks_do_not_show(data: st.DataObject) -> None:
 
 
 def one_layer(
-    shape: tuple[int, int, int], features: int, kernel: int, threshold: float, stride: int = 1, padding: int = 0,
-    dtype: type = np.int8, **more: object,
-) -> Program:  # fmt: skip
+    shape: tuple[int, int, int],
+    features: int,
+    kernel: int,
+    threshold: float,
+    stride: int = 1,
+    padding: int = 0,
+    dtype: type = np.int8,
+    **more: object,
+) -> Program:
     weights = np.random.default_rng(1).integers(-60, 70, (features, shape[0], kernel, kernel)).astype(dtype)
     out = out_shape(Conv(weights, None, (stride, stride), (padding, padding)), shape)
     layer = Layer(
@@ -163,9 +170,20 @@ def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> Non
     caused, *beside_caused = guarded(np.zeros(length, np.int32))
     neurons, *beside_neurons = guarded(np.zeros(layout.margin + data.draw(st.integers(0, 3)), np.int32))
     fired, _, updates = integrate_samples(
-        Loop(layout.loop.__name__), layout.window, layout.windows, state, layout.start, layout.threshold, layout.floor,
-        layout.subtract, layout.margin, sites, np.array([length]), neurons, caused,
-    )  # fmt: skip
+        Loop(layout.loop.__name__),
+        layout.window,
+        layout.windows,
+        state,
+        layout.start,
+        layout.threshold,
+        layout.floor,
+        layout.subtract,
+        layout.margin,
+        sites,
+        np.array([length]),
+        neurons,
+        caused,
+    )
     for guard in (*beside_state, *beside_caused, *beside_neurons):
         assert (guard == 7).all()
     (general, *_) = plan_of(program, vectors=False)

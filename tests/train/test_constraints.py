@@ -27,16 +27,22 @@ from deploytool.train.methods.table import train
 from deploytool.train.network.constraints import excess, fan_in_limit, masks
 from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.neurons import Neuron, fire
-from deploytool.workflow.pipeline import map_graph
+from deploytool.workflow.map import map_graph
 from deploytool.workflow.preflight import refuse_impossible
 
-POOLED = NetworkSection.model_validate({
-    "input": (2, 4, 4),
-    "layers": [
-        {"type": "conv", "out": 2, "kernel": 1}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
-        {"type": "flatten"}, {"type": "linear", "out": 3}, {"type": "spike"},
-    ],
-})  # fmt: skip
+POOLED = NetworkSection.model_validate(
+    {
+        "input": (2, 4, 4),
+        "layers": [
+            {"type": "conv", "out": 2, "kernel": 1},
+            {"type": "spike"},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "flatten"},
+            {"type": "linear", "out": 3},
+            {"type": "spike"},
+        ],
+    }
+)
 STEPS = 12
 
 
@@ -89,8 +95,10 @@ def test_a_ceiling_holds_what_is_left_after_firing():
 
 @given(
     weights=arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 12)), elements=st.floats(-3, 3, width=32)),
-    limit=st.integers(1, 14), epochs=st.integers(1, 6), epoch=st.integers(1, 8),
-)  # fmt: skip
+    limit=st.integers(1, 14),
+    epochs=st.integers(1, 6),
+    epoch=st.integers(1, 8),
+)
 def test_masks_keep_the_largest_weights_of_every_neuron(weights, limit, epochs, epoch):
     constraints = ConstraintsSection(fan_in=limit, fan_in_epochs=epochs)
     tensor = torch.from_numpy(weights)
@@ -176,14 +184,19 @@ def test_excess_counts_what_is_above_the_threshold():
 
 
 def test_excess_of_normalised_weights_is_that_of_the_merged_ones():
-    network = NetworkSection.model_validate({
-        "input": (2, 4, 4),
-        "layers": [{"type": "conv", "out": 2, "kernel": 1}, {"type": "batchnorm"}, {"type": "spike"}],
-    })  # fmt: skip
+    network = NetworkSection.model_validate(
+        {
+            "input": (2, 4, 4),
+            "layers": [{"type": "conv", "out": 2, "kernel": 1}, {"type": "batchnorm"}, {"type": "spike"}],
+        }
+    )
     weights = {
-        "conv1": torch.tensor([[3.0, -9], [2.5, 1]]).view(2, 2, 1, 1), "bn1.gamma": torch.tensor([2.0, 1.0]),
-        "bn1.beta": torch.ones(2), "bn1.mean": torch.ones(2), "bn1.variance": torch.tensor([4.0, 0.25]),
-    }  # fmt: skip
+        "conv1": torch.tensor([[3.0, -9], [2.5, 1]]).view(2, 2, 1, 1),
+        "bn1.gamma": torch.tensor([2.0, 1.0]),
+        "bn1.beta": torch.ones(2),
+        "bn1.mean": torch.ones(2),
+        "bn1.variance": torch.tensor([4.0, 0.25]),
+    }
     net = SpikingNetwork(network, ConstraintsSection(), spec())
     assert excess(net, weights) == pytest.approx(2 + 4 + 1, rel=1e-4)
 
@@ -216,22 +229,40 @@ def test_bits_thresholds_and_floor_are_the_chips(tmp_path):
 
 
 def recipe(**sections):
-    return parse_recipe({
-        "name": "x", "data": {"set": "digits"}, "train": {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1},
-        "network": {"input": (2, 16, 16), "layers": [
-            {"type": "conv", "out": 4, "kernel": 3}, {"type": "spike"},
-            {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-        ]},
-        **sections,
-    }, "recipe")  # fmt: skip
+    return parse_recipe(
+        {
+            "name": "x",
+            "data": {"set": "digits"},
+            "train": {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1},
+            "network": {
+                "input": (2, 16, 16),
+                "layers": [
+                    {"type": "conv", "out": 4, "kernel": 3},
+                    {"type": "spike"},
+                    {"type": "flatten"},
+                    {"type": "linear", "out": 10},
+                    {"type": "spike"},
+                ],
+            },
+            **sections,
+        },
+        "recipe",
+    )
 
 
 def test_a_network_that_cannot_fit_is_refused_with_what_would_make_it_fit():
-    large = {"input": (2, 16, 16), "layers": [
-        {"type": "conv", "out": 512, "kernel": 3, "padding": 1}, {"type": "spike"},
-        {"type": "conv", "out": 512, "kernel": 3, "padding": 1}, {"type": "spike"},
-        {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-    ]}  # fmt: skip
+    large = {
+        "input": (2, 16, 16),
+        "layers": [
+            {"type": "conv", "out": 512, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "conv", "out": 512, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 10},
+            {"type": "spike"},
+        ],
+    }
     with pytest.raises(FitError) as error:
         refuse_impossible(recipe(network=large))
     assert error.value.problems[0].startswith("conv1: takes ")
@@ -240,10 +271,17 @@ def test_a_network_that_cannot_fit_is_refused_with_what_would_make_it_fit():
 
 
 def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
-    normalised = {"input": (2, 16, 16), "layers": [
-        {"type": "conv", "out": 4, "kernel": 3}, {"type": "batchnorm"}, {"type": "spike"},
-        {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-    ]}  # fmt: skip
+    normalised = {
+        "input": (2, 16, 16),
+        "layers": [
+            {"type": "conv", "out": 4, "kernel": 3},
+            {"type": "batchnorm"},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 10},
+            {"type": "spike"},
+        ],
+    }
     for target, on in (("speck2e", ["emulator"]), ("simulator", ["simulator"])):
         asked = {"network": normalised, "map": {"target": target}, "run": {"on": on}}
         with pytest.raises(

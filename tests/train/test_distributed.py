@@ -15,7 +15,7 @@ from deploytool.base.tensors import read_tensors
 from deploytool.recipe import load_recipe
 from deploytool.store.artifact import Store
 from deploytool.store.caching import Workspace
-from deploytool.workflow.pipeline import train
+from deploytool.workflow.train import train
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}

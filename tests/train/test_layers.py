@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.convert.model import to_graph
-from deploytool.ir.graph import Add, AvgPool, Conv, Flatten, Graph, Input, Linear, Output, Spike, SumPool
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, AvgPool, Conv, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.neurons import Neuron, fire
@@ -30,27 +31,46 @@ def conv(out: int, **keys: Any) -> dict[str, Any]:
     return {"type": "conv", "out": out, "kernel": 3, "padding": 1, **keys}
 
 
-BLOCK = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        conv(4), {"type": "batchnorm"}, {"type": "spike", "name": "stem"},
-        conv(6, stride=2), {"type": "batchnorm"}, {"type": "spike"},
-        conv(6), {"type": "batchnorm", "name": "main"},
-        {"type": "conv", "out": 6, "kernel": 1, "stride": 2, "from": "stem"}, {"type": "batchnorm"},
-        {"type": "add", "other": ["main"]}, {"type": "spike"},
-        {"type": "avgpool", "kernel": 3}, {"type": "flatten"}, {"type": "linear", "out": 5},
-    ],
-})  # fmt: skip
+BLOCK = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            conv(4),
+            {"type": "batchnorm"},
+            {"type": "spike", "name": "stem"},
+            conv(6, stride=2),
+            {"type": "batchnorm"},
+            {"type": "spike"},
+            conv(6),
+            {"type": "batchnorm", "name": "main"},
+            {"type": "conv", "out": 6, "kernel": 1, "stride": 2, "from": "stem"},
+            {"type": "batchnorm"},
+            {"type": "add", "other": ["main"]},
+            {"type": "spike"},
+            {"type": "avgpool", "kernel": 3},
+            {"type": "flatten"},
+            {"type": "linear", "out": 5},
+        ],
+    }
+)
 """A residual block whose shortcut has weights of its own, and a last layer that never fires."""
 
-SEW = NetworkSection.model_validate({
-    "input": (2, 4, 4),
-    "layers": [
-        conv(3), {"type": "spike", "name": "first"}, conv(3), {"type": "spike"},
-        {"type": "add", "other": ["first"]}, {"type": "avgpool", "kernel": 2},
-        {"type": "flatten"}, {"type": "linear", "out": 4}, {"type": "spike"},
-    ],
-})  # fmt: skip
+SEW = NetworkSection.model_validate(
+    {
+        "input": (2, 4, 4),
+        "layers": [
+            conv(3),
+            {"type": "spike", "name": "first"},
+            conv(3),
+            {"type": "spike"},
+            {"type": "add", "other": ["first"]},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "flatten"},
+            {"type": "linear", "out": 4},
+            {"type": "spike"},
+        ],
+    }
+)
 """A block that adds spikes to spikes."""
 
 
@@ -60,10 +80,14 @@ class WrittenOut(nn.Module):
     def __init__(self, neuron: Neuron) -> None:
         super().__init__()
         self.neuron = neuron
-        self.convs = nn.ModuleList([
-            nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False),
-            nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.Conv2d(4, 6, 1, stride=2, bias=False),
-        ])  # fmt: skip
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(2, 4, 3, padding=1, bias=False),
+                nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False),
+                nn.Conv2d(6, 6, 3, padding=1, bias=False),
+                nn.Conv2d(4, 6, 1, stride=2, bias=False),
+            ]
+        )
         self.norms = nn.ModuleList([nn.BatchNorm2d(features) for features in (4, 6, 6, 6)])
         self.fc = nn.Linear(6, 5, bias=False)
 
@@ -80,9 +104,11 @@ class WrittenOut(nn.Module):
         found = {f"conv{i + 1}": layer.weight for i, layer in enumerate(self.convs)} | {"fc1": self.fc.weight}
         for name, norm in zip(("bn1", "bn2", "main", "bn4"), self.norms, strict=True):
             found |= {
-                f"{name}.gamma": norm.weight, f"{name}.beta": norm.bias,
-                f"{name}.mean": norm.running_mean, f"{name}.variance": norm.running_var,
-            }  # fmt: skip
+                f"{name}.gamma": norm.weight,
+                f"{name}.beta": norm.bias,
+                f"{name}.mean": norm.running_mean,
+                f"{name}.variance": norm.running_var,
+            }
         return found
 
 
@@ -185,13 +211,20 @@ def test_added_spikes_are_worth_what_each_is():
     assert torch.equal(activity.output, wanted)
 
 
-IDENTITY = NetworkSection.model_validate({
-    "input": (2, 4, 4),
-    "layers": [
-        conv(3), {"type": "spike", "name": "first"}, conv(3), {"type": "spike"}, conv(3),
-        {"type": "add", "other": ["first"]}, {"type": "spike"},
-    ],
-})  # fmt: skip
+IDENTITY = NetworkSection.model_validate(
+    {
+        "input": (2, 4, 4),
+        "layers": [
+            conv(3),
+            {"type": "spike", "name": "first"},
+            conv(3),
+            {"type": "spike"},
+            conv(3),
+            {"type": "add", "other": ["first"]},
+            {"type": "spike"},
+        ],
+    }
+)
 
 
 def test_a_shortcut_is_tapped_behind_the_transformation_of_time():

@@ -88,9 +88,7 @@ def test_it_learns_and_validation_chooses(tmp_path):
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
     assert max(entry["validation_accuracy"] for entry in trained.history) >= 90
     assert trained.chosen_epoch == chosen(trained.history)
-    recording = evaluate(
-        trained.weights, NETWORK, CONSTRAINTS, spec(), VALIDATION, [f"sample {i}" for i in range(16)]
-    )  # fmt: skip
+    recording = evaluate(trained.weights, NETWORK, CONSTRAINTS, spec(), VALIDATION, [f"sample {i}" for i in range(16)])
     entry = trained.history[trained.chosen_epoch - 1]
     assert 100 * (recording.predictions == recording.labels).mean() == entry["validation_accuracy"]
     assert recording.synops.mean() == entry["validation_synops"]
@@ -110,8 +108,9 @@ def test_evaluation_counts_every_layer():
     recording = evaluate(weights, NETWORK, CONSTRAINTS, spec(batch=5), VALIDATION, [str(i) for i in range(16)])
     assert recording.rung == "torch"
     assert {name: counts.shape for name, counts in recording.counts.items()} == {
-        "conv1": (16, 3, 6, 6), "fc1": (16, 2, 1, 1),
-    }  # fmt: skip
+        "conv1": (16, 3, 6, 6),
+        "fc1": (16, 2, 1, 1),
+    }
     assert recording.outputs == ("fc1",)
     assert recording.layer("spike2") == "fc1"
     assert recording.labels.tolist() == VALIDATION.labels.tolist()

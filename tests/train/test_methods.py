@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import NetworkSection, TrainSection
-from deploytool.train import mtt as temporal
-from deploytool.train.methods import sdt
 from deploytool.train.loop.losses import loss_of, sdt_loss, tet_loss, tet_regulariser
+from deploytool.train.methods import mtt as temporal
+from deploytool.train.methods import sdt
 from deploytool.train.methods.mtt import boundaries, resample
 
 STEPS = st.integers(1, 40)

@@ -15,11 +15,18 @@ from deploytool.train.network.network import SpikingNetwork, blocks_of
 from deploytool.train.network.neurons import Neuron, fire
 
 LAYERS = [
-    {"type": "conv", "out": 8, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-    {"type": "conv", "out": 16, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-    {"type": "conv", "out": 16, "kernel": 3, "padding": 1, "stride": 2}, {"type": "spike"},
-    {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-]  # fmt: skip
+    {"type": "conv", "out": 8, "kernel": 3, "padding": 1},
+    {"type": "spike"},
+    {"type": "sumpool", "kernel": 2},
+    {"type": "conv", "out": 16, "kernel": 3, "padding": 1},
+    {"type": "spike"},
+    {"type": "sumpool", "kernel": 2},
+    {"type": "conv", "out": 16, "kernel": 3, "padding": 1, "stride": 2},
+    {"type": "spike"},
+    {"type": "flatten"},
+    {"type": "linear", "out": 10},
+    {"type": "spike"},
+]
 
 
 def network(*layers: dict[str, object], shape: tuple[int, int, int] = (2, 6, 6)) -> NetworkSection:
@@ -41,18 +48,27 @@ def test_the_nmnist_network():
     activity = net.run(weights, events(3, 2, 2, 34, 34))
     shapes = {name: tuple(spikes.shape) for name, spikes in activity.spikes.items()}
     assert shapes == {
-        "conv1": (3, 2, 8, 34, 34), "conv2": (3, 2, 16, 17, 17), "conv3": (3, 2, 16, 4, 4), "fc1": (3, 2, 10, 1, 1),
-    }  # fmt: skip
+        "conv1": (3, 2, 8, 34, 34),
+        "conv2": (3, 2, 16, 17, 17),
+        "conv3": (3, 2, 16, 4, 4),
+        "fc1": (3, 2, 10, 1, 1),
+    }
     assert [block.spikes for block in net.weighted] == ["spike1", "spike2", "spike3", "spike4"]
 
 
 @pytest.mark.parametrize("pool", ["sumpool", "avgpool"])
 def test_equals_the_same_network_written_out(pool):
     layers = (
-        {"type": "conv", "out": 3, "kernel": 3, "stride": 2}, {"type": "spike"}, {"type": pool, "kernel": 2},
-        {"type": "conv", "out": 4, "kernel": 1}, {"type": "spike"}, {"type": pool, "kernel": 2}, {"type": "flatten"},
-        {"type": "linear", "out": 2}, {"type": "spike"},
-    )  # fmt: skip
+        {"type": "conv", "out": 3, "kernel": 3, "stride": 2},
+        {"type": "spike"},
+        {"type": pool, "kernel": 2},
+        {"type": "conv", "out": 4, "kernel": 1},
+        {"type": "spike"},
+        {"type": pool, "kernel": 2},
+        {"type": "flatten"},
+        {"type": "linear", "out": 2},
+        {"type": "spike"},
+    )
     net = SpikingNetwork(network(*layers, shape=(2, 13, 11)), CONSTRAINTS, spec())
     weights = {name: w + 0.2 for name, w in net.initial_weights(generator()).items()}
     frames = events(5, 2, 2, 13, 11)

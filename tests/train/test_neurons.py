@@ -48,8 +48,9 @@ def test_equals_sinabs(surrogate, spikes_per_step, reset, counts, threshold, flo
         spike_threshold=torch.tensor(threshold),
         spike_fn={"many": activation.MultiSpike, "one": activation.SingleSpike}[spikes_per_step],
         reset_fn={"subtract": activation.MembraneSubtract, "zero": activation.MembraneReset}[reset](),
-        surrogate_grad_fn=shapes[surrogate], min_v_mem=floor,
-    )  # fmt: skip
+        surrogate_grad_fn=shapes[surrogate],
+        min_v_mem=floor,
+    )
     current = torch.from_numpy(counts) / 128
     neuron = Neuron(threshold, floor, reset, spikes_per_step, surrogate)
     spikes, ours = gradient(current, neuron, towards_like(current))
@@ -122,11 +123,14 @@ def test_surrogates_peak_at_the_threshold():
 
 KINDS = st.builds(
     Neuron,
-    threshold=st.sampled_from([1.0, 32.0, 101.0, 0.7]), floor=st.sampled_from([None, 0.0, -50.0]),
-    reset=st.sampled_from(["subtract", "zero"]), spikes_per_step=st.sampled_from(["many", "one"]),
-    surrogate=st.sampled_from(list(neurons.SURROGATES)), decay=st.sampled_from([1.0, 0.5, 0.3]),
+    threshold=st.sampled_from([1.0, 32.0, 101.0, 0.7]),
+    floor=st.sampled_from([None, 0.0, -50.0]),
+    reset=st.sampled_from(["subtract", "zero"]),
+    spikes_per_step=st.sampled_from(["many", "one"]),
+    surrogate=st.sampled_from(list(neurons.SURROGATES)),
+    decay=st.sampled_from([1.0, 0.5, 0.3]),
     ceiling=st.sampled_from([np.inf, 200.0]),
-)  # fmt: skip
+)
 
 
 @given(neuron=KINDS, steps=st.integers(1, 7), count=st.integers(0, 70), seed=st.integers(0, 999), real=st.booleans())
@@ -137,9 +141,7 @@ def test_the_compiled_loops_are_the_same_to_the_bit(neuron, steps, count, seed, 
     current = current if real else current.round()
     towards = torch.randn(steps, count, generator=generator)
     found = []
-    for forward, backward in (
-        (neurons.integrate, neurons.back), (neurons.integrate_compiled, neurons.back_compiled)
-    ):  # fmt: skip
+    for forward, backward in ((neurons.integrate, neurons.back), (neurons.integrate_compiled, neurons.back_compiled)):
         membrane, spikes, to_current = (torch.empty_like(current) for _ in range(3))
         forward(current, membrane, spikes, neuron)
         backward(towards, membrane, spikes, to_current, neuron)
@@ -170,8 +172,10 @@ def test_what_is_no_number_is_not_lost(spikes_per_step):
 
 @given(
     size=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(2, 7), st.integers(2, 7)),
-    kernel=st.integers(1, 2), last=st.booleans(), seed=st.integers(0, 99),
-)  # fmt: skip
+    kernel=st.integers(1, 2),
+    last=st.booleans(),
+    seed=st.integers(0, 99),
+)
 @settings(deadline=None)
 def test_sum_pooling_is_torchs(size, kernel, last, seed):
     maps = torch.randn(*size, generator=torch.Generator().manual_seed(seed))

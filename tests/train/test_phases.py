@@ -13,7 +13,7 @@ from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.convert.model import to_graph
-from deploytool.ir.graph import Conv, Linear
+from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop import phases
@@ -24,15 +24,24 @@ from deploytool.train.methods.table import train
 from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.norms import CALIBRATION_BATCHES, calibrated, merged
 
-NORMED = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3, "padding": 1}, {"type": "batchnorm"}, {"type": "spike", "name": "in"},
-        {"type": "conv", "out": 3, "kernel": 1}, {"type": "batchnorm", "name": "norm"},
-        {"type": "add", "other": ["in"]}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-        {"type": "flatten"}, {"type": "linear", "out": 2}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NORMED = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3, "padding": 1},
+            {"type": "batchnorm"},
+            {"type": "spike", "name": "in"},
+            {"type": "conv", "out": 3, "kernel": 1},
+            {"type": "batchnorm", "name": "norm"},
+            {"type": "add", "other": ["in"]},
+            {"type": "spike"},
+            {"type": "sumpool", "kernel": 2},
+            {"type": "flatten"},
+            {"type": "linear", "out": 2},
+            {"type": "spike"},
+        ],
+    }
+)
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 BASE = {"epochs": 2, "learning_rate": 0.02, "time_steps": 3}
 SIMULATED = ConstraintsSection(weight_bits=32)
@@ -64,9 +73,7 @@ def test_the_network_without_norms_has_the_same_names():
 
 def test_merged_weights_are_the_batch_norm_without_its_bias():
     weights = random_norms()
-    unbiased = {
-        name: array * 0 if name.endswith((".mean", ".beta")) else array for name, array in weights.items()
-    }  # fmt: skip
+    unbiased = {name: array * 0 if name.endswith((".mean", ".beta")) else array for name, array in weights.items()}
     frames = next(iter(TRAINING(4, 8, None)))[0]
     normed = SpikingNetwork(NORMED, SIMULATED, spec()).run(as_tensors(unbiased), frames)
     bare = SpikingNetwork(without_norms(NORMED), SIMULATED, spec()).run(as_tensors(merged(weights, NORMED)), frames)

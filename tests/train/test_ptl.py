@@ -34,10 +34,16 @@ FREE = ConstraintsSection(floor=None, weight_bits=32)
 CHIP = ConstraintsSection(floor=None)
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 LAYERS: list[dict[str, Any]] = [
-    {"type": "conv", "out": 3, "kernel": 3, "padding": 1}, {"type": "batchnorm"}, {"type": "spike"},
-    {"type": "avgpool", "kernel": 2}, {"type": "flatten"}, {"type": "linear", "out": 4}, {"type": "spike"},
-    {"type": "linear", "out": 2}, {"type": "spike"},
-]  # fmt: skip
+    {"type": "conv", "out": 3, "kernel": 3, "padding": 1},
+    {"type": "batchnorm"},
+    {"type": "spike"},
+    {"type": "avgpool", "kernel": 2},
+    {"type": "flatten"},
+    {"type": "linear", "out": 4},
+    {"type": "spike"},
+    {"type": "linear", "out": 2},
+    {"type": "spike"},
+]
 
 
 def network(layers: list[dict[str, Any]] = LAYERS, shape: tuple[int, int, int] = (2, 6, 6)) -> NetworkSection:
@@ -54,9 +60,14 @@ def ptl(**keys: Any) -> TrainSection:
 
 
 def run(
-    folder: Path, tick: Tick = no_progress, seed: int = 0, constraints: ConstraintsSection = CHIP,
-    outside: Outside = NOTHING, net: NetworkSection = NETWORK, **keys: Any,
-) -> Trained:  # fmt: skip
+    folder: Path,
+    tick: Tick = no_progress,
+    seed: int = 0,
+    constraints: ConstraintsSection = CHIP,
+    outside: Outside = NOTHING,
+    net: NetworkSection = NETWORK,
+    **keys: Any,
+) -> Trained:
     return train(net, constraints, ptl(**keys), TRAINING, VALIDATION, seed, folder, tick, outside=outside)
 
 
@@ -321,13 +332,21 @@ def test_spikes_may_be_counted_elsewhere(tmp_path: Path) -> None:
 def test_what_it_cannot_do_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         run(
-            tmp_path, constraints=ConstraintsSection(reset="zero"), loss="tet", rate_penalty=1.0,
+            tmp_path,
+            constraints=ConstraintsSection(reset="zero"),
+            loss="tet",
+            rate_penalty=1.0,
             ptl={"bias": "none", "ann": "net.onnx", "forward": "emulator"},
-        )  # fmt: skip
+        )
     for said in (
-        "constraints.floor: found -1; need -inf", "constraints.reset: found zero", "train.loss: found tet",
-        "train.rate_penalty", "train.ptl.bias: found none", "train.ptl.ann", "train.ptl.forward",
-    ):  # fmt: skip
+        "constraints.floor: found -1; need -inf",
+        "constraints.reset: found zero",
+        "train.loss: found tet",
+        "train.rate_penalty",
+        "train.ptl.bias: found none",
+        "train.ptl.ann",
+        "train.ptl.forward",
+    ):
         assert said in str(caught.value)
 
 

@@ -25,9 +25,12 @@ CHIP = ConstraintsSection(floor=None)
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 WHITE = Outside(white=8)
 LAYERS: list[dict[str, Any]] = [
-    {"type": "flatten"}, {"type": "linear", "out": 6}, {"type": "batchnorm"}, {"type": "spike"},
+    {"type": "flatten"},
+    {"type": "linear", "out": 6},
+    {"type": "batchnorm"},
+    {"type": "spike"},
     {"type": "linear", "out": 72},
-]  # fmt: skip
+]
 
 
 def network(layers: list[dict[str, Any]]) -> NetworkSection:

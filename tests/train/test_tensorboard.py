@@ -94,7 +94,7 @@ def test_a_training_is_told_epoch_by_epoch(tmp_path):
     file = EventFile(tmp_path / "events")
     trained = train(
         NETWORK, CONSTRAINTS, spec(epochs=2), Sides(16, 1), Sides(8, 2), 0, tmp_path / "unfinished", observe=file.add
-    )  # fmt: skip
+    )
     found = scalars(file.path)
     assert [step for step, _ in found] == [1, 2]
     for (_, values), row in zip(found, trained.history, strict=True):

@@ -19,25 +19,39 @@ from deploytool.train.network.network import SpikingNetwork
 
 NO_FLOOR = ConstraintsSection(floor=None)
 REAL = ConstraintsSection(weight_bits=32, threshold=0.5)
-STAGES = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike"},
-        {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "spike", "name": "on1"},
-        {"type": "avgpool", "kernel": 2},
-        {"type": "conv", "out": 6, "kernel": 3, "padding": 1}, {"type": "spike", "name": "on2"},
-        {"type": "conv", "out": 6, "kernel": 3, "padding": 1, "stride": 2}, {"type": "spike", "name": "on3"},
-        {"type": "flatten"}, {"type": "linear", "out": 2},
-    ],
-})  # fmt: skip
-AVERAGED = NetworkSection.model_validate({
-    "input": (2, 6, 6),
-    "layers": [
-        {"type": "conv", "out": 3, "kernel": 3}, {"type": "spike"}, {"type": "avgpool", "kernel": 2},
-        {"type": "conv", "out": 4, "kernel": 2, "padding": 1}, {"type": "spike"}, {"type": "flatten"},
-        {"type": "linear", "out": 3}, {"type": "spike"},
-    ],
-})  # fmt: skip
+STAGES = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
+            {"type": "spike", "name": "on1"},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "conv", "out": 6, "kernel": 3, "padding": 1},
+            {"type": "spike", "name": "on2"},
+            {"type": "conv", "out": 6, "kernel": 3, "padding": 1, "stride": 2},
+            {"type": "spike", "name": "on3"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 2},
+        ],
+    }
+)
+AVERAGED = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 3, "kernel": 3},
+            {"type": "spike"},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "conv", "out": 4, "kernel": 2, "padding": 1},
+            {"type": "spike"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 3},
+            {"type": "spike"},
+        ],
+    }
+)
 
 
 def staged(**keys) -> TrevNetwork:

@@ -24,10 +24,17 @@ def spikes(*rows: tuple[int, int, int]) -> np.ndarray:
 
 COUNTS = np.array([[[[4]], [[0]], [[2]]], [[[6]], [[0]], [[0]]]])
 RUN = Recording(
-    rung="emulator", samples=("a", "b"), labels=np.array([0, 1]), outputs=("fc",), counts={"fc": COUNTS},
-    synops=np.array([100, 300]), spikes={}, aliases={}, durations_us=np.array([1_000_000, 3_000_000]),
+    rung="emulator",
+    samples=("a", "b"),
+    labels=np.array([0, 1]),
+    outputs=("fc",),
+    counts={"fc": COUNTS},
+    synops=np.array([100, 300]),
+    spikes={},
+    aliases={},
+    durations_us=np.array([1_000_000, 3_000_000]),
     activity={"fc": LayerActivity(7, np.array([[[10]], [[10]], [[0]]]), None, (-9, 99))},
-)  # fmt: skip
+)
 
 
 def test_a_row_per_layer() -> None:

@@ -24,10 +24,15 @@ def recording(rung: Rung, answers: list[list[int]], labels: list[int] | None = N
     counts = np.array(answers)
     samples = len(counts)
     return Recording(
-        rung=rung, samples=tuple(f"s{i}" for i in range(samples)), labels=np.array(labels or [0, 0, 1, 1]),
-        outputs=("fc1",), counts={"conv1": counts.reshape(samples, 1, 1, -1) * 2, "fc1": counts[..., None, None]},
-        synops=np.full(samples, synops), spikes={}, aliases={},
-    )  # fmt: skip
+        rung=rung,
+        samples=tuple(f"s{i}" for i in range(samples)),
+        labels=np.array(labels or [0, 0, 1, 1]),
+        outputs=("fc1",),
+        counts={"conv1": counts.reshape(samples, 1, 1, -1) * 2, "fc1": counts[..., None, None]},
+        synops=np.full(samples, synops),
+        spikes={},
+        aliases={},
+    )
 
 
 TORCH = recording("torch", [[5, 0], [5, 0], [0, 5], [0, 5]])
@@ -78,8 +83,11 @@ def test_all_checks_pass_or_fail_by_their_limits() -> None:
     strict = ALL.model_copy(update={"min_accuracy": 75.1, "max_synops": 79})
     verdict = judge(made, strict)
     assert checks(verdict) == {
-        "min_accuracy": False, "max_accuracy_drop": True, "max_spike_difference": True, "max_synops": False,
-    }  # fmt: skip
+        "min_accuracy": False,
+        "max_accuracy_drop": True,
+        "max_spike_difference": True,
+        "max_synops": False,
+    }
     assert verdict.passed is False
     assert verdict.negative
     assert verdict.report["verdict"]["says"] == "Of 4 checks, 2 failed."

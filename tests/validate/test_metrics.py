@@ -26,11 +26,15 @@ def recording(
     array = array if array.ndim == 4 else array.reshape(*array.shape, 1, 1)
     samples = len(array)
     return Recording(
-        rung=rung, samples=tuple(f"s{i}" for i in range(samples)),
-        labels=np.full(samples, -1) if labels is None else np.asarray(labels), outputs=(layer,),
-        counts={layer: array}, synops=np.zeros(samples) if synops is None else np.asarray(synops), spikes={},
+        rung=rung,
+        samples=tuple(f"s{i}" for i in range(samples)),
+        labels=np.full(samples, -1) if labels is None else np.asarray(labels),
+        outputs=(layer,),
+        counts={layer: array},
+        synops=np.zeros(samples) if synops is None else np.asarray(synops),
+        spikes={},
         aliases={"spike1": layer},
-    )  # fmt: skip
+    )
 
 
 def test_spike_difference_by_hand() -> None:

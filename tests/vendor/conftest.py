@@ -27,9 +27,12 @@ class Validator:
         """{"ok", "says", "read"}, {"refused": why}, or {"died": exit status}."""
         if self.child is None:
             self.child = subprocess.Popen(
-                [VENDOR / "bin" / "python", HERE / "server.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL, text=True,
-            )  # fmt: skip
+                [VENDOR / "bin" / "python", HERE / "server.py"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
         assert self.child.stdin is not None
         assert self.child.stdout is not None
         line = ""

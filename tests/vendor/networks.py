@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from hypothesis import strategies as st
 
+from deploytool.base.arrays import Pair, Shape
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.memory import cores_for
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Pair
 from deploytool.ir.program import Layer, Program, Route
 
 CHIP = CHIPS["speck2e"]
@@ -42,7 +41,7 @@ MENUS = {
     "sides": Menu(sides=(62, 64, 65, 66, 126, 127, 128, 129, 130), strides=(1, 2, 2, 4), kernels=(1, 2, 3)),
     "memory": Menu(features=(1, 2, 16, 17, 32, 33, 64, 65, 128, 256, 257), words=1 << 17),
     "cores": Menu(words=1 << 15, anywhere=True),
-}  # fmt: skip
+}
 """Menus that each lead to another limit and stay inside most others."""
 
 
@@ -63,11 +62,16 @@ def layers(draw: st.DrawFn, menu: Menu, into: Shape, out: int | None = None, ali
     biased = draw(st.sampled_from([False, False, True]))
     return Layer(
         weights=rng.integers(-128, 128, (count, into[0], kernel, kernel), np.int8),
-        threshold=draw(st.sampled_from([1, 72, 72, 72, 32640])), in_shape=into, out_shape=(count, height, width),
-        routes=(), bias=rng.integers(-(1 << 15), 1 << 15, count, np.int16) if biased else None,
-        floor=draw(st.sampled_from([-1, -72, -72, -32768])), reset=draw(st.sampled_from(["subtract", "zero"])),
-        stride=stride, padding=padding,
-    )  # fmt: skip
+        threshold=draw(st.sampled_from([1, 72, 72, 72, 32640])),
+        in_shape=into,
+        out_shape=(count, height, width),
+        routes=(),
+        bias=rng.integers(-(1 << 15), 1 << 15, count, np.int16) if biased else None,
+        floor=draw(st.sampled_from([-1, -72, -72, -32768])),
+        reset=draw(st.sampled_from(["subtract", "zero"])),
+        stride=stride,
+        padding=padding,
+    )
 
 
 def pooled(shape: Shape, pool: Pair) -> Shape:
@@ -123,9 +127,12 @@ def beside_input(draw: st.DrawFn, menu: Menu, into: Shape) -> dict[str, Layer]:
     """The input in front of a layer that another one feeds too."""
     a = replace(draw(layers(menu, into, 2)), stride=(1, 1))
     a = replace(
-        a, weights=np.ones((2, into[0], 1, 1), np.int8), padding=(0, 0), out_shape=(2, *into[1:]),
+        a,
+        weights=np.ones((2, into[0], 1, 1), np.int8),
+        padding=(0, 0),
+        out_shape=(2, *into[1:]),
         routes=(Route("b", feature_shift=draw(st.sampled_from([into[0], into[0], into[0] + 1, 0]))),),
-    )  # fmt: skip
+    )
     return {"a": a, "b": draw(layers(menu, (into[0] + 2, *into[1:])))}
 
 
@@ -142,9 +149,15 @@ def programs(draw: st.DrawFn, menu: Menu) -> Program:
     fed = {chains: ["l0"], forks: ["a"], joins: ["a", "b"], beside_input: ["a", "b"]}[kind]
     cores = on_cores(found, draw(st.permutations(range(len(CHIP.cores)))), menu.anywhere)
     return Program(
-        CHIP.name, "int8/int16", shape, tuple(Route(name, window) for name in fed), found, (list(found)[-1],), "",
+        CHIP.name,
+        "int8/int16",
+        shape,
+        tuple(Route(name, window) for name in fed),
+        found,
+        (list(found)[-1],),
+        "",
         core_of=cores,
-    )  # fmt: skip
+    )
 
 
 def on_cores(found: dict[str, Layer], cores: list[int], anywhere: bool) -> dict[str, int]:

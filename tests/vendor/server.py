@@ -22,8 +22,10 @@ import samna.speck2b.configuration as vendor  # noqa: E402
 
 CORES = 9
 KILL_BITS = {
-    "weights": "weights_kill_bit", "biases": "biases_kill_bit", "neurons_initial_value": "neurons_value_kill_bit",
-}  # fmt: skip
+    "weights": "weights_kill_bit",
+    "biases": "biases_kill_bit",
+    "neurons_initial_value": "neurons_value_kill_bit",
+}
 ONLY_THE_VENDORS = {*KILL_BITS.values(), "monitor_sensor_enable"}
 
 

@@ -17,7 +17,8 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import DeployError, FitError, InputError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.memory import cores_for
-from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.compile import compile_graph
 from deploytool.map.emit import configuration
@@ -74,16 +75,21 @@ def held(program: Program, read: dict[str, Any]) -> dict[str, Layer]:
         dimensions = values["dimensions"]
         stride, padding = dimensions["stride"], dimensions["padding"]
         found[name] = Layer(
-            weights=np.array(values["weights"], np.int8).transpose(0, 1, 3, 2), threshold=values["threshold_high"],
-            in_shape=shape_of(dimensions["input_shape"]), out_shape=shape_of(dimensions["output_shape"]),
+            weights=np.array(values["weights"], np.int8).transpose(0, 1, 3, 2),
+            threshold=values["threshold_high"],
+            in_shape=shape_of(dimensions["input_shape"]),
+            out_shape=shape_of(dimensions["output_shape"]),
             routes=tuple(
                 Route(name_on[way["layer"]], (way["pooling"],) * 2, way["feature_shift"])
-                for way in values["destinations"] if way["enable"]
+                for way in values["destinations"]
+                if way["enable"]
             ),
             bias=np.array(values["biases"], np.int16) if values["leak_enable"] else None,
-            floor=values["threshold_low"], reset="zero" if values["return_to_zero"] else "subtract",
-            stride=(stride["y"], stride["x"]), padding=(padding["y"], padding["x"]),
-        )  # fmt: skip
+            floor=values["threshold_low"],
+            reset="zero" if values["return_to_zero"] else "subtract",
+            stride=(stride["y"], stride["x"]),
+            padding=(padding["y"], padding["x"]),
+        )
         assert not np.array(values["neurons_initial_value"]).any()
         assert np.shape(values["neurons_initial_value"]) == tuple(found[name].out_shape[axis] for axis in (0, 2, 1))
     return found
@@ -159,11 +165,18 @@ def test_what_we_compile_the_vendor_takes(graph: Graph, validator: Any, table: C
 def test_the_vendor_takes_a_split_layer(validator: Any, table: Counter[str]) -> None:
     rng = np.random.default_rng(0)
     wide, linear = (rng.normal(0, 0.05, shape).astype(np.float32) for shape in ((96, 2, 3, 3), (10, 96 * 64)))
-    graph = chain([
-        ("in", Input((2, 64, 64))), ("conv", Conv(wide, None, (2, 2), (1, 1))), ("s1", Spike()),
-        ("pool", SumPool((4, 4), (4, 4))), ("flat", Flatten()),
-        ("fc", Linear(linear)), ("s2", Spike()), ("out", Output()),
-    ])  # fmt: skip
+    graph = chain(
+        [
+            ("in", Input((2, 64, 64))),
+            ("conv", Conv(wide, None, (2, 2), (1, 1))),
+            ("s1", Spike()),
+            ("pool", SumPool((4, 4), (4, 4))),
+            ("flat", Flatten()),
+            ("fc", Linear(linear)),
+            ("s2", Spike()),
+            ("out", Output()),
+        ]
+    )
     program = compile_graph(graph, CHIP).program
     assert len(program.layers) > 2
     said = validator(configuration(program, CHIP))
@@ -192,9 +205,15 @@ def two(pool: int, size: int, left: int, **geometry: Any) -> Program:
 def sized(into: tuple[int, int, int], kernel: int = 1, stride: int = 1, padding: int = 0, out: int = 2) -> Layer:
     sides = [(side + 2 * padding - kernel) // stride + 1 for side in into[1:]]
     return Layer(
-        np.ones((out, into[0], kernel, kernel), np.int8), 72, into, (out, sides[0], sides[1]), (), floor=-72,
-        stride=(stride, stride), padding=(padding, padding),
-    )  # fmt: skip
+        np.ones((out, into[0], kernel, kernel), np.int8),
+        72,
+        into,
+        (out, sides[0], sides[1]),
+        (),
+        floor=-72,
+        stride=(stride, stride),
+        padding=(padding, padding),
+    )
 
 
 def alone(only: Layer, core: int = 2, pool: int = 1) -> Program:
@@ -235,7 +254,7 @@ LIMITS = {
     "input-routes": (alone(sized((2, 4, 4)), pool=4), alone(sized((2, 3, 3)), pool=3)),
     "fan-in": (joined(2), joined(3)),
     "outside-input": (beside_input(2), beside_input(3)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("rule", list(LIMITS))
@@ -251,11 +270,12 @@ def test_both_take_the_limit_and_refuse_what_is_beyond_it(rule: str, validator: 
 REFUSED_BY_US = {
     "a pooling of 8": (two(8, 16, 2), "pooling"),
     "a pooling rest that reaches neurons": (
-        two(2, 9, 4, weights=np.ones((2, 2, 3, 3), np.int8), padding=(1, 1)), "pooling-remainder",
+        two(2, 9, 4, weights=np.ones((2, 2, 3, 3), np.int8), padding=(1, 1)),
+        "pooling-remainder",
     ),
     "a floor of 0, a bug of the silicon": (one(floor=0), "integers"),
     "a threshold that V + w could pass": (one(threshold=32641), "integers"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", list(REFUSED_BY_US))
@@ -287,9 +307,15 @@ def test_cycles_are_taken_by_the_vendor_and_cannot_be_written_here(validator: An
 def test_a_residual_addition_is_refused_by_both(validator: Any, table: Counter[str]) -> None:
     a = layer(routes=(Route("c"),))
     program = Program(
-        "speck2e", "int8/int16", (2, 8, 8), (Route("a"), Route("b")), {"a": a, "b": a, "c": layer()}, ("c",), "",
+        "speck2e",
+        "int8/int16",
+        (2, 8, 8),
+        (Route("a"), Route("b")),
+        {"a": a, "b": a, "c": layer()},
+        ("c",),
+        "",
         {"a": 0, "b": 1, "c": 2},
-    )  # fmt: skip
+    )
     assert {violation.rule for violation in check_rules(program, CHIP)} == {"fan-in"}
     assert "Overlap between" in validator(emitted(program))["says"]
     table["asserted: both refuse fan-in by addition"] += 1

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from deploytool.base.arrays import Shape
 from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
-from deploytool.ir.events import EVENT, Shape
-from deploytool.ir.graph import Conv, Flatten, Input, Linear, Output, Spike, SumPool, chain
+from deploytool.ir.events import EVENT
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Output, Spike, SumPool
 
 SAMPLES = 12
 
@@ -36,10 +38,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     conv = Conv(rng.normal(0.1, 0.25, (4, 2, 3, 3)).astype(np.float32), padding=(1, 1))
     nodes = [
-        ("in", Input((2, 8, 8))), ("conv", conv), ("if1", Spike(floor=-1.0)), ("pool", SumPool((2, 2), (2, 2))),
-        ("flat", Flatten()), ("fc", Linear(rng.normal(0.05, 0.25, (3, 64)).astype(np.float32))),
-        ("if2", Spike(floor=-1.0)), ("out", Output()),
-    ]  # fmt: skip
+        ("in", Input((2, 8, 8))),
+        ("conv", conv),
+        ("if1", Spike(floor=-1.0)),
+        ("pool", SumPool((2, 2), (2, 2))),
+        ("flat", Flatten()),
+        ("fc", Linear(rng.normal(0.05, 0.25, (3, 64)).astype(np.float32))),
+        ("if2", Spike(floor=-1.0)),
+        ("out", Output()),
+    ]
     write_nir(chain(nodes), folder / "net.nir")
     for index in range(SAMPLES):
         events = np.zeros(200, EVENT)

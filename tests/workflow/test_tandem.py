@@ -18,22 +18,33 @@ from deploytool.ir.verdict import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
 from deploytool.store.caching import Workspace
 from deploytool.store.files import HISTORY
-from deploytool.workflow import pipeline, tandem
+from deploytool.workflow import tandem
+from deploytool.workflow.chain import pipeline
 from deploytool.workflow.show import summary
+from deploytool.workflow.train import run_trained, train
 
 LAYERS = [
-    {"type": "conv", "out": 4, "kernel": 3, "stride": 2, "padding": 1}, {"type": "batchnorm"}, {"type": "spike"},
-    {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-]  # fmt: skip
+    {"type": "conv", "out": 4, "kernel": 3, "stride": 2, "padding": 1},
+    {"type": "batchnorm"},
+    {"type": "spike"},
+    {"type": "flatten"},
+    {"type": "linear", "out": 10},
+    {"type": "spike"},
+]
 
 
 def recipe(**ptl: Any) -> Recipe:
-    return parse_recipe({
-        "name": "tandem", "data": {"set": "digits", "train_samples": 60, "test_samples": 20},
-        "network": {"input": [2, 16, 16], "layers": LAYERS}, "constraints": {"floor": float("-inf")},
-        "train": {"method": "ptl", "time_steps": 4, "epochs": 2, "batch": 20, "learning_rate": 0.01, "ptl": ptl},
-        "run": {"on": ["quantised", "emulator"]},
-    }, "test")  # fmt: skip
+    return parse_recipe(
+        {
+            "name": "tandem",
+            "data": {"set": "digits", "train_samples": 60, "test_samples": 20},
+            "network": {"input": [2, 16, 16], "layers": LAYERS},
+            "constraints": {"floor": float("-inf")},
+            "train": {"method": "ptl", "time_steps": 4, "epochs": 2, "batch": 20, "learning_rate": 0.01, "ptl": ptl},
+            "run": {"on": ["quantised", "emulator"]},
+        },
+        "test",
+    )
 
 
 def streams(count: int) -> list[EventStream]:
@@ -65,7 +76,7 @@ def test_more_layers_do_not_change_the_spikes_of_the_first() -> None:
 def test_the_pipeline_ends_in_a_verdict(tmp_path: Path, forward: str) -> None:
     space = Workspace(tmp_path, quiet=True)
     asked = recipe(forward=forward, stage_epochs=1)
-    verdict, report = pipeline.pipeline(space, asked)
+    verdict, report = pipeline(space, asked)
     assert (verdict.path / "manifest.json").is_file()
     assert report is not None
     torch, quantised, emulator = (
@@ -80,16 +91,31 @@ def test_the_pipeline_ends_in_a_verdict(tmp_path: Path, forward: str) -> None:
 
 def autoencoder(**keys: Any) -> Recipe:
     layers = [
-        {"type": "flatten"}, {"type": "linear", "out": 12}, {"type": "batchnorm"}, {"type": "spike"},
+        {"type": "flatten"},
+        {"type": "linear", "out": 12},
+        {"type": "batchnorm"},
+        {"type": "spike"},
         {"type": "linear", "out": 64},
-    ]  # fmt: skip
-    return parse_recipe({
-        "name": "pictures", "data": {"set": "digits-images", "train_samples": 60, "test_samples": 20, **keys},
-        "network": {"input": [1, 8, 8], "layers": layers}, "constraints": {"floor": float("-inf")},
-        "train": {"method": "ptl", "loss": "mse", "time_steps": 4, "epochs": 2, "batch": 20, "learning_rate": 0.01,
-                  "ptl": {"stage_epochs": 1}},
-        "run": {"on": []},
-    }, "test")  # fmt: skip
+    ]
+    return parse_recipe(
+        {
+            "name": "pictures",
+            "data": {"set": "digits-images", "train_samples": 60, "test_samples": 20, **keys},
+            "network": {"input": [1, 8, 8], "layers": layers},
+            "constraints": {"floor": float("-inf")},
+            "train": {
+                "method": "ptl",
+                "loss": "mse",
+                "time_steps": 4,
+                "epochs": 2,
+                "batch": 20,
+                "learning_rate": 0.01,
+                "ptl": {"stage_epochs": 1},
+            },
+            "run": {"on": []},
+        },
+        "test",
+    )
 
 
 def test_white_is_what_a_white_pixel_counts() -> None:
@@ -104,14 +130,14 @@ def test_white_is_what_a_white_pixel_counts() -> None:
 def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path, coding: str) -> None:
     space = Workspace(tmp_path, quiet=True)
     asked = autoencoder(coding=coding)
-    verdict, report = pipeline.pipeline(space, asked)
+    verdict, report = pipeline(space, asked)
     assert report is None
     assert load_verdict(verdict.path).report["rungs"][0]["accuracy"] is None
     figures = MEASURES["reconstruction"](space, asked, 0, {})
     assert set(figures) == {"PSNR dB", "SSIM", "ANN PSNR dB", "ANN SSIM"}
     assert all(0 < figures[name] < 30 for name in ("PSNR dB", "ANN PSNR dB"))
-    assert summary(space.store, pipeline.train(space, asked))["validation_accuracy_percent"] is None
-    assert summary(space.store, pipeline.run_trained(space, pipeline.train(space, asked), asked))["samples"] == 20
+    assert summary(space.store, train(space, asked))["validation_accuracy_percent"] is None
+    assert summary(space.store, run_trained(space, train(space, asked), asked))["samples"] == 20
 
 
 def test_an_ann_of_no_known_kind_is_refused() -> None:
@@ -135,7 +161,7 @@ def test_training_begins_with_the_ann_that_is_given(tmp_path: Path, monkeypatch:
     (tmp_path / "trained_ann.py").write_text(BUILDER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     space = Workspace(tmp_path / "store", quiet=True)
-    model = pipeline.train(space, recipe(ann="trained_ann:build", stage_epochs=1))
+    model = train(space, recipe(ann="trained_ann:build", stage_epochs=1))
     history = read_json(model.path / HISTORY)
     assert [row["stage"] for row in history] == [1, 2]
     assert set(model.manifest.inputs) == {"data", "ann"}

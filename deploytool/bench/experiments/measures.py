@@ -11,7 +11,11 @@ import numpy as np
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.recording import load_recording
 from deploytool.store.files import HISTORY, WEIGHTS
-from deploytool.workflow import pipeline, sources
+from deploytool.workflow.convert import convert_model
+from deploytool.workflow.map import map_graph
+from deploytool.workflow.run import run
+from deploytool.workflow.samples import dataset
+from deploytool.workflow.train import run_trained, train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,20 +38,22 @@ def ladder(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, 
     """
     from deploytool.validate import metrics
 
-    model = pipeline.train(space, recipe)
-    torch_run = load_recording(pipeline.run_trained(space, model, recipe).path)
-    graph = pipeline.convert_model(space, model)
-    program = pipeline.map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits)
-    samples = sources.dataset(recipe.data, recipe.seed)
-    chip_run = load_recording(pipeline.run(space, program.name, "emulator", samples).path)
+    model = train(space, recipe)
+    torch_run = load_recording(run_trained(space, model, recipe).path)
+    graph = convert_model(space, model)
+    program = map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits)
+    samples = dataset(recipe.data, recipe.seed)
+    chip_run = load_recording(run(space, program.name, "emulator", samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
     assert trained is not None
     assert deployed is not None
     return {
-        "torch %": trained, "event-driven %": deployed, "lost points": trained - deployed,
+        "torch %": trained,
+        "event-driven %": deployed,
+        "lost points": trained - deployed,
         "SD %": metrics.spike_difference(chip_run, torch_run).pooled,
         "MSynOps": float(chip_run.synops.mean()) / 1e6,
-    }  # fmt: skip
+    }
 
 
 def trained(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
@@ -55,9 +61,9 @@ def trained(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str,
     from deploytool.base.digest import read_json
     from deploytool.validate import metrics
 
-    model = pipeline.train(space, recipe)
+    model = train(space, recipe)
     history = read_json(model.path / HISTORY)
-    accuracy = metrics.accuracy(load_recording(pipeline.run_trained(space, model, recipe).path))
+    accuracy = metrics.accuracy(load_recording(run_trained(space, model, recipe).path))
     cost = {"step-epochs": history[-1]["step_epochs"]} if "step_epochs" in history[-1] else {}
     return {"torch %": accuracy, **cost}
 
@@ -69,13 +75,14 @@ def tandem(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, 
     """
     from deploytool.base.digest import read_json
 
-    history = read_json(pipeline.train(space, recipe).path / HISTORY)
+    history = read_json(train(space, recipe).path / HISTORY)
     relu = min((row for row in history if row["stage"] == 0), key=lambda row: row["validation_loss"])
     last = next(row for row in history if row.get("chosen"))
     return {
-        "ReLU validation %": relu["validation_accuracy"], "spikes validation %": last["validation_accuracy"],
+        "ReLU validation %": relu["validation_accuracy"],
+        "spikes validation %": last["validation_accuracy"],
         "max w / theta": max(row["weight_max"] for row in history if "weight_max" in row),
-    }  # fmt: skip
+    }
 
 
 def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
@@ -89,19 +96,25 @@ def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mappi
     from deploytool.validate.pictures import psnr, ssim
     from deploytool.workflow.tandem import white
 
-    recording = load_recording(pipeline.run_trained(space, pipeline.train(space, recipe), recipe).path)
+    recording = load_recording(run_trained(space, train(space, recipe), recipe).path)
     data = load(recipe.data, recipe.seed)
     ann, weights = pretrained(
-        recipe.network, recipe.constraints, recipe.train, loader(data.train, recipe.data, recipe.train.augment),
-        loader(data.validation, recipe.data), recipe.seed, Outside(white=white(recipe)),
-    )  # fmt: skip
+        recipe.network,
+        recipe.constraints,
+        recipe.train,
+        loader(data.train, recipe.data, recipe.train.augment),
+        loader(data.validation, recipe.data),
+        recipe.seed,
+        Outside(white=white(recipe)),
+    )
     frames, _ = next(iter(loader(data.test, recipe.data)(recipe.train.time_steps, len(data.test), None)))
     as_images = {"coding": "direct", "levels": None, "duration_ms": None, "bins": "time"}
     images = load(recipe.data.model_copy(update=as_images), recipe.seed).test
     pictures = np.stack([image.pixels / image.top for image in cast("Samples[Image]", images)])
     answers = {
-        "": recording.potentials * recipe.train.time_steps, "ANN ": ann.ann(weights, frames.sum(0)).numpy(force=True)
-    }  # fmt: skip
+        "": recording.potentials * recipe.train.time_steps,
+        "ANN ": ann.ann(weights, frames.sum(0)).numpy(force=True),
+    }
     found = {}
     for whose, potentials in answers.items():
         restored = 1 / (1 + np.exp(-potentials.reshape(pictures.shape)))
@@ -113,7 +126,7 @@ def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mappi
 def scalability(space: Workspace, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
     """Test accuracy at each of ``steps`` time steps, clock-driven."""
     found = {}
-    model = pipeline.train(space, recipe)
+    model = train(space, recipe)
     for steps in options["steps"]:
         other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"time_steps": steps})})
         found[f"T={steps}"] = _accuracy(model, other)
@@ -190,8 +203,10 @@ def memory(_space: Workspace, _recipe: None, _seed: int, _options: Mapping[str, 
     rows = {row["kind"]: row for row in measured()}
     return {
         f"{kind} {figure}": row[figure]
-        for kind, row in rows.items() for figure in ("MB per step", "% of kept") if kind.endswith("undone")
-    }  # fmt: skip
+        for kind, row in rows.items()
+        for figure in ("MB per step", "% of kept")
+        if kind.endswith("undone")
+    }
 
 
 def gradients(_space: Workspace, _recipe: None, seed: int, _options: Mapping[str, Any]) -> Figures:
@@ -224,9 +239,13 @@ def _accuracy(model: Any, recipe: Recipe) -> float | None:
 
     test = load(recipe.data, recipe.seed).test
     recording = evaluate(
-        read_tensors(model.path / WEIGHTS), recipe.network, recipe.constraints, recipe.train,
-        loader(test, recipe.data), tuple(sample.name for sample in test),
-    )  # fmt: skip
+        read_tensors(model.path / WEIGHTS),
+        recipe.network,
+        recipe.constraints,
+        recipe.train,
+        loader(test, recipe.data),
+        tuple(sample.name for sample in test),
+    )
     return metrics.accuracy(recording)
 
 
@@ -239,7 +258,7 @@ def _subject(
     from deploytool.train.loop.evaluate import as_tensors
     from deploytool.train.methods.build import build
 
-    model = pipeline.train(space, recipe)
+    model = train(space, recipe)
     data = load(recipe.data, recipe.seed)
     batches = loader(data.test if test else data.train, recipe.data)
     frames, labels = next(iter(batches(recipe.train.time_steps, count, None)))
@@ -247,8 +266,16 @@ def _subject(
     return net, as_tensors(read_tensors(model.path / WEIGHTS)), frames, labels
 
 
-MEASURES: Final[Mapping[str, Measure]] = MappingProxyType({
-    "ladder": ladder, "trained": trained, "tandem": tandem, "reconstruction": reconstruction,
-    "scalability": scalability, "flatness": flatness, "robustness": robustness, "memory": memory,
-    "gradients": gradients,
-})  # fmt: skip
+MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
+    {
+        "ladder": ladder,
+        "trained": trained,
+        "tandem": tandem,
+        "reconstruction": reconstruction,
+        "scalability": scalability,
+        "flatness": flatness,
+        "robustness": robustness,
+        "memory": memory,
+        "gradients": gradients,
+    }
+)

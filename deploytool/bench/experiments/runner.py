@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import DeployError
+from deploytool.base.machine import threads
 from deploytool.bench.experiments.claim import arm_recipe, load_claims
 from deploytool.bench.experiments.table import as_markdown, rows
 from deploytool.recipe import Recipe
 from deploytool.store.caching import Workspace
-from deploytool.workflow import pipeline
 
 VERSION: Final = 1
 """Raised when a measure changes, so that no older figure is taken."""
@@ -61,8 +61,9 @@ def claims(space: Workspace, folder: Path, only: str | None = None, data_root: P
             root = None if data_root is None or claim.needs == "nothing" else str(data_root / claim.needs)
             trials += [
                 Trial(name, arm, seed, arm_recipe(claim, arm, seed, folder, root), claim.measures, claim.options)
-                for seed in claim.seeds for arm in claim.arms
-            ]  # fmt: skip
+                for seed in claim.seeds
+                for arm in claim.arms
+            ]
     measured = _measure(space, trials)
     results = {name: rows(claim, measured.get(name, {})) for name, claim in found.items()}
     table = space.store.root / "claims" / "claims.md"
@@ -78,7 +79,7 @@ def _measure(space: Workspace, trials: list[Trial]) -> dict[str, dict[str, dict[
         groups.setdefault(trial.trained_key, []).append(trial)
     measured: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     started, done = time.monotonic(), 0
-    with multiprocessing.get_context("spawn").Pool(pipeline.threads(), _begin) as pool:
+    with multiprocessing.get_context("spawn").Pool(threads(), _begin) as pool:
         for finished in pool.imap_unordered(partial(_measure_group, space.store.root), groups.values()):
             for trial, figures in finished:
                 done += 1

@@ -19,9 +19,11 @@ def rows(claim: Claim, measured: Measured) -> dict[str, Any]:
     if not measured:
         return {**head, "status": f"not run: it needs the data set {claim.needs}, in a folder given by --root"}
     return {
-        **head, "status": "run", "arms": [_arm(arm, measured.get(arm, {})) for arm in claim.arms],
+        **head,
+        "status": "run",
+        "arms": [_arm(arm, measured.get(arm, {})) for arm in claim.arms],
         "expected": [_judged(expected, measured) for expected in claim.expect],
-    }  # fmt: skip
+    }
 
 
 def _arm(arm: str, by_seed: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
@@ -77,11 +79,12 @@ def for_terminal(results: Mapping[str, Any]) -> dict[str, Any]:
         if "arms" in result:
             shown[name]["arms"] = [
                 {
-                    "arm": row["arm"], "seeds": row["seeds"],
+                    "arm": row["arm"],
+                    "seeds": row["seeds"],
                     "figures": " · ".join(f"{name} {row[name]}" for name in row if name not in ("arm", "seeds")),
                 }
                 for row in result["arms"]
-            ]  # fmt: skip
+            ]
     return shown
 
 

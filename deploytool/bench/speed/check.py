@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from deploytool.bench.speed.timing import REPETITIONS
-from deploytool.ir.graph import Conv, Flatten, Graph, Input, Linear, Node, Output, Spike, SumPool, chain
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 
 
 def check() -> list[dict[str, Any]]:
@@ -49,9 +50,17 @@ def _nmnist_network() -> Graph:
     pool = SumPool((2, 2), (2, 2))
     nodes: list[tuple[str, Node]] = [
         ("in", Input((2, 34, 34))),
-        ("conv1", Conv(weight(8, 2, 3, 3), padding=(1, 1))), ("if1", Spike(floor=-1.0)), ("pool1", pool),
-        ("conv2", Conv(weight(16, 8, 3, 3), padding=(1, 1))), ("if2", Spike(floor=-1.0)), ("pool2", pool),
-        ("conv3", Conv(weight(16, 16, 3, 3), None, (2, 2), (1, 1))), ("if3", Spike(floor=-1.0)),
-        ("flat", Flatten()), ("fc", Linear(weight(10, 256))), ("if4", Spike(floor=-1.0)), ("out", Output()),
-    ]  # fmt: skip
+        ("conv1", Conv(weight(8, 2, 3, 3), padding=(1, 1))),
+        ("if1", Spike(floor=-1.0)),
+        ("pool1", pool),
+        ("conv2", Conv(weight(16, 8, 3, 3), padding=(1, 1))),
+        ("if2", Spike(floor=-1.0)),
+        ("pool2", pool),
+        ("conv3", Conv(weight(16, 16, 3, 3), None, (2, 2), (1, 1))),
+        ("if3", Spike(floor=-1.0)),
+        ("flat", Flatten()),
+        ("fc", Linear(weight(10, 256))),
+        ("if4", Spike(floor=-1.0)),
+        ("out", Output()),
+    ]
     return chain(nodes)

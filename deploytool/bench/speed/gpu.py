@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
+from deploytool.base.machine import threads
 from deploytool.bench.speed.networks import DVS, DVS_POOL, NMNIST, NMNIST_NETWORK, VGG9, Spiking, network, random_stream
 from deploytool.bench.speed.timing import in_turn
-from deploytool.ir.events import Shape
 from deploytool.ir.program import Arithmetic
 from deploytool.run.targets.simulator import Simulator
-from deploytool.workflow.pipeline import threads
 
 NETWORKS: Final[tuple[tuple[str, Shape, tuple[Spiking, ...], int, int, int], ...]] = (
     ("6,160 weights", NMNIST, NMNIST_NETWORK, 1, 4096, 4_000),
@@ -45,7 +45,14 @@ def _row(
     cpu, gpu = in_turn(*(lambda side=side: side.run(program, streams) for side in sides), repetitions=REPETITIONS)
     synops = int(on_cpu.synops.sum())
     return {
-        "network": what, "arithmetic": arithmetic, "samples": samples, "CPU threads": sides[0].threads,
-        "CPU samples/s": samples / cpu, "GPU samples/s": samples / gpu, "CPU GSynOps/s": synops / cpu / 1e9,
-        "GPU GSynOps/s": synops / gpu / 1e9, "times faster": cpu / gpu, "same counts": same,
-    }  # fmt: skip
+        "network": what,
+        "arithmetic": arithmetic,
+        "samples": samples,
+        "CPU threads": sides[0].threads,
+        "CPU samples/s": samples / cpu,
+        "GPU samples/s": samples / gpu,
+        "CPU GSynOps/s": synops / cpu / 1e9,
+        "GPU GSynOps/s": synops / gpu / 1e9,
+        "times faster": cpu / gpu,
+        "same counts": same,
+    }

@@ -72,12 +72,14 @@ def staged(steps: int, alpha: float, reversible: bool) -> SpikingNetwork:
     )
 
 
-KINDS: Final[Mapping[str, str]] = MappingProxyType({
-    "integrate-and-fire, kept": "backpropagation through time of integrate-and-fire neurons (sdt)",
-    "integrate-and-fire, undone": "the same network, its membranes computed backwards from 1-bit spikes (trev)",
-    "T-RevSNN, kept": "the T-RevSNN by plain autograd (trev, reversible = false)",
-    "T-RevSNN, undone": "the T-RevSNN, its potentials computed backwards (trev)",
-})  # fmt: skip
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "integrate-and-fire, kept": "backpropagation through time of integrate-and-fire neurons (sdt)",
+        "integrate-and-fire, undone": "the same network, its membranes computed backwards from 1-bit spikes (trev)",
+        "T-RevSNN, kept": "the T-RevSNN by plain autograd (trev, reversible = false)",
+        "T-RevSNN, undone": "the T-RevSNN, its potentials computed backwards (trev)",
+    }
+)
 
 
 def prepared(kind: str, steps: int) -> Any:

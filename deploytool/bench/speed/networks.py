@@ -8,9 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.ir.events import EVENT, EventStream, Shape
-from deploytool.ir.graph import Array, Conv, out_shape
+from deploytool.base.arrays import Array, Shape
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route
+from deploytool.ir.shapes import out_shape
 from deploytool.run.kernels.vectorised import convolve
 from deploytool.run.plan.layers import Fired, LayerPlan, channels_last, make_plan, state_type
 from deploytool.run.record.checks import STATE
@@ -34,20 +36,27 @@ class Spiking:
 NMNIST: Final[Shape] = (2, 34, 34)
 
 NMNIST_NETWORK: Final = (
-    Spiking(8, 3, 5.5, padding=1, pool=2), Spiking(16, 3, 0.45, padding=1, pool=2),
-    Spiking(16, 3, 0.3, padding=1, stride=2), Spiking(10, 4, 0.1),
-)  # fmt: skip
+    Spiking(8, 3, 5.5, padding=1, pool=2),
+    Spiking(16, 3, 0.45, padding=1, pool=2),
+    Spiking(16, 3, 0.3, padding=1, stride=2),
+    Spiking(10, 4, 0.1),
+)
 """6,160 weights; 4000 events on `NMNIST` cause about 3.3 million updates and 32,000 spikes."""
 
 DVS: Final[Shape] = (2, 128, 128)
 DVS_POOL: Final = 4
 
 VGG9: Final = (
-    Spiking(64, 3, 1, padding=1), Spiking(128, 3, 1, padding=1, pool=2),
-    Spiking(256, 3, 1, padding=1), Spiking(256, 3, 1, padding=1, pool=2),
-    Spiking(512, 3, 1, padding=1), Spiking(512, 3, 1, padding=1, pool=2),
-    Spiking(512, 3, 1, padding=1), Spiking(512, 3, 1, padding=1, pool=2), Spiking(10, 2, 0.1),
-)  # fmt: skip
+    Spiking(64, 3, 1, padding=1),
+    Spiking(128, 3, 1, padding=1, pool=2),
+    Spiking(256, 3, 1, padding=1),
+    Spiking(256, 3, 1, padding=1, pool=2),
+    Spiking(512, 3, 1, padding=1),
+    Spiking(512, 3, 1, padding=1, pool=2),
+    Spiking(512, 3, 1, padding=1),
+    Spiking(512, 3, 1, padding=1, pool=2),
+    Spiking(10, 2, 0.1),
+)
 """9.2 million weights, of the CIFAR10-DVS network of Du et al. (ICLR 2025), on `DVS` events pooled by `DVS_POOL`."""
 
 

@@ -30,14 +30,22 @@ BATCH: Final = 32
 EVENTS: Final = 1000
 """Events of a sample: about as many as a digit has."""
 
-NETWORK: Final = NetworkSection.model_validate({
-    "input": (2, 16, 16),
-    "layers": [
-        {"type": "conv", "out": 8, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-        {"type": "conv", "out": 16, "kernel": 3, "padding": 1}, {"type": "spike"}, {"type": "sumpool", "kernel": 2},
-        {"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"},
-    ],
-})  # fmt: skip
+NETWORK: Final = NetworkSection.model_validate(
+    {
+        "input": (2, 16, 16),
+        "layers": [
+            {"type": "conv", "out": 8, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "sumpool", "kernel": 2},
+            {"type": "conv", "out": 16, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "sumpool", "kernel": 2},
+            {"type": "flatten"},
+            {"type": "linear", "out": 10},
+            {"type": "spike"},
+        ],
+    }
+)
 
 
 def training_steps() -> list[dict[str, Any]]:
@@ -70,9 +78,16 @@ def row(name: str, steps: int) -> dict[str, Any]:
     """The figures of one peer at so many time steps."""
     peer = PEERS[name]
     generator = torch.Generator().manual_seed(0)
-    spec = TrainSection.model_validate({
-        "time_steps": steps, "epochs": 1, "batch": BATCH, "learning_rate": 1e-3, "gain": 4.0, **peer.keys,
-    })  # fmt: skip
+    spec = TrainSection.model_validate(
+        {
+            "time_steps": steps,
+            "epochs": 1,
+            "batch": BATCH,
+            "learning_rate": 1e-3,
+            "gain": 4.0,
+            **peer.keys,
+        }
+    )
     net = SpikingNetwork(NETWORK, ConstraintsSection(weight_bits=32, floor=peer.floor), spec)
     rate = EVENTS / (steps * 2 * 16 * 16)
     frames = torch.poisson(torch.full((steps, BATCH, 2, 16, 16), rate), generator=generator)
@@ -88,14 +103,18 @@ def row(name: str, steps: int) -> dict[str, Any]:
     difference = max(_apart(tensor.grad, theirs[key].grad) for key, tensor in ours.items())
     own, other = in_turn(own_step, peer_step, clock=time.thread_time)
     return {
-        "peer": name, "time steps": steps, "ms": 1e3 * own, "peer ms": 1e3 * other, "times faster": other / own,
+        "peer": name,
+        "time steps": steps,
+        "ms": 1e3 * own,
+        "peer ms": 1e3 * other,
+        "times faster": other / own,
         "gradients apart": difference,
-    }  # fmt: skip
+    }
 
 
 def _step(
     parameters: Mapping[str, Tensor], forward: Callable[[], Tensor], labels: Tensor, spec: TrainSection
-) -> Callable[[], None]:  # fmt: skip
+) -> Callable[[], None]:
     """What trains ``parameters`` by one step."""
     optimizer = torch.optim.AdamW(parameters.values(), spec.learning_rate)
 
@@ -113,9 +132,7 @@ def _apart(ours: Tensor | None, theirs: Tensor | None) -> float:
     return float((ours - theirs).abs().max() / ours.abs().max())
 
 
-def _sinabs(
-    weights: Mapping[str, Tensor], steps: int
-) -> tuple[Mapping[str, Tensor], Callable[[Tensor], Tensor]]:  # fmt: skip
+def _sinabs(weights: Mapping[str, Tensor], steps: int) -> tuple[Mapping[str, Tensor], Callable[[Tensor], Tensor]]:
     from sinabs.activation import PeriodicExponential
     from sinabs.layers import IAFSqueeze
 
@@ -143,7 +160,7 @@ def _sinabs(
 
 def _spikingjelly(
     weights: Mapping[str, Tensor], _steps: int
-) -> tuple[Mapping[str, Tensor], Callable[[Tensor], Tensor]]:  # fmt: skip
+) -> tuple[Mapping[str, Tensor], Callable[[Tensor], Tensor]]:
     from spikingjelly.activation_based import functional, neuron, surrogate
 
     def neurons() -> nn.Module:
@@ -183,7 +200,9 @@ def _layers(weights: Mapping[str, Tensor]) -> tuple[tuple[nn.Conv2d, nn.Conv2d],
     return convs, classifier
 
 
-PEERS: Final[Mapping[str, Peer]] = MappingProxyType({
-    "sinabs": Peer("sinabs", _sinabs, {"surrogate": "periodic"}, -1.0),
-    "SpikingJelly": Peer("spikingjelly", _spikingjelly, {"surrogate": "triangle", "spikes_per_step": "one"}, None),
-})  # fmt: skip
+PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
+    {
+        "sinabs": Peer("sinabs", _sinabs, {"surrogate": "periodic"}, -1.0),
+        "SpikingJelly": Peer("spikingjelly", _spikingjelly, {"surrogate": "triangle", "spikes_per_step": "one"}, None),
+    }
+)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.bench.speed.networks import (
     DVS,
     DVS_POOL,
@@ -23,7 +24,7 @@ from deploytool.bench.speed.networks import (
     random_stream,
 )
 from deploytool.bench.speed.timing import in_turn
-from deploytool.ir.events import EventStream, Shape
+from deploytool.ir.events import EventStream
 from deploytool.ir.program import Arithmetic, Program
 from deploytool.run.engine.event_driven import batches, run_sample, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
@@ -82,7 +83,7 @@ def simulator() -> dict[str, Any]:
         ],
         "lengths": lengths,
         "aims": aims(took, [row["ns per SynOp"] for row in lengths], _gain_of_two_threads()),
-    }  # fmt: skip
+    }
 
 
 def aims(took: Sequence[Took], ns_per_synop: Sequence[float], most: float) -> list[dict[str, Any]]:
@@ -118,15 +119,24 @@ def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, tar
     sites = channels_last(stream.events, shape)
     found = layer.integrate(layer.rest(), sites)
     seconds, at_limit = in_turn(
-        lambda: layer.integrate(layer.rest(), sites), limit(state_type(program)),
-        repetitions=ROUNDS, clock=time.thread_time,
-    )  # fmt: skip
+        lambda: layer.integrate(layer.rest(), sites),
+        limit(state_type(program)),
+        repetitions=ROUNDS,
+        clock=time.thread_time,
+    )
     speed, most = found.updates / seconds, UPDATES / at_limit
     return {
-        "map": "x".join(map(str, shape)), "to": spec.features, "k": spec.kernel, "s": spec.stride,
-        "arithmetic": arithmetic, "spikes/event": len(found.neurons) / len(sites), "GSynOps/s": speed / 1e9,
-        "limit": most / 1e9, "share": speed / most, "aim": target,
-    }  # fmt: skip
+        "map": "x".join(map(str, shape)),
+        "to": spec.features,
+        "k": spec.kernel,
+        "s": spec.stride,
+        "arithmetic": arithmetic,
+        "spikes/event": len(found.neurons) / len(sites),
+        "GSynOps/s": speed / 1e9,
+        "limit": most / 1e9,
+        "share": speed / most,
+        "aim": target,
+    }
 
 
 def _network() -> list[Took]:
@@ -143,11 +153,14 @@ def _network() -> list[Took]:
     if importlib.util.find_spec("sinabs") is not None:
         took += [
             Took(
-                f"sinabs, {STEPS} steps, threads: {threads}, batches of {batch}", threads, batch,
+                f"sinabs, {STEPS} steps, threads: {threads}, batches of {batch}",
+                threads,
+                batch,
                 _sinabs(program, streams[:batch], threads) / batch,
             )
-            for threads in THREADS for batch in BATCHES
-        ]  # fmt: skip
+            for threads in THREADS
+            for batch in BATCHES
+        ]
     return took
 
 
@@ -162,7 +175,7 @@ def _gain_of_two_threads() -> float:
     with ThreadPoolExecutor(2) as pool:
         one, two = in_turn(
             lambda: list(map(work, range(2))), lambda: list(pool.map(work, range(2))), repetitions=ROUNDS
-        )  # fmt: skip
+        )
     return one / two
 
 
@@ -212,10 +225,15 @@ def _lengths() -> list[dict[str, Any]]:
     for streams, taken in zip(sets, seconds, strict=True):
         synops, peak = _peak(partial(synops_of, program, plan, streams[:1]))
         total = synops_of(program, plan, streams)
-        rows.append({
-            "samples": len(streams), "events": len(streams[0]), "SynOps": synops, "ns per SynOp": 1e9 * taken / total,
-            "MB": peak,
-        })  # fmt: skip
+        rows.append(
+            {
+                "samples": len(streams),
+                "events": len(streams[0]),
+                "SynOps": synops,
+                "ns per SynOp": 1e9 * taken / total,
+                "MB": peak,
+            }
+        )
     return rows
 
 
@@ -237,11 +255,16 @@ def large() -> list[dict[str, Any]]:
         plan, megabytes = _peak(partial(make_plan, program, state_type(program), vectors=True))
         sample, more = _peak(partial(run_sample, program, plan, stream, tuple(program.layers)))
         (seconds,) = in_turn(partial(synops_of, program, plan, [stream]), clock=time.thread_time)
-        rows.append({
-            "what": arithmetic, "s per sample": seconds, "SynOps": sample.synops,
-            "spikes": sum(int(counts.sum()) for counts in sample.counts.values()),
-            "GSynOps/s": sample.synops / seconds / 1e9, "MB": megabytes + more,
-        })  # fmt: skip
+        rows.append(
+            {
+                "what": arithmetic,
+                "s per sample": seconds,
+                "SynOps": sample.synops,
+                "spikes": sum(int(counts.sum()) for counts in sample.counts.values()),
+                "GSynOps/s": sample.synops / seconds / 1e9,
+                "MB": megabytes + more,
+            }
+        )
     if importlib.util.find_spec("sinabs") is not None:
         rows.append({"what": f"sinabs, {STEPS} steps", "s per sample": _sinabs(program, [stream], repetitions=1)})
     return [{**row, "times the first row's time": row["s per sample"] / rows[0]["s per sample"]} for row in rows]

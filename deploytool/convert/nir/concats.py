@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploytool.ir.graph import Add, Array, Concat, Conv, Graph, Linear, Node
+from deploytool.base.arrays import Array
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, Concat, Conv, Linear, Node
 
 
 def spread(graph: Graph, vectors: Collection[str]) -> tuple[Graph, dict[str, int]]:

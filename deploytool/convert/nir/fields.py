@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import require_finite
 from deploytool.convert.nir.statements import stated
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array, Pair, Reset
+from deploytool.ir.nodes import Reset
 
 
 @dataclass(frozen=True)

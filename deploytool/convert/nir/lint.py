@@ -15,11 +15,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.convert.nir.fields import Fields
 from deploytool.convert.nir.neurons import NEURONS
 from deploytool.convert.nir.read import top_graph
 from deploytool.convert.nir.wiring import GRAPH, flatten_subgraphs, on_cycles
-from deploytool.ir.graph import Array
 
 Verdict: TypeAlias = Literal["keep", "alter", "drop", "refuse"]
 ORDER: Final[tuple[Verdict, ...]] = ("keep", "alter", "drop", "refuse")
@@ -36,30 +36,66 @@ class Importer:
     """What becomes of other node types."""
 
 
-IMPORTERS: Final[Mapping[str, Importer]] = MappingProxyType({
-    "sinabs": Importer(
-        "sinabs 3.1.3, nirtorch 2.0.2, nir 1.0.4", "sinabs/nir.py _import_sinabs_module",
-        ("Input", "Output", "Affine", "Conv1d", "Conv2d", "LI", "IF", "LIF", "SumPool2d", "Flatten"), "drop",
-    ),
-    "snnTorch": Importer(
-        "snntorch 1.0.0, nirtorch 2.6, nir 1.0.8", "snntorch/import_nir.py _nir_to_snntorch_module",
-        ("Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "Flatten", "AvgPool2d", "SumPool2d", "IF", "LIF",
-         "CubaLIF"), "refuse",
-    ),
-    "Norse": Importer(
-        "norse 1.1.0, nirtorch 2.6, nir 1.0.8", "norse/torch/utils/import_nir.py _import_norse_module",
-        ("Input", "Output", "Affine", "Conv2d", "Flatten", "Linear", "IF", "CubaLIF", "LIF", "SumPool2d"), "drop",
-    ),
-    "SpikingJelly": Importer(
-        "spikingjelly 2.0.0, nirtorch 2.6, nir 1.0.8", "spikingjelly/activation_based/nir_exchange/from_nir.py",
-        ("Input", "Output", "Affine", "Linear", "Conv1d", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "IF", "LIF",
-         "CubaLIF"), "refuse",
-    ),
-    "nirtorch": Importer(
-        "nirtorch 2.6, nir 1.0.8", "nirtorch/nir_interpreter.py DEFAULT_MAP",
-        ("Input", "Output", "Affine", "AvgPool2d", "Conv1d", "Conv2d", "Flatten", "Linear", "SumPool2d"), "refuse",
-    ),
-})  # fmt: skip
+IMPORTERS: Final[Mapping[str, Importer]] = MappingProxyType(
+    {
+        "sinabs": Importer(
+            "sinabs 3.1.3, nirtorch 2.0.2, nir 1.0.4",
+            "sinabs/nir.py _import_sinabs_module",
+            ("Input", "Output", "Affine", "Conv1d", "Conv2d", "LI", "IF", "LIF", "SumPool2d", "Flatten"),
+            "drop",
+        ),
+        "snnTorch": Importer(
+            "snntorch 1.0.0, nirtorch 2.6, nir 1.0.8",
+            "snntorch/import_nir.py _nir_to_snntorch_module",
+            (
+                "Input",
+                "Output",
+                "Affine",
+                "Linear",
+                "Conv1d",
+                "Conv2d",
+                "Flatten",
+                "AvgPool2d",
+                "SumPool2d",
+                "IF",
+                "LIF",
+                "CubaLIF",
+            ),
+            "refuse",
+        ),
+        "Norse": Importer(
+            "norse 1.1.0, nirtorch 2.6, nir 1.0.8",
+            "norse/torch/utils/import_nir.py _import_norse_module",
+            ("Input", "Output", "Affine", "Conv2d", "Flatten", "Linear", "IF", "CubaLIF", "LIF", "SumPool2d"),
+            "drop",
+        ),
+        "SpikingJelly": Importer(
+            "spikingjelly 2.0.0, nirtorch 2.6, nir 1.0.8",
+            "spikingjelly/activation_based/nir_exchange/from_nir.py",
+            (
+                "Input",
+                "Output",
+                "Affine",
+                "Linear",
+                "Conv1d",
+                "Conv2d",
+                "AvgPool2d",
+                "SumPool2d",
+                "Flatten",
+                "IF",
+                "LIF",
+                "CubaLIF",
+            ),
+            "refuse",
+        ),
+        "nirtorch": Importer(
+            "nirtorch 2.6, nir 1.0.8",
+            "nirtorch/nir_interpreter.py DEFAULT_MAP",
+            ("Input", "Output", "Affine", "AvgPool2d", "Conv1d", "Conv2d", "Flatten", "Linear", "SumPool2d"),
+            "refuse",
+        ),
+    }
+)
 SAYS_UNKNOWN: Final[Mapping[Verdict, str]] = MappingProxyType(
     {
         "drop": "not imported: the chain breaks here and what comes before or after is skipped without a word; "
@@ -140,9 +176,7 @@ def _leaky_r_unfit(node: Node) -> bool:
 
 
 def _synapse_unfit(node: Node) -> bool:
-    return not (
-        node.close("r", node.array("tau_mem") / STEP_S) and node.close("w_in", node.array("tau_syn") / STEP_S)
-    )  # fmt: skip
+    return not (node.close("r", node.array("tau_mem") / STEP_S) and node.close("w_in", node.array("tau_syn") / STEP_S))
 
 
 _INTERPRETER = ("snnTorch", "SpikingJelly", "nirtorch")
@@ -156,93 +190,275 @@ _JELLY = "spikingjelly/activation_based/nir_exchange/from_nir.py"
 _NIRTORCH = "nirtorch/nir_interpreter.py"
 
 RULES: Final = (
-    Rule(_INTERPRETER, (GRAPH,), _no_ends, "refuse", "ValueError: a file without Input and Output nodes",
-         f"{_NIRTORCH} _construct_fx_graph"),
-    Rule(("sinabs",), NEURONS, lambda n: "v_reset" in n.fields.values, "refuse",
-         "TypeError: sinabs needs nir<=1.0.4, which does not know v_reset", "nir 1.0.4 nir/ir/neuron.py"),
-    Rule(_NEWER_NIR, ("Conv2d",), _not_square, "refuse",
-         "ValueError: nir infers a wrong shape of a kernel that is not square and finds it unlike what follows",
-         "nir 1.0.8 nir/ir/utils.py calculate_conv_output"),
-    Rule(_NEWER_NIR, ("Conv2d",), lambda n: _groups(n) > 1, "refuse",
-         "ValueError: nir infers a wrong input shape of a grouped convolution", "nir 1.0.8 nir/ir/conv.py"),
-    Rule(("sinabs",), ("Conv2d",), lambda n: n.fields.array("weight").shape[1] % _groups(n) > 0, "refuse",
-         "ValueError: in_channels is taken from the weights, which have those of one group", _SINABS),
+    Rule(
+        _INTERPRETER,
+        (GRAPH,),
+        _no_ends,
+        "refuse",
+        "ValueError: a file without Input and Output nodes",
+        f"{_NIRTORCH} _construct_fx_graph",
+    ),
+    Rule(
+        ("sinabs",),
+        NEURONS,
+        lambda n: "v_reset" in n.fields.values,
+        "refuse",
+        "TypeError: sinabs needs nir<=1.0.4, which does not know v_reset",
+        "nir 1.0.4 nir/ir/neuron.py",
+    ),
+    Rule(
+        _NEWER_NIR,
+        ("Conv2d",),
+        _not_square,
+        "refuse",
+        "ValueError: nir infers a wrong shape of a kernel that is not square and finds it unlike what follows",
+        "nir 1.0.8 nir/ir/utils.py calculate_conv_output",
+    ),
+    Rule(
+        _NEWER_NIR,
+        ("Conv2d",),
+        lambda n: _groups(n) > 1,
+        "refuse",
+        "ValueError: nir infers a wrong input shape of a grouped convolution",
+        "nir 1.0.8 nir/ir/conv.py",
+    ),
+    Rule(
+        ("sinabs",),
+        ("Conv2d",),
+        lambda n: n.fields.array("weight").shape[1] % _groups(n) > 0,
+        "refuse",
+        "ValueError: in_channels is taken from the weights, which have those of one group",
+        _SINABS,
+    ),
     Rule(("sinabs",), ("Conv1d",), _always, "refuse", "AttributeError: takes the weights for a tensor", _SINABS),
-    Rule(("SpikingJelly",), ("Conv1d", "Conv2d"), lambda n: _groups(n) > 1, "refuse", "NotImplementedError: groups",
-         f"{_JELLY} _require_ungrouped"),
-    Rule(("nirtorch",), ("Affine",), _always, "alter", "the bias is lost, and a random one takes its place",
-         f"{_NIRTORCH} _default_map_affine"),
-    Rule(_ALL, ("SumPool2d",), lambda n: n.has("padding", 0), "alter", "the padding is left out",
-         f"{_SINABS}; {_NORSE}; {_NIRTORCH} _default_map_sumpool2d"),
-    Rule(("snnTorch", "Norse", "nirtorch"), ("Flatten",), lambda n: not n.has("start_dim", 0), "alter",
-         "flattens the axis of the batch as well", f"{_SNNTORCH}; {_NORSE}; {_NIRTORCH} _default_map_flatten"),
-    Rule(_EXECUTOR, _ANY, lambda n: len(n.sources) > 1 and not n.on_cycle, "alter",
-         "what arrives over a second branch is added one time step late, or not at all",
-         "nirtorch/graph_utils.py trace_execution"),
-    Rule(("snnTorch",), _ANY, lambda n: n.on_cycle, "refuse", "AttributeError: the subgraph made of a recurrent layer",
-         "snntorch/import_nir.py _replace_rnn_subgraph_with_nirgraph"),
-
+    Rule(
+        ("SpikingJelly",),
+        ("Conv1d", "Conv2d"),
+        lambda n: _groups(n) > 1,
+        "refuse",
+        "NotImplementedError: groups",
+        f"{_JELLY} _require_ungrouped",
+    ),
+    Rule(
+        ("nirtorch",),
+        ("Affine",),
+        _always,
+        "alter",
+        "the bias is lost, and a random one takes its place",
+        f"{_NIRTORCH} _default_map_affine",
+    ),
+    Rule(
+        _ALL,
+        ("SumPool2d",),
+        lambda n: n.has("padding", 0),
+        "alter",
+        "the padding is left out",
+        f"{_SINABS}; {_NORSE}; {_NIRTORCH} _default_map_sumpool2d",
+    ),
+    Rule(
+        ("snnTorch", "Norse", "nirtorch"),
+        ("Flatten",),
+        lambda n: not n.has("start_dim", 0),
+        "alter",
+        "flattens the axis of the batch as well",
+        f"{_SNNTORCH}; {_NORSE}; {_NIRTORCH} _default_map_flatten",
+    ),
+    Rule(
+        _EXECUTOR,
+        _ANY,
+        lambda n: len(n.sources) > 1 and not n.on_cycle,
+        "alter",
+        "what arrives over a second branch is added one time step late, or not at all",
+        "nirtorch/graph_utils.py trace_execution",
+    ),
+    Rule(
+        ("snnTorch",),
+        _ANY,
+        lambda n: n.on_cycle,
+        "refuse",
+        "AttributeError: the subgraph made of a recurrent layer",
+        "snntorch/import_nir.py _replace_rnn_subgraph_with_nirgraph",
+    ),
     Rule(("sinabs",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is left out", _SINABS),
     Rule(("sinabs",), ("IF",), _floor_beside_threshold, "alter", "gets a floor of -v_threshold", _SINABS),
-    Rule(("sinabs",), ("IF", "LIF"), lambda n: n.states("reset", "zero"), "alter", "subtracts the threshold on reset",
-         "sinabs/layers/iaf.py, lif.py"),
-    Rule(("sinabs",), ("IF", "LIF"), lambda n: n.states("at_most_one", True), "alter",
-         "fires several times in a time step", "sinabs/layers/iaf.py, lif.py (MultiSpike)"),
+    Rule(
+        ("sinabs",),
+        ("IF", "LIF"),
+        lambda n: n.states("reset", "zero"),
+        "alter",
+        "subtracts the threshold on reset",
+        "sinabs/layers/iaf.py, lif.py",
+    ),
+    Rule(
+        ("sinabs",),
+        ("IF", "LIF"),
+        lambda n: n.states("at_most_one", True),
+        "alter",
+        "fires several times in a time step",
+        "sinabs/layers/iaf.py, lif.py (MultiSpike)",
+    ),
     Rule(("sinabs",), ("LIF", "LI"), lambda n: n.has("v_leak", 0), "refuse", "ValueError: v_leak", _SINABS),
     Rule(("sinabs",), ("LI",), lambda n: n.has("r", 1), "refuse", "ValueError: r", _SINABS),
-    Rule(("sinabs",), ("LIF", "LI"), _always, "alter", "tau, in seconds, is taken for a number of time steps",
-         f"{_SINABS}; sinabs/layers/lif.py alpha_mem_calculated"),
-    Rule(("sinabs",), ("LIF",), lambda n: n.fields.stated.get("floor") is not None, "alter", "the floor is lost",
-         _SINABS),
-
-    Rule(("sinabs", "snnTorch", "Norse", "SpikingJelly"), NEURONS, lambda n: "v_init" in n.fields.stated, "alter",
-         "the membrane starts at 0 instead of v_init", f"{_SINABS}; {_SNNTORCH}; {_NORSE}; {_JELLY}"),
-
-    Rule(("snnTorch",), ("IF",), _always, "alter", "leaks, with a beta of 0.9, and the model raises when it is run",
-         _SNNTORCH),
+    Rule(
+        ("sinabs",),
+        ("LIF", "LI"),
+        _always,
+        "alter",
+        "tau, in seconds, is taken for a number of time steps",
+        f"{_SINABS}; sinabs/layers/lif.py alpha_mem_calculated",
+    ),
+    Rule(
+        ("sinabs",), ("LIF",), lambda n: n.fields.stated.get("floor") is not None, "alter", "the floor is lost", _SINABS
+    ),
+    Rule(
+        ("sinabs", "snnTorch", "Norse", "SpikingJelly"),
+        NEURONS,
+        lambda n: "v_init" in n.fields.stated,
+        "alter",
+        "the membrane starts at 0 instead of v_init",
+        f"{_SINABS}; {_SNNTORCH}; {_NORSE}; {_JELLY}",
+    ),
+    Rule(
+        ("snnTorch",),
+        ("IF",),
+        _always,
+        "alter",
+        "leaks, with a beta of 0.9, and the model raises when it is run",
+        _SNNTORCH,
+    ),
     Rule(("snnTorch",), ("IF",), lambda n: n.has("r", 1), "refuse", "AssertionError: r != 1", _SNNTORCH),
-    Rule(("snnTorch",), ("IF", "LIF"), lambda n: n.differs("v_threshold"), "refuse",
-         "AssertionError: thresholds that differ", _SNNTORCH),
-    Rule(("snnTorch",), ("IF",), lambda n: n.states("reset", "zero"), "alter", "subtracts the threshold on reset",
-         "snntorch/_neurons/leaky.py"),
-    Rule(("snnTorch",), ("LIF", "CubaLIF"), lambda n: n.has("v_leak", 0), "refuse", "AssertionError: v_leak",
-         _SNNTORCH),
-    Rule(("snnTorch",), ("CubaLIF",), lambda n: not n.close("r", n.array("tau_mem") / STEP_S), "refuse",
-         "AssertionError: r is not tau_mem / 0.1 ms", _SNNTORCH),
-    Rule(("snnTorch",), ("LIF", "CubaLIF"), lambda n: n.states("reset", "subtract"), "alter", "resets to zero",
-         _SNNTORCH),
+    Rule(
+        ("snnTorch",),
+        ("IF", "LIF"),
+        lambda n: n.differs("v_threshold"),
+        "refuse",
+        "AssertionError: thresholds that differ",
+        _SNNTORCH,
+    ),
+    Rule(
+        ("snnTorch",),
+        ("IF",),
+        lambda n: n.states("reset", "zero"),
+        "alter",
+        "subtracts the threshold on reset",
+        "snntorch/_neurons/leaky.py",
+    ),
+    Rule(
+        ("snnTorch",), ("LIF", "CubaLIF"), lambda n: n.has("v_leak", 0), "refuse", "AssertionError: v_leak", _SNNTORCH
+    ),
+    Rule(
+        ("snnTorch",),
+        ("CubaLIF",),
+        lambda n: not n.close("r", n.array("tau_mem") / STEP_S),
+        "refuse",
+        "AssertionError: r is not tau_mem / 0.1 ms",
+        _SNNTORCH,
+    ),
+    Rule(
+        ("snnTorch",), ("LIF", "CubaLIF"), lambda n: n.states("reset", "subtract"), "alter", "resets to zero", _SNNTORCH
+    ),
     Rule(("snnTorch",), ("LIF", "CubaLIF"), _always, "alter", "Euler's method with a time step of 0.1 ms", _SNNTORCH),
-
     Rule(("Norse",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is left out, with a warning", _NORSE),
-    Rule(("Norse",), ("LIF", "CubaLIF"), _always, "alter",
-         "Euler's method with a time step of 1 ms, unless dt is given", f"{_NORSE}; norse/torch/functional/lif_box.py"),
-    Rule(("Norse",), ("CubaLIF",), lambda n: n.has("v_leak", 0), "alter", "the synapse leaks to v_leak as well",
-         _NORSE),
-
-    Rule(("SpikingJelly",), ("IF",), lambda n: not n.close("r", 1 / STEP_S), "refuse", "ValueError: r is not 1 / dt",
-         f"{_JELLY} map_if"),
-    Rule(("SpikingJelly",), NEURONS, lambda n: n.differs("r", "tau", "tau_mem", "tau_syn", "v_leak", "v_threshold",
-         "v_reset", "w_in"), "refuse", "ValueError: neurons that differ", f"{_JELLY} _uniform_scalar"),
-    Rule(("SpikingJelly",), ("LIF",), _leaky_r_unfit, "refuse", "ValueError: r is neither 1 nor tau / dt, or tau <= dt",
-         f"{_JELLY} map_lif"),
-    Rule(("SpikingJelly",), ("LIF",), lambda n: not np.allclose(n.array("v_leak"), n.array("v_reset")), "refuse",
-         "ValueError: v_leak is not v_reset", f"{_JELLY} map_lif"),
-    Rule(("SpikingJelly",), ("CubaLIF",), _synapse_unfit, "refuse",
-         "ValueError: r is not tau_mem / dt, or w_in not tau_syn / dt", f"{_JELLY} map_cuba_lif"),
-    Rule(("SpikingJelly",), ("CubaLIF",), lambda n: n.has("v_leak", 0), "refuse", "ValueError: v_leak",
-         f"{_JELLY} map_cuba_lif"),
-    Rule(("SpikingJelly",), ("LIF", "CubaLIF"), _always, "alter",
-         "Euler's method with a time step of 0.1 ms, unless dt is given", f"{_JELLY} map_lif, map_cuba_lif"),
-
-    Rule(("Norse", "SpikingJelly"), NEURONS, lambda n: n.states("reset", "subtract"), "alter",
-         "resets to a fixed value", f"{_NORSE}; norse/torch/functional/iaf.py; {_JELLY}"),
-    Rule(("snnTorch", "Norse"), NEURONS, lambda n: n.has("v_reset", 0), "alter", "v_reset is left out",
-         f"{_SNNTORCH}; {_NORSE}"),
-    Rule(("snnTorch", "Norse", "SpikingJelly"), NEURONS, lambda n: n.fields.stated.get("floor") is not None, "alter",
-         "the floor is lost", f"{_SNNTORCH}; {_NORSE}; {_JELLY}"),
-    Rule(("snnTorch", "Norse", "SpikingJelly"), NEURONS, lambda n: n.states("at_most_one", False), "alter",
-         "fires once in a time step at most", f"{_SNNTORCH}; {_NORSE}; {_JELLY}"),
-)  # fmt: skip
+    Rule(
+        ("Norse",),
+        ("LIF", "CubaLIF"),
+        _always,
+        "alter",
+        "Euler's method with a time step of 1 ms, unless dt is given",
+        f"{_NORSE}; norse/torch/functional/lif_box.py",
+    ),
+    Rule(
+        ("Norse",), ("CubaLIF",), lambda n: n.has("v_leak", 0), "alter", "the synapse leaks to v_leak as well", _NORSE
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("IF",),
+        lambda n: not n.close("r", 1 / STEP_S),
+        "refuse",
+        "ValueError: r is not 1 / dt",
+        f"{_JELLY} map_if",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        NEURONS,
+        lambda n: n.differs("r", "tau", "tau_mem", "tau_syn", "v_leak", "v_threshold", "v_reset", "w_in"),
+        "refuse",
+        "ValueError: neurons that differ",
+        f"{_JELLY} _uniform_scalar",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("LIF",),
+        _leaky_r_unfit,
+        "refuse",
+        "ValueError: r is neither 1 nor tau / dt, or tau <= dt",
+        f"{_JELLY} map_lif",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("LIF",),
+        lambda n: not np.allclose(n.array("v_leak"), n.array("v_reset")),
+        "refuse",
+        "ValueError: v_leak is not v_reset",
+        f"{_JELLY} map_lif",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("CubaLIF",),
+        _synapse_unfit,
+        "refuse",
+        "ValueError: r is not tau_mem / dt, or w_in not tau_syn / dt",
+        f"{_JELLY} map_cuba_lif",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("CubaLIF",),
+        lambda n: n.has("v_leak", 0),
+        "refuse",
+        "ValueError: v_leak",
+        f"{_JELLY} map_cuba_lif",
+    ),
+    Rule(
+        ("SpikingJelly",),
+        ("LIF", "CubaLIF"),
+        _always,
+        "alter",
+        "Euler's method with a time step of 0.1 ms, unless dt is given",
+        f"{_JELLY} map_lif, map_cuba_lif",
+    ),
+    Rule(
+        ("Norse", "SpikingJelly"),
+        NEURONS,
+        lambda n: n.states("reset", "subtract"),
+        "alter",
+        "resets to a fixed value",
+        f"{_NORSE}; norse/torch/functional/iaf.py; {_JELLY}",
+    ),
+    Rule(
+        ("snnTorch", "Norse"),
+        NEURONS,
+        lambda n: n.has("v_reset", 0),
+        "alter",
+        "v_reset is left out",
+        f"{_SNNTORCH}; {_NORSE}",
+    ),
+    Rule(
+        ("snnTorch", "Norse", "SpikingJelly"),
+        NEURONS,
+        lambda n: n.fields.stated.get("floor") is not None,
+        "alter",
+        "the floor is lost",
+        f"{_SNNTORCH}; {_NORSE}; {_JELLY}",
+    ),
+    Rule(
+        ("snnTorch", "Norse", "SpikingJelly"),
+        NEURONS,
+        lambda n: n.states("at_most_one", False),
+        "alter",
+        "fires once in a time step at most",
+        f"{_SNNTORCH}; {_NORSE}; {_JELLY}",
+    ),
+)
 """Every rule that holds for a node is told; the gravest decides its verdict, and none at all is "keep"."""
 
 
@@ -273,12 +489,15 @@ class LintReport:
             "verdicts": {name: self.verdict(name) for name in IMPORTERS},
             "rows": [
                 {
-                    "node": row.node, "type": row.type, "importer": row.importer, "verdict": row.verdict,
+                    "node": row.node,
+                    "type": row.type,
+                    "importer": row.importer,
+                    "verdict": row.verdict,
                     "reasons": [{"says": says, "source": source} for says, source in row.reasons],
                 }
                 for row in self.rows
             ],
-        }  # fmt: skip
+        }
 
     def verdict(self, importer: str) -> Verdict:
         """The gravest of what ``importer`` does with the nodes."""

@@ -20,10 +20,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 
+from deploytool.base.arrays import Array, one_number
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.statements import metadata
-from deploytool.ir.graph import Array, Reset, Spike, one_number
+from deploytool.ir.nodes import Reset, Spike
 
 NEURONS: Final = ("IF", "LIF", "CubaLIF")
 OPTIONAL: Final = ("v_reset", "w_in")
@@ -159,10 +160,12 @@ def _spike(
     changed = {name: _over(arrays[name], gain) for name in ("v_leak", "v_reset")}
     changed["v_init"] = _over(_start(fields, arrays["v_threshold"].shape), gain)
     return Spike(
-        _threshold(fields, arrays["v_threshold"], gain), _floor(fields, unsaid, gain), cast(Reset, reset),
+        _threshold(fields, arrays["v_threshold"], gain),
+        _floor(fields, unsaid, gain),
+        cast(Reset, reset),
         at_most_one=bool(fields.stated.get("at_most_one", True)),
         **{name: _on_map(fields, one_number(array)) for name, array in {**changed, **times}.items()},
-    )  # fmt: skip
+    )
 
 
 def _over(array: Array, gain: Array) -> Array:

@@ -9,24 +9,12 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Pair, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import same_padding, with_bias
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.neurons import current_based, integrate_and_fire, leaky
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import (
-    Array,
-    AvgPool,
-    Conv,
-    Delay,
-    Flatten,
-    Input,
-    Linear,
-    Node,
-    Output,
-    Pair,
-    SumPool,
-)  # fmt: skip
+from deploytool.ir.nodes import AvgPool, Conv, Delay, Flatten, Input, Linear, Node, Output, SumPool
 
 US_TOLERANCE: Final = 0.01
 """How far a delay may be from a whole microsecond: what float32 makes of seconds."""
@@ -88,12 +76,12 @@ def _conv1d(fields: Fields, _: Unsaid) -> Node:
     weight, stride, dilation = fields.array("weight", 3), fields.integer("stride", 1), fields.integer("dilation", 1)
     return _convolution(
         fields, weight[:, :, None], (1, stride), (1, dilation), lambda: (0, fields.integer("padding", 0))
-    )  # fmt: skip
+    )
 
 
 def _convolution(
     fields: Fields, weight: Array, stride: Pair, dilation: Pair, numbers: Callable[[], Pair]
-) -> Conv | Linear:  # fmt: skip
+) -> Conv | Linear:
     """The convolution with the padding that the node names by a word, or by ``numbers``."""
     fields.check_known("weight", "bias", "stride", "padding", "dilation", "groups")
     word = fields.get("padding")
@@ -175,11 +163,24 @@ def _scale(fields: Fields, _: Unsaid) -> Scale:
     return Scale(fields.array("scale"))
 
 
-NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingProxyType({
-    "Input": _input, "Output": _output, "Conv1d": _conv1d, "Conv2d": _conv, "Linear": _linear, "Affine": _affine,
-    "SumPool2d": _sum_pool, "AvgPool2d": _avg_pool, "Flatten": _flatten,
-    "IF": integrate_and_fire, "LIF": leaky, "CubaLIF": current_based, "Scale": _scale, "Delay": _delay,
-})  # fmt: skip
+NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingProxyType(
+    {
+        "Input": _input,
+        "Output": _output,
+        "Conv1d": _conv1d,
+        "Conv2d": _conv,
+        "Linear": _linear,
+        "Affine": _affine,
+        "SumPool2d": _sum_pool,
+        "AvgPool2d": _avg_pool,
+        "Flatten": _flatten,
+        "IF": integrate_and_fire,
+        "LIF": leaky,
+        "CubaLIF": current_based,
+        "Scale": _scale,
+        "Delay": _delay,
+    }
+)
 """The NIR nodes that are read, beside NIRGraph (flattened) and Identity (left out)."""
 
 Parsed: TypeAlias = Node | Scale

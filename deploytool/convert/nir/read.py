@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deploytool.base.arrays import format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.convert.nir.concats import joined
 from deploytool.convert.nir.fields import Fields, Unsaid, type_of
@@ -25,15 +26,18 @@ from deploytool.convert.nir.wiring import (
     with_delays,
     with_ends,
     with_sums,
-)  # fmt: skip
-from deploytool.ir.events import format_shape
-from deploytool.ir.graph import Graph, Reset
+)
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Reset
 
 
 def read_nir(
-    path: Path, reset: Reset | None = None, floor: float | None = None, dt_ms: float | None = None,
+    path: Path,
+    reset: Reset | None = None,
+    floor: float | None = None,
+    dt_ms: float | None = None,
     delay_us: int | None = None,
-) -> Graph:  # fmt: skip
+) -> Graph:
     """The network in the NIR file ``path``, exactly as it is written there, or an error.
 
     NIR says neither how a neuron resets nor whether its membrane is clamped. Where the file states it (those that
@@ -108,25 +112,37 @@ def _parse(nodes: Nodes, edges: Edges, unsaid: Unsaid, file: str) -> dict[str, P
 
 def _check_said(
     nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, open_cycles: list[str], file: str
-) -> None:  # fmt: skip
+) -> None:
     """Raises UsageError when the file leaves unsaid what was not given either."""
     neurons = {name: fields for name, fields in nodes.items() if fields.type in NEURONS}
     problems = []
     if reset is None and (silent := [name for name, fields in neurons.items() if "reset" not in fields.stated]):
-        problems.append(UsageError(
-            file, f"does not say how the neurons {_listed(silent)} reset", "--reset subtract|zero",
-            "NIR cannot state it; sinabs subtracts the threshold unless told otherwise.",
-        ))  # fmt: skip
+        problems.append(
+            UsageError(
+                file,
+                f"does not say how the neurons {_listed(silent)} reset",
+                "--reset subtract|zero",
+                "NIR cannot state it; sinabs subtracts the threshold unless told otherwise.",
+            )
+        )
     if dt_ms is None and (silent := [name for name, fields in neurons.items() if needs_time_step(fields)]):
-        problems.append(UsageError(
-            file, f"does not say how long a spike drives the neurons {_listed(silent)}", "--dt-ms MS",
-            "Give the time step of the network that was exported; snnTorch and SpikingJelly have 0.1.",
-        ))  # fmt: skip
+        problems.append(
+            UsageError(
+                file,
+                f"does not say how long a spike drives the neurons {_listed(silent)}",
+                "--dt-ms MS",
+                "Give the time step of the network that was exported; snnTorch and SpikingJelly have 0.1.",
+            )
+        )
     if open_cycles:
-        problems.append(UsageError(
-            file, f"does not say how long the way back through {_listed(open_cycles)} takes", "--delay-us N",
-            "In a network of time steps it is one step: give its length.",
-        ))  # fmt: skip
+        problems.append(
+            UsageError(
+                file,
+                f"does not say how long the way back through {_listed(open_cycles)} takes",
+                "--delay-us N",
+                "In a network of time steps it is one step: give its length.",
+            )
+        )
     if problems:
         raise UsageError.together(problems)
 

@@ -23,12 +23,23 @@ from deploytool.base.errors import InputError
 
 KEY: Final = "deploytool"
 _NUMBER: Final = (int, float)
-KNOWN: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType({
-    "reset": (str,), "floor": (*_NUMBER, NoneType), "at_most_one": (bool,), "threshold": _NUMBER,
-    "tau_ms": (*_NUMBER, list), "tau_syn_ms": (*_NUMBER, list), "v_init": (*_NUMBER, list),
-    "dt_ms": (*_NUMBER, NoneType), "delay_us": (int,), "bias": (bool,), "part": (int,), "implied": (bool,),
-    "edges": (list,),
-})  # fmt: skip
+KNOWN: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
+    {
+        "reset": (str,),
+        "floor": (*_NUMBER, NoneType),
+        "at_most_one": (bool,),
+        "threshold": _NUMBER,
+        "tau_ms": (*_NUMBER, list),
+        "tau_syn_ms": (*_NUMBER, list),
+        "v_init": (*_NUMBER, list),
+        "dt_ms": (*_NUMBER, NoneType),
+        "delay_us": (int,),
+        "bias": (bool,),
+        "part": (int,),
+        "implied": (bool,),
+        "edges": (list,),
+    }
+)
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 

@@ -7,11 +7,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
 from deploytool.convert.nir.fields import Fields, type_of
 from deploytool.convert.nir.nodes import Parsed, Scale
-from deploytool.ir.graph import Add, Array, Conv, Linear, Node, reachable
+from deploytool.ir.graph import reachable
+from deploytool.ir.nodes import Add, Conv, Linear, Node
 
 Edge: TypeAlias = tuple[str, str]
 Edges: TypeAlias = tuple[Edge, ...]
@@ -112,9 +114,11 @@ def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[N
         entries = sorted({b for a, b in edges if b in cycle and a not in cycle})
         if len(entries) != 1:
             raise UnsupportedError(
-                file, f"recurrent connections through {', '.join(sorted(cycle))} that are fed at {len(entries)} nodes",
-                "one of them at which the cycle begins", "Write the file with Delay nodes.",
-            )  # fmt: skip
+                file,
+                f"recurrent connections through {', '.join(sorted(cycle))} that are fed at {len(entries)} nodes",
+                "one of them at which the cycle begins",
+                "Write the file with Delay nodes.",
+            )
         for source in sorted(a for a, b in edges if b == entries[0] and a in cycle):
             name = f"{source}.delay"
             while name in nodes:

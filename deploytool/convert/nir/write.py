@@ -7,27 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import DeployError, UnsupportedError
 from deploytool.convert.nir.concats import spread
 from deploytool.convert.nir.hdf5 import save
 from deploytool.convert.nir.neurons import neuron_fields
 from deploytool.convert.nir.statements import metadata
 from deploytool.convert.nir.wiring import GRAPH, Edges, leave_out
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import (
-    Add,
-    AvgPool,
-    Concat,
-    Conv,
-    Delay,
-    Flatten,
-    Graph,
-    Input,
-    Linear,
-    Output,
-    Spike,
-    SumPool,
-)  # fmt: skip
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 
 VERSION: Final = "1.0.8"
 """The release of NIR whose fields are written; v_reset, which older ones refuse, only where it is not 0."""
@@ -49,11 +37,7 @@ def write_nir(graph: Graph, path: Path) -> None:
     edges = leave_out(graph.of_type(Add), tuple(sorted(graph.edges)))
     vectors = _vectors(graph)
     _check_sayable(graph, edges, vectors)
-    nodes = {
-        name: _fields(graph, name, vectors)
-        for name in graph.order
-        if not isinstance(graph.nodes[name], Add)
-    }  # fmt: skip
+    nodes = {name: _fields(graph, name, vectors) for name in graph.order if not isinstance(graph.nodes[name], Add)}
     for part, position in parts.items():
         nodes[part] |= metadata(part=position)
     edges = _with_implied_flattens(graph, edges, vectors, nodes)
@@ -130,8 +114,12 @@ def _fields(graph: Graph, name: str, vectors: set[str]) -> dict[str, Any]:
             return {"type": "Affine", "weight": node.weight, **_bias_fields(node)}
         case SumPool() | AvgPool():
             kind = f"{type(node).__name__}2d"
-            return {"type": kind, "kernel_size": np.array(node.kernel), "stride": np.array(node.stride),
-                    "padding": np.array((0, 0))}  # fmt: skip
+            return {
+                "type": kind,
+                "kernel_size": np.array(node.kernel),
+                "stride": np.array(node.stride),
+                "padding": np.array((0, 0)),
+            }
         case Flatten():
             source = graph.sources(name)[0]
             return _flatten_fields(graph.shapes[source][:1] if source in vectors else graph.shapes[source])
@@ -144,10 +132,15 @@ def _fields(graph: Graph, name: str, vectors: set[str]) -> dict[str, Any]:
 
 def _conv_fields(node: Conv, in_shape: Shape) -> dict[str, Any]:
     return {
-        "type": "Conv2d", "input_shape": np.array(in_shape[1:]), "weight": node.weight, **_bias_fields(node),
-        "stride": np.array(node.stride), "padding": np.array(node.padding), "dilation": np.array(node.dilation),
+        "type": "Conv2d",
+        "input_shape": np.array(in_shape[1:]),
+        "weight": node.weight,
+        **_bias_fields(node),
+        "stride": np.array(node.stride),
+        "padding": np.array(node.padding),
+        "dilation": np.array(node.dilation),
         "groups": node.groups,
-    }  # fmt: skip
+    }
 
 
 def _bias_fields(node: Conv | Linear) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from deploytool.base.arrays import Array, Pair
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import BatchNorm, Weighted, require_finite, same_padding, with_bias
-from deploytool.ir.graph import Array, AvgPool, Conv, Flatten, Linear, Node, Pair, Reset, Spike, SumPool
+from deploytool.ir.nodes import AvgPool, Conv, Flatten, Linear, Node, Reset, Spike, SumPool
 
 
 def kind_of(module: nn.Module) -> str:
@@ -39,9 +40,12 @@ def read_batch_norm(layer: Any, where: str) -> BatchNorm:
     ones = torch.ones_like(layer.running_mean)
     gamma, beta = (ones, 0 * ones) if layer.weight is None else (layer.weight, layer.bias)
     return BatchNorm(
-        _array(gamma, "weight", where), _array(beta, "bias", where), _array(layer.running_mean, "running_mean", where),
-        _array(layer.running_var, "running_var", where), layer.eps,
-    )  # fmt: skip
+        _array(gamma, "weight", where),
+        _array(beta, "bias", where),
+        _array(layer.running_mean, "running_mean", where),
+        _array(layer.running_var, "running_var", where),
+        layer.eps,
+    )
 
 
 def _conv(layer: Any, where: str) -> Node:
@@ -123,10 +127,17 @@ def _reset(layer: Any, threshold: Array, where: str) -> Reset:
     raise UnsupportedError(where, f"reset_fn {rule}", "MembraneSubtract() or MembraneReset()")
 
 
-LAYERS: Final[Mapping[str, Callable[[Any, str], Node]]] = MappingProxyType({
-    "torch.Conv2d": _conv, "torch.Linear": _linear, "torch.AvgPool2d": _avg_pool, "torch.Flatten": _flatten,
-    "sinabs.SumPool2d": _sum_pool, "sinabs.IAF": _integrate_and_fire, "sinabs.IAFSqueeze": _integrate_and_fire,
-})  # fmt: skip
+LAYERS: Final[Mapping[str, Callable[[Any, str], Node]]] = MappingProxyType(
+    {
+        "torch.Conv2d": _conv,
+        "torch.Linear": _linear,
+        "torch.AvgPool2d": _avg_pool,
+        "torch.Flatten": _flatten,
+        "sinabs.SumPool2d": _sum_pool,
+        "sinabs.IAF": _integrate_and_fire,
+        "sinabs.IAFSqueeze": _integrate_and_fire,
+    }
+)
 RELU: Final = "torch.ReLU"
 BATCH_NORMS: Final = ("torch.BatchNorm1d", "torch.BatchNorm2d")
 IDENTITIES: Final = ("torch.Dropout", "torch.Dropout2d", "torch.Identity")

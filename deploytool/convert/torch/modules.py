@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import torch
 from torch import fx, nn
 
+from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.convert.folding import fold_batch_norm, require_finite
 from deploytool.convert.torch.layers import (
@@ -28,8 +29,8 @@ from deploytool.convert.torch.layers import (
     read_layer,
     require_whole_map,
 )
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Add, Array, Concat, Conv, Flatten, Graph, Input, Linear, Node, Output, Spike
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Add, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike
 
 log = logging.getLogger(__name__)
 
@@ -240,8 +241,15 @@ def _join(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
     return Concat(), list(options["tensors"])
 
 
-CALLS: Final[Mapping[Any, Callable[[fx.Node, str], tuple[Node, list[Any]]]]] = MappingProxyType({
-    torch.flatten: _flatten, "flatten": _flatten, torch.cat: _join,
-    operator.add: _sum, operator.iadd: _sum, torch.add: _sum, "add": _sum,
-})  # fmt: skip
+CALLS: Final[Mapping[Any, Callable[[fx.Node, str], tuple[Node, list[Any]]]]] = MappingProxyType(
+    {
+        torch.flatten: _flatten,
+        "flatten": _flatten,
+        torch.cat: _join,
+        operator.add: _sum,
+        operator.iadd: _sum,
+        torch.add: _sum,
+        "add": _sum,
+    }
+)
 """The functions and methods of tensors that a forward may call: (node, what it takes)."""

@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
-from deploytool.ir.events import EVENT, Events, EventStream, Shape, as_events
+from deploytool.ir.events import EVENT, Events, EventStream, as_events
 
 BIN_BYTES_PER_EVENT: Final = 5
 LABEL_DIGITS: Final = 3
@@ -101,9 +102,11 @@ def bin_events(path: Path) -> Events:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .bin file of events") from None
     if not len(data) or len(data) % BIN_BYTES_PER_EVENT:
         raise InputError(
-            str(path), f"{len(data)} bytes", f"a positive multiple of {BIN_BYTES_PER_EVENT} bytes, one event each",
+            str(path),
+            f"{len(data)} bytes",
+            f"a positive multiple of {BIN_BYTES_PER_EVENT} bytes, one event each",
             "The file was cut short or is of another format.",
-        )  # fmt: skip
+        )
     columns = data.reshape(-1, BIN_BYTES_PER_EVENT).T.astype(np.int64)
     x, y, high, middle, low = columns
     events = np.empty(len(x), EVENT)

@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import located
-from deploytool.ir.events import Shape
 
 SHAPE: Final[Shape] = (3, 32, 32)
 
@@ -40,13 +40,25 @@ class Layout:
 
 
 CIFAR10: Final = Layout(
-    "cifar10", "cifar-10-binary.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py",
-    tuple(f"data_batch_{i}.bin" for i in range(1, 6)), ("test_batch.bin",), labels=1, classes=10,
-)  # fmt: skip
+    "cifar10",
+    "cifar-10-binary.tar.gz",
+    "cifar-10-batches-bin",
+    "cifar-10-batches-py",
+    tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+    ("test_batch.bin",),
+    labels=1,
+    classes=10,
+)
 CIFAR100: Final = Layout(
-    "cifar100", "cifar-100-binary.tar.gz", "cifar-100-binary", "cifar-100-python",
-    ("train.bin",), ("test.bin",), labels=2, classes=100,
-)  # fmt: skip
+    "cifar100",
+    "cifar-100-binary.tar.gz",
+    "cifar-100-binary",
+    "cifar-100-python",
+    ("train.bin",),
+    ("test.bin",),
+    labels=2,
+    classes=100,
+)
 
 
 def parts(layout: Layout, root: str | None) -> tuple[Samples[Image], Samples[Image]]:
@@ -71,9 +83,11 @@ def _locate(layout: Layout, root: str | None) -> Path:
         is_pickled = folder.name == layout.pickled or (folder / layout.pickled).is_dir()
         if is_pickled and not (folder / layout.folder).is_dir():
             raise InputError(
-                f"data.root {root}", f"{layout.pickled}, which is pickled and could run any code when read",
-                f"the binary version, {layout.folder}", hint,
-            )  # fmt: skip
+                f"data.root {root}",
+                f"{layout.pickled}, which is pickled and could run any code when read",
+                f"the binary version, {layout.folder}",
+                hint,
+            )
     return located(layout.name, root, (layout.folder, "."), layout.train + layout.test, hint)
 
 
@@ -90,9 +104,11 @@ def _samples(layout: Layout, folder: Path, part: str, files: tuple[str, ...]) ->
     for file, content in zip(files, contents, strict=True):
         if not content or len(content) % row:
             raise InputError(
-                str(folder / file), f"{len(content)} bytes", f"a positive multiple of {row}, one sample each",
+                str(folder / file),
+                f"{len(content)} bytes",
+                f"a positive multiple of {row}, one sample each",
                 "The file was cut short or is of another format.",
-            )  # fmt: skip
+            )
     rows = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, row)
     labels = rows[:, layout.labels - 1].astype(np.int64)
     if labels.max() >= layout.classes:

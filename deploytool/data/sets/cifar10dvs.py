@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, class_files, listing, located
-from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.events import EVENT, EventStream
 
 SHAPE: Final[Shape] = (2, 128, 128)
 NAMES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -25,11 +25,12 @@ from typing import Final, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples, hold_out
-from deploytool.ir.events import EVENT, Events, EventStream, Shape
+from deploytool.ir.events import EVENT, Events, EventStream
 
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]

@@ -12,11 +12,12 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.files import npy_array
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, listing, located
-from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.ir.events import EVENT, EventStream
 
 SHAPE: Final[Shape] = (2, 128, 128)
 CLASSES: Final = 11

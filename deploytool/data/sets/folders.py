@@ -71,9 +71,11 @@ def class_files(folder: Path, part: str, classes: Sequence[str], suffixes: Seque
     if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
         kinds = " or ".join(suffixes)
         raise InputError(
-            str(folder / part), f"no {kinds} files in {', '.join(empty)}", f"{kinds} files of every class",
+            str(folder / part),
+            f"no {kinds} files in {', '.join(empty)}",
+            f"{kinds} files of every class",
             "Unpack the archive again, or name another data.root.",
-        )  # fmt: skip
+        )
     paths = tuple(path for files in found for path in files)
     refuse_unwritable(paths)
     return ClassFiles(folder, paths, np.repeat(np.arange(len(classes)), [len(files) for files in found]))

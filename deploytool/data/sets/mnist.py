@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples
-from deploytool.ir.events import Shape
 
 SHAPE: Final[Shape] = (1, 28, 28)
 CLASSES: Final = 10
@@ -75,9 +75,10 @@ def _samples(name: str, part: str, images: bytes, labels: bytes) -> Samples[Imag
     pixels, classes = idx_array(images, f"{where} images"), idx_array(labels, f"{where} labels")
     if pixels.shape[1:] != SHAPE[1:] or classes.shape != pixels.shape[:1] or classes.max(initial=0) >= CLASSES:
         raise InputError(
-            where, f"images {pixels.shape} and labels {classes.shape} up to {classes.max(initial=0)}",
+            where,
+            f"images {pixels.shape} and labels {classes.shape} up to {classes.max(initial=0)}",
             f"images (S, 28, 28) and labels (S,) of 0 to {CLASSES - 1}",
-        )  # fmt: skip
+        )
 
     def make(index: int) -> Image:
         return Image(pixels[index : index + 1], int(classes[index]), f"{name}/{part}/{index:05d}")

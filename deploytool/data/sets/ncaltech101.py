@@ -13,11 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.files import bin_events
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, class_files, class_folders, listing, located
-from deploytool.ir.events import EventStream, Shape
+from deploytool.ir.events import EventStream
 
 SHAPE: Final[Shape] = (2, 180, 240)
 CLASSES: Final = 101

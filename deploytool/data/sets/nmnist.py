@@ -22,12 +22,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.files import bin_events
 from deploytool.data.samples import Samples, joined
 from deploytool.data.sets.folders import ClassFiles, class_files, listing
-from deploytool.ir.events import EVENT, Events, EventStream, Shape
+from deploytool.ir.events import EVENT, Events, EventStream
 
 SHAPE: Final[Shape] = (2, 34, 34)
 CLASSES: Final = 10
@@ -80,9 +81,11 @@ def _locate(root: str | None) -> _Archives | Path:
     folder = Path(root).expanduser()
     if not folder.is_dir():
         raise InputError(
-            f"data.root {root}", "no such folder", "the folder that holds N-MNIST",
+            f"data.root {root}",
+            "no such folder",
+            "the folder that holds N-MNIST",
             f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
-        )  # fmt: skip
+        )
     names = [name for part in ARCHIVES.values() for name in part]
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
@@ -93,9 +96,11 @@ def _locate(root: str | None) -> _Archives | Path:
         if any((place / name).is_dir() for name in FOLDERS.values()):
             return place
     raise InputError(
-        f"data.root {root}", "no N-MNIST in this folder", f"NMNIST/Train and NMNIST/Test, or {', '.join(names)}",
+        f"data.root {root}",
+        "no N-MNIST in this folder",
+        f"NMNIST/Train and NMNIST/Test, or {', '.join(names)}",
         f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
-    )  # fmt: skip
+    )
 
 
 def _downloaded(root: Path) -> Path:
@@ -108,23 +113,29 @@ def _downloaded(root: Path) -> Path:
         import tonic
     except ImportError:
         raise InputError(
-            "data.set nmnist", f"not in {folder}, and tonic, which downloads it, is not installed", need,
+            "data.set nmnist",
+            f"not in {folder}, and tonic, which downloads it, is not installed",
+            need,
             "Install deploytool[datasets], or name its folder with data.root.",
-        ) from None  # fmt: skip
+        ) from None
     try:
         with contextlib.redirect_stdout(sys.stderr):
             for train in (True, False):
                 tonic.datasets.NMNIST(save_to=str(root), train=train)
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
-            "data.set nmnist", f"not in {folder}, and the download failed ({error})", need,
+            "data.set nmnist",
+            f"not in {folder}, and the download failed ({error})",
+            need,
             "Try again with a network, or name its folder with data.root.",
-        ) from None  # fmt: skip
+        ) from None
     if not _is_whole(folder):
         raise InputError(
-            str(folder), "some samples are absent after the download", f"{sum(OFFICIAL_SIZES.values())} .bin files",
+            str(folder),
+            "some samples are absent after the download",
+            f"{sum(OFFICIAL_SIZES.values())} .bin files",
             f"Delete {folder} and try again, or set data.root to {root} to use what is there.",
-        )  # fmt: skip
+        )
     return folder
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, cast
 
+from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, RecipeError
-from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, imagefolder, mnist, ncaltech101, nmnist
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
 from deploytool.data.samples import Samples, even_subset, hold_out
+from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, imagefolder, mnist, ncaltech101, nmnist
 from deploytool.data.transforms import Denoise, First, Resize
-from deploytool.ir.events import EventStream, Shape
+from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection
 
 PROCEDURE: Final = 1
@@ -44,54 +45,85 @@ class Source(Generic[Made]):
 EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
     "digits": Source(
         "handwritten digits before a simulated event camera; no download",
-        digits.SHAPE, digits.CLASSES, digits.parts, digits.fingerprint,
+        digits.SHAPE,
+        digits.CLASSES,
+        digits.parts,
+        digits.fingerprint,
     ),
     "nmnist": Source(
         "N-MNIST: digits before a moving event camera, all or a part",
-        nmnist.SHAPE, nmnist.CLASSES, nmnist.parts, nmnist.fingerprint,
+        nmnist.SHAPE,
+        nmnist.CLASSES,
+        nmnist.parts,
+        nmnist.fingerprint,
     ),
     "dvsgesture": Source(
         "DVS128 Gesture: 11 gestures, split by people; tonic's layout",
-        dvsgesture.SHAPE, dvsgesture.CLASSES, dvsgesture.parts, dvsgesture.fingerprint,
+        dvsgesture.SHAPE,
+        dvsgesture.CLASSES,
+        dvsgesture.parts,
+        dvsgesture.fingerprint,
     ),
     "cifar10dvs": Source(
         "CIFAR10-DVS: 10 classes, split by hash; tonic's layout",
-        cifar10dvs.SHAPE, len(cifar10dvs.NAMES), cifar10dvs.parts, cifar10dvs.fingerprint,
+        cifar10dvs.SHAPE,
+        len(cifar10dvs.NAMES),
+        cifar10dvs.parts,
+        cifar10dvs.fingerprint,
     ),
     "ncaltech101": Source(
         "N-Caltech101: 101 classes, split by hash; tonic's layout",
-        ncaltech101.SHAPE, ncaltech101.CLASSES, ncaltech101.parts, ncaltech101.fingerprint,
+        ncaltech101.SHAPE,
+        ncaltech101.CLASSES,
+        ncaltech101.parts,
+        ncaltech101.fingerprint,
     ),
-}  # fmt: skip
+}
 
 IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
     "digits-images": Source(
         "the digits as images, 1x8x8; no download",
-        digits.IMAGE_SHAPE, digits.CLASSES, digits.image_parts, digits.fingerprint,
+        digits.IMAGE_SHAPE,
+        digits.CLASSES,
+        digits.image_parts,
+        digits.fingerprint,
     ),
     "mnist": Source(
         "MNIST: images of digits, 1x28x28; IDX files",
-        mnist.SHAPE, mnist.CLASSES, partial(mnist.parts, "mnist"), partial(mnist.fingerprint, "mnist"),
+        mnist.SHAPE,
+        mnist.CLASSES,
+        partial(mnist.parts, "mnist"),
+        partial(mnist.fingerprint, "mnist"),
     ),
     "fashionmnist": Source(
         "Fashion-MNIST: images of clothes, 1x28x28; IDX files",
-        mnist.SHAPE, mnist.CLASSES, partial(mnist.parts, "fashionmnist"), partial(mnist.fingerprint, "fashionmnist"),
+        mnist.SHAPE,
+        mnist.CLASSES,
+        partial(mnist.parts, "fashionmnist"),
+        partial(mnist.fingerprint, "fashionmnist"),
     ),
     "cifar10": Source(
         "CIFAR-10: photographs, 10 classes, 3x32x32; binary version",
-        cifar.SHAPE, cifar.CIFAR10.classes, partial(cifar.parts, cifar.CIFAR10),
+        cifar.SHAPE,
+        cifar.CIFAR10.classes,
+        partial(cifar.parts, cifar.CIFAR10),
         partial(cifar.fingerprint, cifar.CIFAR10),
     ),
     "cifar100": Source(
         "CIFAR-100: photographs, 100 classes, 3x32x32; binary version",
-        cifar.SHAPE, cifar.CIFAR100.classes, partial(cifar.parts, cifar.CIFAR100),
+        cifar.SHAPE,
+        cifar.CIFAR100.classes,
+        partial(cifar.parts, cifar.CIFAR100),
         partial(cifar.fingerprint, cifar.CIFAR100),
     ),
     "imagefolder": Source(
         "pictures, train/<class>/* and val/<class>/*, scaled to data.size",
-        (3, 0, 0), 0, imagefolder.parts, imagefolder.fingerprint,
+        (3, 0, 0),
+        0,
+        imagefolder.parts,
+        imagefolder.fingerprint,
     ),
-}  # fmt: skip
+}
 
 DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
 
@@ -137,9 +169,11 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     train, validation = map(training.take, hold_out(training.labels, spec.validation, seed))
     if not len(train) or not len(validation):
         raise InputError(
-            f"data.set {spec.set}", f"of {len(training)} training samples {len(validation)} are for validation",
-            "at least one to train on and one to choose the model", "Use more samples, or change data.validation.",
-        )  # fmt: skip
+            f"data.set {spec.set}",
+            f"of {len(training)} training samples {len(validation)} are for validation",
+            "at least one to train on and one to choose the model",
+            "Use more samples, or change data.validation.",
+        )
     classes = source.classes or int(max(training.labels.max(), test.labels.max())) + 1
     for step in _steps(spec):
         train, validation, test = (part.map(step) for part in (train, validation, test))

@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream
-from deploytool.ir.graph import Array
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording, Rung
 from deploytool.run.cuda import kernels
@@ -136,10 +136,15 @@ class State:
 
 
 def run_events(
-    program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None = None,
-    rasters: int = 0, tick: Tick = no_progress, check: Callable[[Program, EventStream], None] = check_stream,
+    program: Program,
+    streams: Iterable[EventStream],
+    rung: Rung,
+    watch: Sequence[str] | None = None,
+    rasters: int = 0,
+    tick: Tick = no_progress,
+    check: Callable[[Program, EventStream], None] = check_stream,
     vectors: bool = True,
-) -> Recording:  # fmt: skip
+) -> Recording:
     """The Recording that `deploytool.run.engine.event_driven.run_events` gives, in the same bits.
 
     Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
@@ -197,9 +202,7 @@ class Run:
         counts = sum(8 * math.prod(self.program.map_of(name)) for name in self.watched)
         return int(min(SAMPLES, max(1, free_bytes() / 4 / (neurons + counts))))
 
-    def batch(
-        self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False
-    ) -> Samples:  # fmt: skip
+    def batch(self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False) -> Samples:
         """What came out for each of ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
         state = self._rest(len(streams))
         spikes: dict[str, list[list[Events]]] = {name: [[] for _ in streams] for name in counts} if keep_spikes else {}
@@ -219,12 +222,16 @@ class Run:
         integers = self.program.arithmetic != "float32"
         sent = {INPUT: [stream.events for stream in streams]} if keep_spikes else {}
         return Samples(
-            names=tuple(stream.name for stream in streams), labels=tuple(stream.label for stream in streams),
-            counts=counts, synops=state.synops.copy_to_host(),
+            names=tuple(stream.name for stream in streams),
+            labels=tuple(stream.label for stream in streams),
+            counts=counts,
+            synops=state.synops.copy_to_host(),
             extremes={name: state.extremes[name].copy_to_host() for name in measured if integers},
-            spikes={**sent, **{name: [np.concatenate([NO_EVENTS, *part]) for part in parts]
-                               for name, parts in spikes.items()}},
-        )  # fmt: skip
+            spikes={
+                **sent,
+                **{name: [np.concatenate([NO_EVENTS, *part]) for part in parts] for name, parts in spikes.items()},
+            },
+        )
 
     def _rest(self, samples: int) -> State:
         """The state before the first event, at time 0."""
@@ -241,7 +248,7 @@ class Run:
             },
             extremes={name: zeros(f"{name}: extremes", (samples, 2), np.int32) for name in lanes},
             synops=zeros("synops", samples, np.int64),
-        )  # fmt: skip
+        )
 
     def _chunks(self, streams: Sequence[EventStream]) -> Iterator[Chunk]:
         """The events of ``streams``: ``self.length`` of each at a time."""
@@ -252,10 +259,12 @@ class Run:
             lengths = [len(part) for part in parts]
             events, first = np.concatenate(parts), np.cumsum([0, *lengths])
             yield Chunk(
-                events, first, starts=upload(first),
+                events,
+                first,
+                starts=upload(first),
                 sample_of=upload(np.repeat(np.arange(len(parts), dtype=np.int32), lengths)),
                 times_us=upload(events["t"]),
-            )  # fmt: skip
+            )
 
     def _through(self, chunk: Chunk, state: State) -> dict[str, Queue]:
         """The spikes of each logical layer for the events of a ``chunk``; how many there are decides the next one."""
@@ -328,9 +337,20 @@ class Run:
             amounts = take("amounts", (often, len(sites)) if often else (1, 1), np.uint16)
             caused = zeros("caused", len(sites), np.int32)
             layer.kernel[grid, layer.threads, 0, layer.shared](
-                lanes, begins, start, sites, queue.tags[start : start + at_once], chunk.times_us, state.v[name],
-                state.updated_us[name], marks, amounts, caused, state.synops, state.extremes[name],
-            )  # fmt: skip
+                lanes,
+                begins,
+                start,
+                sites,
+                queue.tags[start : start + at_once],
+                chunk.times_us,
+                state.v[name],
+                state.updated_us[name],
+                marks,
+                amounts,
+                caused,
+                state.synops,
+                state.extremes[name],
+            )
             ends, before = self._ends(caused, fired), fired
             fired = ends[1]
             if fired > before:
@@ -339,9 +359,19 @@ class Run:
                     take(f"{name}: tags", fired, np.int32, keep=before),
                 )
                 launch(
-                    kernels.expand, len(sites), lanes, sites, tags[start : start + at_once], marks, amounts, caused,
-                    ends[0], layer.logical, spikes.sites, spikes.tags,
-                )  # fmt: skip
+                    kernels.expand,
+                    len(sites),
+                    lanes,
+                    sites,
+                    tags[start : start + at_once],
+                    marks,
+                    amounts,
+                    caused,
+                    ends[0],
+                    layer.logical,
+                    spikes.sites,
+                    spikes.tags,
+                )
         return spikes
 
     def _ends(self, caused: Any, begin: int) -> tuple[Any, int]:

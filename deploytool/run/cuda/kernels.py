@@ -120,9 +120,17 @@ def cumulate(caused: Any, begins: Any, ends: Any) -> None:
 
 @cuda.jit
 def expand(
-    lanes: Any, sites: Any, tags: Any, marks: Any, amounts: Any, caused: Any, ends: Any, logical: Any, neurons: Any,
+    lanes: Any,
+    sites: Any,
+    tags: Any,
+    marks: Any,
+    amounts: Any,
+    caused: Any,
+    ends: Any,
+    logical: Any,
+    neurons: Any,
     tags_of: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Writes the spikes that events at ``sites`` (N,) caused, in order: ``neurons``, and the ``tags`` of the events.
 
     ``marks`` (words, N) has a bit for each target that fired, ``amounts`` (targets, N) how often where that can be
@@ -223,9 +231,20 @@ def integrate(kind: np.dtype[Any], leaks: bool, shared: bool) -> Any:
 
     @cuda.jit
     def kernel(
-        lanes: Any, begins: Any, start: int, sites: Any, causes: Any, times_us: Any, state: Any, updated_us: Any,
-        marks: Any, amounts: Any, caused: Any, synops: Any, extremes: Any,
-    ) -> None:  # fmt: skip
+        lanes: Any,
+        begins: Any,
+        start: int,
+        sites: Any,
+        causes: Any,
+        times_us: Any,
+        state: Any,
+        updated_us: Any,
+        marks: Any,
+        amounts: Any,
+        caused: Any,
+        synops: Any,
+        extremes: Any,
+    ) -> None:
         sample = cuda.blockIdx.x
         lane = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
         own_feature, place = lane % lanes.features, lane // lanes.features

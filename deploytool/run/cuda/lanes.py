@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Layer, Program
 from deploytool.run.kernels.general import Geometry
 from deploytool.run.kernels.leaky import channels_last
@@ -89,13 +89,24 @@ def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
         v_leak = channels_last(on_map(neurons.v_leak, layer.shape, np.float64))
     wide = np.float32 if number.kind == "f" else np.int32
     return Lanes(
-        records=records, weights=np.concatenate([each.weights for each in geometries]), start=layer.start,
-        threshold=layer.threshold, v_reset=channels_last(on_map(neurons.v_reset, layer.shape, number)),
-        tau_us=tau_us, v_leak=v_leak, rows=window[0], columns=window[1], features=window[2],
-        row_stride=row_unit * one.width * one.features, column_stride=column_unit * one.features,
-        floor=wide(layer.floor), ceiling=wide(np.inf if number.kind == "f" else np.iinfo(number).max),
-        least=wide(layer.least), subtract=layer.subtract, most=layer.most,
-    )  # fmt: skip
+        records=records,
+        weights=np.concatenate([each.weights for each in geometries]),
+        start=layer.start,
+        threshold=layer.threshold,
+        v_reset=channels_last(on_map(neurons.v_reset, layer.shape, number)),
+        tau_us=tau_us,
+        v_leak=v_leak,
+        rows=window[0],
+        columns=window[1],
+        features=window[2],
+        row_stride=row_unit * one.width * one.features,
+        column_stride=column_unit * one.features,
+        floor=wide(layer.floor),
+        ceiling=wide(np.inf if number.kind == "f" else np.iinfo(number).max),
+        least=wide(layer.least),
+        subtract=layer.subtract,
+        most=layer.most,
+    )
 
 
 def refuse(program: Program, plan: Iterable[LayerPlan]) -> None:
@@ -132,7 +143,7 @@ def _distances(geometries: Iterable[Geometry]) -> tuple[set[int], set[int]]:
 
 def _records(
     geometry: Geometry, places: Array, tap: int, window: tuple[int, int, int], units: tuple[int, int]
-) -> Array:  # fmt: skip
+) -> Array:
     """The records (N, FIELDS) of events at ``places`` (N, 3), whose weights begin at ``tap``."""
     c, y, x = places.T
     first_row, rows, kernel_row = geometry.rows[y].T

@@ -16,8 +16,8 @@ import numpy as np
 from numba import config, cuda
 from numpy.typing import DTypeLike
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import TargetError
-from deploytool.ir.graph import Array
 from deploytool.run.cuda.kernels import clear, repeat
 
 THREADS = 256

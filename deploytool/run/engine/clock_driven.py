@@ -20,9 +20,9 @@ from functools import partial
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.graph import Array
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.run.engine.discretisation import How, Late, advance
@@ -34,10 +34,16 @@ from deploytool.run.record.samples import Sample, as_map, as_recording, at_times
 
 
 def run_clocked(
-    program: Program, streams: Iterable[EventStream], time_steps: int, many: bool = True,
-    watch: Sequence[str] | None = None, rasters: int = 0, threads: int = 1, tick: Tick = no_progress,
+    program: Program,
+    streams: Iterable[EventStream],
+    time_steps: int,
+    many: bool = True,
+    watch: Sequence[str] | None = None,
+    rasters: int = 0,
+    threads: int = 1,
+    tick: Tick = no_progress,
     how: How = "exact",
-) -> Recording:  # fmt: skip
+) -> Recording:
     """The Recording of ``program`` run in ``time_steps`` steps: rung "quantised" in integers, "torch" in float32.
 
     ``many``: a neuron may fire more than once per step. Recorded spikes carry the time at which their step begins.
@@ -52,9 +58,15 @@ def run_clocked(
 
 
 def run_clocked_sample(
-    program: Program, plan: Sequence[LayerPlan], stream: EventStream, time_steps: int, many: bool,
-    watch: Sequence[str], keep_spikes: bool = False, how: How = "exact",
-) -> Sample:  # fmt: skip
+    program: Program,
+    plan: Sequence[LayerPlan],
+    stream: EventStream,
+    time_steps: int,
+    many: bool,
+    watch: Sequence[str],
+    keep_spikes: bool = False,
+    how: How = "exact",
+) -> Sample:
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
     check_stream(program, stream)
     integers = program.arithmetic != "float32"
@@ -93,10 +105,12 @@ def run_clocked_sample(
             parts.append(at_times(begins, neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
-        name=stream.name, label=stream.label, synops=synops,
+        name=stream.name,
+        label=stream.label,
+        synops=synops,
         counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
-    )  # fmt: skip
+    )
 
 
 def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int:
@@ -111,8 +125,14 @@ def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int
 
 
 def _numbered(
-    program: Program, plan: Sequence[LayerPlan], time_steps: int, many: bool, watch: Sequence[str], rasters: int,
-    how: How, numbered: tuple[int, EventStream],
-) -> Sample:  # fmt: skip
+    program: Program,
+    plan: Sequence[LayerPlan],
+    time_steps: int,
+    many: bool,
+    watch: Sequence[str],
+    rasters: int,
+    how: How,
+    numbered: tuple[int, EventStream],
+) -> Sample:
     index, stream = numbered
     return run_clocked_sample(program, plan, stream, time_steps, many, watch, index < rasters, how)

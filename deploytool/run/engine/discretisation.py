@@ -8,8 +8,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Program
 from deploytool.run.kernels.leaky import Dynamics, channels_last
 from deploytool.run.plan.layers import Fired, LayerPlan
@@ -26,11 +26,13 @@ class Discretisation(NamedTuple):
     gain: Callable[[Array], Array]
 
 
-DISCRETISATIONS: Final[Mapping[How, Discretisation]] = MappingProxyType({
-    "exact": Discretisation(lambda x: np.exp(-x), np.ones_like),
-    "impulse": Discretisation(lambda x: np.exp(-x), lambda x: -x / np.expm1(-x)),
-    "euler": Discretisation(lambda x: 1 - x, lambda x: -x / np.expm1(-x)),
-})  # fmt: skip
+DISCRETISATIONS: Final[Mapping[How, Discretisation]] = MappingProxyType(
+    {
+        "exact": Discretisation(lambda x: np.exp(-x), np.ones_like),
+        "impulse": Discretisation(lambda x: np.exp(-x), lambda x: -x / np.expm1(-x)),
+        "euler": Discretisation(lambda x: 1 - x, lambda x: -x / np.expm1(-x)),
+    }
+)
 """How steps of dt stand for continuous time, with x = dt / tau:
 
     exact     V decays by exp(-x), and an input w is the exact effect of what drives V during the step: V += w
@@ -88,8 +90,9 @@ class Late:
                 raise UnsupportedError(
                     f"route from {source!r} to {to!r}",
                     f"a delay that is no whole number of steps of {duration_us / time_steps:g} us",
-                    "whole steps in the clock-driven run", "Choose other time steps, or run it event by event.",
-                )  # fmt: skip
+                    "whole steps in the clock-driven run",
+                    "Choose other time steps, or run it event by event.",
+                )
             self.steps.append(scaled // duration_us)
 
     def arrivals(self, layer: LayerPlan, fired: Mapping[str, Fired], step: int) -> Fired:

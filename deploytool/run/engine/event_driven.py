@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, Events, EventStream, Shape
-from deploytool.ir.graph import Array, frozen
+from deploytool.ir.events import EVENT, Events, EventStream
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording, Rung
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
@@ -49,10 +49,16 @@ class Batch(NamedTuple):
 
 
 def run_events(
-    program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None = None,
-    rasters: int = 0, threads: int = 1, tick: Tick = no_progress,
-    check: Callable[[Program, EventStream], None] = check_stream, vectors: bool = True,
-) -> Recording:  # fmt: skip
+    program: Program,
+    streams: Iterable[EventStream],
+    rung: Rung,
+    watch: Sequence[str] | None = None,
+    rasters: int = 0,
+    threads: int = 1,
+    tick: Tick = no_progress,
+    check: Callable[[Program, EventStream], None] = check_stream,
+    vectors: bool = True,
+) -> Recording:
     """The Recording of ``program`` on ``streams``, as `Target.run` describes it; the same for every ``threads``.
 
     ``check`` raises when a stream cannot be sent to this target. Without ``vectors`` the general loop runs all layers,
@@ -106,9 +112,12 @@ def run_sample(
 
 
 def run_samples(
-    program: Program, plan: Sequence[LayerPlan], streams: Sequence[EventStream], counts: Mapping[str, Array],
+    program: Program,
+    plan: Sequence[LayerPlan],
+    streams: Sequence[EventStream],
+    counts: Mapping[str, Array],
     keep_spikes: bool = False,
-) -> Samples:  # fmt: skip
+) -> Samples:
     """What came out for each of ``streams``, as `run_sample` gives it; they go through every layer together.
 
     ``counts`` {logical layer: zeros (S, C, H, W)} says which layers are counted, and where.
@@ -138,10 +147,13 @@ def run_samples(
                 of_sample.append(part)
     kept = {name: [np.concatenate(parts) for parts in found] for name, found in spikes.items()}
     return Samples(
-        names=tuple(stream.name for stream in streams), labels=tuple(stream.label for stream in streams),
-        counts=counts, synops=synops, extremes=extremes,
+        names=tuple(stream.name for stream in streams),
+        labels=tuple(stream.label for stream in streams),
+        counts=counts,
+        synops=synops,
+        extremes=extremes,
         spikes={INPUT: [stream.events for stream in streams], **kept} if keep_spikes else {},
-    )  # fmt: skip
+    )
 
 
 def _filled(counts: Mapping[str, Array], samples: Sequence[Sample]) -> Samples:
@@ -217,9 +229,13 @@ def _merged(a: Queue, b: Queue, by_neuron: bool) -> Queue:
 
 
 def in_order(
-    function: Callable[[tuple[int, _Item]], _Result], items: Iterable[_Item], threads: int, tick: Tick,
-    total: int | None = None, samples: Callable[[_Result], int] = lambda _: 1,
-) -> Iterator[_Result]:  # fmt: skip
+    function: Callable[[tuple[int, _Item]], _Result],
+    items: Iterable[_Item],
+    threads: int,
+    tick: Tick,
+    total: int | None = None,
+    samples: Callable[[_Result], int] = lambda _: 1,
+) -> Iterator[_Result]:
     """``function((index, item))`` of all ``items`` in their order, computed by ``threads`` threads.
 
     Items are taken only a few ahead, so that a long sequence need not be in memory at once. A result stands for so

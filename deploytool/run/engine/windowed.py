@@ -138,11 +138,13 @@ def run_in_windows(
             parts.append(at_times(keys >> TIME, neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
-        name=stream.name, label=stream.label, synops=synops,
+        name=stream.name,
+        label=stream.label,
+        synops=synops,
         counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
         extremes={} if program.arithmetic == "float32" else extremes,
-    )  # fmt: skip
+    )
 
 
 def needs_windows(program: Program, plan: Sequence[LayerPlan]) -> bool:

@@ -24,7 +24,7 @@ from uuid import uuid4
 from deploytool.base.errors import TargetError, UsageError
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
-from deploytool.ir.program import load_program, save_program
+from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.recording import Recording, read_recording, write_recording
 from deploytool.run.jobs.job import QUANTISED, Job
 from deploytool.run.jobs.resume import Perform, Span
@@ -112,7 +112,7 @@ def _remote(address: str) -> Iterator[Client]:
 
 def _perform(
     client: Client, job: Job, streams: Sequence[EventStream], spans: Sequence[Span], tick: Tick
-) -> Iterator[tuple[int, Recording]]:  # fmt: skip
+) -> Iterator[tuple[int, Recording]]:
     """Keeps two stretches per worker under way, and hands each recording over as soon as it arrives."""
     import dask
     from distributed import KilledWorker, as_completed

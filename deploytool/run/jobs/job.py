@@ -63,13 +63,13 @@ class Job:
         recording = self._runner(options)(sent, max(0, self.rasters - first))
         spikes = {INPUT: sent.counts, **{name: maps.sum(axis=0) for name, maps in recording.counts.items()}}
         updates = updates_of_neurons(self.executed, spikes)
-        activity = {
-            name: replace(known, updates=updates.get(name)) for name, known in recording.activity.items()
-        }  # fmt: skip
+        activity = {name: replace(known, updates=updates.get(name)) for name, known in recording.activity.items()}
         return replace(
-            recording, durations_us=np.array(sent.durations_us, np.int64), activity=activity,
+            recording,
+            durations_us=np.array(sent.durations_us, np.int64),
+            activity=activity,
             perturbation=self.perturbation.says if self.perturbation else "",
-        )  # fmt: skip
+        )
 
     def _runner(self, options: Options) -> Callable[[Iterable[EventStream], int], Recording]:
         """What runs (streams, rasters)."""
@@ -89,9 +89,17 @@ class Job:
         if on_chip:
             check_mapped(program)
         return run_events(
-            options.device, program, streams, "emulator" if on_chip else "simulator", self.watch, rasters,
-            options.threads, options.tick, check_sendable if on_chip else check_stream, vectors=False,
-        )  # fmt: skip
+            options.device,
+            program,
+            streams,
+            "emulator" if on_chip else "simulator",
+            self.watch,
+            rasters,
+            options.threads,
+            options.tick,
+            check_sendable if on_chip else check_stream,
+            vectors=False,
+        )
 
 
 @dataclass(eq=False)

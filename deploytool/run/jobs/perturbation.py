@@ -19,9 +19,9 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import UsageError
 from deploytool.ir.events import EventStream
-from deploytool.ir.graph import Array
 from deploytool.ir.program import Layer, Program
 from deploytool.run.record.checks import STATE
 
@@ -75,9 +75,12 @@ def parse_perturbation(text: str, seed: int = 0) -> Perturbation:
     if mistakes:
         raise UsageError.together(mistakes)
     return Perturbation(
-        order=amounts.get("order", 0), drop=amounts.get("drop", 0), threshold=amounts.get("threshold", 0),
-        weights=amounts.get("weights", 0), seed=seed,
-    )  # fmt: skip
+        order=amounts.get("order", 0),
+        drop=amounts.get("drop", 0),
+        threshold=amounts.get("threshold", 0),
+        weights=amounts.get("weights", 0),
+        seed=seed,
+    )
 
 
 def perturb_program(program: Program, how: Perturbation) -> Program:

@@ -88,7 +88,7 @@ def here(options: Options, say: Callable[[str], None] = lambda _: None) -> Perfo
 
 def _until(
     streams: Sequence[EventStream], first: int, stop: int, deadline_s: float, interrupted: threading.Event
-) -> Iterator[EventStream]:  # fmt: skip
+) -> Iterator[EventStream]:
     """The streams ``first`` .. ``stop`` - 1, at least one of them, as far as one gets until the deadline."""
     for index in range(first, stop):
         if index > first and (interrupted.is_set() or time.monotonic() > deadline_s):

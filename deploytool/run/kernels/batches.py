@@ -18,8 +18,8 @@ import numpy as np
 from numba import types
 from numba.extending import NativeValue, models, overload, register_model, typeof_impl, unbox
 
+from deploytool.base.arrays import Array
 from deploytool.ir.events import Events
-from deploytool.ir.graph import Array
 from deploytool.run.kernels import vectorised as loops
 from deploytool.run.kernels.general import compiled, grown
 
@@ -93,9 +93,20 @@ def copy(source: Array, to: Array) -> None:
 
 @compiled
 def integrate_samples(
-    loop: Any, window: Any, windows: Any, state: Array, start: Array, threshold: Any, floor: Any, subtract: bool,
-    margin: int, sites: Array, ends: Array, neurons: Array, caused: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+    loop: Any,
+    window: Any,
+    windows: Any,
+    state: Array,
+    start: Array,
+    threshold: Any,
+    floor: Any,
+    subtract: bool,
+    margin: int,
+    sites: Array,
+    ends: Array,
+    neurons: Array,
+    caused: Array,
+) -> tuple[Array, Array, Array]:
     """What the events at ``sites`` (N,) do in a layer, those of each sample, which end at ``ends`` (S,), one after the
     other; the first sample goes on from ``state``, the others begin at ``start``. Changes ``state``.
 

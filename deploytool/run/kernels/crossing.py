@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.run.kernels.general import FIRST_ROOM, compiled, grown
 from deploytool.run.reference.crossings import NEVER, course, earliest, first_crossing
 
@@ -63,9 +63,13 @@ def _expect(state: Any, queue: Any, queued_us: Array, neuron: int, end_us: int) 
 def _cell(state: Any, dynamics: Any, neuron: int) -> Any:
     tau_syn_us = dynamics.tau_syn_us[neuron] if len(dynamics.tau_syn_us) > 0 else 0.0
     return (
-        np.float64(dynamics.threshold[neuron]), np.float64(state.v[neuron]), np.float64(state.current[neuron]),
-        dynamics.v_leak[neuron], dynamics.tau_us[neuron], tau_syn_us,
-    )  # fmt: skip
+        np.float64(dynamics.threshold[neuron]),
+        np.float64(state.v[neuron]),
+        np.float64(state.current[neuron]),
+        dynamics.v_leak[neuron],
+        dynamics.tau_us[neuron],
+        tau_syn_us,
+    )
 
 
 @compiled
@@ -119,9 +123,15 @@ def _receives(state: Any, dynamics: Any, neuron: int, weight: Any, t_us: int) ->
 
 @compiled
 def integrate_between(
-    state: Any, geometries: Any, branch_of: Array, dynamics: Any, sites: Array, keys: Array, coordinates: Array,
+    state: Any,
+    geometries: Any,
+    branch_of: Array,
+    dynamics: Any,
+    sites: Array,
+    keys: Array,
+    coordinates: Array,
     end_us: int,
-) -> tuple[Array, Array, int]:  # fmt: skip
+) -> tuple[Array, Array, int]:
     """What events with ``keys`` (N,), and crossings up to ``end_us``, cause in order; changes ``state``.
 
     Event i comes to ``coordinates[sites[i]]``, through the weights ``geometries[branch_of[sites[i]]]``. Back come: the

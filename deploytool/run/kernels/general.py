@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 
 FIRST_ROOM: Final = 1024
 """Spikes for which there is room before a buffer grows."""
@@ -141,9 +141,16 @@ def fire_again(state: Array, threshold: Array, subtract: bool, neurons: Array, f
 
 @compiled
 def integrate(
-    state: Array, geometry: Geometry, threshold: Array, least: Any, floor: Any, subtract: bool, most: int,
-    sites: Array, coordinates: Array,
-) -> tuple[Array, Array, int, Any, Any]:  # fmt: skip
+    state: Array,
+    geometry: Geometry,
+    threshold: Array,
+    least: Any,
+    floor: Any,
+    subtract: bool,
+    most: int,
+    sites: Array,
+    coordinates: Array,
+) -> tuple[Array, Array, int, Any, Any]:
     """What a layer does with input events one after the other; changes its ``state`` (N,).
 
     Event i is at (c, y, x) = ``coordinates[sites[i]]``; c = -1 is outside the map. ``least`` is the smallest of

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.ir.program import Layer
 from deploytool.run.kernels.crossing import Between, integrate_between, look_ahead_all
 from deploytool.run.kernels.general import FIRST_ROOM, Geometry, compiled, grown, update
@@ -47,9 +47,18 @@ class Tables(NamedTuple):
 
 
 (
-    FIRST_WEIGHT, FIRST_ROW, FIRST_COLUMN, KERNEL_ROWS, KERNEL_COLUMNS, ROW_STEP, ROW_STRIDE, COLUMN_STRIDE, FEATURES,
-    GROUP, INPUTS,
-) = range(11)  # fmt: skip
+    FIRST_WEIGHT,
+    FIRST_ROW,
+    FIRST_COLUMN,
+    KERNEL_ROWS,
+    KERNEL_COLUMNS,
+    ROW_STEP,
+    ROW_STRIDE,
+    COLUMN_STRIDE,
+    FEATURES,
+    GROUP,
+    INPUTS,
+) = range(11)
 """Columns of the numbers of `Tables`."""
 
 
@@ -101,7 +110,7 @@ class Mixed:
 
     def integrate(
         self, state: Any, sites: Array, times_us: Array, coordinates: Array
-    ) -> tuple[Array, Array, int, Any, Any]:  # fmt: skip
+    ) -> tuple[Array, Array, int, Any, Any]:
         """What `kernels.integrate` gives, for events at ``times_us`` (N,), which only leaks ask for."""
         if self.fires_between:
             neurons, _, updates = self.run_between(state, sites, times_us, coordinates, -1)
@@ -115,7 +124,7 @@ class Mixed:
         """What `between.integrate_between` gives."""
         return integrate_between(
             state, self.geometries, self.branch_of, self.dynamics, sites, keys, coordinates, end_us
-        )  # fmt: skip
+        )
 
     def reset(self, v: Array, neurons: Array) -> None:
         """Brings ``neurons`` of ``v`` that were reset to zero to where their reset leads."""
@@ -124,9 +133,14 @@ class Mixed:
 
 
 def make_mixed(
-    layer: Layer, geometries: tuple[Geometry, ...], branch_of: Array, threshold: Array, floor: Any, most: int,
+    layer: Layer,
+    geometries: tuple[Geometry, ...],
+    branch_of: Array,
+    threshold: Array,
+    floor: Any,
+    most: int,
     state: DTypeLike,
-) -> Mixed | None:  # fmt: skip
+) -> Mixed | None:
     """How this loop takes ``layer``; None where another can."""
     if layer.tau_ms is None and not layer.branches and not np.any(layer.v_reset):
         return None
@@ -135,11 +149,18 @@ def make_mixed(
         for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
     )
     dynamics = Dynamics(
-        threshold=threshold, least=threshold.min(), floor=floor, subtract=layer.reset == "subtract", most=most,
+        threshold=threshold,
+        least=threshold.min(),
+        floor=floor,
+        subtract=layer.reset == "subtract",
+        most=most,
         v_reset=channels_last(on_map(layer.v_reset, layer.out_shape, state)),
-        v_leak=channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)), tau_us=tau_us, tau_syn_us=tau_syn_us,
-        block=math.gcd(*(geometry.features_per_group for geometry in geometries)), factors=_factors(tau_us),
-    )  # fmt: skip
+        v_leak=channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)),
+        tau_us=tau_us,
+        tau_syn_us=tau_syn_us,
+        block=math.gcd(*(geometry.features_per_group for geometry in geometries)),
+        factors=_factors(tau_us),
+    )
     return Mixed(geometries, branch_of.astype(np.int64), dynamics, _tables(geometries), layer.fires_between)
 
 
@@ -147,16 +168,28 @@ def _tables(geometries: tuple[Geometry, ...]) -> Tables:
     numbers, weights, rows, columns = [], 0, 0, 0
     for each in geometries:
         row_stride, column_stride = each.width * each.features, each.column_step * each.features
-        numbers.append((
-            weights, rows, columns, each.kernel_rows, each.kernel_columns, each.row_step, row_stride, column_stride,
-            each.features, each.features_per_group, each.inputs_per_group,
-        ))  # fmt: skip
+        numbers.append(
+            (
+                weights,
+                rows,
+                columns,
+                each.kernel_rows,
+                each.kernel_columns,
+                each.row_step,
+                row_stride,
+                column_stride,
+                each.features,
+                each.features_per_group,
+                each.inputs_per_group,
+            )
+        )
         weights, rows, columns = weights + len(each.weights), rows + len(each.rows), columns + len(each.columns)
     return Tables(
         weights=np.concatenate([each.weights for each in geometries]),
         rows=np.concatenate([each.rows for each in geometries]),
-        columns=np.concatenate([each.columns for each in geometries]), numbers=np.array(numbers, np.int64),
-    )  # fmt: skip
+        columns=np.concatenate([each.columns for each in geometries]),
+        numbers=np.array(numbers, np.int64),
+    )
 
 
 def _factors(tau_us: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -189,9 +222,14 @@ def decay(v: Array, here: int, length: int, factor: float, v_leak: NDArray[np.fl
 
 @compiled
 def decay_each(
-    v: Array, here: int, length: int, passed_us: int, tau_us: NDArray[np.float64], v_leak: NDArray[np.float64],
+    v: Array,
+    here: int,
+    length: int,
+    passed_us: int,
+    tau_us: NDArray[np.float64],
+    v_leak: NDArray[np.float64],
     scratch: NDArray[np.float64],
-) -> None:  # fmt: skip
+) -> None:
     """The same after ``passed_us`` for neurons that differ in ``tau_us``: `remains` of all at once, step by step, in
     ``scratch`` (3, length)."""
     first, count = np.uint64(here), np.uint64(length)
@@ -211,9 +249,16 @@ def decay_each(
 
 @compiled
 def fire(
-    v: Array, threshold: Array, v_reset: Array, subtract: bool, most: int, here: int, length: int, neurons: Array,
+    v: Array,
+    threshold: Array,
+    v_reset: Array,
+    subtract: bool,
+    most: int,
+    here: int,
+    length: int,
+    neurons: Array,
     fired: int,
-) -> int:  # fmt: skip
+) -> int:
     """Lets ``length`` neurons of ``v`` from ``here`` on fire, writes them to ``neurons[fired:]``, resets them; the new
     end. Every neuron is written, and the end moves only past those that fire: no branch to mispredict."""
     first = np.uint64(here)
@@ -252,9 +297,14 @@ def fire_again(
 
 @compiled
 def integrate_mixed(
-    state: State, tables: Tables, branch_of: Array, dynamics: Dynamics, sites: Array, times_us: Array,
+    state: State,
+    tables: Tables,
+    branch_of: Array,
+    dynamics: Dynamics,
+    sites: Array,
+    times_us: Array,
     coordinates: Array,
-) -> tuple[Array, Array, int, Any, Any]:  # fmt: skip
+) -> tuple[Array, Array, int, Any, Any]:
     """`kernels.integrate` with the weights of ``branch_of[sites[i]]`` for event i, and leaks."""
     neurons = np.empty(FIRST_ROOM, np.int32)
     caused = np.zeros(len(sites), np.int32)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.run.kernels.general import compiled
 from deploytool.run.kernels.vectors import (
     ALIGNMENT,

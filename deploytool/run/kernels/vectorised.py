@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba.extending import register_jitable
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.run.kernels.general import compiled
 from deploytool.run.kernels.vectors import (
     WORD,
@@ -107,7 +107,7 @@ def blank(window: Any) -> Any:
 @register_jitable
 def write(
     window: Any, windows: Any, notes: Any, sites: Array, begin: Any, neurons: Array, end: Any, caused: Array
-) -> Any:  # fmt: skip
+) -> Any:
     """Writes the spikes in ``notes`` of the events from ``begin`` on to ``neurons[end:]``, and how many each event
     caused; the new end.
 
@@ -148,9 +148,7 @@ def find(notes: Any, noted: Any) -> None:
 
 
 @register_jitable
-def fire(
-    window: Any, windows: Any, state: Array, here: Any, word: Any, targets: Any, at: Any, subtract: Any
-) -> Any:  # fmt: skip
+def fire(window: Any, windows: Any, state: Array, here: Any, word: Any, targets: Any, at: Any, subtract: Any) -> Any:
     """Resets the ``targets`` in a ``word`` of the window at ``here`` that reached ``at``, the threshold; their bits."""
     rows, vectors, lanes, words = sizes(window)
     per_word, in_row = np.uint64(WORD) // lanes, words // rows
@@ -169,9 +167,17 @@ def fire(
 
 @compiled
 def convolve(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
-    sites: Array, begin: int, neurons: Array, caused: Array,
-) -> tuple[int, int, int]:  # fmt: skip
+    window: Any,
+    windows: Any,
+    state: Array,
+    threshold: Any,
+    floor: Any,
+    subtract: bool,
+    sites: Array,
+    begin: int,
+    neurons: Array,
+    caused: Array,
+) -> tuple[int, int, int]:
     """What the events of ``sites`` from ``begin`` on do in a layer, one after the other; changes its ``state``.
 
     Writes the neurons that fire to ``neurons``, in order, and adds to ``caused`` how many each event made fire. It
@@ -227,9 +233,17 @@ def convolve(
 
 @compiled
 def convolve_settled(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
-    sites: Array, begin: int, neurons: Array, caused: Array,
-) -> tuple[int, int, int]:  # fmt: skip
+    window: Any,
+    windows: Any,
+    state: Array,
+    threshold: Any,
+    floor: Any,
+    subtract: bool,
+    sites: Array,
+    begin: int,
+    neurons: Array,
+    caused: Array,
+) -> tuple[int, int, int]:
     """`convolve` for a settled layer: V < threshold before every event, so that lanes which are no targets may fire
     and be reset like the others, and every vector is compared at once."""
     rows, vectors, lanes, words = sizes(window)
@@ -271,9 +285,17 @@ def convolve_settled(
 
 @compiled
 def connect(
-    window: Any, windows: Any, state: Array, threshold: Any, floor: Any, subtract: bool,
-    sites: Array, begin: int, neurons: Array, caused: Array,
-) -> tuple[int, int, int]:  # fmt: skip
+    window: Any,
+    windows: Any,
+    state: Array,
+    threshold: Any,
+    floor: Any,
+    subtract: bool,
+    sites: Array,
+    begin: int,
+    neurons: Array,
+    caused: Array,
+) -> tuple[int, int, int]:
     """`convolve_settled` where every event reaches all neurons: their state stays in the CPU's registers."""
     _, vectors, lanes, words = sizes(window)
     everything = whole(window)

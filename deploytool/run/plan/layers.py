@@ -10,8 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array, Shape
 from deploytool.ir.program import Branch, Layer, Program, Route
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import Mixed, make_mixed
@@ -104,9 +103,16 @@ class LayerPlan:
             neurons, caused, updates, lowest, highest = self.mixed.integrate(state, sites, times_us, self.coordinates)
             return Integrated(neurons, caused, updates, (lowest, highest))
         neurons, caused, updates, lowest, highest = integrate(
-            state, self.geometry, self.threshold, self.least, self.floor, self.subtract, self.most, sites,
+            state,
+            self.geometry,
+            self.threshold,
+            self.least,
+            self.floor,
+            self.subtract,
+            self.most,
+            sites,
             self.coordinates,
-        )  # fmt: skip
+        )
         return Integrated(neurons, caused, updates, (lowest, highest))
 
     def integrate_samples(self, state: Any, sites: Array, ends: Array, times_us: Array = NO_TIMES) -> Caused:
@@ -125,7 +131,7 @@ class LayerPlan:
             ends=np.cumsum([len(result.neurons) for result in each]),
             updates=np.array([result.updates for result in each]),
             extremes=np.array([result.extremes for result in each]),
-        )  # fmt: skip
+        )
 
     def geometry_of(self, site: int) -> Geometry:
         """Where an event at row ``site`` of ``coordinates`` goes."""
@@ -197,11 +203,21 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
     geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
     mixed = make_mixed(layer, geometries, np.concatenate(branches), threshold, floor, most, state)
     return LayerPlan(
-        name=name, shape=layer.out_shape, feeders=tuple(feeders), coordinates=coordinates, geometry=geometries[0],
-        threshold=threshold, start=start, least=threshold.min(), floor=floor,
-        subtract=layer.reset == "subtract", most=most, part=_part(program, name),
-        layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None, mixed=mixed,
-    )  # fmt: skip
+        name=name,
+        shape=layer.out_shape,
+        feeders=tuple(feeders),
+        coordinates=coordinates,
+        geometry=geometries[0],
+        threshold=threshold,
+        start=start,
+        least=threshold.min(),
+        floor=floor,
+        subtract=layer.reset == "subtract",
+        most=most,
+        part=_part(program, name),
+        layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None,
+        mixed=mixed,
+    )
 
 
 def _part(program: Program, name: str) -> Part | None:
@@ -249,10 +265,18 @@ def _geometry(layer: Layer | Branch) -> Geometry:
     weights = layer.weights.reshape(groups, out // groups, per_group, kernel_rows, kernel_columns)
     weights = weights.transpose(0, 2, 3, 4, 1)[:, :, row_order][:, :, :, column_order]
     return Geometry(
-        weights=np.ascontiguousarray(weights).ravel(), kernel_rows=kernel_rows, kernel_columns=kernel_columns,
-        rows=rows, columns=columns, row_step=row_step, column_step=column_step,
-        width=layer.out_shape[2], features=out, features_per_group=out // groups, inputs_per_group=per_group,
-    )  # fmt: skip
+        weights=np.ascontiguousarray(weights).ravel(),
+        kernel_rows=kernel_rows,
+        kernel_columns=kernel_columns,
+        rows=rows,
+        columns=columns,
+        row_step=row_step,
+        column_step=column_step,
+        width=layer.out_shape[2],
+        features=out,
+        features_per_group=out // groups,
+        inputs_per_group=per_group,
+    )
 
 
 def _taps(layer: Layer | Branch, axis: int) -> tuple[list[int], Array, int]:

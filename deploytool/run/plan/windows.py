@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.ir.program import Layer
 from deploytool.run.kernels.batches import Loop, integrate_samples
 from deploytool.run.kernels.vectorised import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_settled
@@ -54,9 +54,20 @@ class Layout:
         """
         caused, neurons = np.zeros(len(sites), np.int32), np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
         fired, fired_ends, updates = integrate_samples(
-            Loop(self.loop.__name__), self.window, self.windows, state, self.start, self.threshold, self.floor,
-            self.subtract, self.margin, sites, ends, neurons, caused,
-        )  # fmt: skip
+            Loop(self.loop.__name__),
+            self.window,
+            self.windows,
+            state,
+            self.start,
+            self.threshold,
+            self.floor,
+            self.subtract,
+            self.margin,
+            sites,
+            ends,
+            neurons,
+            caused,
+        )
         return fired, caused, fired_ends, updates
 
     @property
@@ -84,10 +95,13 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
         return None
     return Layout(
         loop=_loop(window, one_place, settled),
-        window=window, windows=windows, start=start, threshold=number(layer.threshold),
+        window=window,
+        windows=windows,
+        start=start,
+        threshold=number(layer.threshold),
         floor=number(lowest if layer.floor is None else layer.floor),
         subtract=layer.reset == "subtract",
-    )  # fmt: skip
+    )
 
 
 def _loop(window: Window, one_place: bool, settled: bool) -> Any:
@@ -155,9 +169,7 @@ def _axis(layer: Layer, axis: int) -> _Axis:
     return _Axis(np.array(first), tuple(taps), size)
 
 
-def _windows(
-    layer: Layer, coordinates: Array, state: np.dtype[Any], together: int
-) -> tuple[Window, Windows, Array]:  # fmt: skip
+def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: int) -> tuple[Window, Windows, Array]:
     """The windows of ``layer`` for a V of type ``state``, and the padded state before the first event.
 
     So many source neurons ``together`` arrive at one place and share a row of the table.
@@ -185,17 +197,19 @@ def _windows(
     table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
     bit_row, lane = np.divmod(np.arange(window.words * WORD + 1), window.words // window.rows * WORD)
     windows = Windows(
-        weights=_aligned_copy(weights), table=table.ravel(), masks=masks.ravel(),
+        weights=_aligned_copy(weights),
+        table=table.ravel(),
+        masks=masks.ravel(),
         updates=np.bitwise_count(masks).sum(axis=1, dtype=np.int64),
-        bit_neuron=(bit_row * width * features + lane // slot * features + lane % slot).astype(np.int32), pitch=pitch,
-        features=together, inverse=(1 << INVERSE) // together + 1,
-    )  # fmt: skip
+        bit_neuron=(bit_row * width * features + lane // slot * features + lane % slot).astype(np.int32),
+        pitch=pitch,
+        features=together,
+        inverse=(1 << INVERSE) // together + 1,
+    )
     return window, windows, _start(layer, (ys, xs), (ys.length + window.rows, pitch), slot, state)
 
 
-def _start(
-    layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]
-) -> Array:  # fmt: skip
+def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]) -> Array:
     """The padded state, of ``shape`` (rows, pitch) flat, before the first event: ``v_init`` in the neurons' slots."""
     (features, height, width), (rows, pitch) = layer.out_shape, shape
     padded = np.zeros((rows, pitch), state)
@@ -226,7 +240,7 @@ def _slot(features: int, lanes: int) -> int:
 
 def _weights(
     layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int], spare: int
-) -> tuple[Array, Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array]:
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
     There is a block for each kind of row, of column, and input channel; the last ``spare`` are for no window, and

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array, Shape
 from deploytool.ir.program import Arithmetic, Branch, Layer, Program, Route
 from deploytool.run.record.checks import STATE
 

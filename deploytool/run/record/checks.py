@@ -7,11 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS, Chip
-from deploytool.ir.events import EventStream, format_shape
-from deploytool.ir.graph import Array, Conv, out_shape
+from deploytool.ir.events import EventStream
+from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Layer, Program
+from deploytool.ir.shapes import out_shape
 
 WEIGHTS: Final = {"int8/int16": np.dtype(np.int8), "float32": np.dtype(np.float32)}
 """The type of the weights in each arithmetic."""
@@ -42,18 +44,21 @@ def check_stream(program: Program, stream: EventStream) -> None:
     """Raises InputError unless ``stream`` lives on the program's input map."""
     if stream.shape != program.input_shape:
         raise InputError(
-            stream.name, f"events on a map of {format_shape(stream.shape)}",
+            stream.name,
+            f"events on a map of {format_shape(stream.shape)}",
             f"{format_shape(program.input_shape)}, the input of this program",
-        )  # fmt: skip
+        )
 
 
 def check_under_way(where: str, spikes: int, t_us: int) -> None:
     """Raises UnsupportedError when so many ``spikes`` are on delayed routes that they can only become more."""
     if spikes > SPIKES_UNDER_WAY_MAX:
         raise UnsupportedError(
-            where, f"{spikes:,} spikes under way on delayed routes at {t_us} us", f"at most {SPIKES_UNDER_WAY_MAX:,}",
+            where,
+            f"{spikes:,} spikes under way on delayed routes at {t_us} us",
+            f"at most {SPIKES_UNDER_WAY_MAX:,}",
             "The network excites itself without end: use smaller recurrent weights, or a higher threshold.",
-        )  # fmt: skip
+        )
 
 
 def check_mapped(program: Program) -> Chip:
@@ -131,7 +136,7 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
             yield UnsupportedError(at, found, str(needed))
         convolution = Conv(
             synapses.weights, None, synapses.stride, synapses.padding, synapses.dilation, synapses.groups
-        )  # fmt: skip
+        )
         if (shape := out_shape(convolution, synapses.in_shape, where=at)) != layer.out_shape:
             found = f"an output map of {format_shape(layer.out_shape)}"
             yield UnsupportedError(at, found, f"{format_shape(shape)}, which its kernel gives")

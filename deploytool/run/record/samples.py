@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.events import EVENT, Events, Shape
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array, Shape
+from deploytool.ir.events import EVENT, Events
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import SPIKE, LayerActivity, Recording, Rung
 from deploytool.run.record.activity import bound, weights_above
@@ -53,11 +53,13 @@ class Samples:
 
     def __getitem__(self, index: int) -> Sample:
         return Sample(
-            name=self.names[index], label=self.labels[index], synops=int(self.synops[index]),
+            name=self.names[index],
+            label=self.labels[index],
+            synops=int(self.synops[index]),
             counts={name: maps[index] for name, maps in self.counts.items()},
             spikes={name: events[index] for name, events in self.spikes.items()},
             extremes={name: (int(pairs[index, 0]), int(pairs[index, 1])) for name, pairs in self.extremes.items()},
-        )  # fmt: skip
+        )
 
 
 class Room:
@@ -91,12 +93,13 @@ def together(samples: Sequence[Sample]) -> Samples:
     """``samples`` of one run, at least one, as what came out of several streams."""
     first = samples[0]
     return Samples(
-        names=tuple(sample.name for sample in samples), labels=tuple(sample.label for sample in samples),
+        names=tuple(sample.name for sample in samples),
+        labels=tuple(sample.label for sample in samples),
         synops=np.array([sample.synops for sample in samples], np.int64),
         counts={name: np.stack([sample.counts[name] for sample in samples]) for name in first.counts},
         spikes={name: [sample.spikes[name] for sample in samples] for name in first.spikes},
         extremes={name: np.array([sample.extremes[name] for sample in samples]) for name in first.extremes},
-    )  # fmt: skip
+    )
 
 
 def count(events: Events, shape: Shape) -> NDArray[np.int64]:
@@ -152,8 +155,9 @@ def _activity(program: Program, name: str, batches: Sequence[Samples]) -> LayerA
     bounds = [bound(program.layers[part], program.arithmetic) for part in parts]
     return LayerActivity(
         weights_above=sum(weights_above(program.layers[part]) for part in parts),
-        reached=_widest(reached), bound=_widest(bounds),
-    )  # fmt: skip
+        reached=_widest(reached),
+        bound=_widest(bounds),
+    )
 
 
 def _spanned(extremes: NDArray[np.int64] | None) -> tuple[int, int] | None:

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array, Shape
 from deploytool.ir.program import Layer
 from deploytool.run.record.checks import STATE
 from deploytool.run.reference.crossings import NEVER, first_crossing, response

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.ir.events import EVENT, EventStream, Shape
+from deploytool.base.arrays import Shape
+from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
 from deploytool.run.record.checks import check_program, check_stream, check_under_way
 from deploytool.run.record.samples import Sample, count
@@ -59,10 +60,13 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
         check_under_way(stream.name, len(waiting) - len(stream), t)
     spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
     return Sample(
-        name=stream.name, label=stream.label, spikes=spikes, synops=sum(each.updates for each in neurons.values()),
+        name=stream.name,
+        label=stream.label,
+        spikes=spikes,
+        synops=sum(each.updates for each in neurons.values()),
         counts={name: count(spikes[name], program.map_of(name)) for name in program.parts},
         extremes={name: (each.lowest, each.highest) for name, each in neurons.items()} if integers else {},
-    )  # fmt: skip
+    )
 
 
 def _next(neurons: Mapping[str, Neurons]) -> int:
@@ -72,7 +76,7 @@ def _next(neurons: Mapping[str, Neurons]) -> int:
 
 def _queue(
     program: Program, name: str, caused: Mapping[str, list[Place]], late: Mapping[tuple[str, int], list[Place]]
-) -> list[Arrival]:  # fmt: skip
+) -> list[Arrival]:
     """What layer ``name`` gets, in order: from spikes ``caused`` in earlier logical layers, and by flows ``late``."""
     arrived = []
     for number, (source, routes) in enumerate(program.inflows(name)):
@@ -88,7 +92,7 @@ def _queue(
 
 def _spikes(
     program: Program, neurons: Mapping[str, Neurons], parts: Sequence[str], arrivals: Sequence[Arrival], t_us: int
-) -> list[Place]:  # fmt: skip
+) -> list[Place]:
     """The spikes (o, y, x) that one event causes in the ``parts`` of a logical layer, row by row, column by column."""
     spikes = [
         (o + program.place_in(name)[1], y, x)

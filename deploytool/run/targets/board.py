@@ -52,16 +52,20 @@ class Kind(NamedTuple):
 
 
 _SPECK2E: Final = (
-    "speck2e", "BasicSourceNode_speck2e_event_speck2e_input_event", "BasicSinkNode_speck2e_event_output_event",
-)  # fmt: skip
+    "speck2e",
+    "BasicSourceNode_speck2e_event_speck2e_input_event",
+    "BasicSinkNode_speck2e_event_output_event",
+)
 _SPECK2F: Final = "speck2f", "BasicSourceNode_speck2f_event_input_event", "BasicSinkNode_speck2f_event_output_event"
 
 
-BOARDS: Final[Mapping[str, Kind]] = MappingProxyType({
-    "speck2edevkit": Kind("Speck2eDevKit", *_SPECK2E),
-    "speck2fdevkit": Kind("Speck2fDevKit", *_SPECK2F),
-    "speck2fmodule": Kind("Speck2fModuleDevKit", *_SPECK2F),
-})  # fmt: skip
+BOARDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "speck2edevkit": Kind("Speck2eDevKit", *_SPECK2E),
+        "speck2fdevkit": Kind("Speck2fDevKit", *_SPECK2F),
+        "speck2fmodule": Kind("Speck2fModuleDevKit", *_SPECK2F),
+    }
+)
 
 
 def list_devices() -> list[str]:
@@ -224,9 +228,12 @@ def _sample(
     counts = {name: count(events, program.map_of(name)) for name, events in spikes.items()}
     sent = {INPUT: count(stream.events, program.input_shape), **counts}
     return Sample(
-        name=stream.name, label=stream.label, counts=counts, synops=sum(updates(layer, sent) for layer in plan),
+        name=stream.name,
+        label=stream.label,
+        counts=counts,
+        synops=sum(updates(layer, sent) for layer in plan),
         spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
-    )  # fmt: skip
+    )
 
 
 def _whole(program: Program, logical: str, spikes: Mapping[str, Events]) -> Events:

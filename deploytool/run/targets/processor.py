@@ -31,9 +31,17 @@ def check_device(device: str, on: str, scheduler: str | None) -> None:
 
 
 def run_events(
-    device: str, program: Program, streams: Iterable[EventStream], rung: Rung, watch: Sequence[str] | None,
-    rasters: int, threads: int, tick: Tick, check: Callable[[Program, EventStream], None], vectors: bool = True,
-) -> Recording:  # fmt: skip
+    device: str,
+    program: Program,
+    streams: Iterable[EventStream],
+    rung: Rung,
+    watch: Sequence[str] | None,
+    rasters: int,
+    threads: int,
+    tick: Tick,
+    check: Callable[[Program, EventStream], None],
+    vectors: bool = True,
+) -> Recording:
     """What `event_driven.run_events` gives, computed on ``device``; ``threads`` are those of the CPU.
 
     Raises TargetError when there is no such GPU.

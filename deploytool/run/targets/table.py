@@ -9,7 +9,7 @@ from typing import Final
 
 from deploytool.base.errors import UsageError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.program import Target
+from deploytool.ir.target import Target
 from deploytool.run.targets.board import BOARDS, Board, Configure
 from deploytool.run.targets.emulator import Emulator
 from deploytool.run.targets.processor import CPU
@@ -35,11 +35,13 @@ def _board(name: str, options: Options) -> Target:
     return Board(name, options.configure, options.tick)
 
 
-TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType({
-    "simulator": lambda _, options: Simulator(options.threads, options.tick, options.device),
-    "emulator": lambda _, options: Emulator(options.threads, options.tick, options.device),
-    **dict.fromkeys(BOARDS, _board),
-})  # fmt: skip
+TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType(
+    {
+        "simulator": lambda _, options: Simulator(options.threads, options.tick, options.device),
+        "emulator": lambda _, options: Emulator(options.threads, options.tick, options.device),
+        **dict.fromkeys(BOARDS, _board),
+    }
+)
 """{kind: what makes the target of that name}; a board's name is its kind and number, as in "speck2edevkit:0"."""
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from deploytool.base.arrays import Array
 from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import read_tensors, write_tensors
-from deploytool.ir.graph import Array
 
 NAME: Final = "checkpoint.json"
 
@@ -72,6 +72,8 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         return Checkpoint(key, tuple(described["history"]), arrays)
     except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
         raise ArtifactError(
-            str(path), f"not readable ({error})", "a checkpoint as training left it",
+            str(path),
+            f"not readable ({error})",
+            "a checkpoint as training left it",
             f"Remove {folder} to train from the start.",
-        ) from None  # fmt: skip
+        ) from None

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.graph import Array
 from deploytool.ir.recording import NO_POTENTIALS, Recording, answers
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.loop import distributed
@@ -41,9 +41,14 @@ class Batches(Protocol):
 
 
 def evaluate(
-    weights: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection,
-    batches: Batches, samples: Sequence[str], tick: Tick = no_progress,
-) -> Recording:  # fmt: skip
+    weights: Mapping[str, Array],
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    batches: Batches,
+    samples: Sequence[str],
+    tick: Tick = no_progress,
+) -> Recording:
     """What the network with latent ``weights`` answers at ``spec.time_steps``, every layer's spikes counted.
 
     ``samples`` are the names of the samples of ``batches``, in their order. Layers are called by their weights, and
@@ -62,12 +67,16 @@ def evaluate(
         labels.append(np.full(len(wanted), -1) if spec.loss == "mse" else wanted.numpy())
         tick(sum(map(len, labels)), len(batches), "")
     return Recording(
-        rung="torch", samples=tuple(samples), labels=np.concatenate(labels),
+        rung="torch",
+        samples=tuple(samples),
+        labels=np.concatenate(labels),
         outputs=(net.answering,) if net.answers_in_spikes else (),
         counts={name: np.concatenate(parts) for name, parts in counts.items()},
-        potentials=np.concatenate(potentials) if potentials else NO_POTENTIALS, synops=np.concatenate(synops),
-        spikes={}, aliases={block.spikes: block.name for block in net.weighted if block.spikes},
-    )  # fmt: skip
+        potentials=np.concatenate(potentials) if potentials else NO_POTENTIALS,
+        synops=np.concatenate(synops),
+        spikes={},
+        aliases={block.spikes: block.name for block in net.weighted if block.spikes},
+    )
 
 
 @torch.no_grad()

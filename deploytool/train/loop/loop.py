@@ -11,10 +11,10 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
+from deploytool.base.arrays import Array, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.graph import Array, frozen
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.loop import distributed
 from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
@@ -57,10 +57,18 @@ class Trained:
 
 
 def descend(
-    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, observe: Observe = unobserved,
+    draw: Draw,
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    training: Batches,
+    validation: Batches,
+    seed: int,
+    checkpoint: Path,
+    tick: Tick = no_progress,
+    observe: Observe = unobserved,
     initial: Mapping[str, Array] | None = None,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """The weights that gradients through time find, each step on the configurations of time steps that ``draw`` gives.
 
     They begin as ``initial``, or as drawn by ``seed``. Chosen by validation accuracy, among equals by validation loss,
@@ -90,9 +98,12 @@ def descend(
 
 
 def _epoch(
-    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], training: Batches, validation: Batches,
+    state: State,
+    draw: Callable[[torch.Generator], list[tuple[int, ...]]],
+    training: Batches,
+    validation: Batches,
     tick: Tick,
-) -> Epoch:  # fmt: skip
+) -> Epoch:
     """The entry of the next epoch, in which ``state`` learns."""
     net, epoch = state.net, len(state.history) + 1
     rate = learning_rate(net.spec, epoch)
@@ -105,12 +116,17 @@ def _epoch(
         state.calibrated(calibrated(net, state.mean, training, state.generator("calibration", epoch)))
     held_out = score(net, state.mean, validation)
     return {
-        "epoch": epoch, "learning_rate": rate,
+        "epoch": epoch,
+        "learning_rate": rate,
         "step_epochs": steps + (state.history[-1]["step_epochs"] if state.history else 0),
-        "loss": learned.loss, "accuracy": learned.accuracy, "synops": learned.synops,
-        "validation_loss": held_out.loss, "validation_accuracy": held_out.accuracy,
-        "validation_synops": held_out.synops, **{f"rate/{name}": rate for name, rate in held_out.rates.items()},
-    }  # fmt: skip
+        "loss": learned.loss,
+        "accuracy": learned.accuracy,
+        "synops": learned.synops,
+        "validation_loss": held_out.loss,
+        "validation_accuracy": held_out.accuracy,
+        "validation_synops": held_out.synops,
+        **{f"rate/{name}": rate for name, rate in held_out.rates.items()},
+    }
 
 
 def _calibrates(net: SpikingNetwork) -> bool:
@@ -178,9 +194,11 @@ def _loss(state: State, frames: Tensor, labels: Tensor, steps: tuple[int, ...]) 
 
 def _diverged(spec: TrainSection, loss: str) -> RecipeError:
     return RecipeError(
-        "train.learning_rate", f"at {spec.learning_rate:g} the loss is {loss}", "a rate at which it stays finite",
+        "train.learning_rate",
+        f"at {spec.learning_rate:g} the loss is {loss}",
+        "a rate at which it stays finite",
         "Lower it, or lower train.gain.",
-    )  # fmt: skip
+    )
 
 
 def _note(state: State, epoch: int, mean: Score) -> str:

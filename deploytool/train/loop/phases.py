@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.graph import Array
 from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
-from deploytool.train.methods import sdt
 from deploytool.train.loop.evaluate import Batches
 from deploytool.train.loop.loop import Draw, Observe, Trained, descend, unobserved
 from deploytool.train.loop.state import Epoch
+from deploytool.train.methods import sdt
 from deploytool.train.methods.tit import inherited
 from deploytool.train.network.constraints import require_possible
 from deploytool.train.network.norms import merged
@@ -39,9 +39,7 @@ class Phase:
     merges: bool = False
 
 
-def phases_of(
-    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection
-) -> list[Phase]:  # fmt: skip
+def phases_of(draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> list[Phase]:
     """The phases of a training by ``draw``. Raises RecipeError for one that is for nothing."""
     found = []
     if spec.base is not None:
@@ -71,9 +69,17 @@ def _base(spec: TrainSection) -> TrainSection:
 
 
 def train_in_phases(
-    draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, observe: Observe = unobserved,
-) -> Trained:  # fmt: skip
+    draw: Draw,
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    training: Batches,
+    validation: Batches,
+    seed: int,
+    checkpoint: Path,
+    tick: Tick = no_progress,
+    observe: Observe = unobserved,
+) -> Trained:
     """What the last phase chooses; its ``history`` is that of all phases. See `methods.train`."""
     phases = phases_of(draw, network, constraints, spec)
     batches = math.ceil(len(training) / spec.batch)
@@ -84,9 +90,18 @@ def train_in_phases(
         folder = checkpoint / f"phase-{number + 1}" if len(phases) > 1 else checkpoint
         add = partial(_added, tuple(history), number + 1 if len(phases) > 1 else None)
         trained = descend(
-            phase.draw, phase.network, phase.constraints, phase.spec, training, validation, seed, folder,
-            _within(tick, planned, number), _added_to(observe, add), weights,
-        )  # fmt: skip
+            phase.draw,
+            phase.network,
+            phase.constraints,
+            phase.spec,
+            training,
+            validation,
+            seed,
+            folder,
+            _within(tick, planned, number),
+            _added_to(observe, add),
+            weights,
+        )
         chosen_epoch = len(history) + trained.chosen_epoch
         history += [add(entry) for entry in trained.history]
         weights = merged(trained.weights, phase.network) if phase.merges else trained.weights

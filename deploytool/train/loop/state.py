@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
+from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
-from deploytool.ir.graph import Array
 from deploytool.recipe import TrainSection
 from deploytool.train.loop.checkpoint import Checkpoint
 from deploytool.train.loop.evaluate import as_tensors

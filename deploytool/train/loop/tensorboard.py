@@ -36,8 +36,9 @@ class EventFile:
         """Appends every value of ``entry`` as a scalar, at the step ``entry["epoch"]``."""
         values = b"".join(
             _field(1, BYTES, _field(1, BYTES, tag.encode()) + _field(2, FLOAT, value))
-            for tag, value in entry.items() if tag != "epoch"
-        )  # fmt: skip
+            for tag, value in entry.items()
+            if tag != "epoch"
+        )
         event = _field(1, DOUBLE, time.time()) + _field(2, VARINT, int(entry["epoch"])) + _field(5, BYTES, values)
         try:
             with self.path.open("ab") as file:

@@ -31,9 +31,11 @@ def stages_of(network: NetworkSection, spec: TrainSection) -> tuple[int, ...]:
     marks = network.stage_marks()
     if not marks:
         raise RecipeError(
-            "train.stages", "found 'marks', and no layer with stage = true", "a layer that begins a stage",
+            "train.stages",
+            "found 'marks', and no layer with stage = true",
+            "a layer that begins a stage",
             "Mark layers in [network], or set train.stages to 'layers'.",
-        )  # fmt: skip
+        )
     begun = itertools.accumulate(name in marks for name in names)
     return tuple(max(0, count - 1) for count in begun)
 

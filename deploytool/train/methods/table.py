@@ -11,37 +11,55 @@ from typing import Final, Protocol
 from deploytool.base.progress import Tick, no_progress
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.loop import distributed
-from deploytool.train.methods import mtt, sdt
-from deploytool.train.methods.ptl import training as ptl
 from deploytool.train.loop.device import device_of
 from deploytool.train.loop.evaluate import Batches
 from deploytool.train.loop.loop import Observe, Trained, unobserved
 from deploytool.train.loop.phases import train_in_phases
+from deploytool.train.methods import mtt, sdt
+from deploytool.train.methods.ptl import training as ptl
 
 
 class Method(Protocol):
     """How weights are found; see `train`."""
 
     def __call__(
-        self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-        validation: Batches, seed: int, checkpoint: Path, tick: Tick, *, observe: Observe,
-    ) -> Trained: ...  # fmt: skip
+        self,
+        network: NetworkSection,
+        constraints: ConstraintsSection,
+        spec: TrainSection,
+        training: Batches,
+        validation: Batches,
+        seed: int,
+        checkpoint: Path,
+        tick: Tick,
+        *,
+        observe: Observe,
+    ) -> Trained: ...
 
 
-METHODS: Final[Mapping[str, Method]] = MappingProxyType({
-    "sdt": partial(train_in_phases, sdt.draw),
-    "nmt": partial(train_in_phases, mtt.draw_nmt),
-    "mtt": partial(train_in_phases, mtt.draw_mtt),
-    "tit": partial(train_in_phases, sdt.draw),
-    "trev": partial(train_in_phases, sdt.draw),
-    "ptl": ptl.train,
-})  # fmt: skip
+METHODS: Final[Mapping[str, Method]] = MappingProxyType(
+    {
+        "sdt": partial(train_in_phases, sdt.draw),
+        "nmt": partial(train_in_phases, mtt.draw_nmt),
+        "mtt": partial(train_in_phases, mtt.draw_mtt),
+        "tit": partial(train_in_phases, sdt.draw),
+        "trev": partial(train_in_phases, sdt.draw),
+        "ptl": ptl.train,
+    }
+)
 
 
 def train(
-    network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, observe: Observe = unobserved,
-) -> Trained:  # fmt: skip
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    training: Batches,
+    validation: Batches,
+    seed: int,
+    checkpoint: Path,
+    tick: Tick = no_progress,
+    observe: Observe = unobserved,
+) -> Trained:
     """The trained weights, by ``spec.method``, chosen on ``validation``.
 
     After every epoch the folder ``checkpoint`` holds what is needed to go on. Training that finds its own checkpoint

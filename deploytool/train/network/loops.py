@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 
 ZERO: Final = np.float32(0)
 ONE: Final = np.float32(1)
@@ -55,23 +55,48 @@ trunc, rint, fabs, fma = (_of_llvm(name, count) for name, count in (("trunc", 1)
 
 @compiled
 def integrate(
-    current: Array, membrane: Array, spikes: Array, first: int, last: int, theta: Any, floor: Any, ceiling: Any,
-    decay: Any, many: bool, subtract: bool,
-) -> None:  # fmt: skip
+    current: Array,
+    membrane: Array,
+    spikes: Array,
+    first: int,
+    last: int,
+    theta: Any,
+    floor: Any,
+    ceiling: Any,
+    decay: Any,
+    many: bool,
+    subtract: bool,
+) -> None:
     """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, for the neurons from ``first`` to before ``last``."""
     state = np.zeros(last - first, np.float32)
     for t in range(len(current)):
         _step(
-            current[t, first:last], membrane[t, first:last], spikes[t, first:last], state, theta, floor, ceiling, decay,
-            many, subtract,
-        )  # fmt: skip
+            current[t, first:last],
+            membrane[t, first:last],
+            spikes[t, first:last],
+            state,
+            theta,
+            floor,
+            ceiling,
+            decay,
+            many,
+            subtract,
+        )
 
 
 @compiled
 def _step(
-    current: Array, membrane: Array, spikes: Array, state: Array, theta: Any, floor: Any, ceiling: Any, decay: Any,
-    many: bool, subtract: bool,
-) -> None:  # fmt: skip
+    current: Array,
+    membrane: Array,
+    spikes: Array,
+    state: Array,
+    theta: Any,
+    floor: Any,
+    ceiling: Any,
+    decay: Any,
+    many: bool,
+    subtract: bool,
+) -> None:
     """One time step. What is no number stays none, and is found in the loss."""
     for i in range(len(state)):
         u = fma(state[i], decay, current[i])
@@ -88,25 +113,60 @@ def _step(
 
 @compiled
 def back(
-    from_spikes: Array, membrane: Array, spikes: Array, slopes: Array, first: int, last: int, theta: Any,
-    inverse: Any, scale: Any, floor: Any, ceiling: Any, decay: Any, subtract: bool, saturates: bool,
-) -> None:  # fmt: skip
+    from_spikes: Array,
+    membrane: Array,
+    spikes: Array,
+    slopes: Array,
+    first: int,
+    last: int,
+    theta: Any,
+    inverse: Any,
+    scale: Any,
+    floor: Any,
+    ceiling: Any,
+    decay: Any,
+    subtract: bool,
+    saturates: bool,
+) -> None:
     """Makes ``slopes`` (theta g(U) / scale) what goes to the currents (dL/dI), for ``from_spikes`` (dL/dn)."""
     state = np.zeros(last - first, np.float32)
     for t in range(len(membrane) - 1, -1, -1):
         before = max(t - 1, 0)
         _step_back(
-            from_spikes[t, first:last], membrane[before, first:last], spikes[before, first:last],
-            spikes[t, first:last], slopes[t, first:last], state, theta, inverse, scale, floor, ceiling, decay,
-            subtract, saturates,
-        )  # fmt: skip
+            from_spikes[t, first:last],
+            membrane[before, first:last],
+            spikes[before, first:last],
+            spikes[t, first:last],
+            slopes[t, first:last],
+            state,
+            theta,
+            inverse,
+            scale,
+            floor,
+            ceiling,
+            decay,
+            subtract,
+            saturates,
+        )
 
 
 @compiled
 def _step_back(
-    from_spikes: Array, membrane_before: Array, spikes_before: Array, spikes: Array, slopes: Array, state: Array,
-    theta: Any, inverse: Any, scale: Any, floor: Any, ceiling: Any, decay: Any, subtract: bool, saturates: bool,
-) -> None:  # fmt: skip
+    from_spikes: Array,
+    membrane_before: Array,
+    spikes_before: Array,
+    spikes: Array,
+    slopes: Array,
+    state: Array,
+    theta: Any,
+    inverse: Any,
+    scale: Any,
+    floor: Any,
+    ceiling: Any,
+    decay: Any,
+    subtract: bool,
+    saturates: bool,
+) -> None:
     """One time step; ``state`` is what comes from the step after it."""
     for i in range(len(state)):
         a = state[i] if subtract or spikes[i] == ZERO else ZERO

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deploytool.base.arrays import Shape
 from deploytool.chip.integers import integer_start
-from deploytool.ir.events import Shape
-from deploytool.ir.graph import Conv, Linear
+from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import (
     AddLayer,
     BatchNormLayer,
@@ -227,7 +227,7 @@ class SpikingNetwork:
             whole = ceiling < math.inf and current.is_cuda
         neuron = Neuron(
             threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay, ceiling, whole
-        )  # fmt: skip
+        )
         return _Flow(fire(current.float().movedim(2, -1), neuron).movedim(-1, 2))
 
     def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
@@ -258,10 +258,18 @@ def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
     for name, layer in layers.items():
         node = nodes.get(name)
         weight_shape = node.weight.shape if isinstance(node, Conv | Linear) else ()
-        blocks.append(Block(
-            name, layer, sources[name], shapes[sources[name][0]], shapes[name], weight_shape, drives.get(name),
-            name in normalised,
-        ))  # fmt: skip
+        blocks.append(
+            Block(
+                name,
+                layer,
+                sources[name],
+                shapes[sources[name][0]],
+                shapes[name],
+                weight_shape,
+                drives.get(name),
+                name in normalised,
+            )
+        )
     return tuple(blocks)
 
 

@@ -64,9 +64,13 @@ def triangle(u: Tensor) -> Tensor:
     return u.sub_(1).abs_().neg_().add_(1).clamp_(min=0)
 
 
-SURROGATES: Final[Mapping[Surrogate, Callable[[Tensor], Tensor]]] = MappingProxyType({
-    "exponential": exponential, "periodic": periodic, "triangle": triangle,
-})  # fmt: skip
+SURROGATES: Final[Mapping[Surrogate, Callable[[Tensor], Tensor]]] = MappingProxyType(
+    {
+        "exponential": exponential,
+        "periodic": periodic,
+        "triangle": triangle,
+    }
+)
 """theta g(U) as a function of u = U / theta, overwriting u; so g is the same shape at every threshold."""
 
 
@@ -145,9 +149,7 @@ def back_compiled(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_curr
         slopes[neuron.surrogate](arrays[1], arrays[3], first, last, inverse)
         if neuron.surrogate != "triangle":
             to_current[:, first:last].exp_()
-        loops.back(
-            *arrays, first, last, theta, inverse, scale, floor, ceiling, decay, subtract, neuron.saturates
-        )  # fmt: skip
+        loops.back(*arrays, first, last, theta, inverse, scale, floor, ceiling, decay, subtract, neuron.saturates)
 
     in_parts(part, membrane.shape[1], CHUNK)
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deploytool.ir.graph import Array
+from deploytool.base.arrays import Array
 from deploytool.recipe import BatchNormLayer, NetworkSection
 from deploytool.recipe.nodes import NORM_EPSILON
 from deploytool.train.loop import distributed

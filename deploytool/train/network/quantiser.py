@@ -57,7 +57,7 @@ def fake_quantise(weights: Tensor, threshold: float, floor: float | None, fmt: I
     rounded: Tensor = _Round.apply(weights, scale, *fmt.weight_range)  # type: ignore[no-untyped-call]
     return IntegerLayer(
         rounded, integer_threshold(threshold, scale, fmt), integer_floor(floor, scale, fmt), scale, fmt.state_range
-    )  # fmt: skip
+    )
 
 
 class _Round(torch.autograd.Function):

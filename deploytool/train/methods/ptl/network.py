@@ -99,9 +99,7 @@ class Tandem:
         prefixes = (network.model_copy(update={"layers": network.layers[: layer.end]}) for layer in self.layers)
         self.spiking = tuple(SpikingNetwork(prefix, constraints, spec) for prefix in prefixes)
 
-    def ann(
-        self, weights: Weights, given: Tensor, first: int = 0, measured: dict[str, Tensor] | None = None
-    ) -> Tensor:  # fmt: skip
+    def ann(self, weights: Weights, given: Tensor, first: int = 0, measured: dict[str, Tensor] | None = None) -> Tensor:
         """The potentials (B, K) of the last layer; layer ``first`` takes activations ``given`` (B, C, H, W)."""
         for layer in self.layers[first:-1]:
             given = layer.potential(given, weights, measured).relu()
@@ -116,7 +114,7 @@ class Tandem:
 
     def coupled(
         self, number: int, weights: Weights, thetas: Mapping[str, float], counts: Mapping[str, Tensor]
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """The logits (B, K) of the hybrid network in which layer ``number`` is the last that spikes.
 
         ``counts`` {layer or "input": (B, C, H, W)} are those of this layer and of the one before it, and flow forward.
@@ -154,9 +152,7 @@ class Tandem:
                 found[f"{layer.name}.{START}"] = features + start
         return found
 
-    def quantised_potential(
-        self, number: int, weights: Weights, thetas: Mapping[str, float], counts: Tensor
-    ) -> Tensor:  # fmt: skip
+    def quantised_potential(self, number: int, weights: Weights, thetas: Mapping[str, float], counts: Tensor) -> Tensor:
         """The free aggregate potential V = sum w c + b (B, O, H, W) of a layer that never fires, in its integers."""
         layer, stored = self.layers[number], self.stored(number, weights, thetas)
         if self.integers is None:

@@ -8,8 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from deploytool.base.arrays import Array, frozen
 from deploytool.base.digest import digest
-from deploytool.ir.graph import Array, frozen
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.checkpoint import Checkpoint

@@ -32,11 +32,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deploytool.base.arrays import Array, format_shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EventStream, format_shape
-from deploytool.ir.graph import Array, frozen
+from deploytool.ir.events import EventStream
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
@@ -55,10 +55,16 @@ from deploytool.train.network.network import Weights, blocks_of
 VERSION: Final = 1
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
-TRAIN: Final = MappingProxyType({
-    "rate_penalty": 0, "average": 0, "base": None, "accumulate": 1, "device": "cpu",
-    "precision": "single",
-})  # fmt: skip
+TRAIN: Final = MappingProxyType(
+    {
+        "rate_penalty": 0,
+        "average": 0,
+        "base": None,
+        "accumulate": 1,
+        "device": "cpu",
+        "precision": "single",
+    }
+)
 CONSTRAINTS: Final = MappingProxyType({"reset": "subtract", "decay": 1, "fan_in_epochs": 1, "max_weight_penalty": 0})
 """The values of what other methods can vary."""
 
@@ -99,10 +105,17 @@ NOTHING: Final = Outside()
 
 
 def train(
-    network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, checkpoint: Path, tick: Tick = no_progress, outside: Outside = NOTHING,
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    training: Batches,
+    validation: Batches,
+    seed: int,
+    checkpoint: Path,
+    tick: Tick = no_progress,
+    outside: Outside = NOTHING,
     observe: Observe = unobserved,
-) -> Trained:  # fmt: skip
+) -> Trained:
     """The model of `methods.train`: weights and starting membranes of ``network`` without its batch norms.
 
     A row of its history says which ``stage`` it is of, and of a coupled layer its ``theta`` and ``weight_max``, the
@@ -134,9 +147,14 @@ def train(
 
 
 def pretrained(
-    network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, training: Batches,
-    validation: Batches, seed: int, outside: Outside = NOTHING,
-) -> tuple[Tandem, Weights]:  # fmt: skip
+    network: NetworkSection,
+    constraints: ConstraintsSection,
+    spec: TrainSection,
+    training: Batches,
+    validation: Batches,
+    seed: int,
+    outside: Outside = NOTHING,
+) -> tuple[Tandem, Weights]:
     """(the network with ReLUs, its weights) as they are after stage 0 of the same `train`, bit for bit."""
     _refuse(network, constraints, spec, outside)
     state = State(Tandem(network, constraints, spec), seed, None)
@@ -223,9 +241,7 @@ class _Run:
             for inputs, labels in validation(spec.batch, None):
                 logits = self._logits(inputs)
                 held_out.add(logits, labels, self._loss(logits, inputs, labels))
-        state.complete({
-            "epoch": epoch, "learning_rate": rate, **sums.entry(""), **held_out.entry("validation_")
-        })  # fmt: skip
+        state.complete({"epoch": epoch, "learning_rate": rate, **sums.entry(""), **held_out.entry("validation_")})
 
     def _loss(self, logits: Tensor, inputs: Inputs, labels: Tensor) -> Tensor:
         if self.spec.loss == "ce":
@@ -272,9 +288,11 @@ class _Run:
         activations = layer.potential(state.thetas[before] * counts, weights).relu()
         if not (highest := active(activations, spec.ptl.percentile)) > 0:
             raise RecipeError(
-                "train.ptl.percentile", f"found {spec.ptl.percentile:g}, at which {layer.name!r} is silent",
-                "one at which every layer is active", "Raise it, or train the network with ReLUs longer.",
-            )  # fmt: skip
+                "train.ptl.percentile",
+                f"found {spec.ptl.percentile:g}, at which {layer.name!r} is silent",
+                "one at which every layer is active",
+                "Raise it, or train the network with ReLUs longer.",
+            )
         answers = number == len(tandem.layers) - 1
         spikes = (spec.ptl.output_spikes if answers else None) or spec.time_steps
         return {layer.name: highest / spikes}

@@ -222,10 +222,11 @@ def require_exact(weights: Mapping[str, Tensor], steps: int) -> None:
     error = torch.finfo(torch.float64).eps * smallest ** -(steps - 1)
     if error > LARGEST_ERROR:
         raise RecipeError(
-            "train.trev.alpha", f"{smallest:.3g} over {steps} time steps, backwards an error of {error:.1g}",
+            "train.trev.alpha",
+            f"{smallest:.3g} over {steps} time steps, backwards an error of {error:.1g}",
             f"alpha^-(T-1) times the rounding error below {LARGEST_ERROR:g}",
             "Use fewer time steps, a larger alpha, or reversible = false.",
-        )  # fmt: skip
+        )
 
 
 class _Heaviside(torch.autograd.Function):

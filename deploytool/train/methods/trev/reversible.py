@@ -56,9 +56,7 @@ class ReversibleNetwork(SpikingNetwork):
         """As `SpikingNetwork.run` at equal time steps of all layers; there is nothing to ``measure``."""
         del measure
         layers = [self.quantised(block, weights) for block in self.weighted]
-        thresholds = [
-            layer.threshold * divisor for layer, divisor in zip(layers, self._divisors(), strict=True)
-        ]  # fmt: skip
+        thresholds = [layer.threshold * divisor for layer, divisor in zip(layers, self._divisors(), strict=True)]
         output, synops, *summed = _Reversible.apply(self, frames, thresholds, *(layer.weights for layer in layers))  # type: ignore[no-untyped-call]
         spikes = {block.name: counts[None] for block, counts in zip(self.weighted, summed, strict=True)}
         return Activity(spikes, output.flatten(2), synops, {})

@@ -1,0 +1,36 @@
+"""Arrays that nobody can edit, and the names of their types."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+Pair: TypeAlias = tuple[int, int]
+"""(vertical, horizontal)."""
+
+Shape: TypeAlias = tuple[int, int, int]
+"""(C, H, W); a vector of N is (N, 1, 1)."""
+
+
+def frozen(array: Array) -> Array:
+    """A read-only, C-contiguous copy of ``array``, or ``array`` itself when it is that already."""
+    if array.flags.c_contiguous and not array.flags.writeable:
+        return array
+    copy = np.array(array, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def one_number(array: Array) -> float | Array:
+    """The value that all of ``array`` has, or ``array``."""
+    first = array.reshape(-1)[0]
+    return float(first) if np.all(array == first) else array
+
+
+def format_shape(shape: Shape) -> str:
+    """``2x34x34`` for (2, 34, 34)."""
+    return "x".join(map(str, shape))

@@ -1,0 +1,118 @@
+"""Samples that a person names: data sets, event files, calibration samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploytool.base.arrays import Shape
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError, UsageError
+from deploytool.ir.events import EventStream
+from deploytool.recipe import DataSection, asked
+
+CALIBRATION_PARTS: Final = 3
+"""Of so many calibration samples one is searched on; the others decide what is kept."""
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` what was asked."""
+
+    says: Mapping[str, Any]
+    fingerprint: str
+    load: Callable[[Shape], Sequence[EventStream]]
+
+
+def dataset(section: DataSection, seed: int) -> SampleSource:
+    """The test samples of a recipe's data set."""
+    from deploytool.data.sets.table import fingerprint, load_events
+
+    return SampleSource(
+        section.model_dump(mode="json", exclude={"root"}),
+        fingerprint(section, seed),
+        lambda _: load_events(section, seed).test,
+    )
+
+
+def samples(data: str, root: str | None, denoise_ms: float | None, count: int | None) -> SampleSource:
+    """The test samples of the data set called ``data``, or else the event file or folder of that name.
+
+    Raises UsageError for options that only a data set takes, InputError when there is neither.
+    """
+    from deploytool.data.sets.table import DATASETS
+
+    if data in DATASETS:
+        section = asked(DataSection, set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
+        return dataset(section, seed=0)
+    path = Path(data)
+    if not path.exists():
+        raise InputError(
+            f"--data {data}",
+            "neither a data set nor a file or folder",
+            f"one of {', '.join(DATASETS)}, a .npy or .bin file of events, or a folder of them",
+        )
+    if root or denoise_ms or count:
+        raise UsageError(
+            "--root, --denoise-ms, --samples", f"given with the file {data}", "a data set's name in --data"
+        )
+    return _files(path)
+
+
+def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
+    """``CALIBRATION_PARTS * count`` training samples of a data set, evenly over its classes; no test sample.
+
+    Raises UsageError, when they are loaded, for more than there are.
+    """
+    from deploytool.data.samples import even_subset
+    from deploytool.data.sets.table import fingerprint, load_events
+
+    def training(_: Shape) -> Sequence[EventStream]:
+        found, wanted = load_events(section, seed).train, CALIBRATION_PARTS * count
+        if wanted > len(found):
+            raise UsageError(
+                "calibration samples",
+                f"found {count}",
+                f"at most {len(found) // CALIBRATION_PARTS}",
+                f"There are {len(found)} training samples, and for each that is searched on two more decide.",
+            )
+        return found.take(even_subset(found.labels, wanted, seed))
+
+    says = {**section.model_dump(mode="json", exclude={"root"}), "training_samples_of": count}
+    return SampleSource(says, fingerprint(section, seed), training)
+
+
+def asked_calibration(quantise: str, data: str | None, root: str | None, count: int) -> SampleSource | None:
+    """The calibration samples of the data set called ``data``; None when ``quantise`` is "plain".
+
+    Raises UsageError for another way to quantise, a missing data set, or one that is not used.
+    """
+    if quantise not in ("plain", "calibrated"):
+        raise UsageError("--quantise", f"found {quantise!r}", "plain or calibrated")
+    if quantise == "plain":
+        if data or root:
+            raise UsageError("--data, --root", "given with --quantise plain", "--quantise calibrated")
+        return None
+    from deploytool.data.sets.table import DATASETS
+
+    if data not in DATASETS:
+        found = f"found --data {data}" if data else "no --data"
+        raise UsageError("--quantise calibrated", found, f"a data set with a training part: {', '.join(DATASETS)}")
+    return calibration(DataSection(set=data, root=root), seed=0, count=count)
+
+
+def _files(path: Path) -> SampleSource:
+    from deploytool.data.formats.files import event_files, read_events
+
+    content = [(str(file.relative_to(path)), _sha256(file)) for file in event_files(path)]
+    return SampleSource({"files": path.name}, digest(content), lambda shape: read_events(path, shape))
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(str(file), f"cannot be read ({error.strerror})", "a file of events") from None
