@@ -33,14 +33,13 @@ ONLY_IN = {
     "aedat": ("data/",),
     "PIL": ("data/",),
     "numba": ("run/", "train/network/loops.py"),
-    "llvmlite": ("run/",),
+    "llvmlite": ("run/", "train/network/loops.py"),
     "dask": ("run/jobs/dask.py",),
     "distributed": ("run/jobs/dask.py",),
-    "nir": ("convert/",),
     "h5py": ("convert/",),
     "onnx": ("convert/",),
     "typer": ("cli/",),
-    "rich": ("cli/",),
+    "rich": ("cli/", "base/progress.py"),
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "matplotlib": ("report/",),
@@ -49,8 +48,10 @@ ONLY_IN = {
 """Packages that stay where they belong: {package: the places that may import it}."""
 
 FORBIDDEN = {"click": "Typer vendors its own", "pickle": "loading one runs code"}
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf", "sklearn": "scikit-learn"}
 """Distributions whose name is not that of the package."""
+INSIDE = {"numba.cuda": "numba-cuda"}
+"""Distributions that add a module to the package of another."""
 PEERS = {"sinabs", "spikingjelly", "samna"}
 """What deploytool compares itself with, or drives, where somebody has installed it: no dependency of ours."""
 
@@ -146,9 +147,11 @@ def declared() -> set[str]:
 
 def imported() -> set[str]:
     """The distributions that the package imports, the standard library and peers left out."""
-    packages = {name.split(".")[0] for file in FILES for name in imports(file)}
+    names = {name for file in FILES for name in imports(file)}
+    packages = {name.split(".")[0] for name in names}
     packages -= {*sys.stdlib_module_names, "deploytool", "__future__", *PEERS}
-    return {DISTRIBUTIONS.get(package, package).lower() for package in packages}
+    added = {distribution for module, distribution in INSIDE.items() if module in names}
+    return {DISTRIBUTIONS.get(package, package).lower() for package in packages} | added
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

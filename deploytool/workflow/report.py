@@ -62,7 +62,7 @@ def _content(space: Workspace, verdict: Artifact, samples: int, title: str | Non
             for artifact in (verdict, *made_from)
         ),
         recipe=canonical_json(model.manifest.recipe) if model else "",
-        versions={package: version(package) for package in ("deploytool", "numpy", "numba", "nir")},
+        versions={package: version(package) for package in ("deploytool", "numpy", "numba")},
         samples=samples,
     )
 

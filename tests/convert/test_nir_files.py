@@ -148,7 +148,7 @@ def test_another_process_writes_equal_bytes(tmp_path: Path) -> None:
     script = (
         "import sys, pathlib, numpy as np\n"
         "from deploytool.convert.nir import write_nir\n"
-        "from deploytool.ir.graph import *\n"
+        "from deploytool.ir.graph import chain\nfrom deploytool.ir.nodes import *\n"
         "nodes = [('in', Input((2, 5, 5))), ('conv', Conv(np.ones((3, 2, 3, 3), np.float32))),"
         " ('spike', Spike(0.1)), ('out', Output())]\n"
         "write_nir(chain(nodes), pathlib.Path(sys.argv[1]))\n"

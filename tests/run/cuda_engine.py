@@ -15,8 +15,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numba import config, cuda
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
-from run.test_run_mixed import mixed_programs
-from run.test_run_split import split_programs
+from run.test_mixed import mixed_programs
+from run.test_split import split_programs
 
 from deploytool.base.arrays import Pair
 from deploytool.base.errors import UnsupportedError
