@@ -8,8 +8,6 @@ from deploytool.data.images import Image
 from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, fingerprint, load, load_events
 from deploytool.recipe import DataSection
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-
 
 @pytest.fixture(autouse=True)
 def _sklearn() -> None:
@@ -73,9 +71,8 @@ def test_the_fingerprint_follows_the_section_and_the_seed() -> None:
     assert fingerprint(DataSection(set="digits"), 0) in prints
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_nmnist_from_the_archives() -> None:
-    dataset = load(DataSection(set="nmnist", root=str(DATA / "nmnist"), denoise_ms=10), seed=0)
+def test_nmnist_from_the_archives(shared_data: Path) -> None:
+    dataset = load(DataSection(set="nmnist", root=str(shared_data / "nmnist"), denoise_ms=10), seed=0)
     assert len(dataset.train) + len(dataset.validation) == 3500
     assert len(dataset.test) == 500
     assert dataset.train[0].shape == dataset.shape == DATASETS["nmnist"].shape

@@ -11,7 +11,6 @@ from deploytool.data.formats.files import bin_events, read_events
 from deploytool.ir.events import EVENT
 
 SHAPE = (2, 34, 34)
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def some_events(count: int = 5) -> np.ndarray:
@@ -48,18 +47,16 @@ def test_bin_round_trip(tmp_path_factory: pytest.TempPathFactory, count: int, se
     assert np.array_equal(bin_events(path), events)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_a_real_bin_file() -> None:
-    (stream,) = read_events(DATA / "event_formats" / "nmnist_sample.bin", SHAPE)
+def test_a_real_bin_file(shared_data: Path) -> None:
+    (stream,) = read_events(shared_data / "event_formats" / "nmnist_sample.bin", SHAPE)
     assert len(stream) == 4325
     assert (stream.events["t"][0], stream.events["t"][-1]) == (654, 311_175)
     assert stream.duration_us == 311_176
     assert stream.label == -1
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_a_real_bin_file_of_another_sensor() -> None:
-    (stream,) = read_events(DATA / "event_formats" / "ncaltech101_faces_easy_0001.bin", (2, 180, 240))
+def test_a_real_bin_file_of_another_sensor(shared_data: Path) -> None:
+    (stream,) = read_events(shared_data / "event_formats" / "ncaltech101_faces_easy_0001.bin", (2, 180, 240))
     assert len(stream) == 67_445
     assert (stream.events["x"].max(), stream.events["y"].max()) == (150, 172)
 

@@ -17,8 +17,6 @@ from deploytool.data.sets.mnist import idx_array
 from deploytool.data.sets.table import IMAGE_SETS, load
 from deploytool.recipe import DataSection
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-
 
 def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
@@ -88,12 +86,11 @@ def test_mnist_is_read_compressed_or_not(tmp_path: Path, name: str) -> None:
     assert fingerprint(str(tmp_path / "gz")) != fingerprint(str(tmp_path / "plain"))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_the_real_mnist() -> None:
-    dataset = load(DataSection(set="mnist", root=str(DATA / "mnist")), seed=0)
+def test_the_real_mnist(shared_data: Path) -> None:
+    dataset = load(DataSection(set="mnist", root=str(shared_data / "mnist")), seed=0)
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [54_000, 6_000, 10_000]
     assert dataset.test.labels[:5].tolist() == [7, 2, 1, 0, 4]
-    assert int(mnist.parts("mnist", str(DATA / "mnist"))[0][0].pixels.sum()) == 27_525
+    assert int(mnist.parts("mnist", str(shared_data / "mnist"))[0][0].pixels.sum()) == 27_525
     stream = dataset.test[0]
     assert (stream.shape, stream.duration_us, stream.name) == ((1, 28, 28), 100_000, "mnist/test/00000")
 

@@ -9,10 +9,6 @@ from deploytool.base.errors import InputError
 from deploytool.data.sets import nmnist
 from deploytool.data.transforms import Denoise
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-ARCHIVES = DATA / "nmnist"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-
 
 def write_bins(root: Path, per_class: int = 2) -> None:
     for part in ("Train", "Test"):
@@ -147,10 +143,8 @@ def test_without_a_root_it_is_downloaded_or_refused_in_one_sentence(
 
 
 @pytest.fixture(scope="module")
-def archives() -> tuple[nmnist.Samples, nmnist.Samples]:
-    if not DATA.is_dir():
-        pytest.skip("needs ../shared/data")
-    return nmnist.parts(str(ARCHIVES))
+def archives(shared_data: Path) -> tuple[nmnist.Samples, nmnist.Samples]:
+    return nmnist.parts(str(shared_data / "nmnist"))
 
 
 def test_the_real_archives(archives: tuple[nmnist.Samples, nmnist.Samples]) -> None:
@@ -171,9 +165,9 @@ def test_polarities_inside_a_millisecond_are_mixed(archives: tuple[nmnist.Sample
     assert mixed / 20 > 0.2  # sorted by polarity it would be near 0.1
 
 
-def test_archive_and_original_file_agree(archives: tuple[nmnist.Samples, nmnist.Samples]) -> None:
+def test_archive_and_original_file_agree(archives: tuple[nmnist.Samples, nmnist.Samples], shared_data: Path) -> None:
     train, _ = archives
-    for path in sorted((ARCHIVES / "original_bin" / "Train").glob("*/*.bin")):
+    for path in sorted((shared_data / "nmnist" / "original_bin" / "Train").glob("*/*.bin")):
         stream = train[2500 + int(path.stem) - 1]
         assert stream.name == f"nmnist/{int(path.stem)}"
         assert stream.label == int(path.parent.name)

@@ -13,7 +13,6 @@ from deploytool.data.sets import cifar10dvs, dvsgesture, ncaltech101
 from deploytool.data.sets.table import EVENT_SETS, load
 from deploytool.recipe import DataSection
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 USERS = {"ibmGestureTrain": ("user01_fluorescent", "user02_led"), "ibmGestureTest": ("user24_led",)}
 RECORDED = ("dvsgesture", "cifar10dvs", "ncaltech101")
 IN_TONIC = [("dvsgesture", "DVSGesture"), ("cifar10dvs", "CIFAR10DVS"), ("ncaltech101", "NCALTECH101")]
@@ -126,13 +125,12 @@ def test_damaged_and_unreadable_recordings_are_one_sentence(tmp_path: Path, monk
         train[0]
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_real_files_of_both_formats_are_read() -> None:
+def test_real_files_of_both_formats_are_read(shared_data: Path) -> None:
     pytest.importorskip("aedat")
-    path = DATA / "event_formats" / "davis346_sample.aedat4"
+    path = shared_data / "event_formats" / "davis346_sample.aedat4"
     with pytest.raises(InputError, match="on a map of 2x128x128"):
         cifar10dvs._stream(path, 0, "davis")  # of a larger sensor
-    photograph = ncaltech101._stream(DATA / "event_formats" / "ncaltech101_faces_easy_0001.bin", 1, "faces")
+    photograph = ncaltech101._stream(shared_data / "event_formats" / "ncaltech101_faces_easy_0001.bin", 1, "faces")
     assert len(photograph) == 67445
     assert (photograph.events["x"].max(), photograph.events["y"].max()) == (150, 172)
     assert photograph.duration_us == 320_000

@@ -10,8 +10,6 @@ from deploytool.data.formats.files import bin_events
 from deploytool.data.transforms import Denoise, First, Resize
 from deploytool.ir.events import EVENT, EventStream
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
-
 
 @st.composite
 def streams(draw: st.DrawFn) -> EventStream:
@@ -61,9 +59,8 @@ def test_denoise_equals_tonics_on_random_events(tonic_denoise, filter_us: int) -
         assert np.array_equal(Denoise(filter_us / 1000)(stream).events, tonic_denoise(stream.events, filter_us))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_denoise_equals_tonics_on_real_events_and_is_fast(tonic_denoise) -> None:
-    stream = EventStream(bin_events(DATA / "event_formats" / "nmnist_sample.bin"), (2, 34, 34), 320_000)
+def test_denoise_equals_tonics_on_real_events_and_is_fast(tonic_denoise, shared_data: Path) -> None:
+    stream = EventStream(bin_events(shared_data / "event_formats" / "nmnist_sample.bin"), (2, 34, 34), 320_000)
     started = time.perf_counter()
     cleaned = Denoise(10.0)(stream)
     assert time.perf_counter() - started < 0.2
