@@ -1,4 +1,4 @@
-"""The engine for CUDA, on a GPU or in numba's simulator of one; test_run_cuda.py runs this in a process of its own."""
+"""The engine for CUDA, on a GPU or in numba's simulator of one; test_cuda.py runs this in a process of its own."""
 
 from __future__ import annotations
 
