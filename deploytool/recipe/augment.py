@@ -14,18 +14,20 @@ ALSO_IN_TRAIN: Final = ("shift", "drop")
 
 
 class AugmentSection(Section):
-    """[train.augment]: what is drawn for every training sample in every epoch, in this order; 0 is never.
+    """[train.augment]: random changes of the training samples, drawn anew for every sample in every epoch.
 
-    A share is the chance of a sample. Moving by up to n pixels either way is the same as padding by n pixels and
-    cropping at random.
+    They are applied in the order below, and 0 turns one off. A share is the probability that a sample is changed.
+    Shifting by up to n pixels is the same as padding by n pixels and cropping at random.
     """
 
-    drop: float = Field(0.0, ge=0, lt=1, description="leave out up to this share of a sample's events")
-    flip_time: float = Field(0.0, ge=0, le=1, description="share of samples that run backwards")
-    flip_polarity: float = Field(0.0, ge=0, le=1, description="share of samples whose ON and OFF are exchanged")
-    flip: float = Field(0.0, ge=0, le=1, description="share of samples that are mirrored left to right")
-    shift: int = Field(0, ge=0, description="move samples by up to so many pixels along both axes")
-    cutout: int = Field(0, ge=0, description="side of a square in pixels, anywhere, that is left empty")
+    drop: float = Field(0.0, ge=0, lt=1, description="Leave out a random share of the events, at most this one.")
+    flip_time: float = Field(0.0, ge=0, le=1, description="Share of the samples that are played backwards.")
+    flip_polarity: float = Field(
+        0.0, ge=0, le=1, description="Share of the samples whose ON and OFF events are swapped."
+    )
+    flip: float = Field(0.0, ge=0, le=1, description="Share of the samples that are mirrored left to right.")
+    shift: int = Field(0, ge=0, description="Shift by up to this number of pixels along both axes.")
+    cutout: int = Field(0, ge=0, description="Empty a square with this side, in pixels, at a random place.")
 
 
 def gathered(train: Any) -> Any:

@@ -14,30 +14,39 @@ UNQUANTISED: Final = 32
 
 
 class ConstraintsSection(Section):
-    """[constraints]: what the chip demands of the network, kept during training and checked again afterwards.
+    """[constraints]: what the chip demands of the network. Training keeps to it, and `map` checks it again.
 
-    With quantised weights thresholds are integers too, and a membrane stays within the chip's 16 bits.
+    With quantised weights, thresholds are integers too, and membranes stay within the chip's 16 bits.
     """
 
-    chip: str = "speck2e"
-    weight_bits: int = Field(8, ge=2, le=32, description="bits of a weight, sign included: 2 to 8, or 32, unquantised")
-    threshold: float = Field(1.0, gt=0)
+    chip: str = Field("speck2e", description="The chip that the network is trained for.")
+    weight_bits: int = Field(
+        8, ge=2, le=32, description="Bits of a weight, sign included: 2 to 8, or 32 for weights that are not quantised."
+    )
+    threshold: float = Field(1.0, gt=0, description="Membrane potential at which a neuron fires.")
     floor: float | None = Field(
         -1.0,
         le=0,
         allow_inf_nan=True,
-        description="lower clamp of the membrane, in the unit of the threshold; -inf for none",
+        description="Lowest membrane potential, in the unit of the threshold; `-inf` for no limit.",
     )
-    reset: Literal["subtract", "zero"] = "subtract"
+    reset: Literal["subtract", "zero"] = Field(
+        "subtract", description="After a spike: subtract the threshold from the membrane, or set it to zero."
+    )
     decay: float = Field(
-        1.0, gt=0, le=1, description="factor on the membrane per time step; below 1 (LIF) only for training"
+        1.0, gt=0, le=1, description="Factor on the membrane per time step. Below 1 (LIF) is for training only."
     )
     fan_in: int | None = Field(
-        None, ge=1, description="at most so many weights of a neuron are not 0; the largest stay"
+        None, ge=1, description="Largest number of weights per neuron that are not 0; the largest weights stay."
     )
-    fan_in_epochs: int = Field(1, ge=1, description="from this epoch on; before it the limit comes down step by step")
+    fan_in_epochs: int = Field(
+        1, ge=1, description="Epoch from which `fan_in` holds; until then the limit falls step by step."
+    )
     max_weight_penalty: float = Field(
-        0.0, ge=0, description="weight in the loss of the sum of max(w - threshold, 0): above it one event fires twice"
+        0.0,
+        ge=0,
+        description="Factor in the loss on the sum of max(w - threshold, 0). One event through a weight above the "
+        "threshold can leave the neuron above it, so that the next event fires it again.",
     )
 
     @property

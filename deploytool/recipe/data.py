@@ -14,25 +14,42 @@ Bins: TypeAlias = Literal["time", "count"]
 class DataSection(Section):
     """[data]: which samples, how they become events, and how events are cleaned before anything sees them."""
 
-    set: str = Field(description="name of a data set; `deploytool show --datasets` lists them")
-    root: str | None = Field(None, description="folder of the data, for sets that are read from disk")
+    set: str = Field(description="Name of a data set. `deploytool show --datasets` lists them.")
+    root: str | None = Field(None, description="Folder that holds the data, for sets that are read from disk.")
     coding: Literal["events", "count", "rate", "direct"] | None = Field(
-        None, description="events, of event sets; of images count, the default, rate, or direct: only for training"
+        None,
+        description="How a sample reaches the network. Event sets: `events`. Images: `count` (the default; a pixel "
+        "sends events in proportion to its brightness), `rate` (the same on average, at random times), or `direct` "
+        "(the image itself at every time step, for training only).",
     )
-    levels: int | None = Field(None, ge=1, le=4096, description="count, rate: events of a white pixel; 16 by default")
+    levels: int | None = Field(
+        None, ge=1, le=4096, description="Events of a white pixel with `count` or `rate` coding; 16 by default."
+    )
     duration_ms: float | None = Field(
         None,
         ge=0.001,
         le=1e6,
-        description="the first so many ms; of images: how long their events take, 100 by default",
+        description="Event sets: use only the first milliseconds of each sample. Images: length of the sample that "
+        "they become, 100 by default.",
     )
-    bins: Bins = Field("time", description="time steps of training: of equal time, or of equal counts of events")
+    bins: Bins = Field(
+        "time",
+        description="How training divides a sample into time steps: equal time, or an equal number of events in each.",
+    )
     size: tuple[Size, Size] | None = Field(
-        None, description="[H, W] that events or an image folder's images are scaled to"
+        None, description="[H, W] to which events, or the images of an image folder, are scaled."
     )
     denoise_ms: float | None = Field(
-        None, gt=0, description="drop events with no event of a neighbouring pixel in the last so many ms"
+        None,
+        gt=0,
+        description="Drop an event if none of the four neighbouring pixels had one in the milliseconds before it.",
     )
-    validation: float = Field(0.1, gt=0, lt=0.5, description="share of training samples that choose the model")
-    train_samples: int | None = Field(None, ge=1, description="only so many training samples, evenly over the classes")
-    test_samples: int | None = Field(None, ge=1, description="only so many test samples, evenly over the classes")
+    validation: float = Field(
+        0.1, gt=0, lt=0.5, description="Share of the training samples that is held out to choose the best epoch."
+    )
+    train_samples: int | None = Field(
+        None, ge=1, description="Use only this number of training samples, spread evenly over the classes."
+    )
+    test_samples: int | None = Field(
+        None, ge=1, description="Use only this number of test samples, spread evenly over the classes."
+    )

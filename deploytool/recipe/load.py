@@ -21,16 +21,27 @@ from deploytool.recipe.train import TrainSection
 class Recipe(Section):
     """Everything a pipeline needs to know."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
-    seed: int = Field(0, ge=0, lt=2**31)
-    data: DataSection
-    network: NetworkSection
-    constraints: ConstraintsSection = ConstraintsSection()
-    train: TrainSection
-    map: MapSection = MapSection()
-    run: RunSection = RunSection()
-    validation: ValidateSection = Field(ValidateSection(), alias="validate")
-    report: ReportSection = ReportSection()
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Title of the report. Letters, digits, dots, underscores and hyphens.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Seed of every random choice: the held-out samples, the first weights, the order of the batches, "
+        "the augmentation. At the same number of threads, equal seeds give equal weights, bit for bit.",
+    )
+    data: DataSection = Field(description="The samples.")
+    network: NetworkSection = Field(description="The input map and the layers.")
+    constraints: ConstraintsSection = Field(ConstraintsSection(), description="What the chip demands of the network.")
+    train: TrainSection = Field(description="The training method and its settings.")
+    map: MapSection = Field(MapSection(), description="How the network is put on its target.")
+    run: RunSection = Field(RunSection(), description="Where the program runs.")
+    validation: ValidateSection = Field(
+        ValidateSection(), alias="validate", description="What must hold for a positive verdict."
+    )
+    report: ReportSection = Field(ReportSection(), description="What the report shows.")
 
     @model_validator(mode="after")
     def _spikes_leave(self) -> Recipe:

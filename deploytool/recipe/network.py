@@ -33,40 +33,47 @@ Padding: TypeAlias = Annotated[Pair, BeforeValidator(_pair(0))]
 
 
 class _Layer(Section):
-    """What every layer has: a ``name``, and ``from``, the earlier layer (or "input") it takes; by default the one
-    before it."""
+    """What every layer has."""
 
-    name: str | None = None
-    source: str | None = Field(None, alias="from")
+    name: str | None = Field(
+        None,
+        description="Name in reports, errors and files. By default the kind and a number: `conv1`, `spike1`, `fc1`.",
+    )
+    source: str | None = Field(
+        None,
+        alias="from",
+        description="The earlier layer, or `input`, that this layer takes; by default the one before.",
+    )
 
 
 class _WeightLayer(_Layer):
-    """What every layer with weights has: ``out`` features, and ``stage``, which marks the first layer of a stage of MTT
-    (train/mtt.py)."""
+    """What every layer with weights has."""
 
-    out: int = Field(ge=1)
-    stage: bool = False
+    out: int = Field(ge=1, description="Number of output features.")
+    stage: bool = Field(
+        False, description="Marks the first layer of a stage, for method `mtt` with `train.stages` set to `marks`."
+    )
 
 
 class ConvLayer(_WeightLayer):
-    """Convolution with ``out`` features; a pair is one number, or [vertical, horizontal]."""
+    """A convolution without bias. A pair is one number for both axes, or [vertical, horizontal]."""
 
     type: Literal["conv"]
-    kernel: PositivePair
-    stride: PositivePair = (1, 1)
-    padding: Padding = (0, 0)
-    dilation: PositivePair = (1, 1)
-    groups: int = Field(1, ge=1)
+    kernel: PositivePair = Field(description="Size of the kernel.")
+    stride: PositivePair = Field((1, 1), description="Step between two positions of the kernel.")
+    padding: Padding = Field((0, 0), description="Rows and columns of zeros on each side of the input map.")
+    dilation: PositivePair = Field((1, 1), description="Distance between two rows, or columns, of the kernel.")
+    groups: int = Field(1, ge=1, description="Number of groups of features that are convolved apart.")
 
 
 class LinearLayer(_WeightLayer):
-    """Fully connected layer with ``out`` values."""
+    """A fully connected layer without bias. Its input must be flat."""
 
     type: Literal["linear"]
 
 
 class BatchNormLayer(_Layer):
-    """Batch normalisation of what a conv or linear layer gives, before spikes; folded into its weights afterwards."""
+    """Batch norm between a conv or linear layer and its spike layer; folded into the weights after training."""
 
     type: Literal["batchnorm"]
 
@@ -78,23 +85,23 @@ class SpikeLayer(_Layer):
 
 
 class PoolLayer(_Layer):
-    """Sum or average over windows of ``kernel`` x ``kernel``."""
+    """The sum or the average over square windows that do not overlap."""
 
     type: Literal["sumpool", "avgpool"]
-    kernel: int = Field(ge=1)
+    kernel: int = Field(ge=1, description="Side of the window.")
 
 
 class FlattenLayer(_Layer):
-    """(C, H, W) to a vector."""
+    """Turns a map (C, H, W) into a vector, for a linear layer."""
 
     type: Literal["flatten"]
 
 
 class AddLayer(_Layer):
-    """Sum of the layer before it (or ``from``) and the earlier layers ``other``: where a shortcut ends."""
+    """The sum of the layer before it, or of `from`, and of earlier layers: the end of a shortcut."""
 
     type: Literal["add"]
-    other: tuple[str, ...] = Field(min_length=1)
+    other: tuple[str, ...] = Field(min_length=1, description="The earlier layers that are added.")
 
 
 LayerSection: TypeAlias = Annotated[
@@ -115,16 +122,20 @@ LAYER_TYPES: Final = {
 
 
 class NetworkSection(Section):
-    """[network]: the input map (C, H, W) and the layers, each feeding the next unless that says ``from``.
+    """[network]: the input map and the layers. Each layer feeds the next one, unless that one says `from`.
 
-    ``preset``, with its options, stands for the layers that it expands to (recipe/presets.py), and leaves no trace.
-    Spikes, which the input is taken for as well, may be pooled, flattened and added, and go into a conv or linear
-    layer; what that gives may be normalised and added, and goes into a spike layer. The last layer is a spike layer,
-    or it is read as it is: as the membrane potential of a neuron that never fires.
+    Spikes, and the input counts as spikes, may be pooled, flattened and added; they go into a conv or linear layer.
+    The result may be normalised and added; it goes into a spike layer. The last layer is a spike layer. Otherwise its
+    values are read as the membrane potentials of neurons that never fire, which is for training only.
+
+    Instead of `layers`, `preset` names a known network. A recipe with the preset and one with its layers written out
+    are the same recipe.
     """
 
-    input: tuple[Size, Size, Size]
-    layers: tuple[LayerSection, ...] = Field(min_length=1)
+    input: tuple[Size, Size, Size] = Field(description="Input map [C, H, W]: features, rows, columns.")
+    layers: tuple[LayerSection, ...] = Field(
+        min_length=1, description="The layers in order, each a table with its `type`."
+    )
 
     @model_validator(mode="before")
     @classmethod

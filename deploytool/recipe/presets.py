@@ -32,21 +32,25 @@ Layer: TypeAlias = dict[str, Any]
 
 
 class PresetSection(Section):
-    """[network] with a preset: the input map, and the options, of which each preset has some."""
+    """[network] with a preset: the input map, and the options that the preset has."""
 
-    preset: str
-    input: tuple[Size, Size, Size]
-    classes: int = Field(1, ge=1, description="values of the last layer")
-    norm: bool = Field(False, description="batch norm between weights and neurons")
+    preset: str = Field(description="Name of the network. `deploytool show presets` lists them.")
+    input: tuple[Size, Size, Size] = Field(description="Input map [C, H, W]: features, rows, columns.")
+    classes: int = Field(1, ge=1, description="Number of output values. Required for networks that classify.")
+    norm: bool = Field(False, description="Batch norm between weights and neurons.")
     pool: Literal["avg", "sum", "stride"] = Field(
-        "avg", description="mean or sum over windows, or a stride of the convolution before instead"
+        "avg", description="Pool by average or by sum, or use a stride in the convolution before it instead."
     )
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((), description="fully connected layers before the last")
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Sizes of the fully connected layers before the last."
+    )
     stem: Literal["cifar", "imagenet"] = Field(
-        "cifar", description="3x3 convolution, or 7x7 of stride 2 and pooling over 2x2"
+        "cifar", description="First layer: a 3x3 convolution, or 7x7 with stride 2 and pooling over 2x2."
     )
     spiking_output: bool = Field(
-        False, description="whether the last layer fires, as on a chip, or gives its potential"
+        False,
+        description="Let the last layer fire. A chip needs this, because only spikes leave it. Otherwise the last "
+        "layer gives its potential.",
     )
 
 

@@ -10,59 +10,85 @@ from deploytool.recipe.section import Section
 
 
 class DvsSection(Section):
-    """[map.dvs]: what the chip does with the events of its own sensor before the network; recorded events skip it."""
+    """[map.dvs]: what the chip does with the events of its own sensor before the network. Recorded events skip it."""
 
     origin: tuple[int, int] = Field(
-        (0, 0), description="(y, x) of the crop's first pixel; the input map gives its size"
+        (0, 0), description="(y, x) of the first pixel of the crop. The input map gives its size."
     )
     crop: Literal["pooled", "sensor"] = Field(
-        "pooled", description="whether origin and crop count pixels after pooling (documentation) or of the sensor"
+        "pooled",
+        description="Whether the origin and the crop count pixels after pooling, as the documentation says, or pixels "
+        "of the sensor.",
     )
-    mirror: tuple[Literal["x", "y", "diagonal"], ...] = ()
-    polarity: Literal["both", "on", "off"] = Field("both", description="which events pass; one input feature merges")
-    live: bool = Field(False, description="let the sensor's own events in")
+    mirror: tuple[Literal["x", "y", "diagonal"], ...] = Field((), description="Axes along which events are mirrored.")
+    polarity: Literal["both", "on", "off"] = Field(
+        "both", description="Which events pass. A network with one input feature gets both merged."
+    )
+    live: bool = Field(False, description="Let the sensor's own events in.")
 
 
 class ReadoutSection(Section):
-    """[map.readout]: the chip's readout layer, which gives the class at its pins."""
+    """[map.readout]: the chip's readout layer, which puts the class on the chip's pins."""
 
-    threshold: int = Field(1, ge=0, le=65535, description="spikes that a class needs")
-    average: Literal[1, 16, 32] = Field(1, description="cycles of the slow clock in the moving average")
+    threshold: int = Field(1, ge=0, le=65535, description="Number of spikes that a class needs.")
+    average: Literal[1, 16, 32] = Field(1, description="Cycles of the slow clock in the moving average.")
 
 
 class MapSection(Section):
-    """[map]: where the network goes."""
+    """[map]: how the network is put on its target."""
 
-    target: str = Field("speck2e", description="a chip, or simulator")
-    pins: dict[str, int] = Field(default_factory=dict, description="layer = core")
-    split: bool = Field(True, description="split layers over several cores where the network fits only so")
-    quantise: Literal["plain", "calibrated"] = Field(
-        "plain", description="by the chip's rule, or with scale and rounding chosen on training samples"
+    target: str = Field("speck2e", description="A chip, or `simulator`.")
+    pins: dict[str, int] = Field(
+        default_factory=dict, description="Fixed places: `{ conv1 = 0 }` puts layer conv1 on core 0."
     )
-    calibration_samples: int = Field(16, ge=1, description="samples searched on; twice as many others decide")
-    dvs: DvsSection = DvsSection()
-    readout: ReadoutSection | None = Field(None, description="absent: the readout layer is off")
+    split: bool = Field(True, description="Split layers over several cores if the network does not fit otherwise.")
+    quantise: Literal["plain", "calibrated"] = Field(
+        "plain",
+        description="`plain`: the chip's own rule. `calibrated`: scale and rounding are chosen on training samples, "
+        "where that is closer to the trained network.",
+    )
+    calibration_samples: int = Field(
+        16, ge=1, description="Training samples for calibration. Twice as many others decide whether to keep it."
+    )
+    dvs: DvsSection = Field(DvsSection(), description="The chip's sensor layer.")
+    readout: ReadoutSection | None = Field(
+        None, description="The chip's readout layer. Off unless the section is there."
+    )
 
 
 class RunSection(Section):
-    """[run]: on what the program runs, beside the trained network itself."""
+    """[run]: where the program runs, in addition to the trained network itself."""
 
-    on: tuple[Literal["quantised", "simulator", "emulator"], ...] = ("quantised", "simulator", "emulator")
-    rasters: int = Field(4, ge=0, description="samples of which every single spike is kept for the report")
+    on: tuple[Literal["quantised", "simulator", "emulator"], ...] = Field(
+        ("quantised", "simulator", "emulator"),
+        description="`quantised`: the chip's integers in time steps. `simulator`: float32, event by event. `emulator`: "
+        "the chip's integers, core by core, event by event. An empty list means: train only.",
+    )
+    rasters: int = Field(4, ge=0, description="Number of samples for which every spike is kept, for the report.")
 
 
 class ValidateSection(Section):
-    """[validate]: what must hold for a positive verdict; a key that is absent asks nothing."""
+    """[validate]: what must hold for a positive verdict. A key that is absent checks nothing."""
 
-    min_accuracy: float | None = Field(None, ge=0, le=100, description="% right on the emulator")
-    max_accuracy_drop: float | None = Field(None, ge=0, le=100, description="points from torch to the emulator")
-    max_spike_difference: float | None = Field(
-        None, ge=0, description="% pooled at the output, emulator against the float event-driven simulator"
+    min_accuracy: float | None = Field(None, ge=0, le=100, description="Lowest accuracy on the emulator, in percent.")
+    max_accuracy_drop: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Largest loss of accuracy from the trained network to the emulator, in percentage points.",
     )
-    max_synops: float | None = Field(None, gt=0, description="mean synaptic operations per sample on the emulator")
+    max_spike_difference: float | None = Field(
+        None,
+        ge=0,
+        description="Largest spike difference between the emulator and the float32 simulator: pooled over the output, "
+        "in percent.",
+    )
+    max_synops: float | None = Field(
+        None, gt=0, description="Largest mean number of synaptic operations per sample on the emulator."
+    )
 
 
 class ReportSection(Section):
-    """[report]: what report.html shows."""
+    """[report]: what the report shows."""
 
-    samples: int = Field(4, ge=0, description="samples shown as pictures")
+    samples: int = Field(4, ge=0, description="Number of samples shown as pictures.")

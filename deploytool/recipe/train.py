@@ -13,66 +13,110 @@ from deploytool.recipe.trev import TrevSection
 
 
 class BaseSection(Section):
-    """[train.base]: a training with batch norms, in real numbers, before the method's own.
+    """[train.base]: a training with batch norm, in real numbers, that comes before the method's own training.
 
-    What the batch norms learnt goes into the weights, without a bias; the method goes on from there without them.
+    The scales of the batch norms then go into the weights; their biases are dropped. The method continues without them.
     """
 
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    time_steps: int | None = Field(None, ge=1, description="by default those of [train]")
-    schedule: Literal["cosine", "constant"] = "cosine"
+    epochs: int = Field(ge=1, description="Number of passes over the training samples.")
+    learning_rate: float = Field(gt=0, description="Learning rate of this training.")
+    time_steps: int | None = Field(None, ge=1, description="Time steps per sample; by default those of [train].")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
 
 
 class TrainSection(Section):
-    """[train]: how the weights are found. Methods and losses are described in deploytool/train/."""
+    """[train]: the method and its settings."""
 
-    method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev"] = "sdt"
-    loss: Literal["ce", "tet", "mse"] = Field("ce", description="mse: the answer is to be the picture itself; ptl only")
-    logit_scale: float = Field(0.3, gt=0, description="factor from an output neuron's spike count to its logit")
-    tet_lambda: float = Field(0.0, ge=0, le=1, description="share of the regulariser in the TET loss")
-    tet_phi: float = Field(1.0, description="value that the regulariser of the TET loss draws outputs to")
-    time_steps: int = Field(ge=1, description="T: time steps per sample, at which the network is evaluated")
-    t_min: int = Field(1, ge=1, description="nmt, mtt: fewest time steps of a stage")
-    t_max: int | None = Field(None, ge=1, description="nmt, mtt: most time steps of a stage; by default time_steps")
-    draws: int = Field(3, ge=1, description="nmt, mtt: configurations drawn per batch, gradients summed")
-    stages: Literal["layers", "marks"] = Field(
-        "layers", description="mtt: a stage is stage_layers layers with weights, or begins at a layer with stage = true"
+    method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev"] = Field("sdt", description="The training method.")
+    loss: Literal["ce", "tet", "mse"] = Field(
+        "ce",
+        description="`ce`: cross-entropy of the output averaged over time. `tet`: the mean of the cross-entropy at "
+        "every time step. `mse`: restore the input picture, for method `ptl` only.",
     )
-    stage_layers: int = Field(1, ge=1, description="mtt: layers with weights per stage")
+    logit_scale: float = Field(0.3, gt=0, description="Factor from an output neuron's spike count to its logit.")
+    tet_lambda: float = Field(0.0, ge=0, le=1, description="Share of the regulariser in the `tet` loss.")
+    tet_phi: float = Field(1.0, description="Value to which the regulariser of the `tet` loss pulls the outputs.")
+    time_steps: int = Field(
+        ge=1, description="T, the number of time steps per sample at which the network is trained and evaluated."
+    )
+    t_min: int = Field(1, ge=1, description="Methods `nmt`, `mtt`: smallest number of time steps that is drawn.")
+    t_max: int | None = Field(
+        None,
+        ge=1,
+        description="Methods `nmt`, `mtt`: largest number of time steps that is drawn; by default `time_steps`.",
+    )
+    draws: int = Field(
+        3,
+        ge=1,
+        description="Methods `nmt`, `mtt`: numbers of time steps drawn per batch. The gradients of all draws are "
+        "summed.",
+    )
+    stages: Literal["layers", "marks"] = Field(
+        "layers",
+        description="Method `mtt`: a stage is `stage_layers` layers with weights, or begins at each layer with "
+        "`stage = true`.",
+    )
+    stage_layers: int = Field(1, ge=1, description="Method `mtt`: layers with weights per stage.")
     first_stage: Literal["drawn", "fixed"] = Field(
-        "drawn", description="mtt: whether time steps are drawn for the first stage too, or it always has t_max"
+        "drawn", description="Method `mtt`: draw the time steps of the first stage too, or always use `t_max` for it."
     )
     ttm: Literal["replicate", "spread"] = Field(
-        "replicate", description="nmt, mtt: from few to many steps, repeat the spikes of a step, or divide them"
+        "replicate",
+        description="Methods `nmt`, `mtt`: from fewer to more time steps, repeat the spikes of a step, or divide them "
+        "among the steps.",
     )
-    tit: tuple[tuple[PositiveInt, PositiveInt], ...] = Field((), description="tit: [time steps, epochs] of each stage")
-    base: BaseSection | None = None
-    epochs: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    accumulate: int = Field(1, ge=1, description="parts in which a batch goes through the network, to save memory")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: float = Field(0.0, ge=0)
+    tit: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
+        (), description="Method `tit`: [time steps, epochs] of each stage."
+    )
+    base: BaseSection | None = Field(None, description="A training with batch norm that comes first.")
+    epochs: int = Field(ge=1, description="Number of passes over the training samples.")
+    batch: int = Field(ge=1, description="Samples per step of the optimizer.")
+    accumulate: int = Field(
+        1, ge=1, description="Number of parts into which a batch is divided, to save memory. Gradients are summed."
+    )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
+    learning_rate: float = Field(gt=0, description="Learning rate, the highest of the schedule.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of `sgd`.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimizer.")
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay per step of the mean of the weights that is kept; 0: none"
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay per step of a running mean of the weights. The mean is what is validated and kept. 0 turns "
+        "it off.",
     )
-    schedule: Literal["cosine", "constant", "steps"] = "cosine"
-    warmup_epochs: int = Field(0, ge=0, description="epochs in which the learning rate rises to its full value")
-    milestones: tuple[PositiveInt, ...] = Field((), description="steps: the rate is multiplied after these epochs")
-    milestone_factor: float = Field(0.1, gt=0, lt=1, description="steps: by so much")
-    patience: int | None = Field(None, ge=1, description="stop after so many epochs without a better validation")
-    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="auto: a GPU where there is one")
-    precision: Literal["single", "mixed"] = Field("single", description="mixed: sums in bfloat16, on a GPU only")
-    surrogate: Literal["exponential", "periodic", "triangle"] = "periodic"
+    schedule: Literal["cosine", "constant", "steps"] = Field(
+        "cosine", description="How the learning rate falls: along a cosine, not at all, or at `milestones`."
+    )
+    warmup_epochs: int = Field(0, ge=0, description="Epochs over which the learning rate rises to its full value.")
+    milestones: tuple[PositiveInt, ...] = Field(
+        (), description="Schedule `steps`: epochs after which the learning rate is multiplied by `milestone_factor`."
+    )
+    milestone_factor: float = Field(0.1, gt=0, lt=1, description="Schedule `steps`: the factor at each milestone.")
+    patience: int | None = Field(
+        None, ge=1, description="Stop after this number of epochs without a better validation result; by default never."
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="`auto`: a GPU if there is one, otherwise the CPU."
+    )
+    precision: Literal["single", "mixed"] = Field(
+        "single", description="`mixed`: convolutions and matrix products in bfloat16, on a GPU only."
+    )
+    surrogate: Literal["exponential", "periodic", "triangle"] = Field(
+        "periodic", description="Shape of the surrogate gradient around the threshold."
+    )
     spikes_per_step: Literal["many", "one"] = Field(
-        "many", description="a neuron may fire several times per step, as it does per step on an event-driven chip"
+        "many", description="Whether a neuron may fire several times per time step. On the event-driven chip it may."
     )
-    gain: float = Field(1.5, gt=0, description="factor on the default initial weights; at 1 deep layers stay silent")
-    rate_penalty: float = Field(0.0, ge=0, description="weight of the mean SynOps per sample (in millions) in the loss")
+    gain: float = Field(
+        1.5, gt=0, description="Factor on the default initial weights. With 1, deep layers stay silent."
+    )
+    rate_penalty: float = Field(
+        0.0, ge=0, description="Factor in the loss on the mean number of synaptic operations per sample, in millions."
+    )
     augment: AugmentSection = Field(
-        AugmentSection(), description="how samples are changed anew in every epoch; shift and drop may stand here"
+        AugmentSection(),
+        description="Random changes of the training samples. `shift` and `drop` may also stand in [train] itself.",
     )
 
     @model_validator(mode="before")
@@ -80,8 +124,8 @@ class TrainSection(Section):
     def _augment(cls, values: Any) -> Any:
         return gathered(values)
 
-    trev: TrevSection = TrevSection()
-    ptl: PtlSection = PtlSection()
+    trev: TrevSection = Field(TrevSection(), description="Settings of method `trev`.")
+    ptl: PtlSection = Field(PtlSection(), description="Settings of method `ptl`.")
 
     @model_validator(mode="after")
     def _range(self) -> TrainSection:

@@ -10,19 +10,29 @@ from deploytool.recipe.section import Section
 
 
 class TrevSection(Section):
-    """[train.trev]: which neurons remember, and how; deploytool/train/methods/trev/ has the equations.
+    """[train.trev]: training that undoes its time steps in the backward pass, so that memory does not grow with them.
 
-    Without ``on`` all neurons are integrate-and-fire ones, which the chip has; only memory is saved.
+    Without `on`, all neurons are integrate-and-fire neurons, which the chip has. With `on`, the network is a T-RevSNN,
+    which the chip cannot run.
     """
 
     on: tuple[str, ...] = Field(
-        (), description="spike layers at the ends of stages that keep a potential (turn-on); all others forget (off)"
+        (), description="Spike layers at the ends of stages that keep their potential (turn-on); all others forget it."
     )
-    fusion: bool = Field(True, description="a stage also takes the spikes that the next one fired a time step ago")
-    grouped: bool = Field(False, description="features of the whole sample, in one group per time step, are the input")
-    own: bool = Field(False, description="a sub-network with weights of its own for every time step")
-    alpha: float = Field(0.5, ge=1e-3, le=1, description="share of a potential that stays per time step, at first")
-    reversible: bool = Field(True, description="false: all time steps are kept, to compare memory and gradients")
+    fusion: bool = Field(
+        True, description="A stage also takes the spikes that the next stage fired one time step before."
+    )
+    grouped: bool = Field(
+        False, description="Encode the whole sample once, and give each time step one group of the features."
+    )
+    own: bool = Field(False, description="Give every time step a sub-network with its own weights.")
+    alpha: float = Field(
+        0.5,
+        ge=1e-3,
+        le=1,
+        description="Share of the potential that stays per time step; the value at the start of training.",
+    )
+    reversible: bool = Field(True, description="`false` keeps all time steps, to compare memory and gradients.")
 
     @model_validator(mode="after")
     def _for_something(self) -> TrevSection:
