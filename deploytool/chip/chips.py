@@ -7,11 +7,11 @@ Sources: "lib" observed on the vendor's own library (samna 0.7.1), "sinabs" read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from deploytool.base.errors import UsageError
+from deploytool.base.errors import FitError, UsageError
 from deploytool.chip.integers import IntegerFormat
 
 
@@ -66,6 +66,18 @@ class Chip:
     readout: Readout | None
     """None where the names of its fields are not known."""
     sources: Mapping[str, str]
+
+    def integers_of(self, weight_bits: int | None) -> IntegerFormat:
+        """The integers of a core with weights of ``weight_bits``, or as wide as the chip has them for None.
+
+        Raises FitError for weights that are wider.
+        """
+        if weight_bits is None:
+            return self.integers
+        if weight_bits > self.integers.weight_bits:
+            found = f"weights of {weight_bits} bits"
+            raise FitError(self.name, found, f"at most {self.integers.weight_bits}", "Train it with fewer bits.")
+        return replace(self.integers, weight_bits=weight_bits)
 
 
 def address_bits(n: int) -> int:

@@ -221,7 +221,13 @@ def map_(
     target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e",
     pin: PinOption = None,
     split: SplitOption = True,
-    weight_bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight on the chip.")] = 8,
+    weight_bits: Annotated[
+        int | None,
+        typer.Option(min=2, max=8, help="Bits of a weight: by default those of its training, or the chip's 8."),
+    ] = None,
+    requantise: Annotated[
+        bool, typer.Option("--requantise", help="Give trained weights another width, --weight-bits, than their own.")
+    ] = False,
     quantise: Annotated[
         str, typer.Option(metavar="plain|calibrated", help="calibrated: scale and rounding chosen on --data.")
     ] = "plain",
@@ -243,7 +249,8 @@ def map_(
         quantise="calibrated" if calibration else "plain",
         calibration_samples=calibration_samples,
     )
-    session.artifact(mapping.map_graph(session, graph, spec, weight_bits, calibration))
+    width = mapping.Width(weight_bits, requantise)
+    session.artifact(mapping.map_graph(session, graph, spec, width, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")

@@ -44,7 +44,8 @@ def to_graph(
     is there, is V at the start of each feature's neurons, in the unit of the threshold. Weights that alone drive
     neurons, and threshold, floor and start of these, are quantised together and taken back to real numbers
     (fixedpoint.quantise, dequantise), so that quantising this graph again gives exactly the integers that training saw.
-    Where weights are added before the neurons, threshold and floor stay as they are. Weights come back in float32.
+    Where weights are added before the neurons, threshold and floor stay as they are. Weights come back in float32, and
+    the graph states their width, constraints.weight_bits, unless they stayed real numbers.
 
     Raises ArtifactError for weights that are missing, not asked for, ill-shaped or not finite; RecipeError for a
     network whose shapes do not match, or an unknown chip; FitError for neurons with more inputs than ``constraints``
@@ -74,7 +75,7 @@ def to_graph(
     weighted = {name: node.weight for name, node in graph.nodes.items() if isinstance(node, Conv | Linear)}
     if problems := [p for name, array in weighted.items() if (p := over_fan_in(name, array, constraints.fan_in))]:
         raise FitError.together(problems)
-    return graph
+    return graph if integers is None else replace(graph, weight_bits=integers.weight_bits)
 
 
 def require_deployable(spec: TrainSection) -> None:

@@ -1,4 +1,4 @@
-"""How many weights of a neuron are not 0: the limit of [constraints] is looked at again wherever weights change."""
+"""How many weights of a neuron are not 0, and the limit that [constraints] sets."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def over_fan_in(layer: str, weights: Array, limit: int | None) -> FitError | Non
         f"layer {layer!r}",
         f"a neuron has {found} weights that are not 0",
         f"at most {limit}, constraints.fan_in",
-        "Train it with that limit, and map it without calibration.",
+        "Train it with that limit.",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Final
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
@@ -14,13 +15,15 @@ from deploytool.base.errors import InputError
 from deploytool.ir.nodes import MERGES, Add, Concat, Delay, Input, Node, Output
 from deploytool.ir.shapes import known_shape, out_shape
 
+MIN_WEIGHT_BITS: Final = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Graph:
     """A network: ``nodes`` by name and ``edges`` (from, to), which must form one connected graph.
 
     Equality is equality of ``digest``. Raises InputError, naming the node, when an edge leads nowhere, a node has
-    the wrong number of inputs, shapes do not match, or there is a cycle without a Delay.
+    the wrong number of inputs, shapes do not match, there is a cycle without a Delay, or ``weight_bits`` is below 2.
     """
 
     nodes: Mapping[str, Node]
@@ -28,18 +31,28 @@ class Graph:
     dt_ms: float | None = None
     """Time step of the clock-driven network this was trained or written as, if it had one."""
     name: str = field(default="graph", compare=False)
+    weight_bits: int | None = None
+    """Bits of the integers, sign included, that the weights were trained in; None where nothing is known of them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
         object.__setattr__(self, "edges", tuple((str(a), str(b)) for a, b in self.edges))
+        if self.weight_bits is not None and self.weight_bits < MIN_WEIGHT_BITS:
+            need = f"at least {MIN_WEIGHT_BITS}, the sign included"
+            raise InputError(self.name, f"weights of {self.weight_bits} bits", need)
         self._check_edges()
         _ = self.shapes
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of nodes, edges and dt_ms; the name does not count, nor does the order in which nodes are listed."""
+        """SHA-256 of nodes, edges, dt_ms, and weight_bits where they are known.
+
+        The name does not count, nor does the order in which nodes are listed.
+        """
         joined = [self.sources(name) for name in self.of_type(Concat)]
-        return digest([self.order, [self.nodes[name] for name in self.order], sorted(self.edges), joined, self.dt_ms])
+        width = [] if self.weight_bits is None else [self.weight_bits]
+        nodes = [self.nodes[name] for name in self.order]
+        return digest([self.order, nodes, sorted(self.edges), joined, self.dt_ms, *width])
 
     @cached_property
     def order(self) -> tuple[str, ...]:

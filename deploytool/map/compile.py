@@ -104,8 +104,9 @@ def compile_graph(
     synops: Mapping[str, float] = NO_SYNOPS,
     calibration: Calibration | None = None,
 ) -> Mapped:
-    """``graph`` on the cores of ``chip``, in ``integers`` (by default the chip's), split only where it must be.
+    """``graph`` on the cores of ``chip``, split only where it must be.
 
+    Its weights keep the width that it states, or get the chip's; ``integers`` say otherwise.
     ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
     its samples choose scale and rounding, where that is better than the plain rule.
     Raises UnsupportedError for nodes without meaning on a target, FitError with every rule that is broken, or
@@ -114,7 +115,7 @@ def compile_graph(
     lowered = lower(group(graph), chip)
     fitting = fit(lowered, chip, pins, split)
     _refuse(fitting.issues)
-    fmt = integers or chip.integers
+    fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
     quantised = calibrated.program if calibrated else quantise(lowered, fmt)
     cut = split_program(quantised, fitting.sizes, chip)

@@ -165,7 +165,7 @@ def apply(graph: Graph, change: Change) -> Graph:
         inputs = [shapes[source] for source, target in edges if target == name]
         nodes[name] = _fitted(nodes[name], *inputs)
         shapes[name] = out_shape(nodes[name], *inputs, where=name)
-    return Graph(nodes, tuple(edges), graph.dt_ms, graph.name)
+    return replace(graph, nodes=nodes, edges=tuple(edges))
 
 
 def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quantity) -> Suggestion | None:

@@ -49,11 +49,6 @@ class ConstraintsSection(Section):
         "threshold can leave the neuron above it, so that the next event fires it again.",
     )
 
-    @property
-    def chip_bits(self) -> int:
-        """Bits of a weight on the chip."""
-        return min(self.weight_bits, 8)
-
     @field_validator("floor")
     @classmethod
     def _no_floor(cls, floor: float | None) -> float | None:

@@ -45,8 +45,7 @@ def _deployed(space: Workspace, recipe: Recipe, model: Artifact) -> list[Artifac
         if recipe.map.quantise == "calibrated"
         else None
     )
-    limits = recipe.constraints
-    program = map_graph(space, graph.name, recipe.map, limits.chip_bits, chosen_on, limits.fan_in)
+    program = map_graph(space, graph.name, recipe.map, calibration=chosen_on)
     recordings = []
     for rung in recipe.run.on:
         mapped = map_graph(space, graph.name, FREE) if rung == "simulator" else program

@@ -53,7 +53,8 @@ def convert_model(space: Workspace, model: Artifact) -> Artifact:
     network = trained_network(NetworkSection.model_validate(model.manifest.recipe["network"]), spec)
     constraints = ConstraintsSection.model_validate(model.manifest.recipe["constraints"])
     graph = to_graph(read_tensors(model.path / WEIGHTS), network, constraints)
-    return _stored_graph(space, graph, {"model": model.digest}, {})
+    decided = {} if graph.weight_bits is None else {"weight_bits": graph.weight_bits}
+    return _stored_graph(space, graph, {"model": model.digest}, decided)
 
 
 def _stored_graph(space: Workspace, graph: Graph, inputs: Mapping[str, str], decided: Mapping[str, Any]) -> Artifact:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploytool.base.digest import canonical_json
-from deploytool.base.errors import FitError, UsageError
+from deploytool.base.errors import UsageError
 from deploytool.base.machine import threads
-from deploytool.chip.chips import chip_named
-from deploytool.ir.fan_in import over_fan_in
+from deploytool.chip.chips import Chip, chip_named
+from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
-from deploytool.recipe import (
-    MapSection,
-)
+from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact
 from deploytool.store.caching import Workspace
 from deploytool.store.files import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
@@ -36,18 +34,31 @@ FREE: Final = MapSection(target=SIMULATOR)
 PLAIN: Final = MapSection()
 
 
+@dataclass(frozen=True)
+class Width:
+    """How many bits a person asks weights to have, and whether those of a network trained at another width may change.
+
+    None leaves the width as the network states it, and as the chip has it where it states none.
+    """
+
+    bits: int | None = None
+    requantise: bool = False
+
+
+AS_TRAINED: Final = Width()
+
+
 def map_graph(
     space: Workspace,
     source: str,
     spec: MapSection,
-    weight_bits: int = 8,
+    width: Width = AS_TRAINED,
     calibration: SampleSource | None = None,
-    fan_in: int | None = None,
 ) -> Artifact:
     """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator.
 
     With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
-    Raises FitError for neurons with more than ``fan_in`` inputs, and as `deploytool.map.compile.compile_graph` does.
+    Raises UsageError for a ``width`` that is not the network's, and as `deploytool.map.compile.compile_graph` does.
     """
     from deploytool.convert.nir import read_nir
 
@@ -55,9 +66,9 @@ def map_graph(
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if spec.target == SIMULATOR:
-        if calibration is not None or spec.pins or weight_bits != 8:
+        if calibration is not None or spec.pins or width != AS_TRAINED:
             raise UsageError(
-                "--quantise, --pin, --weight-bits",
+                "--quantise, --pin, --weight-bits, --requantise",
                 "given for the simulator, in float32 and without cores",
                 "a chip as --target",
             )
@@ -65,18 +76,19 @@ def map_graph(
 
         return space.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
 
+    chip = chip_named(spec.target)
+    integers = _integers(graph, chip, width)
+    if width.requantise:
+        space.say(
+            f"requantised: weights trained at {graph.weight_bits} bits become weights of {integers.weight_bits} bits"
+        )
+
     def compute() -> Mapped:
         from deploytool.map.compile import compile_graph
 
-        chip = chip_named(spec.target)
-        integers = replace(chip.integers, weight_bits=weight_bits)
         with space.progress("calibrate", "layer") as tick:
             asked = _calibration(calibration, graph, tick) if calibration else None
-            mapped = compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
-        over = [over_fan_in(name, layer.weights, fan_in) for name, layer in mapped.program.layers.items()]
-        if problems := [problem for problem in over if problem]:
-            raise FitError.together(problems)
-        return mapped
+            return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
 
     def write(mapped: Mapped, folder: Path) -> None:
         save_program(mapped.program, folder)
@@ -90,13 +102,35 @@ def map_graph(
         for name, value in written.items():
             (folder / name).write_text(canonical_json(value), encoding="utf-8")
 
-    decided: dict[str, Any] = {"map": spec.model_dump(mode="json"), "weight_bits": weight_bits}
-    if fan_in is not None:
-        decided["fan_in"] = fan_in
+    decided: dict[str, Any] = {"map": spec.model_dump(mode="json"), "weight_bits": integers.weight_bits}
+    if width.requantise:
+        decided["requantised_from"] = graph.weight_bits
     if calibration is not None:
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return space.stored("program", inputs, decided, compute, write)
+
+
+def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:
+    """The integers of ``chip`` in which ``graph`` is mapped.
+
+    Raises UsageError where ``width`` is not the one that ``graph`` was trained at and --requantise is not given, and
+    where that has no effect.
+    """
+    trained = graph.weight_bits
+    if width.requantise and (trained is None or width.bits in (None, trained)):
+        found = "has no effect: the network does not state a width"
+        if trained is not None:
+            found = f"has no effect: the network was trained at {trained} bits"
+        raise UsageError("--requantise", found, "--weight-bits with a width other than the trained one")
+    if width.bits is not None and trained not in (None, width.bits) and not width.requantise:
+        raise UsageError(
+            f"--weight-bits {width.bits}",
+            f"the network was trained at {trained} bits, and its weights would change",
+            f"--weight-bits {trained}, or no --weight-bits",
+            "Add --requantise to change them all the same.",
+        )
+    return chip.integers_of(trained if width.bits is None else width.bits)
 
 
 def _calibration(source: SampleSource, graph: Graph, tick: Tick) -> Calibration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.errors import UsageError
-from deploytool.chip.chips import CHIPS
+from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EventStream
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Spike
@@ -77,10 +76,9 @@ def emulate(
     from deploytool.run.targets.emulator import Emulator
 
     constraints = recipe.constraints
-    chip = CHIPS[constraints.chip]
     graph = to_graph(model, first_layers(recipe.network, layers), constraints)
-    integers = replace(chip.integers, weight_bits=constraints.chip_bits)
-    program = compile_graph(graph, chip, integers, recipe.map.pins, recipe.map.split).program
+    chip = chip_named(constraints.chip)
+    program = compile_graph(graph, chip, pins=recipe.map.pins, split=recipe.map.split).program
     return Emulator(threads).run(program, streams).counts
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError, RecipeError
-from deploytool.chip.chips import CHIPS
+from deploytool.chip.chips import CHIPS, chip_named
 from deploytool.chip.integers import quantise
 from deploytool.convert.model import blank_weights, to_graph
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.ir.nodes import Conv, Linear, Spike
+from deploytool.map.compile import compile_graph
 from deploytool.recipe import ConstraintsSection, NetworkSection
 
 NETWORK = NetworkSection.model_validate(
@@ -71,6 +72,39 @@ def test_quantising_the_graph_gives_the_integers_of_training(
         again = quantise(layer.weight, None, spike.threshold, spike.floor, integers)
         np.testing.assert_array_equal(again.weights, trained.weights)
         assert (again.threshold, again.floor) == (trained.threshold, trained.floor)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 1000),
+    spread=st.floats(1e-2, 1e2),
+    threshold=st.floats(1e-1, 1e1),
+    floor=st.none() | st.floats(-10, 0),
+    bits=st.integers(2, 8),
+)
+def test_converted_and_mapped_weights_are_the_integers_of_training(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, spread: float, threshold: float, floor: float | None, bits: int
+) -> None:
+    constraints = ConstraintsSection(threshold=threshold, floor=floor, weight_bits=bits)
+    chip = chip_named("speck2e")
+    weights = latent(seed, spread)
+    path = tmp_path_factory.getbasetemp() / "trained.nir"
+    write_nir(to_graph(weights, NETWORK, constraints), path)
+    program = compile_graph(read_nir(path), chip).program
+    for name, array in weights.items():
+        trained = quantise(array, None, threshold, floor, chip.integers_of(bits))
+        pooled = 4 if name == "middle" else 1
+        assume(pooled * trained.threshold <= chip.integers.threshold_max)
+        np.testing.assert_array_equal(program.layers[name].weights.ravel(), trained.weights.ravel())
+        assert program.layers[name].threshold == pooled * trained.threshold
+
+
+def test_a_network_in_real_numbers_states_no_width_and_gets_the_chips() -> None:
+    graph = to_graph(latent(), NETWORK, ConstraintsSection(weight_bits=32))
+    assert graph.weight_bits is None
+    mapped = compile_graph(graph, chip_named("speck2e")).program.layers["fc1"].weights
+    assert np.abs(mapped.astype(int)).max() >= 127
+    assert to_graph(latent(), NETWORK, ConstraintsSection(weight_bits=3)).weight_bits == 3
 
 
 def test_the_graph_goes_through_a_file(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def graphs(draw: st.DrawFn) -> Graph:
             edges.append((last, f"n{index}"))
             last, shape = f"n{index}", out_shape(node, shape)
     nodes["out"] = Output()
-    return Graph(nodes, (*edges, (last, "out")), draw(st.none() | st.floats(0.1, 10)))
+    dt_ms, weight_bits = draw(st.none() | st.floats(0.1, 10)), draw(st.none() | st.integers(2, 8))
+    return Graph(nodes, (*edges, (last, "out")), dt_ms, weight_bits=weight_bits)
 
 
 def sayable(graph: Graph) -> bool:
@@ -138,7 +139,12 @@ def test_equal_graphs_give_equal_bytes(graph: Graph, tmp_path: Path) -> None:
     write_nir(graph, tmp_path / "a.nir")
     concats = graph.of_type(Concat)
     free, ordered = [e for e in graph.edges if e[1] not in concats], [e for e in graph.edges if e[1] in concats]
-    turned = Graph(dict(reversed(graph.nodes.items())), (*ordered, *reversed(free)), graph.dt_ms, "another name")
+    turned = replace(
+        graph,
+        nodes=dict(reversed(graph.nodes.items())),
+        edges=(*ordered, *reversed(free)),
+        name="another name",
+    )
     write_nir(turned, tmp_path / "b.nir")
     assert turned.digest == graph.digest
     assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b.nir").read_bytes()

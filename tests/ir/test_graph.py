@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,15 @@ def test_equal_graphs_have_equal_digests() -> None:
     assert small().digest == small().digest
     assert small().digest != small(2.0).digest
     assert Graph(dict(reversed(small().nodes.items())), small().edges).digest == small().digest
+
+
+def test_the_width_of_trained_weights_counts_where_it_is_stated() -> None:
+    stated = replace(small(), weight_bits=4)
+    assert stated.digest == replace(small(), weight_bits=4).digest
+    assert len({stated.digest, replace(small(), weight_bits=5).digest, small().digest}) == 3
+    assert small().digest == "9ebc85535dd2ad16c40198df4594def6cea06ef9da57cdbe40407fdd810a771b"
+    with pytest.raises(InputError, match="weights of 1 bits; need at least 2"):
+        replace(small(), weight_bits=1)
 
 
 def test_arrays_are_read_only_copies() -> None:

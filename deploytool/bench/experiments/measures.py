@@ -41,7 +41,7 @@ def ladder(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, 
     model = train(space, recipe)
     torch_run = load_recording(run_trained(space, model, recipe).path)
     graph = convert_model(space, model)
-    program = map_graph(space, graph.name, recipe.map, recipe.constraints.chip_bits)
+    program = map_graph(space, graph.name, recipe.map)
     samples = dataset(recipe.data, recipe.seed)
     chip_run = load_recording(run(space, program.name, "emulator", samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)

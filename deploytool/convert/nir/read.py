@@ -76,7 +76,7 @@ def read_nir(
     _check_said(nodes, reset, dt_ms, open_cycles if delay_us is None else [], file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
-    graph = Graph(complete, edges, dt_ms, file)
+    graph = Graph(complete, edges, dt_ms, file, statements.get("weight_bits"))
     _check_stated_shapes(graph, nodes)
     return joined(graph, {name: item.stated["part"] for name, item in nodes.items() if "part" in item.stated})
 

@@ -7,7 +7,7 @@
     Conv2d, Affine    part: its position in a Concat, for which NIR has no node
     Delay             delay_us where it is one number for all neurons
     Flatten           implied: true where the graph has none, because NIR tells (N, 1, 1) from (N,) and a Graph does not
-    the graph         dt_ms; edges where there are Adds, for which NIR has no node
+    the graph         dt_ms; weight_bits where they are known; edges where there are Adds, for which NIR has no node
 
 A JSON string survives every release of the nir package, in contrast to nested or missing values.
 """
@@ -33,6 +33,7 @@ KNOWN: Final[Mapping[str, tuple[type, ...]]] = MappingProxyType(
         "tau_syn_ms": (*_NUMBER, list),
         "v_init": (*_NUMBER, list),
         "dt_ms": (*_NUMBER, NoneType),
+        "weight_bits": (int,),
         "delay_us": (int,),
         "bias": (bool,),
         "part": (int,),

@@ -24,11 +24,11 @@ VERSION: Final = "1.0.8"
 def write_nir(graph: Graph, path: Path) -> None:
     """Writes ``graph`` to ``path`` as NIR; equal graphs give equal bytes, and ``read_nir`` gives an equal graph.
 
-    Reset rule, floor, spikes per update and time step, for which NIR has no place, are stated in metadata
-    (statements.py). Numbers that hold for all neurons are written out per neuron, thresholds in float32; an Add is
-    written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the file, but finds
-    wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(..., type_check=False)`` reads
-    these).
+    Reset rule, floor, spikes per update, time step and width of the weights, for which NIR has no place, are stated
+    in metadata (statements.py). Numbers that hold for all neurons are written out per neuron, thresholds in float32;
+    an Add is written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the file,
+    but finds wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(...,
+    type_check=False)`` reads these).
 
     Raises UnsupportedError, naming every node that NIR cannot say: a vector into a convolution or pooling,
     an Add of which one input counts twice.
@@ -42,6 +42,8 @@ def write_nir(graph: Graph, path: Path) -> None:
         nodes[part] |= metadata(part=position)
     edges = _with_implied_flattens(graph, edges, vectors, nodes)
     of_graph: dict[str, Any] = {"dt_ms": graph.dt_ms}
+    if graph.weight_bits is not None:
+        of_graph["weight_bits"] = graph.weight_bits
     if graph.of_type(Add):
         of_graph["edges"] = sorted(graph.edges)
     top = {"type": GRAPH, "nodes": nodes, "edges": np.array(sorted(edges), dtype=object), **metadata(**of_graph)}
