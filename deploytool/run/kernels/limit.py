@@ -16,6 +16,7 @@ from deploytool.run.kernels.general import compiled
 from deploytool.run.kernels.vectors import (
     ALIGNMENT,
     Window,
+    aligned,
     any_reached,
     filled,
     greater,
@@ -25,7 +26,6 @@ from deploytool.run.kernels.vectors import (
     sizes,
     store,
 )
-from deploytool.run.plan.windows import aligned
 
 LENGTH: Final = 4096
 """Neurons of one pass: 8 kB of int16, 16 kB of float32."""

@@ -15,10 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import NativeValue, intrinsic, models, register_model, typeof_impl, unbox
+from numpy.typing import DTypeLike
+
+from deploytool.base.arrays import Array
 
 ALIGNMENT: Final = 64
 """Bytes of the widest vector, to which arrays are aligned."""
@@ -58,6 +62,21 @@ class VectorType(types.Type):
     def __init__(self, dtype: Any, lanes: int) -> None:
         self.dtype, self.lanes = dtype, lanes
         super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+def aligned(size: int, dtype: DTypeLike) -> Array:
+    """Zeros (``size``,) that begin at a multiple of `ALIGNMENT` bytes."""
+    length = size * np.dtype(dtype).itemsize
+    raw = np.zeros(length + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + length].view(dtype)
+
+
+def aligned_copy(array: Array) -> Array:
+    """The elements of ``array``, flat, beginning at a multiple of `ALIGNMENT` bytes."""
+    copy = aligned(array.size, array.dtype)
+    copy[:] = array.ravel()
+    return copy
 
 
 register_model(WindowType)(models.OpaqueModel)

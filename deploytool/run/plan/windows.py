@@ -20,7 +20,7 @@ from deploytool.base.arrays import Array
 from deploytool.ir.program import Layer
 from deploytool.run.kernels.batches import Loop, integrate_samples
 from deploytool.run.kernels.vectorised import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_settled
-from deploytool.run.kernels.vectors import ALIGNMENT, WORD, Window
+from deploytool.run.kernels.vectors import ALIGNMENT, WORD, Window, aligned_copy
 
 FIRST_ROOM: Final = 8
 """Spikes per event for which there is room before a buffer grows."""
@@ -43,7 +43,7 @@ class Layout:
 
     def rest(self) -> Array:
         """The state before the first event."""
-        return _aligned_copy(self.start)
+        return aligned_copy(self.start)
 
     def integrate(self, state: Array, sites: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
         """What ``sites`` (N,), rows of the table of windows, cause in samples that end at ``ends`` (S,): the first goes
@@ -197,7 +197,7 @@ def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: i
     table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
     bit_row, lane = np.divmod(np.arange(window.words * WORD + 1), window.words // window.rows * WORD)
     windows = Windows(
-        weights=_aligned_copy(weights),
+        weights=aligned_copy(weights),
         table=table.ravel(),
         masks=masks.ravel(),
         updates=np.bitwise_count(masks).sum(axis=1, dtype=np.int64),
@@ -218,7 +218,7 @@ def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot
     slots = np.zeros((height, width, slot), state)
     slots[:, :, :features] = v_init
     padded[row : row + height, column : column + width * slot] = slots.reshape(height, -1)
-    return _aligned_copy(padded)
+    return aligned_copy(padded)
 
 
 def _features_in_a_row(coordinates: Array) -> int:
@@ -275,17 +275,3 @@ def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -
     lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(-1, window.words * WORD)
     masks = np.packbits(lanes, axis=1, bitorder="little").view(np.uint64)
     return np.concatenate([masks, np.zeros((1, window.words), np.uint64)]), y_kind.ravel(), x_kind.ravel()
-
-
-def aligned(size: int, dtype: DTypeLike) -> Array:
-    """Zeros (``size``,) that begin at a multiple of `ALIGNMENT` bytes."""
-    length = size * np.dtype(dtype).itemsize
-    raw = np.zeros(length + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + length].view(dtype)
-
-
-def _aligned_copy(array: Array) -> Array:
-    copy = aligned(array.size, array.dtype)
-    copy[:] = array.ravel()
-    return copy
