@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploytool.base.errors import DeployError
-from deploytool.chip.chips import CHIPS
+from deploytool.chip.chips import chip_named
 from deploytool.ir.target import Target
 from deploytool.map.emit import configuration
 from deploytool.run.targets.table import Options, make_target
@@ -33,5 +33,5 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 def _target(config: pytest.Config) -> Target:
     return make_target(
-        config.getoption("--device"), Options(lambda program: configuration(program, CHIPS[program.chip]))
+        config.getoption("--device"), Options(lambda program: configuration(program, chip_named(program.chip)))
     )

@@ -149,6 +149,11 @@ CHIPS: Final[Mapping[str, Chip]] = MappingProxyType(
 )
 
 
+def chip_names() -> tuple[str, ...]:
+    """The names of all chips."""
+    return tuple(CHIPS)
+
+
 def chip_named(name: str) -> Chip:
     """The chip called ``name``. Raises UsageError, listing the chips there are."""
     if name not in CHIPS:

@@ -10,9 +10,8 @@ from typing import Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, RecipeError, UnsupportedError
-from deploytool.chip.chips import CHIPS
-from deploytool.chip.integers import IntegerFormat, dequantise, exact_scale, integer_start, quantise
+from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, UnsupportedError
+from deploytool.chip.integers import dequantise, exact_scale, integer_start, quantise
 from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
 from deploytool.ir.fan_in import over_fan_in
 from deploytool.ir.graph import Graph
@@ -26,7 +25,6 @@ from deploytool.recipe import (
     SpikeLayer,
     TrainSection,
 )
-from deploytool.recipe.constraints import UNQUANTISED
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
 
@@ -48,7 +46,7 @@ def to_graph(
     the graph states their width, constraints.weight_bits, unless they stayed real numbers.
 
     Raises ArtifactError for weights that are missing, not asked for, ill-shaped or not finite; RecipeError for a
-    network whose shapes do not match, or an unknown chip; FitError for neurons with more inputs than ``constraints``
+    network whose shapes do not match; FitError for neurons with more inputs than ``constraints``
     allow; UnsupportedError for neurons that leak by time step.
     """
     if constraints.decay != 1:
@@ -58,7 +56,7 @@ def to_graph(
             "1: events have no time steps",
             "Train with decay = 1.",
         )
-    integers = _integers(constraints)
+    integers = constraints.integers
     plain = _neurons(constraints)
 
     def effective(latent: Array, start: float | Array, alone: bool) -> tuple[Array, Spike]:
@@ -230,15 +228,6 @@ def blank_weights(network: NetworkSection) -> dict[str, Array]:
         elif isinstance(node := nodes[name], Conv | Linear):
             blank[name] = node.weight
     return blank
-
-
-def _integers(constraints: ConstraintsSection) -> IntegerFormat | None:
-    """The integers that training saw; None where weights stay real numbers."""
-    if constraints.chip not in CHIPS:
-        raise RecipeError("constraints.chip", f"found {constraints.chip!r}", f"one of {', '.join(CHIPS)}")
-    if constraints.weight_bits == UNQUANTISED:
-        return None
-    return replace(CHIPS[constraints.chip].integers, weight_bits=constraints.weight_bits)
 
 
 def _check_weights(weights: Mapping[str, Array], blank: Mapping[str, Array]) -> None:

@@ -188,7 +188,7 @@ class Layer:
 class Program:
     """Layers in topological order, but for routes that take time, and where they sit.
 
-    ``chip`` is a name of CHIPS or "simulator"; ``core_of`` gives each layer's core once placed, and is empty before.
+    ``chip`` is the name of a chip or "simulator"; ``core_of`` gives each layer's core once placed, and is empty before.
     ``outputs`` names the layers whose spikes are the answer; ``graph_digest`` the network this came from.
     """
 

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from deploytool.chip.chips import chip_named, chip_names
+from deploytool.chip.integers import IntegerFormat
 from deploytool.recipe.section import Section
 
 UNQUANTISED: Final = 32
@@ -48,6 +50,18 @@ class ConstraintsSection(Section):
         description="Factor in the loss on the sum of max(w - threshold, 0). One event through a weight above the "
         "threshold can leave the neuron above it, so that the next event fires it again.",
     )
+
+    @property
+    def integers(self) -> IntegerFormat | None:
+        """The integers of the chip, with weights of ``weight_bits``; None where weights stay real numbers."""
+        return None if self.weight_bits == UNQUANTISED else chip_named(self.chip).integers_of(self.weight_bits)
+
+    @field_validator("chip")
+    @classmethod
+    def _known_chip(cls, chip: str) -> str:
+        if chip not in chip_names():
+            raise ValueError(f"found {chip!r}; need one of {', '.join(chip_names())}")
+        return chip
 
     @field_validator("floor")
     @classmethod

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from deploytool.base.digest import canonical_json
-from deploytool.chip.chips import CHIPS
-from deploytool.ir.program import Program
+from deploytool.chip.chips import chip_named
+from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Verdict
 from deploytool.report import figures, samples, view
@@ -70,7 +70,8 @@ def render(content: ReportContent) -> str:
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= view.FILTERS
-    report, program, chip = content.verdict.report, content.program, CHIPS.get(content.program.chip)
+    report, program = content.verdict.report, content.program
+    chip = None if program.chip == SIMULATOR else chip_named(program.chip)
     return environment.get_template("page.html").render(
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
         title=content.title,

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from deploytool.base.errors import FitError, RecipeError
-from deploytool.chip.chips import CHIPS, chip_named
+from deploytool.chip.chips import chip_named, chip_names
 from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import BatchNormLayer, Recipe
 from deploytool.workflow.networks import recipe_geometry
@@ -23,8 +23,10 @@ def refuse_impossible(recipe: Recipe) -> None:
     if not recipe.run.on:
         return
     _refuse_bias(recipe)
-    if recipe.map.target not in (SIMULATOR, *CHIPS):
-        raise RecipeError("map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*CHIPS, SIMULATOR))}")
+    if recipe.map.target not in (SIMULATOR, *chip_names()):
+        raise RecipeError(
+            "map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*chip_names(), SIMULATOR))}"
+        )
     if recipe.map.target == SIMULATOR:
         if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
             raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")

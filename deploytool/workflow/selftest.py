@@ -8,7 +8,7 @@ import numpy as np
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import TargetError
-from deploytool.chip.chips import CHIPS
+from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EVENT, Events, EventStream
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
@@ -27,7 +27,7 @@ def selftest(device: str) -> dict[str, Any]:
     from deploytool.workflow.map import configure
 
     target = make_target(device, Options(configure))
-    program = compile_graph(_network(), CHIPS["speck2e"]).program
+    program = compile_graph(_network(), chip_named("speck2e")).program
     stream = EventStream(_events(500), SHAPE, 50_000, name="selftest")
     wanted, found = run_reference(program, stream).counts, target.run(program, [stream]).counts
     different = [name for name in wanted if not np.array_equal(wanted[name], found[name][0])]

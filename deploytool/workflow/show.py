@@ -10,8 +10,7 @@ from typing import Any, Final
 from deploytool.base.arrays import format_shape
 from deploytool.base.digest import read_json
 from deploytool.base.errors import ArtifactError
-from deploytool.chip.chips import CHIPS
-from deploytool.ir.program import Program
+from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
@@ -148,7 +147,7 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
         "out": format_shape(layer.out_shape),
         "to": ", ".join(route.to for route in layer.routes) or "readout",
     }
-    if program.chip in CHIPS:
+    if program.chip != SIMULATOR:
         row |= {"core": program.core_of[name], "threshold": layer.threshold, "floor": layer.floor}
     return row
 

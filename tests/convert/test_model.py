@@ -127,5 +127,3 @@ def test_a_network_whose_shapes_do_not_match_is_the_recipe_s_fault() -> None:
     unflattened = {"input": (2, 9, 9), "layers": [{"type": "linear", "out": 5}, {"type": "spike"}]}
     with pytest.raises(RecipeError, match=r"network.layers: 'fc1': .*Is a Flatten missing"):
         blank_weights(NetworkSection.model_validate(unflattened))
-    with pytest.raises(RecipeError, match=r"constraints\.chip: found 'speck9'"):
-        to_graph(latent(), NETWORK, ConstraintsSection(chip="speck9"))

@@ -80,6 +80,10 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
         (("epochs = 1", 'epochs = 1\ntrev.on = ["spike1"]'), "a section trev and method sdt; need method trev"),
         (("epochs = 1", 'epochs = 1\nmethod = "trev"\ntrev.grouped = true'), "grouped is True without on"),
         (("epochs = 1", "epochs = 1\nptl = 3"), "train.ptl: found 3; need a section, [train.ptl]"),
+        (
+            ("[train]", '[constraints]\nchip = "speck9"\n[train]'),
+            "constraints.chip: found 'speck9'; need one of speck2e, ",
+        ),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
         (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deploytool.base.errors import RecipeError
 from deploytool.chip.integers import dequantise, quantise
 from deploytool.recipe import ConstraintsSection
 from deploytool.train.network.quantiser import fake_quantise, integer_format
@@ -46,8 +44,3 @@ def test_gradient_passes_straight_through():
     layer.weights.backward(torch.tensor([[1.0, 2.0, 3.0]]))
     assert weights.grad is not None
     assert weights.grad.tolist() == [[127, 254, 381]]
-
-
-def test_unknown_chip():
-    with pytest.raises(RecipeError, match=r"constraints.chip: found 'speck9'; need one of speck2e, "):
-        integer_format(ConstraintsSection(chip="speck9"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
-from deploytool.chip.chips import CHIPS, Chip
+from deploytool.chip.chips import Chip, chip_named, chip_names
 from deploytool.ir.events import EventStream
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Layer, Program
@@ -65,9 +65,9 @@ def check_mapped(program: Program) -> Chip:
     """The chip that ``program`` was mapped for. Raises UnsupportedError, telling all reasons, when it was not."""
     where = f"program for {program.chip!r}"
     todo = "Map the network for a chip first: deploytool map GRAPH --target speck2e."
-    if program.chip not in CHIPS:
-        raise UnsupportedError(where, "not mapped for a chip", f"one of {', '.join(CHIPS)}", todo)
-    chip = CHIPS[program.chip]
+    if program.chip not in chip_names():
+        raise UnsupportedError(where, "not mapped for a chip", f"one of {', '.join(chip_names())}", todo)
+    chip = chip_named(program.chip)
     problems = []
     if program.arithmetic != "int8/int16":
         problems.append(UnsupportedError(where, f"computes in {program.arithmetic}", "int8/int16", todo))
