@@ -18,7 +18,7 @@ from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, Recipe, Sp
 from deploytool.recipe.nodes import without_norms
 
 if TYPE_CHECKING:
-    from deploytool.train.loop.loop import Trained
+    from deploytool.train.loop.descent import Trained
 
 
 def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:

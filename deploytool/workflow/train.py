@@ -21,7 +21,7 @@ from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.samples import dataset
 
 if TYPE_CHECKING:
-    from deploytool.train.loop.loop import Trained
+    from deploytool.train.loop.descent import Trained
 
 
 def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
@@ -40,9 +40,9 @@ def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> 
     def compute() -> Trained:
         from deploytool.data.loader import loader
         from deploytool.data.sets.table import load
-        from deploytool.train.loop.loop import unobserved
-        from deploytool.train.loop.tensorboard import EventFile
+        from deploytool.train.loop.descent import unobserved
         from deploytool.train.methods.table import train as run_training
+        from deploytool.train.tensorboard import EventFile
 
         data = load(recipe.data, recipe.seed)
         data.require(recipe.network.input)

@@ -24,7 +24,7 @@ from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection, SpikeLayer, load_recipe, parse_recipe
 from deploytool.recipe.nodes import blank_nodes, weight_count
 from deploytool.recipe.presets import PRESETS
-from deploytool.train.network.network import SpikingNetwork, learnt
+from deploytool.train.network.spiking import SpikingNetwork, learnt
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = {

@@ -121,7 +121,7 @@ def test_the_trained_network_gives_the_same_counts() -> None:
     from deploytool.data.loader import bin_events, frames
     from deploytool.map.compile import compile_graph
     from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-    from deploytool.train.network.network import SpikingNetwork
+    from deploytool.train.network.spiking import SpikingNetwork
 
     network = NetworkSection.model_validate(
         {

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
-from deploytool.train.loop.tensorboard import EventFile, crc32c
 from deploytool.train.methods.table import train
+from deploytool.train.tensorboard import EventFile, crc32c
 
 
 def test_crc32c_of_the_standard():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deploytool.data.samples import Samples
     from deploytool.recipe import Recipe
     from deploytool.store.caching import Workspace
-    from deploytool.train.network.network import SpikingNetwork
+    from deploytool.train.network.spiking import SpikingNetwork
 
 Figures: TypeAlias = dict[str, Any]
 Measure: TypeAlias = "Callable[[Workspace, Any, int, Mapping[str, Any]], Figures]"

@@ -19,7 +19,7 @@ from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.trev import TrevSection
 
 if TYPE_CHECKING:
-    from deploytool.train.network.network import SpikingNetwork
+    from deploytool.train.network.spiking import SpikingNetwork
 
 STEPS: Final = (1, 2, 4, 8, 16, 32, 64)
 BATCH: Final = 8

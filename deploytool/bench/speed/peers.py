@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from deploytool.bench.speed.timing import in_turn
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.loop.device import keep_freed_memory
+from deploytool.train.device import keep_freed_memory
 from deploytool.train.loop.losses import loss_of
-from deploytool.train.network.network import SpikingNetwork
+from deploytool.train.network.spiking import SpikingNetwork
 
 STEPS: Final = (10, 30, 100)
 BATCH: Final = 32

@@ -15,11 +15,11 @@ from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.recording import NO_POTENTIALS, Recording, answers
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.loop import distributed
-from deploytool.train.loop.device import reproducible
+from deploytool.train import processes
+from deploytool.train.device import reproducible
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.methods.build import build
-from deploytool.train.network.network import Activity, SpikingNetwork, Weights
+from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights
 
 
 class Batches(Protocol):
@@ -85,7 +85,7 @@ def answered(net: SpikingNetwork, weights: Weights, batches: Batches) -> Iterato
     weights = {name: tensor.to(net.device) for name, tensor in weights.items()}
     with reproducible():
         for frames, labels in batches(net.spec.time_steps, net.spec.batch, None):
-            own, wanted = distributed.own_part(frames, labels)
+            own, wanted = processes.own_part(frames, labels)
             yield net.run(weights, own.to(net.device)), wanted
 
 
@@ -127,7 +127,7 @@ class Sums:
         """These sums and those of all processes that train together."""
         joint = Sums(self._net)
         values = [self._loss, self._right, self._synops, self._samples, *self._rates.values()]
-        added = distributed.add_up(torch.tensor(values, dtype=torch.float64, device=self._net.device)).tolist()
+        added = processes.add_up(torch.tensor(values, dtype=torch.float64, device=self._net.device)).tolist()
         joint._loss, joint._right, joint._synops, joint._samples = added[:4]
         joint._rates = dict(zip(self._rates, added[4:], strict=True))
         return joint

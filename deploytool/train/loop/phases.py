@@ -19,8 +19,8 @@ from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
+from deploytool.train.loop.descent import Draw, Observe, Trained, descend, unobserved
 from deploytool.train.loop.evaluate import Batches
-from deploytool.train.loop.loop import Draw, Observe, Trained, descend, unobserved
 from deploytool.train.loop.state import Epoch
 from deploytool.train.methods import sdt
 from deploytool.train.methods.tit import inherited

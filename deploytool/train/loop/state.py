@@ -14,7 +14,7 @@ from deploytool.recipe import TrainSection
 from deploytool.train.loop.checkpoint import Checkpoint
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.network.constraints import masks
-from deploytool.train.network.network import SpikingNetwork, learnt
+from deploytool.train.network.spiking import SpikingNetwork, learnt
 
 NORM_MOMENTUM: Final = 0.1
 """Share of a new batch in the running statistics of batch norms (torch's default)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.methods.trev.network import TrevNetwork
 from deploytool.train.methods.trev.reversible import ReversibleNetwork
-from deploytool.train.network.network import SpikingNetwork
+from deploytool.train.network.spiking import SpikingNetwork
 
 
 def build(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> SpikingNetwork:

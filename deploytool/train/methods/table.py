@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 from deploytool.base.progress import Tick, no_progress
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.loop import distributed
-from deploytool.train.loop.device import device_of
+from deploytool.train import processes
+from deploytool.train.device import device_of
+from deploytool.train.loop.descent import Observe, Trained, unobserved
 from deploytool.train.loop.evaluate import Batches
-from deploytool.train.loop.loop import Observe, Trained, unobserved
 from deploytool.train.loop.phases import train_in_phases
 from deploytool.train.methods import mtt, sdt
 from deploytool.train.methods.ptl import training as ptl
@@ -69,7 +69,7 @@ def train(
     Raises RecipeError when the network is not possible or training diverges, ArtifactError for a checkpoint that is
     damaged or cannot be written.
     """
-    with distributed.together(device_of(spec)):
+    with processes.together(device_of(spec)):
         return METHODS[spec.method](
             network, constraints, spec, training, validation, seed, checkpoint, tick, observe=observe
         )

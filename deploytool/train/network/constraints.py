@@ -12,7 +12,7 @@ from deploytool.base.errors import RecipeError
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, FlattenLayer, PoolLayer, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON
-from deploytool.train.network.network import SpikingNetwork, Weights
+from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 
 def require_possible(constraints: ConstraintsSection, spec: TrainSection) -> None:

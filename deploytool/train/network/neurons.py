@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from deploytool.train.network import loops
-from deploytool.train.network.parallel import in_parts
+from deploytool.train.network.threads import in_parts
 
 Surrogate: TypeAlias = Literal["exponential", "periodic", "triangle"]
 

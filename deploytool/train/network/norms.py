@@ -13,9 +13,9 @@ from torch import Tensor
 from deploytool.base.arrays import Array
 from deploytool.recipe import BatchNormLayer, NetworkSection
 from deploytool.recipe.nodes import NORM_EPSILON
-from deploytool.train.loop import distributed
+from deploytool.train import processes
 from deploytool.train.loop.evaluate import Batches
-from deploytool.train.network.network import SpikingNetwork, Weights
+from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 CALIBRATION_BATCHES: Final = 10
 """So many training batches measure the statistics (Du et al., 2025: ten are enough)."""
@@ -30,7 +30,7 @@ def calibrated(net: SpikingNetwork, weights: Weights, training: Batches, generat
     means: dict[str, Tensor] = {}
     batches = islice(training(net.spec.longest, net.spec.batch, generator), CALIBRATION_BATCHES)
     for number, (frames, labels) in enumerate(batches, start=1):
-        own, _ = distributed.own_part(frames, labels)
+        own, _ = processes.own_part(frames, labels)
         measured = net.run(weights, own.to(net.device), measure=True).statistics
         means = {name: value.lerp(means.get(name, value), 1 - 1 / number) for name, value in measured.items()}
     return means

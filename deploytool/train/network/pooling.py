@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deploytool.train.network import loops
-from deploytool.train.network.parallel import in_parts
+from deploytool.train.network.threads import in_parts
 
 CHUNK: Final = 64
 """Maps that one call of the compiled loop does."""

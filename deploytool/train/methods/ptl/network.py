@@ -33,8 +33,8 @@ from deploytool.recipe import (
 )
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, without_norms
-from deploytool.train.network.network import Block, SpikingNetwork, Weights, blocks_of
 from deploytool.train.network.quantiser import fake_quantise, integer_format
+from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
 
 BIAS = "bias"
 """The array (O,) "conv1.bias" of the ANN branch."""

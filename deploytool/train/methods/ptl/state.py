@@ -13,12 +13,12 @@ from deploytool.base.digest import digest
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.checkpoint import Checkpoint
+from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import as_tensors
-from deploytool.train.loop.loop import Trained
 from deploytool.train.loop.state import Epoch, make_optimizer
 from deploytool.train.methods.ptl.network import BIAS, Tandem
 from deploytool.train.network.constraints import masks
-from deploytool.train.network.network import learnt
+from deploytool.train.network.spiking import learnt
 
 PATIENCE: Final = 6
 """Epochs without a lower validation loss that end a stage, where the recipe does not say: the paper's."""

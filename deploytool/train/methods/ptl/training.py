@@ -40,17 +40,17 @@ from deploytool.ir.events import EventStream
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
-from deploytool.train.loop import distributed
+from deploytool.train import processes
+from deploytool.train.device import keep_freed_memory, reproducible
 from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
-from deploytool.train.loop.device import keep_freed_memory, reproducible
+from deploytool.train.loop.descent import Observe, Trained, unobserved
 from deploytool.train.loop.evaluate import Batches
-from deploytool.train.loop.loop import Observe, Trained, unobserved
 from deploytool.train.loop.losses import picture_loss
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import NORM_MOMENTUM
 from deploytool.train.methods.ptl.network import BIAS, Tandem, active
 from deploytool.train.methods.ptl.state import State
-from deploytool.train.network.network import Weights, blocks_of
+from deploytool.train.network.spiking import Weights, blocks_of
 
 VERSION: Final = 1
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
@@ -139,9 +139,9 @@ def train(
                 state.next_stage()
                 continue
             run.epoch()
-            if distributed.leads():
+            if processes.leads():
                 save_checkpoint(state.checkpoint(key), checkpoint)
-            distributed.wait()
+            processes.wait()
             observe(state.history[-1])
     return state.trained()
 

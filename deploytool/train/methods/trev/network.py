@@ -42,7 +42,7 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.recipe.constraints import UNQUANTISED
-from deploytool.train.network.network import Activity, Block, SpikingNetwork, Weights
+from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
 
 SMALLEST_ALPHA: Final = 1e-3
 LARGEST_ERROR: Final = 1e-8

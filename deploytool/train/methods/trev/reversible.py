@@ -31,8 +31,8 @@ from deploytool.recipe import (
     SpikeLayer,
     TrainSection,
 )
-from deploytool.train.network.network import Activity, Block, SpikingNetwork, Weights
 from deploytool.train.network.neurons import SURROGATES
+from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
 
 _BITS: Final = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 MOST_PER_STEP: Final = 255

@@ -188,3 +188,9 @@ def test_sum_pooling_is_torchs(size, kernel, last, seed):
     wanted.backward(towards)
     assert ours.grad is not None
     assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_whole_currents_are_rounded_where_sums_are_not_exact():
+    current = torch.tensor([99.9999, -0.2, 100.2]).view(3, 1, 1)
+    assert fire(current, Neuron(100.0, whole=True)).flatten().tolist() == [1, 0, 1]
+    assert fire(current, Neuron(100.0)).flatten().tolist() == [0, 0, 1]

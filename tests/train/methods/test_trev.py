@@ -15,7 +15,7 @@ from deploytool.train.methods.build import build
 from deploytool.train.methods.table import train
 from deploytool.train.methods.trev.network import SMALLEST_ALPHA, TrevNetwork, clamped, require_exact
 from deploytool.train.methods.trev.reversible import ReversibleNetwork, packed, unpacked
-from deploytool.train.network.network import SpikingNetwork
+from deploytool.train.network.spiking import SpikingNetwork
 
 NO_FLOOR = ConstraintsSection(floor=None)
 REAL = ConstraintsSection(weight_bits=32, threshold=0.5)

@@ -17,12 +17,12 @@ from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop import phases
+from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import as_tensors, evaluate
-from deploytool.train.loop.loop import Trained
 from deploytool.train.loop.state import State
 from deploytool.train.methods.table import train
-from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.norms import CALIBRATION_BATCHES, calibrated, merged
+from deploytool.train.network.spiking import SpikingNetwork
 
 NORMED = NetworkSection.model_validate(
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,13 @@ import pytest
 import torch
 from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 
-from deploytool.base.errors import ArtifactError, RecipeError
+from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.train.loop.checkpoint import NAME, Checkpoint, load_checkpoint, save_checkpoint
+from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import evaluate
-from deploytool.train.loop.loop import Trained
-from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import chosen
 from deploytool.train.methods.table import train
-from deploytool.train.network.network import SpikingNetwork
-from deploytool.train.network.neurons import Neuron, fire
+from deploytool.train.network.spiking import SpikingNetwork
 
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 
@@ -134,86 +130,9 @@ def test_divergence_is_one_sentence(tmp_path):
         train(NETWORK, CONSTRAINTS, spec(), Broken(8, 0), VALIDATION, 0, tmp_path)
 
 
-def test_learning_rates():
-    assert [learning_rate(spec(learning_rate=1.0, epochs=2, schedule="constant"), e) for e in (1, 2)] == [1, 1]
-    cosine = [learning_rate(spec(learning_rate=1.0, epochs=4), e) for e in (1, 2, 3, 4)]
-    assert cosine[0] == 1
-    assert cosine[2] == pytest.approx(0.5)
-    assert cosine == sorted(cosine, reverse=True)
-    warm = [learning_rate(spec(learning_rate=1.0, epochs=6, warmup_epochs=2), e) for e in range(1, 7)]
-    assert warm == pytest.approx([1 / 3, 2 / 3, *cosine])
-    steps = spec(learning_rate=1.0, epochs=6, schedule="steps", milestones=[2, 5], milestone_factor=0.5)
-    assert [learning_rate(steps, e) for e in range(1, 7)] == [1, 1, 0.5, 0.5, 0.5, 0.25]
-
-
-@pytest.mark.parametrize(
-    ("keys", "says"),
-    [
-        ({"schedule": "steps"}, "schedule steps and 0 milestones; need both"),
-        ({"milestones": [2]}, "schedule cosine and 1 milestones; need both"),
-        ({"schedule": "steps", "milestones": [3, 2]}, "of 4 epochs; need epochs in ascending order"),
-        ({"schedule": "steps", "milestones": [4]}, "of 4 epochs; need epochs in ascending order, before the last"),
-        ({"warmup_epochs": 4}, "warmup_epochs 4 of 4 epochs; need fewer"),
-        ({"warmup_epochs": 2, "method": "tit", "tit": [[2, 2], [4, 2]]}, "warmup_epochs 2 of 2 epochs; need fewer"),
-    ],
-)
-def test_schedules_that_make_no_sense_are_refused(keys, says):
-    with pytest.raises(ValueError, match=says):
-        spec(**keys)
-
-
-def checkpoint(epochs: int, value: float = 0.0) -> Checkpoint:
-    return Checkpoint("key", tuple({"epoch": e + 1} for e in range(epochs)), {"weights/a": np.full(3, value)})
-
-
-def test_checkpoints_replace_each_other(tmp_path):
-    assert load_checkpoint(tmp_path, "key") is None
-    for epochs in (1, 2):
-        save_checkpoint(checkpoint(epochs, epochs), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [NAME, "epoch-2.safetensors"]
-    found = load_checkpoint(tmp_path, "key")
-    assert found is not None
-    assert len(found.history) == 2
-    assert found.group("weights")["a"].tolist() == [2, 2, 2]
-    assert load_checkpoint(tmp_path, "another key") is None
-
-
-@pytest.mark.parametrize("kept", [0, 1])
-def test_killed_while_saving_leaves_the_one_before(tmp_path, monkeypatch, kept):
-    """``kept`` of the two files of the second checkpoint reach their place before the end comes."""
-    save_checkpoint(checkpoint(1, 1), tmp_path)
-    moved = []
-
-    def replace(source: Path, target: Path) -> None:
-        if len(moved) == kept:
-            raise KeyboardInterrupt
-        moved.append(target)
-        source.rename(target)
-
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(KeyboardInterrupt):
-        save_checkpoint(checkpoint(2, 2), tmp_path)
-    found = load_checkpoint(tmp_path, "key")
-    assert found is not None
-    assert found.group("weights")["a"].tolist() == [1, 1, 1]
-
-
-@pytest.mark.parametrize("damage", ["not json", "{}", json.dumps({"key": "key", "history": [], "tensors": "gone"})])
-def test_damaged_checkpoint_is_refused(tmp_path, damage):
-    (tmp_path / NAME).write_text(damage)
-    with pytest.raises(ArtifactError, match=r"checkpoint.json: not readable .* to train from the start"):
-        load_checkpoint(tmp_path, "key")
-
-
 def test_checkpoint_of_another_recipe_is_overwritten(tmp_path):
     run(tmp_path, epochs=1)
     assert same(run(tmp_path), run(tmp_path / "new"))
-
-
-def test_unwritable_folder(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ArtifactError, match="cannot be written"):
-        save_checkpoint(checkpoint(1), tmp_path / "file")
 
 
 def test_images_are_shown_for_as_many_steps_as_are_drawn(tmp_path, monkeypatch):
@@ -316,16 +235,10 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path):
 
 def test_mixed_precision_learns_what_single_does(tmp_path, monkeypatch):
     """On a CPU, for want of a GPU: sums in bfloat16, neurons, losses and weights in float32."""
-    monkeypatch.setattr("deploytool.train.network.network.device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr("deploytool.train.network.spiking.device_of", lambda _: torch.device("cpu"))
     monkeypatch.setattr("deploytool.train.methods.table.device_of", lambda _: torch.device("cpu"))
     mixed, single = run(tmp_path / "a", precision="mixed"), run(tmp_path / "b")
     assert all(array.dtype == np.float32 for array in mixed.weights.values())
     assert any(not np.array_equal(mixed.weights[name], single.weights[name]) for name in single.weights)
     assert mixed.history[-1]["loss"] < mixed.history[0]["loss"]
     assert mixed.history[0]["loss"] == pytest.approx(single.history[0]["loss"], rel=0.1)
-
-
-def test_whole_currents_are_rounded_where_sums_are_not_exact():
-    current = torch.tensor([99.9999, -0.2, 100.2]).view(3, 1, 1)
-    assert fire(current, Neuron(100.0, whole=True)).flatten().tolist() == [1, 0, 1]
-    assert fire(current, Neuron(100.0)).flatten().tolist() == [0, 0, 1]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
+from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import evaluate
-from deploytool.train.loop.loop import Trained
 from deploytool.train.loop.losses import picture_loss
 from deploytool.train.methods.ptl.state import State
 from deploytool.train.methods.ptl.training import Outside, pretrained, train

@@ -16,18 +16,18 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.loop import distributed
+from deploytool.train import processes
+from deploytool.train.device import autocast, keep_freed_memory, reproducible
 from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
-from deploytool.train.loop.device import autocast, keep_freed_memory, reproducible
 from deploytool.train.loop.evaluate import Batches, Score, Sums, score
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import Epoch, State, chosen
 from deploytool.train.methods.build import build
-from deploytool.train.methods.mtt import stages_of
 from deploytool.train.network.constraints import excess
-from deploytool.train.network.network import Activity, SpikingNetwork
 from deploytool.train.network.norms import calibrated
+from deploytool.train.network.spiking import Activity, SpikingNetwork
+from deploytool.train.network.stages import stages_of
 
 VERSION: Final = 4
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
@@ -87,9 +87,9 @@ def descend(
         while not state.done:
             entry = _epoch(state, lambda drawn: draw(spec, steps, drawn), training, validation, tick)
             state.complete(entry)
-            if distributed.leads():
+            if processes.leads():
                 save_checkpoint(state.checkpoint(key), checkpoint)
-            distributed.wait()
+            processes.wait()
             observe(entry)
     arrays = {name: frozen(tensor.numpy(force=True)) for name, tensor in state.best.items()}
     best = chosen(state.history, state.first)
@@ -157,7 +157,7 @@ def _train_epoch(
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 if len(own_labels):
                     sums.add(activity, own_labels, loss)
-        distributed.add_gradients(state.learnt.values())
+        processes.add_gradients(state.learnt.values())
         state.step()
         tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
     return sums.total().mean, steps_taken / batches
@@ -170,7 +170,7 @@ def _still(frames: Tensor) -> bool:
 
 def _parts(frames: Tensor, labels: Tensor, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's samples of a batch, in ``count`` parts; where samples are few, a part may have none."""
-    frames, labels = distributed.own_part(frames, labels)
+    frames, labels = processes.own_part(frames, labels)
     parts = zip(frames.tensor_split(count, 1), labels.tensor_split(count), strict=True)
     for own_frames, own_labels in parts:
         yield own_frames.to(device), own_labels.to(device)

@@ -20,8 +20,8 @@ from deploytool.convert.model import to_graph
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, AvgPool, Conv, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.recipe import ConstraintsSection, NetworkSection
-from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.neurons import Neuron, fire
+from deploytool.train.network.spiking import SpikingNetwork
 
 UNQUANTISED = ConstraintsSection(weight_bits=32)
 STEPS, BATCH = 4, 3

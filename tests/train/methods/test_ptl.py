@@ -24,11 +24,11 @@ from deploytool.map.quantise import quantise
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import START, without_norms
-from deploytool.train.loop.loop import Trained
+from deploytool.train.loop.descent import Trained
 from deploytool.train.methods.ptl.network import BIAS, Tandem, active
 from deploytool.train.methods.ptl.state import State
 from deploytool.train.methods.ptl.training import NOTHING, Emulated, Outside, train
-from deploytool.train.network.network import SpikingNetwork
+from deploytool.train.network.spiking import SpikingNetwork
 
 FREE = ConstraintsSection(floor=None, weight_bits=32)
 CHIP = ConstraintsSection(floor=None)

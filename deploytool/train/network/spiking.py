@@ -33,12 +33,12 @@ from deploytool.recipe import (
 )
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes
-from deploytool.train.loop.device import device_of
-from deploytool.train.loop.distributed import moments
-from deploytool.train.methods.mtt import resample
+from deploytool.train.device import device_of
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.pooling import sum_pool
 from deploytool.train.network.quantiser import IntegerLayer, fake_quantise, integer_format
+from deploytool.train.network.stages import resample
+from deploytool.train.processes import moments
 
 Weights: TypeAlias = Mapping[str, Tensor]
 """Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",

@@ -35,7 +35,7 @@ def together(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def processes() -> int:
+def count() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
@@ -53,22 +53,22 @@ def wait() -> None:
 
 def own_part(frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The samples of ``frames`` (T, B, C, H, W) and ``labels`` (B,) that are this process's; maybe none."""
-    if processes() == 1:
+    if count() == 1:
         return frames, labels
-    parts, rank = processes(), dist.get_rank()
+    parts, rank = count(), dist.get_rank()
     return frames.tensor_split(parts, 1)[rank], labels.tensor_split(parts)[rank]
 
 
 def add_up(tensor: Tensor) -> Tensor:
     """The sum of ``tensor`` over all processes, in ``tensor``."""
-    if processes() > 1:
+    if count() > 1:
         dist.all_reduce(tensor)
     return tensor
 
 
 def add_gradients(parameters: Iterable[Tensor]) -> None:
     """Adds up the gradients of ``parameters`` over all processes."""
-    if processes() == 1:
+    if count() == 1:
         return
     found = [parameter.grad for parameter in parameters if parameter.grad is not None]
     joint = add_up(torch.cat([gradient.flatten() for gradient in found]))
@@ -79,14 +79,14 @@ def add_gradients(parameters: Iterable[Tensor]) -> None:
 
 def moments(values: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """(variance, mean) of ``values`` of all processes over ``dim``, through which gradients pass."""
-    if processes() == 1:
+    if count() == 1:
         return torch.var_mean(values, dim=dim, correction=0)
     shared = [d not in dim for d in range(values.ndim)]
     shape = [size if kept else 1 for size, kept in zip(values.shape, shared, strict=True)]
-    count = add_up(values.new_tensor(values[..., :].numel() / max(1, torch.Size(shape).numel())))
-    mean = _Sum.apply(values.sum(dim)) / count  # type: ignore[no-untyped-call]
+    places = add_up(values.new_tensor(values[..., :].numel() / max(1, torch.Size(shape).numel())))
+    mean = _Sum.apply(values.sum(dim)) / places  # type: ignore[no-untyped-call]
     deviation = values - mean.view(shape)
-    return _Sum.apply(deviation.square().sum(dim)) / count, mean  # type: ignore[no-untyped-call]
+    return _Sum.apply(deviation.square().sum(dim)) / places, mean  # type: ignore[no-untyped-call]
 
 
 class _Sum(torch.autograd.Function):

@@ -23,8 +23,8 @@ from deploytool.recipe import ConstraintsSection, NetworkSection, parse_recipe
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.train.methods.table import train
 from deploytool.train.network.constraints import excess, fan_in_limit, masks
-from deploytool.train.network.network import SpikingNetwork
 from deploytool.train.network.neurons import Neuron, fire
+from deploytool.train.network.spiking import SpikingNetwork
 from deploytool.workflow.preflight import refuse_impossible
 
 POOLED = NetworkSection.model_validate(
