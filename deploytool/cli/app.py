@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from deploytool.cli.results import Session
+    from deploytool.cli.invocation import Invocation
 
 app: Final = typer.Typer(
     name="deploytool",
@@ -99,18 +99,18 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 def command(example: str, of: typer.Typer = app, name: str | None = None) -> Callable[..., Callable[..., None]]:
-    """Makes ``f(session, ...)`` a command with the common options, and its errors into sentences and exit codes."""
+    """Makes ``f(invocation, ...)`` a command with the common options, and its errors into sentences and exit codes."""
 
     def register(function: Callable[..., int | None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**parameters: Any) -> None:
-            from deploytool.cli.results import Session
+            from deploytool.cli.invocation import Invocation
 
             common = {key: parameters.pop(key) for key in COMMON}
-            session = Session(common["store"], as_json=common["json"], quiet=common["quiet"])
-            raise typer.Exit(_guarded(session, lambda: function(session, **parameters)))
+            invocation = Invocation(common["store"], as_json=common["json"], quiet=common["quiet"])
+            raise typer.Exit(_guarded(invocation, lambda: function(invocation, **parameters)))
 
-        own = list(inspect.signature(function, eval_str=True, locals={"Session": object}).parameters.values())[1:]
+        own = list(inspect.signature(function, eval_str=True, locals={"Invocation": object}).parameters.values())[1:]
         added = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
             for key, (kind, default) in COMMON.items()
@@ -124,24 +124,24 @@ def command(example: str, of: typer.Typer = app, name: str | None = None) -> Cal
     return register
 
 
-def _guarded(session: Session, call: Callable[[], int | None]) -> int:
+def _guarded(invocation: Invocation, call: Callable[[], int | None]) -> int:
     """The exit code of ``call``; whatever it raises is told in the way its kind deserves."""
     from deploytool.base.errors import INTERRUPTED, DeployError
 
     try:
         return call() or 0
     except DeployError as error:
-        session.fail(error.problems, error.exit_code)
+        invocation.fail(error.problems, error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:
-        session.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
+        invocation.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        session.fail(
+        invocation.fail(
             (f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above.",), 1
         )
         return 1
@@ -149,30 +149,30 @@ def _guarded(session: Session, call: Callable[[], int | None]) -> int:
 
 @command("deploytool pipeline recipes/digits.toml")
 def pipeline(
-    session: Session, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+    invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
 ) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
     from deploytool.recipe import load_recipe
-    from deploytool.workflow import chain
+    from deploytool.workflow import pipeline as chain
 
-    verdict, report = chain.pipeline(session, load_recipe(recipe, set_ or ()), tensorboard)
-    return session.verdict(verdict, report)
+    verdict, report = chain.pipeline(invocation, load_recipe(recipe, set_ or ()), tensorboard)
+    return invocation.verdict(verdict, report)
 
 
 @command("deploytool train recipes/digits.toml --set train.epochs=3")
 def train(
-    session: Session, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+    invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
 ) -> None:
     """Train the network of a recipe under the chip's constraints."""
     from deploytool.recipe import load_recipe
     from deploytool.workflow import train as training
 
-    session.artifact(training.train(session, load_recipe(recipe, set_ or ()), tensorboard))
+    invocation.artifact(training.train(invocation, load_recipe(recipe, set_ or ()), tensorboard))
 
 
 @command("deploytool convert net.nir --reset subtract --floor -1")
 def convert(
-    session: Session,
+    invocation: Invocation,
     source: SourceArgument,
     reset: ResetOption = None,
     floor: FloorOption = None,
@@ -188,15 +188,15 @@ def convert(
     from deploytool.workflow.networks import ImportOptions
 
     if lint:
-        session.result(conversion.lint(Path(source)))
+        invocation.result(conversion.lint(Path(source)))
         return
     options = ImportOptions(reset, floor, dt_ms, shape, network, delay_us)
-    session.artifact(conversion.convert(session, source, options, output))
+    invocation.artifact(conversion.convert(invocation, source, options, output))
 
 
 @command("deploytool check net.nir --chip speck2e")
 def check(
-    session: Session,
+    invocation: Invocation,
     graph: GeometryArgument = None,
     chip: ChipOption = "speck2e",
     pin: PinOption = None,
@@ -209,14 +209,14 @@ def check(
     from deploytool.workflow import listing
 
     if rules or graph is None:
-        session.result({"rules": listing.rules(chip)})
+        invocation.result({"rules": listing.rules(chip)})
         return 0
-    return session.fit(checking.check(session, graph, chip, parse_pins(pin or ()), split))
+    return invocation.fit(checking.check(invocation, graph, chip, parse_pins(pin or ()), split))
 
 
 @command("deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
 def map_(
-    session: Session,
+    invocation: Invocation,
     graph: Annotated[str, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file that states its reset rule.")],
     target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e",
     pin: PinOption = None,
@@ -250,12 +250,12 @@ def map_(
         calibration_samples=calibration_samples,
     )
     width = mapping.Width(weight_bits, requantise)
-    session.artifact(mapping.map_graph(session, graph, spec, width, calibration))
+    invocation.artifact(mapping.map_graph(invocation, graph, spec, width, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")
 def run(
-    session: Session,
+    invocation: Invocation,
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
     data: DataOption,
     on: OnOption = "emulator",
@@ -280,17 +280,17 @@ def run(
     how = None if perturb is None else parse_perturbation(perturb, seed)
     source = sample_sources.samples(data, root, denoise_ms, samples)
     ask = functools.partial(
-        running.run, session, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
+        running.run, invocation, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
     )
     if how is None:
-        session.artifact(ask())
+        invocation.artifact(ask())
     else:
-        session.result(running.robustness(how, repeats, ask))
+        invocation.result(running.robustness(how, repeats, ask))
 
 
 @command("deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
 def validate(
-    session: Session,
+    invocation: Invocation,
     recording: Annotated[list[str], typer.Argument(metavar="RECORDING...", help="Recordings of the same samples.")],
     against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are measured against.")],
     min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% right on the emulator.")] = None,
@@ -309,24 +309,24 @@ def validate(
         max_spike_difference=max_spike_difference,
         max_synops=max_synops,
     )
-    return session.verdict(validation.validate(session, recording, limits, against))
+    return invocation.verdict(validation.validate(invocation, recording, limits, against))
 
 
 @command("deploytool report verdict@latest")
 def report(
-    session: Session,
+    invocation: Invocation,
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
     samples: Annotated[int, typer.Option(min=0, help="Samples shown as pictures.")] = 4,
 ) -> None:
     """Write a verdict and all that led to it as one HTML page."""
     from deploytool.workflow.report import report as write_report
 
-    session.artifact(write_report(session, verdict, samples))
+    invocation.artifact(write_report(invocation, verdict, samples))
 
 
 @command("deploytool show program@latest")
 def show(
-    session: Session,
+    invocation: Invocation,
     artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Or presets; by default all.")] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
     synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
@@ -337,20 +337,20 @@ def show(
     from deploytool.workflow.show import contents
 
     if datasets:
-        session.result({"datasets": listing.datasets()})
+        invocation.result({"datasets": listing.datasets()})
     elif artifact == "presets":
-        session.result({"presets": listing.presets()})
+        invocation.result({"presets": listing.presets()})
     elif artifact is None:
-        session.result({"artifacts": contents(session.store)})
+        invocation.result({"artifacts": contents(invocation.store)})
     elif synop_pj is not None:
-        session.result(validation.energy(session, artifact, synop_pj))
+        invocation.result(validation.energy(invocation, artifact, synop_pj))
     else:
-        session.artifact(session.store.get(artifact), whole=True)
+        invocation.artifact(invocation.store.get(artifact), whole=True)
 
 
 @command("deploytool export recording@latest --counts conv1 -o counts.npy")
 def export(
-    session: Session,
+    invocation: Invocation,
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A recording.")],
     counts: Annotated[str, typer.Option(metavar="LAYER", help="Spikes per neuron of this layer, before pooling.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .npy file: int64 (samples, C, H, W).")],
@@ -358,31 +358,31 @@ def export(
     """Write spike counts of a layer as a numpy array."""
     from deploytool.workflow import export as exporting
 
-    session.result(exporting.export_counts(session, recording, counts, output))
+    invocation.result(exporting.export_counts(invocation, recording, counts, output))
 
 
 @command("deploytool device list", of=device_app, name="list")
-def device_list(session: Session) -> None:
+def device_list(invocation: Invocation) -> None:
     """List the boards that are connected."""
     from deploytool.run.targets.board import list_devices
 
-    session.result({"devices": list_devices()})
+    invocation.result({"devices": list_devices()})
 
 
 @command("deploytool device selftest emulator", of=device_app, name="selftest")
 def device_selftest(
-    session: Session,
+    invocation: Invocation,
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")],
 ) -> None:
     """Run a small network on a device and compare every count with the executable specification."""
     from deploytool.workflow.selftest import selftest
 
-    session.result(selftest(device))
+    invocation.result(selftest(device))
 
 
 @command("deploytool bench simulator")
 def bench(
-    session: Session,
+    invocation: Invocation,
     what: Annotated[
         str,
         typer.Argument(metavar="[simulator|large|gpu|training|memory|check|claims]", help="By default all but claims."),
@@ -399,10 +399,10 @@ def bench(
     if what != "claims":
         if claim is not None or root is not None:
             raise UsageError("--claim, --root", f"given with bench {what}", "bench claims")
-        session.result(measure(what))
+        invocation.result(measure(what))
         return
-    found = claims(session, folder, claim, root)
-    session.result(found if session.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
+    found = claims(invocation, folder, claim, root)
+    invocation.result(found if invocation.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import ArtifactError, InputError
 
-Rung: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
-RUNGS: Final[tuple[Rung, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
+RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
+RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
 """Torch: the trained network, clock-driven. Quantised: its integers, clock-driven. The others are event-driven."""
 
 SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
@@ -62,7 +62,7 @@ class Recording:
     else is known of layers. ``perturbation`` says what was done to the program and its input before the run.
     """
 
-    rung: Rung
+    rung: RungName
     samples: tuple[str, ...]
     labels: NDArray[np.int64]
     outputs: tuple[str, ...]
@@ -206,7 +206,7 @@ def load_recording(folder: Path) -> Recording:
         return read_recording(file, str(folder / FILE))
 
 
-def _rung(name: str) -> Rung:
+def _rung(name: str) -> RungName:
     for rung in RUNGS:
         if rung == name:
             return rung

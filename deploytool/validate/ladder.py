@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.base.errors import InputError
-from deploytool.ir.recording import RUNGS, Recording, Rung
+from deploytool.ir.recording import RUNGS, Recording, RungName
 from deploytool.ir.verdict import Check, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
@@ -66,7 +66,7 @@ class Requirement:
     says: str
     unit: str
     at_least: bool
-    rungs: tuple[Rung, ...]
+    rungs: tuple[RungName, ...]
     measure: Callable[..., float | None]
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deploytool.base.files import write_file
 from deploytool.ir.recording import load_recording
-from deploytool.store.caching import Workspace
-
-if TYPE_CHECKING:
-    pass
+from deploytool.store.cache import StageCache
 
 
-def export_counts(space: Workspace, reference: str, layer: str, output: Path) -> dict[str, Any]:
+def export_counts(cache: StageCache, reference: str, layer: str, output: Path) -> dict[str, Any]:
     """Writes spikes per neuron of ``layer``, before pooling, to ``output``: int64 (samples, C, H, W)."""
-    recording = load_recording(space.store.get(reference, "recording").path)
+    recording = load_recording(cache.store.get(reference, "recording").path)
     counts = recording.counts[recording.layer(layer)]
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(counts, np.int64), allow_pickle=False)

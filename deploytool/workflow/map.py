@@ -17,8 +17,8 @@ from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
 from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
-from deploytool.store.files import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
 from deploytool.workflow.convert import convert
 from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource
 
@@ -49,7 +49,7 @@ AS_TRAINED: Final = Width()
 
 
 def map_graph(
-    space: Workspace,
+    cache: StageCache,
     source: str,
     spec: MapSection,
     width: Width = AS_TRAINED,
@@ -62,7 +62,7 @@ def map_graph(
     """
     from deploytool.convert.nir import read_nir
 
-    stored = convert(space, source) if Path(source).is_file() else space.store.get(source, "graph")
+    stored = convert(cache, source) if Path(source).is_file() else cache.store.get(source, "graph")
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if spec.target == SIMULATOR:
@@ -74,19 +74,19 @@ def map_graph(
             )
         from deploytool.map.group import group
 
-        return space.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
+        return cache.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
 
     chip = chip_named(spec.target)
     integers = _integers(graph, chip, width)
     if width.requantise:
-        space.say(
+        cache.say(
             f"requantised: weights trained at {graph.weight_bits} bits become weights of {integers.weight_bits} bits"
         )
 
     def compute() -> Mapped:
         from deploytool.map.compile import compile_graph
 
-        with space.progress("calibrate", "layer") as tick:
+        with cache.progress("calibrate", "layer") as tick:
             asked = _calibration(calibration, graph, tick) if calibration else None
             return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
 
@@ -108,7 +108,7 @@ def map_graph(
     if calibration is not None:
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
-    return space.stored("program", inputs, decided, compute, write)
+    return cache.stored("program", inputs, decided, compute, write)
 
 
 def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:

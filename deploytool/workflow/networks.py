@@ -16,7 +16,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Delay, Reset, Spike
 from deploytool.recipe import Recipe, load_recipe
 from deploytool.store.artifact import KINDS, Store
-from deploytool.store.files import NETWORK
+from deploytool.store.file_names import NETWORK
 
 
 @dataclass(frozen=True)

@@ -12,36 +12,36 @@ from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
-from deploytool.store.files import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
 
 if TYPE_CHECKING:
     from deploytool.report.page import ReportContent
 
 
-def report(space: Workspace, reference: str, samples: int, title: str | None = None) -> Artifact:
+def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
     """The HTML page of a verdict and of all in the store that led to it; its title is the verdict's name by default."""
-    verdict = space.store.get(reference, "verdict")
+    verdict = cache.store.get(reference, "verdict")
 
     def write(content: ReportContent, folder: Path) -> None:
         from deploytool.report.page import write_report
 
         write_report(content, folder)
 
-    return space.stored(
+    return cache.stored(
         "report",
         {"verdict": verdict.digest},
         {"samples": samples, "title": title},
-        lambda: _content(space, verdict, samples, title),
+        lambda: _content(cache, verdict, samples, title),
         write,
     )
 
 
-def _content(space: Workspace, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
+def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
     from deploytool.report.page import Provenance, ReportContent
 
-    made_from = ancestors(space.store, verdict)
+    made_from = ancestors(cache.store, verdict)
     programs = [artifact for artifact in made_from if artifact.kind == "program"]
     if not programs:
         raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
@@ -58,7 +58,7 @@ def _content(space: Workspace, verdict: Artifact, samples: int, title: str | Non
         splits=tuple(_read_if_there(on_chip, SPLITS) or ()),
         calibration=_read_if_there(on_chip, CALIBRATION),
         provenance=tuple(
-            Provenance(artifact.name, artifact.kind, artifact.digest, lineage(space.store, artifact))
+            Provenance(artifact.name, artifact.kind, artifact.digest, lineage(cache.store, artifact))
             for artifact in (verdict, *made_from)
         ),
         recipe=canonical_json(model.manifest.recipe) if model else "",

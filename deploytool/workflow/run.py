@@ -11,7 +11,7 @@ from deploytool.base.machine import threads
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording, load_recording, save_recording
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
+from deploytool.store.cache import StageCache
 from deploytool.workflow.map import configure
 from deploytool.workflow.samples import SampleSource
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    space: Workspace,
+    cache: StageCache,
     program: str,
     on: str,
     samples: SampleSource,
@@ -37,7 +37,7 @@ def run(
     An interrupted run goes on where it was. ``scheduler`` names Dask workers to spread the samples over, ``device``
     "cuda" computes on a GPU; what comes out is the same. The other options are those of `deploytool.run.jobs.job.Job`.
     """
-    mapped = space.store.get(program, "program")
+    mapped = cache.store.get(program, "program")
     if time_steps is not None and on != "quantised":
         raise UsageError("--time-steps", f"given with --on {on}, which knows no time steps", "--on quantised")
     if device != "cpu":
@@ -53,7 +53,7 @@ def run(
         decided["perturbation"] = asdict(perturbation)
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
-    with space.unfinished("recording", inputs, decided) as unfinished:
+    with cache.unfinished("recording", inputs, decided) as unfinished:
 
         def compute() -> Recording:
             from deploytool.run.jobs.job import Job
@@ -64,17 +64,17 @@ def run(
             watched = None if watch is None else tuple(watch)
             job = Job(loaded, on, time_steps, watched, rasters, extremes, perturbation)
             if kept := finished(unfinished):
-                space.say(f"{on:<10} {kept} samples were finished before")
-            with space.progress(on, "sample") as tick:
+                cache.say(f"{on:<10} {kept} samples were finished before")
+            with cache.progress(on, "sample") as tick:
                 if scheduler is None:
-                    perform = here(Options(configure, threads(), tick, device), space.say)
+                    perform = here(Options(configure, threads(), tick, device), cache.say)
                 else:
                     from deploytool.run.jobs.dask import spread
 
                     perform = spread(scheduler, threads(), tick)
                 return run_job(job, samples.load(loaded.input_shape), unfinished, perform)
 
-        return space.stored("recording", inputs, decided, compute, save_recording)
+        return cache.stored("recording", inputs, decided, compute, save_recording)
 
 
 def robustness(

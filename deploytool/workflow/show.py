@@ -15,7 +15,7 @@ from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.store.artifact import Artifact, Kind, Store
-from deploytool.store.files import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
+from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
 from deploytool.store.lineage import ancestors, lineage
 
 PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")

@@ -9,13 +9,11 @@ from deploytool.base.digest import canonical_json
 from deploytool.base.machine import threads
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.recording import Recording, save_recording
-from deploytool.recipe import (
-    Recipe,
-)
+from deploytool.recipe import Recipe
 from deploytool.recipe.nodes import output_count, trained_network
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
-from deploytool.store.files import HISTORY, WEIGHTS
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow import tandem
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.samples import dataset
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from deploytool.train.loop.descent import Trained
 
 
-def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
+def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
     """The trained model of ``recipe``; an interrupted training goes on where it was.
 
     Its history also goes to event files in the folder ``tensorboard``. Of processes that torchrun started, the first
@@ -50,10 +48,10 @@ def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> 
             data.require_outputs(output_count(recipe.network))
         training = loader(data.train, recipe.data, recipe.train.augment)
         validation = loader(data.validation, recipe.data)
-        observe = EventFile(tensorboard).add if tensorboard and space.leads else unobserved
+        observe = EventFile(tensorboard).add if tensorboard and cache.leads else unobserved
         if recipe.train.method == "ptl":
             run_training = tandem.method(recipe, ann, threads())
-        with space.progress("train", "step") as tick:
+        with cache.progress("train", "step") as tick:
             return run_training(
                 recipe.network,
                 recipe.constraints,
@@ -70,11 +68,11 @@ def train(space: Workspace, recipe: Recipe, tensorboard: Path | None = None) -> 
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
 
-    with space.unfinished("model", inputs, decided) as unfinished:
-        return space.stored("model", inputs, decided, compute, write)
+    with cache.unfinished("model", inputs, decided) as unfinished:
+        return cache.stored("model", inputs, decided, compute, write)
 
 
-def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
+def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
     """The recording of the trained network itself, clock-driven at its own number of time steps."""
     samples = dataset(recipe.data, recipe.seed)
     inputs = {"model": model.digest, "data": samples.fingerprint}
@@ -85,7 +83,7 @@ def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
         from deploytool.train.loop.evaluate import evaluate
 
         test = load(recipe.data, recipe.seed).test
-        with space.progress("torch", "sample") as tick:
+        with cache.progress("torch", "sample") as tick:
             return evaluate(
                 read_tensors(model.path / WEIGHTS),
                 trained_network(recipe.network, recipe.train),
@@ -97,4 +95,4 @@ def run_trained(space: Workspace, model: Artifact, recipe: Recipe) -> Artifact:
             )
 
     decided = {"rung": "torch", "data": samples.says}
-    return space.stored("recording", inputs, decided, compute, save_recording)
+    return cache.stored("recording", inputs, decided, compute, save_recording)

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import save_verdict
-from deploytool.recipe import (
-    ValidateSection,
-)
+from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
-
-if TYPE_CHECKING:
-    pass
+from deploytool.store.cache import StageCache
 
 
 def validate(
-    space: Workspace, recordings: Sequence[str], limits: ValidateSection, against: str | None = None
+    cache: StageCache, recordings: Sequence[str], limits: ValidateSection, against: str | None = None
 ) -> Artifact:
     """The verdict on recordings of the same samples; all pairs worth comparing, or all ``against`` one."""
     from deploytool.validate.ladder import judge
 
-    found = [space.store.get(reference, "recording") for reference in recordings]
+    found = [cache.store.get(reference, "recording") for reference in recordings]
     inputs = {f"recording{i}": artifact.digest for i, artifact in enumerate(found)}
     reference = None
     if against is not None:
-        stored = space.store.get(against, "recording")
+        stored = cache.store.get(against, "recording")
         inputs["against"], reference = stored.digest, load_recording(stored.path)
-    return space.stored(
+    return cache.stored(
         "verdict",
         inputs,
         {"validate": limits.model_dump()},
@@ -38,9 +33,9 @@ def validate(
     )
 
 
-def energy(space: Workspace, reference: str, picojoule_per_synop: float) -> dict[str, Any]:
+def energy(cache: StageCache, reference: str, picojoule_per_synop: float) -> dict[str, Any]:
     """The estimated energy of a sample, with an assumption of the caller's."""
     from deploytool.validate.activity import energy
 
-    recording = space.store.get(reference, "recording")
+    recording = cache.store.get(reference, "recording")
     return {"artifact": recording.name, "energy": energy(load_recording(recording.path), picojoule_per_synop)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from deploytool.ir.program import Layer, Program, Route
-from deploytool.ir.recording import SPIKE, Recording, Rung
+from deploytool.ir.recording import SPIKE, Recording, RungName
 from deploytool.recipe import ValidateSection
 from deploytool.report.page import Provenance, ReportContent
 from deploytool.validate.ladder import judge
 
 INPUT_SHAPE = (2, 34, 34)
 CLASSES = 10
-NOISE: dict[Rung, float] = {"torch": 0.25, "quantised": 0.25, "simulator": 0.0, "emulator": 0.03, "board": 0.05}
+NOISE: dict[RungName, float] = {"torch": 0.25, "quantised": 0.25, "simulator": 0.0, "emulator": 0.03, "board": 0.05}
 
 
 def program(chip: str = "speck2e") -> Program:
@@ -50,12 +50,12 @@ def program(chip: str = "speck2e") -> Program:
     )
 
 
-def recordings(*rungs: Rung, samples: int = 60, rasters: int = 3) -> list[Recording]:
+def recordings(*rungs: RungName, samples: int = 60, rasters: int = 3) -> list[Recording]:
     """Recordings of the same samples on ``rungs``, each with its own noise on the same counts."""
     return [_recording(rung, samples, rasters) for rung in rungs]
 
 
-def _recording(rung: Rung, samples: int, rasters: int) -> Recording:
+def _recording(rung: RungName, samples: int, rasters: int) -> Recording:
     truth, noise = np.random.default_rng(2), np.random.default_rng(list(rung.encode()))
     labels = np.arange(samples) * 7 % CLASSES
     counts = {}
@@ -107,7 +107,7 @@ def _spikes(answers: np.ndarray, rasters: int) -> dict[str, np.ndarray]:
     return {"input": np.concatenate(inputs), "fc1": np.concatenate(outputs)}
 
 
-def content(*rungs: Rung, limits: ValidateSection | None = None, **changes: object) -> ReportContent:
+def content(*rungs: RungName, limits: ValidateSection | None = None, **changes: object) -> ReportContent:
     """A whole report of ``rungs``; by default all but the board, with every check asked."""
     made = recordings(*(rungs or ("torch", "quantised", "simulator", "emulator")))
     limits = limits or ValidateSection(

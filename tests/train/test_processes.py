@@ -14,7 +14,7 @@ import pytest
 from deploytool.base.tensors import read_tensors
 from deploytool.recipe import load_recipe
 from deploytool.store.artifact import Store
-from deploytool.store.caching import Workspace
+from deploytool.store.cache import StageCache
 from deploytool.workflow.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def model(store: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
 def test_two_processes_give_the_model_of_one(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
-    train(Workspace(tmp_path / "one", quiet=True), load_recipe(path))
+    train(StageCache(tmp_path / "one", quiet=True), load_recipe(path))
     said = launched(tmp_path / "two", path)
     assert json.loads(said)["artifact"].startswith("model-")
     (one, history), (two, other) = model(tmp_path / "one"), model(tmp_path / "two")

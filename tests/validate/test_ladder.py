@@ -11,7 +11,7 @@ import pytest
 
 from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError, InputError
-from deploytool.ir.recording import RUNGS, Recording, Rung
+from deploytool.ir.recording import RUNGS, Recording, RungName
 from deploytool.ir.verdict import Verdict, load_verdict, save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate.ladder import REQUIREMENTS, judge
@@ -20,7 +20,7 @@ NOTHING = ValidateSection()
 ALL = ValidateSection(min_accuracy=75, max_accuracy_drop=25, max_spike_difference=20, max_synops=100)
 
 
-def recording(rung: Rung, answers: list[list[int]], labels: list[int] | None = None, synops: int = 80) -> Recording:
+def recording(rung: RungName, answers: list[list[int]], labels: list[int] | None = None, synops: int = 80) -> Recording:
     counts = np.array(answers)
     samples = len(counts)
     return Recording(

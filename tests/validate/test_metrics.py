@@ -12,14 +12,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
-from deploytool.ir.recording import Recording, Rung
+from deploytool.ir.recording import Recording, RungName
 from deploytool.validate import metrics
 
 COUNTS = arrays(np.int64, array_shapes(min_dims=4, max_dims=4, max_side=4), elements=st.integers(0, 50))
 
 
 def recording(
-    counts: object, rung: Rung = "emulator", labels: object = None, synops: object = None, layer: str = "fc1"
+    counts: object, rung: RungName = "emulator", labels: object = None, synops: object = None, layer: str = "fc1"
 ) -> Recording:
     """A recording of one layer, which is the output; counts (S, N) or (S, C, H, W)."""
     array: NDArray[np.int64] = np.asarray(counts, np.int64)

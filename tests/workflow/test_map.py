@@ -13,7 +13,7 @@ from deploytool.convert.nir import write_nir
 from deploytool.ir.program_file import load_program
 from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
+from deploytool.store.cache import StageCache
 from deploytool.workflow.map import Width, map_graph
 
 
@@ -48,12 +48,12 @@ def test_requantising_to_the_same_width_is_refused(tmp_path: Path, options: tupl
 
 
 def test_a_network_that_states_no_width_has_eight_bits_or_what_is_asked_for(tmp_path: Path) -> None:
-    space = Workspace(tmp_path / "store", quiet=True)
+    cache = StageCache(tmp_path / "store", quiet=True)
     write_nir(network(), tmp_path / "net.nir")
     source = str(tmp_path / "net.nir")
-    assert largest(map_graph(space, source, MapSection())) == 127
-    assert largest(map_graph(space, source, MapSection(), Width(3))) == 3
-    assert largest(map_graph(space, str(four_bits(tmp_path)), MapSection())) in (7, 8)
+    assert largest(map_graph(cache, source, MapSection())) == 127
+    assert largest(map_graph(cache, source, MapSection(), Width(3))) == 3
+    assert largest(map_graph(cache, str(four_bits(tmp_path)), MapSection())) in (7, 8)
     said = refusal(invoke(tmp_path, "map", source, "--requantise", "--weight-bits", 4), 2)
     assert "has no effect: the network does not state a width" in said
 

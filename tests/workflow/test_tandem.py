@@ -16,10 +16,10 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
-from deploytool.store.caching import Workspace
-from deploytool.store.files import HISTORY
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import HISTORY
 from deploytool.workflow import tandem
-from deploytool.workflow.chain import pipeline
+from deploytool.workflow.pipeline import pipeline
 from deploytool.workflow.show import summary
 from deploytool.workflow.train import run_trained, train
 
@@ -74,13 +74,13 @@ def test_more_layers_do_not_change_the_spikes_of_the_first() -> None:
 
 @pytest.mark.parametrize("forward", ["counts", "emulator"])
 def test_the_pipeline_ends_in_a_verdict(tmp_path: Path, forward: str) -> None:
-    space = Workspace(tmp_path, quiet=True)
+    cache = StageCache(tmp_path, quiet=True)
     asked = recipe(forward=forward, stage_epochs=1)
-    verdict, report = pipeline(space, asked)
+    verdict, report = pipeline(cache, asked)
     assert (verdict.path / "manifest.json").is_file()
     assert report is not None
     torch, quantised, emulator = (
-        load_recording(space.store.get(inputs).path)
+        load_recording(cache.store.get(inputs).path)
         for inputs in (f"recording-{digest[:12]}" for digest in verdict.manifest.inputs.values())
     )
     assert {rung.rung for rung in (torch, quantised, emulator)} == {"torch", "quantised", "emulator"}
@@ -128,16 +128,16 @@ def test_white_is_what_a_white_pixel_counts() -> None:
 
 @pytest.mark.parametrize("coding", ["count", "direct"])
 def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path, coding: str) -> None:
-    space = Workspace(tmp_path, quiet=True)
+    cache = StageCache(tmp_path, quiet=True)
     asked = autoencoder(coding=coding)
-    verdict, report = pipeline(space, asked)
+    verdict, report = pipeline(cache, asked)
     assert report is None
     assert load_verdict(verdict.path).report["rungs"][0]["accuracy"] is None
-    figures = MEASURES["reconstruction"](space, asked, 0, {})
+    figures = MEASURES["reconstruction"](cache, asked, 0, {})
     assert set(figures) == {"PSNR dB", "SSIM", "ANN PSNR dB", "ANN SSIM"}
     assert all(0 < figures[name] < 30 for name in ("PSNR dB", "ANN PSNR dB"))
-    assert summary(space.store, train(space, asked))["validation_accuracy_percent"] is None
-    assert summary(space.store, run_trained(space, train(space, asked), asked))["samples"] == 20
+    assert summary(cache.store, train(cache, asked))["validation_accuracy_percent"] is None
+    assert summary(cache.store, run_trained(cache, train(cache, asked), asked))["samples"] == 20
 
 
 def test_an_ann_of_no_known_kind_is_refused() -> None:
@@ -160,8 +160,8 @@ def build():
 def test_training_begins_with_the_ann_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trained_ann.py").write_text(BUILDER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    space = Workspace(tmp_path / "store", quiet=True)
-    model = train(space, recipe(ann="trained_ann:build", stage_epochs=1))
+    cache = StageCache(tmp_path / "store", quiet=True)
+    model = train(cache, recipe(ann="trained_ann:build", stage_epochs=1))
     history = read_json(model.path / HISTORY)
     assert [row["stage"] for row in history] == [1, 2]
     assert set(model.manifest.inputs) == {"data", "ann"}

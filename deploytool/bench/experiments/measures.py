@@ -10,7 +10,7 @@ import numpy as np
 
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.recording import load_recording
-from deploytool.store.files import HISTORY, WEIGHTS
+from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow.convert import convert_model
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.run import run
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from deploytool.data.images import Image
     from deploytool.data.samples import Samples
     from deploytool.recipe import Recipe
-    from deploytool.store.caching import Workspace
+    from deploytool.store.cache import StageCache
     from deploytool.train.network.spiking import SpikingNetwork
 
 Figures: TypeAlias = dict[str, Any]
-Measure: TypeAlias = "Callable[[Workspace, Any, int, Mapping[str, Any]], Figures]"
+Measure: TypeAlias = "Callable[[StageCache, Any, int, Mapping[str, Any]], Figures]"
 """(store, recipe, seed, options) -> figures; measures that train nothing get no recipe."""
 
 
-def ladder(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Test accuracy clock-driven and event-driven in the chip's integers, and the spike difference between them.
 
     Spike difference: pooled over samples, of the output layer, the event-driven run being the reference.
     """
     from deploytool.validate import metrics
 
-    model = train(space, recipe)
-    torch_run = load_recording(run_trained(space, model, recipe).path)
-    graph = convert_model(space, model)
-    program = map_graph(space, graph.name, recipe.map)
+    model = train(cache, recipe)
+    torch_run = load_recording(run_trained(cache, model, recipe).path)
+    graph = convert_model(cache, model)
+    program = map_graph(cache, graph.name, recipe.map)
     samples = dataset(recipe.data, recipe.seed)
-    chip_run = load_recording(run(space, program.name, "emulator", samples).path)
+    chip_run = load_recording(run(cache, program.name, "emulator", samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
     assert trained is not None
     assert deployed is not None
@@ -56,26 +56,26 @@ def ladder(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, 
     }
 
 
-def trained(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Test accuracy of the trained network itself, and what its history says it cost."""
     from deploytool.base.digest import read_json
     from deploytool.validate import metrics
 
-    model = train(space, recipe)
+    model = train(cache, recipe)
     history = read_json(model.path / HISTORY)
-    accuracy = metrics.accuracy(load_recording(run_trained(space, model, recipe).path))
+    accuracy = metrics.accuracy(load_recording(run_trained(cache, model, recipe).path))
     cost = {"step-epochs": history[-1]["step_epochs"]} if "step_epochs" in history[-1] else {}
     return {"torch %": accuracy, **cost}
 
 
-def tandem(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
 
     Above 1 an event brings more than the one spike that the chip has for it.
     """
     from deploytool.base.digest import read_json
 
-    history = read_json(train(space, recipe).path / HISTORY)
+    history = read_json(train(cache, recipe).path / HISTORY)
     relu = min((row for row in history if row["stage"] == 0), key=lambda row: row["validation_loss"])
     last = next(row for row in history if row.get("chosen"))
     return {
@@ -85,18 +85,18 @@ def tandem(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, 
     }
 
 
-def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Of an autoencoder by PTL: how close it brings test pictures, and how close its network with ReLUs did (ANN).
 
-    Means over pictures, against the pictures themselves and not their events; see `deploytool.validate.pictures`.
+    Means over pictures, against the pictures themselves and not their events; see `deploytool.validate.images`.
     """
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
     from deploytool.train.methods.ptl.training import Outside, pretrained
-    from deploytool.validate.pictures import psnr, ssim
+    from deploytool.validate.images import psnr, ssim
     from deploytool.workflow.tandem import white
 
-    recording = load_recording(run_trained(space, train(space, recipe), recipe).path)
+    recording = load_recording(run_trained(cache, train(cache, recipe), recipe).path)
     data = load(recipe.data, recipe.seed)
     ann, weights = pretrained(
         recipe.network,
@@ -123,17 +123,17 @@ def reconstruction(space: Workspace, recipe: Recipe, _seed: int, _options: Mappi
     return found
 
 
-def scalability(space: Workspace, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
+def scalability(cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
     """Test accuracy at each of ``steps`` time steps, clock-driven."""
     found = {}
-    model = train(space, recipe)
+    model = train(cache, recipe)
     for steps in options["steps"]:
         other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"time_steps": steps})})
         found[f"T={steps}"] = _accuracy(model, other)
     return found
 
 
-def flatness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
+def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """How much the training loss rises in random directions, at each of ``radii`` of every layer's own norm.
 
     The mean over ``directions`` directions, d_l = r ||w_l|| n_l / ||n_l|| with n_l normal, as in Li et al. 2018,
@@ -141,7 +141,7 @@ def flatness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, 
     """
     import torch
 
-    net, weights, frames, labels = _subject(space, recipe, options["samples"])
+    net, weights, frames, labels = _subject(cache, recipe, options["samples"])
     generator = torch.Generator().manual_seed(seed)
 
     def loss(of: Mapping[str, Tensor]) -> float:
@@ -163,7 +163,7 @@ def flatness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, 
     return found
 
 
-def robustness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
+def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """Accuracy % on test samples as they are, with events ``lost``, with events ``added``, and attacked.
 
     ``lost``: a share of the events at random; ``added``: so many random events for each real one; ``attacked``: input
@@ -174,7 +174,7 @@ def robustness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str
 
     from deploytool.train.loop.losses import sdt_loss
 
-    net, weights, frames, labels = _subject(space, recipe, options["samples"], test=True)
+    net, weights, frames, labels = _subject(cache, recipe, options["samples"], test=True)
     generator = torch.Generator().manual_seed(seed)
 
     def right(given: Tensor) -> float:
@@ -196,7 +196,7 @@ def robustness(space: Workspace, recipe: Recipe, seed: int, options: Mapping[str
     return found
 
 
-def memory(_space: Workspace, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
+def memory(_cache: StageCache, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """MB per time step of what is kept and of what is undone; see `deploytool.bench.speed.memory`."""
     from deploytool.bench.speed.memory import memory as measured
 
@@ -209,7 +209,7 @@ def memory(_space: Workspace, _recipe: None, _seed: int, _options: Mapping[str, 
     }
 
 
-def gradients(_space: Workspace, _recipe: None, seed: int, _options: Mapping[str, Any]) -> Figures:
+def gradients(_cache: StageCache, _recipe: None, seed: int, _options: Mapping[str, Any]) -> Figures:
     """Largest error of a gradient of the T-RevSNN undone, over the largest of its layer, by alpha and T in float32."""
     import torch
 
@@ -250,7 +250,7 @@ def _accuracy(model: Any, recipe: Recipe) -> float | None:
 
 
 def _subject(
-    space: Workspace, recipe: Recipe, count: int, test: bool = False
+    cache: StageCache, recipe: Recipe, count: int, test: bool = False
 ) -> tuple[SpikingNetwork, dict[str, Tensor], Tensor, Tensor]:
     """(network, weights, frames (T, B, C, H, W), labels (B,)) of ``count`` training or test samples."""
     from deploytool.data.loader import loader
@@ -258,7 +258,7 @@ def _subject(
     from deploytool.train.loop.evaluate import as_tensors
     from deploytool.train.methods.build import build
 
-    model = train(space, recipe)
+    model = train(cache, recipe)
     data = load(recipe.data, recipe.seed)
     batches = loader(data.test if test else data.train, recipe.data)
     frames, labels = next(iter(batches(recipe.train.time_steps, count, None)))

@@ -19,7 +19,7 @@ from deploytool.base.machine import threads
 from deploytool.bench.experiments.claim import arm_recipe, load_claims
 from deploytool.bench.experiments.table import as_markdown, rows
 from deploytool.recipe import Recipe
-from deploytool.store.caching import Workspace
+from deploytool.store.cache import StageCache
 
 VERSION: Final = 1
 """Raised when a measure changes, so that no older figure is taken."""
@@ -49,7 +49,7 @@ class Trial:
         return digest((VERSION, recipe, self.arm, self.seed, self.measures, dict(self.options)))
 
 
-def claims(space: Workspace, folder: Path, only: str | None = None, data_root: Path | None = None) -> dict[str, Any]:
+def claims(cache: StageCache, folder: Path, only: str | None = None, data_root: Path | None = None) -> dict[str, Any]:
     """The table of all claims in ``folder`` (or of the one called ``only``), which is also written to the store.
 
     ``data_root`` has the folders nmnist and mnist, without which the claims that need them are "not run".
@@ -64,15 +64,15 @@ def claims(space: Workspace, folder: Path, only: str | None = None, data_root: P
                 for seed in claim.seeds
                 for arm in claim.arms
             ]
-    measured = _measure(space, trials)
+    measured = _measure(cache, trials)
     results = {name: rows(claim, measured.get(name, {})) for name, claim in found.items()}
-    table = space.store.root / "claims" / "claims.md"
+    table = cache.store.root / "claims" / "claims.md"
     table.parent.mkdir(parents=True, exist_ok=True)
     table.write_text(as_markdown(found, results), encoding="utf-8")
     return {"table": str(table), "claims": results}
 
 
-def _measure(space: Workspace, trials: list[Trial]) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
+def _measure(cache: StageCache, trials: list[Trial]) -> dict[str, dict[str, dict[int, dict[str, Any]]]]:
     """{claim: {arm: {seed: figures}}} of ``trials``."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -80,14 +80,14 @@ def _measure(space: Workspace, trials: list[Trial]) -> dict[str, dict[str, dict[
     measured: dict[str, dict[str, dict[int, dict[str, Any]]]] = {}
     started, done = time.monotonic(), 0
     with multiprocessing.get_context("spawn").Pool(threads(), _begin) as pool:
-        for finished in pool.imap_unordered(partial(_measure_group, space.store.root), groups.values()):
+        for finished in pool.imap_unordered(partial(_measure_group, cache.store.root), groups.values()):
             for trial, figures in finished:
                 done += 1
                 measured.setdefault(trial.name, {}).setdefault(trial.arm, {})[trial.seed] = figures
                 left = (time.monotonic() - started) / done * (len(trials) - done)
                 shown = "  ".join(f"{name} {_short(value)}" for name, value in figures.items())
                 what = f"{trial.name} {trial.arm} {trial.seed}"
-                space.say(f"{done}/{len(trials)}  {left:.0f} s left  {what}: {shown}")
+                cache.say(f"{done}/{len(trials)}  {left:.0f} s left  {what}: {shown}")
     return measured
 
 
@@ -117,11 +117,11 @@ def _figures(root: Path, trial: Trial) -> dict[str, Any]:
     if path.is_file():
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return figures
-    space = Workspace(root, quiet=True)
+    cache = StageCache(root, quiet=True)
     figures = {}
     try:
         for name in trial.measures:
-            figures |= MEASURES[name](space, trial.recipe, trial.seed, trial.options)
+            figures |= MEASURES[name](cache, trial.recipe, trial.seed, trial.options)
     except DeployError as error:
         return {"failed": str(error)}
     path.parent.mkdir(parents=True, exist_ok=True)

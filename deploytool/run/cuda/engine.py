@@ -22,7 +22,7 @@ from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import Recording, Rung
+from deploytool.ir.recording import Recording, RungName
 from deploytool.run.cuda import kernels
 from deploytool.run.cuda.kernels import STRETCH, WORD
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
@@ -138,7 +138,7 @@ class State:
 def run_events(
     program: Program,
     streams: Iterable[EventStream],
-    rung: Rung,
+    rung: RungName,
     watch: Sequence[str] | None = None,
     rasters: int = 0,
     tick: Tick = no_progress,

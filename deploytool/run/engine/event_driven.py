@@ -23,7 +23,7 @@ from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import Recording, Rung
+from deploytool.ir.recording import Recording, RungName
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
 from deploytool.run.kernels.general import compilations
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 def run_events(
     program: Program,
     streams: Iterable[EventStream],
-    rung: Rung,
+    rung: RungName,
     watch: Sequence[str] | None = None,
     rasters: int = 0,
     threads: int = 1,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.events import EVENT, Events
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import SPIKE, LayerActivity, Recording, Rung
+from deploytool.ir.recording import SPIKE, LayerActivity, Recording, RungName
 from deploytool.run.record.activity import bound, weights_above
 from deploytool.run.record.checks import aliases
 
@@ -125,12 +125,12 @@ def as_map(neurons: Array, shape: Shape) -> Array:
     return neurons.reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def as_recording(program: Program, rung: Rung, watch: Sequence[str], samples: Iterable[Sample]) -> Recording:
+def as_recording(program: Program, rung: RungName, watch: Sequence[str], samples: Iterable[Sample]) -> Recording:
     """The Recording of ``samples``, in their order, with the counts of the layers in ``watch``."""
     return recording_of(program, rung, Room(program, watch), (together([sample]) for sample in samples))
 
 
-def recording_of(program: Program, rung: Rung, room: Room, batches: Iterable[Samples]) -> Recording:
+def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable[Samples]) -> Recording:
     """The Recording of the samples of all ``batches``, one after the other, which were counted in ``room``."""
     listed = list(batches)
     counts = room.joined(listed)

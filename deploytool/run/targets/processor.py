@@ -9,7 +9,7 @@ from deploytool.base.errors import UsageError
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
-from deploytool.ir.recording import Recording, Rung
+from deploytool.ir.recording import Recording, RungName
 from deploytool.run.engine import event_driven as engine
 
 CPU: Final = "cpu"
@@ -34,7 +34,7 @@ def run_events(
     device: str,
     program: Program,
     streams: Iterable[EventStream],
-    rung: Rung,
+    rung: RungName,
     watch: Sequence[str] | None,
     rasters: int,
     threads: int,

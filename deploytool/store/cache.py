@@ -1,4 +1,4 @@
-"""Where stages work: the store of artifacts, and what is told to the person waiting."""
+"""The store as a cache of stages: what was asked before is not made again. Also what is told to the person waiting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deploytool.store.artifact import Artifact, Kind, Store, make_key
 T = TypeVar("T")
 
 
-class Workspace:
+class StageCache:
     """A store, and a voice on stderr that can be ``quiet``.
 
     Of several processes that torchrun started, which name themselves in RANK, only the first ``leads``: the others help

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
-from deploytool.validate.pictures import C1, C2, WINDOW, psnr, ssim
+from deploytool.validate.images import C1, C2, WINDOW, psnr, ssim
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -1,4 +1,4 @@
-"""A session at the command line: a workspace whose results go to stdout, for a person or as one JSON object."""
+"""A invocation at the command line: a workspace whose results go to stdout, for a person or as one JSON object."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from deploytool.base.errors import NEGATIVE_VERDICT, FitError
 from deploytool.store.artifact import Artifact
-from deploytool.store.caching import Workspace
-from deploytool.store.files import PAGE
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import PAGE
 
 if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport
 
 
-class Session(Workspace):
+class Invocation(StageCache):
     """Where commands get their store and leave their results. Everything but the result goes to stderr."""
 
     def __init__(self, store: Path, as_json: bool, quiet: bool) -> None:
