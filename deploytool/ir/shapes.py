@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from deploytool.ir.nodes import (
     Spike,
     SumPool,
 )
+
+VALUES_MAX: Final = 2**28
+"""The largest map: 600 times the largest of a network in the literature, and 1 GB in float32."""
 
 
 def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
@@ -100,6 +104,8 @@ def _check_bias(node: Conv | Linear, where: str) -> None:
 def _positive(shape: Shape, where: str, what: str = "the map") -> Shape:
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(where, f"{what} gives the shape {tuple(shape)}", "three sizes of at least 1")
+    if math.prod(shape) > VALUES_MAX:
+        raise InputError(where, f"{what} gives {format_shape(shape)}", f"maps of at most {VALUES_MAX:,} values")
     return shape
 
 

@@ -1,0 +1,112 @@
+"""The network while it is read: nodes so far, and which of them makes each tensor."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from deploytool.base.arrays import Array, Shape, format_shape
+from deploytool.base.errors import UnsupportedError
+from deploytool.convert.folding import Weighted, require_finite
+from deploytool.convert.onnx.file import OnnxFile, Operator
+from deploytool.ir.nodes import Conv, Flatten, Linear, Node, Spike
+from deploytool.ir.shapes import out_shape
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What node ``node`` gives: a map (batch, C, H, W) with ``axes`` 4, or a vector (batch, N) with 2."""
+
+    node: str
+    shape: Shape
+    axes: int
+
+    def sizes(self, batch: int) -> tuple[int, ...]:
+        """Its shape in the file, ``batch`` first."""
+        return (batch, *self.shape[: self.axes - 1])
+
+
+@dataclass
+class Network:
+    """What has been read: ``nodes`` and ``edges`` of the graph, ``tensors`` by name, and stored or computed arrays.
+
+    ``uses`` counts how often each tensor is read; ``notes`` are sentences for the person who converts.
+    """
+
+    file: OnnxFile
+    spike: Spike
+    constants: dict[str, Array]
+    tensors: dict[str, Tensor]
+    uses: Counter[str]
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def constant(self, operator: Operator, index: int) -> Array:
+        """Input ``index`` of ``operator``, which must be stored in the file or computed from what is."""
+        name = operator.inputs[index] if index < len(operator.inputs) else ""
+        if name not in self.constants:
+            raise UnsupportedError(operator.where, f"{operator.type} computes its input {index}", "a stored array")
+        array = self.constants[name]
+        if array.dtype.kind not in "fiub":
+            raise UnsupportedError(operator.where, f"{name} holds {array.dtype}", "numbers")
+        require_finite(operator.where, name, array)
+        return array
+
+    def weights(self, operator: Operator, index: int) -> Array:
+        """Input ``index`` of ``operator`` as float32 or float64."""
+        array = self.constant(operator, index)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+    def has(self, operator: Operator, index: int) -> bool:
+        """Whether ``operator`` has an input ``index``."""
+        return index < len(operator.inputs) and bool(operator.inputs[index])
+
+    def tensor(self, operator: Operator, index: int = 0) -> Tensor:
+        """Input ``index`` of ``operator``, which the network computes."""
+        name = operator.inputs[index] if self.has(operator, index) else ""
+        if name not in self.tensors:
+            found = f"{operator.type} takes {name or 'nothing'} as its input {index}"
+            raise UnsupportedError(operator.where, found, "something that the network computes")
+        return self.tensors[name]
+
+    def add(self, operator: Operator, node: Node, *inputs: Tensor, axes: int | None = None, suffix: str = "") -> None:
+        """Makes the output of ``operator`` a new ``node`` behind ``inputs``; it has as many ``axes`` as the first."""
+        name = operator.name + suffix
+        if name in self.nodes:
+            raise UnsupportedError(operator.where, f"a second node named {name}", "names of their own")
+        shape = out_shape(node, *(tensor.shape for tensor in inputs), where=operator.where)
+        self.nodes[name] = node
+        self.edges += [(tensor.node, name) for tensor in inputs]
+        self.tensors[operator.output] = Tensor(name, shape, inputs[0].axes if axes is None else axes)
+
+    def flatten(self, operator: Operator, tensor: Tensor) -> None:
+        """Makes the output of ``operator`` the vector of all values of ``tensor``, in the order of (C, H, W)."""
+        self.add(operator, Flatten(), tensor, axes=2)
+
+    def keep(self, operator: Operator, tensor: Tensor) -> None:
+        """Makes the output of ``operator`` what ``tensor`` is."""
+        self.tensors[operator.output] = tensor
+
+    def refit(self, operator: Operator, fit: Callable[[Weighted], Weighted], index: int = 0) -> None:
+        """Makes the output of ``operator`` what the weights before it give once they are changed by ``fit``.
+
+        Raises UnsupportedError when no weights come right before ``operator``, or others read what they give.
+        """
+        tensor = self.tensor(operator, index)
+        node = self.nodes.get(tensor.node)
+        if not isinstance(node, Conv | Linear):
+            raise UnsupportedError(operator.where, f"{operator.type} that follows no weights", "Conv, Gemm or MatMul")
+        if self.uses[operator.inputs[index]] > 1:
+            found = f"{operator.type} of {operator.inputs[index]}, which other nodes read too"
+            raise UnsupportedError(operator.where, found, "weights that nothing else follows")
+        self.nodes[tensor.node] = fit(node)
+        self.keep(operator, tensor)
+
+    def refuse(self, operator: Operator, tensor: Tensor, what: str, need: str, hint: str = "") -> UnsupportedError:
+        """The refusal of ``what`` on a tensor of that shape."""
+        found = f"{operator.type} of {format_shape(tensor.shape)} {what}"
+        return UnsupportedError(operator.where, found, need, hint)
