@@ -243,14 +243,13 @@ def map_(
 
     calibration = sample_sources.asked_calibration(quantise, data, root, calibration_samples)
     spec = MapSection(
-        target=target,
         pins=parse_pins(pin or ()),
         split=split,
         quantise="calibrated" if calibration else "plain",
         calibration_samples=calibration_samples,
     )
     width = mapping.Width(weight_bits, requantise)
-    invocation.artifact(mapping.map_graph(invocation, graph, spec, width, calibration))
+    invocation.artifact(mapping.map_graph(invocation, graph, target, spec, width, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")

@@ -58,6 +58,14 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _chip_is_used(self) -> Recipe:
+        emulated = self.train.method == "ptl" and self.train.ptl.forward == "emulator"
+        if self.run.on and not self.run.on_chip and not emulated and self.map != MapSection():
+            found = f"map: given, and run.on is {list(self.run.on)}, which needs no chip"
+            raise ValueError(f"{found}; need quantised or emulator in run.on, or no [map]")
+        return self
+
+    @model_validator(mode="after")
     def _something_is_left(self) -> Recipe:
         side = min(self.network.input[1:])
         for key in ("shift", "cutout"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from deploytool.ir.program import SIMULATOR
 from deploytool.recipe.section import Section
 
 
@@ -35,9 +37,8 @@ class ReadoutSection(Section):
 
 
 class MapSection(Section):
-    """[map]: how the network is put on its target."""
+    """[map]: how the network is put on the cores of its chip, which is that of [constraints]."""
 
-    target: str = Field("speck2e", description="A chip, or `simulator`.")
     pins: dict[str, int] = Field(
         default_factory=dict, description="Fixed places: `{ conv1 = 0 }` puts layer conv1 on core 0."
     )
@@ -55,6 +56,17 @@ class MapSection(Section):
         None, description="The chip's readout layer. Off unless the section is there."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_target(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "target" not in values:
+            return values
+        target = values["target"]
+        need = f"constraints.chip = {target!r}, which names the chip for training and mapping"
+        if target == SIMULATOR:
+            need = "run.on = ['simulator'], which runs the network without a chip"
+        raise ValueError(f"found target = {target!r}; need {need}")
+
 
 class RunSection(Section):
     """[run]: where the program runs, in addition to the trained network itself."""
@@ -65,6 +77,11 @@ class RunSection(Section):
         "the chip's integers, core by core, event by event. An empty list means: train only.",
     )
     rasters: int = Field(4, ge=0, description="Number of samples for which every spike is kept, for the report.")
+
+    @property
+    def on_chip(self) -> bool:
+        """Whether anything is run that needs the network mapped for its chip."""
+        return any(rung != SIMULATOR for rung in self.on)
 
 
 class ValidateSection(Section):

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from deploytool.map.compile import Mapped
 
 
-FREE: Final = MapSection(target=SIMULATOR)
-
-
 PLAIN: Final = MapSection()
 
 
@@ -51,11 +48,12 @@ AS_TRAINED: Final = Width()
 def map_graph(
     cache: StageCache,
     source: str,
-    spec: MapSection,
+    target: str,
+    spec: MapSection = PLAIN,
     width: Width = AS_TRAINED,
     calibration: SampleSource | None = None,
 ) -> Artifact:
-    """The program of a graph (or of a .nir file that states its reset rule) for a chip or the simulator.
+    """The program of a graph (or of a .nir file that states its reset rule) for ``target``, a chip or the simulator.
 
     With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
     Raises UsageError for a ``width`` that is not the network's, and as `deploytool.map.compile.compile_graph` does.
@@ -65,7 +63,7 @@ def map_graph(
     stored = convert(cache, source) if Path(source).is_file() else cache.store.get(source, "graph")
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
-    if spec.target == SIMULATOR:
+    if target == SIMULATOR:
         if calibration is not None or spec.pins or width != AS_TRAINED:
             raise UsageError(
                 "--quantise, --pin, --weight-bits, --requantise",
@@ -74,9 +72,9 @@ def map_graph(
             )
         from deploytool.map.group import group
 
-        return cache.stored("program", inputs, {"target": spec.target}, lambda: group(graph), save_program)
+        return cache.stored("program", inputs, {"target": target}, lambda: group(graph), save_program)
 
-    chip = chip_named(spec.target)
+    chip = chip_named(target)
     integers = _integers(graph, chip, width)
     if width.requantise:
         cache.say(
@@ -102,7 +100,8 @@ def map_graph(
         for name, value in written.items():
             (folder / name).write_text(canonical_json(value), encoding="utf-8")
 
-    decided: dict[str, Any] = {"map": spec.model_dump(mode="json"), "weight_bits": integers.weight_bits}
+    asked = {"target": target, **spec.model_dump(mode="json")}
+    decided: dict[str, Any] = {"map": asked, "weight_bits": integers.weight_bits}
     if width.requantise:
         decided["requantised_from"] = graph.weight_bits
     if calibration is not None:

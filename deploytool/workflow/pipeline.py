@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import Recipe
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.workflow.convert import convert_model
-from deploytool.workflow.map import FREE, map_graph
+from deploytool.workflow.map import map_graph
 from deploytool.workflow.report import report
 from deploytool.workflow.run import run
 from deploytool.workflow.samples import calibration, dataset
@@ -34,16 +35,21 @@ def pipeline(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None)
 def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifact]:
     """The recordings of ``model`` on everything that the recipe runs it on."""
     graph = convert_model(cache, model)
-    chosen_on = (
-        calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
-        if recipe.map.quantise == "calibrated"
-        else None
-    )
-    program = map_graph(cache, graph.name, recipe.map, calibration=chosen_on)
+    targets = {rung: SIMULATOR if rung == SIMULATOR else recipe.constraints.chip for rung in recipe.run.on}
+    programs = {target: _mapped(cache, recipe, graph, target) for target in dict.fromkeys(targets.values())}
     recordings = []
-    for rung in recipe.run.on:
-        mapped = map_graph(cache, graph.name, FREE) if rung == "simulator" else program
+    for rung, target in targets.items():
         samples = dataset(recipe.data, recipe.seed)
         time_steps = recipe.train.time_steps if rung == "quantised" else None
-        recordings.append(run(cache, mapped.name, rung, samples, time_steps, None, recipe.run.rasters))
+        recordings.append(run(cache, programs[target].name, rung, samples, time_steps, None, recipe.run.rasters))
     return recordings
+
+
+def _mapped(cache: StageCache, recipe: Recipe, graph: Artifact, target: str) -> Artifact:
+    """The program of ``graph`` for ``target``: the simulator, or the chip, as [map] says."""
+    if target == SIMULATOR:
+        return map_graph(cache, graph.name, target)
+    chosen_on = None
+    if recipe.map.quantise == "calibrated":
+        chosen_on = calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
+    return map_graph(cache, graph.name, target, recipe.map, calibration=chosen_on)

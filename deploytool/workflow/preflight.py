@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from deploytool.base.errors import FitError, RecipeError
-from deploytool.chip.chips import chip_named, chip_names
-from deploytool.ir.program import SIMULATOR
+from deploytool.chip.chips import chip_named
 from deploytool.recipe import BatchNormLayer, Recipe
 from deploytool.workflow.networks import recipe_geometry
 
@@ -16,25 +15,21 @@ if TYPE_CHECKING:
 
 
 def refuse_impossible(recipe: Recipe) -> None:
-    """Raises RecipeError for a target that does not go with the rest, FitError for a network that cannot fit its chip,
-    whatever its weights. For the simulator any network will do."""
+    """Raises RecipeError for a bias that no event adds, FitError for a network that cannot fit its chip.
+
+    Without a chip, on the simulator alone, any network fits.
+    """
     if recipe.train.method == "ptl" and (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise RecipeError("train.method", f"found 'ptl' in {count} processes of torchrun", "one process")
     if not recipe.run.on:
         return
     _refuse_bias(recipe)
-    if recipe.map.target not in (SIMULATOR, *chip_names()):
-        raise RecipeError(
-            "map.target", f"found {recipe.map.target!r}", f"one of {', '.join((*chip_names(), SIMULATOR))}"
-        )
-    if recipe.map.target == SIMULATOR:
-        if chips := [rung for rung in recipe.run.on if rung in ("emulator", "quantised")]:
-            raise RecipeError("run.on", f"found {chips[0]!r} with map.target simulator", "a chip as map.target")
+    if not recipe.run.on_chip:
         return
     from deploytool.map.compile import check as check_fit
 
     graph = recipe_geometry(recipe)
-    found = check_fit(graph, chip_named(recipe.map.target), recipe.map.pins, recipe.map.split)
+    found = check_fit(graph, chip_named(recipe.constraints.chip), recipe.map.pins, recipe.map.split)
     if not found.fits:
         raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
 

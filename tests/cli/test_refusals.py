@@ -126,8 +126,9 @@ def test_usage_errors(cli: Deploytool, program: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "code", "sentence"),
     [
-        ("map.target=zzz", 3, "one of speck2e"),
-        ("map.target=simulator", 3, "run.on"),
+        ("constraints.chip=zzz", 3, "one of speck2e"),
+        ("map.target=speck2f", 3, "map: found target = 'speck2f'; need constraints.chip = 'speck2f'"),
+        ("map.target=simulator", 3, "map: found target = 'simulator'; need run.on = ['simulator']"),
         ("map.pins.nope=0", 2, "nope"),
         ("map.pins.conv1=99", 2, "99"),
     ],

@@ -84,6 +84,10 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
             ("[train]", '[constraints]\nchip = "speck9"\n[train]'),
             "constraints.chip: found 'speck9'; need one of speck2e, ",
         ),
+        (
+            ("[train]", '[run]\non = ["simulator"]\n[map]\nsplit = false\n[train]'),
+            "map: given, and run.on is ['simulator']",
+        ),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
         (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],

@@ -11,7 +11,6 @@ from helpers.command import RECIPE, answer, invoke, network, refusal
 
 from deploytool.convert.nir import write_nir
 from deploytool.ir.program_file import load_program
-from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.workflow.map import Width, map_graph
@@ -51,9 +50,9 @@ def test_a_network_that_states_no_width_has_eight_bits_or_what_is_asked_for(tmp_
     cache = StageCache(tmp_path / "store", quiet=True)
     write_nir(network(), tmp_path / "net.nir")
     source = str(tmp_path / "net.nir")
-    assert largest(map_graph(cache, source, MapSection())) == 127
-    assert largest(map_graph(cache, source, MapSection(), Width(3))) == 3
-    assert largest(map_graph(cache, str(four_bits(tmp_path)), MapSection())) in (7, 8)
+    assert largest(map_graph(cache, source, "speck2e")) == 127
+    assert largest(map_graph(cache, source, "speck2e", width=Width(3))) == 3
+    assert largest(map_graph(cache, str(four_bits(tmp_path)), "speck2e")) in (7, 8)
     said = refusal(invoke(tmp_path, "map", source, "--requantise", "--weight-bits", 4), 2)
     assert "has no effect: the network does not state a width" in said
 
@@ -68,6 +67,16 @@ def test_the_simulator_has_no_width(tmp_path: Path) -> None:
     for options in (("--weight-bits", 8), ("--requantise",)):
         said = refusal(invoke(tmp_path, "map", four_bits(tmp_path), "--target", "simulator", *options), 2)
         assert "given for the simulator" in said
+
+
+def test_a_recipe_for_the_simulator_alone_maps_for_no_chip(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    simulated = RECIPE.partition("[validate]")[0].replace("[run]\n", '[run]\non = ["simulator"]\n')
+    (tmp_path / "recipe.toml").write_text(simulated)
+    assert invoke(tmp_path, "pipeline", tmp_path / "recipe.toml").exit_code == 0
+    (program,) = (tmp_path / "store").glob("program-*")
+    assert load_program(program).chip == "simulator"
 
 
 def test_plain_commands_give_the_program_of_the_recipe(tmp_path: Path) -> None:

@@ -255,6 +255,7 @@ def test_a_network_that_cannot_fit_is_refused_with_what_would_make_it_fit():
     assert error.value.problems[0].startswith("conv1: takes ")
     assert error.value.problems[-1].startswith("network.layers: do not fit speck2e; need conv1: ")
     refuse_impossible(recipe())
+    refuse_impossible(recipe(network=large, run={"on": ["simulator"]}))
 
 
 def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
@@ -269,8 +270,8 @@ def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
             {"type": "spike"},
         ],
     }
-    for target, on in (("speck2e", ["emulator"]), ("simulator", ["simulator"])):
-        asked = {"network": normalised, "map": {"target": target}, "run": {"on": on}}
+    for on in (["emulator"], ["simulator"]):
+        asked = {"network": normalised, "run": {"on": on}}
         with pytest.raises(
             RecipeError, match=r"'bn1' is a batchnorm layer, .*Add \[train\.base\], which trains with batch"
         ):
