@@ -8,6 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
 
+Tell: TypeAlias = Callable[[str], None]
+"""``tell(sentence)``: what a person should know of a step that went well."""
+
+
+def silent(_sentence: str) -> None:
+    """Tells nobody."""
+
+
 Tick: TypeAlias = Callable[[int, int, str], None]
 """``tick(done, total, note)``: so many of ``total`` are done; ``note`` is a few words about the last one."""
 

@@ -18,7 +18,7 @@ from deploytool.base.errors import DeployError, InputError, UnsupportedError, Us
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.convert.nir.fields import Fields, Unsaid
-from deploytool.convert.nir.neurons import current_based, leaky
+from deploytool.convert.nir.neurons import current_based, leaky, needs_time_step
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Input, Linear, Output, Spike
 from deploytool.map.compile import check
@@ -221,3 +221,26 @@ def test_a_spike_without_a_membrane_s_time_constant_has_no_leak() -> None:
     for wrong in ({"tau_syn_ms": 1.0}, {"v_leak": 0.5}, {"tau_ms": 0.0}, {"tau_ms": 1.0, "tau_syn_ms": np.zeros(1)}):
         with pytest.raises(InputError, match="Spike"):
             Spike(**wrong)
+
+
+def test_a_leak_that_is_infinitely_slow_is_none() -> None:
+    """snnTorch's Leaky(beta=1): tau = r = infinity, and an event moves V by its weight."""
+    fields = lif(tau=np.full(3, np.inf), r=np.full(3, np.inf), v_leak=np.zeros(3), v_threshold=np.ones(3))
+    spike = leaky(Fields("a node", fields), Unsaid("subtract", None, None))
+    assert (spike.tau_ms, spike.threshold, spike.v_leak) == (None, 1.0, 0.0)
+    assert not needs_time_step(Fields("a node", fields))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tau": [np.inf, 0.01], "r": [np.inf, 1.0]}, "tau is infinite for some neurons only"),
+        ({"tau": [np.inf] * 2, "r": [1.0] * 2}, "tau is infinite and r is not, so that no input moves V"),
+        ({"tau": [-np.inf] * 2, "r": [np.inf] * 2}, "tau is infinite for some neurons only|above 0"),
+        ({"tau": [np.nan] * 2}, "not finite"),
+    ],
+)
+def test_other_infinities_are_refused(changes: dict[str, Any], says: str) -> None:
+    fields = lif(**{"r": [1.0] * 2, "v_leak": [0.0] * 2, "v_threshold": [1.0] * 2} | changes)
+    with pytest.raises(InputError, match=says):
+        leaky(Fields("a node", fields), Unsaid("subtract", None, 0.1))

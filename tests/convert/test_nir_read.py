@@ -248,7 +248,7 @@ def test_everything_unsupported_is_named_at_once(tmp_path: Path) -> None:
         ({"conv": {**CONV, "padding": "round"}}, "'conv': padding is 'round'"),
         ({"conv": {**CONV, "weight": np.empty((0, 2, 3, 3))}}, "'conv': weight is empty"),
         ({"fc": {"type": "Linear", "weight": np.ones((3, 17))}}, "'fc': Linear takes 17 values but gets 16x1x1"),
-        ({"input": {"type": "Input", "shape": np.array([1, 2, 6, 6])}}, "'input': shape: a shape"),
+        ({"input": {"type": "Input", "shape": np.array([2, 2, 6, 6])}}, "'input': shape: a shape"),
         ({"if1": neurons(1, 4, 4, metadata={"deploytool": "{"})}, "'if1': metadata 'deploytool' is no JSON"),
         ({"if1": neurons(1, 4, 4, metadata={"deploytool": '{"mood": 1}'})}, "states mood = 1; .*Update deploytool"),
         ({"if1": neurons(1, 4, 4, metadata={"deploytool": '{"floor": "low"}'})}, "states floor = 'low'"),
@@ -342,3 +342,48 @@ def test_reading_loads_neither_torch_nor_nir(tmp_path: Path) -> None:
         "assert not {'torch', 'nir', 'numba', 'onnx', 'pydantic'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_batch_axis_of_one_is_left_out_aloud(tmp_path: Path) -> None:
+    batched = {"type": "Input", "shape": np.array([1, 2, 6, 6])}
+    path = write(tmp_path / "net.nir", standard(input=batched, if1=neurons(1, 1, 4, 4)))
+    told: list[str] = []
+    graph = read_nir(path, reset="subtract", tell=told.append)
+    assert graph.digest == read(tmp_path, standard()).digest
+    assert told == ["net.nir: the batch axis of 1 in the shape of input is left out"]
+
+
+def test_a_batch_of_one_vector_is_left_out_where_the_weights_say_so(tmp_path: Path) -> None:
+    nodes = {"fc": {"type": "Linear", "weight": np.ones((3, 5), np.float32)}, "if": neurons(1, 3)}
+    path = write(
+        tmp_path / "net.nir",
+        {"input": {"type": "Input", "shape": np.array([1, 5])}, **nodes, "out": {"type": "Output"}},
+    )
+    told: list[str] = []
+    graph = read_nir(path, reset="subtract", tell=told.append)
+    assert graph.shapes["if"] == (3, 1, 1)
+    assert len(told) == 1
+
+
+def test_a_row_is_no_batch(tmp_path: Path) -> None:
+    """(1, L) before a convolution of rows is one feature."""
+    conv = {"type": "Conv1d", "weight": np.ones((2, 1, 3)), "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    conv |= {"bias": np.zeros(2)}
+    nodes = {
+        "input": {"type": "Input", "shape": np.array([1, 5])},
+        "conv": conv,
+        "if": neurons(2, 3),
+        "out": {"type": "Output"},
+    }
+    told: list[str] = []
+    assert read_nir(write(tmp_path / "net.nir", nodes), reset="subtract", tell=told.append).shapes["if"] == (2, 1, 3)
+    assert not told
+
+
+def test_a_bias_of_booleans_is_none_where_all_are_false(tmp_path: Path) -> None:
+    graph = read(tmp_path, standard(conv={**CONV, "bias": np.zeros(1, bool)}))
+    conv = graph.nodes["conv"]
+    assert isinstance(conv, Conv)
+    assert conv.bias is None
+    with pytest.raises(InputError, match="'conv': bias is of bool, and true"):
+        read(tmp_path, standard(conv={**CONV, "bias": np.ones(1, bool)}))

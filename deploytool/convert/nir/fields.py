@@ -54,6 +54,17 @@ class Fields:
 
     def array(self, name: str, *axes: int) -> Array:
         """Field ``name``: finite numbers in an array with a number of axes among ``axes`` (none given: any)."""
+        array = self._numbers(name, *axes)
+        require_finite(self.where, name, array)
+        return array
+
+    def limits(self, name: str) -> Array:
+        """Field ``name``: numbers, among them infinities, which some writers have for a limit that has a meaning."""
+        array = self._numbers(name)
+        require_finite(self.where, name, array[~np.isinf(array)])
+        return array
+
+    def _numbers(self, name: str, *axes: int) -> Array:
         array = np.asarray(self.get(name))
         if array.dtype.kind not in "fiu":
             raise InputError(self.where, f"{name} is of {array.dtype}", "numbers")
@@ -61,7 +72,6 @@ class Fields:
             raise InputError(self.where, f"{name} has {array.ndim} axes", " or ".join(map(str, axes)))
         if not array.size:
             raise InputError(self.where, f"{name} is empty", "numbers")
-        require_finite(self.where, name, array)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def integers(self, name: str, least: int) -> tuple[int, ...]:

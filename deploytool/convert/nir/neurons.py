@@ -35,7 +35,25 @@ def needs_time_step(fields: Fields) -> bool:
     """Whether a time step decides how far an input moves the neurons, and the file does not state its outcome."""
     if fields.type == "IF":
         return bool(np.any(fields.array("r") != 1))
+    if never_leaks(fields):
+        return False
     return fields.type in NEURONS and "tau_ms" not in fields.stated
+
+
+def never_leaks(fields: Fields) -> bool:
+    """Whether an LIF node integrates without a leak: tau and r are infinite, and r (1 - exp(-dt / tau)) is 1.
+
+    snnTorch has integrate-and-fire neurons as Leaky(beta=1), and writes tau = dt / (1 - beta), r = tau / dt.
+    Raises InputError for a node of which only some neurons are so, or whose input would move nothing.
+    """
+    if fields.type != "LIF" or not np.isinf(tau := fields.limits("tau")).any():
+        return False
+    if not (tau == np.inf).all():
+        raise InputError(fields.where, "tau is infinite for some neurons only", "all finite, or all infinite")
+    if not (fields.limits("r") == np.inf).all():
+        found = "tau is infinite and r is not, so that no input moves V"
+        raise InputError(fields.where, found, "r infinite too, or a finite tau", "Write nir.IF with r = 1.")
+    return True
 
 
 def integrate_and_fire(fields: Fields, unsaid: Unsaid) -> Spike:
@@ -49,6 +67,9 @@ def integrate_and_fire(fields: Fields, unsaid: Unsaid) -> Spike:
 def leaky(fields: Fields, unsaid: Unsaid) -> Spike:
     """The Spike that an LIF node is."""
     fields.check_known("tau", "r", "v_leak", "v_threshold", "v_reset")
+    if never_leaks(fields):
+        arrays = _parameters(fields, "v_threshold")
+        return _spike(fields, unsaid, arrays, {}, np.ones(1))
     arrays = _parameters(fields, "tau", "r", "v_leak", "v_threshold")
     times = _stated_times(fields, unsaid, arrays, "tau_ms")
     if times is not None:

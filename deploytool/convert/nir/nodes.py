@@ -110,10 +110,19 @@ def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
     """``node`` with its bias; zeros are none unless stated otherwise. Some writers leave the field out for none."""
     if "bias" not in fields.values:
         return node
+    if np.asarray(fields.get("bias")).dtype == np.bool_:
+        return _without_bias(fields, node)
     bias = fields.array("bias", 1)
     if fields.stated.get("bias"):
         return type(node)(**{**vars(node), "bias": bias})
     return with_bias(node, bias)
+
+
+def _without_bias(fields: Fields, node: Conv | Linear) -> Conv | Linear:
+    """``node``, whose bias is told by booleans, none of which may be true: what some writers have for none."""
+    if np.any(fields.get("bias")):
+        raise InputError(fields.where, "bias is of bool, and true", "numbers, or false for no bias")
+    return node
 
 
 def _sum_pool(fields: Fields, _: Unsaid) -> Node:

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploytool.base.arrays import format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
+from deploytool.base.progress import Tell, silent
 from deploytool.convert.nir.concats import joined
 from deploytool.convert.nir.fields import Fields, Unsaid, type_of
 from deploytool.convert.nir.hdf5 import load
@@ -26,6 +27,7 @@ from deploytool.convert.nir.wiring import (
     with_delays,
     with_ends,
     with_sums,
+    without_batch_axis,
 )
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Reset
@@ -37,6 +39,7 @@ def read_nir(
     floor: float | None = None,
     dt_ms: float | None = None,
     delay_us: int | None = None,
+    tell: Tell = silent,
 ) -> Graph:
     """The network in the NIR file ``path``, exactly as it is written there, or an error.
 
@@ -50,7 +53,8 @@ def read_nir(
     What changes form, and nothing in what is computed: nodes of a subgraph s are named "s.n"; a vector of N has the
     shape (N, 1, 1); several inputs of a node meet in an Add; a bias of nothing but zeros is no bias; a threshold
     that is the same for all neurons is one number; the input gain of neurons divides their potentials; a Scale is
-    multiplied into the weights beside it. NIR fires at V > v_threshold and we, like the chip, at V >= threshold.
+    multiplied into the weights beside it; a batch axis of 1 is left out, of which ``tell`` hears. NIR fires at
+    V > v_threshold and we, like the chip, at V >= threshold.
 
     Raises InputError for a file that is missing, no HDF5, damaged or ill-formed; UnsupportedError naming every node
     that has no equal here; UsageError when ``reset``, ``dt_ms`` or ``delay_us`` is needed and not given.
@@ -68,7 +72,7 @@ def read_nir(
     nodes, edges = {name: fields for name, fields in nodes.items() if name not in idle}, leave_out(idle, edges)
     statements = stated(top, file)
     dt_ms = statements.get("dt_ms", dt_ms)
-    nodes, edges = with_ends(nodes, edges, file)
+    nodes, edges = with_ends(without_batch_axis(nodes, edges, file, tell), edges, file)
     open_cycles = on_cycles_without(("Delay",), nodes, edges)
     if delay_us is not None:
         nodes, edges = with_delays(nodes, edges, delay_us, file)

@@ -9,6 +9,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
+from deploytool.base.progress import Tell
 from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
 from deploytool.convert.nir.fields import Fields, type_of
 from deploytool.convert.nir.nodes import Parsed, Scale
@@ -47,6 +48,37 @@ def flatten_subgraphs(graph: Mapping[str, Any], file: str, prefix: str = "") -> 
         edges.append((ports[source][1] if source in ports else source, ports[target][0] if target in ports else target))
     _check_ends(edges, nodes, file)
     return nodes, tuple(edges)
+
+
+def without_batch_axis(nodes: Nodes, edges: Edges, file: str, tell: Tell) -> Nodes:
+    """``nodes`` without an axis of 1 sample: (1, C, H, W), or (1, N) where the input feeds weights for N values."""
+    batched = {name for name, fields in nodes.items() if fields.type == "Input" and _is_one_sample(name, nodes, edges)}
+    if not batched:
+        return nodes
+    axes = max(np.size(nodes[name].values["shape"]) for name in batched)
+    tell(f"{file}: the batch axis of 1 in the shape of {', '.join(sorted(batched))} is left out")
+    return {name: Fields(fields.where, _unbatched(fields.values, axes)) for name, fields in nodes.items()}
+
+
+def _is_one_sample(name: str, nodes: Nodes, edges: Edges) -> bool:
+    shape = np.asarray(nodes[name].values.get("shape", ())).reshape(-1).tolist()
+    if len(shape) == 4:
+        return bool(shape[0] == 1)
+    fed = [nodes[b] for a, b in edges if a == name]
+    values = [np.asarray(item.values.get("weight")).shape[-1:] for item in fed if item.type in ("Linear", "Affine")]
+    return len(shape) == 2 and shape[0] == 1 and values == [(shape[1],)] * len(fed) != []
+
+
+def _unbatched(values: Mapping[str, Any], axes: int) -> Mapping[str, Any]:
+    """Fields of a node without the first of ``axes`` axes: of a stated shape, and of what neurons have one each of."""
+    changed = dict(values)
+    for name, value in values.items():
+        array = np.asarray(value) if not isinstance(value, (str, Mapping)) else np.empty(0)
+        if name == "shape" and array.size == axes and array.reshape(-1)[0] == 1:
+            changed[name] = array.reshape(-1)[1:]
+        elif type_of(values) in ("IF", "LIF", "CubaLIF") and array.ndim == axes and len(array) == 1:
+            changed[name] = array[0]
+    return changed
 
 
 def _nodes_of(graph: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.base.progress import Tell, silent
 from deploytool.convert.onnx.constants import compute
 from deploytool.convert.onnx.file import OnnxFile, Operator, read_file
 from deploytool.convert.onnx.network import Network, Tensor
@@ -23,7 +23,7 @@ def read_onnx(
     threshold: float = 1.0,
     reset: Reset = "subtract",
     floor: float | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    tell: Tell = silent,
 ) -> Graph:
     """The spiking network that the ONNX file ``path`` becomes when every ReLU is a neuron with ``threshold``.
 
