@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape, format_shape
 from deploytool.base.errors import RecipeError
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EventStream, at_places, cells_of
 from deploytool.recipe import AugmentSection
 
 Flags: TypeAlias = NDArray[np.bool_]
@@ -89,7 +90,7 @@ def _problems(spec: AugmentSection, shape: Shape, of_images: bool) -> Iterator[R
 def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, time_steps: int) -> tuple[Ints, Ints]:
     """(cells, sample) of the events that are left, in new arrays.
 
-    ``cells`` (N,) are ((step * C + c) * H + y) * W + x, ``sample`` (N,) is which of the changed samples has the event.
+    ``cells`` (N,) are those of `deploytool.ir.events.cells_of`, ``sample`` (N,) the sample of each event.
     """
     channels, height, width = shape
     if changes.left_out.any():
@@ -110,15 +111,11 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
 
 def change_stream(stream: EventStream, changes: Changes) -> EventStream:
     """``stream`` after ``changes``, which are of one sample; its microseconds are the time steps."""
-    events, (channels, height, width) = stream.events, stream.shape
-    cells = ((events["t"] * channels + events["c"]) * height + events["y"]) * width + events["x"]
-    sample = np.zeros(len(cells), np.int64)
-    cells, _ = change_events(cells, sample, changes, stream.shape, stream.duration_us)
-    found = np.empty(len(cells), EVENT)
-    for axis, size in (("x", width), ("y", height), ("c", channels)):
-        cells, found[axis] = np.divmod(cells, size)
-    found["t"] = cells
-    return replace(stream, events=found[np.argsort(cells, kind="stable")])
+    cells = cells_of(stream, stream.duration_us)
+    cells, _ = change_events(cells, np.zeros(len(cells), np.int64), changes, stream.shape, stream.duration_us)
+    t_us, places = np.divmod(cells, math.prod(stream.shape))
+    order = np.argsort(t_us, kind="stable")
+    return replace(stream, events=at_places(t_us[order], places[order], stream.shape))
 
 
 def _reversed(cells: Ints, sample: Ints, which: Flags, stride: int, length: int) -> Ints:

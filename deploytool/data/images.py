@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EventStream, at_places
 
 _GOLDEN: Final = 40503
 """2**16 over the golden ratio: multiples of it, modulo 2**16, are spread evenly and never in order."""
@@ -90,9 +90,7 @@ def _interleaved(
     first, last = -(-nth * duration_us // number), -(-(nth + 1) * duration_us // number) - 1
     t = np.clip((nth * 2**16 + phase) * duration_us // (number * 2**16), first, last)
     order = np.lexsort((phase, t))
-    events = np.empty(len(place), EVENT)
-    events["t"] = t[order]
-    events["c"], events["y"], events["x"] = np.unravel_index(place[order], image.shape)
+    events = at_places(t[order], place[order], image.shape)
     return EventStream(events, image.shape, duration_us, image.label, image.name)
 
 

@@ -16,9 +16,8 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.data.augment import Changes, change_events, change_images, change_stream, check, draw
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
-from deploytool.ir.events import EventStream
+from deploytool.ir.events import Bins, EventStream, cells_of
 from deploytool.recipe import AugmentSection, DataSection
-from deploytool.recipe.data import Bins
 
 AS_THEY_ARE: Final = AugmentSection()
 HELD_EVENTS: Final = 2**29
@@ -46,7 +45,7 @@ class BinnedEvents:
         return len(self.labels)
 
     def cells(self, index: int) -> NDArray[np.int32]:
-        """((step * C + c) * H + y) * W + x of every event of sample ``index``, in order of time."""
+        """`deploytool.ir.events.cells_of` sample ``index``: where each of its events is in (T, C, H, W), flat."""
         if index < len(self.held):
             return self.held[index]
         return _cells(self.streams[index], self.time_steps, self.bins)
@@ -61,7 +60,7 @@ def bin_events(
 ) -> BinnedEvents:
     """All ``streams`` in ``time_steps`` steps of equal time, or each with an equal count of the sample's events.
 
-    An event at t_us falls into step t_us * time_steps // duration_us; by count, event i of N into i * time_steps // N.
+    In which step an event falls says `deploytool.ir.events.steps_of`.
     Raises InputError when there are none, or their shapes differ.
     """
     if not len(streams):
@@ -83,14 +82,7 @@ def bin_events(
 
 
 def _cells(stream: EventStream, time_steps: int, bins: Bins) -> NDArray[np.int32]:
-    _, height, width = stream.shape
-    events = stream.events
-    if bins == "count":
-        step = np.arange(len(events)) * time_steps // max(1, len(events))
-    else:
-        step = events["t"] * time_steps // stream.duration_us
-    channel_rows = (step * stream.shape[0] + events["c"]) * height + events["y"]
-    cells: NDArray[np.int32] = (channel_rows * width + events["x"]).astype(np.int32)
+    cells = cells_of(stream, time_steps, bins).astype(np.int32)
     cells.setflags(write=False)
     return cells
 

@@ -1,14 +1,20 @@
-"""Events: the one representation of what flows into a network and out of its layers."""
+"""Events: the one representation of what flows into a network and out of its layers, and the one conversion of events
+to numbers of neurons, to counts and to time steps, and back.
+
+A neuron has two numbers: its flat place on a map (C, H, W), (c * H + y) * W + x, and its channels-last number,
+(y * W + x) * C + c, by which the engines keep their state.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Shape, format_shape
+from deploytool.base.arrays import Array, Shape, format_shape
 from deploytool.base.errors import InputError
 
 EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
@@ -19,6 +25,9 @@ DURATION_MAX_US: Final = 2**52
 
 Events: TypeAlias = NDArray[np.void]
 """A one-dimensional array of dtype EVENT."""
+
+Bins: TypeAlias = Literal["time", "count"]
+"""Whether time steps take equal time, or hold equal counts of a sample's events."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +113,103 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
                 f"event {row} has {axis} = {events[axis][row]} (the largest is {worst})",
                 f"{axis} in 0..{limit - 1} on a map of {format_shape(shape)}",
             )
+
+
+class Strides(NamedTuple):
+    """What one feature, one row and one column more add to the number of a neuron."""
+
+    c: int
+    y: int
+    x: int
+
+
+def flat(shape: Shape) -> Strides:
+    """The strides of flat places on a map of ``shape`` (C, H, W)."""
+    _, height, width = shape
+    return Strides(height * width, width, 1)
+
+
+def channels_last(shape: Shape) -> Strides:
+    """The strides of channels-last numbers on a map of ``shape`` (C, H, W)."""
+    channels, _, width = shape
+    return Strides(1, width * channels, channels)
+
+
+def places_of(events: Events, shape: Shape) -> NDArray[np.int64]:
+    """(N,): the flat places of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
+    strides = flat(shape)
+    places: NDArray[np.int64] = events["c"].astype(np.int64) * strides.c
+    places += events["y"].astype(np.int64) * strides.y
+    places += events["x"]
+    return places
+
+
+def neurons_of(events: Events, shape: Shape) -> NDArray[np.int32]:
+    """(N,): the channels-last numbers of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
+    strides = channels_last(shape)
+    neurons: NDArray[np.int32] = events["y"].astype(np.int32) * strides.y
+    neurons += events["x"].astype(np.int32) * strides.x
+    neurons += events["c"]
+    return neurons
+
+
+def at_places(t_us: Array, places: Array, shape: Shape) -> Events:
+    """The events at ``t_us`` (N,), or at one time, whose flat ``places`` are (N,)."""
+    events = np.empty(len(places), EVENT)
+    events["t"] = t_us
+    events["c"], events["y"], events["x"] = np.unravel_index(places, shape)
+    return events
+
+
+def at_neurons(t_us: Array, neurons: Array, shape: Shape) -> Events:
+    """The events at ``t_us`` (N,), or at one time, whose channels-last ``neurons`` are (N,)."""
+    strides = channels_last(shape)
+    events = np.empty(len(neurons), EVENT)
+    events["t"] = t_us
+    events["c"] = neurons % strides.x
+    events["x"] = neurons // strides.x % shape[2]
+    events["y"] = neurons // strides.y
+    return events
+
+
+def to_channels_last(values: Array) -> Array:
+    """Values (..., C, H, W) of neurons as a new array (..., C * H * W), in the order of channels-last numbers."""
+    return np.array(np.moveaxis(values, -3, -1), order="C").reshape(*values.shape[:-3], -1)
+
+
+def from_channels_last(values: Array, shape: Shape) -> Array:
+    """Values (..., C * H * W) in the order of channels-last numbers as a view (..., C, H, W)."""
+    channels, height, width = shape
+    return np.moveaxis(values.reshape(*values.shape[:-1], height, width, channels), -1, -3)
+
+
+def count(events: Events, shape: Shape) -> NDArray[np.int64]:
+    """(C, H, W): how many of ``events`` (N,) there are at each place of a map of ``shape``."""
+    return np.bincount(places_of(events, shape), minlength=math.prod(shape)).reshape(shape)
+
+
+def steps_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
+    """(N,): in which of ``time_steps`` steps each event is, in ascending order.
+
+    An event at t falls into step t T // duration; with ``bins`` "count" event i of N falls into step i T // N.
+    """
+    if bins == "count":
+        return np.arange(len(stream)) * time_steps // max(1, len(stream))
+    steps: NDArray[np.int64] = stream.events["t"] * time_steps // stream.duration_us
+    return steps
+
+
+def bounds_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
+    """(``time_steps`` + 1,): the events of step k are those from number ``bounds[k]`` to before ``bounds[k + 1]``."""
+    return np.searchsorted(steps_of(stream, time_steps, bins), np.arange(time_steps + 1))
+
+
+def cells_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
+    """(N,): the flat places of the events in an array (T, C, H, W) of ``time_steps``, step * C * H * W + place."""
+    return steps_of(stream, time_steps, bins) * math.prod(stream.shape) + places_of(stream.events, stream.shape)
+
+
+def frames_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
+    """(T, C, H, W): how many events there are in each of ``time_steps`` at each place."""
+    shape = (time_steps, *stream.shape)
+    return np.bincount(cells_of(stream, time_steps, bins), minlength=math.prod(shape)).reshape(shape)

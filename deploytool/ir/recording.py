@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import ArtifactError, InputError
+from deploytool.ir.events import places_of
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
@@ -95,6 +96,17 @@ class Recording:
         """(S, classes): spikes of each output neuron, the outputs side by side."""
         counts = [self.counts[name] for name in self.outputs]
         return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
+
+    def answer(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(times in us, output neurons), numbered as in `output_counts`, of the recorded spikes of sample ``index``."""
+        times, neurons, first = [], [], 0
+        for name in self.outputs:
+            _, channels, height, width = self.counts[name].shape
+            spikes = self.spikes[name][self.spikes[name]["sample"] == index]
+            times.append(spikes["t"].astype(np.int64))
+            neurons.append(first + places_of(spikes, (channels, height, width)))
+            first += channels * height * width
+        return np.concatenate(times), np.concatenate(neurons)
 
     @property
     def classes(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.chip.integers import IntegerFormat
-from deploytool.ir.events import EventStream
+from deploytool.ir.events import EventStream, bounds_of, count
 from deploytool.ir.program import Layer
 
 Matrix = NDArray[np.float64]
@@ -73,14 +73,9 @@ def _block(exact: Matrix, moment: Matrix, fmt: IntegerFormat) -> Matrix:
 
 def _windowed(stream: EventStream, windows: int) -> Iterator[Array]:
     """(C, H, W) float32: how many events arrive at each place, for each window that has any."""
-    window_of = stream.events["t"] * windows // stream.duration_us
-    bounds = np.searchsorted(window_of, np.arange(windows + 1))
-    for start, end in itertools.pairwise(bounds):
+    for start, end in itertools.pairwise(bounds_of(stream, windows)):
         if end > start:
-            events = stream.events[start:end]
-            counts = np.zeros(stream.shape, np.float32)
-            np.add.at(counts, (events["c"], events["y"], events["x"]), 1)
-            yield counts
+            yield count(stream.events[start:end], stream.shape).astype(np.float32)
 
 
 def _patches(layer: Layer, counts: Array) -> Array:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import Field
 
+from deploytool.ir.events import Bins
 from deploytool.recipe.section import Section, Size
-
-Bins: TypeAlias = Literal["time", "count"]
 
 
 class DataSection(Section):

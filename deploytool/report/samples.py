@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.ir.events import count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import RUNGS, Recording
 from deploytool.report import figures
@@ -86,7 +87,7 @@ def _raster(recordings: Sequence[Recording], index: int, label: int, outputs: in
     for recording in recordings:
         kept = [recording.spikes[name] for name in recording.outputs if name in recording.spikes]
         if kept and any(len(_of_sample(spikes, index)) for spikes in kept):
-            rows.append((recording.rung, *_output_times(recording, index)))
+            rows.append((recording.rung, *recording.answer(index)))
     if inputs is None and not rows:
         return None
     return figures.raster(inputs, rows, outputs, label, f"sample {index}")
@@ -97,27 +98,13 @@ def _input_spikes(recording: Recording, index: int) -> NDArray[Any]:
     return np.empty(0) if spikes is None else _of_sample(spikes, index)
 
 
-def _output_times(recording: Recording, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(times in us, output neurons) of one sample, the outputs side by side as in `Recording.output_counts`."""
-    times, neurons, first = [], [], 0
-    for name in recording.outputs:
-        _, height, width = recording.counts[name].shape[1:]
-        spikes = _of_sample(recording.spikes[name], index)
-        times.append(spikes["t"].astype(np.int64))
-        neurons.append(first + (spikes["c"].astype(np.int64) * height + spikes["y"]) * width + spikes["x"])
-        first += int(np.prod(recording.counts[name].shape[1:]))
-    return np.concatenate(times), np.concatenate(neurons)
-
-
 def _maps(recordings: Sequence[Recording], program: Program, index: int) -> list[figures.Picture]:
     """Spike counts per neuron of the input and of every layer but the answer, from the rung nearest to silicon."""
     nearest = recordings[-1]
     pictures = []
     for recording in reversed(recordings):
         if len(spikes := _input_spikes(recording, index)):
-            counts = np.zeros(program.input_shape, np.int64)
-            np.add.at(counts, (spikes["c"], spikes["y"], spikes["x"]), 1)
-            pictures.append(figures.count_map(counts, "input"))
+            pictures.append(figures.count_map(count(spikes, program.input_shape), "input"))
             break
     layers = [name for name in nearest.counts if name not in nearest.outputs]
     return pictures + [figures.count_map(nearest.counts[name][index], f"{name}, {nearest.rung}") for name in layers]

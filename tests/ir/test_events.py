@@ -4,7 +4,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
-from deploytool.ir.events import EVENT, EventStream, as_events
+from deploytool.ir.events import (
+    EVENT,
+    EventStream,
+    as_events,
+    at_neurons,
+    at_places,
+    bounds_of,
+    cells_of,
+    count,
+    frames_of,
+    from_channels_last,
+    neurons_of,
+    places_of,
+    steps_of,
+    to_channels_last,
+)
 
 
 def events(rows: list[tuple[int, int, int, int]]) -> np.ndarray:
@@ -55,3 +70,58 @@ def test_wrong_fields_are_refused() -> None:
         as_events(np.zeros(1, [("t", "f8"), ("c", "i2"), ("y", "i2"), ("x", "i2")]), "a")
     with pytest.raises(InputError, match=r"field x spans -1\.\.-1"):
         as_events(np.array([(1, 0, 0, -1)], [("t", "i8"), ("c", "i2"), ("y", "i2"), ("x", "i2")]), "a")
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> EventStream:
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6)))
+    duration_us = draw(st.integers(1, 60))
+    coordinates = [st.integers(0, size - 1) for size in (duration_us, *shape)]
+    rows = draw(st.lists(st.tuples(*coordinates), max_size=40))
+    return EventStream(events(sorted(rows, key=lambda row: row[0])), shape, duration_us)
+
+
+@given(streams())
+def test_numbers_of_neurons_are_places_in_arrays(stream: EventStream) -> None:
+    channels, height, width = stream.shape
+    for (_, c, y, x), place, neuron in zip(
+        stream.events.tolist(),
+        places_of(stream.events, stream.shape).tolist(),
+        neurons_of(stream.events, stream.shape).tolist(),
+        strict=True,
+    ):
+        assert place == np.arange(channels * height * width).reshape(stream.shape)[c, y, x]
+        assert neuron == np.arange(channels * height * width).reshape(height, width, channels)[y, x, c]
+    times = stream.events["t"]
+    for back, number in ((at_places, places_of), (at_neurons, neurons_of)):
+        assert np.array_equal(back(times, number(stream.events, stream.shape), stream.shape), stream.events)
+
+
+@given(streams(), st.integers(1, 3))
+def test_values_go_to_channels_last_and_back(stream: EventStream, samples: int) -> None:
+    counts = np.stack([count(stream.events, stream.shape) * k for k in range(samples)])
+    last = to_channels_last(counts)
+    assert last.flags.c_contiguous
+    assert not np.shares_memory(last, counts)
+    for sample, values in enumerate(last):
+        for neuron in neurons_of(stream.events, stream.shape):
+            ((_, c, y, x),) = at_neurons(0, np.array([neuron]), stream.shape).tolist()
+            assert values[neuron] == counts[sample, c, y, x]
+    assert np.array_equal(from_channels_last(last, stream.shape), counts)
+
+
+@given(streams(), st.integers(1, 9), st.sampled_from(["time", "count"]))
+def test_events_are_counted_in_time_steps(stream: EventStream, time_steps: int, bins: str) -> None:
+    wanted = np.zeros((time_steps, *stream.shape), np.int64)
+    for number, (t, c, y, x) in enumerate(stream.events.tolist()):
+        step = t * time_steps // stream.duration_us if bins == "time" else number * time_steps // len(stream)
+        wanted[step, c, y, x] += 1
+    frames = frames_of(stream, time_steps, bins)
+    assert np.array_equal(frames, wanted)
+    assert np.array_equal(frames.sum(0), count(stream.events, stream.shape))
+    assert np.array_equal(np.bincount(cells_of(stream, time_steps, bins), minlength=frames.size), frames.ravel())
+    bounds = bounds_of(stream, time_steps, bins)
+    assert np.array_equal(np.diff(bounds), frames.sum((1, 2, 3)))
+    assert np.array_equal(np.repeat(np.arange(time_steps), np.diff(bounds)), steps_of(stream, time_steps, bins))
+    if bins == "count":
+        assert np.ptp(np.diff(bounds)) <= 1

@@ -10,10 +10,10 @@ from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.ir.events import count
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.run.jobs.job import Job
 from deploytool.run.record.activity import bound, updates_of_neurons, weights_above
-from deploytool.run.record.samples import count
 from deploytool.run.reference.specification import run_reference
 from deploytool.run.targets.table import Options
 

@@ -15,13 +15,13 @@ from numba import typeof
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, channels_last, neurons_of
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.split import split
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import batches, run_events, run_samples
 from deploytool.run.kernels.batches import Loop, Queue, merge, sites_of, spread
-from deploytool.run.plan.layers import channels_last, make_plan, state_type
+from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record import checks
 from deploytool.run.record.samples import Room, Sample, Samples
 from deploytool.run.reference.specification import run_reference
@@ -165,7 +165,7 @@ NOTHING = np.empty(0, np.int32)
 def test_sites_are_the_neurons_of_events(data: st.DataObject) -> None:
     shape = data.draw(st.sampled_from([(1, 1, 1), (2, 34, 34), (3, 5, 7), (65535, 1, 2), (1, 300, 400)]))
     stream = data.draw(streams(shape))
-    assert np.array_equal(sites_of(stream.events, shape[0], shape[2]), channels_last(stream.events, shape))
+    assert np.array_equal(sites_of(stream.events, channels_last(shape)), neurons_of(stream.events, shape))
 
 
 @pytest.mark.parametrize("threshold", [1, 40])

@@ -11,10 +11,9 @@ from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.run.engine.clock_driven import run_clocked
-from deploytool.run.record.samples import count
 from deploytool.run.reference.specification import run_reference
 
 torch = pytest.importorskip("torch")

@@ -11,12 +11,12 @@ from helpers.programs import programs, streams, warm_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import run_events, run_sample
 from deploytool.run.plan.layers import make_plan, state_type, updates
-from deploytool.run.record.samples import Sample, count
+from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
 from deploytool.convert.nir.read import read_nir
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
 from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
@@ -30,7 +30,6 @@ from deploytool.run.kernels import leaky as mixed
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_program
-from deploytool.run.record.samples import count
 from deploytool.run.reference.exponential import remains
 from deploytool.run.reference.specification import run_reference
 

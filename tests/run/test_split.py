@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.map.split import split
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.event_driven import run_events, run_sample
 from deploytool.run.plan.layers import make_plan, state_type, updates
-from deploytool.run.record.samples import Sample, count
+from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
 
 CHIP = CHIPS["speck2e"]

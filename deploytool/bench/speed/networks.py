@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, neurons_of
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route
 from deploytool.ir.shapes import out_shape
 from deploytool.run.kernels.vectorised import convolve
-from deploytool.run.plan.layers import Fired, LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.plan.layers import Fired, LayerPlan, make_plan, state_type
 from deploytool.run.record.checks import STATE
 
 
@@ -89,7 +89,7 @@ def network(
 
 def _fitted(program: Program, rates: Sequence[float], stream: EventStream) -> Program:
     """``program`` with thresholds, and floors as far below 0, at which its layers fire at ``rates`` on ``stream``."""
-    fired: dict[str, Fired] = {INPUT: (np.arange(len(stream)), channels_last(stream.events, stream.shape))}
+    fired: dict[str, Fired] = {INPUT: (np.arange(len(stream)), neurons_of(stream.events, stream.shape))}
     layers = dict(program.layers)
     for layer, rate in zip(make_plan(program, state_type(program), vectors=True), rates, strict=True):
         tags, sites = layer.arrivals(fired)

@@ -24,11 +24,11 @@ from deploytool.bench.speed.networks import (
     random_stream,
 )
 from deploytool.bench.speed.timing import in_turn
-from deploytool.ir.events import EventStream
+from deploytool.ir.events import EventStream, frames_of, neurons_of
 from deploytool.ir.program import Arithmetic, Program
 from deploytool.run.engine.event_driven import batches, run_sample, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
-from deploytool.run.plan.layers import LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
 from deploytool.run.record.samples import Room
 from deploytool.run.targets.simulator import Simulator
 
@@ -116,7 +116,7 @@ def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, tar
     wanted = Spiking(spec.features, spec.kernel, RATES[firing], spec.padding, spec.stride)
     program = network(shape, [wanted], arithmetic, stream)
     (layer,) = make_plan(program, state_type(program), vectors=True)
-    sites = channels_last(stream.events, shape)
+    sites = neurons_of(stream.events, shape)
     found = layer.integrate(layer.rest(), sites)
     seconds, at_limit = in_turn(
         lambda: layer.integrate(layer.rest(), sites),
@@ -198,11 +198,7 @@ def _sinabs(program: Program, streams: Sequence[EventStream], threads: int = 1, 
         pool = layer.routes[0].pool if layer.routes else (1, 1)
 
     def run() -> None:
-        frames = np.zeros((len(streams), STEPS, *program.input_shape), np.float32)
-        for sample, stream in zip(frames, streams, strict=True):
-            events = stream.events
-            step = events["t"] * STEPS // stream.duration_us
-            np.add.at(sample, (step, events["c"], events["y"], events["x"]), 1)
+        frames = np.stack([frames_of(stream, STEPS) for stream in streams]).astype(np.float32)
         for module in net:
             if isinstance(module, IAFSqueeze):
                 module.reset_states()

@@ -20,7 +20,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, from_channels_last, neurons_of
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording, RungName
 from deploytool.run.cuda import kernels
@@ -28,9 +28,9 @@ from deploytool.run.cuda.kernels import STRETCH, WORD
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
 from deploytool.run.engine.event_driven import Batch
-from deploytool.run.plan.layers import LayerPlan, channels_last, make_plan, state_type
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
 from deploytool.run.record.checks import check_stream, watched_layers
-from deploytool.run.record.samples import Room, Samples, at_times, recording_of
+from deploytool.run.record.samples import Room, Samples, recording_of
 
 SAMPLES: Final = 2048
 """Samples that are run together, at most."""
@@ -215,9 +215,7 @@ class Run:
                 for part, of_sample in zip(parts, self._kept(name, fired[name], chunk), strict=True):
                     part.append(of_sample)
         for name, maps in counts.items():
-            samples, features, height, width = maps.shape
-            found = state.counts[name].copy_to_host().reshape(samples, height, width, features)
-            maps[:] = found.transpose(0, 3, 1, 2)
+            maps[:] = from_channels_last(state.counts[name].copy_to_host(), maps.shape[1:])
         measured = [layer.plan.name for layer in self.layers if layer.plan.layout is None]
         integers = self.program.arithmetic != "float32"
         sent = {INPUT: [stream.events for stream in streams]} if keep_spikes else {}
@@ -268,7 +266,7 @@ class Run:
 
     def _through(self, chunk: Chunk, state: State) -> dict[str, Queue]:
         """The spikes of each logical layer for the events of a ``chunk``; how many there are decides the next one."""
-        sites = upload(channels_last(chunk.events, self.program.input_shape))
+        sites = upload(neurons_of(chunk.events, self.program.input_shape))
         fired = {INPUT: Queue(sites, upload(np.arange(len(chunk.events), dtype=np.int32)))}
         parts: list[Flow] = []
         largest = len(chunk.events)
@@ -388,5 +386,5 @@ class Run:
     def _kept(self, name: str, queue: Queue, chunk: Chunk) -> list[Events]:
         """The single spikes of a layer for the events of a ``chunk``, sample by sample."""
         causes, neurons = queue.tags.copy_to_host(), queue.sites.copy_to_host()
-        events = at_times(chunk.events["t"][causes], neurons, self.program.map_of(name))
+        events = at_neurons(chunk.events["t"][causes], neurons, self.program.map_of(name))
         return np.split(events, np.searchsorted(causes, chunk.first[1:-1]))

@@ -15,9 +15,9 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
+from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer, Program
 from deploytool.run.kernels.general import Geometry
-from deploytool.run.kernels.leaky import channels_last
 from deploytool.run.plan.layers import LayerPlan
 from deploytool.run.reference.neurons import on_map
 
@@ -85,15 +85,15 @@ def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
         records[chosen] = _records(geometry, layer.coordinates[chosen], taps[branch], window, units)
     one, tau_us, v_leak = layer.geometry, np.empty(0), np.empty(0)
     if neurons.tau_ms is not None:
-        tau_us = 1000 * channels_last(on_map(neurons.tau_ms, layer.shape, np.float64))
-        v_leak = channels_last(on_map(neurons.v_leak, layer.shape, np.float64))
+        tau_us = 1000 * to_channels_last(on_map(neurons.tau_ms, layer.shape, np.float64))
+        v_leak = to_channels_last(on_map(neurons.v_leak, layer.shape, np.float64))
     wide = np.float32 if number.kind == "f" else np.int32
     return Lanes(
         records=records,
         weights=np.concatenate([each.weights for each in geometries]),
         start=layer.start,
         threshold=layer.threshold,
-        v_reset=channels_last(on_map(neurons.v_reset, layer.shape, number)),
+        v_reset=to_channels_last(on_map(neurons.v_reset, layer.shape, number)),
         tau_us=tau_us,
         v_leak=v_leak,
         rows=window[0],

@@ -22,15 +22,15 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.run.engine.discretisation import How, Late, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.kernels.general import accumulate, fire_step
-from deploytool.run.plan.layers import Fired, LayerPlan, channels_last, make_plan
+from deploytool.run.plan.layers import Fired, LayerPlan, make_plan
 from deploytool.run.record.checks import STATE, check_stream, watched_layers
-from deploytool.run.record.samples import Sample, as_map, as_recording, at_times
+from deploytool.run.record.samples import Sample, as_recording
 
 
 def run_clocked(
@@ -75,9 +75,8 @@ def run_clocked_sample(
     late = Late(program, time_steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
-    step_of = stream.events["t"] * time_steps // stream.duration_us
-    bounds = np.searchsorted(step_of, np.arange(time_steps + 1))
-    sites = channels_last(stream.events, program.input_shape)
+    bounds = bounds_of(stream, time_steps)
+    sites = neurons_of(stream.events, program.input_shape)
     synops = 0
     for step in range(time_steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
@@ -102,13 +101,13 @@ def run_clocked_sample(
         for name, parts in spikes.items():
             neurons = np.repeat(fired[name][1], fired[name][0])
             begins = np.full(len(neurons), step * stream.duration_us // time_steps)
-            parts.append(at_times(begins, neurons, program.map_of(name)))
+            parts.append(at_neurons(begins, neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,
         label=stream.label,
         synops=synops,
-        counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
+        counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
     )
 

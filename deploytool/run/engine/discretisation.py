@@ -10,8 +10,9 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
+from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Program
-from deploytool.run.kernels.leaky import Dynamics, channels_last
+from deploytool.run.kernels.leaky import Dynamics
 from deploytool.run.plan.layers import Fired, LayerPlan
 
 How: TypeAlias = Literal["exact", "impulse", "euler"]
@@ -85,7 +86,7 @@ class Late:
         self.steps: list[Array] = []
         self.due: dict[tuple[int, int], list[Fired]] = {}
         for to, _, source, route in program.delayed:
-            scaled = channels_last(route.delays_us(program.map_of(source))) * time_steps
+            scaled = to_channels_last(route.delays_us(program.map_of(source))) * time_steps
             if np.any(scaled % duration_us):
                 raise UnsupportedError(
                     f"route from {source!r} to {to!r}",

@@ -21,7 +21,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording, RungName
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
@@ -29,7 +29,7 @@ from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally
 from deploytool.run.kernels.general import compilations
 from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, make_plan, state_type
 from deploytool.run.record.checks import check_stream, watched_layers
-from deploytool.run.record.samples import Room, Sample, Samples, at_times, recording_of, together
+from deploytool.run.record.samples import Room, Sample, Samples, recording_of, together
 
 CHUNK: Final = 1 << 14
 """Input events that go through all layers before the next ones do."""
@@ -142,7 +142,7 @@ def run_samples(
             tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
         for name, found in spikes.items():
             queue = fired[name]
-            left = at_times(events["t"][queue.causes], queue.neurons, program.map_of(name))
+            left = at_neurons(events["t"][queue.causes], queue.neurons, program.map_of(name))
             for of_sample, part in zip(found, np.split(left, queue.ends[:-1]), strict=True):
                 of_sample.append(part)
     kept = {name: [np.concatenate(parts) for parts in found] for name, found in spikes.items()}
@@ -171,9 +171,8 @@ def _wider(extremes: Array, more: Array) -> Array:
 
 def _arrived(events: Events, ends: Array, shape: Shape, traced: bool) -> Queue:
     """The input ``events`` of samples that end at ``ends``, each its own cause where ``traced``."""
-    channels, _, width = shape
     causes = np.arange(len(events), dtype=np.int32) if traced else NO_CAUSES
-    return Queue(causes, sites_of(events, channels, width), ends)
+    return Queue(causes, sites_of(events, channels_last(shape)), ends)
 
 
 def _chunks(streams: Sequence[EventStream]) -> Iterator[tuple[Events, Array]]:
@@ -192,8 +191,7 @@ def _chunks(streams: Sequence[EventStream]) -> Iterator[tuple[Events, Array]]:
 @lru_cache(maxsize=64)
 def _places(shape: Shape) -> Array:
     """(N,): where on a map of ``shape`` (C, H, W), flat, each neuron is that is numbered channels-last."""
-    numbers = np.arange(math.prod(shape), dtype=np.int32).reshape(shape)
-    return frozen(numbers.transpose(1, 2, 0).ravel())
+    return frozen(to_channels_last(np.arange(math.prod(shape), dtype=np.int32).reshape(shape)))
 
 
 def _through(layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], traced: bool) -> Caused:

@@ -17,15 +17,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_last, neurons_of, to_channels_last
 from deploytool.ir.program import INPUT, Program
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.general import tally
-from deploytool.run.kernels.leaky import channels_last
 from deploytool.run.plan.layers import Fired, LayerPlan
-from deploytool.run.plan.layers import channels_last as neurons_of
 from deploytool.run.record.checks import check_under_way
-from deploytool.run.record.samples import Sample, as_map, at_times
+from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 
 ROOTS_MAX: Final = 1 << 13
@@ -57,7 +55,7 @@ class UnderWay:
     def __init__(self, program: Program, stream: EventStream) -> None:
         self.name, self.duration_us = stream.name, stream.duration_us
         self.delays_us = [
-            channels_last(route.delays_us(program.map_of(source))) for _, _, source, route in program.delayed
+            to_channels_last(route.delays_us(program.map_of(source))) for _, _, source, route in program.delayed
         ]
         self.shortest_us = min((int(delays.min()) for delays in self.delays_us), default=stream.duration_us)
         nothing = np.empty(0, np.int64), np.empty(0, np.int32)
@@ -135,13 +133,13 @@ def run_in_windows(
             tally(counts[name], fired[name][1])
         for name, parts in spikes.items():
             keys, neurons = fired[name]
-            parts.append(at_times(keys >> TIME, neurons, program.map_of(name)))
+            parts.append(at_neurons(keys >> TIME, neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,
         label=stream.label,
         synops=synops,
-        counts={name: as_map(neurons, program.map_of(name)) for name, neurons in counts.items()},
+        counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
         extremes={} if program.arithmetic == "float32" else extremes,
     )

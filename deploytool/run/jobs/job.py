@@ -10,14 +10,13 @@ from typing import Final
 import numpy as np
 
 from deploytool.base.errors import UsageError
-from deploytool.ir.events import EventStream
+from deploytool.ir.events import EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.jobs.perturbation import Perturbation, perturb_program, perturb_stream
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_mapped, check_sendable, check_stream
-from deploytool.run.record.samples import count
 from deploytool.run.targets.processor import EVENT_DRIVEN, run_events
 from deploytool.run.targets.table import Options, make_target
 

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import NativeValue, models, overload, register_model, typeof_impl, unbox
 
 from deploytool.base.arrays import Array
-from deploytool.ir.events import Events
+from deploytool.ir.events import Events, Strides
 from deploytool.run.kernels import vectorised as loops
 from deploytool.run.kernels.general import compiled, grown
 
@@ -136,12 +136,12 @@ def integrate_samples(
 
 
 @compiled
-def sites_of(events: Events, channels: int, width: int) -> Array:
-    """(N,) int32: the neurons, channels-last, of ``events`` (N,) on a map of ``channels`` that is ``width`` wide."""
+def sites_of(events: Events, strides: Strides) -> Array:
+    """(N,) int32: the numbers of ``events`` (N,) by the ``strides`` of a map, as `deploytool.ir.events` has them."""
     sites = np.empty(len(events), np.int32)
     for i in range(len(events)):
         event = events[i]
-        sites[i] = (np.int32(event.y) * width + np.int32(event.x)) * channels + np.int32(event.c)
+        sites[i] = event.c * strides.c + event.y * strides.y + event.x * strides.x
     return sites
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deploytool.base.arrays import Array
+from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer
 from deploytool.run.kernels.crossing import Between, integrate_between, look_ahead_all
 from deploytool.run.kernels.general import FIRST_ROOM, Geometry, compiled, grown, update
@@ -145,7 +146,7 @@ def make_mixed(
     if layer.tau_ms is None and not layer.branches and not np.any(layer.v_reset):
         return None
     tau_us, tau_syn_us = (
-        np.empty(0) if tau_ms is None else 1000 * channels_last(on_map(tau_ms, layer.out_shape, np.float64))
+        np.empty(0) if tau_ms is None else 1000 * to_channels_last(on_map(tau_ms, layer.out_shape, np.float64))
         for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
     )
     dynamics = Dynamics(
@@ -154,8 +155,8 @@ def make_mixed(
         floor=floor,
         subtract=layer.reset == "subtract",
         most=most,
-        v_reset=channels_last(on_map(layer.v_reset, layer.out_shape, state)),
-        v_leak=channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)),
+        v_reset=to_channels_last(on_map(layer.v_reset, layer.out_shape, state)),
+        v_leak=to_channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)),
         tau_us=tau_us,
         tau_syn_us=tau_syn_us,
         block=math.gcd(*(geometry.features_per_group for geometry in geometries)),
@@ -196,11 +197,6 @@ def _factors(tau_us: NDArray[np.float64]) -> NDArray[np.float64]:
     if not len(tau_us) or np.any(tau_us != tau_us[0]):
         return np.empty(0)
     return all_remains(min(TABLE, math.ceil(LONG * tau_us[0])), tau_us[0])
-
-
-def channels_last(values: Array) -> Array:
-    """Values (C, H, W) of neurons as a flat array, channels-last."""
-    return values.transpose(1, 2, 0).flatten()
 
 
 @compiled

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from deploytool.base.arrays import Array, Shape
+from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Branch, Layer, Program, Route
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import Mixed, make_mixed
@@ -169,7 +170,7 @@ def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
     """Synaptic updates in ``layer`` for ``counts`` {logical layer or "input": (C, H, W)} of its feeders' spikes."""
     total = 0
     for source, offset in layer.feeders:
-        spikes = counts[source].transpose(1, 2, 0).ravel()
+        spikes = to_channels_last(counts[source])
         arrivals = layer.coordinates[offset : offset + len(spikes)]
         inside = arrivals[:, 0] >= 0
         _, y, x = arrivals[inside].T
@@ -187,9 +188,8 @@ def state_type(program: Program) -> np.dtype[Any]:
 def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool) -> LayerPlan:
     layer = program.layers[name]
     lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
-    threshold = np.broadcast_to(np.asarray(layer.threshold), layer.out_shape).transpose(1, 2, 0)
-    threshold = np.ascontiguousarray(threshold, state).ravel()
-    start = on_map(layer.v_init, layer.out_shape, state).transpose(1, 2, 0).ravel()
+    threshold = to_channels_last(on_map(layer.threshold, layer.out_shape, state))
+    start = to_channels_last(on_map(layer.v_init, layer.out_shape, state))
     feeders, tables, branches, offset = [], [], [], 0
     for source, routes in program.inflows(name):
         branch = next(iter(routes.values())).branch
@@ -236,13 +236,6 @@ def _spikes_per_update(layer: Layer) -> int:
         return 1
     largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
     return 1 + math.ceil((largest + max(float(np.max(layer.v_init)), 0.0)) / float(np.min(layer.threshold)))
-
-
-def channels_last(events: Array, shape: Shape) -> Array:
-    """(N,) int32: the neurons of ``events`` (N,) of dtype EVENT on a map of ``shape``."""
-    channels, _, width = shape
-    neurons: Array = (events["y"].astype(np.int32) * width + events["x"]) * channels + events["c"]
-    return neurons
 
 
 def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], to: Shape) -> Array:

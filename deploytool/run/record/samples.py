@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array
 from deploytool.ir.events import EVENT, Events
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import SPIKE, LayerActivity, Recording, RungName
@@ -100,29 +99,6 @@ def together(samples: Sequence[Sample]) -> Samples:
         spikes={name: [sample.spikes[name] for sample in samples] for name in first.spikes},
         extremes={name: np.array([sample.extremes[name] for sample in samples]) for name in first.extremes},
     )
-
-
-def count(events: Events, shape: Shape) -> NDArray[np.int64]:
-    """How many of ``events`` (N,) there are at each place of a map of ``shape`` (C, H, W)."""
-    places = np.ravel_multi_index((events["c"], events["y"], events["x"]), shape)
-    return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
-
-
-def at_times(t_us: Array, neurons: Array, shape: Shape) -> Events:
-    """Spikes of ``neurons`` (N,), channels-last on a map of ``shape`` (C, H, W), at ``t_us`` (N,)."""
-    channels, _, width = shape
-    events = np.empty(len(neurons), EVENT)
-    events["t"] = t_us
-    events["c"] = neurons % channels
-    events["x"] = neurons // channels % width
-    events["y"] = neurons // channels // width
-    return events
-
-
-def as_map(neurons: Array, shape: Shape) -> Array:
-    """Values of neurons (C * H * W,), channels-last, as a map (C, H, W)."""
-    channels, height, width = shape
-    return neurons.reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def as_recording(program: Program, rung: RungName, watch: Sequence[str], samples: Iterable[Sample]) -> Recording:

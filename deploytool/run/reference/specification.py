@@ -15,10 +15,10 @@ from typing import TypeAlias
 import numpy as np
 
 from deploytool.base.arrays import Shape
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
 from deploytool.run.record.checks import check_program, check_stream, check_under_way
-from deploytool.run.record.samples import Sample, count
+from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 from deploytool.run.reference.neurons import Neurons
 

@@ -21,12 +21,12 @@ import numpy as np
 
 from deploytool.base.errors import TargetError, UnsupportedError, UsageError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, Events, EventStream
+from deploytool.ir.events import EVENT, Events, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
 from deploytool.run.record.checks import check_mapped, check_sendable, watched_layers
-from deploytool.run.record.samples import Sample, as_recording, count
+from deploytool.run.record.samples import Sample, as_recording
 from deploytool.run.reference.specification import routed
 
 Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]

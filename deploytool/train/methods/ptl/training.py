@@ -36,7 +36,7 @@ from deploytool.base.arrays import Array, format_shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EventStream
+from deploytool.ir.events import EventStream, count
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
@@ -388,7 +388,5 @@ def _counted(inputs: Inputs) -> Tensor:
     """(B, C, H, W) float32: events of whole samples."""
     if isinstance(inputs, Tensor):
         return inputs.sum(0)
-    counts = np.zeros((len(inputs), *inputs[0].shape), np.float32)
-    for sample, stream in zip(counts, inputs, strict=True):
-        np.add.at(sample, (stream.events["c"], stream.events["y"], stream.events["x"]), 1)
-    return torch.from_numpy(counts)
+    counts = np.stack([count(stream.events, stream.shape) for stream in inputs])
+    return torch.from_numpy(counts.astype(np.float32))
