@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from deploytool.recipe.data import DataSection
 from deploytool.recipe.network import LAYER_TYPES, NetworkSection
 from deploytool.recipe.section import S, Section
 from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
+from deploytool.recipe.toml import override, read_toml
 from deploytool.recipe.train import TrainSection
 
 
@@ -83,17 +84,9 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
 
     Raises RecipeError with every problem in the file, each with its path.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise RecipeError(str(path), f"cannot be read ({reason})", "a recipe in TOML") from None
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(str(path), f"not TOML: {error}", "a recipe in TOML") from None
-    for override in overrides:
-        _override(values, override)
+    values = read_toml(path)
+    for text in overrides:
+        override(values, text)
     return parse_recipe(values, str(path))
 
 
@@ -124,12 +117,20 @@ def _problem(where: str, item: Any) -> RecipeError:
         case "missing":
             return RecipeError(where, "missing", "a value")
         case "model_type":
-            return RecipeError(where, f"found {item['input']!r}", f"a section, [{place}]")
+            return RecipeError(where, f"found {_short(item['input'])}", f"a section, [{place}]")
         case "value_error":
             found, _, need = message.partition("; need ")
             return RecipeError(where, found, need)
         case _:
-            return RecipeError(where, f"found {item['input']!r}", _lower(message.removeprefix("Input should be ")))
+            return RecipeError(
+                where, f"found {_short(item['input'])}", _lower(message.removeprefix("Input should be "))
+            )
+
+
+def _short(value: object) -> str:
+    """``value`` as it is written in Python, cut where that is long."""
+    text = reprlib.repr(value) if isinstance(value, int) else repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _lower(text: str) -> str:
@@ -149,20 +150,3 @@ def _nearest(loc: tuple[Any, ...]) -> str:
     if not fields:
         return ""
     return f"Known keys: {', '.join(field.alias or name for name, field in fields.items())}."
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    """Sets one ``section.key=value``; the value is TOML where it parses as TOML, and text otherwise."""
-    path, equals, text = override.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
-        raise RecipeError(f"--set {override}", "not of the form key=value", "for example --set train.epochs=3")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {override}", f"{key} is not a section", "for example --set train.epochs=3")
-    values[keys[-1]] = value

@@ -100,10 +100,16 @@ def test_wrong_values_are_refused(tmp_path: Path, change: tuple[str, str], sente
 def test_overrides(tmp_path: Path) -> None:
     recipe = load(tmp_path, GOOD, "train.epochs=7", "data.root=/some/folder", "map.pins.conv1=2")
     assert (recipe.train.epochs, recipe.data.root, recipe.map.pins) == (7, "/some/folder", {"conv1": 2})
+    (found,) = problems(tmp_path, GOOD, "train.epochs=" + "9" * 5000)
+    assert found.startswith("/recipe.toml: train.epochs: found '999")
+    assert len(found) < 300
     assert "not of the form key=value" in problems(tmp_path, GOOD, "train.epochs")[0]
     assert "name is not a section" in problems(tmp_path, GOOD, "name.x=1")[0]
 
 
 def test_a_missing_recipe_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="cannot be read"):
-        load_recipe(tmp_path / "none.toml")
+    for name in ("none.toml", "C:\\none.toml", "a\0b", "model-1a2b"):
+        with pytest.raises(RecipeError, match=r"no such file; need a recipe in TOML"):
+            load_recipe(tmp_path / name)
+    with pytest.raises(RecipeError, match=r"cannot be read \(Is a directory\)"):
+        load_recipe(tmp_path)
