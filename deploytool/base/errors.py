@@ -25,6 +25,7 @@ class DeployError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, found: str, need: str = "", todo: str = "") -> None:
+        where, found, need = _printable(where), _printable(found), _printable(need)
         sentence = f"{where}: {found}" + (f"; need {need}" if need else "")
         sentence = sentence if sentence.endswith((".", "!", "?")) else sentence + "."
         self.problems: tuple[str, ...] = (sentence + (f" {todo}" if todo else ""),)
@@ -44,6 +45,16 @@ class DeployError(Exception):
     def __reduce__(self) -> tuple[Callable[..., DeployError], tuple[type[DeployError], tuple[str, ...]]]:
         """What lets an error travel from one process to another."""
         return _of_problems, (type(self), self.problems)
+
+
+PART_MAX = 600
+"""The longest part of a sentence; what a file or a library says can be longer, and is cut."""
+
+
+def _printable(text: str) -> str:
+    """``text`` on one line, of at most `PART_MAX` characters, control characters written out: names come from files."""
+    text = text if len(text) <= PART_MAX else f"{text[: PART_MAX - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _of_problems(kind: type[DeployError], problems: tuple[str, ...]) -> DeployError:

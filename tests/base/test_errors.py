@@ -20,3 +20,9 @@ def test_together_keeps_every_problem_in_order() -> None:
     assert joint.problems == ("a: 1.", "b: 2.")
     assert str(joint) == "a: 1.\nb: 2."
     assert joint.exit_code == 7
+
+
+def test_a_sentence_stays_on_one_line_and_has_an_end() -> None:
+    error = InputError("a\nfile", "a name \x1b[31m", "x" * 5000)
+    assert str(error).startswith(r"a\nfile: a name \x1b[31m; need xxx")
+    assert len(str(error)) < 1000

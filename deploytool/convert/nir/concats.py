@@ -57,6 +57,8 @@ def _place(start: int, size: int, whole: int) -> Array:
 
 def _whole(graph: Graph, parts: list[str]) -> bool:
     """Whether ``parts`` do nothing but move features, each behind those of the parts before it."""
+    if not all(isinstance(graph.nodes[part], Conv | Linear) for part in parts):
+        return False
     sizes = [graph.shapes[graph.sources(part)[0]][0] for part in parts]
     for part, size, start in zip(parts, sizes, itertools.accumulate(sizes, initial=0), strict=False):
         node, place = graph.nodes[part], _place(start, size, sum(sizes))

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import h5py
 import numpy as np
 
 from deploytool.base.errors import InputError
 
+BYTES_MIN: Final = 2**30
+BYTES_PER_BYTE: Final = 20
+"""Arrays may take 1 GiB, or this many times the size of their file: more is no network but a bomb."""
+
+DEPTH_MAX: Final = 64
+"""How deep groups may be nested."""
+
+NODES_MAX: Final = 10**6
+"""How many groups and arrays a file may have."""
+
 
 def load(path: Path) -> dict[str, Any]:
-    """Everything in the HDF5 file ``path``. Raises InputError when it is missing, no HDF5, or damaged."""
+    """Everything in the HDF5 file ``path``.
+
+    Raises InputError when it is missing, no HDF5, or damaged, when it leads out of itself (external links, external
+    storage, virtual arrays), links a group twice, or holds far more than its size.
+    """
     where = str(path)
     if not path.is_file():
         raise InputError(where, "no such file", "a NIR file")
@@ -21,8 +36,8 @@ def load(path: Path) -> dict[str, Any]:
         if not h5py.is_hdf5(path):
             raise InputError(where, "not an HDF5 file", "a NIR file, which is HDF5")
         with h5py.File(path, "r") as file:
-            return _members(file)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            return _Reading(where, max(BYTES_MIN, BYTES_PER_BYTE * path.stat().st_size)).members(file)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         todo = "Copy or write the file again."
         raise InputError(where, f"truncated or damaged ({reason})", "a whole HDF5 file", todo) from None
@@ -40,18 +55,47 @@ def save(members: Mapping[str, Any], path: Path) -> None:
     path.write_bytes(image)
 
 
-def _members(group: h5py.Group) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, item in group.items():
-        if isinstance(name, bytes):
-            raise ValueError(f"the name {name!r} is not in UTF-8")
-        if isinstance(item, h5py.Group):
-            members[name] = _members(item)
-        elif not isinstance(item, h5py.Dataset):
-            raise KeyError(f"{name} is no data")
-        else:
-            members[name] = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
-    return members
+@dataclass
+class _Reading:
+    """What has been read of the file ``where``: groups seen, and bytes that arrays may still take."""
+
+    where: str
+    bytes_left: int
+    seen: set[Any] = field(default_factory=set)
+    count: int = 0
+
+    def members(self, group: h5py.Group, depth: int = 0) -> dict[str, Any]:
+        """{name: dictionary, array or string} of everything in ``group``."""
+        if group.id in self.seen or depth > DEPTH_MAX:
+            found = f"group {group.name} is {'linked twice' if group.id in self.seen else 'nested too deeply'}"
+            raise InputError(self.where, found, f"every group once, at most {DEPTH_MAX} deep")
+        self.seen.add(group.id)
+        members: dict[str, Any] = {}
+        for name in group:
+            self.count += 1
+            if self.count > NODES_MAX:
+                raise InputError(self.where, f"more than {NODES_MAX:,} groups and arrays", "fewer")
+            if isinstance(name, bytes):
+                raise ValueError(f"the name {name!r} is not in UTF-8")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise InputError(self.where, f"{group.name}/{name} is a link", "groups and arrays of the file itself")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                members[name] = self.members(item, depth + 1)
+            elif isinstance(item, h5py.Dataset):
+                members[name] = self._array(item)
+            else:
+                raise KeyError(f"{name} is no data")
+        return members
+
+    def _array(self, item: h5py.Dataset) -> Any:
+        if item.external or item.is_virtual:
+            raise InputError(self.where, f"{item.name} is kept in other files", "arrays in the file itself")
+        self.bytes_left -= item.nbytes
+        if self.bytes_left < 0:
+            found = f"{item.name} of {item.shape} takes more than the file can mean"
+            raise InputError(self.where, found, "arrays of at most 1 GiB together, or 20 times the file's size")
+        return item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
 
 
 def _write(group: h5py.Group, members: Mapping[str, Any]) -> None:

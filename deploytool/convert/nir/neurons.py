@@ -214,6 +214,8 @@ def _start(fields: Fields, shape: tuple[int, ...]) -> Array:
 
 def _floor(fields: Fields, unsaid: Unsaid, gain: Array) -> float | None:
     floor: float | None = fields.stated.get("floor", unsaid.floor)
+    if floor is not None and not floor <= 0:
+        raise InputError(fields.where, f"metadata states floor = {floor}", "a number of at most 0, or null for none")
     if floor is None or np.all(gain == 1):
         return floor
     if isinstance(factor := one_number(gain), np.ndarray):

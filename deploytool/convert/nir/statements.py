@@ -56,13 +56,23 @@ def stated(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     if text is None:
         return NOTHING
     try:
-        statements = json.loads(text)
-    except (TypeError, ValueError):
+        statements = json.loads(text, parse_constant=_refuse_constant)
+    except (TypeError, ValueError, RecursionError):
         statements = None
     if not isinstance(statements, dict):
         raise InputError(where, f"metadata {KEY!r} is no JSON object", "what deploytool wrote")
     for name, value in statements.items():
-        if not isinstance(value, KNOWN.get(name, ())):
+        if not isinstance(value, KNOWN.get(name, ())) or _is_huge(value):
             found = f"metadata {KEY!r} states {name} = {value!r}"
             raise InputError(where, found, "what this version knows", "Update deploytool.")
     return statements
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _is_huge(value: Any) -> bool:
+    """Whether ``value`` is, or holds, an integer beyond 64 bits."""
+    values = value if isinstance(value, list) else [value]
+    return any(type(item) is int and not -(2**63) <= item < 2**63 for item in values)

@@ -21,6 +21,9 @@ Edges: TypeAlias = tuple[Edge, ...]
 Nodes: TypeAlias = dict[str, Fields]
 GRAPH: Final = "NIRGraph"
 
+EDGES_MAX: Final = 100_000
+"""The most connections between nodes."""
+
 
 def flatten_subgraphs(graph: Mapping[str, Any], file: str, prefix: str = "") -> tuple[Nodes, Edges]:
     """(nodes, edges) of ``graph`` and of every graph inside it; a node n of a subgraph s is called "s.n".
@@ -92,7 +95,9 @@ def _nodes_of(graph: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str,
 
 def _edges_of(graph: Mapping[str, Any], where: str) -> list[Edge]:
     edges = np.asarray(graph.get("edges", np.empty((0, 2))))
-    if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
+    if not edges.size:
+        return []
+    if edges.ndim != 2 or edges.shape[1] != 2:
         raise InputError(where, f"edges of shape {edges.shape}", "pairs of names")
     return [(str(a), str(b)) for a, b in edges]
 
@@ -170,10 +175,16 @@ def _feeding(nodes: Nodes, edges: Edges, without: Sequence[str]) -> dict[str, li
 
 
 def leave_out(names: Iterable[str], edges: Edges) -> Edges:
-    """``edges`` with each of ``names`` replaced by connections from all that feed it to all that it feeds."""
+    """``edges`` with each of ``names`` replaced by connections from all that feed it to all that it feeds.
+
+    Raises InputError when that makes more than `EDGES_MAX`.
+    """
     for name in names:
         sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
         kept = [edge for edge in edges if name not in edge]
+        if len(kept) + len(sources) * len(targets) > EDGES_MAX:
+            found = f"left out, node {name!r} leaves more than {EDGES_MAX:,} connections"
+            raise InputError("the graph", found, "fewer nodes that do nothing beside one another")
         edges = (*kept, *((a, b) for a in sources for b in targets))
     return edges
 
