@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import deploytool
+from deploytool.train.methods.table import METHODS
 
 ROOT = Path(deploytool.__file__).parent
 PROJECT = ROOT.parent
@@ -161,6 +162,28 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
 def test_the_table_of_chips_stays_with_the_chips() -> None:
     users = {file for file in FILES if any(name.endswith(".CHIPS") for name in imports(file))}
     assert not {file for file in users if not file.startswith("chip/")}
+
+
+def compared_strings(tree: ast.AST) -> set[str]:
+    """Every string that code compares something with, alone or in a tuple, list or set, or matches as a case."""
+    compared = [
+        side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in (node.left, *node.comparators)
+    ]
+    compared += [node.value for node in ast.walk(tree) if isinstance(node, ast.MatchValue)]
+    found = [element for side in compared for element in getattr(side, "elts", [side])]
+    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_only_the_rooms_of_methods_and_recipes_ask_for_a_method_by_name(file: str) -> None:
+    """All others ask its record: train/methods/table.py."""
+    if not file.startswith(("train/methods/", "recipe/")):
+        assert not compared_strings(TREES[file]) & METHODS.keys()
+
+
+def test_compared_strings_are_found() -> None:
+    code = "a == 'b'; 'c' != d; e in ('f', g); h not in {'i'}\nmatch j:\n    case 'k': l('m')"
+    assert compared_strings(ast.parse(code)) == {"b", "c", "f", "i", "k"}
 
 
 @pytest.mark.parametrize("file", FILES)

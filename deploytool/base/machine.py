@@ -1,4 +1,4 @@
-"""What this machine has."""
+"""What this machine has, and what was started on it."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ import os
 def threads() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def launched_processes() -> int:
+    """The number of processes that torchrun started to train together; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -23,7 +23,6 @@ from deploytool.recipe import (
     LinearLayer,
     NetworkSection,
     SpikeLayer,
-    TrainSection,
 )
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
@@ -74,17 +73,6 @@ def to_graph(
     if problems := [p for name, array in weighted.items() if (p := over_fan_in(name, array, constraints.fan_in))]:
         raise FitError.together(problems)
     return graph if integers is None else replace(graph, weight_bits=integers.weight_bits)
-
-
-def require_deployable(spec: TrainSection) -> None:
-    """Raises UnsupportedError for a T-RevSNN, which only the machine it is trained on can run."""
-    if spec.method == "trev" and spec.trev.on:
-        raise UnsupportedError(
-            "train.trev.on",
-            f"{', '.join(spec.trev.on)} keep potentials that leak at every time step and are never reset",
-            "neurons that fire and reset when an event comes, which is all that events can drive",
-            "Leave it empty: trev then saves memory on integrate-and-fire neurons, which the chip has.",
-        )
 
 
 def from_state_dict(

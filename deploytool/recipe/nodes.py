@@ -22,7 +22,6 @@ from deploytool.recipe import (
     NetworkSection,
     PoolLayer,
     SpikeLayer,
-    TrainSection,
 )
 from deploytool.recipe.network import INPUT
 
@@ -115,8 +114,3 @@ def without_norms(network: NetworkSection) -> NetworkSection:
             changed = {"other": tuple(others)} if isinstance(layer, AddLayer) else {}
             kept.append(layer.model_copy(update={"name": name, "source": first, **changed}))
     return network.model_copy(update={"layers": tuple(kept)})
-
-
-def trained_network(network: NetworkSection, train: TrainSection) -> NetworkSection:
-    """The network whose weights a training of ``network`` gives: without batch norms where the method merges them."""
-    return without_norms(network) if train.method == "ptl" or train.base is not None else network

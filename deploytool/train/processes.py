@@ -8,7 +8,6 @@ the same weights, those of a single process but for the order in which floating-
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -16,11 +15,13 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from deploytool.base.machine import launched_processes
+
 
 @contextmanager
 def together(device: torch.device) -> Iterator[None]:
     """The processes of torchrun joined into one training; nothing where there is one process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched_processes() == 1:
         yield
         return
     # An optimizer loads this. Loaded when the group is there already, it holds it for good: its threads, not ended

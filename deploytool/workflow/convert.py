@@ -9,11 +9,15 @@ from typing import Any
 from deploytool.base.files import write_file
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
-from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.recipe.nodes import trained_network
+from deploytool.recipe import (
+    ConstraintsSection,
+    NetworkSection,
+    TrainSection,
+)
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK, WEIGHTS
+from deploytool.train.methods.table import method_of
 from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, is_artifact, read_network, refuse_options
 
 
@@ -41,11 +45,12 @@ def lint(source: Path) -> dict[str, Any]:
 
 def convert_model(cache: StageCache, model: Artifact) -> Artifact:
     """The graph of a trained model, with the weights its chip will compute with."""
-    from deploytool.convert.model import require_deployable, to_graph
+    from deploytool.convert.model import to_graph
 
     spec = TrainSection.model_validate(model.manifest.recipe["train"])
-    require_deployable(spec)
-    network = trained_network(NetworkSection.model_validate(model.manifest.recipe["network"]), spec)
+    method = method_of(spec)
+    method.require_deployable(spec)
+    network = method.trained_network(NetworkSection.model_validate(model.manifest.recipe["network"]), spec)
     constraints = ConstraintsSection.model_validate(model.manifest.recipe["constraints"])
     graph = to_graph(read_tensors(model.path / WEIGHTS), network, constraints)
     decided = {} if graph.weight_bits is None else {"weight_bits": graph.weight_bits}

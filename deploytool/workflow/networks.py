@@ -17,6 +17,7 @@ from deploytool.ir.nodes import Delay, Reset, Spike
 from deploytool.recipe import Recipe, load_recipe
 from deploytool.store.artifact import KINDS, Store
 from deploytool.store.file_names import NETWORK
+from deploytool.train.methods.table import method_of
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ def recipe_geometry(recipe: Recipe) -> Graph:
 
     Raises RecipeError for shapes that do not match, UnsupportedError for a network that only training can run.
     """
-    from deploytool.convert.model import blank_weights, require_deployable, to_graph
+    from deploytool.convert.model import blank_weights, to_graph
 
-    require_deployable(recipe.train)
+    method_of(recipe.train).require_deployable(recipe.train)
     return to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
 
 

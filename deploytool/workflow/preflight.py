@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deploytool.base.errors import FitError, RecipeError
+from deploytool.base.machine import launched_processes
 from deploytool.chip.chips import chip_named
 from deploytool.recipe import BatchNormLayer, Recipe
+from deploytool.train.methods.table import method_of
 from deploytool.workflow.networks import recipe_geometry
 
 if TYPE_CHECKING:
@@ -15,12 +17,13 @@ if TYPE_CHECKING:
 
 
 def refuse_impossible(recipe: Recipe) -> None:
-    """Raises RecipeError for a bias that no event adds, FitError for a network that cannot fit its chip.
+    """Raises RecipeError for what the training method cannot do and for a bias that no event adds, FitError for a
+    network that cannot fit its chip.
 
     Without a chip, on the simulator alone, any network fits.
     """
-    if recipe.train.method == "ptl" and (count := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        raise RecipeError("train.method", f"found 'ptl' in {count} processes of torchrun", "one process")
+    if problems := list(_beyond_the_method(recipe)):
+        raise RecipeError.together(problems)
     if not recipe.run.on:
         return
     _refuse_bias(recipe)
@@ -34,6 +37,15 @@ def refuse_impossible(recipe: Recipe) -> None:
         raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
 
 
+def _beyond_the_method(recipe: Recipe) -> Iterator[RecipeError]:
+    """Everything in ``recipe`` that its training method cannot do."""
+    method = method_of(recipe.train)
+    yield from method.restrictions(recipe.network, recipe.constraints, recipe.train)
+    if (count := launched_processes()) > 1 and not method.several_processes:
+        found = f"found {recipe.train.method!r} in {count} processes of torchrun"
+        yield RecipeError("train.method", found, "one process")
+
+
 def _ways(found: CheckReport) -> list[FitError]:
     """What would make the network fit, in one sentence; none where nothing was found."""
     ways = [way.says for way in found.suggestions]
@@ -42,12 +54,12 @@ def _ways(found: CheckReport) -> list[FitError]:
 
 def _refuse_bias(recipe: Recipe) -> None:
     """Raises RecipeError for batch norms whose bias would be left in a network that events are to drive."""
-    norms = [name for name, layer in recipe.network.named_layers() if isinstance(layer, BatchNormLayer)]
-    if norms and recipe.train.base is None and recipe.train.method != "ptl":
+    trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
+    if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         raise RecipeError(
             "network.layers",
-            f"{norms[0]!r} is a batchnorm layer, which folded leaves a bias, and nothing adds it",
-            "none in the end: on the chip a bias is a leak on the slow clock, which events do not run",
+            f"{norms[0]!r} is a batchnorm layer, and folding it into the weights leaves a bias",
+            "no bias: the chip adds one only at ticks of its slow clock, and events do not drive that",
             "Add [train.base], which trains with batch norms and then removes their bias, or leave them out; "
             "or only train, with run.on = [].",
         )

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from deploytool.base.arrays import Array
 from deploytool.base.digest import canonical_json
-from deploytool.base.machine import threads
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.recording import Recording, save_recording
 from deploytool.recipe import Recipe
-from deploytool.recipe.nodes import output_count, trained_network
+from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import HISTORY, WEIGHTS
-from deploytool.workflow import tandem
+from deploytool.train.methods.table import build, method_of
+from deploytool.train.methods.table import train as run_training
+from deploytool.train.task import Task, Trained, unobserved
+from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.samples import dataset
-
-if TYPE_CHECKING:
-    from deploytool.train.loop.descent import Trained
 
 
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
@@ -32,37 +33,16 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     """
     refuse_impossible(recipe)
     decided = recipe.section("seed", "data", "network", "constraints", "train")
-    ann = tandem.given_ann(recipe)
-    inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **tandem.fingerprint(ann)}
+    ann = given_ann(recipe)
+    inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **fingerprint(ann)}
 
     def compute() -> Trained:
-        from deploytool.data.loader import loader
-        from deploytool.data.sets.table import load
-        from deploytool.train.loop.descent import unobserved
-        from deploytool.train.methods.table import train as run_training
         from deploytool.train.tensorboard import EventFile
 
-        data = load(recipe.data, recipe.seed)
-        data.require(recipe.network.input)
-        if recipe.train.loss != "mse":
-            data.require_outputs(output_count(recipe.network))
-        training = loader(data.train, recipe.data, recipe.train.augment)
-        validation = loader(data.validation, recipe.data)
+        task = task_of(recipe, unfinished, ann)
         observe = EventFile(tensorboard).add if tensorboard and cache.leads else unobserved
-        if recipe.train.method == "ptl":
-            run_training = tandem.method(recipe, ann, threads())
         with cache.progress("train", "step") as tick:
-            return run_training(
-                recipe.network,
-                recipe.constraints,
-                recipe.train,
-                training,
-                validation,
-                recipe.seed,
-                unfinished,
-                tick,
-                observe=observe,
-            )
+            return run_training(replace(task, tick=tick, observe=observe))
 
     def write(trained: Trained, folder: Path) -> None:
         write_tensors(trained.weights, folder / WEIGHTS)
@@ -70,6 +50,30 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
 
     with cache.unfinished("model", inputs, decided) as unfinished:
         return cache.stored("model", inputs, decided, compute, write)
+
+
+def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
+    """The training that ``recipe`` asks for, its samples loaded, which begins with ``ann`` and is kept in ``folder``.
+
+    Raises RecipeError where the network does not go with the samples, and as `outside`.
+    """
+    from deploytool.data.loader import loader
+    from deploytool.data.sets.table import load
+
+    data = load(recipe.data, recipe.seed)
+    data.require(recipe.network.input)
+    if recipe.train.loss != "mse":
+        data.require_outputs(output_count(recipe.network))
+    return Task(
+        recipe.network,
+        recipe.constraints,
+        recipe.train,
+        recipe.seed,
+        loader(data.train, recipe.data, recipe.train.augment),
+        loader(data.validation, recipe.data),
+        folder,
+        outside=outside(recipe, ann),
+    )
 
 
 def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
@@ -82,13 +86,12 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
         from deploytool.data.sets.table import load
         from deploytool.train.loop.evaluate import evaluate
 
+        network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         test = load(recipe.data, recipe.seed).test
         with cache.progress("torch", "sample") as tick:
             return evaluate(
+                build(network, recipe.constraints, recipe.train),
                 read_tensors(model.path / WEIGHTS),
-                trained_network(recipe.network, recipe.train),
-                recipe.constraints,
-                recipe.train,
                 loader(test, recipe.data),
                 tuple(sample.name for sample in test),
                 tick,

@@ -229,16 +229,16 @@ def test_quiet_says_nothing_but_the_result(cli: Deploytool, made: Path) -> None:
 
 
 def test_an_interruption_has_its_exit_code_and_resumes(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deploytool.train.loop import descent
+    from deploytool.train.loop import epochs
 
     recipe, other = made / "recipe.toml", made / "interrupted"
-    saved = descent.save_checkpoint
+    saved = epochs.save_checkpoint
 
     def interrupt(*arguments: Any) -> None:
         saved(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(descent, "save_checkpoint", interrupt)
+    monkeypatch.setattr(epochs, "save_checkpoint", interrupt)
     result = CliRunner().invoke(app, ["train", str(recipe), "--store", str(other)])
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
 from deploytool.train.methods.table import train
+from deploytool.train.task import Task
 from deploytool.train.tensorboard import EventFile, crc32c
 
 
@@ -92,9 +93,8 @@ def test_what_is_written_is_read(tmp_path_factory, epoch, values):
 
 def test_a_training_is_told_epoch_by_epoch(tmp_path):
     file = EventFile(tmp_path / "events")
-    trained = train(
-        NETWORK, CONSTRAINTS, spec(epochs=2), Sides(16, 1), Sides(8, 2), 0, tmp_path / "unfinished", observe=file.add
-    )
+    sides = 0, Sides(16, 1), Sides(8, 2)
+    trained = train(Task(NETWORK, CONSTRAINTS, spec(epochs=2), *sides, tmp_path / "unfinished", observe=file.add))
     found = scalars(file.path)
     assert [step for step, _ in found] == [1, 2]
     for (_, values), row in zip(found, trained.history, strict=True):

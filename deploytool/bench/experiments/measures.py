@@ -15,7 +15,7 @@ from deploytool.workflow.convert import convert_model
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.run import run
 from deploytool.workflow.samples import dataset
-from deploytool.workflow.train import run_trained, train
+from deploytool.workflow.train import run_trained, task_of, train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,21 +92,12 @@ def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapp
     """
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
-    from deploytool.train.methods.ptl.training import Outside, pretrained
+    from deploytool.train.methods.ptl.training import pretrained
     from deploytool.validate.images import psnr, ssim
-    from deploytool.workflow.tandem import white
 
     recording = load_recording(run_trained(cache, train(cache, recipe), recipe).path)
     data = load(recipe.data, recipe.seed)
-    ann, weights = pretrained(
-        recipe.network,
-        recipe.constraints,
-        recipe.train,
-        loader(data.train, recipe.data, recipe.train.augment),
-        loader(data.validation, recipe.data),
-        recipe.seed,
-        Outside(white=white(recipe)),
-    )
+    ann, weights = pretrained(task_of(recipe, cache.store.root))
     frames, _ = next(iter(loader(data.test, recipe.data)(recipe.train.time_steps, len(data.test), None)))
     as_images = {"coding": "direct", "levels": None, "duration_ms": None, "bins": "time"}
     images = load(recipe.data.model_copy(update=as_images), recipe.seed).test
@@ -235,14 +226,13 @@ def _accuracy(model: Any, recipe: Recipe) -> float | None:
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
     from deploytool.train.loop.evaluate import evaluate
+    from deploytool.train.methods.table import build
     from deploytool.validate import metrics
 
     test = load(recipe.data, recipe.seed).test
     recording = evaluate(
+        build(recipe.network, recipe.constraints, recipe.train),
         read_tensors(model.path / WEIGHTS),
-        recipe.network,
-        recipe.constraints,
-        recipe.train,
         loader(test, recipe.data),
         tuple(sample.name for sample in test),
     )
@@ -256,7 +246,7 @@ def _subject(
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
     from deploytool.train.loop.evaluate import as_tensors
-    from deploytool.train.methods.build import build
+    from deploytool.train.methods.table import build
 
     model = train(cache, recipe)
     data = load(recipe.data, recipe.seed)

@@ -63,7 +63,7 @@ def _spec(steps: int, method: str, **keys: Any) -> TrainSection:
 
 def staged(steps: int, alpha: float, reversible: bool) -> SpikingNetwork:
     """A T-RevSNN of three stages over ``steps`` time steps."""
-    from deploytool.train.methods.build import build
+    from deploytool.train.methods.table import build
 
     on = tuple(f"on{stage}" for stage in range(1, STAGES + 1))
     trev = TrevSection(on=on, alpha=alpha, reversible=reversible)
@@ -86,7 +86,7 @@ def prepared(kind: str, steps: int) -> Any:
     """A function that does one forward and backward pass of ``kind`` over ``steps`` time steps."""
     import torch
 
-    from deploytool.train.methods.build import build
+    from deploytool.train.methods.table import build
 
     torch.set_num_threads(1)
     if kind.startswith("T-RevSNN"):

@@ -7,15 +7,19 @@ moved into place, the tensors first, so that a run killed at any time finds one 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import torch
+from torch import Tensor
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.train.task import Epoch
 
 NAME: Final = "checkpoint.json"
 
@@ -24,16 +28,41 @@ NAME: Final = "checkpoint.json"
 class Checkpoint:
     """Where the training called ``key`` stands: ``history`` has one entry for each epoch that is complete.
 
-    ``arrays`` {"weights/conv1": ...}: weights, their running mean, the best mean so far, and the optimizer's state.
+    ``arrays`` {"weights/conv1": ..., "optimizer/0/step": ...}: named groups of them, and the optimizer's state.
     """
 
     key: str
-    history: tuple[Mapping[str, float], ...]
+    history: tuple[Epoch, ...]
     arrays: Mapping[str, Array]
 
     def group(self, name: str) -> dict[str, Array]:
         """The arrays whose names start with ``name/``, without that."""
         return {key.removeprefix(name + "/"): a for key, a in self.arrays.items() if key.startswith(name + "/")}
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The arrays of `group` as float32 tensors."""
+        return {key: torch.tensor(array, dtype=torch.float32) for key, array in self.group(name).items()}
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Gives ``optimizer`` the state of the one that was kept."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in self.tensors("optimizer").items():
+            index, _, name = path.partition("/")
+            state.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def checkpoint_of(
+    key: str,
+    history: Sequence[Epoch],
+    groups: Mapping[str, Mapping[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+) -> Checkpoint:
+    """The Checkpoint of the training called ``key``, of named ``groups`` of tensors and the state of ``optimizer``."""
+    tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
+    return Checkpoint(key, tuple(history), {name: tensor.numpy(force=True) for name, tensor in tensors.items()})
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array, frozen
-from deploytool.base.digest import digest
 from deploytool.base.errors import RecipeError
-from deploytool.base.progress import Tick, no_progress
-from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train import processes
-from deploytool.train.device import autocast, keep_freed_memory, reproducible
-from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
-from deploytool.train.loop.evaluate import Batches, Score, Sums, score
+from deploytool.train.device import autocast
+from deploytool.train.loop.epochs import train_epochs
+from deploytool.train.loop.evaluate import Score, Sums, score
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.loop.schedule import learning_rate
-from deploytool.train.loop.state import Epoch, State, chosen
-from deploytool.train.methods.build import build
+from deploytool.train.loop.state import State, chosen
 from deploytool.train.network.constraints import excess
 from deploytool.train.network.norms import calibrated
 from deploytool.train.network.spiking import Activity, SpikingNetwork
 from deploytool.train.network.stages import stages_of
+from deploytool.train.task import Epoch, Task, Trained
 
 VERSION: Final = 4
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
@@ -35,86 +32,73 @@ VERSION: Final = 4
 DIVERGED: Final = 10
 """Training whose loss is so many times that of its first epoch (but at least 1) is stopped."""
 
+Build: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], SpikingNetwork]
+"""What makes the network as a method runs it. Raises RecipeError when it is not possible."""
+
 Draw: TypeAlias = Callable[[TrainSection, tuple[int, ...], torch.Generator], list[tuple[int, ...]]]
 """(spec, stage of each layer with weights, generator) -> configurations: time steps per layer. Their gradients are
 added."""
 
-Observe: TypeAlias = Callable[[Epoch], None]
-"""What is told of every epoch when it is complete."""
+Phases: TypeAlias = Callable[[TrainSection], Sequence[TrainSection]]
+"""One training as several, each of which starts from the weights of the one before it."""
 
 
-def unobserved(_epoch: Epoch) -> None:
-    """An Observe that does nothing."""
+def every_step(spec: TrainSection, stages: Sequence[int], _generator: torch.Generator) -> list[tuple[int, ...]]:
+    """One configuration: ``time_steps`` for each layer, of whatever ``stages``."""
+    return [(spec.time_steps,) * len(stages)]
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """Latent float32 ``weights`` of the epoch with the best validation accuracy, and the ``history`` of all epochs."""
+@dataclass(frozen=True)
+class Descent:
+    """How a method follows gradients through time: through the network that ``build`` makes, each step on the
+    configurations of time steps that ``draw`` gives, in one phase or more.
 
-    weights: Mapping[str, Array]
-    history: tuple[Epoch, ...]
-    chosen_epoch: int
+    ``remeasures_norms``: the running statistics of batch norms are not those at the time steps that are validated, and
+    are measured anew after every epoch.
+    """
+
+    build: Build = SpikingNetwork
+    draw: Draw = every_step
+    phases: Phases = lambda spec: (spec,)
+    remeasures_norms: bool = False
 
 
-def descend(
-    draw: Draw,
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
-    training: Batches,
-    validation: Batches,
-    seed: int,
-    checkpoint: Path,
-    tick: Tick = no_progress,
-    observe: Observe = unobserved,
-    initial: Mapping[str, Array] | None = None,
-) -> Trained:
-    """The weights that gradients through time find, each step on the configurations of time steps that ``draw`` gives.
+def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = None) -> Trained:
+    """The weights that gradients through time find in one phase.
 
-    They begin as ``initial``, or as drawn by ``seed``. Chosen by validation accuracy, among equals by validation loss,
-    then the earlier; see `methods.train`. What is validated, chosen and returned is the running mean of the weights,
+    They begin as ``initial``, or as drawn by ``task.seed``. Chosen by validation accuracy, among equals by validation
+    loss, then the earlier. What is validated, chosen and returned is the running mean of the weights,
     mean <- a mean + (1 - a) weights after every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are
     the weights themselves.
     """
-    state = State(build(network, constraints, spec), seed, initial)
-    sections = [section.model_dump_json() for section in (network, constraints, spec)]
-    key = digest([VERSION, sections, seed, len(training), len(validation), initial])
-    if found := load_checkpoint(checkpoint, key):
-        state.restore(found)
-    keep_freed_memory()
-    steps = stages_of(network, spec)
-    with reproducible():
-        while not state.done:
-            entry = _epoch(state, lambda drawn: draw(spec, steps, drawn), training, validation, tick)
-            state.complete(entry)
-            if processes.leads():
-                save_checkpoint(state.checkpoint(key), checkpoint)
-            processes.wait()
-            observe(entry)
+    state = State(descent.build(task.network, task.constraints, task.spec), task.seed, initial)
+    stages = stages_of(task.network, task.spec)
+
+    def next_epoch() -> bool:
+        if state.done:
+            return False
+        state.complete(_epoch(state, descent, stages, task))
+        return True
+
+    train_epochs(state, task, task.key(VERSION, initial), next_epoch)
     arrays = {name: frozen(tensor.numpy(force=True)) for name, tensor in state.best.items()}
     best = chosen(state.history, state.first)
     assert best is not None
     return Trained(arrays, tuple(state.history), best)
 
 
-def _epoch(
-    state: State,
-    draw: Callable[[torch.Generator], list[tuple[int, ...]]],
-    training: Batches,
-    validation: Batches,
-    tick: Tick,
-) -> Epoch:
+def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) -> Epoch:
     """The entry of the next epoch, in which ``state`` learns."""
     net, epoch = state.net, len(state.history) + 1
     rate = learning_rate(net.spec, epoch)
     state.begin(epoch, rate)
-    learned, steps = _train_epoch(state, draw, training, epoch, tick)
+    learned, steps = _train_epoch(state, lambda drawn: descent.draw(net.spec, stages, drawn), task)
     first = max(1.0, state.history[0]["loss"]) if state.history else math.inf
     if learned.loss > DIVERGED * first:
         raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
-    if _calibrates(net):
-        state.calibrated(calibrated(net, state.mean, training, state.generator("calibration", epoch)))
-    held_out = score(net, state.mean, validation)
+    if net.normalised and (descent.remeasures_norms or net.spec.average > 0):
+        state.calibrated(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
+    held_out = score(net, state.mean, task.validation)
     return {
         "epoch": epoch,
         "learning_rate": rate,
@@ -129,21 +113,15 @@ def _epoch(
     }
 
 
-def _calibrates(net: SpikingNetwork) -> bool:
-    """Whether running statistics are not those of the weights, at the time steps, that are validated."""
-    normalised = any(isinstance(block.layer, BatchNormLayer) for block in net.blocks)
-    return normalised and (net.spec.method in ("nmt", "mtt", "tit") or net.spec.average > 0)
-
-
 def _train_epoch(
-    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], training: Batches, epoch: int, tick: Tick
+    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], task: Task
 ) -> tuple[Score, float]:
-    """(means over one pass through ``training``, time steps that a sample took), which changes ``state``."""
-    net, spec = state.net, state.net.spec
+    """(means over one pass through the training samples, time steps that a sample took), which changes ``state``."""
+    net, spec, epoch = state.net, state.net.spec, len(state.history) + 1
     draws = state.generator("draws", epoch)
-    batches = math.ceil(len(training) / spec.batch)
+    batches = math.ceil(len(task.training) / spec.batch)
     sums, steps_taken = Sums(net), 0.0
-    samples = training(spec.longest, spec.batch, state.generator("batches", epoch))
+    samples = task.training(spec.longest, spec.batch, state.generator("batches", epoch))
     for batch, (frames, labels) in enumerate(samples, start=1):
         state.optimizer.zero_grad()
         for steps in draw(draws):
@@ -159,7 +137,7 @@ def _train_epoch(
                     sums.add(activity, own_labels, loss)
         processes.add_gradients(state.learnt.values())
         state.step()
-        tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
+        task.tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
     return sums.total().mean, steps_taken / batches
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,48 +13,26 @@ from torch import Tensor
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.recording import NO_POTENTIALS, Recording, answers
-from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train import processes
 from deploytool.train.device import reproducible
 from deploytool.train.loop.losses import loss_of
-from deploytool.train.methods.build import build
 from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights
-
-
-class Batches(Protocol):
-    """Samples as event counts in time bins, batch by batch."""
-
-    def __len__(self) -> int:
-        """The number of samples."""
-        ...
-
-    def __call__(
-        self, time_steps: int, batch: int, generator: torch.Generator | None
-    ) -> Iterable[tuple[Tensor, Tensor]]:
-        """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time.
-
-        With a ``generator``, which alone decides, the order is random and samples are augmented; without, the order
-        is fixed and samples are as they are.
-        """
-        ...
+from deploytool.train.task import Batches
 
 
 def evaluate(
+    net: SpikingNetwork,
     weights: Mapping[str, Array],
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
     batches: Batches,
     samples: Sequence[str],
     tick: Tick = no_progress,
 ) -> Recording:
-    """What the network with latent ``weights`` answers at ``spec.time_steps``, every layer's spikes counted.
+    """What ``net`` with latent ``weights`` answers at the time steps of its recipe, every layer's spikes counted.
 
     ``samples`` are the names of the samples of ``batches``, in their order. Layers are called by their weights, and
     have the name of their neurons as alias. A network that restores pictures (loss "mse") names no class: its samples
     have no label.
     """
-    net = build(network, constraints, spec)
     counts: dict[str, list[Array]] = {}
     potentials, synops, labels = [], [], []
     for activity, wanted in answered(net, as_tensors(weights), batches):
@@ -64,7 +41,7 @@ def evaluate(
         if not net.answers_in_spikes:
             potentials.append(activity.output.mean(0).numpy(force=True))
         synops.append(activity.synops.numpy(force=True))
-        labels.append(np.full(len(wanted), -1) if spec.loss == "mse" else wanted.numpy())
+        labels.append(np.full(len(wanted), -1) if net.spec.loss == "mse" else wanted.numpy())
         tick(sum(map(len, labels)), len(batches), "")
     return Recording(
         rung="torch",

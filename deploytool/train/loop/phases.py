@@ -10,47 +10,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import RecipeError
-from deploytool.base.progress import Tick, no_progress
+from deploytool.base.progress import Tick
 from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
-from deploytool.train.loop.descent import Draw, Observe, Trained, descend, unobserved
-from deploytool.train.loop.evaluate import Batches
-from deploytool.train.loop.state import Epoch
-from deploytool.train.methods import sdt
-from deploytool.train.methods.tit import inherited
+from deploytool.train.loop.descent import Descent, descend
 from deploytool.train.network.constraints import require_possible
 from deploytool.train.network.norms import merged
+from deploytool.train.task import Epoch, Observe, Task, Trained
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stretch of a training; ``merges``: its batch norms go into its weights at the end."""
+    """One phase of a training; ``merges``: its batch norms go into its weights at the end."""
 
-    draw: Draw
+    descent: Descent
     network: NetworkSection
     constraints: ConstraintsSection
     spec: TrainSection
     merges: bool = False
 
 
-def phases_of(draw: Draw, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> list[Phase]:
-    """The phases of a training by ``draw``. Raises RecipeError for one that is for nothing."""
+def phases_of(
+    descent: Descent, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection
+) -> list[Phase]:
+    """The phases of a training by ``descent``. Raises RecipeError for one that would have no effect."""
     found = []
     if spec.base is not None:
         if not any(isinstance(layer, BatchNormLayer) for layer in network.layers):
             raise RecipeError("train.base", "given, and [network] has no batchnorm layer", "one, or no base")
-        found.append(Phase(sdt.draw, network, _free(constraints), _base(spec), merges=True))
+        found.append(Phase(Descent(), network, _free(constraints), _base(spec), merges=True))
         network = without_norms(network)
-    for number, stage in enumerate(inherited(spec)):
+    for number, section in enumerate(descent.phases(spec)):
         limits = constraints.model_copy(update={"fan_in_epochs": 1}) if number else constraints
-        require_possible(limits, stage)
-        found.append(Phase(draw, network, limits, stage))
+        require_possible(limits, section)
+        found.append(Phase(descent, network, limits, section))
     return found
 
 
@@ -68,40 +66,25 @@ def _base(spec: TrainSection) -> TrainSection:
     return spec.model_copy(update={**plain, **own, "time_steps": steps})
 
 
-def train_in_phases(
-    draw: Draw,
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
-    training: Batches,
-    validation: Batches,
-    seed: int,
-    checkpoint: Path,
-    tick: Tick = no_progress,
-    observe: Observe = unobserved,
-) -> Trained:
-    """What the last phase chooses; its ``history`` is that of all phases. See `methods.train`."""
-    phases = phases_of(draw, network, constraints, spec)
-    batches = math.ceil(len(training) / spec.batch)
+def train_in_phases(descent: Descent, task: Task) -> Trained:
+    """What the last phase of ``task`` chooses; its ``history`` is that of all phases."""
+    phases = phases_of(descent, task.network, task.constraints, task.spec)
+    batches = math.ceil(len(task.training) / task.spec.batch)
     planned = [batches * phase.spec.epochs for phase in phases]
     history: list[Epoch] = []
     weights: Mapping[str, Array] | None = None
     for number, phase in enumerate(phases):
-        folder = checkpoint / f"phase-{number + 1}" if len(phases) > 1 else checkpoint
         add = partial(_added, tuple(history), number + 1 if len(phases) > 1 else None)
-        trained = descend(
-            phase.draw,
-            phase.network,
-            phase.constraints,
-            phase.spec,
-            training,
-            validation,
-            seed,
-            folder,
-            _within(tick, planned, number),
-            _added_to(observe, add),
-            weights,
+        part = replace(
+            task,
+            network=phase.network,
+            constraints=phase.constraints,
+            spec=phase.spec,
+            folder=task.folder / f"phase-{number + 1}" if len(phases) > 1 else task.folder,
+            tick=_within(task.tick, planned, number),
+            observe=_added_to(task.observe, add),
         )
+        trained = descend(phase.descent, part, weights)
         chosen_epoch = len(history) + trained.chosen_epoch
         history += [add(entry) for entry in trained.history]
         weights = merged(trained.weights, phase.network) if phase.merges else trained.weights

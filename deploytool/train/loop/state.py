@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -11,17 +11,14 @@ from torch import Tensor
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.recipe import TrainSection
-from deploytool.train.loop.checkpoint import Checkpoint
+from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.network.constraints import masks
 from deploytool.train.network.spiking import SpikingNetwork, learnt
+from deploytool.train.task import Epoch
 
 NORM_MOMENTUM: Final = 0.1
 """Share of a new batch in the running statistics of batch norms (torch's default)."""
-
-Epoch: TypeAlias = Mapping[str, float]
-"""epoch (from 1), learning_rate, step_epochs, loss, accuracy (%), synops per sample; validation_loss and so on;
-rate/conv1 and so on: spikes per neuron and validation sample."""
 
 
 def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
@@ -47,15 +44,15 @@ class State:
         self.weights = {name: tensor.to(net.device) for name, tensor in drawn.items()}
         for tensor in self.learnt.values():
             tensor.requires_grad_()
-        self.mean = _copies(self.weights)
-        self.best = _copies(self.mean)
+        self.mean = copies(self.weights)
+        self.best = copies(self.mean)
         self.masks: dict[str, Tensor] = {}
         self.optimizer = make_optimizer(list(self.learnt.values()), net.spec)
         self.history: list[Epoch] = []
 
     def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
-        """Random numbers that follow from seed, purpose and epoch alone."""
-        return torch.Generator().manual_seed(int(digest([self.seed, purpose, epoch])[:15], 16))
+        """The random numbers of this training for ``purpose`` in ``epoch``."""
+        return generator_of(self.seed, purpose, epoch)
 
     @property
     def first(self) -> int:
@@ -111,35 +108,30 @@ class State:
         """Ends an epoch with its ``entry`` of the history."""
         self.history.append(entry)
         if chosen(self.history, self.first) == entry["epoch"]:
-            self.best = _copies(self.mean)
+            self.best = copies(self.mean)
 
     def checkpoint(self, key: str) -> Checkpoint:
         """Everything, as the Checkpoint of the training called ``key``."""
-        tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
-        tensors |= {f"mean/{name}": tensor for name, tensor in self.mean.items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        tensors |= {f"mask/{name}": tensor for name, tensor in self.masks.items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
-        arrays = {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
-        return Checkpoint(key, tuple(self.history), arrays)
+        groups = {"weights": self.weights, "mean": self.mean, "best": self.best, "mask": self.masks}
+        return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
         """Goes back to where ``found`` was made."""
 
         def group(name: str) -> dict[str, Tensor]:
-            return {key: tensor.to(self.net.device) for key, tensor in as_tensors(found.group(name)).items()}
+            return {key: tensor.to(self.net.device) for key, tensor in found.tensors(name).items()}
 
         with torch.no_grad():
             for name, tensor in group("weights").items():
                 self.weights[name].copy_(tensor)
         self.mean, self.best, self.masks = group("mean"), group("best"), group("mask")
         self.history = list(found.history)
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, tensor in as_tensors(found.group("optimizer")).items():
-            index, _, name = path.partition("/")
-            moments.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
-        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        found.restore_optimizer(self.optimizer)
+
+
+def generator_of(seed: int, purpose: str, number: int = 0) -> torch.Generator:
+    """Random numbers that follow from ``seed``, ``purpose`` and ``number`` (of an epoch, or a layer) alone."""
+    return torch.Generator().manual_seed(int(digest([seed, purpose, number])[:15], 16))
 
 
 def make_optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.Optimizer:
@@ -149,5 +141,6 @@ def make_optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.
     return torch.optim.AdamW(parameters, spec.learning_rate, weight_decay=spec.weight_decay)
 
 
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of ``tensors``, without gradients."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -9,10 +9,13 @@ temporal transformation module (network/stages.py) turns t_in steps into t_out. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 
 from deploytool.recipe import TrainSection
+from deploytool.train.loop.descent import Descent
+from deploytool.train.methods.method import descending
 
 
 def draw_nmt(spec: TrainSection, stages: Sequence[int], generator: torch.Generator) -> list[tuple[int, ...]]:
@@ -31,3 +34,7 @@ def draw_mtt(spec: TrainSection, stages: Sequence[int], generator: torch.Generat
 def _uniform(spec: TrainSection, stages: int, generator: torch.Generator) -> list[list[int]]:
     drawn = torch.randint(spec.t_min, spec.longest + 1, (spec.draws, stages), generator=generator)
     return [[int(t) for t in row] for row in drawn]
+
+
+NMT: Final = descending(Descent(draw=draw_nmt, remeasures_norms=True))
+MTT: Final = descending(Descent(draw=draw_mtt, remeasures_norms=True))

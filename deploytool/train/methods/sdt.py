@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
-import torch
+from deploytool.train.loop.descent import Descent
+from deploytool.train.methods.method import descending
 
-from deploytool.recipe import TrainSection
-
-
-def draw(spec: TrainSection, stages: Sequence[int], _generator: torch.Generator) -> list[tuple[int, ...]]:
-    """One configuration: ``time_steps`` for each layer, of whatever ``stages``."""
-    return [(spec.time_steps,) * len(stages)]
+SDT: Final = descending(Descent())

@@ -1,75 +1,103 @@
-"""The training methods by name, each from a recipe's sections and samples to trained weights."""
+"""The training methods by name. A new one is a file or folder beside this one, a name in the recipe and a line here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from deploytool.base.progress import Tick, no_progress
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train import processes
-from deploytool.train.device import device_of
-from deploytool.train.loop.descent import Observe, Trained, unobserved
-from deploytool.train.loop.evaluate import Batches
-from deploytool.train.loop.phases import train_in_phases
-from deploytool.train.methods import mtt, sdt
-from deploytool.train.methods.ptl import training as ptl
+from deploytool.train.methods.method import Method, Training
+from deploytool.train.methods.ptl import restrictions as ptl
+from deploytool.train.methods.trev import restrictions as trev
+from deploytool.train.task import Task, Trained
+
+if TYPE_CHECKING:
+    from deploytool.train.network.spiking import SpikingNetwork
 
 
-class Method(Protocol):
-    """How weights are found; see `train`."""
+def _sdt() -> Training:
+    from deploytool.train.methods.sdt import SDT
 
-    def __call__(
-        self,
-        network: NetworkSection,
-        constraints: ConstraintsSection,
-        spec: TrainSection,
-        training: Batches,
-        validation: Batches,
-        seed: int,
-        checkpoint: Path,
-        tick: Tick,
-        *,
-        observe: Observe,
-    ) -> Trained: ...
+    return SDT
+
+
+def _nmt() -> Training:
+    from deploytool.train.methods.mtt import NMT
+
+    return NMT
+
+
+def _mtt() -> Training:
+    from deploytool.train.methods.mtt import MTT
+
+    return MTT
+
+
+def _tit() -> Training:
+    from deploytool.train.methods.tit import TIT
+
+    return TIT
+
+
+def _trev() -> Training:
+    from deploytool.train.methods.trev.training import TREV
+
+    return TREV
+
+
+def _ptl() -> Training:
+    from deploytool.train.methods.ptl.training import PTL
+
+    return PTL
 
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
-        "sdt": partial(train_in_phases, sdt.draw),
-        "nmt": partial(train_in_phases, mtt.draw_nmt),
-        "mtt": partial(train_in_phases, mtt.draw_mtt),
-        "tit": partial(train_in_phases, sdt.draw),
-        "trev": partial(train_in_phases, sdt.draw),
-        "ptl": ptl.train,
+        "sdt": Method("standard direct training: every layer runs the same fixed number of time steps", _sdt),
+        "nmt": Method("MTT with one stage: one number of time steps, drawn for the whole network", _nmt),
+        "mtt": Method("mixed time-step training: every stage runs a number of time steps of its own, drawn anew", _mtt),
+        "tit": Method("time inheritance training: few time steps first, then more, with the weights so far", _tit),
+        "trev": Method(
+            "temporal reversibility: the backward pass finds earlier membranes again instead of keeping them",
+            _trev,
+            restrictions=trev.restrictions,
+            undeployable=trev.undeployable,
+        ),
+        "ptl": Method(
+            "progressive tandem learning: a network with ReLUs becomes one of spikes, layer by layer",
+            _ptl,
+            needs=ptl.needs,
+            restrictions=ptl.restrictions,
+            folds_norms=True,
+            several_processes=False,
+        ),
     }
 )
 
 
-def train(
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
-    training: Batches,
-    validation: Batches,
-    seed: int,
-    checkpoint: Path,
-    tick: Tick = no_progress,
-    observe: Observe = unobserved,
-) -> Trained:
-    """The trained weights, by ``spec.method``, chosen on ``validation``.
+def method_of(spec: TrainSection) -> Method:
+    """The method that ``spec`` names."""
+    return METHODS[spec.method]
 
-    After every epoch the folder ``checkpoint`` holds what is needed to go on. Training that finds its own checkpoint
-    there goes on from it and ends with bit-identical weights (at the same number of threads); one of another recipe
-    or seed is overwritten. Whatever stops training, ``tick`` included, leaves the last one in place.
-    ``observe`` is told of every epoch. Processes that torchrun started train together, and only the first writes.
+
+def build(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> SpikingNetwork:
+    """The network as ``spec.method`` runs it. Raises RecipeError when it is not possible."""
+    return method_of(spec).training().build(network, constraints, spec)
+
+
+def train(task: Task) -> Trained:
+    """The trained weights, by the method that ``task.spec`` names, chosen on ``task.validation``.
+
+    After every epoch ``task.folder`` holds what is needed to go on. Training that finds its own checkpoint there goes
+    on from it and ends with bit-identical weights (at the same number of threads); one of another recipe or seed is
+    overwritten. Whatever stops training, ``task.tick`` included, leaves the last one in place. Processes that torchrun
+    started train together, and only the first writes.
     Raises RecipeError when the network is not possible or training diverges, ArtifactError for a checkpoint that is
     damaged or cannot be written.
     """
-    with processes.together(device_of(spec)):
-        return METHODS[spec.method](
-            network, constraints, spec, training, validation, seed, checkpoint, tick, observe=observe
-        )
+    from deploytool.train import processes
+    from deploytool.train.device import device_of
+
+    with processes.together(device_of(task.spec)):
+        return method_of(task.spec).training().train(task)

@@ -8,14 +8,19 @@ best weights of a stage start the next, and batch norms are measured anew at eac
 
 from __future__ import annotations
 
+from typing import Final
+
 from deploytool.recipe import TrainSection
+from deploytool.train.loop.descent import Descent
+from deploytool.train.methods.method import descending
 
 
 def inherited(spec: TrainSection) -> list[TrainSection]:
-    """The stages of ``spec.tit``, each a training of its own time steps and epochs; where it has none, ``spec``."""
-    if not spec.tit:
-        return [spec]
+    """The stages of ``spec.tit``, each a training of its own time steps and epochs."""
     return [
         spec.model_copy(update={"time_steps": steps, "epochs": epochs, "tit": ((steps, epochs),), "base": None})
         for steps, epochs in spec.tit
     ]
+
+
+TIT: Final = descending(Descent(phases=inherited, remeasures_norms=True))

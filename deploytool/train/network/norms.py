@@ -14,8 +14,8 @@ from deploytool.base.arrays import Array
 from deploytool.recipe import BatchNormLayer, NetworkSection
 from deploytool.recipe.nodes import NORM_EPSILON
 from deploytool.train import processes
-from deploytool.train.loop.evaluate import Batches
 from deploytool.train.network.spiking import SpikingNetwork, Weights
+from deploytool.train.task import Batches
 
 CALIBRATION_BATCHES: Final = 10
 """So many training batches measure the statistics (Du et al., 2025: ten are enough)."""

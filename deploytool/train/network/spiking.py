@@ -138,6 +138,11 @@ class SpikingNetwork:
         return self.weighted[-1].name
 
     @property
+    def normalised(self) -> bool:
+        """Whether it has batch norms."""
+        return any(isinstance(block.layer, BatchNormLayer) for block in self.blocks)
+
+    @property
     def answers_in_spikes(self) -> bool:
         """Whether spikes are the answer, and not the potentials of a last layer that never fires."""
         return isinstance(self.blocks[-1].layer, SpikeLayer)

@@ -11,17 +11,19 @@ from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.state import chosen
 from deploytool.train.methods.table import train
 from deploytool.train.network.spiking import SpikingNetwork
+from deploytool.train.task import Task, Trained
 
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
+NAMES = [f"sample {i}" for i in range(16)]
+NET = SpikingNetwork(NETWORK, CONSTRAINTS, spec())
 
 
 def run(folder: Path, tick: Tick = no_progress, seed: int = 0, **keys) -> Trained:
-    return train(NETWORK, CONSTRAINTS, spec(**keys), TRAINING, VALIDATION, seed, folder, tick)
+    return train(Task(NETWORK, CONSTRAINTS, spec(**keys), seed, TRAINING, VALIDATION, folder, tick))
 
 
 def same(a: Trained, b: Trained) -> bool:
@@ -84,7 +86,7 @@ def test_it_learns_and_validation_chooses(tmp_path):
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
     assert max(entry["validation_accuracy"] for entry in trained.history) >= 90
     assert trained.chosen_epoch == chosen(trained.history)
-    recording = evaluate(trained.weights, NETWORK, CONSTRAINTS, spec(), VALIDATION, [f"sample {i}" for i in range(16)])
+    recording = evaluate(NET, trained.weights, VALIDATION, NAMES)
     entry = trained.history[trained.chosen_epoch - 1]
     assert 100 * (recording.predictions == recording.labels).mean() == entry["validation_accuracy"]
     assert recording.synops.mean() == entry["validation_synops"]
@@ -101,7 +103,7 @@ def test_best_accuracy_then_lowest_loss_then_first():
 
 def test_evaluation_counts_every_layer():
     weights = {"conv1": np.full((3, 2, 3, 3), 0.5, np.float32), "fc1": np.full((2, 27), 0.5, np.float32)}
-    recording = evaluate(weights, NETWORK, CONSTRAINTS, spec(batch=5), VALIDATION, [str(i) for i in range(16)])
+    recording = evaluate(SpikingNetwork(NETWORK, CONSTRAINTS, spec(batch=5)), weights, VALIDATION, NAMES)
     assert recording.rung == "torch"
     assert {name: counts.shape for name, counts in recording.counts.items()} == {
         "conv1": (16, 3, 6, 6),
@@ -127,7 +129,7 @@ def test_divergence_is_one_sentence(tmp_path):
                 yield frames * torch.nan, labels
 
     with pytest.raises(RecipeError, match=r"^train.learning_rate: at 0.005 the loss is nan in epoch 1; need a rate"):
-        train(NETWORK, CONSTRAINTS, spec(), Broken(8, 0), VALIDATION, 0, tmp_path)
+        train(Task(NETWORK, CONSTRAINTS, spec(), 0, Broken(8, 0), VALIDATION, tmp_path))
 
 
 def test_checkpoint_of_another_recipe_is_overwritten(tmp_path):
@@ -152,7 +154,7 @@ def test_images_are_shown_for_as_many_steps_as_are_drawn(tmp_path, monkeypatch):
         return plain(net, weights, frames, steps, measure)
 
     monkeypatch.setattr(SpikingNetwork, "run", watched)
-    train(NETWORK, CONSTRAINTS, spec(method="nmt", epochs=1), Images(40, 1), Images(8, 2), 0, tmp_path)
+    train(Task(NETWORK, CONSTRAINTS, spec(method="nmt", epochs=1), 0, Images(40, 1), Images(8, 2), tmp_path))
     assert len({steps for _, steps, _ in seen}) > 1
     assert all(shown == steps and still for shown, steps, still in seen)
 
@@ -192,7 +194,7 @@ def test_a_loss_that_grows_is_one_sentence(tmp_path):
         RecipeError,
         match=r"^train.learning_rate: at 0\.005 the loss is .*, 10 times that of the first epoch, in epoch 2;",
     ):
-        train(NETWORK, CONSTRAINTS, spec(), Louder(40, 1), VALIDATION, 0, tmp_path)
+        train(Task(NETWORK, CONSTRAINTS, spec(), 0, Louder(40, 1), VALIDATION, tmp_path))
 
 
 def test_every_epoch_is_told_once(tmp_path):
@@ -204,7 +206,7 @@ def test_every_epoch_is_told_once(tmp_path):
             raise KeyboardInterrupt
 
     def once(folder):
-        return train(NETWORK, CONSTRAINTS, spec(), TRAINING, VALIDATION, 0, folder, observe=observe)
+        return train(Task(NETWORK, CONSTRAINTS, spec(), 0, TRAINING, VALIDATION, folder, observe=observe))
 
     with pytest.raises(KeyboardInterrupt):
         once(tmp_path)
@@ -215,7 +217,7 @@ def test_every_epoch_is_told_once(tmp_path):
 def test_the_history_tells_rates_and_steps(tmp_path):
     trained = run(tmp_path, epochs=2)
     assert [entry["step_epochs"] for entry in trained.history] == [4, 8]
-    recording = evaluate(trained.weights, NETWORK, CONSTRAINTS, spec(), VALIDATION, [str(i) for i in range(16)])
+    recording = evaluate(NET, trained.weights, VALIDATION, NAMES)
     row = trained.history[trained.chosen_epoch - 1]
     for name, counts in recording.counts.items():
         assert row[f"rate/{name}"] == pytest.approx(counts.mean())
@@ -236,7 +238,7 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path):
 def test_mixed_precision_learns_what_single_does(tmp_path, monkeypatch):
     """On a CPU, for want of a GPU: sums in bfloat16, neurons, losses and weights in float32."""
     monkeypatch.setattr("deploytool.train.network.spiking.device_of", lambda _: torch.device("cpu"))
-    monkeypatch.setattr("deploytool.train.methods.table.device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr("deploytool.train.device.device_of", lambda _: torch.device("cpu"))
     mixed, single = run(tmp_path / "a", precision="mixed"), run(tmp_path / "b")
     assert all(array.dtype == np.float32 for array in mixed.weights.values())
     assert any(not np.array_equal(mixed.weights[name], single.weights[name]) for name in single.weights)

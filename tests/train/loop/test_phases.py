@@ -17,12 +17,12 @@ from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop import phases
-from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import as_tensors, evaluate
 from deploytool.train.loop.state import State
 from deploytool.train.methods.table import train
 from deploytool.train.network.norms import CALIBRATION_BATCHES, calibrated, merged
 from deploytool.train.network.spiking import SpikingNetwork
+from deploytool.train.task import Task, Trained
 
 NORMED = NetworkSection.model_validate(
     {
@@ -48,7 +48,7 @@ SIMULATED = ConstraintsSection(weight_bits=32)
 
 
 def run(folder, tick: Tick = no_progress, network: NetworkSection = NORMED, limits=CONSTRAINTS, **keys: Any) -> Trained:
-    return train(network, limits, spec(**keys), TRAINING, VALIDATION, 0, folder, tick)
+    return train(Task(network, limits, spec(**keys), 0, TRAINING, VALIDATION, folder, tick))
 
 
 def random_norms(seed: int = 0) -> dict[str, np.ndarray]:
@@ -93,7 +93,10 @@ def test_a_base_ends_without_norms_and_without_bias_in_the_chips_integers(tmp_pa
     assert trained.chosen_epoch > 2
     assert [row["epoch"] for row in trained.history if row.get("chosen")] == [trained.chosen_epoch]
     recording = evaluate(
-        trained.weights, without_norms(NORMED), CONSTRAINTS, spec(), VALIDATION, [str(i) for i in range(16)]
+        SpikingNetwork(without_norms(NORMED), CONSTRAINTS, spec()),
+        trained.weights,
+        VALIDATION,
+        [str(i) for i in range(16)],
     )
     row = trained.history[trained.chosen_epoch - 1]
     assert 100 * (recording.predictions == recording.labels).mean() == row["validation_accuracy"]
@@ -101,13 +104,13 @@ def test_a_base_ends_without_norms_and_without_bias_in_the_chips_integers(tmp_pa
 
 @pytest.fixture
 def descents(monkeypatch) -> list[tuple[Any, Any, Trained]]:
-    """(spec, initial weights, result) of every phase from here on."""
+    """(task, initial weights, result) of every phase from here on."""
     seen = []
     plain = phases.descend
 
-    def descend(draw, network, constraints, section, *rest):
-        trained = plain(draw, network, constraints, section, *rest)
-        seen.append((section, rest[-1], trained))
+    def descend(descent, task, initial):
+        trained = plain(descent, task, initial)
+        seen.append((task, initial, trained))
         return trained
 
     monkeypatch.setattr(phases, "descend", descend)
@@ -116,28 +119,25 @@ def descents(monkeypatch) -> list[tuple[Any, Any, Trained]]:
 
 def test_the_method_begins_with_the_merged_base(tmp_path, descents):
     run(tmp_path, base=BASE, method="mtt", draws=2)
-    (base, before, first), (section, initial, _) = descents
-    assert (base.method, base.time_steps, base.epochs, base.learning_rate) == ("sdt", 3, 2, 0.02)
-    assert (section.method, section.time_steps, section.epochs) == ("mtt", 4, 4)
+    (base, before, first), (method, initial, _) = descents
+    assert (base.spec.method, base.spec.time_steps, base.spec.epochs, base.spec.learning_rate) == ("sdt", 3, 2, 0.02)
+    assert (method.spec.method, method.spec.time_steps, method.spec.epochs) == ("mtt", 4, 4)
     assert before is None
     wanted = merged(first.weights, NORMED)
     assert all(initial[name].tobytes() == wanted[name].tobytes() for name in wanted)
 
 
-def test_a_base_trains_in_real_numbers_and_the_method_in_the_chips(tmp_path, monkeypatch):
-    seen = []
-    plain = phases.descend
-    monkeypatch.setattr(phases, "descend", lambda *values: seen.append(values[2]) or plain(*values))
+def test_a_base_trains_in_real_numbers_and_the_method_in_the_chips(tmp_path, descents):
     run(tmp_path, base=BASE, limits=ConstraintsSection(weight_bits=4, fan_in=6, floor=-0.5))
-    assert [limits.weight_bits for limits in seen] == [32, 4]
-    assert [limits.fan_in for limits in seen] == [None, 6]
-    assert [limits.floor for limits in seen] == [-0.5, -0.5]
+    assert [task.constraints.weight_bits for task, _, _ in descents] == [32, 4]
+    assert [task.constraints.fan_in for task, _, _ in descents] == [None, 6]
+    assert [task.constraints.floor for task, _, _ in descents] == [-0.5, -0.5]
 
 
 def test_time_inheritance_carries_weights_bit_for_bit(tmp_path, descents):
     keys = {"method": "tit", "tit": [[1, 2], [2, 1], [4, 2]], "epochs": 5, "loss": "tet"}
     trained = run(tmp_path, network=NETWORK, **keys)
-    assert [(section.time_steps, section.epochs) for section, _, _ in descents] == [(1, 2), (2, 1), (4, 2)]
+    assert [(task.spec.time_steps, task.spec.epochs) for task, _, _ in descents] == [(1, 2), (2, 1), (4, 2)]
     for (_, _, before), (_, initial, _) in itertools.pairwise(descents):
         assert all(initial[name].tobytes() == before.weights[name].tobytes() for name in before.weights)
     assert [row["step_epochs"] for row in trained.history] == [1, 2, 4, 8, 12]

@@ -24,11 +24,13 @@ from deploytool.map.quantise import quantise
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import START, without_norms
-from deploytool.train.loop.descent import Trained
-from deploytool.train.methods.ptl.network import BIAS, Tandem, active
+from deploytool.train.methods.ptl.network import Tandem, active
+from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.methods.ptl.state import State
-from deploytool.train.methods.ptl.training import NOTHING, Emulated, Outside, train
+from deploytool.train.methods.ptl.training import train
 from deploytool.train.network.spiking import SpikingNetwork
+from deploytool.train.outside import NOTHING, Emulated, Outside
+from deploytool.train.task import Task, Trained
 
 FREE = ConstraintsSection(floor=None, weight_bits=32)
 CHIP = ConstraintsSection(floor=None)
@@ -68,7 +70,7 @@ def run(
     net: NetworkSection = NETWORK,
     **keys: Any,
 ) -> Trained:
-    return train(net, constraints, ptl(**keys), TRAINING, VALIDATION, seed, folder, tick, outside=outside)
+    return train(Task(net, constraints, ptl(**keys), seed, TRAINING, VALIDATION, folder, tick, outside=outside))
 
 
 def one_neuron(current: float, start: float, steps: int, per_step: str) -> int:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
-from deploytool.train.loop.descent import Trained
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.losses import picture_loss
 from deploytool.train.methods.ptl.state import State
-from deploytool.train.methods.ptl.training import Outside, pretrained, train
+from deploytool.train.methods.ptl.training import pretrained, train
+from deploytool.train.network.spiking import SpikingNetwork
+from deploytool.train.outside import Outside
+from deploytool.train.task import Task, Trained
 
 CHIP = ConstraintsSection(floor=None)
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
@@ -45,8 +47,12 @@ def mse(rate: float = 1e-3) -> TrainSection:
     return spec(method="ptl", loss="mse", epochs=6, learning_rate=0.02, ptl=section)
 
 
-def run(folder: Path, rate: float = 1e-3, net: NetworkSection = NETWORK, outside: Outside = WHITE) -> Trained:
-    return train(net, CHIP, mse(rate), TRAINING, VALIDATION, 0, folder, outside=outside)
+def task(folder: Path, rate: float = 1e-3, net: NetworkSection = NETWORK, outside: Outside = WHITE) -> Task:
+    return Task(net, CHIP, mse(rate), 0, TRAINING, VALIDATION, folder, outside=outside)
+
+
+def run(folder: Path, rate: float = 1e-3) -> Trained:
+    return train(task(folder, rate))
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=9), st.floats(-1, 1))
@@ -65,7 +71,7 @@ def test_what_is_recorded_are_the_potentials_of_the_picture_and_no_label(tmp_pat
     found = run(tmp_path)
     chosen = found.history[found.chosen_epoch - 1]
     names = tuple(map(str, range(len(VALIDATION))))
-    recording = evaluate(found.weights, without_norms(NETWORK), CHIP, mse(), VALIDATION, names)
+    recording = evaluate(SpikingNetwork(without_norms(NETWORK), CHIP, mse()), found.weights, VALIDATION, names)
     pictures = VALIDATION.counts.sum(0).flatten(1).numpy() / 8
     restored = 1 / (1 + np.exp(-recording.potentials * mse().time_steps))
     assert ((restored - pictures) ** 2).mean() == pytest.approx(chosen["validation_loss"], rel=1e-4)
@@ -98,7 +104,7 @@ class Ended:
 def test_pretrained_is_the_network_that_stage_0_ends_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Ended(monkeypatch)
     found = run(tmp_path)
-    tandem, weights = pretrained(NETWORK, CHIP, mse(), TRAINING, VALIDATION, 0, WHITE)
+    tandem, weights = pretrained(task(tmp_path))
     assert {name: tensor.numpy().tobytes() for name, tensor in weights.items()} == ended.weights[0]
     counts = VALIDATION.counts.sum(0)
     loss = float(picture_loss(tandem.ann(weights, counts), counts.flatten(1) / 8))
@@ -109,7 +115,7 @@ def test_pretrained_is_the_network_that_stage_0_ends_with(tmp_path: Path, monkey
 def test_at_a_rate_of_0_the_stages_only_convert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Ended(monkeypatch)
     run(tmp_path, rate=0)
-    tandem, weights = pretrained(NETWORK, CHIP, mse(), TRAINING, VALIDATION, 0, WHITE)
+    tandem, weights = pretrained(task(tmp_path))
     _, folded = tandem.folded(weights)
     for stage in (1, 2):
         assert ended.weights[stage] == {name: tensor.numpy().tobytes() for name, tensor in folded.items()}
@@ -117,7 +123,13 @@ def test_at_a_rate_of_0_the_stages_only_convert(tmp_path: Path, monkeypatch: pyt
 
 def test_what_restores_no_picture_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
-        run(tmp_path, net=network([*LAYERS[:-1], {"type": "linear", "out": 5}, {"type": "spike"}]), outside=Outside())
+        train(
+            task(
+                tmp_path,
+                net=network([*LAYERS[:-1], {"type": "linear", "out": 5}, {"type": "spike"}]),
+                outside=Outside(),
+            )
+        )
     for said in (
         "data.set: is not of images; need a set of images with train.loss mse",
         "network.layers: the last is a spike layer; need none with train.loss mse",

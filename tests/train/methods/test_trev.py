@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.recipe.trev import TrevSection
-from deploytool.train.methods.build import build
-from deploytool.train.methods.table import train
+from deploytool.train.methods.table import build, train
 from deploytool.train.methods.trev.network import SMALLEST_ALPHA, TrevNetwork, clamped, require_exact
 from deploytool.train.methods.trev.reversible import ReversibleNetwork, packed, unpacked
 from deploytool.train.network.spiking import SpikingNetwork
+from deploytool.train.task import Task
 
 NO_FLOOR = ConstraintsSection(floor=None)
 REAL = ConstraintsSection(weight_bits=32, threshold=0.5)
@@ -186,7 +186,7 @@ def test_what_cannot_be_a_t_revsnn_is_refused_together():
 def test_both_kinds_learn(tmp_path, keys):
     network, constraints = (STAGES, REAL) if keys else (NETWORK, NO_FLOOR)
     asked = spec(method="trev", epochs=8, trev=TrevSection(**keys))
-    trained = train(network, constraints, asked, Sides(40, 1), Sides(16, 2), 0, tmp_path)
+    trained = train(Task(network, constraints, asked, 0, Sides(40, 1), Sides(16, 2), tmp_path))
     assert max(entry["validation_accuracy"] for entry in trained.history) >= 80
 
 

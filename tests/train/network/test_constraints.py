@@ -19,13 +19,13 @@ from deploytool.convert.model import to_graph
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.fan_in import fan_in
 from deploytool.map.compile import compile_graph
-from deploytool.recipe import ConstraintsSection, NetworkSection, parse_recipe
+from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.train.methods.table import train
 from deploytool.train.network.constraints import excess, fan_in_limit, masks
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.spiking import SpikingNetwork
-from deploytool.workflow.preflight import refuse_impossible
+from deploytool.train.task import Task
 
 POOLED = NetworkSection.model_validate(
     {
@@ -118,7 +118,7 @@ PRUNED = ConstraintsSection(fan_in=5, fan_in_epochs=3)
 
 def pruned(folder, tick=no_progress, constraints=PRUNED, **keys):
     keys = {"average": 0.9, "weight_decay": 0.01, **keys}
-    return train(NETWORK, constraints, spec(**keys), Sides(40, 1), Sides(16, 2), 0, folder, tick)
+    return train(Task(NETWORK, constraints, spec(**keys), 0, Sides(40, 1), Sides(16, 2), folder, tick))
 
 
 def test_the_limit_holds_in_the_model_and_validation_chooses_only_where_it_does(tmp_path):
@@ -156,7 +156,7 @@ def test_a_limit_that_training_never_reaches_is_refused(tmp_path):
 
 
 def test_conversion_refuses_a_model_with_more_inputs(tmp_path):
-    trained = train(NETWORK, CONSTRAINTS, spec(epochs=1), Sides(16, 1), Sides(8, 2), 0, tmp_path)
+    trained = train(Task(NETWORK, CONSTRAINTS, spec(epochs=1), 0, Sides(16, 1), Sides(8, 2), tmp_path))
     with pytest.raises(FitError) as error:
         to_graph(trained.weights, NETWORK, PRUNED)
     assert [problem.split(";")[0] for problem in error.value.problems] == [
@@ -192,7 +192,7 @@ def test_the_penalty_keeps_weights_at_most_at_the_threshold(tmp_path):
     def largest(penalty):
         limits = ConstraintsSection(threshold=0.1, max_weight_penalty=penalty)
         once = spec(learning_rate=0.03, batch=2, epochs=1, schedule="constant")
-        trained = train(NETWORK, limits, once, Sides(60, 1), Sides(16, 2), 0, tmp_path / str(penalty))
+        trained = train(Task(NETWORK, limits, once, 0, Sides(60, 1), Sides(16, 2), tmp_path / str(penalty)))
         return max(array.max() for array in trained.weights.values())
 
     assert largest(0.0) > 0.3
@@ -203,7 +203,7 @@ def test_bits_thresholds_and_floor_are_the_chips(tmp_path):
     """What a trained layer computes with: integers of so many bits, and nothing of it is lost in the program."""
     for bits in (2, 5, 8):
         limits = ConstraintsSection(weight_bits=bits, threshold=0.7)
-        trained = train(NETWORK, limits, spec(epochs=1), Sides(16, 1), Sides(8, 2), 0, tmp_path / str(bits))
+        trained = train(Task(NETWORK, limits, spec(epochs=1), 0, Sides(16, 1), Sides(8, 2), tmp_path / str(bits)))
         net = SpikingNetwork(NETWORK, limits, spec())
         integers = replace(CHIPS["speck2e"].integers, weight_bits=bits)
         program = compile_graph(to_graph(trained.weights, NETWORK, limits), CHIPS["speck2e"], integers).program
@@ -213,78 +213,3 @@ def test_bits_thresholds_and_floor_are_the_chips(tmp_path):
             assert layer.weights.abs().max() <= 2 ** (bits - 1)
             np.testing.assert_array_equal(layer.weights.flatten().numpy(), mapped.weights.flatten())
             assert (layer.threshold, layer.floor) == (mapped.threshold, mapped.floor)
-
-
-def recipe(**sections):
-    return parse_recipe(
-        {
-            "name": "x",
-            "data": {"set": "digits"},
-            "train": {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1},
-            "network": {
-                "input": (2, 16, 16),
-                "layers": [
-                    {"type": "conv", "out": 4, "kernel": 3},
-                    {"type": "spike"},
-                    {"type": "flatten"},
-                    {"type": "linear", "out": 10},
-                    {"type": "spike"},
-                ],
-            },
-            **sections,
-        },
-        "recipe",
-    )
-
-
-def test_a_network_that_cannot_fit_is_refused_with_what_would_make_it_fit():
-    large = {
-        "input": (2, 16, 16),
-        "layers": [
-            {"type": "conv", "out": 512, "kernel": 3, "padding": 1},
-            {"type": "spike"},
-            {"type": "conv", "out": 512, "kernel": 3, "padding": 1},
-            {"type": "spike"},
-            {"type": "flatten"},
-            {"type": "linear", "out": 10},
-            {"type": "spike"},
-        ],
-    }
-    with pytest.raises(FitError) as error:
-        refuse_impossible(recipe(network=large))
-    assert error.value.problems[0].startswith("conv1: takes ")
-    assert error.value.problems[-1].startswith("network.layers: do not fit speck2e; need conv1: ")
-    refuse_impossible(recipe())
-    refuse_impossible(recipe(network=large, run={"on": ["simulator"]}))
-
-
-def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
-    normalised = {
-        "input": (2, 16, 16),
-        "layers": [
-            {"type": "conv", "out": 4, "kernel": 3},
-            {"type": "batchnorm"},
-            {"type": "spike"},
-            {"type": "flatten"},
-            {"type": "linear", "out": 10},
-            {"type": "spike"},
-        ],
-    }
-    for on in (["emulator"], ["simulator"]):
-        asked = {"network": normalised, "run": {"on": on}}
-        with pytest.raises(
-            RecipeError, match=r"'bn1' is a batchnorm layer, .*Add \[train\.base\], which trains with batch"
-        ):
-            refuse_impossible(recipe(**asked))
-        train_section = {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1}
-        based = {**train_section, "base": {"epochs": 1, "learning_rate": 0.1}}
-        refuse_impossible(recipe(**asked, train=based))
-    refuse_impossible(recipe(network=normalised, run={"on": []}))
-
-
-def test_one_process_alone_trains_by_ptl(monkeypatch):
-    tandem = recipe(train={"method": "ptl", "time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1})
-    refuse_impossible(tandem)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(RecipeError, match=r"train\.method: found 'ptl' in 2 processes of torchrun; need one process"):
-        refuse_impossible(tandem)

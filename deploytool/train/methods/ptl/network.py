@@ -33,11 +33,9 @@ from deploytool.recipe import (
 )
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, without_norms
+from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.network.quantiser import fake_quantise, integer_format
 from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
-
-BIAS = "bias"
-"""The array (O,) "conv1.bias" of the ANN branch."""
 
 
 @dataclass(frozen=True)

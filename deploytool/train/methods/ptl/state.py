@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array, frozen
-from deploytool.base.digest import digest
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
-from deploytool.train.loop.checkpoint import Checkpoint
-from deploytool.train.loop.descent import Trained
+from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
-from deploytool.train.loop.state import Epoch, make_optimizer
-from deploytool.train.methods.ptl.network import BIAS, Tandem
+from deploytool.train.loop.state import copies, generator_of, make_optimizer
+from deploytool.train.methods.ptl.network import Tandem
+from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.network.constraints import masks
 from deploytool.train.network.spiking import learnt
+from deploytool.train.task import Epoch, Trained
 
 PATIENCE: Final = 6
 """Epochs without a lower validation loss that end a stage, where the recipe does not say: the paper's."""
@@ -36,7 +36,7 @@ class State:
         self.stage = 0 if ann is None else 1
         self.first = self.stage
         self.weights = tandem.initial_weights(self.generator("weights")) if ann is None else as_tensors(ann)
-        self.best = _copies(self.weights)
+        self.best = copies(self.weights)
         self.thetas: dict[str, float] = {INPUT: 1.0}
         self.masks: dict[str, Tensor] = {}
         self.history: list[Epoch] = []
@@ -44,8 +44,8 @@ class State:
         self.optimizer = make_optimizer(list(self.weights.values()), self.spec)
 
     def generator(self, purpose: str, number: int = 0) -> torch.Generator:
-        """Random numbers that follow from seed, purpose and number alone."""
-        return torch.Generator().manual_seed(int(digest([self.seed, purpose, number])[:15], 16))
+        """The random numbers of this training for ``purpose`` in the epoch, or the layer, of that ``number``."""
+        return generator_of(self.seed, purpose, number)
 
     @property
     def effective(self) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ class State:
         for name, tensor in self.weights.items():
             tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
         self.optimizer = make_optimizer([tensor for tensor in self.weights.values() if tensor.requires_grad], self.spec)
-        self.best = _copies(self.weights)
+        self.best = copies(self.weights)
         self.begun = True
 
     def complete(self, entry: Epoch) -> None:
@@ -93,7 +93,7 @@ class State:
             told["weight_max"] = float(stored.max()) / self.tandem.constraints.threshold
         self.history.append(told)
         if self._best_row()["epoch"] == entry["epoch"]:
-            self.best = _copies(self.weights)
+            self.best = copies(self.weights)
 
     def stage_is_over(self) -> bool:
         """Whether this stage has had all its epochs, or ``patience`` of them without a better one."""
@@ -105,7 +105,7 @@ class State:
 
     def next_stage(self) -> None:
         """Takes the best weights of this stage to the next one."""
-        self.weights, self.begun = _copies(self.best), False
+        self.weights, self.begun = copies(self.best), False
         self.stage += 1
 
     def trained(self) -> Trained:
@@ -119,13 +119,9 @@ class State:
 
     def checkpoint(self, key: str) -> Checkpoint:
         """All of it, as it is after an epoch."""
-        tensors = {f"weights/{name}": tensor.detach() for name, tensor in self.weights.items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        tensors |= {f"masks/{name}": tensor for name, tensor in self.masks.items()}
-        tensors |= {f"thetas/{name}": torch.tensor(theta, dtype=torch.float64) for name, theta in self.thetas.items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
-        return Checkpoint(key, tuple(self.history), {name: tensor.numpy() for name, tensor in tensors.items()})
+        thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in self.thetas.items()}
+        groups = {"weights": self.weights, "best": self.best, "masks": self.masks, "thetas": thetas}
+        return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
         """Takes up where ``found`` was made."""
@@ -133,19 +129,11 @@ class State:
         self.stage = int(self.history[-1]["stage"])
         if self.stage:
             self.tandem = Tandem(without_norms(self.tandem.network), self.tandem.constraints, self.spec)
-        self.weights, self.masks = as_tensors(found.group("weights")), as_tensors(found.group("masks"))
+        self.weights, self.masks = found.tensors("weights"), found.tensors("masks")
         self.thetas = {name: float(theta.reshape(())) for name, theta in found.group("thetas").items()}
         self.begin()
-        self.best = as_tensors(found.group("best"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for path, tensor in as_tensors(found.group("optimizer")).items():
-            index, _, name = path.partition("/")
-            moments.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
-        self.optimizer.load_state_dict({"state": moments, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        self.best = found.tensors("best")
+        found.restore_optimizer(self.optimizer)
 
     def _best_row(self) -> Epoch:
         return min(self.rows(), key=lambda row: (row["validation_loss"], row["epoch"]))
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}

@@ -21,10 +21,7 @@ more. Because nothing flows back through its spikes, they may be counted by the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import numpy as np
@@ -32,138 +29,59 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deploytool.base.arrays import Array, format_shape, frozen
-from deploytool.base.digest import digest
+from deploytool.base.arrays import frozen
 from deploytool.base.errors import RecipeError
-from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EventStream, count
-from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe import NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
-from deploytool.train import processes
-from deploytool.train.device import keep_freed_memory, reproducible
-from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
-from deploytool.train.loop.descent import Observe, Trained, unobserved
-from deploytool.train.loop.evaluate import Batches
+from deploytool.train.device import reproducible
+from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.losses import picture_loss
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import NORM_MOMENTUM
-from deploytool.train.methods.ptl.network import BIAS, Tandem, active
+from deploytool.train.methods.method import Training
+from deploytool.train.methods.ptl.network import Tandem, active
+from deploytool.train.methods.ptl.restrictions import restrictions, unmet
 from deploytool.train.methods.ptl.state import State
-from deploytool.train.network.spiking import Weights, blocks_of
+from deploytool.train.network.spiking import SpikingNetwork, Weights
+from deploytool.train.outside import Streams
+from deploytool.train.task import Batches, Task, Trained
 
 VERSION: Final = 1
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
-TRAIN: Final = MappingProxyType(
-    {
-        "rate_penalty": 0,
-        "average": 0,
-        "base": None,
-        "accumulate": 1,
-        "device": "cpu",
-        "precision": "single",
-    }
-)
-CONSTRAINTS: Final = MappingProxyType({"reset": "subtract", "decay": 1, "fan_in_epochs": 1, "max_weight_penalty": 0})
-"""The values of what other methods can vary."""
 
-Counts: TypeAlias = Callable[[Mapping[str, Array], int, Sequence[EventStream]], Mapping[str, Array]]
-"""(a model's weights, how many layers of weights it has, streams) -> {layer: spikes of its neurons (B, C, H, W)}."""
-
-
-class Streams(Protocol):
-    """Samples as events, batch by batch."""
-
-    def __call__(self, batch: int, generator: torch.Generator | None) -> Iterable[list[EventStream]]:
-        """All samples: with a ``generator`` in random order and augmented, otherwise as they are."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Emulated:
-    """What stands in the spiking branch for time steps: ``counts`` on the events of samples."""
-
-    training: Streams
-    validation: Streams
-    counts: Counts
-
-
-@dataclass(frozen=True, eq=False)
-class Outside:
-    """What PTL takes from other stages: the arrays of a trained ``ann``, {"conv1": weights, "conv1.bias": (O,)}.
-
-    ``white`` is what a white pixel counts where samples are pictures.
-    """
-
-    ann: Mapping[str, Array] | None = None
-    emulated: Emulated | None = None
-    white: int | None = None
-
-
-NOTHING: Final = Outside()
-
-
-def train(
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
-    training: Batches,
-    validation: Batches,
-    seed: int,
-    checkpoint: Path,
-    tick: Tick = no_progress,
-    outside: Outside = NOTHING,
-    observe: Observe = unobserved,
-) -> Trained:
-    """The model of `methods.train`: weights and starting membranes of ``network`` without its batch norms.
+def train(task: Task) -> Trained:
+    """The model of ``task``: weights and starting membranes of its network without batch norms.
 
     A row of its history says which ``stage`` it is of, and of a coupled layer its ``theta`` and ``weight_max``, the
     largest weight in thresholds: above 1 one event can bring more than the one spike that the chip has for it.
-    The row whose weights are returned is ``chosen``.
+    The row whose weights are returned is ``chosen``. Raises RecipeError with everything that the method cannot do, or
+    that was not supplied.
     """
-    _refuse(network, constraints, spec, outside)
-    arrays = {name: frozen(array) for name, array in sorted((outside.ann or {}).items())}
-    sections = [section.model_dump_json() for section in (network, constraints, spec)]
-    key = digest([VERSION, sections, seed, len(training), len(validation), arrays])
-    tandem = Tandem(network if outside.ann is None else without_norms(network), constraints, spec)
-    state = State(tandem, seed, outside.ann)
-    if found := load_checkpoint(checkpoint, key):
-        state.restore(found)
-    run = _Run(state, training, validation, outside, tick)
-    keep_freed_memory()
-    with reproducible():
-        while state.stage <= len(tandem.layers):
-            run.stage()
-            if state.stage_is_over():
-                state.next_stage()
-                continue
-            run.epoch()
-            if processes.leads():
-                save_checkpoint(state.checkpoint(key), checkpoint)
-            processes.wait()
-            observe(state.history[-1])
-    return state.trained()
+    ann = task.outside.ann
+    given = {name: frozen(array) for name, array in sorted((ann or {}).items())}
+    run = _run(task, task.network if ann is None else without_norms(task.network))
+    train_epochs(run.state, task, task.key(VERSION, given), run.next_epoch)
+    return run.state.trained()
 
 
-def pretrained(
-    network: NetworkSection,
-    constraints: ConstraintsSection,
-    spec: TrainSection,
-    training: Batches,
-    validation: Batches,
-    seed: int,
-    outside: Outside = NOTHING,
-) -> tuple[Tandem, Weights]:
+def pretrained(task: Task) -> tuple[Tandem, Weights]:
     """(the network with ReLUs, its weights) as they are after stage 0 of the same `train`, bit for bit."""
-    _refuse(network, constraints, spec, outside)
-    state = State(Tandem(network, constraints, spec), seed, None)
-    run = _Run(state, training, validation, outside, no_progress)
+    run = _run(task, task.network)
     with reproducible():
-        run.stage()
-        while not state.stage_is_over():
+        run.begin_stage()
+        while not run.state.stage_is_over():
             run.epoch()
-    return state.tandem, state.best
+    return run.state.tandem, run.state.best
+
+
+def _run(task: Task, network: NetworkSection) -> _Run:
+    sections = task.constraints, task.spec
+    if problems := [*restrictions(task.network, *sections), *unmet(task.spec, task.outside)]:
+        raise RecipeError.together(problems)
+    return _Run(State(Tandem(network, *sections), task.seed, task.outside.ann), task)
 
 
 class Source(Protocol):
@@ -193,15 +111,24 @@ def _streams(streams: Streams) -> Source:
 class _Run:
     """Trains ``state`` from one epoch to the next."""
 
-    def __init__(self, state: State, training: Batches, validation: Batches, outside: Outside, tick: Tick) -> None:
-        emulated = outside.emulated
-        self.state, self.spec, self.emulated, self.tick = state, state.spec, emulated, tick
-        self.white = outside.white
-        self.batches = math.ceil(len(training) / self.spec.batch)
-        self.frames = _frames(training, self.spec), _frames(validation, self.spec)
+    def __init__(self, state: State, task: Task) -> None:
+        self.state, self.task, self.spec = state, task, task.spec
+        self.batches = math.ceil(len(task.training) / self.spec.batch)
+        self.frames = _frames(task.training, self.spec), _frames(task.validation, self.spec)
+        emulated = task.outside.emulated
         self.streams = (_streams(emulated.training), _streams(emulated.validation)) if emulated else self.frames
 
-    def stage(self) -> None:
+    def next_epoch(self) -> bool:
+        """Trains one more epoch, of the next stage where one is over; False where all stages are over."""
+        while self.state.stage <= len(self.state.tandem.layers):
+            self.begin_stage()
+            if not self.state.stage_is_over():
+                self.epoch()
+                return True
+            self.state.next_stage()
+        return False
+
+    def begin_stage(self) -> None:
         """Begins the stage of ``state`` where it has not begun: its layer's mask, threshold and optimizer."""
         state = self.state
         if state.begun:
@@ -246,8 +173,9 @@ class _Run:
     def _loss(self, logits: Tensor, inputs: Inputs, labels: Tensor) -> Tensor:
         if self.spec.loss == "ce":
             return F.cross_entropy(logits, labels)
-        assert self.white is not None
-        return picture_loss(logits, _counted(inputs).flatten(1) / self.white)
+        white = self.task.outside.white
+        assert white is not None
+        return picture_loss(logits, _counted(inputs).flatten(1) / white)
 
     def _logits(self, inputs: Inputs, measured: dict[str, Tensor] | None = None) -> Tensor:
         state, weights = self.state, self.state.effective
@@ -269,9 +197,10 @@ class _Run:
         if isinstance(inputs, Tensor):
             spikes = tandem.spiking[number].run(model, inputs).spikes
             return counts | {name: fired.sum(0) for name, fired in spikes.items()}
-        assert self.emulated is not None
+        emulated = self.task.outside.emulated
+        assert emulated is not None
         arrays = {name: tensor.numpy() for name, tensor in model.items()}
-        found = self.emulated.counts(arrays, number + 1, inputs)
+        found = emulated.counts(arrays, number + 1, inputs)
         return counts | {name: torch.tensor(array, dtype=torch.float32) for name, array in found.items()}
 
     @torch.no_grad()
@@ -311,7 +240,7 @@ class _Run:
         first = 0 if state.first else self.spec.epochs
         before = first + (state.stage - 1) * state.stage_epochs if state.stage else 0
         done = (before + len(state.rows())) * self.batches + batch
-        self.tick(done, (first + layers * state.stage_epochs) * self.batches, note)
+        self.task.tick(done, (first + layers * state.stage_epochs) * self.batches, note)
 
 
 def _said(row: Mapping[str, float], prefix: str) -> str:
@@ -338,55 +267,12 @@ class _Sums:
         return loss | {f"{prefix}accuracy": 100 * self.right / self.total} if self.classes else loss
 
 
-def _refuse(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection, outside: Outside) -> None:
-    """Raises RecipeError with everything in the recipe that this method cannot do."""
-    problems = []
-    if constraints.floor is not None:
-        need = "-inf with train.method ptl: a floor takes charge away"
-        problems.append(RecipeError("constraints.floor", f"found {constraints.floor:g}", need))
-    for section, keys in ((spec, TRAIN), (constraints, CONSTRAINTS)):
-        for key, value in keys.items():
-            if (found := getattr(section, key)) != value:
-                name = "train" if section is spec else "constraints"
-                problems.append(RecipeError(f"{name}.{key}", f"found {found}", f"{value} with train.method ptl"))
-    if spec.loss not in ("ce", "mse"):
-        problems.append(RecipeError("train.loss", f"found {spec.loss}", "ce or mse with train.method ptl"))
-    if spec.loss == "mse":
-        problems += _not_pictures(network, outside)
-    if spec.ptl.bias == "none":
-        if any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-            need = "initial in a network with batch norms, which give biases"
-            problems.append(RecipeError("train.ptl.bias", "found none", need))
-        if biased := [name for name in outside.ann or {} if name.endswith(f".{BIAS}")]:
-            problems.append(RecipeError("train.ptl.bias", f"found none, where {biased[0]} is given", "initial"))
-    if spec.ptl.ann is not None and outside.ann is None:
-        problems.append(RecipeError("train.ptl.ann", f"found {spec.ptl.ann}, which was not read", "a pipeline"))
-    if spec.ptl.forward == "emulator" and outside.emulated is None:
-        problems.append(
-            RecipeError("train.ptl.forward", "found emulator, where there is none", "a pipeline, or counts")
-        )
-    if problems:
-        raise RecipeError.together(problems)
-
-
-def _not_pictures(network: NetworkSection, outside: Outside) -> list[RecipeError]:
-    """What stands in the way of a network that is to restore the pictures it is given."""
-    problems = []
-    if outside.white is None:
-        problems.append(RecipeError("data.set", "is not of images", "a set of images with train.loss mse"))
-    if network.ends_in_spikes:
-        need = "none with train.loss mse, which takes the potential of the last layer"
-        problems.append(RecipeError("network.layers", "the last is a spike layer", need))
-    found, whole = blocks_of(network)[-1].out_shape, network.input
-    if found not in (whole, (math.prod(whole), 1, 1)):
-        need = f"{math.prod(whole)} values or a map of {format_shape(whole)}, as the input, with train.loss mse"
-        problems.append(RecipeError("network.layers", f"the last gives {format_shape(found)}", need))
-    return problems
-
-
 def _counted(inputs: Inputs) -> Tensor:
     """(B, C, H, W) float32: events of whole samples."""
     if isinstance(inputs, Tensor):
         return inputs.sum(0)
     counts = np.stack([count(stream.events, stream.shape) for stream in inputs])
     return torch.from_numpy(counts.astype(np.float32))
+
+
+PTL: Final = Training(SpikingNetwork, train)

@@ -33,15 +33,13 @@ from torch.nn import functional as F
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import (
-    AddLayer,
-    BatchNormLayer,
     ConstraintsSection,
     NetworkSection,
     PoolLayer,
     SpikeLayer,
     TrainSection,
 )
-from deploytool.recipe.constraints import UNQUANTISED
+from deploytool.train.methods.trev.restrictions import no_t_revsnn
 from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
 
 SMALLEST_ALPHA: Final = 1e-3
@@ -72,7 +70,7 @@ class TrevNetwork(SpikingNetwork):
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
         super().__init__(network, constraints, spec)
-        if problems := list(_problems(network, constraints, spec)):
+        if problems := list(no_t_revsnn(network, constraints, spec)):
             raise RecipeError.together(problems)
         self.stages, self.head = _stages(self.blocks, spec.trev.on)
 
@@ -178,22 +176,6 @@ class TrevNetwork(SpikingNetwork):
         steps, size = frames.shape[:2]
         encoded = F.conv2d(frames.mean(0), stem, padding=1)
         return encoded.reshape(size, steps, *frames.shape[2:]).transpose(0, 1)
-
-
-def _problems(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Any:
-    """What of a recipe cannot be a T-RevSNN."""
-    where = "train.trev.on"
-    spikes = [name for name, layer in network.named_layers() if isinstance(layer, SpikeLayer)]
-    if unknown := [name for name in spec.trev.on if name not in spikes]:
-        yield RecipeError(where, f"names {unknown[0]!r}", f"spike layers: {', '.join(spikes)}")
-    if network.ends_in_spikes:
-        need = "a conv or linear layer as the last: the answer of each step is its output, not spikes"
-        yield RecipeError("network.layers", "the last layer is a spike layer", need)
-    if any(isinstance(layer, BatchNormLayer | AddLayer) for layer in network.layers):
-        yield RecipeError("network.layers", "batchnorm or add layers", "none in a T-RevSNN")
-    if constraints.weight_bits != UNQUANTISED:
-        need = f"{UNQUANTISED}: a T-RevSNN exchanges potentials that are never reset, which no chip has"
-        yield RecipeError("constraints.weight_bits", f"found {constraints.weight_bits}", need)
 
 
 def _stages(blocks: tuple[Block, ...], on: tuple[str, ...]) -> tuple[tuple[Stage, ...], tuple[Block, ...]]:

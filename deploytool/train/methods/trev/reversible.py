@@ -23,14 +23,13 @@ from torch import Tensor
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import (
-    AddLayer,
-    BatchNormLayer,
     ConstraintsSection,
     NetworkSection,
     PoolLayer,
     SpikeLayer,
     TrainSection,
 )
+from deploytool.train.methods.trev.restrictions import irreversible
 from deploytool.train.network.neurons import SURROGATES
 from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
 
@@ -47,7 +46,7 @@ class ReversibleNetwork(SpikingNetwork):
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
         super().__init__(network, constraints, spec)
-        if problems := list(_irreversible(network, constraints)):
+        if problems := list(irreversible(network, constraints)):
             raise RecipeError.together(problems)
 
     def run(
@@ -83,24 +82,6 @@ class ReversibleNetwork(SpikingNetwork):
             elif not isinstance(block.layer, SpikeLayer):
                 before = [*before, block]
         return found
-
-
-def _irreversible(network: NetworkSection, constraints: ConstraintsSection) -> Any:
-    """What of a network cannot be undone."""
-    if constraints.floor is not None and constraints.floor != -float("inf"):
-        yield RecipeError("constraints.floor", f"found {constraints.floor}", "-inf with trev: a clamp cannot be undone")
-    if constraints.reset != "subtract":
-        yield RecipeError("constraints.reset", f"found {constraints.reset!r}", "'subtract' with trev")
-    if constraints.decay != 1:
-        yield RecipeError("constraints.decay", f"found {constraints.decay}", "1 with trev and no train.trev.on")
-    if not network.ends_in_spikes:
-        yield RecipeError("network.layers", "a last layer that never fires", "a spike layer with trev")
-    before = "input"
-    for name, layer in network.named_layers():
-        if isinstance(layer, BatchNormLayer | AddLayer) or network.sources()[name] != (before,):
-            yield RecipeError("network.layers", f"{name!r} ({layer.type})", "one chain without batchnorm with trev")
-            return
-        before = name
 
 
 def _prepared(before: list[Block], spikes: Tensor, block: Block) -> Tensor:

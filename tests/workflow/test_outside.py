@@ -18,7 +18,7 @@ from deploytool.ir.verdict import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import HISTORY
-from deploytool.workflow import tandem
+from deploytool.workflow import outside
 from deploytool.workflow.pipeline import pipeline
 from deploytool.workflow.show import summary
 from deploytool.workflow.train import run_trained, train
@@ -61,12 +61,12 @@ def streams(count: int) -> list[EventStream]:
 def test_more_layers_do_not_change_the_spikes_of_the_first() -> None:
     asked = recipe()
     rng = np.random.default_rng(0)
-    network = tandem.first_layers(asked.network, 2)
+    network = outside.first_layers(asked.network, 2)
     assert [layer.type for layer in network.layers] == ["conv", "spike", "flatten", "linear", "spike"]
     model = {name: rng.normal(0, 0.3, a.shape).astype(np.float32) for name, a in blank_weights(network).items()}
     model |= {"conv1.v_init": rng.normal(0, 1, 4).astype(np.float32)}
-    whole = tandem.emulate(asked, 1, model, 2, streams(3))
-    first = tandem.emulate(asked, 1, {name: model[name] for name in ("conv1", "conv1.v_init")}, 1, streams(3))
+    whole = outside.emulate(asked, 1, model, 2, streams(3))
+    first = outside.emulate(asked, 1, {name: model[name] for name in ("conv1", "conv1.v_init")}, 1, streams(3))
     assert np.array_equal(whole["conv1"], first["conv1"])
     assert whole["conv1"].any()
     assert whole["fc1"].shape == (3, 10, 1, 1)
@@ -119,11 +119,11 @@ def autoencoder(**keys: Any) -> Recipe:
 
 
 def test_white_is_what_a_white_pixel_counts() -> None:
-    assert tandem.white(autoencoder()) == 16
-    assert tandem.white(autoencoder(levels=5)) == 5
-    assert tandem.white(autoencoder(coding="rate", levels=5)) == 5
-    assert tandem.white(autoencoder(coding="direct")) == 4
-    assert tandem.white(recipe()) is None
+    assert outside.white(autoencoder()) == 16
+    assert outside.white(autoencoder(levels=5)) == 5
+    assert outside.white(autoencoder(coding="rate", levels=5)) == 5
+    assert outside.white(autoencoder(coding="direct")) == 4
+    assert outside.white(recipe()) is None
 
 
 @pytest.mark.parametrize("coding", ["count", "direct"])
@@ -142,7 +142,7 @@ def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path,
 
 def test_an_ann_of_no_known_kind_is_refused() -> None:
     with pytest.raises(UsageError, match=r"train.ptl.ann: found 'net.h5'; need a .onnx file"):
-        tandem.given_ann(recipe(ann="net.h5"))
+        outside.given_ann(recipe(ann="net.h5"))
 
 
 BUILDER = """

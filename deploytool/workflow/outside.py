@@ -1,24 +1,23 @@
-"""What progressive tandem learning takes from other stages: a network with ReLUs, and spikes from the emulator."""
+"""What a training takes from other stages, as its method asks: a network with ReLUs, and spikes from the emulator."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.errors import UsageError
+from deploytool.base.machine import threads
 from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EventStream
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Spike
 from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, Recipe, SpikeLayer
 from deploytool.recipe.nodes import without_norms
-
-if TYPE_CHECKING:
-    from deploytool.train.loop.descent import Trained
+from deploytool.train.methods.table import method_of
+from deploytool.train.outside import Emulated, Outside
 
 
 def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:
@@ -27,8 +26,8 @@ def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:
     Raises UsageError for what is none, InputError and UnsupportedError for one that cannot be read, RecipeError where
     its layers are not those of the recipe.
     """
-    source = recipe.train.ptl.ann
-    if recipe.train.method != "ptl" or source is None:
+    source = method_of(recipe.train).needs(recipe.train).ann
+    if source is None:
         return None
     from deploytool.convert.ann import ann_weights
 
@@ -40,22 +39,24 @@ def fingerprint(ann: Mapping[str, Array] | None) -> dict[str, str]:
     return {} if ann is None else {"ann": digest(ann)}
 
 
-def method(recipe: Recipe, ann: Mapping[str, Array] | None, threads: int) -> Callable[..., Trained]:
-    """`deploytool.train.methods.ptl.training.train` with what ``recipe`` says it takes from outside.
+def outside(recipe: Recipe, ann: Mapping[str, Array] | None = None) -> Outside:
+    """Everything that the training of ``recipe``, which begins with ``ann``, takes from other stages.
 
     Raises RecipeError for samples that are no events, where the emulator is to count spikes.
     """
-    from deploytool.train.methods.ptl.training import Emulated, Outside, train
+    needs = method_of(recipe.train).needs(recipe.train)
+    return Outside(
+        ann, _emulated(recipe, threads()) if needs.emulator else None, white(recipe) if needs.pictures else None
+    )
 
-    emulated = None
-    if recipe.train.ptl.forward == "emulator":
-        from deploytool.data.loader import StreamLoader
-        from deploytool.data.sets.table import load_events
 
-        data = load_events(recipe.data, recipe.seed)
-        training = StreamLoader(data.train, recipe.train.augment)
-        emulated = Emulated(training, StreamLoader(data.validation), partial(emulate, recipe, threads))
-    return partial(train, outside=Outside(ann, emulated, white(recipe)))
+def _emulated(recipe: Recipe, threads: int) -> Emulated:
+    from deploytool.data.loader import StreamLoader
+    from deploytool.data.sets.table import load_events
+
+    data = load_events(recipe.data, recipe.seed)
+    training = StreamLoader(data.train, recipe.train.augment)
+    return Emulated(training, StreamLoader(data.validation), partial(emulate, recipe, threads))
 
 
 def white(recipe: Recipe) -> int | None:

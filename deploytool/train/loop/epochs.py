@@ -1,0 +1,38 @@
+"""The course of every training: epoch after epoch, each kept in a checkpoint from which the next run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from deploytool.train import processes
+from deploytool.train.device import keep_freed_memory, reproducible
+from deploytool.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from deploytool.train.task import Epoch, Task
+
+
+class Resumable(Protocol):
+    """What learns, and can be kept and taken up again after every epoch of its ``history``."""
+
+    @property
+    def history(self) -> Sequence[Epoch]: ...
+
+    def checkpoint(self, key: str) -> Checkpoint: ...
+
+    def restore(self, found: Checkpoint) -> None: ...
+
+
+def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[], bool]) -> None:
+    """Takes ``state`` through all epochs that are left of the training ``key``.
+
+    ``next_epoch`` trains one more, or returns False where training is over.
+    """
+    if found := load_checkpoint(task.folder, key):
+        state.restore(found)
+    keep_freed_memory()
+    with reproducible():
+        while next_epoch():
+            if processes.leads():
+                save_checkpoint(state.checkpoint(key), task.folder)
+            processes.wait()
+            task.observe(state.history[-1])

@@ -1,0 +1,66 @@
+"""What a training method is: one record, which says everything that the rest of the code must know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from deploytool.base.errors import RecipeError, UnsupportedError
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe.nodes import without_norms
+from deploytool.train.outside import Needs
+from deploytool.train.task import Task, Trained
+
+if TYPE_CHECKING:
+    from deploytool.train.loop.descent import Descent
+    from deploytool.train.network.spiking import SpikingNetwork
+
+Build: TypeAlias = "Callable[[NetworkSection, ConstraintsSection, TrainSection], SpikingNetwork]"
+"""What makes the network as a method runs it. Raises RecipeError when it is not possible."""
+
+Restrictions: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], Iterable[RecipeError]]
+"""Everything in these sections of a recipe that a method cannot do."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method trains: ``build`` makes the network that it runs, ``train`` gives the weights."""
+
+    build: Build
+    train: Callable[[Task], Trained]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A training method, described in one line by ``says``.
+
+    ``training`` loads how it trains, and torch with it; all else is known without. ``folds_norms``: training takes
+    batch norms into weights and biases, so that none is left in the trained network.
+    """
+
+    says: str
+    training: Callable[[], Training]
+    needs: Callable[[TrainSection], Needs] = lambda _: Needs()
+    restrictions: Restrictions = lambda *_: ()
+    undeployable: Callable[[TrainSection], UnsupportedError | None] = lambda _: None
+    folds_norms: bool = False
+    several_processes: bool = True
+
+    def trained_network(self, network: NetworkSection, spec: TrainSection) -> NetworkSection:
+        """The network that the trained weights belong to: ``network``, or it without batch norms where training removes
+        them."""
+        return without_norms(network) if self.folds_norms or spec.base is not None else network
+
+    def require_deployable(self, spec: TrainSection) -> None:
+        """Raises UnsupportedError for a network that only the machine it is trained on can run."""
+        if (error := self.undeployable(spec)) is not None:
+            raise error
+
+
+def descending(descent: Descent) -> Training:
+    """A method that follows gradients through time."""
+    from deploytool.train.loop.phases import train_in_phases
+
+    return Training(descent.build, partial(train_in_phases, descent))

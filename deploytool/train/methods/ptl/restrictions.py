@@ -1,0 +1,77 @@
+"""What PTL cannot do, and what it takes from other stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final
+
+from deploytool.base.arrays import format_shape
+from deploytool.base.errors import RecipeError
+from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe.nodes import blank_nodes
+from deploytool.train.outside import Needs, Outside
+
+BIAS: Final = "bias"
+"""The array (O,) "conv1.bias" of the ANN branch."""
+
+TRAIN: Final = MappingProxyType(
+    {
+        "rate_penalty": 0,
+        "average": 0,
+        "base": None,
+        "accumulate": 1,
+        "device": "cpu",
+        "precision": "single",
+    }
+)
+CONSTRAINTS: Final = MappingProxyType({"reset": "subtract", "decay": 1, "fan_in_epochs": 1, "max_weight_penalty": 0})
+"""The values of what other methods can vary."""
+
+
+def needs(spec: TrainSection) -> Needs:
+    """What a training by ``spec`` takes from other stages."""
+    return Needs(spec.ptl.ann, spec.ptl.forward == "emulator", spec.loss == "mse")
+
+
+def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Iterator[RecipeError]:
+    """Everything in a recipe that this method cannot do."""
+    if constraints.floor is not None:
+        need = "-inf with train.method ptl: a floor takes charge away"
+        yield RecipeError("constraints.floor", f"found {constraints.floor:g}", need)
+    for where, section, keys in (("train", spec, TRAIN), ("constraints", constraints, CONSTRAINTS)):
+        for key, value in keys.items():
+            if (found := getattr(section, key)) != value:
+                yield RecipeError(f"{where}.{key}", f"found {found}", f"{value} with train.method ptl")
+    if spec.loss not in ("ce", "mse"):
+        yield RecipeError("train.loss", f"found {spec.loss}", "ce or mse with train.method ptl")
+    if spec.loss == "mse":
+        yield from _no_picture(network)
+    if spec.ptl.bias == "none" and any(isinstance(layer, BatchNormLayer) for layer in network.layers):
+        yield RecipeError("train.ptl.bias", "found none", "initial in a network with batch norms, which give biases")
+
+
+def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
+    """What a training by ``spec`` needs and ``outside`` does not supply."""
+    wanted = needs(spec)
+    if wanted.pictures and outside.white is None:
+        yield RecipeError("data.set", "is not of images", "a set of images with train.loss mse")
+    biased = [name for name in outside.ann or {} if name.endswith(f".{BIAS}")]
+    if spec.ptl.bias == "none" and biased:
+        yield RecipeError("train.ptl.bias", f"found none, where {biased[0]} is given", "initial")
+    if wanted.ann is not None and outside.ann is None:
+        yield RecipeError("train.ptl.ann", f"found {wanted.ann}, which was not read", "a pipeline")
+    if wanted.emulator and outside.emulated is None:
+        yield RecipeError("train.ptl.forward", "found emulator, where there is none", "a pipeline, or counts")
+
+
+def _no_picture(network: NetworkSection) -> Iterator[RecipeError]:
+    """What stands in the way of a network that is to restore the pictures it is given."""
+    if network.ends_in_spikes:
+        need = "none with train.loss mse, which takes the potential of the last layer"
+        yield RecipeError("network.layers", "the last is a spike layer", need)
+    found, whole = list(blank_nodes(network)[1].values())[-1], network.input
+    if found not in (whole, (math.prod(whole), 1, 1)):
+        need = f"{math.prod(whole)} values or a map of {format_shape(whole)}, as the input, with train.loss mse"
+        yield RecipeError("network.layers", f"the last gives {format_shape(found)}", need)

@@ -1,0 +1,75 @@
+"""What trev cannot do, and why no chip runs a T-RevSNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deploytool.base.errors import RecipeError, UnsupportedError
+from deploytool.recipe import (
+    AddLayer,
+    BatchNormLayer,
+    ConstraintsSection,
+    NetworkSection,
+    SpikeLayer,
+    TrainSection,
+)
+from deploytool.recipe.constraints import UNQUANTISED
+from deploytool.recipe.network import INPUT
+
+
+def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Iterator[RecipeError]:
+    """Everything in a recipe that cannot be trained by undoing time steps."""
+    return no_t_revsnn(network, constraints, spec) if spec.trev.on else irreversible(network, constraints)
+
+
+def undeployable(spec: TrainSection) -> UnsupportedError | None:
+    """Why no chip can run what ``spec`` trains: turn-on neurons, which only the machine it is trained on has."""
+    if not spec.trev.on:
+        return None
+    return UnsupportedError(
+        "train.trev.on",
+        f"{', '.join(spec.trev.on)} keep potentials that leak at every time step and are never reset",
+        "neurons that fire and reset when an event comes, which is all that events can drive",
+        "Leave it empty: trev then saves memory on integrate-and-fire neurons, which the chip has.",
+    )
+
+
+def no_t_revsnn(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Iterator[RecipeError]:
+    """What in a recipe cannot be a T-RevSNN."""
+    yield from _limited(constraints)
+    where = "train.trev.on"
+    spikes = [name for name, layer in network.named_layers() if isinstance(layer, SpikeLayer)]
+    if unknown := [name for name in spec.trev.on if name not in spikes]:
+        yield RecipeError(where, f"names {unknown[0]!r}", f"spike layers: {', '.join(spikes)}")
+    if network.ends_in_spikes:
+        need = "a conv or linear layer as the last: the answer of each step is its output, not spikes"
+        yield RecipeError("network.layers", "the last layer is a spike layer", need)
+    if any(isinstance(layer, BatchNormLayer | AddLayer) for layer in network.layers):
+        yield RecipeError("network.layers", "batchnorm or add layers", "none in a T-RevSNN")
+    if constraints.weight_bits != UNQUANTISED:
+        need = f"{UNQUANTISED}: a T-RevSNN exchanges potentials that are never reset, which no chip has"
+        yield RecipeError("constraints.weight_bits", f"found {constraints.weight_bits}", need)
+
+
+def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> Iterator[RecipeError]:
+    """What in a recipe makes the time steps of integrate-and-fire neurons impossible to undo."""
+    yield from _limited(constraints)
+    if constraints.floor is not None and constraints.floor != -float("inf"):
+        yield RecipeError("constraints.floor", f"found {constraints.floor}", "-inf with trev: a clamp cannot be undone")
+    if constraints.reset != "subtract":
+        yield RecipeError("constraints.reset", f"found {constraints.reset!r}", "'subtract' with trev")
+    if constraints.decay != 1:
+        yield RecipeError("constraints.decay", f"found {constraints.decay}", "1 with trev and no train.trev.on")
+    if not network.ends_in_spikes:
+        yield RecipeError("network.layers", "a last layer that never fires", "a spike layer with trev")
+    before = INPUT
+    for name, layer in network.named_layers():
+        if isinstance(layer, BatchNormLayer | AddLayer) or network.sources()[name] != (before,):
+            yield RecipeError("network.layers", f"{name!r} ({layer.type})", "one chain without batchnorm with trev")
+            return
+        before = name
+
+
+def _limited(constraints: ConstraintsSection) -> Iterator[RecipeError]:
+    if constraints.fan_in is not None:
+        yield RecipeError("constraints.fan_in", "given with method trev", "another method, or no limit")

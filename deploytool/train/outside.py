@@ -1,0 +1,62 @@
+"""What a training takes from other stages, none of which it imports: a network with ReLUs, spikes from the emulator.
+
+A method says what it needs (`Needs`), and whoever starts a training supplies it (`Outside`). Nothing here loads torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from deploytool.base.arrays import Array
+from deploytool.ir.events import EventStream
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a training needs: the network with ReLUs called ``ann``, a file or ``package.module:function``; spikes that
+    the chip's ``emulator`` counts; the count of a white pixel where samples are ``pictures``."""
+
+    ann: str | None = None
+    emulator: bool = False
+    pictures: bool = False
+
+
+class Streams(Protocol):
+    """Samples as events, batch by batch."""
+
+    def __call__(self, batch: int, generator: torch.Generator | None) -> Iterable[list[EventStream]]:
+        """All samples: with a ``generator`` in random order and augmented, otherwise as they are."""
+        ...
+
+
+Counts: TypeAlias = Callable[[Mapping[str, Array], int, Sequence[EventStream]], Mapping[str, Array]]
+"""(a model's weights, its number of layers with weights, streams) -> {layer: spikes of its neurons (B, C, H, W)}."""
+
+
+@dataclass(frozen=True, eq=False)
+class Emulated:
+    """``counts`` spikes of a network on samples as events, in place of time steps."""
+
+    training: Streams
+    validation: Streams
+    counts: Counts
+
+
+@dataclass(frozen=True, eq=False)
+class Outside:
+    """What was supplied: the arrays of a trained ``ann``, {"conv1": weights, "conv1.bias": (O,)}, and ``emulated``.
+
+    ``white`` is the count of a white pixel, all time steps together, where samples are pictures.
+    """
+
+    ann: Mapping[str, Array] | None = None
+    emulated: Emulated | None = None
+    white: int | None = None
+
+
+NOTHING: Final = Outside()
