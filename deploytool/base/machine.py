@@ -1,4 +1,4 @@
-"""What this machine has, and what was started on it."""
+"""What this machine has, and the processes that were started on it."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def threads() -> int:
 def launched_processes() -> int:
     """The number of processes that torchrun started to train together; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    """False in all but the first of several processes that torchrun started, which name themselves in RANK."""
+    return os.environ.get("RANK", "0") == "0"

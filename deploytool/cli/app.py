@@ -155,8 +155,8 @@ def pipeline(
     from deploytool.recipe import load_recipe
     from deploytool.workflow import pipeline as chain
 
-    verdict, report = chain.pipeline(invocation, load_recipe(recipe, set_ or ()), tensorboard)
-    return invocation.verdict(verdict, report)
+    verdict, report = chain.pipeline(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard)
+    return invocation.show_verdict(verdict, report)
 
 
 @command("deploytool train recipes/digits.toml --set train.epochs=3")
@@ -167,7 +167,7 @@ def train(
     from deploytool.recipe import load_recipe
     from deploytool.workflow import train as training
 
-    invocation.artifact(training.train(invocation, load_recipe(recipe, set_ or ()), tensorboard))
+    invocation.show_artifact(training.train(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard))
 
 
 @command("deploytool convert net.nir --reset subtract --floor -1")
@@ -188,10 +188,10 @@ def convert(
     from deploytool.workflow.networks import ImportOptions
 
     if lint:
-        invocation.result(conversion.lint(Path(source)))
+        invocation.show(conversion.lint(Path(source)))
         return
     options = ImportOptions(reset, floor, dt_ms, shape, network, delay_us)
-    invocation.artifact(conversion.convert(invocation, source, options, output))
+    invocation.show_artifact(conversion.convert(invocation.cache, source, options, output))
 
 
 @command("deploytool check net.nir --chip speck2e")
@@ -209,9 +209,9 @@ def check(
     from deploytool.workflow import listing
 
     if rules or graph is None:
-        invocation.result({"rules": listing.rules(chip)})
+        invocation.show({"rules": listing.rules(chip)})
         return 0
-    return invocation.fit(checking.check(invocation, graph, chip, parse_pins(pin or ()), split))
+    return invocation.show_fit(checking.check(invocation.cache, graph, chip, parse_pins(pin or ()), split))
 
 
 @command("deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -249,7 +249,7 @@ def map_(
         calibration_samples=calibration_samples,
     )
     width = mapping.Width(weight_bits, requantise)
-    invocation.artifact(mapping.map_graph(invocation, graph, target, spec, width, calibration))
+    invocation.show_artifact(mapping.map_graph(invocation.cache, graph, target, spec, width, calibration))
 
 
 @command("deploytool run program@latest --on emulator --data events.npy")
@@ -279,12 +279,22 @@ def run(
     how = None if perturb is None else parse_perturbation(perturb, seed)
     source = sample_sources.samples(data, root, denoise_ms, samples)
     ask = functools.partial(
-        running.run, invocation, program, on, source, time_steps, watch, rasters, extremes, scheduler, device=device
+        running.run,
+        invocation.cache,
+        program,
+        on,
+        source,
+        time_steps,
+        watch,
+        rasters,
+        extremes,
+        scheduler,
+        device=device,
     )
     if how is None:
-        invocation.artifact(ask())
+        invocation.show_artifact(ask())
     else:
-        invocation.result(running.robustness(how, repeats, ask))
+        invocation.show(running.robustness(how, repeats, ask))
 
 
 @command("deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
@@ -308,7 +318,7 @@ def validate(
         max_spike_difference=max_spike_difference,
         max_synops=max_synops,
     )
-    return invocation.verdict(validation.validate(invocation, recording, limits, against))
+    return invocation.show_verdict(validation.validate(invocation.cache, recording, limits, against))
 
 
 @command("deploytool report verdict@latest")
@@ -320,7 +330,7 @@ def report(
     """Write a verdict and all that led to it as one HTML page."""
     from deploytool.workflow.report import report as write_report
 
-    invocation.artifact(write_report(invocation, verdict, samples))
+    invocation.show_artifact(write_report(invocation.cache, verdict, samples))
 
 
 @command("deploytool show program@latest")
@@ -336,15 +346,15 @@ def show(
     from deploytool.workflow.show import contents
 
     if datasets:
-        invocation.result({"datasets": listing.datasets()})
+        invocation.show({"datasets": listing.datasets()})
     elif artifact == "presets":
-        invocation.result({"presets": listing.presets()})
+        invocation.show({"presets": listing.presets()})
     elif artifact is None:
-        invocation.result({"artifacts": contents(invocation.store)})
+        invocation.show({"artifacts": contents(invocation.cache.store)})
     elif synop_pj is not None:
-        invocation.result(validation.energy(invocation, artifact, synop_pj))
+        invocation.show(validation.energy(invocation.cache, artifact, synop_pj))
     else:
-        invocation.artifact(invocation.store.get(artifact), whole=True)
+        invocation.show_artifact(invocation.cache.store.get(artifact), whole=True)
 
 
 @command("deploytool export recording@latest --counts conv1 -o counts.npy")
@@ -357,7 +367,7 @@ def export(
     """Write spike counts of a layer as a numpy array."""
     from deploytool.workflow import export as exporting
 
-    invocation.result(exporting.export_counts(invocation, recording, counts, output))
+    invocation.show(exporting.export_counts(invocation.cache, recording, counts, output))
 
 
 @command("deploytool device list", of=device_app, name="list")
@@ -365,7 +375,7 @@ def device_list(invocation: Invocation) -> None:
     """List the boards that are connected."""
     from deploytool.run.targets.board import list_devices
 
-    invocation.result({"devices": list_devices()})
+    invocation.show({"devices": list_devices()})
 
 
 @command("deploytool device selftest emulator", of=device_app, name="selftest")
@@ -376,7 +386,7 @@ def device_selftest(
     """Run a small network on a device and compare every count with the executable specification."""
     from deploytool.workflow.selftest import selftest
 
-    invocation.result(selftest(device))
+    invocation.show(selftest(device))
 
 
 @command("deploytool bench simulator")
@@ -398,10 +408,10 @@ def bench(
     if what != "claims":
         if claim is not None or root is not None:
             raise UsageError("--claim, --root", f"given with bench {what}", "bench claims")
-        invocation.result(measure(what))
+        invocation.show(measure(what))
         return
-    found = claims(invocation, folder, claim, root)
-    invocation.result(found if invocation.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
+    found = claims(invocation.cache, folder, claim, root)
+    invocation.show(found if invocation.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
 
 
 def main() -> None:

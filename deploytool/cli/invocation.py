@@ -1,4 +1,4 @@
-"""A invocation at the command line: a workspace whose results go to stdout, for a person or as one JSON object."""
+"""One invocation of the command line: where its stages keep what they make, and how its result is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploytool.base.errors import NEGATIVE_VERDICT, FitError
-from deploytool.store.artifact import Artifact
+from deploytool.base.machine import is_first_process
+from deploytool.base.messages import Messages
+from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
 
@@ -17,15 +19,15 @@ if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport
 
 
-class Invocation(StageCache):
-    """Where commands get their store and leave their results. Everything but the result goes to stderr."""
+class Invocation:
+    """What commands are given. Their result goes to stdout, for a person or as one JSON object, all else to stderr."""
 
     def __init__(self, store: Path, as_json: bool, quiet: bool) -> None:
-        super().__init__(store, quiet)
+        self.cache = StageCache(Store(store), Messages(quiet or not is_first_process()))
         self.as_json = as_json
 
-    def result(self, value: Any) -> None:
-        """Puts the result on stdout."""
+    def show(self, value: Any) -> None:
+        """Prints the result."""
         if self.as_json:
             print(json.dumps(value, indent=2))
         else:
@@ -33,35 +35,35 @@ class Invocation(StageCache):
 
             show(value)
 
-    def artifact(self, artifact: Artifact, whole: bool = False) -> None:
+    def show_artifact(self, artifact: Artifact, whole: bool = False) -> None:
         """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""
         from deploytool.workflow.show import PROVENANCE, summary
 
-        shown = summary(self.store, artifact)
+        shown = summary(self.cache.store, artifact)
         if not (whole or self.as_json):
             shown = {key: value for key, value in shown.items() if key not in PROVENANCE}
-        self.result(shown)
+        self.show(shown)
 
-    def verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
+    def show_verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""
         from deploytool.ir.verdict import load_verdict
         from deploytool.workflow.show import summary
 
         loaded = load_verdict(verdict.path)
         if self.as_json:
-            self.result(loaded.report | {"artifact": verdict.name, "report": report and str(report.path)})
+            self.show(loaded.report | {"artifact": verdict.name, "report": report and str(report.path)})
         else:
-            shown = summary(self.store, verdict)
+            shown = summary(self.cache.store, verdict)
             keys = ("verdict", "checks", "rungs", "spike_difference")
             page = {"report": str(report.path / PAGE)} if report else {"artifact": verdict.name}
-            self.result({**{key: shown[key] for key in keys}, **page})
+            self.show({**{key: shown[key] for key in keys}, **page})
         return NEGATIVE_VERDICT if loaded.negative else 0
 
-    def fit(self, report: CheckReport) -> int:
+    def show_fit(self, report: CheckReport) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
         from deploytool.workflow.show import fit
 
-        self.result(report.as_json() if self.as_json else fit(report.as_json()))
+        self.show(report.as_json() if self.as_json else fit(report.as_json()))
         return 0 if report.fits else FitError.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:

@@ -54,6 +54,21 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True)
+class Request:
+    """What is asked for: an artifact of ``kind`` made from ``inputs`` {role: digest}, as ``recipe`` decides."""
+
+    kind: Kind
+    inputs: Mapping[str, str]
+    recipe: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The digest of the request and of the version of deploytool that is asked."""
+        asked = [self.kind, SCHEMA_VERSION, MADE_BY, sorted(self.inputs.items()), canonical_json(self.recipe)]
+        return digest(asked)
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A stored artifact whose files have been verified."""
 
@@ -79,25 +94,27 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def find(self, key: str, kind: Kind) -> Artifact | None:
-        """The artifact of ``kind`` made for ``key``, or None. A damaged one raises ArtifactError."""
-        for path in self.folders(kind):
+    def find(self, request: Request) -> Artifact | None:
+        """The artifact made for ``request``, or None. A damaged one raises ArtifactError."""
+        key = request.key
+        for path in self.folders(request.kind):
             if _key_of(path) == key:
                 return open_artifact(path)
         return None
 
-    def put(
-        self, kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], write: Callable[[Path], None]
-    ) -> Artifact:
-        """Stores what ``write(folder)`` writes, atomically. Raises ArtifactError when the store cannot be written."""
+    def put(self, request: Request, write: Callable[[Path], None]) -> Artifact:
+        """The artifact for ``request`` of the files that ``write(folder)`` writes, stored atomically.
+
+        Raises ArtifactError when the store cannot be written.
+        """
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=self.root))
+            draft = Path(tempfile.mkdtemp(prefix=f".{request.kind}-", dir=self.root))
             try:
                 write(draft)
-                manifest = _manifest(kind, key, inputs, recipe, draft)
+                manifest = _manifest(request, draft)
                 (draft / MANIFEST).write_text(canonical_json(manifest.model_dump()), encoding="utf-8")
-                path = self.root / f"{kind}-{manifest.digest[:12]}"
+                path = self.root / f"{request.kind}-{manifest.digest[:12]}"
                 draft.chmod(0o755)
                 _move_into_place(draft, path)
             finally:
@@ -160,11 +177,6 @@ def _move_into_place(draft: Path, path: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
 
 
-def make_key(kind: Kind, inputs: Mapping[str, str], recipe: Mapping[str, Any]) -> str:
-    """What was asked: the digest of kind, input digests, recipe sections and the version that was asked."""
-    return digest([kind, SCHEMA_VERSION, MADE_BY, sorted(inputs.items()), canonical_json(recipe)])
-
-
 def open_artifact(path: Path) -> Artifact:
     """The artifact in folder ``path``, every file verified. Raises ArtifactError, naming the file."""
     manifest_path = path / MANIFEST
@@ -195,15 +207,15 @@ def open_artifact(path: Path) -> Artifact:
     return Artifact(path, manifest)
 
 
-def _manifest(kind: Kind, key: str, inputs: Mapping[str, str], recipe: Mapping[str, Any], folder: Path) -> Manifest:
+def _manifest(request: Request, folder: Path) -> Manifest:
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     values = {
         "schema_version": SCHEMA_VERSION,
-        "kind": kind,
-        "key": key,
-        "inputs": dict(inputs),
+        "kind": request.kind,
+        "key": request.key,
+        "inputs": dict(request.inputs),
         "files": files,
-        "recipe": dict(recipe),
+        "recipe": dict(request.recipe),
         "made_by": MADE_BY,
     }
     return Manifest.model_validate({**values, "digest": _digest_of(values)})

@@ -9,12 +9,8 @@ from typing import Any
 from deploytool.base.files import write_file
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
-from deploytool.recipe import (
-    ConstraintsSection,
-    NetworkSection,
-    TrainSection,
-)
-from deploytool.store.artifact import Artifact
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.train.methods.table import method_of
@@ -63,4 +59,4 @@ def _stored_graph(cache: StageCache, graph: Graph, inputs: Mapping[str, str], de
 
         write_nir(graph, folder / NETWORK)
 
-    return cache.stored("graph", inputs, decided, lambda: graph, write)
+    return cache.stored(Request("graph", inputs, decided), lambda: graph, write)

@@ -16,7 +16,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
 from deploytool.recipe import MapSection
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
 from deploytool.workflow.convert import convert
@@ -72,19 +72,19 @@ def map_graph(
             )
         from deploytool.map.group import group
 
-        return cache.stored("program", inputs, {"target": target}, lambda: group(graph), save_program)
+        return cache.stored(Request("program", inputs, {"target": target}), lambda: group(graph), save_program)
 
     chip = chip_named(target)
     integers = _integers(graph, chip, width)
     if width.requantise:
-        cache.say(
+        cache.messages.say(
             f"requantised: weights trained at {graph.weight_bits} bits become weights of {integers.weight_bits} bits"
         )
 
     def compute() -> Mapped:
         from deploytool.map.compile import compile_graph
 
-        with cache.progress("calibrate", "layer") as tick:
+        with cache.messages.progress("calibrate", "layer") as tick:
             asked = _calibration(calibration, graph, tick) if calibration else None
             return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
 
@@ -107,7 +107,7 @@ def map_graph(
     if calibration is not None:
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
-    return cache.stored("program", inputs, decided, compute, write)
+    return cache.stored(Request("program", inputs, decided), compute, write)
 
 
 def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:

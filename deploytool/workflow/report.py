@@ -11,7 +11,7 @@ from deploytool.base.errors import UsageError
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
@@ -30,9 +30,7 @@ def report(cache: StageCache, reference: str, samples: int, title: str | None = 
         write_report(content, folder)
 
     return cache.stored(
-        "report",
-        {"verdict": verdict.digest},
-        {"samples": samples, "title": title},
+        Request("report", {"verdict": verdict.digest}, {"samples": samples, "title": title}),
         lambda: _content(cache, verdict, samples, title),
         write,
     )

@@ -10,7 +10,7 @@ from deploytool.base.errors import UsageError
 from deploytool.base.machine import threads
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording, load_recording, save_recording
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.workflow.map import configure
 from deploytool.workflow.samples import SampleSource
@@ -53,7 +53,8 @@ def run(
         decided["perturbation"] = asdict(perturbation)
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
-    with cache.unfinished("recording", inputs, decided) as unfinished:
+    request = Request("recording", inputs, decided)
+    with cache.unfinished(request) as unfinished:
 
         def compute() -> Recording:
             from deploytool.run.jobs.job import Job
@@ -64,17 +65,17 @@ def run(
             watched = None if watch is None else tuple(watch)
             job = Job(loaded, on, time_steps, watched, rasters, extremes, perturbation)
             if kept := finished(unfinished):
-                cache.say(f"{on:<10} {kept} samples were finished before")
-            with cache.progress(on, "sample") as tick:
+                cache.messages.say(f"{on:<10} {kept} samples were finished before")
+            with cache.messages.progress(on, "sample") as tick:
                 if scheduler is None:
-                    perform = here(Options(configure, threads(), tick, device), cache.say)
+                    perform = here(Options(configure, threads(), tick, device), cache.messages.say)
                 else:
                     from deploytool.run.jobs.dask import spread
 
                     perform = spread(scheduler, threads(), tick)
                 return run_job(job, samples.load(loaded.input_shape), unfinished, perform)
 
-        return cache.stored("recording", inputs, decided, compute, save_recording)
+        return cache.stored(request, compute, save_recording)
 
 
 def robustness(

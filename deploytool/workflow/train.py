@@ -8,11 +8,12 @@ from pathlib import Path
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import canonical_json
+from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.recording import Recording, save_recording
 from deploytool.recipe import Recipe
 from deploytool.recipe.nodes import output_count
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.train.methods.table import build, method_of
@@ -40,16 +41,17 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         from deploytool.train.tensorboard import EventFile
 
         task = task_of(recipe, unfinished, ann)
-        observe = EventFile(tensorboard).add if tensorboard and cache.leads else unobserved
-        with cache.progress("train", "step") as tick:
+        observe = EventFile(tensorboard).add if tensorboard and is_first_process() else unobserved
+        with cache.messages.progress("train", "step") as tick:
             return run_training(replace(task, tick=tick, observe=observe))
 
     def write(trained: Trained, folder: Path) -> None:
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
 
-    with cache.unfinished("model", inputs, decided) as unfinished:
-        return cache.stored("model", inputs, decided, compute, write)
+    request = Request("model", inputs, decided)
+    with cache.unfinished(request) as unfinished:
+        return cache.stored(request, compute, write)
 
 
 def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
@@ -88,7 +90,7 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
 
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         test = load(recipe.data, recipe.seed).test
-        with cache.progress("torch", "sample") as tick:
+        with cache.messages.progress("torch", "sample") as tick:
             return evaluate(
                 build(network, recipe.constraints, recipe.train),
                 read_tensors(model.path / WEIGHTS),
@@ -98,4 +100,4 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
             )
 
     decided = {"rung": "torch", "data": samples.says}
-    return cache.stored("recording", inputs, decided, compute, save_recording)
+    return cache.stored(Request("recording", inputs, decided), compute, save_recording)

@@ -8,7 +8,7 @@ from typing import Any
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import save_verdict
 from deploytool.recipe import ValidateSection
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 
 
@@ -25,9 +25,7 @@ def validate(
         stored = cache.store.get(against, "recording")
         inputs["against"], reference = stored.digest, load_recording(stored.path)
     return cache.stored(
-        "verdict",
-        inputs,
-        {"validate": limits.model_dump()},
+        Request("verdict", inputs, {"validate": limits.model_dump()}),
         lambda: judge([load_recording(a.path) for a in found], limits, reference),
         save_verdict,
     )

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from deploytool.base.errors import RecipeError
+from deploytool.base.messages import Messages
 from deploytool.bench.experiments.claim import Claim, arm_recipe, load_claims
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.bench.experiments.runner import claims
 from deploytool.bench.experiments.table import as_markdown, rows, spread
+from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "claims"
@@ -64,7 +66,7 @@ def test_mean_and_spread():
 
 
 def test_a_claim_whose_data_is_absent_is_not_run(tmp_path):
-    said = claims(StageCache(tmp_path, quiet=True), FOLDER, "scalability-nmnist")
+    said = claims(StageCache(Store(tmp_path), Messages(quiet=True)), FOLDER, "scalability-nmnist")
     assert said["claims"]["scalability-nmnist"]["status"].startswith("not run: it needs the data set nmnist")
     assert "not run" in Path(said["table"]).read_text(encoding="utf-8")
 
@@ -104,7 +106,7 @@ set = {{ "data.train_samples" = 40, "data.test_samples" = 20, "train.time_steps"
 """,
         encoding="utf-8",
     )
-    cache = StageCache(tmp_path / "store", quiet=True)
+    cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
     first = claims(cache, tmp_path)["claims"]["small"]
     assert [row["seeds"] for row in first["arms"]] == [3, 3]
     kept = {path.name: json.loads(path.read_text()) for path in (tmp_path / "store" / "claims").glob("*.json")}

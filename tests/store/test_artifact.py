@@ -10,7 +10,7 @@ import pytest
 from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import write_tensors
-from deploytool.store.artifact import KINDS, MANIFEST, Artifact, Store, make_key, open_artifact
+from deploytool.store.artifact import KINDS, MANIFEST, Artifact, Request, Store, open_artifact
 
 RECIPE = {"train": {"epochs": 1}}
 
@@ -20,10 +20,12 @@ def write(folder: Path) -> None:
     (folder / "history.json").write_text("[]")
 
 
+def request(**recipe: object) -> Request:
+    return Request("model", {"data": "d"}, recipe or RECIPE)
+
+
 def put(store: Store, **recipe: object) -> Artifact:
-    return store.put(
-        "model", make_key("model", {"data": "d"}, recipe or RECIPE), {"data": "d"}, recipe or RECIPE, write
-    )
+    return store.put(request(**recipe), write)
 
 
 @pytest.fixture
@@ -32,10 +34,10 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_same_key_returns_the_stored_artifact(store: Store) -> None:
-    assert store.find(make_key("model", {"data": "d"}, RECIPE), "model") is None
+    assert store.find(request()) is None
     made = put(store)
-    assert store.find(made.manifest.key, "model") == made
-    assert make_key("model", {"data": "other"}, RECIPE) != made.manifest.key
+    assert store.find(request()) == made
+    assert Request("model", {"data": "other"}, RECIPE).key != made.manifest.key == request().key
 
 
 def test_equal_content_has_an_equal_digest_everywhere(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_a_manifest_of_nothing_but_brackets_is_damaged(store: Store) -> None:
     (made.path / MANIFEST).write_text("[" * 100_000)
     with pytest.raises(ArtifactError, match="not readable"):
         open_artifact(made.path)
-    assert store.find(made.manifest.key, "model") is None
+    assert store.find(request()) is None
 
 
 def test_writers_of_the_same_artifact_do_not_disturb_each_other(store: Store) -> None:
@@ -115,7 +117,7 @@ def test_a_failing_writer_leaves_nothing(store: Store) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.put("model", "k", {}, {}, half)
+        store.put(request(), half)
     assert list(store.root.iterdir()) == []
 
 
@@ -125,7 +127,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(store: Store) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(folder / "weights.safetensors"))
 
     with pytest.raises(ArtifactError, match=r"cannot be written \(No space left on device\).*Free some space"):
-        store.put("model", "k", {}, {}, full)
+        store.put(request(), full)
     assert list(store.root.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploytool.base.messages import Messages
 from deploytool.base.tensors import read_tensors
 from deploytool.recipe import load_recipe
 from deploytool.store.artifact import Store
@@ -71,7 +72,7 @@ def model(store: Path) -> tuple[dict[str, np.ndarray], list[dict[str, float]]]:
 def test_two_processes_give_the_model_of_one(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
-    train(StageCache(tmp_path / "one", quiet=True), load_recipe(path))
+    train(StageCache(Store(tmp_path / "one"), Messages(quiet=True)), load_recipe(path))
     said = launched(tmp_path / "two", path)
     assert json.loads(said)["artifact"].startswith("model-")
     (one, history), (two, other) = model(tmp_path / "one"), model(tmp_path / "two")

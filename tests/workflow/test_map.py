@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from helpers.command import RECIPE, answer, invoke, network, refusal
 
+from deploytool.base.messages import Messages
 from deploytool.convert.nir import write_nir
 from deploytool.ir.program_file import load_program
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.workflow.map import Width, map_graph
 
@@ -47,7 +48,7 @@ def test_requantising_to_the_same_width_is_refused(tmp_path: Path, options: tupl
 
 
 def test_a_network_that_states_no_width_has_eight_bits_or_what_is_asked_for(tmp_path: Path) -> None:
-    cache = StageCache(tmp_path / "store", quiet=True)
+    cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
     write_nir(network(), tmp_path / "net.nir")
     source = str(tmp_path / "net.nir")
     assert largest(map_graph(cache, source, "speck2e")) == 127

@@ -10,12 +10,14 @@ import pytest
 
 from deploytool.base.digest import read_json
 from deploytool.base.errors import UsageError
+from deploytool.base.messages import Messages
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.convert.model import blank_weights
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
+from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import HISTORY
 from deploytool.workflow import outside
@@ -74,7 +76,7 @@ def test_more_layers_do_not_change_the_spikes_of_the_first() -> None:
 
 @pytest.mark.parametrize("forward", ["counts", "emulator"])
 def test_the_pipeline_ends_in_a_verdict(tmp_path: Path, forward: str) -> None:
-    cache = StageCache(tmp_path, quiet=True)
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
     asked = recipe(forward=forward, stage_epochs=1)
     verdict, report = pipeline(cache, asked)
     assert (verdict.path / "manifest.json").is_file()
@@ -128,7 +130,7 @@ def test_white_is_what_a_white_pixel_counts() -> None:
 
 @pytest.mark.parametrize("coding", ["count", "direct"])
 def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path, coding: str) -> None:
-    cache = StageCache(tmp_path, quiet=True)
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
     asked = autoencoder(coding=coding)
     verdict, report = pipeline(cache, asked)
     assert report is None
@@ -160,7 +162,7 @@ def build():
 def test_training_begins_with_the_ann_that_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trained_ann.py").write_text(BUILDER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    cache = StageCache(tmp_path / "store", quiet=True)
+    cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
     model = train(cache, recipe(ann="trained_ann:build", stage_epochs=1))
     history = read_json(model.path / HISTORY)
     assert [row["stage"] for row in history] == [1, 2]

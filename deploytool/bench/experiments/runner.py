@@ -16,9 +16,11 @@ from typing import Any, Final
 from deploytool.base.digest import digest
 from deploytool.base.errors import DeployError
 from deploytool.base.machine import threads
+from deploytool.base.messages import Messages
 from deploytool.bench.experiments.claim import arm_recipe, load_claims
 from deploytool.bench.experiments.table import as_markdown, rows
 from deploytool.recipe import Recipe
+from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
 
 VERSION: Final = 1
@@ -87,7 +89,7 @@ def _measure(cache: StageCache, trials: list[Trial]) -> dict[str, dict[str, dict
                 left = (time.monotonic() - started) / done * (len(trials) - done)
                 shown = "  ".join(f"{name} {_short(value)}" for name, value in figures.items())
                 what = f"{trial.name} {trial.arm} {trial.seed}"
-                cache.say(f"{done}/{len(trials)}  {left:.0f} s left  {what}: {shown}")
+                cache.messages.say(f"{done}/{len(trials)}  {left:.0f} s left  {what}: {shown}")
     return measured
 
 
@@ -117,7 +119,7 @@ def _figures(root: Path, trial: Trial) -> dict[str, Any]:
     if path.is_file():
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return figures
-    cache = StageCache(root, quiet=True)
+    cache = StageCache(Store(root), Messages(quiet=True))
     figures = {}
     try:
         for name in trial.measures:
