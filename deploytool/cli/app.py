@@ -1,18 +1,33 @@
-"""The command line: each command turns its parameters into one call of the pipeline and shows what came back."""
+"""The command line: each command turns its options into one call of a workflow and shows what came back."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import io
-import os
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+from deploytool.cli.command import command
+from deploytool.cli.options import (
+    CalibrationOptions,
+    LimitOptions,
+    PerturbationOptions,
+    PinOption,
+    PlacementOptions,
+    RecipeArgument,
+    RunOptions,
+    SampleOptions,
+    SetOption,
+    SourceArgument,
+    SplitOption,
+    StatementOptions,
+    TensorBoardOption,
+    WidthOptions,
+    parse_pins,
+)
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -28,65 +43,6 @@ app: Final = typer.Typer(
 device_app: Final = typer.Typer(help="Boards that are connected.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
-StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the artifacts.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
-QuietOption = Annotated[bool, typer.Option("--quiet/--verbose", "-q/-v", help="Only results, or all there is to say.")]
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Repeatable.")
-]
-TensorBoardOption = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Also write the training's history to TensorBoard event files here.")
-]
-ResetOption = Annotated[
-    str | None, typer.Option(metavar="subtract|zero", help="Reset rule of a file that does not state it.")
-]
-FloorOption = Annotated[float | None, typer.Option(help="Lower clamp of a file that does not state it.")]
-ChipOption = Annotated[str, typer.Option(help="speck2e, speck2f or dynapcnn.")]
-PinOption = Annotated[
-    list[str] | None, typer.Option("--pin", metavar="LAYER=CORE", help="Put a layer on this core. Repeatable.")
-]
-SourceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL|FILE|pkg.mod:function",
-        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs "
-        "module. Its file is imported, which runs its code.",
-    ),
-]
-DtOption = Annotated[
-    float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
-]
-DelayOption = Annotated[
-    int | None, typer.Option("--delay-us", help="How long a way back takes, where a recurrent file does not state it.")
-]
-NetworkOption = Annotated[
-    Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
-]
-LintOption = Annotated[bool, typer.Option("--lint", help="Only say what other frameworks would do with a .nir file.")]
-ShapeOption = Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")]
-NirOption = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the network to this .nir file.")]
-GeometryArgument = Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, a .nir file, or a recipe.")]
-DataOption = Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
-OnOption = Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")]
-SplitOption = Annotated[bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")]
-SchedulerOption = Annotated[
-    str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
-]
-DeviceOption = Annotated[str, typer.Option(metavar="cpu|cuda", help="What computes: the same result, bit for bit.")]
-PerturbOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
-        help="Reorder and lose input events, vary thresholds and weights, and tell the spread over --repeats draws.",
-    ),
-]
-COMMON: Final = {
-    "store": (StoreOption, Path("artifacts")),
-    "json": (JsonOption, False),
-    "quiet": (QuietOption, False),
-}
-
 
 @app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -98,56 +54,7 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
         raise typer.Exit
 
 
-def command(example: str, of: typer.Typer = app, name: str | None = None) -> Callable[..., Callable[..., None]]:
-    """Makes ``f(invocation, ...)`` a command with the common options, and its errors into sentences and exit codes."""
-
-    def register(function: Callable[..., int | None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(**parameters: Any) -> None:
-            from deploytool.cli.invocation import Invocation
-
-            common = {key: parameters.pop(key) for key in COMMON}
-            invocation = Invocation(common["store"], as_json=common["json"], quiet=common["quiet"])
-            raise typer.Exit(_guarded(invocation, lambda: function(invocation, **parameters)))
-
-        own = list(inspect.signature(function, eval_str=True, locals={"Invocation": object}).parameters.values())[1:]
-        added = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for key, (kind, default) in COMMON.items()
-        ]
-        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        run.__signature__ = inspect.Signature(keyword + added)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword + added}
-        of.command(name or function.__name__.strip("_"), epilog=f"Example: {example}")(run)
-        return run
-
-    return register
-
-
-def _guarded(invocation: Invocation, call: Callable[[], int | None]) -> int:
-    """The exit code of ``call``; whatever it raises is told in the way its kind deserves."""
-    from deploytool.base.errors import INTERRUPTED, DeployError
-
-    try:
-        return call() or 0
-    except DeployError as error:
-        invocation.fail(error.problems, error.exit_code)
-        return error.exit_code
-    except KeyboardInterrupt:
-        invocation.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        invocation.fail(
-            (f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above.",), 1
-        )
-        return 1
-
-
-@command("deploytool pipeline recipes/digits.toml")
+@command(app, "deploytool pipeline recipes/digits.toml")
 def pipeline(
     invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
 ) -> int:
@@ -159,7 +66,7 @@ def pipeline(
     return invocation.show_verdict(verdict, report)
 
 
-@command("deploytool train recipes/digits.toml --set train.epochs=3")
+@command(app, "deploytool train recipes/digits.toml --set train.epochs=3")
 def train(
     invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
 ) -> None:
@@ -170,18 +77,17 @@ def train(
     invocation.show_artifact(training.train(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard))
 
 
-@command("deploytool convert net.nir --reset subtract --floor -1")
+@command(app, "deploytool convert net.nir --reset subtract --floor -1")
 def convert(
     invocation: Invocation,
     source: SourceArgument,
-    reset: ResetOption = None,
-    floor: FloorOption = None,
-    dt_ms: DtOption = None,
-    delay_us: DelayOption = None,
-    shape: ShapeOption = None,
-    network: NetworkOption = None,
-    output: NirOption = None,
-    lint: LintOption = False,
+    stated: StatementOptions,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write the network to this .nir file.")
+    ] = None,
+    lint: Annotated[
+        bool, typer.Option("--lint", help="Only say what other frameworks would do with a .nir file.")
+    ] = False,
 ) -> None:
     """Bring a network into the store as NIR."""
     from deploytool.workflow import convert as conversion
@@ -190,138 +96,92 @@ def convert(
     if lint:
         invocation.show(conversion.lint(Path(source)))
         return
-    options = ImportOptions(reset, floor, dt_ms, shape, network, delay_us)
+    options = ImportOptions(stated.reset, stated.floor, stated.dt_ms, stated.shape, stated.network, stated.delay_us)
     invocation.show_artifact(conversion.convert(invocation.cache, source, options, output))
 
 
-@command("deploytool check net.nir --chip speck2e")
+@command(app, "deploytool check net.nir --chip speck2e")
 def check(
     invocation: Invocation,
-    graph: GeometryArgument = None,
-    chip: ChipOption = "speck2e",
+    graph: Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, a .nir file, or a recipe.")] = None,
+    chip: Annotated[str, typer.Option(help="speck2e, speck2f or dynapcnn.")] = "speck2e",
     pin: PinOption = None,
     split: SplitOption = True,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
     """Say whether a network fits the chip, why not, and what would make it fit."""
-    from deploytool.cli.options import parse_pins
     from deploytool.workflow import check as checking
     from deploytool.workflow import listing
 
     if rules or graph is None:
         invocation.show({"rules": listing.rules(chip)})
         return 0
-    return invocation.show_fit(checking.check(invocation.cache, graph, chip, parse_pins(pin or ()), split))
+    return invocation.show_fit(checking.check(invocation.cache, graph, chip, parse_pins(pin), split))
 
 
-@command("deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
+@command(app, "deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
 def map_(
     invocation: Invocation,
     graph: Annotated[str, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file that states its reset rule.")],
-    target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e",
-    pin: PinOption = None,
-    split: SplitOption = True,
-    weight_bits: Annotated[
-        int | None,
-        typer.Option(min=2, max=8, help="Bits of a weight: by default those of its training, or the chip's 8."),
-    ] = None,
-    requantise: Annotated[
-        bool, typer.Option("--requantise", help="Give trained weights another width, --weight-bits, than their own.")
-    ] = False,
-    quantise: Annotated[
-        str, typer.Option(metavar="plain|calibrated", help="calibrated: scale and rounding chosen on --data.")
-    ] = "plain",
-    data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None,
-    root: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")] = None,
-    calibration_samples: Annotated[int, typer.Option(min=1, help="Searched on; twice as many others decide.")] = 16,
+    placement: PlacementOptions,
+    width: WidthOptions,
+    calibration: CalibrationOptions,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
-    from deploytool.cli.options import parse_pins
     from deploytool.recipe import MapSection
     from deploytool.workflow import map as mapping
-    from deploytool.workflow import samples as sample_sources
+    from deploytool.workflow.samples import asked_calibration
 
-    calibration = sample_sources.asked_calibration(quantise, data, root, calibration_samples)
+    count = calibration.calibration_samples
+    chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count)
     spec = MapSection(
-        pins=parse_pins(pin or ()),
-        split=split,
-        quantise="calibrated" if calibration else "plain",
-        calibration_samples=calibration_samples,
+        pins=parse_pins(placement.pin),
+        split=placement.split,
+        quantise="calibrated" if chosen_on else "plain",
+        calibration_samples=count,
     )
-    width = mapping.Width(weight_bits, requantise)
-    invocation.show_artifact(mapping.map_graph(invocation.cache, graph, target, spec, width, calibration))
+    stated = mapping.Width(width.weight_bits, width.requantise)
+    invocation.show_artifact(mapping.map_graph(invocation.cache, graph, placement.target, spec, stated, chosen_on))
 
 
-@command("deploytool run program@latest --on emulator --data events.npy")
+@command(app, "deploytool run program@latest --on emulator --data events.npy")
 def run(
     invocation: Invocation,
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
-    data: DataOption,
-    on: OnOption = "emulator",
-    root: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")] = None,
-    denoise_ms: Annotated[float | None, typer.Option(help="Drop events without a neighbour in so many ms.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Only so many samples, evenly over the classes.")] = None,
-    time_steps: Annotated[int | None, typer.Option(min=1, help="Time steps, for --on quantised.")] = None,
-    watch: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="Count only these. Repeatable.")] = None,
-    rasters: Annotated[int, typer.Option(min=0, help="Keep single spikes of so many samples.")] = 0,
-    extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False,
-    scheduler: SchedulerOption = None,
-    device: DeviceOption = "cpu",
-    perturb: PerturbOption = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Draws of the perturbation.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbation.")] = 0,
+    samples: SampleOptions,
+    options: RunOptions,
+    perturbation: PerturbationOptions,
 ) -> None:
     """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
     from deploytool.run.jobs.perturbation import parse_perturbation
     from deploytool.workflow import run as running
     from deploytool.workflow import samples as sample_sources
 
-    how = None if perturb is None else parse_perturbation(perturb, seed)
-    source = sample_sources.samples(data, root, denoise_ms, samples)
-    ask = functools.partial(
-        running.run,
-        invocation.cache,
-        program,
-        on,
-        source,
-        time_steps,
-        watch,
-        rasters,
-        extremes,
-        scheduler,
-        device=device,
-    )
+    how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
+    source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples)
+    ask = functools.partial(running.run, invocation.cache, program, samples=source, **vars(options))
     if how is None:
         invocation.show_artifact(ask())
     else:
-        invocation.show(running.robustness(how, repeats, ask))
+        invocation.show(running.robustness(how, perturbation.repeats, lambda each: ask(perturbation=each)))
 
 
-@command("deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
+@command(app, "deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
 def validate(
     invocation: Invocation,
     recording: Annotated[list[str], typer.Argument(metavar="RECORDING...", help="Recordings of the same samples.")],
     against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are measured against.")],
-    min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% right on the emulator.")] = None,
-    max_accuracy_drop: Annotated[float | None, typer.Option(min=0, max=100, help="Points, torch to emulator.")] = None,
-    max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None,
-    max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None,
+    limits: LimitOptions,
 ) -> int:
     """Measure how far recordings are from one another, and judge it."""
     from deploytool.recipe import ValidateSection, asked
     from deploytool.workflow import validate as validation
 
-    limits = asked(
-        ValidateSection,
-        min_accuracy=min_accuracy,
-        max_accuracy_drop=max_accuracy_drop,
-        max_spike_difference=max_spike_difference,
-        max_synops=max_synops,
-    )
-    return invocation.show_verdict(validation.validate(invocation.cache, recording, limits, against))
+    asked_limits = asked(ValidateSection, **vars(limits))
+    return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against))
 
 
-@command("deploytool report verdict@latest")
+@command(app, "deploytool report verdict@latest")
 def report(
     invocation: Invocation,
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
@@ -333,7 +193,7 @@ def report(
     invocation.show_artifact(write_report(invocation.cache, verdict, samples))
 
 
-@command("deploytool show program@latest")
+@command(app, "deploytool show program@latest")
 def show(
     invocation: Invocation,
     artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Or presets; by default all.")] = None,
@@ -357,7 +217,7 @@ def show(
         invocation.show_artifact(invocation.cache.store.get(artifact), whole=True)
 
 
-@command("deploytool export recording@latest --counts conv1 -o counts.npy")
+@command(app, "deploytool export recording@latest --counts conv1 -o counts.npy")
 def export(
     invocation: Invocation,
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A recording.")],
@@ -370,7 +230,7 @@ def export(
     invocation.show(exporting.export_counts(invocation.cache, recording, counts, output))
 
 
-@command("deploytool device list", of=device_app, name="list")
+@command(device_app, "deploytool device list", name="list")
 def device_list(invocation: Invocation) -> None:
     """List the boards that are connected."""
     from deploytool.run.targets.board import list_devices
@@ -378,7 +238,7 @@ def device_list(invocation: Invocation) -> None:
     invocation.show({"devices": list_devices()})
 
 
-@command("deploytool device selftest emulator", of=device_app, name="selftest")
+@command(device_app, "deploytool device selftest emulator", name="selftest")
 def device_selftest(
     invocation: Invocation,
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")],
@@ -389,7 +249,7 @@ def device_selftest(
     invocation.show(selftest(device))
 
 
-@command("deploytool bench simulator")
+@command(app, "deploytool bench simulator")
 def bench(
     invocation: Invocation,
     what: Annotated[

@@ -1,16 +1,169 @@
-"""The options of the command line."""
+"""The arguments and options of the command line.
+
+Those that several commands take are types; those that travel together are frozen dataclasses, whose fields
+`deploytool.cli.command` makes options.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
 
 from deploytool.base.errors import UsageError
 
+RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
+SetOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe. Repeatable.")
+]
+TensorBoardOption: TypeAlias = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also write the training's history to TensorBoard event files here.")
+]
+SourceArgument: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|FILE|pkg.mod:function",
+        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs "
+        "module. Its file is imported, which runs its code.",
+    ),
+]
+PinOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--pin", metavar="LAYER=CORE", help="Put a layer on this core. Repeatable.")
+]
+SplitOption: TypeAlias = Annotated[
+    bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")
+]
+DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")]
 
-def parse_pins(pins: Iterable[str]) -> dict[str, int]:
-    """{layer: core} from ``layer=core`` texts."""
+
+@dataclass(frozen=True)
+class CommonOptions:
+    """What every command takes."""
+
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the artifacts.")] = Path("artifacts")
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet/--verbose", "-q/-v", help="Only results, or all there is to say.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class StatementOptions:
+    """What a person states about a network whose file does not."""
+
+    reset: Annotated[
+        str | None, typer.Option(metavar="subtract|zero", help="Reset rule of a file that does not state it.")
+    ] = None
+    floor: Annotated[float | None, typer.Option(help="Lower clamp of a file that does not state it.")] = None
+    dt_ms: Annotated[
+        float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
+    ] = None
+    delay_us: Annotated[
+        int | None,
+        typer.Option("--delay-us", help="Delay of the way back, where a recurrent file does not state it."),
+    ] = None
+    shape: Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")] = None
+    network: Annotated[
+        Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class PlacementOptions:
+    """Where a network goes."""
+
+    target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e"
+    pin: PinOption = None
+    split: SplitOption = True
+
+
+@dataclass(frozen=True)
+class WidthOptions:
+    """The width of the weights on the chip."""
+
+    weight_bits: Annotated[
+        int | None,
+        typer.Option(min=2, max=8, help="Bits of a weight: by default those of its training, or the chip's 8."),
+    ] = None
+    requantise: Annotated[
+        bool, typer.Option("--requantise", help="Give trained weights another width, --weight-bits, than their own.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class CalibrationOptions:
+    """How scale and rounding are chosen, and on which samples."""
+
+    quantise: Annotated[
+        str, typer.Option(metavar="plain|calibrated", help="calibrated: scale and rounding chosen on --data.")
+    ] = "plain"
+    data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None
+    root: DataFolderOption = None
+    calibration_samples: Annotated[int, typer.Option(min=1, help="Searched on; twice as many others decide.")] = 16
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """The samples that a program runs over."""
+
+    data: Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
+    root: DataFolderOption = None
+    denoise_ms: Annotated[float | None, typer.Option(help="Drop events without a neighbour in this many ms.")] = None
+    samples: Annotated[int | None, typer.Option(min=1, help="Only this many samples, evenly over the classes.")] = None
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """On what a program runs and how, and what of it is recorded."""
+
+    on: Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")] = (
+        "emulator"
+    )
+    time_steps: Annotated[int | None, typer.Option(min=1, help="Time steps, for --on quantised.")] = None
+    watch: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="Count only these. Repeatable.")] = None
+    rasters: Annotated[int, typer.Option(min=0, help="Keep the single spikes of this many samples.")] = 0
+    extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
+    ] = None
+    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="What computes: the same result, bit for bit.")] = (
+        "cpu"
+    )
+
+
+@dataclass(frozen=True)
+class PerturbationOptions:
+    """What is done to a program and its input before it runs, and how often."""
+
+    perturb: Annotated[
+        str | None,
+        typer.Option(
+            metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
+            help="Reorder and lose input events, vary thresholds and weights, and tell the spread over --repeats "
+            "draws.",
+        ),
+    ] = None
+    repeats: Annotated[int, typer.Option(min=1, help="Draws of the perturbation.")] = 5
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the perturbation.")] = 0
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What must hold for a positive verdict: the keys of [validate]."""
+
+    min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% right on the emulator.")] = None
+    max_accuracy_drop: Annotated[float | None, typer.Option(min=0, max=100, help="Points, torch to emulator.")] = None
+    max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
+    max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
+
+
+def parse_pins(pins: Iterable[str] | None) -> dict[str, int]:
+    """{layer: core} from ``layer=core`` texts. Raises UsageError for any other text, and for a layer pinned twice."""
     parsed: dict[str, int] = {}
-    for pin in pins:
+    for pin in pins or ():
         layer, _, core = pin.partition("=")
         if not layer or not core.isdecimal():
             raise UsageError(f"--pin {pin}", "not of the form LAYER=CORE", "for example --pin conv1=0")

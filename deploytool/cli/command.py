@@ -1,0 +1,103 @@
+"""What a command is: a function of an invocation and its options, with the common options and exit codes added."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
+
+import typer
+
+from deploytool.cli.options import CommonOptions
+
+if TYPE_CHECKING:
+    from deploytool.cli.invocation import Invocation
+
+Function: TypeAlias = Callable[..., int | None]
+"""``f(invocation, ...)`` whose parameters Typer knows, or are dataclasses of such; it returns the exit code."""
+
+
+def command(app: typer.Typer, example: str, name: str | None = None) -> Callable[[Function], Callable[..., None]]:
+    """Makes a function a command of ``app``, called ``name`` or as the function is, with ``example`` in its help.
+
+    Parameters that are dataclasses become one option for each of their fields. The errors of the function become
+    sentences and exit codes.
+    """
+
+    def register(function: Function) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            from deploytool.cli.invocation import Invocation
+
+            common = _gathered(CommonOptions, values)
+            invocation = Invocation(common.store, as_json=common.json, quiet=common.quiet)
+            arguments = {name: _argument(parameter, values) for name, parameter in parameters.items()}
+            raise typer.Exit(_exit_code(invocation, lambda: function(invocation, **arguments)))
+
+        signature = inspect.signature(function, eval_str=True, locals={"Invocation": object})
+        parameters = dict(list(signature.parameters.items())[1:])
+        options = [option for parameter in parameters.values() for option in _options(parameter)]
+        options += _fields(CommonOptions)
+        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        run.__annotations__ = {option.name: option.annotation for option in options}
+        app.command(name or function.__name__.strip("_"), epilog=f"Example: {example}")(run)
+        return run
+
+    return register
+
+
+def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    """What ``parameter`` is to Typer: the fields of a dataclass, or itself."""
+    if dataclasses.is_dataclass(parameter.annotation):
+        yield from _fields(parameter.annotation)
+    else:
+        yield parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+
+
+def _fields(options: Any) -> Iterator[inspect.Parameter]:
+    """The fields of the dataclass ``options`` as parameters."""
+    hints = get_type_hints(options, include_extras=True)
+    for field in dataclasses.fields(options):
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        yield inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[field.name]
+        )
+
+
+def _argument(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:
+    """What is handed to ``parameter``, of ``values`` {option: value}."""
+    if dataclasses.is_dataclass(parameter.annotation):
+        return _gathered(parameter.annotation, values)
+    return values[parameter.name]
+
+
+def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass ``options`` with its fields of ``values``."""
+    return options(**{field.name: values[field.name] for field in dataclasses.fields(options)})
+
+
+def _exit_code(invocation: Invocation, call: Callable[[], int | None]) -> int:
+    """The exit code of ``call``; what it raises is told in the way its kind deserves."""
+    from deploytool.base.errors import INTERRUPTED, DeployError
+
+    try:
+        return call() or 0
+    except DeployError as error:
+        invocation.fail(error.problems, error.exit_code)
+        return error.exit_code
+    except KeyboardInterrupt:
+        invocation.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        bug = f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above."
+        invocation.fail((bug,), 1)
+        return 1
