@@ -8,7 +8,8 @@ from deploytool.base.errors import DeployError
 from deploytool.chip.chips import chip_named
 from deploytool.ir.target import Target
 from deploytool.map.emit import configuration
-from deploytool.run.targets.table import Options, make_target
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,7 +15,7 @@ from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.ir.recording import RUNGS
-from deploytool.ir.target import Target
+from deploytool.ir.target import Target, Watch
 
 WEIGHTS = [[[[3]], [[0]]], [[[-2]], [[4]]]]
 
@@ -124,13 +124,13 @@ class Contract:
         program = self.pooled_chain()
         one = at(0, 0, 0, (1, 4, 4))
         assert list(target.run(program, [one]).counts) == ["conv", "fc"]
-        assert list(target.run(program, [one], watch=[]).counts) == ["fc"]
-        assert list(target.run(program, [one], watch=["conv"]).counts) == ["conv", "fc"]
+        assert list(target.run(program, [one], Watch(())).counts) == ["fc"]
+        assert list(target.run(program, [one], Watch(("conv",))).counts) == ["conv", "fc"]
         with pytest.raises(InputError, match="nonsense"):
-            target.run(program, [one], watch=["nonsense"])
+            target.run(program, [one], Watch(("nonsense",)))
 
     def test_a_layer_can_be_called_by_a_node_it_was_made_from(self, target: Target) -> None:
-        recording = target.run(self.pooled_chain(), [at(0, 0, 0, (1, 4, 4))], watch=["spike1"])
+        recording = target.run(self.pooled_chain(), [at(0, 0, 0, (1, 4, 4))], Watch(("spike1",)))
         assert recording.layer("spike1") == "conv"
 
     def test_counts_are_per_neuron_before_pooling_and_a_route_sums(self, target: Target) -> None:
@@ -166,17 +166,17 @@ class Contract:
         }
         program = mapped(parts, *map(Route, parts), outputs=tuple(parts))
         events = [stream([0, 1, 1, 0, 0, 1, 1, 1])]
-        found, whole = (target.run(each, events, rasters=1) for each in (program, two_neurons()))
+        found, whole = (target.run(each, events, Watch(rasters=1)) for each in (program, two_neurons()))
         assert found.outputs == ("fc",)
         assert list(found.counts) == ["fc"]
         assert np.array_equal(found.counts["fc"], whole.counts["fc"])
         assert np.array_equal(found.spikes["fc"], whole.spikes["fc"])
         assert np.array_equal(found.synops, whole.synops)
         assert found.layer("spike") == "fc"
-        assert list(target.run(program, events, watch=["linear"]).counts) == ["fc"]
+        assert list(target.run(program, events, Watch(("linear",))).counts) == ["fc"]
 
     def test_spikes_are_kept_for_the_first_samples_only(self, target: Target) -> None:
-        recording = target.run(two_neurons(), [stream([0] * 5), stream([0, 0]), stream([0] * 9)], rasters=2)
+        recording = target.run(two_neurons(), [stream([0] * 5), stream([0, 0]), stream([0] * 9)], Watch(rasters=2))
         spikes = recording.spikes["fc"]
         assert spikes["sample"].tolist() == [0, 0, 0, 1]
         assert spikes["c"].tolist() == [0] * 4

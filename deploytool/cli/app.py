@@ -153,17 +153,28 @@ def run(
     perturbation: PerturbationOptions,
 ) -> None:
     """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
+    from deploytool.ir.target import Watch
+    from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import parse_perturbation
     from deploytool.workflow import run as running
     from deploytool.workflow import samples as sample_sources
 
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
     source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples)
-    ask = functools.partial(running.run, invocation.cache, program, samples=source, **vars(options))
+    watch = None if options.watch is None else tuple(options.watch)
+    job = Job(options.on, options.time_steps, Watch(watch, options.rasters, options.extremes))
+    ask = functools.partial(
+        running.run,
+        invocation.cache,
+        program,
+        samples=source,
+        scheduler=options.scheduler,
+        device=options.device,
+    )
     if how is None:
-        invocation.show_artifact(ask())
+        invocation.show_artifact(ask(job))
     else:
-        invocation.show(running.robustness(how, perturbation.repeats, lambda each: ask(perturbation=each)))
+        invocation.show(running.robustness(job, how, perturbation.repeats, ask))
 
 
 @command(app, "deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")

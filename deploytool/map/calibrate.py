@@ -27,7 +27,7 @@ from deploytool.chip.integers import quantise as quantise_layer
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import Recording
-from deploytool.ir.target import Target
+from deploytool.ir.target import Target, Watch
 from deploytool.map.quantise import quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
 
@@ -156,7 +156,7 @@ def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibr
     """
     plain = quantise(program, fmt)
     groups = list(spec.samples), list(spec.held_out)
-    wanted = [spec.target.run(program, streams, rasters=len(streams)) for streams in groups]
+    wanted = [spec.target.run(program, streams, Watch(rasters=len(streams))) for streams in groups]
     found: dict[str, Layer] = {}
     gains: dict[str, list[Gain]] = {}
     for done, (name, layer) in enumerate(program.layers.items()):

@@ -135,12 +135,13 @@ def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:
 def _calibration(source: SampleSource, graph: Graph, tick: Tick) -> Calibration:
     from deploytool.map.calibrate import Calibration
     from deploytool.map.group import group
-    from deploytool.run.targets.simulator import Simulator
+    from deploytool.run.targets.options import Options
+    from deploytool.run.targets.table import make_target
 
     found = source.load(group(graph).input_shape)
     parts = CALIBRATION_PARTS
     held_out = [stream for index, stream in enumerate(found) if index % parts]
-    return Calibration(Simulator(threads()), found[::parts], held_out, tick)
+    return Calibration(make_target("simulator", Options(threads=threads())), found[::parts], held_out, tick)
 
 
 def configure(program: Program, spec: MapSection = PLAIN) -> Mapping[str, Any]:

@@ -74,13 +74,14 @@ def emulate(
     """{layer: spikes (B, C, H, W)}: the first ``layers`` layers with weights of a ``model`` on the chip's emulator."""
     from deploytool.convert.model import to_graph
     from deploytool.map.compile import compile_graph
-    from deploytool.run.targets.emulator import Emulator
+    from deploytool.run.targets.options import Options
+    from deploytool.run.targets.table import make_target
 
     constraints = recipe.constraints
     graph = to_graph(model, first_layers(recipe.network, layers), constraints)
     chip = chip_named(constraints.chip)
     program = compile_graph(graph, chip, pins=recipe.map.pins, split=recipe.map.split).program
-    return Emulator(threads).run(program, streams).counts
+    return make_target("emulator", Options(threads=threads)).run(program, streams).counts
 
 
 def first_layers(network: NetworkSection, count: int) -> NetworkSection:

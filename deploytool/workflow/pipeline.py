@@ -34,14 +34,18 @@ def pipeline(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None)
 
 def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifact]:
     """The recordings of ``model`` on everything that the recipe runs it on."""
+    from deploytool.ir.target import Watch
+    from deploytool.run.jobs.job import Job
+    from deploytool.run.targets.table import TARGETS
+
     graph = convert_model(cache, model)
-    targets = {rung: SIMULATOR if rung == SIMULATOR else recipe.constraints.chip for rung in recipe.run.on}
-    programs = {target: _mapped(cache, recipe, graph, target) for target in dict.fromkeys(targets.values())}
+    chips = {name: recipe.constraints.chip if TARGETS[name].mapped else SIMULATOR for name in recipe.run.on}
+    programs = {chip: _mapped(cache, recipe, graph, chip) for chip in dict.fromkeys(chips.values())}
     recordings = []
-    for rung, target in targets.items():
-        samples = dataset(recipe.data, recipe.seed)
-        time_steps = recipe.train.time_steps if rung == "quantised" else None
-        recordings.append(run(cache, programs[target].name, rung, samples, time_steps, None, recipe.run.rasters))
+    for name, chip in chips.items():
+        time_steps = recipe.train.time_steps if TARGETS[name].time_steps else None
+        job = Job(name, time_steps, Watch(rasters=recipe.run.rasters))
+        recordings.append(run(cache, programs[chip].name, job, dataset(recipe.data, recipe.seed)))
     return recordings
 
 

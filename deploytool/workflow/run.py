@@ -1,12 +1,11 @@
-"""The verb run: a program on a target, or clock-driven, over samples."""
+"""The verb run: a program on a target, over samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deploytool.base.errors import UsageError
 from deploytool.base.machine import threads
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording, load_recording, save_recording
@@ -16,76 +15,58 @@ from deploytool.workflow.map import configure
 from deploytool.workflow.samples import SampleSource
 
 if TYPE_CHECKING:
+    from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import Perturbation
 
 
 def run(
     cache: StageCache,
     program: str,
-    on: str,
+    job: Job,
     samples: SampleSource,
-    time_steps: int | None = None,
-    watch: Sequence[str] | None = None,
-    rasters: int = 0,
-    extremes: bool = False,
     scheduler: str | None = None,
-    perturbation: Perturbation | None = None,
     device: str = "cpu",
 ) -> Artifact:
-    """The recording of a program ``on`` a target, or clock-driven ("quantised") in ``time_steps``.
+    """The recording of what a ``job`` does with a program and ``samples``. An interrupted run goes on where it was.
 
-    An interrupted run goes on where it was. ``scheduler`` names Dask workers to spread the samples over, ``device``
-    "cuda" computes on a GPU; what comes out is the same. The other options are those of `deploytool.run.jobs.job.Job`.
+    ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; what comes out is
+    the same.
     """
-    mapped = cache.store.get(program, "program")
-    if time_steps is not None and on != "quantised":
-        raise UsageError("--time-steps", f"given with --on {on}, which knows no time steps", "--on quantised")
-    if device != "cpu":
-        from deploytool.run.targets.processor import check_device
+    from deploytool.run.targets.table import check_device
 
-        check_device(device, on, scheduler)
-    decided: dict[str, Any] = {"on": on, "data": samples.says, "watch": watch and sorted(watch), "rasters": rasters}
-    if on == "quantised":
-        decided["time_steps"] = time_steps
-    if extremes:
-        decided["extremes"] = True
-    if perturbation is not None:
-        decided["perturbation"] = asdict(perturbation)
+    mapped = cache.store.get(program, "program")
+    check_device(device, job.on, scheduler)
+    decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
     request = Request("recording", inputs, decided)
     with cache.unfinished(request) as unfinished:
 
         def compute() -> Recording:
-            from deploytool.run.jobs.job import Job
-            from deploytool.run.jobs.resume import finished, here, run_job
-            from deploytool.run.targets.table import Options
+            from deploytool.run.jobs.resume import finished, in_this_process, run_job
+            from deploytool.run.targets.options import Options
 
             loaded = load_program(mapped.path)
-            watched = None if watch is None else tuple(watch)
-            job = Job(loaded, on, time_steps, watched, rasters, extremes, perturbation)
             if kept := finished(unfinished):
-                cache.messages.say(f"{on:<10} {kept} samples were finished before")
-            with cache.messages.progress(on, "sample") as tick:
+                cache.messages.say(f"{job.on:<10} {kept} samples were finished before")
+            with cache.messages.progress(job.on, "sample") as tick:
                 if scheduler is None:
-                    perform = here(Options(configure, threads(), tick, device), cache.messages.say)
+                    perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
                 else:
-                    from deploytool.run.jobs.dask import spread
+                    from deploytool.run.jobs.dask import on_workers
 
-                    perform = spread(scheduler, threads(), tick)
-                return run_job(job, samples.load(loaded.input_shape), unfinished, perform)
+                    perform = on_workers(scheduler, threads(), tick)
+                return run_job(job, loaded, samples.load(loaded.input_shape), unfinished, perform)
 
         return cache.stored(request, compute, save_recording)
 
 
-def robustness(
-    perturbation: Perturbation, repeats: int, run: Callable[[Perturbation | None], Artifact]
-) -> dict[str, Any]:
-    """What ``repeats`` draws of ``perturbation`` do to what ``run`` records, against the run without it."""
+def robustness(job: Job, perturbation: Perturbation, repeats: int, run: Callable[[Job], Artifact]) -> dict[str, Any]:
+    """What ``repeats`` draws of ``perturbation`` do to what ``run`` records of ``job``, against the run without it."""
     from deploytool.validate.spread import spread
 
-    plain = run(None)
-    perturbed = [run(replace(perturbation, repeat=repeat)) for repeat in range(repeats)]
+    draws = [replace(job, perturbation=replace(perturbation, repeat=repeat)) for repeat in range(repeats)]
+    plain, perturbed = run(job), [run(draw) for draw in draws]
     found = spread(load_recording(plain.path), [load_recording(artifact.path) for artifact in perturbed])
     names = {"unperturbed": plain.name, "perturbed": [artifact.name for artifact in perturbed]}
     return {"perturbation": perturbation.models, "seed": perturbation.seed, **found, **names}

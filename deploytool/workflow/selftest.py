@@ -23,7 +23,8 @@ def selftest(device: str) -> dict[str, Any]:
     """
     from deploytool.map.compile import compile_graph
     from deploytool.run.reference.specification import run_reference
-    from deploytool.run.targets.table import Options, make_target
+    from deploytool.run.targets.options import Options
+    from deploytool.run.targets.table import make_target
     from deploytool.workflow.map import configure
 
     target = make_target(device, Options(configure))

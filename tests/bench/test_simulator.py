@@ -10,7 +10,7 @@ from deploytool.bench.speed.networks import NMNIST, Spiking, network, random_str
 from deploytool.bench.speed.simulator import Took, aims, events_for, synops_of
 from deploytool.bench.speed.timing import in_turn
 from deploytool.run.plan.layers import make_plan, state_type
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.table import make_target
 
 
 def test_the_shortest_of_each_side_counts_and_the_first_round_does_not() -> None:
@@ -48,12 +48,12 @@ def test_lengths_are_those_asked_for_and_batches_lose_no_update() -> None:
     events = events_for(program, plan, 50_000)
     streams = [random_stream(NMNIST, events, seed) for seed in range(30)]
     total = synops_of(program, plan, streams)
-    assert total == Simulator().run(program, streams).synops.sum()
+    assert total == make_target("simulator").run(program, streams).synops.sum()
     assert total / len(streams) == pytest.approx(50_000, rel=0.05)
 
 
 def test_layers_fire_as_often_as_wanted() -> None:
     stream = random_stream(NMNIST, 5000)
     program = network(NMNIST, [Spiking(8, 3, 0.3, padding=1)], "float32", stream)
-    counts = Simulator().run(program, [stream]).counts["layer0"]
+    counts = make_target("simulator").run(program, [stream]).counts["layer0"]
     assert counts.sum() / len(stream) == pytest.approx(0.3, rel=0.1)

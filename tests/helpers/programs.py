@@ -13,10 +13,13 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.ir.shapes import out_shape
+from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
-from deploytool.run.engine.event_driven import run_events, run_sample
+from deploytool.run.engine.discretisation import TimeSteps
+from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.samples import Sample
+from deploytool.run.targets.table import make_target
 
 SMALL = st.integers(1, 3)
 
@@ -218,8 +221,8 @@ def warm_up() -> None:
             layer = Layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
             twice = Route("it"), Route("it")
             program = Program("simulator", arithmetic, (1, 3, 3), twice, {"it": layer}, ("it",), "")
-            run_events(program, [stream, stream, stream], "simulator", rasters=1)
-            run_clocked(program, [stream], time_steps=2)
+            make_target("simulator").run(program, [stream, stream, stream], Watch(rasters=1))
+            run_clocked(program, [stream], TimeSteps(2))
 
 
 def fast(program: Program, stream: EventStream) -> Sample:

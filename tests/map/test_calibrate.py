@@ -26,11 +26,11 @@ from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group
 from deploytool.map.quantise import quantise
 from deploytool.map.rounding import compensated, second_moments
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.table import make_target
 
 FMT = CHIPS["speck2e"].integers
 FOUR_BITS = replace(FMT, weight_bits=4)
-SIMULATOR = Simulator()
+SIMULATOR = make_target("simulator")
 
 
 def _network(grid: float | None = None) -> Program:

@@ -23,8 +23,7 @@ from deploytool.map.place import misfit, place
 from deploytool.map.quantise import quantise
 from deploytool.map.rules import check_rules
 from deploytool.map.split import fit, split
-from deploytool.run.targets.emulator import Emulator
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.table import make_target
 
 CHIP = CHIPS["speck2e"]
 TINY = replace(CHIP, cores=(Core(16, 16, 9), Core(16, 64, 9), Core(64, 16, 9), Core(32, 32, 9), Core(4, 4, 9)))
@@ -169,7 +168,7 @@ def test_a_split_network_gives_the_spikes_of_the_whole_one(name: str) -> None:
     assert {core for found in mapped.splits for core in found.into} <= set(mapped.program.core_of)
     whole = quantise(mapped.float_program, CHIP.integers)
     streams = [_stream(whole.input_shape, 300)]
-    wanted, found = Simulator().run(whole, streams), Emulator().run(mapped.program, streams)
+    wanted, found = make_target("simulator").run(whole, streams), make_target("emulator").run(mapped.program, streams)
     assert found.outputs == wanted.outputs
     assert wanted.output_counts.sum() > 20
     for layer, counts in wanted.counts.items():

@@ -25,16 +25,15 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Branch, Layer, Program, Route
 from deploytool.ir.shapes import out_shape
-from deploytool.ir.target import Target
+from deploytool.ir.target import Target, Watch
 from deploytool.run.cuda import engine, kernels, memory
 from deploytool.run.cuda.lanes import make_lanes, refuse
 from deploytool.run.plan.layers import make_plan, state_type
-from deploytool.run.record.checks import check_stream
 from deploytool.run.record.samples import Room, Sample, Samples
 from deploytool.run.reference.exponential import remains
 from deploytool.run.reference.specification import run_reference
-from deploytool.run.targets.emulator import Emulator
-from deploytool.run.targets.processor import run_events
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -149,12 +148,12 @@ def test_a_leak_has_the_bits_of_the_specification() -> None:
 def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
     program = data.draw(programs())
     samples = some_streams(data, program)
-    rasters, vectors = data.draw(st.integers(0, 3)), data.draw(st.booleans())
+    watch = Watch(rasters=data.draw(st.integers(0, 3)), extremes=data.draw(st.booleans()))
     ticks: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "SAMPLES", data.draw(st.integers(1, 3)))
         cpu, cuda = (
-            run_events(device, program, samples, "simulator", None, rasters, 1, tick, check_stream, vectors)
+            make_target("simulator", Options(tick=tick, device=device)).run(program, samples, watch)
             for device, tick in (("cpu", no_progress), ("cuda", lambda done, total, _: ticks.append((done, total))))
         )
     assert ticks[-1] == (len(samples), len(samples))
@@ -262,10 +261,10 @@ def synaptic() -> Program:
 )
 def test_what_is_left_to_the_cpu_is_refused(program: Program, sentence: str) -> None:
     with pytest.raises(UnsupportedError, match=sentence):
-        run_events("cuda", program, [], "simulator", None, 0, 1, no_progress, check_stream)
+        make_target("simulator", Options(device="cuda")).run(program, [])
 
 
 class TestContract(Contract):
     @pytest.fixture
     def target(self) -> Target:
-        return Emulator(device="cuda")
+        return make_target("emulator", Options(device="cuda"))

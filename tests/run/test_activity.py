@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from deploytool.ir.events import count
 from deploytool.ir.program import INPUT, Program, Route
+from deploytool.ir.target import Watch
 from deploytool.run.jobs.job import Job
 from deploytool.run.record.activity import bound, updates_of_neurons, weights_above
 from deploytool.run.reference.specification import run_reference
-from deploytool.run.targets.table import Options
+from deploytool.run.targets.options import Options
 
 OPTIONS = Options(lambda _: {})
 
@@ -57,7 +58,7 @@ def test_v_stays_within_its_bound(data: st.DataObject) -> None:
 def test_measured_extremes_are_those_of_the_specification(data: st.DataObject) -> None:
     program = data.draw(programs(integers=True))
     some = [data.draw(streams(program.input_shape)) for _ in range(2)]
-    found = Job(program, "simulator", extremes=True).run(some, 0, OPTIONS)
+    found = Job("simulator", watch=Watch(extremes=True)).run(program, some, 0, OPTIONS)
     wanted = [run_reference(program, each).extremes for each in some]
     for name in program.layers:
         low, high = min(w[name][0] for w in wanted), max(w[name][1] for w in wanted)
@@ -65,7 +66,7 @@ def test_measured_extremes_are_those_of_the_specification(data: st.DataObject) -
 
 
 def test_a_job_records_what_was_sent() -> None:
-    recording = Job(two_neurons(), "emulator").run([stream([0] * 5), stream([1])], 0, OPTIONS)
+    recording = Job("emulator").run(two_neurons(), [stream([0] * 5), stream([1])], 0, OPTIONS)
     assert recording.durations_us.tolist() == [5001, 1001]
     assert recording.activity["fc"].updates is not None
     assert recording.activity["fc"].updates.ravel().tolist() == [6, 6]
@@ -76,9 +77,9 @@ def test_a_job_records_what_was_sent() -> None:
 def test_layers_fed_by_what_was_not_watched_have_no_updates() -> None:
     a = layer([[[[5]], [[0]]]], (2, 1, 1), (1, 1, 1), Route("b"))
     program: Program = mapped({"a": a, "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1))})
-    activity = Job(program, "emulator", watch=()).run([stream([0])], 0, OPTIONS).activity
+    activity = Job("emulator", watch=Watch(())).run(program, [stream([0])], 0, OPTIONS).activity
     assert activity["b"].updates is None
-    activity = Job(program, "emulator", watch=("a",)).run([stream([0])], 0, OPTIONS).activity
+    activity = Job("emulator", watch=Watch(("a",))).run(program, [stream([0])], 0, OPTIONS).activity
     assert activity["b"].updates is not None
 
 
@@ -92,6 +93,6 @@ def test_weights_above_the_threshold_pile_up_and_have_no_bound() -> None:
 
 
 def test_clock_driven_updates_are_its_synops() -> None:
-    recording = Job(two_neurons(), "quantised", time_steps=3).run([stream([0, 1, 0])], 0, OPTIONS)
+    recording = Job("quantised", time_steps=3).run(two_neurons(), [stream([0, 1, 0])], 0, OPTIONS)
     assert recording.activity["fc"].updates is not None
     assert recording.activity["fc"].updates.sum() == recording.synops.sum()

@@ -17,14 +17,17 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream, channels_last, neurons_of
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.target import Watch
 from deploytool.map.split import split
 from deploytool.run.engine import event_driven as engine
-from deploytool.run.engine.event_driven import batches, run_events, run_samples
+from deploytool.run.engine.event_driven import batches, run_samples
 from deploytool.run.kernels.batches import Loop, Queue, merge, sites_of, spread
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record import checks
 from deploytool.run.record.samples import Room, Sample, Samples
 from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
 
 
 @st.composite
@@ -93,7 +96,7 @@ def test_samples_with_delayed_spikes_are_counted_in_the_same_room(data: st.DataO
             wanted = [run_reference(program, stream) for stream in sent]
         except UnsupportedError:
             return
-    recording = run_events(program, sent, "simulator")
+    recording = make_target("simulator").run(program, sent)
     assert recording.synops.tolist() == [sample.synops for sample in wanted]
     for name, counts in recording.counts.items():
         assert np.array_equal(counts, [sample.counts[name] for sample in wanted])
@@ -109,8 +112,8 @@ def test_neither_batches_nor_threads_show(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 120)))
         known = data.draw(st.booleans())
-        threads = data.draw(st.integers(1, 3))
-        recording = run_events(program, sent if known else iter(sent), "simulator", None, rasters, threads)
+        target = make_target("simulator", Options(threads=data.draw(st.integers(1, 3))))
+        recording = target.run(program, sent if known else iter(sent), Watch(rasters=rasters))
     assert recording.samples == tuple(stream.name for stream in sent)
     assert recording.labels.tolist() == [stream.label for stream in sent]
     assert recording.synops.tolist() == [sample.synops for sample in alone]
@@ -197,7 +200,7 @@ def test_a_long_sample_between_short_ones_streams_in_chunks(monkeypatch: pytest.
             events[axis] = rng.integers(0, size, length)
         sent.append(EventStream(events, program.input_shape, 1000, name=str(length)))
     assert [len(batch.streams) for batch in batches(sent, 0)] == [2, 1, 3]
-    recording = run_events(program, sent, "simulator")
+    recording = make_target("simulator").run(program, sent)
     for index, stream in enumerate(sent):
         assert np.array_equal(recording.counts["it"][index], run_reference(program, stream).counts["it"])
 

@@ -21,6 +21,7 @@ from deploytool.ir.program import Layer, Program
 from deploytool.map.group import group
 from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.record import checks
 from deploytool.run.reference.crossings import NEVER, first_crossing, reaches, response
 from deploytool.run.reference.specification import run_reference
@@ -176,7 +177,7 @@ def test_with_short_steps_the_clock_driven_run_gives_as_many_spikes() -> None:
     wanted = fast(group(graph), stream).counts["w"]
     assert wanted.sum() > 50
     for how in ("exact", "euler"):
-        found = run_clocked(group(graph), [stream], 4000, many=False, how=how).counts["w"][0]
+        found = run_clocked(group(graph), [stream], TimeSteps(4000, many=False, how=how)).counts["w"][0]
         assert np.abs(found - wanted).max() <= 2
 
 
@@ -191,5 +192,5 @@ def test_a_recurrent_network_of_the_field_runs(shared_data: Path) -> None:
     wanted = run_reference(program, stream)
     assert len(wanted.spikes["fc1"]) > 50
     assert_same(fast(program, stream), wanted)
-    clocked = run_clocked(program, [stream], 256, many=False, how="euler")
+    clocked = run_clocked(program, [stream], TimeSteps(256, many=False, how="euler"))
     assert clocked.counts["fc1"].sum() > 50

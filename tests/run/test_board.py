@@ -15,11 +15,11 @@ from deploytool.base.errors import TargetError, UnsupportedError, UsageError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program
-from deploytool.ir.target import Target
+from deploytool.ir.target import Target, Watch
 from deploytool.map.emit import configuration
 from deploytool.run.reference.specification import run_reference
 from deploytool.run.targets import board
-from deploytool.run.targets.board import Board, list_devices
+from deploytool.run.targets.board import Board, Timing, list_devices
 
 BOARD = SimpleNamespace(device_type_name="Speck2eDevKit", usb_device_address=3)
 
@@ -90,6 +90,7 @@ class FakedBoard:
     """Board over a FakeChip of the program it is given."""
 
     name = "speck2edevkit:0"
+    timing = Timing(lead_us=0, quiet_s=0.0)
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -97,14 +98,12 @@ class FakedBoard:
     def run(self, program: Program, *arguments: Any, **more: Any) -> Any:
         self.chip = FakeChip(program)
         self.monkeypatch.setattr(board, "load_samna", self.chip.samna)
-        target = Board(self.name, lambda program: configuration(program, CHIPS["speck2e"]))
+        target = Board(self.name, lambda program: configuration(program, CHIPS["speck2e"]), timing=self.timing)
         return target.run(program, *arguments, **more)
 
 
 @pytest.fixture
 def target(monkeypatch: pytest.MonkeyPatch) -> Target:
-    monkeypatch.setattr(board, "QUIET_S", 0.0)
-    monkeypatch.setattr(board, "LEAD_US", 0)
     return FakedBoard(monkeypatch)
 
 
@@ -113,7 +112,7 @@ class TestContract(Contract):
 
 
 def test_the_configuration_is_filled_in_and_written_for_every_sample(target: FakedBoard) -> None:
-    target.run(two_neurons(), [stream([0]), stream([1])], watch=[])
+    target.run(two_neurons(), [stream([0]), stream([1])], Watch(()))
     assert len(target.chip.applied) == 2
     layer = target.chip.applied[0].cnn_layers[0]
     assert (layer.threshold_high, layer.threshold_low, layer.return_to_zero) == (5, -4, False)
@@ -128,8 +127,7 @@ def test_the_configuration_is_filled_in_and_written_for_every_sample(target: Fak
 def test_a_board_that_never_falls_silent_is_given_up(target: FakedBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = [Spike(layer=0, timestamp=1, feature=0, y=0, x=0)]
     monkeypatch.setattr(FakeChip, "read", lambda _: noise)
-    monkeypatch.setattr(board, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(board, "QUIET_S", 0.01)
+    target.timing = Timing(lead_us=0, quiet_s=0.01, patience_s=0.05)
     with pytest.raises(TargetError, match="still spiking"):
         target.run(two_neurons(), [stream([0])])
 

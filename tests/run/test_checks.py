@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from contract import layer, mapped, stream, two_neurons
 
-from deploytool.base.errors import InputError, UnsupportedError, UsageError
+from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
-from deploytool.run.targets.emulator import Emulator
-from deploytool.run.targets.simulator import Simulator
-from deploytool.run.targets.table import TARGETS, Options, make_target
+from deploytool.run.targets.table import make_target
+
+SIMULATOR, EMULATOR = make_target("simulator"), make_target("emulator")
 
 
 def refusal(program: Program, target: object = None) -> tuple[str, ...]:
     with pytest.raises(UnsupportedError) as caught:
-        (target or Simulator()).run(program, [stream([0])])
+        (target or SIMULATOR).run(program, [stream([0])])
     return caught.value.problems
 
 
@@ -44,7 +44,7 @@ def as_float(**changes: object) -> Program:
 def test_an_integer_layer_that_cannot_run_is_refused(changes: dict[str, object], says: str) -> None:
     program = two_neurons()
     broken = program.with_layers({"fc": replace(program.layers["fc"], **changes)})
-    for target in (Simulator(), Emulator()):
+    for target in (SIMULATOR, EMULATOR):
         assert says in refusal(broken, target)[0]
 
 
@@ -92,31 +92,20 @@ def test_the_emulator_refuses_what_was_not_mapped(changes: dict[str, object], sa
             "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1)),
         }
     )
-    assert says in refusal(replace(program, **changes), Emulator())[0]
+    assert says in refusal(replace(program, **changes), EMULATOR)[0]
 
 
 def test_the_emulator_refuses_more_than_one_spike_per_update() -> None:
-    assert "fires more than once per update" in refusal(two_neurons(at_most_one=False), Emulator())[0]
+    assert "fires more than once per update" in refusal(two_neurons(at_most_one=False), EMULATOR)[0]
 
 
 def test_coordinates_that_would_wrap_around_are_refused() -> None:
     wide = mapped({"conv": layer([[[[5]]]], (1, 1, 129), (1, 1, 129))})
-    assert "an input map of 1x1x129; need at most 1024x128x128" in refusal(wide, Emulator())[0]
+    assert "an input map of 1x1x129; need at most 1024x128x128" in refusal(wide, EMULATOR)[0]
 
 
 def test_times_that_would_wrap_around_are_refused() -> None:
     late = EventStream(np.array([(1 << 32, 0, 0, 0)], EVENT), (2, 1, 1), (1 << 32) + 1, name="late.bin")
     with pytest.raises(InputError, match=r"late.bin: lasts 4294967297 us; need at most 4294967295 us"):
-        Emulator().run(two_neurons(), [late])
-    assert len(Simulator().run(two_neurons(), [late])) == 1
-
-
-def test_targets_are_made_by_name() -> None:
-    options = Options(configure=dict, threads=3)
-    assert isinstance(make_target("emulator", options), Emulator)
-    assert make_target("simulator", options).threads == 3
-    assert "speck2edevkit" in TARGETS
-    with pytest.raises(UsageError, match="no target 'loihi'; need one of simulator, emulator"):
-        make_target("loihi", options)
-    with pytest.raises(UsageError, match="a board, where only what computes can run"):
-        make_target("speck2edevkit:0", Options())
+        EMULATOR.run(two_neurons(), [late])
+    assert len(SIMULATOR.run(two_neurons(), [late])) == 1

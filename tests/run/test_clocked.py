@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.reference.specification import run_reference
 
 torch = pytest.importorskip("torch")
@@ -72,7 +74,7 @@ def add_routed(frame: np.ndarray, spikes: np.ndarray, route: Route) -> None:
 def test_integers_equal_torch(data: st.DataObject, time_steps: int, many: bool) -> None:
     program = data.draw(programs(integers=True))
     stream = data.draw(streams(program.input_shape))
-    found = run_clocked(program, [stream], time_steps, many, rasters=1)
+    found = run_clocked(program, [stream], TimeSteps(time_steps, many), Watch(rasters=1))
     for name, wanted in as_torch(program, stream, time_steps, many).items():
         assert np.array_equal(found.counts[name][0], wanted), name
         assert np.array_equal(count(found.spikes[name], wanted.shape), wanted), name
@@ -93,7 +95,7 @@ def test_with_one_event_per_step_the_first_layer_is_event_driven(data: st.DataOb
     events = drawn.events.copy()
     events["t"] = np.arange(len(events))
     stream = EventStream(events, program.input_shape, max(len(events), 1))
-    clocked = run_clocked(program, [stream], stream.duration_us, many=False)
+    clocked = run_clocked(program, [stream], TimeSteps(stream.duration_us, many=False))
     reference = run_reference(program, stream)
     assert np.array_equal(clocked.counts[first][0], reference.counts[first])
     assert clocked.synops.tolist() == [reference.synops]
@@ -106,11 +108,11 @@ def test_many_and_one_spikes_per_step_and_the_times_of_steps() -> None:
     events = np.zeros(2, EVENT)
     events["t"] = [0, 90]
     stream = EventStream(events, (1, 1, 1), 100)
-    many = run_clocked(program, [stream, stream], 2, many=True, rasters=1)
+    many = run_clocked(program, [stream, stream], TimeSteps(2, many=True), Watch(rasters=1))
     assert many.counts["fc"].ravel().tolist() == [4, 4]
     assert many.spikes["fc"]["t"].tolist() == [0, 0, 50, 50]
     assert many.spikes[INPUT]["t"].tolist() == [0, 90]
-    one = run_clocked(program, [stream], 2, many=False)
+    one = run_clocked(program, [stream], TimeSteps(2, many=False))
     assert one.counts["fc"].ravel().tolist() == [2]
 
 
@@ -152,7 +154,7 @@ def test_the_trained_network_gives_the_same_counts() -> None:
         samples.append(EventStream(events, (2, 9, 9), 10_000))
     activity = net.run(weights, frames(bin_events(samples, 10), np.arange(4)))
     graph = to_graph({name: tensor.numpy() for name, tensor in weights.items()}, network, constraints, None)
-    found = run_clocked(compile_graph(graph, CHIPS["speck2e"]).program, samples, 10)
+    found = run_clocked(compile_graph(graph, CHIPS["speck2e"]).program, samples, TimeSteps(10))
     assert min(counts.sum() for counts in found.counts.values()) > 20
     for name, spikes in activity.spikes.items():
         assert np.array_equal(found.counts[name], spikes.detach().sum(0).numpy()), name

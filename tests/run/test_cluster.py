@@ -17,19 +17,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, TargetError, UsageError
+from deploytool.base.progress import no_progress
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, write_recording
+from deploytool.ir.target import Watch
 from deploytool.map.compile import compile_graph
 from deploytool.run.jobs import dask as cluster
-from deploytool.run.jobs.dask import pack, spread, stretches, unpack
+from deploytool.run.jobs.dask import on_workers, pack, stretches, unpack
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation
-from deploytool.run.jobs.resume import here, run_job
-from deploytool.run.targets.table import Options
+from deploytool.run.jobs.resume import in_this_process, run_job
+from deploytool.run.targets.options import Options
 
 OPTIONS = Options(lambda _: {})
 
@@ -78,19 +80,20 @@ def test_stretches_cover_the_spans(first: int, length: int, size: int) -> None:
     assert all(part[0].name == f"s{start}" for start, part in found if part)
 
 
-def test_stretches_of_long_samples_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "EVENTS_MAX", 5)
+def test_stretches_of_long_samples_are_short() -> None:
     streams = [stream([0] * 3), stream([0] * 3), stream([0] * 9), stream([0])]
-    assert [(first, len(part)) for first, part in stretches(streams, [(0, 4)], 4)] == [(0, 2), (2, 1), (3, 1)]
+    assert [(first, len(part)) for first, part in stretches(streams, [(0, 4)], 4, events_max=5)] == [
+        (0, 2),
+        (2, 1),
+        (3, 1),
+    ]
 
 
 def test_a_job_travels_unchanged() -> None:
-    job = Job(two_neurons(), "emulator", None, ("fc",), 3, True, Perturbation(drop=0.1, seed=4))
-    packed = pickle.loads(pickle.dumps(pack(job)))
-    found = unpack(packed)
-    assert found.program.digest == job.program.digest
-    assert (found.on, found.watch, found.rasters, found.extremes) == ("emulator", ("fc",), 3, True)
-    assert found.perturbation == job.perturbation
+    job = Job("emulator", None, Watch(("fc",), 3, True), Perturbation(drop=0.1, seed=4))
+    packed = pickle.loads(pickle.dumps(pack(job, two_neurons())))
+    assert packed.job == job
+    assert unpack(packed).digest == two_neurons().digest
 
 
 def test_an_error_travels_with_all_its_problems() -> None:
@@ -105,27 +108,26 @@ def test_an_error_travels_with_all_its_problems() -> None:
 def test_other_schedulers_are_refused(name: str) -> None:
     pytest.importorskip("distributed")
     with pytest.raises(UsageError, match="need local"):
-        spread(name, 1, lambda *_: None)
+        on_workers(name, 1, no_progress)
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'deploytool\[cluster\]'"):
-        spread("local", 1, lambda *_: None)
+        on_workers("local", 1, no_progress)
 
 
 def test_a_board_cannot_be_spread(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     with pytest.raises(UsageError, match="not a board"):
-        run_job(Job(two_neurons(), "speck2edevkit:0"), [stream([0])], tmp_path, spread("local", 1, lambda *_: None))
+        run_job(Job("speck2edevkit:0"), two_neurons(), [stream([0])], tmp_path, on_workers("local", 1, no_progress))
 
 
-def test_no_scheduler_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scheduler_there(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(cluster, "CONNECT_S", 0.3)
-    perform = spread("tcp://127.0.0.1:1", 1, lambda *_: None)
+    perform = on_workers("tcp://127.0.0.1:1", 1, no_progress, connect_s=0.3)
     with pytest.raises(TargetError, match="need a Dask scheduler that answers"):
-        run_job(Job(two_neurons(), "emulator"), [stream([0])], tmp_path, perform)
+        run_job(Job("emulator"), two_neurons(), [stream([0])], tmp_path, perform)
 
 
 @pytest.fixture
@@ -137,9 +139,9 @@ def two_workers() -> Iterator[object]:
 
 
 def test_a_killed_worker_loses_nothing_and_no_finished_stretch_is_run_again(two_workers, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    job = Job(slow_program(), "emulator", rasters=2)
+    job, program = Job("emulator", watch=Watch(rasters=2)), slow_program()
     streams = [many_events()] * 160
-    wanted = stored(run_job(job, streams, tmp_path / "local", here(OPTIONS)))
+    wanted = stored(run_job(job, program, streams, tmp_path / "local", in_this_process(OPTIONS)))
     before_kill: list[str] = []
 
     def tick(*_: object) -> None:
@@ -152,7 +154,7 @@ def test_a_killed_worker_loses_nothing_and_no_finished_stretch_is_run_again(two_
             )
             os.kill(pid, signal.SIGKILL)
 
-    found = run_job(job, streams, tmp_path / "spread", spread(two_workers.scheduler_address, 1, tick))
+    found = run_job(job, program, streams, tmp_path / "spread", on_workers(two_workers.scheduler_address, 1, tick))
     assert stored(found) == wanted
     moves = [row for row in two_workers.scheduler.transition_log if str(row[0]).startswith("samples-")]
     ran = Counter(tuple(map(int, row[0].split("-")[2:])) for row in moves if row[1:3] == ("processing", "memory"))

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.target import Watch
 from deploytool.run.engine import event_driven as engine
-from deploytool.run.engine.event_driven import run_events, run_sample
+from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets.options import DEFAULTS, Options
+from deploytool.run.targets.table import make_target
 
 
 def fast(program: Program, stream: EventStream) -> Sample:
@@ -96,9 +99,9 @@ def test_threads_do_not_show_and_samples_stay_in_order(data: st.DataObject) -> N
     program = data.draw(programs())
     samples = data.draw(st.lists(streams(program.input_shape), min_size=1, max_size=12))
     ticks: list[tuple[int, int]] = []
-    alone = run_events(program, samples, "simulator", rasters=3)
-    shared = run_events(
-        program, samples, "simulator", rasters=3, threads=3, tick=lambda done, total, _: ticks.append((done, total))
+    options = Options(threads=3, tick=lambda done, total, _: ticks.append((done, total)))
+    alone, shared = (
+        make_target("simulator", each).run(program, samples, Watch(rasters=3)) for each in (DEFAULTS, options)
     )
     assert [tick for tick in ticks if tick[0]] == [(i + 1, len(samples)) for i in range(len(samples))]
     assert alone.samples == shared.samples

@@ -22,10 +22,11 @@ from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
 from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.shapes import out_shape
+from deploytool.ir.target import Watch
 from deploytool.map.group import group
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.clock_driven import run_clocked
-from deploytool.run.engine.discretisation import How
+from deploytool.run.engine.discretisation import How, TimeSteps
 from deploytool.run.kernels import leaky as mixed
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.activity import updates_of_neurons
@@ -188,7 +189,7 @@ def test_the_traces_of_the_nir_paper(shared_data: Path, how: How, simulator: str
     events = np.zeros(int(np.count_nonzero(inputs)), EVENT)
     events["t"] = 100 * np.flatnonzero(inputs)
     stream = EventStream(events, (1, 1, 1), 100 * len(inputs))
-    clocked = run_clocked(program, [stream], len(inputs), rasters=1, how=how)
+    clocked = run_clocked(program, [stream], TimeSteps(len(inputs), how=how), Watch(rasters=1))
     assert (clocked.spikes["0"]["t"] // 100).tolist() == wanted
     if how == "exact":
         assert (run_reference(program, stream).spikes["0"]["t"] // 100).tolist() == wanted
@@ -248,7 +249,7 @@ def test_a_sum_of_currents_is_a_convolution_of_both_inputs(data: st.DataObject) 
     stream = data.draw(streams((2, 5, 5)))
     found, wanted = fast(group(added), stream), fast(group(beside), stream)
     assert found.spikes["c"].tolist() == wanted.spikes["c"].tolist()
-    one, two = (run_clocked(group(graph), [stream], 6) for graph in (added, beside))
+    one, two = (run_clocked(group(graph), [stream], TimeSteps(6)) for graph in (added, beside))
     assert np.array_equal(one.counts["c"], two.counts["c"])
 
 

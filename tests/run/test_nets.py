@@ -16,7 +16,7 @@ from deploytool.map.group import group
 from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.reference.specification import run_reference
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.table import make_target
 
 NETS = {
     "VGG-9": (partial(vgg, VGG9, (2, 128, 128)), 9_237_632, 409_610),
@@ -45,7 +45,7 @@ def test_a_network_has_its_numbers_and_runs(name: str) -> None:
     assert weight_count(graph) == weights
     assert neuron_count(graph) == neurons
     program = group(graph)
-    recording = Simulator().run(program, [stream(program.input_shape, 300)])
+    recording = make_target("simulator").run(program, [stream(program.input_shape, 300)])
     assert all(maps.sum() > 0 for maps in recording.counts.values())
 
 

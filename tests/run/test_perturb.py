@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from deploytool.base.errors import UsageError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
-from deploytool.run.engine.event_driven import run_events
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation, parse_perturbation, perturb_program, perturb_stream
 from deploytool.run.reference.specification import run_reference
-from deploytool.run.targets.table import Options
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
 
 ALL = Perturbation(order=8, drop=0.1, threshold=0.05, weights=0.05, seed=3)
 
@@ -109,14 +109,14 @@ def test_integers_stay_in_their_range() -> None:
 def test_the_engine_runs_a_perturbed_program_as_the_specification_does(data: st.DataObject) -> None:
     program = perturb_program(data.draw(programs()), ALL)
     events = perturb_stream(data.draw(streams(program.input_shape)), ALL, 0)
-    wanted, found = run_reference(program, events), run_events(program, [events], "simulator")
+    wanted, found = run_reference(program, events), make_target("simulator").run(program, [events])
     assert all(np.array_equal(found.counts[name][0], wanted.counts[name]) for name in wanted.counts)
 
 
 def test_a_draw_can_be_repeated_and_another_differs() -> None:
     def counts(how: Perturbation, first: int, events: list[EventStream]) -> list[list[int]]:
-        job = Job(big_layer(np.int8, 200), "simulator", perturbation=how)
-        return job.run(events, first, Options(lambda _: {})).output_counts.tolist()
+        job = Job("simulator", perturbation=how)
+        return job.run(big_layer(np.int8, 200), events, first, Options(lambda _: {})).output_counts.tolist()
 
     rng = np.random.default_rng(1)
     events = np.zeros(500, EVENT)

@@ -14,8 +14,10 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.ir.program_file import load_program, save_program
+from deploytool.ir.target import Watch
 from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.record import checks
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_mapped, check_program
@@ -137,15 +139,15 @@ def test_no_chip_takes_a_delay() -> None:
 
 
 def test_the_clock_driven_run_delays_by_whole_steps() -> None:
-    found = run_clocked(loop(1.0, 30), [events(5)], 10, rasters=1)
+    found = run_clocked(loop(1.0, 30), [events(5)], TimeSteps(10), Watch(rasters=1))
     assert found.spikes["it"]["t"].tolist() == [0, 30, 60, 90]
     assert found.synops.tolist() == [5]
-    differ = run_clocked(loop(0.0, (10, 20, 200), features=3), [events(5)], 10)
+    differ = run_clocked(loop(0.0, (10, 20, 200), features=3), [events(5)], TimeSteps(10))
     assert differ.synops.tolist() == [3 + 3 * 3 + 2 * 3]
     with pytest.raises(
         UnsupportedError, match=r"route from .it. to .it.: a delay that is no whole number of steps of 12.5"
     ):
-        run_clocked(loop(1.0, 30), [events(5)], 8)
+        run_clocked(loop(1.0, 30), [events(5)], TimeSteps(8))
 
 
 @given(st.data())
@@ -161,6 +163,6 @@ def test_with_an_event_per_step_both_runs_are_one(data: st.DataObject) -> None:
     program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
     stream = events(*range(0, 30 * size, size + 1), duration_us=40 * size)
     wanted = fast(program, stream).spikes["it"]
-    found = run_clocked(program, [stream], stream.duration_us, rasters=1).spikes["it"]
+    found = run_clocked(program, [stream], TimeSteps(stream.duration_us), Watch(rasters=1)).spikes["it"]
     if len(np.unique(wanted["t"])) == len(wanted):
         assert found["t"].tolist() == wanted["t"].tolist()

@@ -17,8 +17,9 @@ from deploytool.convert.nir import read_nir
 from deploytool.data.formats.files import bin_events
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
+from deploytool.ir.target import Watch
 from deploytool.map.compile import compile_graph
-from deploytool.run.targets.emulator import Emulator
+from deploytool.run.targets.table import make_target
 
 POOLED_LIMIT = 0.012
 
@@ -50,7 +51,9 @@ def sent(shared_data: Path, measured: dict[int, np.ndarray]) -> dict[int, EventS
 def emulate(program: Program, sent: dict[int, EventStream]) -> dict[int, np.ndarray]:
     """{digit: spikes of each neuron (C, H, W) of the first layer}."""
     first = next(iter(program.layers))
-    return dict(zip(sent, Emulator().run(program, sent.values(), watch=[first]).counts[first], strict=True))
+    return dict(
+        zip(sent, make_target("emulator").run(program, sent.values(), Watch((first,))).counts[first], strict=True)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,16 @@ from deploytool.base.errors import InputError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.target import Watch
 from deploytool.map.split import split
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.clock_driven import run_clocked
-from deploytool.run.engine.event_driven import run_events, run_sample
+from deploytool.run.engine.discretisation import TimeSteps
+from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets.table import make_target
 
 CHIP = CHIPS["speck2e"]
 
@@ -85,7 +88,7 @@ def test_a_clocked_run_in_parts_gives_the_same_counts(data: st.DataObject) -> No
     if whole.arithmetic == "float32":
         return  # sums in another order differ in the last bit
     stream = data.draw(streams(whole.input_shape))
-    wanted, found = (run_clocked(program, [stream], 5) for program in (whole, cut))
+    wanted, found = (run_clocked(program, [stream], TimeSteps(5)) for program in (whole, cut))
     for name, counts in wanted.counts.items():
         assert np.array_equal(found.counts[name], counts), name
 
@@ -101,7 +104,7 @@ def test_a_recording_speaks_of_logical_layers() -> None:
     assert list(program.layers) == ["fc_part1", "fc_part2"]
     assert program.outputs == ("fc_part1", "fc_part2")
     stream = EventStream(np.array([(0, 0, 0, 0), (9, 0, 0, 0)], EVENT), (1, 1, 1), 10)
-    recording = run_events(program, [stream], "simulator", watch=["spike"], rasters=1)
+    recording = make_target("simulator").run(program, [stream], Watch(("spike",), rasters=1))
     assert recording.outputs == ("fc",)
     assert recording.output_counts.tolist() == [[1, 2, 2, 2]]
     assert recording.aliases == {"fc": "fc", "spike": "fc"}

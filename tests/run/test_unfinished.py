@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, write_recording
-from deploytool.run.jobs import resume as unfinished
+from deploytool.ir.target import Watch
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation
-from deploytool.run.jobs.resume import Span, finished, gaps, here, run_job
-from deploytool.run.targets.table import Options
+from deploytool.run.jobs.resume import Span, finished, gaps, in_this_process, run_job
+from deploytool.run.targets.options import Options
 
 OPTIONS = Options(lambda _: {})
+PROGRAM = two_neurons()
 TOTAL = 12
 
 
@@ -51,38 +53,38 @@ def stored(recording: Recording) -> bytes:
 
 
 JOBS = [
-    Job(two_neurons(), "emulator", rasters=5),
-    Job(two_neurons(), "simulator", extremes=True),
-    Job(two_neurons(), "quantised", time_steps=4, rasters=20),
-    Job(two_neurons(), "emulator", perturbation=Perturbation(drop=0.3, threshold=0.1, order=3000)),
+    Job("emulator", watch=Watch(rasters=5)),
+    Job("simulator", watch=Watch(extremes=True)),
+    Job("quantised", time_steps=4, watch=Watch(rasters=20)),
+    Job("emulator", perturbation=Perturbation(drop=0.3, threshold=0.1, order=3000)),
 ]
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.on)
 @pytest.mark.parametrize("at", [0, 4, TOTAL - 1])
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, job: Job, at: int) -> None:
-    whole = run_job(job, Interrupting(), tmp_path / "whole", here(OPTIONS))
+    whole = run_job(job, PROGRAM, Interrupting(), tmp_path / "whole", in_this_process(OPTIONS))
     with pytest.raises(KeyboardInterrupt):
-        run_job(job, Interrupting(at), tmp_path / "cut", here(OPTIONS))
+        run_job(job, PROGRAM, Interrupting(at), tmp_path / "cut", in_this_process(OPTIONS))
     kept = finished(tmp_path / "cut")
     assert kept == at + 1
     rest = Interrupting()
-    assert stored(run_job(job, rest, tmp_path / "cut", here(OPTIONS))) == stored(whole)
+    assert stored(run_job(job, PROGRAM, rest, tmp_path / "cut", in_this_process(OPTIONS))) == stored(whole)
     assert rest.taken == list(range(kept, TOTAL))
     assert not (tmp_path / "whole").exists()
 
 
-def test_long_runs_are_written_as_they_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "PART_S", -1.0)
+def test_long_runs_are_written_as_they_go(tmp_path: Path) -> None:
     ticks: list[tuple[int, int]] = []
     options = Options(lambda _: {}, tick=lambda done, total, _: ticks.append((done, total)))
-    whole = run_job(JOBS[0], Interrupting(), tmp_path, here(options))
+    whole = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(options, part_s=-1.0))
     assert len(list(tmp_path.glob("*.npz"))) == TOTAL
     assert ticks == [(i + 1, TOTAL) for i in range(TOTAL)]
-    monkeypatch.undo()
-    assert stored(run_job(JOBS[0], Interrupting(), tmp_path / "other", here(OPTIONS))) == stored(whole)
+    assert stored(run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "other", in_this_process(OPTIONS))) == stored(
+        whole
+    )
     again = Interrupting()
-    assert stored(run_job(JOBS[0], again, tmp_path, here(OPTIONS))) == stored(whole)
+    assert stored(run_job(JOBS[0], PROGRAM, again, tmp_path, in_this_process(OPTIONS))) == stored(whole)
     assert again.taken == []
 
 
@@ -96,14 +98,14 @@ def test_a_second_interruption_stops_at_once_and_the_handler_goes(tmp_path: Path
     before = signal.getsignal(signal.SIGINT)
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        run_job(JOBS[0], Impatient(), tmp_path, here(OPTIONS, told.append))
+        run_job(JOBS[0], PROGRAM, Impatient(), tmp_path, in_this_process(OPTIONS, told.append))
     assert signal.getsignal(signal.SIGINT) is before
     assert len(told) == 1
     assert finished(tmp_path) == 0
 
 
 def test_a_run_of_nothing(tmp_path: Path) -> None:
-    recording = run_job(JOBS[0], [], tmp_path, here(OPTIONS))
+    recording = run_job(JOBS[0], PROGRAM, [], tmp_path, in_this_process(OPTIONS))
     assert len(recording) == 0
 
 
@@ -118,21 +120,23 @@ def test_gaps_are_what_is_missing(cuts: set[int], total: int) -> None:
 
 
 def test_parts_may_arrive_in_any_order(tmp_path: Path) -> None:
-    def backwards(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
+    def backwards(
+        job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
+    ) -> Iterator[tuple[int, Recording]]:
         for first in reversed(range(*spans[0])):
-            yield first, job.run([streams[first]], first, OPTIONS)
+            yield first, job.run(program, [streams[first]], first, OPTIONS)
 
-    whole = run_job(JOBS[0], Interrupting(), tmp_path / "a", here(OPTIONS))
-    assert stored(run_job(JOBS[0], Interrupting(), tmp_path / "b", backwards)) == stored(whole)
+    whole = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "a", in_this_process(OPTIONS))
+    assert stored(run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "b", backwards)) == stored(whole)
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     (tmp_path / "000000000-000000003.npz").write_bytes(b"no zip")
     with pytest.raises(ArtifactError, match=r"000000000-000000003\.npz"):
-        run_job(JOBS[0], Interrupting(), tmp_path, here(OPTIONS))
+        run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS))
 
 
 def test_events_out_of_range_are_an_error(tmp_path: Path) -> None:
     wrong = EventStream(np.array([(0, 0, 0, 0)], EVENT), (3, 1, 1), 10, name="wrong.bin")
     with pytest.raises(Exception, match=r"wrong\.bin"):
-        run_job(JOBS[0], [wrong], tmp_path, here(OPTIONS))
+        run_job(JOBS[0], PROGRAM, [wrong], tmp_path, in_this_process(OPTIONS))

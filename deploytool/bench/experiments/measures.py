@@ -36,6 +36,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
 
     Spike difference: pooled over samples, of the output layer, the event-driven run being the reference.
     """
+    from deploytool.run.jobs.job import Job
     from deploytool.validate import metrics
 
     model = train(cache, recipe)
@@ -43,7 +44,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
     graph = convert_model(cache, model)
     program = map_graph(cache, graph.name, recipe.constraints.chip, recipe.map)
     samples = dataset(recipe.data, recipe.seed)
-    chip_run = load_recording(run(cache, program.name, "emulator", samples).path)
+    chip_run = load_recording(run(cache, program.name, Job("emulator"), samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
     assert trained is not None
     assert deployed is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -11,13 +11,25 @@ from deploytool.base.machine import threads
 from deploytool.bench.speed.networks import DVS, DVS_POOL, NMNIST, NMNIST_NETWORK, VGG9, Spiking, network, random_stream
 from deploytool.bench.speed.timing import in_turn
 from deploytool.ir.program import Arithmetic
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.options import CUDA, Options
+from deploytool.run.targets.table import make_target
 
-NETWORKS: Final[tuple[tuple[str, Shape, tuple[Spiking, ...], int, int, int], ...]] = (
-    ("6,160 weights", NMNIST, NMNIST_NETWORK, 1, 4096, 4_000),
-    ("9.2 million weights", DVS, VGG9, DVS_POOL, 128, 10_000),
+
+class Load(NamedTuple):
+    """A network on a map of ``shape``, and how many ``samples`` it gets, of how many ``events`` each."""
+
+    network: str
+    shape: Shape
+    layers: tuple[Spiking, ...]
+    pool: int
+    samples: int
+    events: int
+
+
+LOADS: Final = (
+    Load("6,160 weights", NMNIST, NMNIST_NETWORK, pool=1, samples=4096, events=4_000),
+    Load("9.2 million weights", DVS, VGG9, pool=DVS_POOL, samples=128, events=10_000),
 )
-"""(what, input map, layers, pool, samples, events of each)."""
 
 ARITHMETICS: Final[tuple[Arithmetic, ...]] = ("int8/int16", "float32")
 REPETITIONS: Final = 3
@@ -29,15 +41,14 @@ def gpu() -> list[dict[str, Any]]:
 
     if not available():
         return [{"GPU": "not run: no GPU"}]
-    return [_row(*each, arithmetic) for each in NETWORKS for arithmetic in ARITHMETICS]
+    return [_row(load, arithmetic) for load in LOADS for arithmetic in ARITHMETICS]
 
 
-def _row(
-    what: str, shape: Shape, layers: tuple[Spiking, ...], pool: int, samples: int, events: int, arithmetic: Arithmetic
-) -> dict[str, Any]:
-    streams = [random_stream(shape, events, seed) for seed in range(samples)]
-    program = network(shape, layers, arithmetic, streams[0], pool)
-    sides = Simulator(threads()), Simulator(device="cuda")
+def _row(load: Load, arithmetic: Arithmetic) -> dict[str, Any]:
+    streams = [random_stream(load.shape, load.events, seed) for seed in range(load.samples)]
+    program = network(load.shape, load.layers, arithmetic, streams[0], load.pool)
+    cores = threads()
+    sides = [make_target("simulator", options) for options in (Options(threads=cores), Options(device=CUDA))]
     on_cpu, on_gpu = (side.run(program, streams) for side in sides)
     same = np.array_equal(on_cpu.synops, on_gpu.synops) and all(
         np.array_equal(maps, on_gpu.counts[name]) for name, maps in on_cpu.counts.items()
@@ -45,12 +56,12 @@ def _row(
     cpu, gpu = in_turn(*(lambda side=side: side.run(program, streams) for side in sides), repetitions=REPETITIONS)
     synops = int(on_cpu.synops.sum())
     return {
-        "network": what,
+        "network": load.network,
         "arithmetic": arithmetic,
-        "samples": samples,
-        "CPU threads": sides[0].threads,
-        "CPU samples/s": samples / cpu,
-        "GPU samples/s": samples / gpu,
+        "samples": load.samples,
+        "CPU threads": cores,
+        "CPU samples/s": load.samples / cpu,
+        "GPU samples/s": load.samples / gpu,
         "CPU GSynOps/s": synops / cpu / 1e9,
         "GPU GSynOps/s": synops / gpu / 1e9,
         "times faster": cpu / gpu,

@@ -30,7 +30,8 @@ from deploytool.run.engine.event_driven import batches, run_sample, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
 from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
 from deploytool.run.record.samples import Room
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
 
 ARITHMETICS: Final[tuple[Arithmetic, ...]] = ("int8/int16", "float32")
 RATES: Final = {"low": 0.1, "high": 1.0}
@@ -143,9 +144,8 @@ def _network() -> list[Took]:
     """The engine on one thread and on two, and on as many sinabs, with the same weights in time steps of 1 ms."""
     streams = [random_stream(NMNIST, 4000, seed) for seed in range(SAMPLES)]
     program = network(NMNIST, NMNIST_NETWORK, "int8/int16", streams[0])
-    ours = in_turn(
-        *(partial(Simulator(threads).run, program, streams) for threads in THREADS), repetitions=NETWORK_ROUNDS
-    )
+    targets = [make_target("simulator", Options(threads=threads)) for threads in THREADS]
+    ours = in_turn(*(partial(target.run, program, streams) for target in targets), repetitions=NETWORK_ROUNDS)
     took = [
         Took(f"event by event, threads: {threads}", threads, 0, seconds / SAMPLES)
         for threads, seconds in zip(THREADS, ours, strict=True)

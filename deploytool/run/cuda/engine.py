@@ -11,8 +11,7 @@ number of samples in a batch, of events in a chunk, and of marks that are set be
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -22,15 +21,13 @@ from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, from_channels_last, neurons_of
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import Recording, RungName
 from deploytool.run.cuda import kernels
 from deploytool.run.cuda.kernels import STRETCH, WORD
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
 from deploytool.run.engine.event_driven import Batch
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
-from deploytool.run.record.checks import check_stream, watched_layers
-from deploytool.run.record.samples import Room, Samples, recording_of
+from deploytool.run.plan.layers import LayerPlan
+from deploytool.run.record.samples import Room, Samples
 
 SAMPLES: Final = 2048
 """Samples that are run together, at most."""
@@ -135,35 +132,23 @@ class State:
     synops: Any
 
 
-def run_events(
-    program: Program,
-    streams: Iterable[EventStream],
-    rung: RungName,
-    watch: Sequence[str] | None = None,
-    rasters: int = 0,
-    tick: Tick = no_progress,
-    check: Callable[[Program, EventStream], None] = check_stream,
-    vectors: bool = True,
-) -> Recording:
-    """The Recording that `deploytool.run.engine.event_driven.run_events` gives, in the same bits.
+def run_streams(
+    program: Program, plan: Sequence[LayerPlan], streams: Iterable[EventStream], room: Room, tick: Tick = no_progress
+) -> list[Samples]:
+    """What `deploytool.run.engine.event_driven.run_streams` gives, in the same bits.
 
     Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
     """
-    plan = make_plan(program, state_type(program), vectors)
     refuse(program, plan)
-    total = operator.length_hint(streams, 0)
-    room = Room(program, watched_layers(program, watch), total)
     done: list[Samples] = []
     with gpu():
-        tick(0, total, "compiling for the GPU")
+        tick(0, room.total, "compiling for the GPU")
         run = Run(program, plan, list(room.counts))
-        for batch in _batches(streams, rasters, run.samples_at_once()):
-            for stream in batch.streams:
-                check(program, stream)
+        for batch in _batches(streams, room.rasters, run.samples_at_once()):
             done.append(run.batch(batch.streams, room.take(batch.first, len(batch.streams)), batch.keep_spikes))
             finished = batch.first + len(batch.streams)
-            tick(finished, max(total, finished), "")
-    return recording_of(program, rung, room, done)
+            tick(finished, max(room.total, finished), "")
+    return done
 
 
 def _batches(streams: Iterable[EventStream], rasters: int, samples: int) -> Iterator[Batch]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -25,7 +24,8 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
-from deploytool.run.engine.discretisation import How, Late, advance
+from deploytool.ir.target import ALL_LAYERS, Watch
+from deploytool.run.engine.discretisation import Late, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, make_plan
@@ -36,24 +36,24 @@ from deploytool.run.record.samples import Sample, as_recording
 def run_clocked(
     program: Program,
     streams: Iterable[EventStream],
-    time_steps: int,
-    many: bool = True,
-    watch: Sequence[str] | None = None,
-    rasters: int = 0,
+    time_steps: TimeSteps,
+    watch: Watch = ALL_LAYERS,
     threads: int = 1,
     tick: Tick = no_progress,
-    how: How = "exact",
 ) -> Recording:
-    """The Recording of ``program`` run in ``time_steps`` steps: rung "quantised" in integers, "torch" in float32.
+    """The Recording of ``program`` run in ``time_steps``: rung "quantised" in integers, "torch" in float32.
 
-    ``many``: a neuron may fire more than once per step. Recorded spikes carry the time at which their step begins.
-    ``how`` a step stands for continuous time in neurons that leak. Raises as `Target.run` does, and UnsupportedError
-    for delays that are no whole steps.
+    Recorded spikes carry the time at which their step begins. Raises as `Target.run` does, and UnsupportedError for
+    delays that are no whole steps.
     """
     integers = program.arithmetic != "float32"
-    watched = watched_layers(program, watch)
+    watched = watched_layers(program, watch.layers)
     plan = make_plan(program, np.int32 if integers else np.float32)
-    run = partial(_numbered, program, plan, time_steps, many, watched, rasters, how)
+
+    def run(numbered: tuple[int, EventStream]) -> Sample:
+        index, stream = numbered
+        return run_clocked_sample(program, plan, stream, time_steps, watched, index < watch.rasters)
+
     return as_recording(program, "quantised" if integers else "torch", watched, in_order(run, streams, threads, tick))
 
 
@@ -61,24 +61,22 @@ def run_clocked_sample(
     program: Program,
     plan: Sequence[LayerPlan],
     stream: EventStream,
-    time_steps: int,
-    many: bool,
+    time_steps: TimeSteps,
     watch: Sequence[str],
     keep_spikes: bool = False,
-    how: How = "exact",
 ) -> Sample:
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
     check_stream(program, stream)
-    integers = program.arithmetic != "float32"
+    integers, steps = program.arithmetic != "float32", time_steps.number
     state = {layer.name: layer.start.copy() for layer in plan}
     currents = {layer.name: np.zeros_like(layer.start) for layer in plan}
-    late = Late(program, time_steps, stream.duration_us)
+    late = Late(program, steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
-    bounds = bounds_of(stream, time_steps)
+    bounds = bounds_of(stream, steps)
     sites = neurons_of(stream.events, program.input_shape)
     synops = 0
-    for step in range(time_steps):
+    for step in range(steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
         fired: dict[str, Fired] = {INPUT: (np.ones(len(arrived), np.int64), arrived)}
         for layer in plan:
@@ -87,10 +85,10 @@ def run_clocked_sample(
             arrived_at = np.zeros_like(v) if layer.leaks else v
             synops += _accumulate(layer, arrived_at, places, amounts)
             if layer.mixed is not None and layer.leaks:
-                dt_us = stream.duration_us / time_steps
-                advance(v, currents[layer.name], arrived_at, layer.mixed.dynamics, dt_us, how)
-            neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, many)
-            if integers and not many:
+                dt_us = stream.duration_us / steps
+                advance(v, currents[layer.name], arrived_at, layer.mixed.dynamics, dt_us, time_steps.how)
+            neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, time_steps.many)
+            if integers and not time_steps.many:
                 np.minimum(v, STATE.max, out=v)
             if layer.mixed is not None:
                 layer.mixed.reset(v, neurons)
@@ -100,7 +98,7 @@ def run_clocked_sample(
             counts[name][fired[name][1]] += fired[name][0]
         for name, parts in spikes.items():
             neurons = np.repeat(fired[name][1], fired[name][0])
-            begins = np.full(len(neurons), step * stream.duration_us // time_steps)
+            begins = np.full(len(neurons), step * stream.duration_us // steps)
             parts.append(at_neurons(begins, neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
@@ -121,17 +119,3 @@ def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int
         int(accumulate(v, geometry, sites[met == branch], amounts[met == branch], layer.coordinates))
         for branch, geometry in enumerate(layer.mixed.geometries)
     )
-
-
-def _numbered(
-    program: Program,
-    plan: Sequence[LayerPlan],
-    time_steps: int,
-    many: bool,
-    watch: Sequence[str],
-    rasters: int,
-    how: How,
-    numbered: tuple[int, EventStream],
-) -> Sample:
-    index, stream = numbered
-    return run_clocked_sample(program, plan, stream, time_steps, many, watch, index < rasters, how)

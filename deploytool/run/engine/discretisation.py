@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -16,6 +17,18 @@ from deploytool.run.kernels.leaky import Dynamics
 from deploytool.run.plan.layers import Fired, LayerPlan
 
 How: TypeAlias = Literal["exact", "impulse", "euler"]
+
+
+@dataclass(frozen=True)
+class TimeSteps:
+    """A ``number`` of time steps per sample. ``many``: a neuron may fire more than once per step. ``how`` a step stands
+    for continuous time in neurons that leak, as `DISCRETISATIONS` says."""
+
+    number: int
+    many: bool = True
+    how: How = "exact"
+
+
 NOTHING: Final = np.empty(0, np.int64), np.empty(0, np.int32)
 
 

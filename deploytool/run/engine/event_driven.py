@@ -23,13 +23,11 @@ from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import Recording, RungName
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
 from deploytool.run.kernels.general import compilations
-from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, make_plan, state_type
-from deploytool.run.record.checks import check_stream, watched_layers
-from deploytool.run.record.samples import Room, Sample, Samples, recording_of, together
+from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan
+from deploytool.run.record.samples import Room, Sample, Samples, together
 
 CHUNK: Final = 1 << 14
 """Input events that go through all layers before the next ones do."""
@@ -48,35 +46,23 @@ class Batch(NamedTuple):
     keep_spikes: bool
 
 
-def run_events(
+def run_streams(
     program: Program,
+    plan: Sequence[LayerPlan],
     streams: Iterable[EventStream],
-    rung: RungName,
-    watch: Sequence[str] | None = None,
-    rasters: int = 0,
+    room: Room,
     threads: int = 1,
     tick: Tick = no_progress,
-    check: Callable[[Program, EventStream], None] = check_stream,
-    vectors: bool = True,
-) -> Recording:
-    """The Recording of ``program`` on ``streams``, as `Target.run` describes it; the same for every ``threads``.
-
-    ``check`` raises when a stream cannot be sent to this target. Without ``vectors`` the general loop runs all layers,
-    which is slower and knows the lowest and highest V.
-    """
-    plan = make_plan(program, state_type(program), vectors)
-    total = operator.length_hint(streams, 0)
-    room = Room(program, watched_layers(program, watch), total)
-    compile_loops(plan, partial(tick, 0, total))
+) -> Iterator[Samples]:
+    """What came out for ``streams``, batch by batch, counted in ``room``; the same for every number of ``threads``."""
+    compile_loops(plan, partial(tick, 0, room.total))
 
     def run(numbered: tuple[int, Batch]) -> Samples:
         _, batch = numbered
-        for stream in batch.streams:
-            check(program, stream)
         counts = room.take(batch.first, len(batch.streams))
         return run_samples(program, plan, batch.streams, counts, batch.keep_spikes)
 
-    return recording_of(program, rung, room, in_order(run, batches(streams, rasters), threads, tick, total, len))
+    return in_order(run, batches(streams, room.rasters), threads, tick, room.total, len)
 
 
 def compile_loops(plan: Sequence[LayerPlan], tell: Callable[[str], None]) -> None:

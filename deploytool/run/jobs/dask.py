@@ -14,7 +14,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -24,12 +24,13 @@ from uuid import uuid4
 from deploytool.base.errors import TargetError, UsageError
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
+from deploytool.ir.program import Program
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.recording import Recording, read_recording, write_recording
-from deploytool.run.jobs.job import QUANTISED, Job
+from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.resume import Perform, Span
-from deploytool.run.targets.processor import EVENT_DRIVEN
-from deploytool.run.targets.table import Options
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import kind_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -45,7 +46,7 @@ CONNECT_S: Final = 30
 NEED: Final = "local, local:N for N processes, or the address of a scheduler such as tcp://host:8786"
 
 
-def spread(scheduler: str, processes: int, tick: Tick) -> Perform:
+def on_workers(scheduler: str, processes: int, tick: Tick, connect_s: float = CONNECT_S) -> Perform:
     """Performs a job on the workers of ``scheduler``: "local[:N]" (by default ``processes``) or "tcp://host:port".
 
     Raises UsageError without Dask, or for another name, TargetError when there is no scheduler or worker there.
@@ -56,15 +57,17 @@ def spread(scheduler: str, processes: int, tick: Tick) -> Perform:
     if kind == "local" and (not number or (number.isdecimal() and int(number))):
         connect = partial(_local, int(number or processes))
     elif kind in ("tcp", "tls") and number:
-        connect = partial(_remote, scheduler)
+        connect = partial(_remote, scheduler, connect_s)
     else:
         raise UsageError("--scheduler", f"found {scheduler!r}", NEED)
 
-    def perform(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
-        if job.on not in (*EVENT_DRIVEN, QUANTISED):
+    def perform(
+        job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
+    ) -> Iterator[tuple[int, Recording]]:
+        if not kind_of(job.on).computes:
             raise UsageError("--scheduler", f"given with --on {job.on}", "a target that computes, not a board")
         with connect() as client:
-            yield from _perform(client, job, streams, spans, tick)
+            yield from _perform(client, pack(job, program), streams, spans, tick)
 
     return perform
 
@@ -73,7 +76,7 @@ def spread(scheduler: str, processes: int, tick: Tick) -> Perform:
 def _local(processes: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
-    with _deaf_children():
+    with _children_ignore_interrupts():
         cluster = LocalCluster(
             n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         )
@@ -82,8 +85,8 @@ def _local(processes: int) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes that are started here leave an interruption from the keyboard to this one, which ends them."""
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Processes that are started here ignore an interruption from the keyboard; this one, which gets it, ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -95,25 +98,25 @@ def _deaf_children() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _remote(address: str) -> Iterator[Client]:
+def _remote(address: str, connect_s: float) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT_S)
+        client = Client(address, timeout=connect_s)
     except (OSError, ValueError) as error:
         raise TargetError(f"--scheduler {address}", str(error), "a Dask scheduler that answers") from None
     with client:
         try:
-            client.wait_for_workers(1, timeout=CONNECT_S)
+            client.wait_for_workers(1, timeout=connect_s)
         except TimeoutError:
             raise TargetError(f"--scheduler {address}", "no worker", "at least one, with deploytool on it") from None
         yield client
 
 
 def _perform(
-    client: Client, job: Job, streams: Sequence[EventStream], spans: Sequence[Span], tick: Tick
+    client: Client, job: Packed, streams: Sequence[EventStream], spans: Sequence[Span], tick: Tick
 ) -> Iterator[tuple[int, Recording]]:
-    """Keeps two stretches per worker under way, and hands each recording over as soon as it arrives."""
+    """Keeps two stretches per worker in progress, and hands each recording over as soon as it arrives."""
     import dask
     from distributed import KilledWorker, as_completed
 
@@ -121,20 +124,20 @@ def _perform(
     workers = max(1, len(client.nthreads()))
     run = uuid4().hex[:12]
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GiB"}):
-        shared = client.submit(_same, pack(job), key=f"job-{run}")
+        shared = client.submit(_same, job, key=f"job-{run}")
         waiting = iter(stretches(streams, spans, -(-total // (workers * STRETCHES_PER_WORKER))))
-        under_way = as_completed(loop=client.loop, with_results=True)
+        in_progress = as_completed(loop=client.loop, with_results=True)
         first_of: dict[Any, int] = {}
 
         def send(number: int) -> None:
             for first, part in islice(waiting, number):
                 task = client.submit(run_stretch, shared, first, part, key=f"samples-{run}-{first}-{first + len(part)}")
                 first_of[task.key] = first
-                under_way.add(task)
+                in_progress.add(task)
 
         send(2 * workers)
         try:
-            for task, result in under_way:
+            for task, result in in_progress:
                 part = read_recording(io.BytesIO(result), task.key)
                 done += len(part)
                 tick(done, total, "")
@@ -146,9 +149,9 @@ def _perform(
 
 
 def stretches(
-    streams: Sequence[EventStream], spans: Sequence[Span], size: int
+    streams: Sequence[EventStream], spans: Sequence[Span], size: int, events_max: int = EVENTS_MAX
 ) -> Iterator[tuple[int, tuple[EventStream, ...]]]:
-    """(first sample, streams) of stretches of ``spans``: at most ``size`` samples each, and not too many events."""
+    """(first sample, streams) of stretches of ``spans``: at most ``size`` samples each, ended after ``events_max``."""
     size = min(max(size, 1), SAMPLES_MAX)
     for first, stop in spans:
         part: list[EventStream] = []
@@ -156,41 +159,39 @@ def stretches(
             yield first, ()
         for index in range(first, stop):
             part.append(streams[index])
-            if len(part) == size or sum(map(len, part)) >= EVENTS_MAX or index == stop - 1:
+            if len(part) == size or sum(map(len, part)) >= events_max or index == stop - 1:
                 yield index + 1 - len(part), tuple(part)
                 part = []
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A Job in the form in which it travels: the files of its program, and its other fields."""
+    """A job and its program in the form in which they travel, the program as its files."""
 
+    job: Job
     files: tuple[tuple[str, bytes], ...]
-    others: tuple[tuple[str, Any], ...]
 
 
-def pack(job: Job) -> Packed:
-    """``job`` as it travels."""
+def pack(job: Job, program: Program) -> Packed:
+    """``job`` and ``program`` as they travel."""
     with tempfile.TemporaryDirectory() as folder:
-        save_program(job.program, Path(folder))
-        files = tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir()))
-    others = tuple((each.name, getattr(job, each.name)) for each in fields(job) if each.name != "program")
-    return Packed(files, others)
+        save_program(program, Path(folder))
+        return Packed(job, tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())))
 
 
 @lru_cache(maxsize=2)
-def unpack(packed: Packed) -> Job:
-    """The job that was packed."""
+def unpack(packed: Packed) -> Program:
+    """The program that was packed."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in packed.files:
             (Path(folder) / name).write_bytes(content)
-        return Job(load_program(Path(folder)), **dict(packed.others))
+        return load_program(Path(folder))
 
 
 def run_stretch(packed: Packed, first: int, streams: Sequence[EventStream]) -> bytes:
     """The stored form of the recording of ``streams``, samples ``first`` and on of the job; this runs on a worker."""
     buffer = io.BytesIO()
-    write_recording(unpack(packed).run(streams, first, Options()), buffer)
+    write_recording(packed.job.run(unpack(packed), streams, first, Options()), buffer)
     return buffer.getvalue()
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from typing import Final
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -13,55 +14,64 @@ from deploytool.base.errors import UsageError
 from deploytool.ir.events import EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
-from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.jobs.perturbation import Perturbation, perturb_program, perturb_stream
 from deploytool.run.record.activity import updates_of_neurons
-from deploytool.run.record.checks import check_mapped, check_sendable, check_stream
-from deploytool.run.targets.processor import EVENT_DRIVEN, run_events
-from deploytool.run.targets.table import Options, make_target
-
-QUANTISED: Final = "quantised"
+from deploytool.run.record.checks import check_stream
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import check_time_steps, kind_of, make_target, names_of
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Job:
-    """Runs ``program`` ``on`` a target, or clock-driven ("quantised") in ``time_steps``, over samples.
+    """Runs every sample ``on`` a target, and keeps what ``watch`` says; ``time_steps`` are of a target that has them.
 
-    ``watch`` and ``rasters`` are those of `Target.run`, rasters counted from the first sample of the whole job.
-    With ``extremes`` the lowest and highest V are measured, which takes the slower loop. ``perturbation`` is applied
-    to the program and to every sample. Raises UsageError for what does not go together.
+    Rasters are counted from the first sample of the whole job. ``perturbation`` is applied to the program and to every
+    sample. Raises UsageError for what does not go together.
     """
 
-    program: Program
     on: str
     time_steps: int | None = None
-    watch: tuple[str, ...] | None = None
-    rasters: int = 0
-    extremes: bool = False
+    watch: Watch = ALL_LAYERS
     perturbation: Perturbation | None = None
 
     def __post_init__(self) -> None:
-        if self.on == QUANTISED and self.time_steps is None:
-            raise UsageError("--on quantised", "no number of time steps", "--time-steps N")
-        if self.extremes and self.on not in EVENT_DRIVEN:
-            raise UsageError("--extremes", f"given with --on {self.on}", " or ".join(EVENT_DRIVEN))
-        if self.perturbation and self.on not in (*EVENT_DRIVEN, QUANTISED):
-            raise UsageError("--perturb", f"given with --on {self.on}", "a target that computes, not a board")
+        kind, given = kind_of(self.on), f"given with --on {self.on}"
+        check_time_steps(self.on, self.time_steps)
+        if self.watch.extremes and not kind.extremes:
+            raise UsageError("--extremes", given, names_of(lambda kind: kind.extremes))
+        if self.perturbation and not kind.computes:
+            raise UsageError("--perturb", given, "a target that computes, not a board")
 
-    @cached_property
-    def executed(self) -> Program:
-        """The program that is run: perturbed, where that was asked."""
-        return self.program if self.perturbation is None else perturb_program(self.program, self.perturbation)
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What a recording is asked for by, beside program and samples: part of its key, so that it never changes."""
+        layers = self.watch.layers
+        asked: dict[str, Any] = {
+            "on": self.on,
+            "watch": None if layers is None else sorted(layers),
+            "rasters": self.watch.rasters,
+        }
+        if self.time_steps is not None:
+            asked["time_steps"] = self.time_steps
+        if self.watch.extremes:
+            asked["extremes"] = True
+        if self.perturbation is not None:
+            asked["perturbation"] = asdict(self.perturbation)
+        return asked
 
-    def run(self, streams: Iterable[EventStream], first: int, options: Options) -> Recording:
-        """What came out for ``streams``, which are the samples of the job from number ``first`` on.
+    def run(self, program: Program, streams: Iterable[EventStream], first: int, options: Options) -> Recording:
+        """What ``program`` makes of ``streams``, which are the samples of the job from number ``first`` on.
 
         Raises as `Target.run` does.
         """
-        sent = _Sent(self.executed, streams, first, self.perturbation)
-        recording = self._runner(options)(sent, max(0, self.rasters - first))
+        executed = program if self.perturbation is None else _perturbed(program, self.perturbation)
+        sent = _Sent(executed, streams, first, self.perturbation)
+        target = make_target(self.on, replace(options, time_steps=self.time_steps))
+        watch = replace(self.watch, rasters=max(0, self.watch.rasters - first))
+        recording = target.run(executed, sent, watch)
         spikes = {INPUT: sent.counts, **{name: maps.sum(axis=0) for name, maps in recording.counts.items()}}
-        updates = updates_of_neurons(self.executed, spikes)
+        updates = updates_of_neurons(executed, spikes)
         activity = {name: replace(known, updates=updates.get(name)) for name, known in recording.activity.items()}
         return replace(
             recording,
@@ -70,35 +80,11 @@ class Job:
             perturbation=self.perturbation.says if self.perturbation else "",
         )
 
-    def _runner(self, options: Options) -> Callable[[Iterable[EventStream], int], Recording]:
-        """What runs (streams, rasters)."""
-        if self.on == QUANTISED:
-            steps, threads, tick = self.time_steps or 0, options.threads, options.tick
-            return lambda streams, rasters: run_clocked(
-                self.executed, streams, steps, True, self.watch, rasters, threads, tick
-            )
-        if self.extremes:
-            return partial(self._measured, options)
-        target = make_target(self.on, options)
-        return lambda streams, rasters: target.run(self.executed, streams, self.watch, rasters)
 
-    def _measured(self, options: Options, streams: Iterable[EventStream], rasters: int) -> Recording:
-        """The recording by the loop that keeps track of the lowest and highest V."""
-        program, on_chip = self.executed, self.on == "emulator"
-        if on_chip:
-            check_mapped(program)
-        return run_events(
-            options.device,
-            program,
-            streams,
-            "emulator" if on_chip else "simulator",
-            self.watch,
-            rasters,
-            options.threads,
-            options.tick,
-            check_sendable if on_chip else check_stream,
-            vectors=False,
-        )
+@lru_cache(maxsize=1)
+def _perturbed(program: Program, perturbation: Perturbation) -> Program:
+    """Made once for all stretches of the samples."""
+    return perturb_program(program, perturbation)
 
 
 @dataclass(eq=False)
@@ -121,3 +107,6 @@ class _Sent:
             self.counts += count(stream.events, stream.shape)
             self.durations_us.append(stream.duration_us)
             yield stream
+
+    def __length_hint__(self) -> int:
+        return operator.length_hint(self.streams, 0)

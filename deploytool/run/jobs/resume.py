@@ -21,27 +21,28 @@ from typing import Final, TypeAlias
 from deploytool.base.errors import ArtifactError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EventStream
+from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, join, read_recording, write_recording
 from deploytool.run.jobs.job import Job
-from deploytool.run.targets.table import Options
+from deploytool.run.targets.options import Options
 from deploytool.store.artifact import writing
 
 PART_S: Final = 10.0
-"""After so long what is finished is written to disk."""
+"""What is finished is written to disk so often."""
 
 Span: TypeAlias = tuple[int, int]
 """(first sample, the one after the last)."""
 
-Perform: TypeAlias = Callable[[Job, Sequence[EventStream], Sequence[Span]], Iterator[tuple[int, Recording]]]
-"""(first sample, recording) of stretches that together are the spans asked for, in any order, when they are done."""
+Perform: TypeAlias = Callable[[Job, Program, Sequence[EventStream], Sequence[Span]], Iterator[tuple[int, Recording]]]
+"""(first sample, recording) of stretches that together are the spans asked for, in any order, as they are done."""
 
 
-def run_job(job: Job, streams: Sequence[EventStream], folder: Path, perform: Perform) -> Recording:
-    """What ``job`` makes of all ``streams``; parts that an earlier run left in ``folder`` are not made again."""
+def run_job(job: Job, program: Program, streams: Sequence[EventStream], folder: Path, perform: Perform) -> Recording:
+    """What ``job`` with ``program`` makes of ``streams``; what an earlier run left in ``folder`` is not run again."""
     parts = dict(_read(folder))
     todo = gaps([(first, first + len(part)) for first, part in parts.items()], len(streams))
     try:
-        for first, part in perform(job, streams, todo):
+        for first, part in perform(job, program, streams, todo):
             parts[first] = part
             if len(part) < len(streams):
                 _write(part, folder, first)
@@ -65,17 +66,22 @@ def gaps(spans: Sequence[Span], total: int) -> list[Span]:
     return missing if missing or spans else [(0, 0)]
 
 
-def here(options: Options, say: Callable[[str], None] = lambda _: None) -> Perform:
-    """Performs a job in this process. An interruption lets the samples under way finish, and keeps them."""
+def in_this_process(options: Options, say: Callable[[str], None] = lambda _: None, part_s: float = PART_S) -> Perform:
+    """Performs a job in this process, and hands over what is finished every ``part_s``.
 
-    def perform(job: Job, streams: Sequence[EventStream], spans: Sequence[Span]) -> Iterator[tuple[int, Recording]]:
+    An interruption lets the samples that have begun finish, and keeps them.
+    """
+
+    def perform(
+        job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
+    ) -> Iterator[tuple[int, Recording]]:
         done, total = 0, sum(stop - first for first, stop in spans)
         with _interruption(say) as interrupted:
             for first, stop in spans:
                 while True:
                     tick = _shifted(options.tick, done, total)
-                    source = _until(streams, first, stop, time.monotonic() + PART_S, interrupted)
-                    part = job.run(source, first, replace(options, tick=tick))
+                    source = _until(streams, first, stop, time.monotonic() + part_s, interrupted)
+                    part = job.run(program, source, first, replace(options, tick=tick))
                     yield first, part
                     first, done = first + len(part), done + len(part)
                     if interrupted.is_set():
@@ -118,7 +124,7 @@ def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
-        say("The samples under way are being finished and kept; interrupt again to stop at once.")
+        say("The samples that have begun are being finished and kept; interrupt again to stop at once.")
 
     before = signal.signal(signal.SIGINT, on_signal)
     try:

@@ -64,11 +64,12 @@ class Samples:
 class Room:
     """Where the samples of a run are counted: in one array per layer, so that nothing is copied in the end.
 
-    ``total`` is their number where it is known before; samples beyond get arrays of their own.
+    ``total`` is their number where it is known before; samples beyond get arrays of their own. The single spikes of the
+    first ``rasters`` samples are kept.
     """
 
-    def __init__(self, program: Program, watch: Sequence[str], total: int = 0) -> None:
-        self.total = total
+    def __init__(self, program: Program, watch: Sequence[str], total: int = 0, rasters: int = 0) -> None:
+        self.total, self.rasters = total, rasters
         self.counts = {name: np.zeros((total, *program.map_of(name)), np.int64) for name in watch}
 
     def take(self, first: int, number: int) -> dict[str, NDArray[np.int64]]:

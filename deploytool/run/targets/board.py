@@ -11,11 +11,11 @@ import importlib
 import importlib.util
 import operator
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,48 +24,30 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
+from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
 from deploytool.run.record.checks import check_mapped, check_sendable, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 from deploytool.run.reference.specification import routed
+from deploytool.run.targets.board_kinds import BOARDS
+from deploytool.run.targets.options import Configure
 
-Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]
-"""The chip's configuration, in the vendor's terms, of a mapped program."""
-
-LEAD_US: Final = 100_000
-"""Time from the reset of the board's clock to the first event; a guess."""
-QUIET_S: Final = 0.5
-"""A sample is over when its duration has passed and no spike has come for so long; a guess."""
-PATIENCE_S: Final = 60.0
-"""After so long beyond a sample's duration the board is given up."""
-POLL_S: Final = 0.001
 INSTALL: Final = "Install samna from SynSense's own package index, as its documentation says, not from PyPI."
 
 
-class Kind(NamedTuple):
-    """A kind of board: what samna calls it, the chip on it, and samna's names for where events enter and leave."""
+@dataclass(frozen=True)
+class Timing:
+    """How long a board is waited for.
 
-    device_type: str
-    chip: str
-    source: str
-    sink: str
+    The first event comes ``lead_us`` after the reset of the board's clock. A sample is over when its duration has
+    passed and no spike has come for ``quiet_s``; after ``patience_s`` beyond its duration the board is given up. Spikes
+    are fetched every ``poll_s``. The first two are guesses.
+    """
 
-
-_SPECK2E: Final = (
-    "speck2e",
-    "BasicSourceNode_speck2e_event_speck2e_input_event",
-    "BasicSinkNode_speck2e_event_output_event",
-)
-_SPECK2F: Final = "speck2f", "BasicSourceNode_speck2f_event_input_event", "BasicSinkNode_speck2f_event_output_event"
-
-
-BOARDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {
-        "speck2edevkit": Kind("Speck2eDevKit", *_SPECK2E),
-        "speck2fdevkit": Kind("Speck2fDevKit", *_SPECK2F),
-        "speck2fmodule": Kind("Speck2fModuleDevKit", *_SPECK2F),
-    }
-)
+    lead_us: int = 100_000
+    quiet_s: float = 0.5
+    patience_s: float = 60.0
+    poll_s: float = 0.001
 
 
 def list_devices() -> list[str]:
@@ -92,7 +74,7 @@ class Board:
     is missing.
     """
 
-    def __init__(self, name: str, configure: Configure, tick: Tick = no_progress) -> None:
+    def __init__(self, name: str, configure: Configure, tick: Tick = no_progress, timing: Timing = Timing()) -> None:
         kind, _, number = name.partition(":")
         if kind not in BOARDS or not number.isdecimal():
             raise UsageError("board", f"no board {name!r}", f"one of {', '.join(BOARDS)} and a number, as in {kind}:0")
@@ -100,20 +82,21 @@ class Board:
         self.kind = BOARDS[kind]
         self.configure = configure
         self.tick = tick
+        self.timing = timing
         self.samna = load_samna()
         boards = _connected(self.samna)
         if name not in boards:
             raise TargetError(name, "no such board is connected", ", ".join(boards) or "a board")
         self.board = boards[name]
 
-    def run(
-        self, program: Program, streams: Iterable[EventStream], watch: Sequence[str] | None = None, rasters: int = 0
-    ) -> Recording:
-        """See `deploytool.ir.program.Target`. Raises TargetError when the board does not answer."""
+    def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
+        """See `deploytool.ir.target.Target`. Raises TargetError when the board does not answer."""
+        if watch.extremes:
+            raise UnsupportedError(self.name, "the lowest and highest V asked for", "a target that computes V")
         check_mapped(program)
         if program.chip != self.kind.chip:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
-        watched = watched_layers(program, watch)
+        watched = watched_layers(program, watch.layers)
         plan = make_plan(program, state_type(program))
         total = operator.length_hint(streams, 0)
         samples = []
@@ -122,7 +105,7 @@ class Board:
             for index, stream in enumerate(streams):
                 check_sendable(program, stream)
                 spikes = chip.play(program, stream)
-                samples.append(_sample(program, plan, stream, spikes, keep_spikes=index < rasters))
+                samples.append(_sample(program, plan, stream, spikes, keep_spikes=index < watch.rasters))
                 self.tick(index + 1, max(total, index + 1), "")
         except (RuntimeError, AttributeError, TypeError, OSError) as error:
             raise TargetError(self.name, f"samna says: {error}", "a board that answers") from error
@@ -133,7 +116,7 @@ class _Chip:
     """An open board that holds a configuration."""
 
     def __init__(self, board: Board, configuration: Mapping[str, Any]) -> None:
-        samna, self.name = board.samna, board.name
+        samna, self.name, self.timing = board.samna, board.name, board.timing
         self.module = getattr(samna, board.kind.chip)
         self.configuration = self.module.configuration.SpeckConfiguration()
         for core, values in enumerate(configuration["cnn_layers"]):
@@ -156,22 +139,23 @@ class _Chip:
     def play(self, program: Program, stream: EventStream) -> dict[str, Events]:
         """{layer: spikes} that ``stream`` causes; the configuration is written anew, so that every V starts at 0."""
         self.model.apply_configuration(self.configuration)
-        time.sleep(QUIET_S)
+        time.sleep(self.timing.quiet_s)
         self.sink.get_events()
         watch = self.device.get_stop_watch()
         watch.reset()
         watch.start()
         self.source.write([spike for event in stream.events.tolist() for spike in self._sent(program, event)])
         heard = time.monotonic()
-        due = heard + (LEAD_US + stream.duration_us) / 1e6
+        due = heard + (self.timing.lead_us + stream.duration_us) / 1e6
         received: list[Any] = []
-        while (now := time.monotonic()) < max(due, heard + QUIET_S):
-            if now > due + PATIENCE_S:
-                raise TargetError(self.name, f"still spiking {PATIENCE_S:.0f} s after {stream.name} ended", "silence")
+        while (now := time.monotonic()) < max(due, heard + self.timing.quiet_s):
+            if now > due + self.timing.patience_s:
+                found = f"still spiking {self.timing.patience_s:.0f} s after {stream.name} ended"
+                raise TargetError(self.name, found, "silence")
             if arrived := self.sink.get_events():
                 received += arrived
                 heard = now
-            time.sleep(POLL_S)
+            time.sleep(self.timing.poll_s)
         return self._by_layer(program, received)
 
     def _sent(self, program: Program, event: tuple[int, int, int, int]) -> Iterator[Any]:
@@ -180,7 +164,7 @@ class _Chip:
         for route in program.input_routes:
             for c, y, x in routed((place[0], place[1], place[2]), route, program.layers[route.to].in_shape):
                 spike = self.module.event.Spike()
-                spike.layer, spike.timestamp = program.core_of[route.to], t_us + LEAD_US
+                spike.layer, spike.timestamp = program.core_of[route.to], t_us + self.timing.lead_us
                 spike.feature, spike.y, spike.x = c, y, x
                 yield spike
 
@@ -189,7 +173,8 @@ class _Chip:
         listed: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in program.layers}
         for spike in received:
             if isinstance(spike, self.module.event.Spike) and spike.layer in layer_on:
-                listed[layer_on[spike.layer]].append((spike.timestamp - LEAD_US, spike.feature, spike.y, spike.x))
+                t_us = spike.timestamp - self.timing.lead_us
+                listed[layer_on[spike.layer]].append((t_us, spike.feature, spike.y, spike.x))
         spikes = {name: np.array(rows, EVENT) for name, rows in listed.items()}
         for name, events in spikes.items():
             for axis, size in zip("cyx", program.layers[name].out_shape, strict=True):

@@ -1,4 +1,4 @@
-"""The targets by name."""
+"""The targets by name. A new one is a line in TARGETS, whose record says all that other code must know of it."""
 
 from __future__ import annotations
 
@@ -8,49 +8,113 @@ from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import UsageError
-from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.target import Target
-from deploytool.run.targets.board import BOARDS, Board, Configure
-from deploytool.run.targets.emulator import Emulator
-from deploytool.run.targets.processor import CPU
-from deploytool.run.targets.simulator import Simulator
+from deploytool.run.record.checks import check_mapped, check_program, check_sendable, check_stream
+from deploytool.run.targets.board_kinds import BOARDS
+from deploytool.run.targets.options import CPU, DEFAULTS, DEVICES, Options
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a target runs: ``threads`` and ``device`` of the simulator and the emulator, ``tick`` for all.
+class TargetKind:
+    """What the rest of the code must know of a target; ``make(name, options)`` gives it.
 
-    ``configure`` gives the configuration that a board is filled with; None where there can be no board.
+    ``mapped``: in the chain of a recipe it gets the program that was mapped for the chip, not the float32 network.
+    ``devices`` compute it; there are none for silicon. ``time_steps``: it runs in time steps and needs their number.
+    ``extremes``: it can measure the lowest and highest V.
     """
 
-    configure: Configure | None = None
-    threads: int = 1
-    tick: Tick = no_progress
-    device: str = CPU
+    make: Callable[[str, Options], Target]
+    mapped: bool = True
+    devices: tuple[str, ...] = ()
+    time_steps: bool = False
+    extremes: bool = False
+
+    @property
+    def computes(self) -> bool:
+        """Whether a computer stands for the chip: it may be perturbed, and many may share the samples."""
+        return bool(self.devices)
+
+
+def _quantised(_: str, options: Options) -> Target:
+    from deploytool.run.engine.discretisation import TimeSteps
+    from deploytool.run.targets.clock_target import ClockTarget
+
+    assert options.time_steps is not None
+    return ClockTarget(TimeSteps(options.time_steps), options)
+
+
+def _simulator(_: str, options: Options) -> Target:
+    from deploytool.run.targets.event_target import EventTarget
+
+    return EventTarget("simulator", check_program, check_stream, options)
+
+
+def _emulator(_: str, options: Options) -> Target:
+    from deploytool.run.targets.event_target import EventTarget
+
+    return EventTarget("emulator", check_mapped, check_sendable, options)
 
 
 def _board(name: str, options: Options) -> Target:
+    from deploytool.run.targets.board import Board
+
     if options.configure is None:
         raise UsageError(name, "a board, where only what computes can run", "the simulator or the emulator")
     return Board(name, options.configure, options.tick)
 
 
-TARGETS: Final[Mapping[str, Callable[[str, Options], Target]]] = MappingProxyType(
+TARGETS: Final[Mapping[str, TargetKind]] = MappingProxyType(
     {
-        "simulator": lambda _, options: Simulator(options.threads, options.tick, options.device),
-        "emulator": lambda _, options: Emulator(options.threads, options.tick, options.device),
-        **dict.fromkeys(BOARDS, _board),
+        "quantised": TargetKind(_quantised, devices=(CPU,), time_steps=True),
+        "simulator": TargetKind(_simulator, mapped=False, devices=DEVICES, extremes=True),
+        "emulator": TargetKind(_emulator, devices=DEVICES, extremes=True),
+        **dict.fromkeys(BOARDS, TargetKind(_board)),
     }
 )
-"""{kind: what makes the target of that name}; a board's name is its kind and number, as in "speck2edevkit:0"."""
+"""By name; that of a board is its kind and number, as in "speck2edevkit:0"."""
 
 
-def make_target(name: str, options: Options) -> Target:
-    """The target called ``name``: "simulator", "emulator", or a board such as "speck2edevkit:0".
-
-    Raises UsageError for an unknown name, TargetError when the board or its driver is missing.
-    """
+def kind_of(name: str) -> TargetKind:
+    """The record of the target called ``name``. Raises UsageError for an unknown name."""
     kind = name.partition(":")[0]
     if kind not in TARGETS:
         raise UsageError("target", f"no target {name!r}", f"one of {', '.join(TARGETS)}", "Boards: speck2edevkit:0.")
-    return TARGETS[kind](name, options)
+    return TARGETS[kind]
+
+
+def make_target(name: str, options: Options = DEFAULTS) -> Target:
+    """The target called ``name``: "simulator", "emulator", or a board such as "speck2edevkit:0".
+
+    Raises UsageError for an unknown name and for options that do not go with it, TargetError when the board or its
+    driver is missing.
+    """
+    check_time_steps(name, options.time_steps)
+    return kind_of(name).make(name, options)
+
+
+def names_of(has: Callable[[TargetKind], bool]) -> str:
+    """Names of the targets whose record ``has`` something, as in "simulator or emulator"."""
+    return " or ".join(name for name, kind in TARGETS.items() if has(kind))
+
+
+def check_time_steps(on: str, time_steps: int | None) -> None:
+    """Raises UsageError unless ``time_steps`` are given where the target runs in time steps, and only there."""
+    needed = kind_of(on).time_steps
+    if needed and time_steps is None:
+        raise UsageError(f"--on {on}", "no number of time steps", "--time-steps N")
+    if time_steps is not None and not needed:
+        found = f"given with --on {on}, which knows no time steps"
+        raise UsageError("--time-steps", found, f"--on {names_of(lambda kind: kind.time_steps)}")
+
+
+def check_device(device: str, on: str, scheduler: str | None) -> None:
+    """Raises UsageError unless a run ``on`` a target, spread by ``scheduler``, can compute on ``device``."""
+    if device not in DEVICES:
+        raise UsageError("--device", f"found {device!r}", " or ".join(DEVICES))
+    if device == CPU:
+        return
+    if device not in kind_of(on).devices:
+        need = f"--on {names_of(lambda kind: device in kind.devices)}"
+        raise UsageError("--device", f"{device} given with --on {on}", need)
+    if scheduler is not None:
+        raise UsageError("--device", f"{device} given with --scheduler", "one of the two: workers compute on CPUs")

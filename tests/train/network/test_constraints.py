@@ -21,6 +21,7 @@ from deploytool.ir.fan_in import fan_in
 from deploytool.map.compile import compile_graph
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.run.engine.clock_driven import run_clocked
+from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.train.methods.table import train
 from deploytool.train.network.constraints import excess, fan_in_limit, masks
 from deploytool.train.network.neurons import Neuron, fire
@@ -74,7 +75,7 @@ def test_the_state_saturates_as_in_the_program_on_the_chip(reset, spikes_per_ste
         net = SpikingNetwork(POOLED, constraints, spec(spikes_per_step=spikes_per_step, time_steps=STEPS))
         ours = net.run({name: torch.tensor(array) for name, array in weights.items()}, frames_of(stream))
         program = compile_graph(to_graph(weights, POOLED, constraints), CHIPS["speck2e"]).program
-        theirs = run_clocked(program, [stream], STEPS, many=spikes_per_step == "many")
+        theirs = run_clocked(program, [stream], TimeSteps(STEPS, many=spikes_per_step == "many"))
         for name in ("conv1", "fc1"):
             np.testing.assert_array_equal(ours.spikes[name].sum(0).numpy(), theirs.counts[name], err_msg=name)
 

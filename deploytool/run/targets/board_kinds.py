@@ -1,0 +1,33 @@
+"""The kinds of boards, by what they are called here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+
+class BoardKind(NamedTuple):
+    """A kind of board: what samna calls it, the chip on it, and samna's names for where events enter and leave."""
+
+    device_type: str
+    chip: str
+    source: str
+    sink: str
+
+
+_SPECK2E: Final = (
+    "speck2e",
+    "BasicSourceNode_speck2e_event_speck2e_input_event",
+    "BasicSinkNode_speck2e_event_output_event",
+)
+_SPECK2F: Final = "speck2f", "BasicSourceNode_speck2f_event_input_event", "BasicSinkNode_speck2f_event_output_event"
+
+
+BOARDS: Final[Mapping[str, BoardKind]] = MappingProxyType(
+    {
+        "speck2edevkit": BoardKind("Speck2eDevKit", *_SPECK2E),
+        "speck2fdevkit": BoardKind("Speck2fDevKit", *_SPECK2F),
+        "speck2fmodule": BoardKind("Speck2fModuleDevKit", *_SPECK2F),
+    }
+)

@@ -1,0 +1,67 @@
+"""The targets that run a Program event by event on this machine: the emulator and the simulator."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from deploytool.ir.events import EventStream
+from deploytool.ir.program import Program
+from deploytool.ir.recording import Recording, RungName
+from deploytool.ir.target import ALL_LAYERS, Watch
+from deploytool.run.engine import event_driven
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
+from deploytool.run.record.checks import watched_layers
+from deploytool.run.record.samples import Room, Samples, recording_of
+from deploytool.run.targets.options import CPU, DEFAULTS, Options
+
+
+@dataclass(frozen=True)
+class EventTarget:
+    """A Target with the event-driven engine. What comes out depends on none of its ``options``.
+
+    ``admits(program)`` raises UnsupportedError for a program that it does not run, ``accepts(program, stream)``
+    InputError for a stream that cannot be sent to it.
+    """
+
+    name: RungName
+    admits: Callable[[Program], object]
+    accepts: Callable[[Program, EventStream], None]
+    options: Options = DEFAULTS
+
+    def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
+        """See `deploytool.ir.target.Target`. Raises TargetError when a GPU is asked for and there is none."""
+        self.admits(program)
+        plan = make_plan(program, state_type(program), vectors=not watch.extremes)
+        sent = _Accepted(self, program, streams)
+        room = Room(program, watched_layers(program, watch.layers), operator.length_hint(sent, 0), watch.rasters)
+        return recording_of(program, self.name, room, self._computed(program, plan, sent, room))
+
+    def _computed(
+        self, program: Program, plan: Sequence[LayerPlan], sent: Iterable[EventStream], room: Room
+    ) -> Iterable[Samples]:
+        """What came out of ``sent``, batch by batch, computed on the device."""
+        if self.options.device == CPU:
+            threads, tick = self.options.threads, self.options.tick
+            return event_driven.run_streams(program, plan, sent, room, threads, tick)
+        from deploytool.run.cuda.engine import run_streams as run_on_gpu
+
+        return run_on_gpu(program, plan, sent, room, self.options.tick)
+
+
+@dataclass(frozen=True, eq=False)
+class _Accepted:
+    """``streams`` on their way to a target, each of which it accepts."""
+
+    target: EventTarget
+    program: Program
+    streams: Iterable[EventStream]
+
+    def __iter__(self) -> Iterator[EventStream]:
+        for stream in self.streams:
+            self.target.accepts(self.program, stream)
+            yield stream
+
+    def __length_hint__(self) -> int:
+        return operator.length_hint(self.streams, 0)
