@@ -118,7 +118,8 @@ def _differences(graph: Graph, options: ImportOptions, plain: Callable[[], Graph
 
 
 def _module(source: str, options: ImportOptions) -> Graph:
-    from deploytool.convert.torch.modules import from_module, load_builder
+    from deploytool.convert.torch.builder import load_builder
+    from deploytool.convert.torch.modules import from_module
 
     refuse_options("a module", options)
     if options.shape is None:
@@ -129,7 +130,7 @@ def _module(source: str, options: ImportOptions) -> Graph:
 
 def _state_dict(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.model import from_state_dict
-    from deploytool.convert.torch.modules import read_state_dict
+    from deploytool.convert.torch.state_dict import read_state_dict
 
     refuse_options("a state_dict", options)
     if options.recipe is None:

@@ -100,7 +100,8 @@ def _read(source: str, network: NetworkSection) -> Graph:
 
         return read_onnx(Path(source))
     if ":" in source:
-        from deploytool.convert.torch.modules import from_module, load_builder
+        from deploytool.convert.torch.builder import load_builder
+        from deploytool.convert.torch.modules import from_module
 
         return from_module(load_builder(source)(), network.input, relu=Spike())
     raise UsageError("train.ptl.ann", f"found {source!r}", "a .onnx file, or package.module:function")

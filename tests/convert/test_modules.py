@@ -1,4 +1,4 @@
-"""A user's network: modules whose forward is traced, batch norm folded, weights from a state_dict."""
+"""A user's module: what its forward calls, read call by call, and refusals that name the module and the line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import quantise
 from deploytool.convert.model import from_state_dict, to_graph
-from deploytool.convert.torch.modules import from_module, read_state_dict
+from deploytool.convert.torch.modules import from_module
+from deploytool.convert.torch.state_dict import read_state_dict
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, Concat, Conv, Flatten, Spike
 from deploytool.recipe import ConstraintsSection, NetworkSection
@@ -107,21 +108,26 @@ def test_all_ways_to_flatten_and_to_add() -> None:
         assert len(graph.of_type(Add)) == 1
 
 
+LINE = r"\(test_modules\.py:\d+\)"
+
+
 @pytest.mark.parametrize(
     ("forward", "error", "says"),
     [
-        (lambda net, x: torch.relu(net.conv(x)), UnsupportedError, "forward: relu: relu is not supported"),
-        (lambda net, x: net.conv(x).view(1, -1), UnsupportedError, "forward: view: view is not supported"),
-        (lambda net, x: net.conv(x) + 1, UnsupportedError, "an input that is no output of a layer"),
-        (lambda net, x: torch.add(net.conv(x), x, alpha=2), UnsupportedError, "add with input, other, alpha"),
+        (lambda net, x: torch.relu(net.conv(x)), UnsupportedError, f"forward {LINE}: relu is not supported"),
+        (lambda net, x: net.conv(x).view(1, -1), UnsupportedError, f"forward {LINE}: view mixes samples"),
+        (lambda net, x: torch.flatten(net.conv(x)), UnsupportedError, f"forward {LINE}: flatten mixes samples"),
+        (lambda net, x: net.spikes(net.conv(x)) + 1, UnsupportedError, "add of a constant that is not 0; need Conv2d"),
+        (lambda net, x: torch.add(net.conv(x), x, alpha=2), UnsupportedError, "add with alpha 2"),
         (lambda net, x: torch.cat([net.conv(x), x]), UnsupportedError, "cat along axis 0; need the axis of the feat"),
-        (lambda net, x: torch.flatten(net.conv(x)), UnsupportedError, "Flatten from axis 0 to axis -1"),
-        (lambda net, x: net.spikes(net.spikes(net.conv(x))), UnsupportedError, "module 'spikes': is called twice"),
+        (lambda net, x: net.spikes(net.spikes(net.conv(x))), UnsupportedError, f"'spikes' {LINE}: is called twice"),
         (lambda _, x: x + x, UnsupportedError, "takes the same output twice"),
-        (lambda net, x: (net.conv(x), x), UnsupportedError, "an input that is no output of a layer"),
-        (lambda net, x: net.conv(x) if x.sum() > 0 else x, InputError, "Forward: its forward cannot be traced"),
-        (lambda net, x: net.missing(x), InputError, "its forward cannot be traced .AttributeError"),
-        (lambda net, x: net.norm(net.conv(x)) + net.conv.weight, UnsupportedError, "get_attr of conv.weight"),
+        (lambda net, x: x if net.conv(x).sum() > 0 else 0, InputError, f"{LINE}: asks for values of a map .bool"),
+        (lambda net, x: net.conv(x) / x.max().item(), InputError, f"{LINE}: asks for values of a map .item"),
+        (lambda net, x: net.missing(x), InputError, r"its forward raises AttributeError at test_modules\.py:\d+"),
+        (lambda net, x: net.norm(net.conv(x)) + net.conv.weight, UnsupportedError, "a constant of shape .2, 2, 1, 1"),
+        (lambda net, x: net.conv(x) * torch.rand(1), UnsupportedError, "its forward draws random numbers"),
+        (lambda net, _: net.conv.weight, UnsupportedError, "returns a Parameter without a tensor that its layers gave"),
     ],
 )
 def test_what_is_not_understood_is_named(
@@ -136,7 +142,9 @@ def test_a_batch_norm_of_weights_that_feed_something_else_is_refused() -> None:
         x = net.drop(net.conv(x))
         return net.norm(x) + net.spikes(x)
 
-    with pytest.raises(UnsupportedError, match="module 'norm': a batch norm that follows no weights of its own"):
+    with pytest.raises(
+        UnsupportedError, match=rf"module 'norm' {LINE}: a batch norm that follows no weights of its own"
+    ):
         from_module(Forward(forward, norm=nn.BatchNorm2d(2), drop=nn.Dropout()), (2, 3, 3))
 
 

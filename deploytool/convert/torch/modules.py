@@ -1,255 +1,170 @@
-"""A user's torch or sinabs network to a Graph: a module that is traced, or the weights in its state_dict."""
+"""A user's torch or sinabs module to a Graph: its forward is recorded, read, and compared with what was read."""
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import logging
-import operator
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import torch
-from torch import fx, nn
+from torch import nn
 
-from deploytool.base.arrays import Array, Shape
-from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
-from deploytool.convert.folding import fold_batch_norm, require_finite
-from deploytool.convert.torch.layers import (
-    BATCH_NORMS,
-    IDENTITIES,
-    LAYERS,
-    RELU,
-    kind_of,
-    read_batch_norm,
-    read_layer,
-    require_whole_map,
-)
+from deploytool.base.arrays import Shape
+from deploytool.base.errors import UnsupportedError
+from deploytool.convert.torch.arrays import require_values
+from deploytool.convert.torch.kinds import is_layer, kind_of
+from deploytool.convert.torch.neurons import forget
+from deploytool.convert.torch.proof import require_same_layers, require_same_spikes
+from deploytool.convert.torch.read import Reading, read
+from deploytool.convert.torch.record import ALWAYS_ON, ForwardFailsError, record
+from deploytool.convert.torch.wrappers import unwrap
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Add, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike
+from deploytool.ir.nodes import Spike
 
 log = logging.getLogger(__name__)
 
+BATCH, STEPS = 2, 3
+"""Samples and time steps that go through a module, more than one of each so that none can be mixed unseen."""
 
-def load_builder(name: str) -> Callable[[], nn.Module]:
-    """The function that ``name``, of the form package.module:function, stands for; it builds a module.
-
-    Importing and calling it runs code of the user's, and a line in the log says so first. The current folder is
-    searched as well. Raises UsageError when there is no such function; what it raises itself, and anything but a
-    module that it returns, is an InputError.
-    """
-    module_name, _, function_name = name.partition(":")
-    log.warning("running your code: %s", name)
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(name, f"cannot be imported ({error})", "package.module:function") from error
-    except (Exception, SystemExit) as error:
-        raise _raised(name, error) from error
-    finally:
-        sys.path.remove(here)
-
-    def build() -> nn.Module:
-        try:
-            module = function()
-        except (Exception, SystemExit) as error:
-            raise _raised(name, error) from error
-        if not isinstance(module, nn.Module):
-            raise InputError(name, f"returned a {type(module).__name__}", "a torch.nn.Module")
-        return module
-
-    return build
+TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
+"""Modules that take an axis of time behind that of samples."""
 
 
-def _raised(name: str, error: BaseException) -> InputError:
-    return InputError(name, f"raised {type(error).__name__}: {error}", "a function that returns a module")
-
-
-def read_state_dict(path: Path) -> dict[str, Array]:
-    """The arrays in the state_dict ``path``, in their order; nothing but arrays is read, and no code is run.
-
-    Raises InputError when the file is missing, or is not what ``torch.save(module.state_dict(), path)`` writes.
-    """
-    need = "what torch.save(module.state_dict(), path) writes"
-    if not path.is_file():
-        raise InputError(str(path), "no such file", need)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
-        raise InputError(str(path), f"cannot be read ({reason})", need) from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(str(path), "holds more than named tensors", need)
-    arrays = {str(name): tensor.numpy(force=True) for name, tensor in state.items()}
-    for name, array in arrays.items():
-        require_finite(f"{path}: {name!r}", "the tensor", array)
-    return arrays
-
-
-def from_module(module: nn.Module, input_shape: Shape, relu: Spike | None = None) -> Graph:
+def from_module(
+    module: nn.Module, input_shape: Shape, relu: Spike | None = None, tell: Callable[[str], None] = log.warning
+) -> Graph:
     """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) once it is trained.
 
-    The forward of ``module``, and of modules of the user's in it, is traced; it may call layers, torch.flatten or
-    ``x.flatten``, ``+`` or torch.add, and torch.cat along the features. Layers are named as in torch ("0",
-    "features.conv1"). Dropout is left out, as it does nothing after training; batch norm is folded into the weights
-    before it. sinabs's IAF and IAFSqueeze keep threshold, min_v_mem (the floor) and reset; MultiSpike and SingleSpike
-    tell how many spikes fit a time step, which event by event is not asked: a neuron fires at most once per update,
-    as on the chip. A ReLU is refused, or becomes the neurons ``relu``.
+    The forward runs once in eval mode, on random maps, and every call of torch in it is read: convolutions and linear
+    layers with the weights that they are called with (so weight norm, pruning and other parametrizations count), batch
+    norm and constant factors folded into them, pooling, reshapes that flatten a map, sums and joins of branches. Layers
+    are named as in torch ("0", "features.conv1"), calls of functions after the function. Dropout, casts, and a softmax
+    or a mean over time at the end are left out; ``tell`` hears of what is not a matter of course. sinabs's IAF and
+    IAFSqueeze become neurons; a ReLU is refused, or becomes the neurons ``relu``.
 
-    Raises UnsupportedError naming everything that has no equal here, InputError for a forward that cannot be traced,
-    weights that are not finite or shapes that do not match.
+    Then the module is compared with what was read: every layer on random values, every layer of neurons alone, and the
+    whole network on one sample, step by step of its clock. The module is left as it was.
+
+    Raises UnsupportedError naming everything that has no equal here, with the line of the user's, or that computes
+    something else than was read; InputError for a forward that raises an error or asks for values of a map, for
+    weights that are not finite, or shapes that do not match.
     """
-    name = kind_of(module)
-    if name == "sinabs.Network":
-        module = cast("nn.Module", module.spiking_model)
-    if _is_layer(module):
+    notes: list[str] = []
+    module = unwrap(module, notes.append)
+    if is_layer(module):
         module = nn.Sequential(OrderedDict(module=module))
-    tracer = _Tracer()
-    try:
-        traced = tracer.trace(module)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        todo = "Let it depend on no values, and call nothing but layers, torch.flatten, + and torch.cat."
-        raise InputError(name, f"its forward cannot be traced ({reason})", "a fixed graph of layers", todo) from error
-    return _Reading(name, dict(module.named_modules()), input_shape, relu).graph(traced)
+    require_values(module)
+    _require_one_input(module)
+    failures: list[ForwardFailsError] = []
+    for trial in _trials(module, input_shape):
+        try:
+            reading = _try(module, trial, input_shape, relu)
+        except ForwardFailsError as error:
+            failures.append(error)
+            continue
+        for note in dict.fromkeys([*notes, *_mode_notes(module), *reading.notes]):
+            tell(note)
+        return reading.graph
+    raise failures[0]
 
 
-def _is_layer(module: nn.Module) -> bool:
-    """Whether ``module`` is taken as a whole, and not looked into."""
-    kind = kind_of(module)
-    known = kind in LAYERS or kind in BATCH_NORMS or kind in IDENTITIES
-    return known or (kind.partition(".")[0] in ("torch", "sinabs") and type(module) is not nn.Sequential)
+@dataclass(frozen=True)
+class _Trial:
+    """An input of ``shape``, whose first axes are those of ``clock``: samples and time steps, one axis for both, or
+    none."""
+
+    clock: tuple[int, ...]
+    shape: tuple[int, ...]
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
-        return _is_layer(m)
+def _trials(module: nn.Module, shape: Shape) -> Iterator[_Trial]:
+    """Inputs that a forward may take, the likely ones first."""
+    timed = any(kind_of(part) in TIMED for part in module.modules())
+    clocks: list[tuple[int, ...]] = [(BATCH, STEPS), (BATCH * STEPS,)]
+    for clock in (*(clocks if timed else clocks[::-1]), (1,), (1, 1), ()):
+        yield _Trial(clock, (*clock, *shape))
+        if shape[1:] == (1, 1):
+            yield _Trial(clock, (*clock, shape[0]))
 
 
-@dataclass
-class _Reading:
-    """The Graph as far as it has been read from the trace of a module."""
-
-    name: str
-    modules: Mapping[str, nn.Module]
-    input_shape: Shape
-    relu: Spike | None
-    nodes: dict[str, Node] = field(default_factory=dict)
-    edges: list[tuple[str, str]] = field(default_factory=list)
-    made_by: dict[fx.Node, str] = field(default_factory=dict)
-    """The node whose output a step of the trace has."""
-
-    def graph(self, traced: fx.Graph) -> Graph:
-        problems: list[DeployError] = []
-        for step in traced.nodes:
-            try:
-                self.read(step)
-            except (InputError, UnsupportedError) as error:
-                problems.append(error)
-                self.made_by[step] = ""
-        if problems:
-            ill_formed = any(isinstance(problem, InputError) for problem in problems)
-            raise (InputError if ill_formed else UnsupportedError).together(problems)
-        return Graph(self.nodes, tuple(self.edges), name=self.name)
-
-    def read(self, step: fx.Node) -> None:
-        where = f"module {step.target!r}" if step.op == "call_module" else f"forward: {step.name}"
-        match step.op:
-            case "placeholder" if not step.users and step.args:
-                pass  # an argument with a default, which nothing uses
-            case "placeholder" if self.nodes:
-                raise UnsupportedError(where, "a second input", "one")
-            case "placeholder":
-                self.add(step, "input", Input(self.input_shape), [], where)
-            case "call_module":
-                self.layer(step, self.modules[str(step.target)], where)
-            case "call_function" | "call_method":
-                self.call(step, where)
-            case "output":
-                self.add(step, "output", Output(), [step.args[0]], where)
-            case _:
-                raise UnsupportedError(where, f"{step.op} of {step.target}", "layers that are called")
-
-    def layer(self, step: fx.Node, layer: nn.Module, where: str) -> None:
-        kind = kind_of(layer)
-        inputs = [*step.args, *step.kwargs.values()]
-        source = inputs[0]
-        if kind in IDENTITIES and isinstance(source, fx.Node):
-            self.made_by[step] = self.made_by[source]
-        elif kind in BATCH_NORMS and isinstance(source, fx.Node):
-            before = self.made_by[source]
-            node = self.nodes.get(before)
-            alone = all(len(other.users) == 1 for other, made in self.made_by.items() if made == before)
-            if not isinstance(node, Conv | Linear) or not alone:
-                need = "Conv2d or Linear before it, which feeds nothing else"
-                raise UnsupportedError(where, "a batch norm that follows no weights of its own", need)
-            self.nodes[before] = fold_batch_norm(node, read_batch_norm(layer, where), where)
-            self.made_by[step] = before
-        elif kind == RELU and self.relu is not None:
-            self.add(step, str(step.target), replace(self.relu), inputs, where)
-        else:
-            self.add(step, str(step.target), read_layer(layer, where), inputs, where)
-
-    def call(self, step: fx.Node, where: str) -> None:
-        """Reads a function, or a method of a tensor, that the forward calls."""
-        if step.target not in CALLS:
-            found = f"{getattr(step.target, '__name__', step.target)} is not supported"
-            raise UnsupportedError(where, found, "layers, flatten, + or add, and cat", "Make it a layer.")
-        node, inputs = CALLS[step.target](step, where)
-        self.add(step, step.name, node, inputs, where)
-
-    def add(self, step: fx.Node, name: str, node: Node, inputs: list[Any], where: str) -> None:
-        if not all(isinstance(source, fx.Node) for source in inputs):
-            raise UnsupportedError(where, "an input that is no output of a layer", "outputs of layers")
-        if name in self.nodes:
-            found = "is called twice" if step.op == "call_module" else f"a second node named {name!r}"
-            raise UnsupportedError(where, found, "each layer once, with a name that is not input or output")
-        if len(set(inputs)) < len(inputs):
-            raise UnsupportedError(where, "takes the same output twice", "different inputs")
-        self.nodes[name], self.made_by[step] = node, name
-        self.edges += [(self.made_by[source], name) for source in inputs]
+def _try(module: nn.Module, trial: _Trial, shape: Shape, relu: Spike | None) -> Reading:
+    """What is read from the forward on the input of ``trial``, and compared with it."""
+    parameter = next((part for part in module.parameters() if part.is_floating_point()), torch.zeros(1))
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(trial.shape, generator=random).to(parameter)
+    spikes = torch.randint(0, 3, trial.shape, generator=random).to(parameter)
+    with _as_trained(module, trial.clock):
+        trace = record(module, values)
+    reading = read(trace, kind_of(module), module, shape, relu)
+    require_same_layers(reading, trace, values)
+    if not any(ALWAYS_ON in note for note in reading.notes):
+        with _as_trained(module, trial.clock):
+            forget(module)
+            require_same_spikes(reading, module, spikes, trial.clock)
+    return reading
 
 
-def _options(step: fx.Node, *names: str) -> dict[str, Any]:
-    """{name: value} of what ``step`` is called with, whose first arguments are called ``names``."""
-    return dict(zip(names, step.args, strict=False)) | step.kwargs
+def _require_one_input(module: nn.Module) -> None:
+    """Raises UnsupportedError for a forward that needs a second input."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = [
+        name
+        for name, parameter in inspect.signature(module.forward).parameters.items()
+        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
+    ]
+    if len(needed) > 1:
+        raise UnsupportedError.together(
+            UnsupportedError(f"forward: {name}", "a second input", "one", "Give it a default.") for name in needed[1:]
+        )
 
 
-def _flatten(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
-    options = _options(step, "input", "start_dim", "end_dim")
-    require_whole_map(options.get("start_dim", 0), options.get("end_dim", -1), where)
-    return Flatten(), [options["input"]]
+def _mode_notes(module: nn.Module) -> Iterator[str]:
+    """What to say of a module whose batch norms or dropouts are in training mode."""
+    kinds = sorted({type(part).__name__ for part in module.modules() if part.training and _changes_by_mode(part)})
+    if kinds:
+        yield f"{kind_of(module)} is in training mode; it is converted as after eval() ({', '.join(kinds)})"
 
 
-def _sum(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
-    options = _options(step, "input", "other")
-    if options.keys() != {"input", "other"}:
-        raise UnsupportedError(where, f"add with {', '.join(options)}", "two inputs")
-    return Add(), [options["input"], options["other"]]
+def _changes_by_mode(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
 
 
-def _join(step: fx.Node, where: str) -> tuple[Node, list[Any]]:
-    options = _options(step, "tensors", "dim")
-    if (axis := options.get("dim", 0)) not in (1, -3):
-        raise UnsupportedError(where, f"cat along axis {axis}", "the axis of the features: 1")
-    return Concat(), list(options["tensors"])
+@contextmanager
+def _as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
+    """Within it ``module`` is in eval mode and takes ``clock``; then it, and torch's random state, are as before."""
+    parts = list(module.modules())
+    modes = [part.training for part in parts]
+    buffers = [
+        {name: buffer if buffer is None else buffer.clone() for name, buffer in part._buffers.items()} for part in parts
+    ]
+    folded = [(part, vars(part).copy()) for part in parts if _folds_time(part)]
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        try:
+            module.eval()
+            for part, _ in folded:
+                vars(part)["batch_size"] = clock[0] if len(clock) == 2 else 1
+                if "num_timesteps" in vars(part):
+                    vars(part)["num_timesteps"] = -1
+            yield
+        finally:
+            for part, mode, saved in zip(parts, modes, buffers, strict=True):
+                part.training = mode
+                part._buffers.clear()
+                part._buffers.update(saved)
+            for part, attributes in folded:
+                for name in ("batch_size", "num_timesteps"):
+                    if name in attributes:
+                        vars(part)[name] = attributes[name]
 
 
-CALLS: Final[Mapping[Any, Callable[[fx.Node, str], tuple[Node, list[Any]]]]] = MappingProxyType(
-    {
-        torch.flatten: _flatten,
-        "flatten": _flatten,
-        torch.cat: _join,
-        operator.add: _sum,
-        operator.iadd: _sum,
-        torch.add: _sum,
-        "add": _sum,
-    }
-)
-"""The functions and methods of tensors that a forward may call: (node, what it takes)."""
+def _folds_time(module: nn.Module) -> bool:
+    """Whether ``module`` is a layer of sinabs that folds time into the axis of samples, or takes it apart again."""
+    return "batch_size" in vars(module) and any(cls.__module__.startswith("sinabs.") for cls in type(module).__mro__)

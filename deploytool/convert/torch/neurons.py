@@ -1,0 +1,139 @@
+"""Neurons of sinabs: what they are as a node, and whether they do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.convert.torch.arrays import to_array
+from deploytool.ir.nodes import Reset, Spike
+
+PROBE_STEPS: Final = 6
+TOLERANCES: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
+COARSE: Final = 3e-2
+"""How near to a threshold, as a part of it, rounding alone may decide whether a neuron fires; COARSE with 16 bits."""
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """A layer of neurons as ``node``; in a time step of its clock a neuron fires as often as it can, or ``once``."""
+
+    node: Spike
+    once: bool
+    squeezed: bool
+    """Whether time is folded into the axis of samples, as IAFSqueeze takes it, or is an axis of its own."""
+
+
+def read_neurons(layer: Any, where: str) -> Neurons:
+    """The neurons that ``layer``, an IAF or IAFSqueeze, says it has.
+
+    It keeps threshold, min_v_mem (the floor) and reset. MultiSpike and SingleSpike tell how many spikes fit a time
+    step, which event by event is not asked: a neuron fires at most once per update, as on the chip. Raises
+    UnsupportedError for neurons of another kind, InputError for a threshold that is not above 0.
+    """
+    if layer.tau_syn is not None:
+        raise UnsupportedError(where, "a synaptic time constant", "tau_syn=None")
+    spikes = getattr(layer.spike_fn, "__name__", type(layer.spike_fn).__name__)
+    if spikes not in ("MultiSpike", "SingleSpike"):
+        raise UnsupportedError(where, f"spike_fn {spikes}", "MultiSpike or SingleSpike")
+    threshold, floor = _numbers(layer.spike_threshold, "spike_threshold", where), None
+    if not (threshold > 0).all():
+        raise InputError(where, f"spike_threshold is {float(threshold.min())}", "a threshold above 0")
+    if layer.min_v_mem is not None:
+        low = _numbers(layer.min_v_mem, "min_v_mem", where)
+        if not (low == low.flat[0]).all():
+            raise UnsupportedError(where, "a min_v_mem per neuron", "one")
+        floor = float(low.flat[0])
+    reset = _reset(layer, threshold, where)
+    if (threshold == threshold.flat[0]).all():
+        node = Spike(float(threshold.flat[0]), floor, reset)
+    else:
+        node = Spike(threshold.reshape(*threshold.shape, *[1] * (3 - threshold.ndim)), floor, reset)
+    squeezed = any(cls.__name__ == "IAFSqueeze" for cls in type(layer).__mro__)
+    return Neurons(node, spikes == "SingleSpike", squeezed)
+
+
+def _reset(layer: Any, threshold: Array, where: str) -> Reset:
+    rule = layer.reset_fn
+    match type(rule).__name__:
+        case "MembraneSubtract" if rule.subtract_value is None or (threshold == float(rule.subtract_value)).all():
+            return "subtract"
+        case "MembraneReset" if float(rule.reset_value) == 0:
+            return "zero"
+    raise UnsupportedError(where, f"reset_fn {rule}", "MembraneSubtract() or MembraneReset()")
+
+
+def _numbers(value: Any, what: str, where: str) -> Array:
+    """``value``, a number or a tensor, as an array."""
+    return to_array(torch.as_tensor(value), what, where)
+
+
+def fire(neurons: Neurons, currents: Tensor) -> tuple[Tensor, Tensor]:
+    """(spikes, where rounding may decide) of ``neurons`` for ``currents`` (samples, time steps, ...), from V = 0.
+
+    V += current; then a neuron fires floor(V / threshold) times, or once; then it is reset, and V clamped to the floor.
+    """
+    node = neurons.node
+    tolerance = TOLERANCES.get(currents.dtype, COARSE)
+    currents = currents.to(torch.float64)
+    threshold = torch.as_tensor(np.array(node.threshold), dtype=torch.float64, device=currents.device)
+    threshold = threshold.reshape(currents.shape[2:]) if threshold.numel() > 1 else threshold.reshape(())
+    v = torch.zeros_like(currents[:, 0])
+    undecided = torch.zeros_like(v, dtype=torch.bool)
+    spikes, doubts = torch.zeros_like(currents), torch.zeros_like(currents, dtype=torch.bool)
+    for step in range(currents.shape[1]):
+        v = v + currents[:, step]
+        ratio = v / threshold
+        nearest = ratio.round().clamp(min=1, max=1 if neurons.once else None)
+        undecided = undecided | ((ratio - nearest).abs() < tolerance * (1 + ratio.abs()))
+        count = (ratio >= 1).to(v) if neurons.once else ratio.clamp(min=0).floor()
+        v = v - count * threshold if node.reset == "subtract" else torch.where(count > 0, 0.0, v)
+        if node.floor is not None:
+            v = v.clamp(min=node.floor)
+        spikes[:, step], doubts[:, step] = count, undecided
+    return spikes, doubts
+
+
+def probe(
+    neurons: Neurons, layer: nn.Module, run: Callable[[Tensor], Any], given: Tensor, where: str
+) -> UnsupportedError | None:
+    """Why ``layer``, which ``run`` calls with its hooks, does not do what ``neurons`` says; None when it does.
+
+    It starts from V = 0 and gets currents between one threshold below 0 and two above, on maps like those of ``given``.
+    """
+    body = given.shape[1:] if neurons.squeezed else given.shape[2:]
+    samples = getattr(layer, "batch_size", 1) if neurons.squeezed else 1
+    draws = torch.rand(samples, PROBE_STEPS, *body, generator=torch.Generator().manual_seed(0))
+    currents = ((3 * draws - 1) * float(np.mean(neurons.node.threshold))).to(given)
+    forget(layer)
+    need = "neurons that do what sinabs's IAF does"
+    todo = "Remove what changes them: hooks (handle.remove()), or a forward of its own."
+    try:
+        answer = run(currents.flatten(0, 1) if neurons.squeezed else currents)
+        spikes = answer.to(torch.float64).reshape(currents.shape)
+    except Exception as error:
+        return UnsupportedError(where, f"its neurons cannot be run ({type(error).__name__}: {error})", need, todo)
+    expected, doubts = fire(neurons, currents)
+    if wrong := int(((spikes != expected) & ~doubts).flatten(0, 1).any(0).sum()):
+        found = f"{wrong} of {expected[0, 0].numel()} neurons fire otherwise than threshold, reset and min_v_mem say"
+        largest = f" (by up to {float((spikes - expected).abs().max()):g} spikes in a time step)"
+        return UnsupportedError(where, found + largest, need, todo)
+    return None
+
+
+def forget(module: nn.Module) -> None:
+    """Puts every layer of sinabs's neurons in ``module`` back to V = 0."""
+    for layer in module.modules():
+        if not any(cls.__module__.startswith("sinabs.") for cls in type(layer).__mro__):
+            continue
+        for name in ("v_mem", "i_syn"):
+            state = layer._buffers.get(name)
+            if state is not None:
+                layer._buffers[name] = torch.zeros(0, dtype=state.dtype, device=state.device)

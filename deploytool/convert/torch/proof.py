@@ -1,0 +1,116 @@
+"""Whether a module computes what the graph that was read from it computes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from deploytool.base.errors import UnsupportedError
+from deploytool.convert.torch.compute import compute
+from deploytool.convert.torch.network import INPUT, OUTPUT
+from deploytool.convert.torch.neurons import fire
+from deploytool.convert.torch.read import Reading
+from deploytool.convert.torch.record import Trace, leaves
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Conv, Linear
+
+NEED: Final = "a forward whose calls say all that it does"
+TODO: Final = "Remove hooks (handle.remove()), and changes of a tensor in place that another name still stands for."
+TOLERANCES: Final = {torch.float64: 1e-7, torch.float32: 1e-3}
+COARSE: Final = 0.1
+"""The difference that rounding may make, as a part of the largest value; COARSE with 16 bits."""
+
+
+def require_same_layers(reading: Reading, trace: Trace, maps: Tensor) -> None:
+    """Raises UnsupportedError where a layer that was read gives something else than in ``trace``, for its ``maps``.
+
+    Layers of neurons give what they gave in the trace: random numbers.
+    """
+    graph, neurons = reading.graph, reading.neurons
+    spikes = {name: _as_maps(trace.spikes[step], graph.shapes[name], graph) for name, step in neurons.items()}
+    precise = _precise(maps)
+
+    def given(name: str, currents: Tensor) -> Tensor:
+        return spikes[name].to(precise) if name in spikes else currents.relu()
+
+    computed = compute(graph, _as_maps(maps, graph.shapes[INPUT], graph).to(precise), given)
+    for name, step in neurons.items():
+        source = graph.sources(name)[0]
+        _compare(graph, source, computed[source], trace.currents[step])
+    if reading.end is not None:
+        source = graph.sources(OUTPUT)[0]
+        _compare(graph, source, computed[source], trace.answer[reading.end])
+
+
+def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock: tuple[int, ...]) -> None:
+    """Raises UnsupportedError where a neuron of ``module`` fires otherwise than in what was read, for spikes ``maps``.
+
+    The module runs as it is, step by step of its ``clock``; each layer of the graph gets the spikes that the layers
+    before it gave in the module, so that rounding cannot add up.
+    """
+    graph, neurons = reading.graph, reading.neurons
+    fired: dict[str, Tensor] = {}
+    handles = []
+    for name, step in neurons.items():
+
+        def note(_module: nn.Module, _given: Any, answer: Any, name: str = name) -> None:
+            fired[name] = answer
+
+        handles.append(step.layer.module.register_forward_hook(note))
+    try:
+        with torch.no_grad():
+            answer = list(leaves(module(maps)))[reading.output]
+    finally:
+        for handle in handles:
+            handle.remove()
+    precise = _precise(maps)
+
+    def check(name: str, currents: Tensor) -> Tensor:
+        if name not in neurons:
+            return currents.relu()
+        layer = neurons[name].neurons
+        assert layer is not None
+        actual = _as_maps(fired[name], graph.shapes[name], graph)
+        expected, doubts = fire(layer, _by_time(currents.to(maps.dtype), clock))
+        differs = (expected != _by_time(actual, clock)) & ~doubts
+        if wrong := int(differs.flatten(0, 1).any(0).sum()):
+            total = math.prod(graph.shapes[name])
+            found = f"{wrong} of {total} neurons fire otherwise than in the converted network, for one sample"
+            raise UnsupportedError(f"module {neurons[name].layer.path!r}", found, NEED, TODO)
+        return actual.to(precise)
+
+    computed = compute(graph, _as_maps(maps, graph.shapes[INPUT], graph).to(precise), check)
+    if reading.end is not None:
+        source = graph.sources(OUTPUT)[0]
+        _compare(graph, source, computed[source], answer)
+
+
+def _compare(graph: Graph, name: str, computed: Tensor, given: Tensor) -> None:
+    actual = _as_maps(given, graph.shapes[name], graph).to(computed)
+    node = graph.nodes[name]
+    bias = node.bias if isinstance(node, Conv | Linear) else None
+    largest = float(actual.abs().max())
+    scale = max(largest, float(computed.abs().max()), 0.0 if bias is None else float(abs(bias).max()))
+    difference = float((actual - computed).abs().max())
+    if not difference <= TOLERANCES.get(given.dtype, COARSE) * scale:
+        found = f"gives up to {largest:.3g} in the module, and differs by up to {difference:.3g} once converted"
+        raise UnsupportedError(f"layer {name!r}", found, NEED, TODO)
+
+
+def _as_maps(tensor: Tensor, shape: tuple[int, int, int], graph: Graph) -> Tensor:
+    """``tensor`` as maps (N, C, H, W), which its values are in order."""
+    if tensor.numel() % math.prod(shape):
+        raise UnsupportedError(graph.name, f"gives {tuple(tensor.shape)}", f"maps of {shape}")
+    return tensor.detach().reshape(-1, *shape)
+
+
+def _by_time(maps: Tensor, clock: tuple[int, ...]) -> Tensor:
+    """``maps`` (N, C, H, W) as (samples, time steps, C, H, W)."""
+    return maps.reshape(*(clock if len(clock) == 2 else (1, -1)), *maps.shape[1:])
+
+
+def _precise(maps: Tensor) -> torch.dtype:
+    return torch.float64 if maps.dtype == torch.float64 else torch.float32

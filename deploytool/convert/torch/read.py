@@ -1,0 +1,164 @@
+"""The recorded calls of a forward to a Graph, call by call."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from deploytool.base.arrays import Shape
+from deploytool.base.errors import DeployError, InputError, UnsupportedError
+from deploytool.convert.torch.calls import CALLS, HINTS
+from deploytool.convert.torch.kinds import SUPPORTED, is_layer
+from deploytool.convert.torch.network import OUTPUT, Call, Network, Signal
+from deploytool.convert.torch.record import Step, Trace, Value, leaves
+from deploytool.ir.graph import Graph
+from deploytool.ir.nodes import Input, Output, Spike
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read from a trace: the ``graph``, and how it stands to the module."""
+
+    graph: Graph
+    neurons: dict[str, Step]
+    """The step of every layer of neurons that is a module, by its node."""
+    output: int
+    """Which of the tensors that the forward returns is the output."""
+    end: Value | None
+    """That tensor, where it is what the Output gets; None where something behind it was left out."""
+    notes: tuple[str, ...]
+
+
+def read(trace: Trace, name: str, module: nn.Module, shape: Shape, relu: Spike | None) -> Reading:
+    """The network that ``trace`` shows. Raises UnsupportedError, or InputError, naming everything that is wrong."""
+    returned = list(leaves(trace.output))
+    output = next((index for index, item in enumerate(returned) if isinstance(item, Value)), None)
+    if output is None:
+        found = f"its forward returns {_kind(trace.output)} without a tensor that its layers gave"
+        raise UnsupportedError(name, found, "a forward that returns the output alone")
+    end = returned[output]
+    needed = _needed(trace, end)
+    steps = [step for step in trace.steps if step in needed]
+    network = Network(
+        name,
+        math.prod(trace.start.shape) // math.prod(shape),
+        relu,
+        Counter(value for step in steps for value in step.takes) + Counter([end]),
+        frozenset(path for path, part in module.named_modules() if is_layer(part)),
+    )
+    network.start(trace.start, shape)
+    problems: dict[tuple[str, str], DeployError] = {}
+    for step in steps:
+        try:
+            _take(network, step)
+        except (InputError, UnsupportedError) as error:
+            problems.setdefault((step.layer.sensor or step.layer.path, step.function), error)
+            _stand_in(network, step)
+    if problems:
+        ill_formed = any(isinstance(problem, InputError) for problem in problems.values())
+        raise (InputError if ill_formed else UnsupportedError).together(problems.values())
+    signal = _finish(network, end)
+    graph = Graph({**network.nodes, OUTPUT: Output()}, (*network.edges, (signal.node, OUTPUT)), name=name)
+    notes = (*trace.notes, *network.notes, *_unused(trace, needed), *_several(trace.output, name))
+    return Reading(graph, network.neurons, output, None if signal.left_out else end, notes)
+
+
+def _needed(trace: Trace, end: Value) -> set[Step]:
+    """The steps that ``end`` depends on."""
+    makers = {value: step for step in trace.steps for value in step.results}
+    needed: set[Step] = set()
+    waiting = [end]
+    while waiting:
+        step = makers.get(waiting.pop())
+        if step is not None and step not in needed:
+            needed.add(step)
+            waiting += step.takes
+    return needed
+
+
+def _take(network: Network, step: Step) -> None:
+    """Takes ``step`` into ``network``. Raises UnsupportedError or InputError, saying what a person can do about it."""
+    if not all(value in network.signals for value in step.takes):
+        return  # what it takes was refused already
+    try:
+        if step.problem is not None:
+            raise step.problem
+        if step.function not in CALLS:
+            raise _unknown(step)
+        known = CALLS[step.function]
+        signal = known.read(network, Call(step, known.names))
+    except (InputError, UnsupportedError) as error:
+        raise _in_context(step, error) from None
+    for value in step.results:
+        network.signals[value] = signal
+
+
+def _unknown(step: Step) -> UnsupportedError:
+    hint = HINTS.get(step.function, "")
+    if is_layer(step.layer.module):
+        return UnsupportedError(step.where, f"{step.what} is not supported", SUPPORTED, hint)
+    need = "layers, and what only reshapes, scales, adds or joins their outputs"
+    todo = hint or "Use sinabs's IAFSqueeze for spiking neurons, and put anything else behind the network."
+    return UnsupportedError(step.where, f"{step.what} is not supported", need, todo)
+
+
+def _in_context(step: Step, error: DeployError) -> DeployError:
+    """``error``, or what it means where ``step`` stands in a hook or in sinabs's layer for the sensor."""
+    if step.layer.sensor is not None:
+        where, found = f"module {step.layer.sensor!r}", "a DVSLayer that crops, flips or merges polarities"
+        todo = "Leave the layer out: [map.dvs] of a recipe sets the sensor, and [data] what a file gives."
+        return UnsupportedError(where, found, "one that only pools", todo)
+    if step.in_hook:
+        by = "" if step.change is None else f", by up to {step.change:.3g}"
+        found = f"a hook changes what it takes or gives ({step.function.strip('_')}{by})"
+        return UnsupportedError(step.where, found, "the layer alone", "Take the hook away: handle.remove().")
+    return error
+
+
+def _stand_in(network: Network, step: Step) -> None:
+    """Gives the results of a refused ``step`` a node of their shape, so that what follows can be judged too."""
+    for value in step.results:
+        try:
+            body = value.shape[network.leading(value) :]
+        except ValueError:
+            continue
+        if len(body) in (1, 3) and min(body) > 0:
+            name = f"refused {len(network.nodes)}"
+            shape = (body[0], 1, 1) if len(body) == 1 else (body[0], body[1], body[2])
+            network.nodes[name], network.shapes[name], network.signals[value] = Input(shape), shape, Signal(name)
+
+
+def _finish(network: Network, end: Value) -> Signal:
+    """The signal of the output."""
+    signal = network.signals[end]
+    if signal.scale != 1 or signal.padding != (0, 0):
+        found = "an output that is multiplied or padded behind the last layer"
+        raise UnsupportedError(network.name, found, "what the last layer gives")
+    if isinstance(network.nodes[signal.node], Input):
+        raise InputError(network.name, "a network without layers", "at least one")
+    if signal.left_out:
+        network.notes.append(f"{signal.left_out} at the end is left out: the answer is the class with most spikes")
+    return signal
+
+
+def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:
+    """What to say of layers whose output goes nowhere."""
+    layers = ("conv2d", "linear", "neurons")
+    for step in trace.steps:
+        if step not in needed and step.function in layers:
+            yield f"{step.where}: its output is not used for the output of the network: left out"
+
+
+def _several(returned: Any, name: str) -> Iterator[str]:
+    """What to say of a forward that returns more than one tensor."""
+    if not isinstance(returned, Value):
+        yield f"{name}: its forward returns {_kind(returned)}: the first tensor in it is the output"
+
+
+def _kind(returned: Any) -> str:
+    return f"a {type(returned).__name__}"

@@ -1,0 +1,382 @@
+"""What a forward does: it runs once on real maps, and every call that such a map goes through is written down.
+
+The forward runs as it always does, with its hooks, asserts and branches, on tensors with values. So a layer is known
+by the call that it makes (conv2d with the weight that it really uses), whatever its attributes say. Tracing with
+symbols (torch.fx) knows no shapes and sees no hooks or effective weights; torch.export sees them, but takes sinabs's
+neurons apart and needs seconds for its first call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from deploytool.base.errors import DeployError, InputError, UnsupportedError
+from deploytool.convert.torch.kinds import is_layer, is_neurons, kind_of, refusal_of
+from deploytool.convert.torch.neurons import Neurons, probe, read_neurons
+from deploytool.convert.torch.source import line_of, user_line
+
+
+def _names(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+METADATA: Final = _names(
+    "size dim ndimension numel nelement is_floating_point is_complex is_signed is_contiguous stride storage_offset "
+    "element_size get_device has_names data_ptr untyped_storage is_pinned is_inference is_shared is_conj is_neg "
+    "is_same_size type dim_order result_type can_cast __len__ __repr__ __str__ __format__ __hash__ __dir__ "
+    "register_hook retain_grad backward is_storage is_tensor"
+)
+"""Functions and methods that tell of a tensor what does not depend on its values."""
+
+CONSTANTS: Final = _names(
+    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like "
+    "new_zeros new_ones new_full new_empty new_tensor"
+)
+"""Functions and methods that take from a tensor its shape only."""
+
+DROPOUTS: Final = frozenset(
+    f"{name}{end}"
+    for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout")
+    for end in ("", "_")
+)
+
+ALWAYS_ON: Final = "dropout that is always on"
+
+
+class ForwardFailsError(InputError):
+    """The forward of a module raises something on maps of one shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor of ``shape`` that depends on the input."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """The innermost module that is running."""
+
+    path: str
+    module: nn.Module
+    sensor: str | None
+    """The path of the DVSLayer around it, if there is one."""
+
+    @property
+    def is_hooked(self) -> bool:
+        return bool(self.module._forward_hooks or self.module._forward_pre_hooks)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A call of ``function``, which gave ``results``; tensors that depend on the input are Values in ``arguments``."""
+
+    function: str
+    layer: Layer
+    line: str
+    """``net.py:12``, or "" for none."""
+    in_hook: bool
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    results: tuple[Value, ...]
+    keeps: bool = False
+    """Whether the result has the values of the first tensor, in their order."""
+    change: float | None = None
+    """The largest difference between the result and the first tensor, where they are alike in shape."""
+    neurons: Neurons | None = None
+    problem: DeployError | None = None
+
+    @property
+    def where(self) -> str:
+        place = f"module {self.layer.path!r}" if self.layer.path else "forward"
+        return f"{place} ({self.line})" if self.line else place
+
+    @property
+    def what(self) -> str:
+        """``torch.MaxPool2d``, or ``max_pool2d`` where it is called as a function."""
+        return kind_of(self.layer.module) if is_layer(self.layer.module) else self.function.strip("_")
+
+    @property
+    def takes(self) -> tuple[Value, ...]:
+        """The values that it depends on."""
+        return tuple(found for found in leaves((self.arguments, self.options)) if isinstance(found, Value))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """All ``steps`` from the value ``start`` on, and the ``output`` of the forward, with Values for tensors."""
+
+    start: Value
+    steps: tuple[Step, ...]
+    output: Any
+    currents: dict[Step, Tensor]
+    """What each layer of neurons was given."""
+    spikes: dict[Step, Tensor]
+    """What each layer of neurons was made to give: random numbers, so that layers behind have something to do."""
+    answer: dict[Value, Tensor]
+    """The tensors in ``output``."""
+    notes: tuple[str, ...]
+
+
+def record(module: nn.Module, maps: Tensor) -> Trace:
+    """What the forward of ``module`` does with ``maps``; every layer of neurons is tried on the way.
+
+    Raises ForwardFailsError when it raises something, InputError when it asks for values of a map (``if x.sum() > 0``)
+    or draws random numbers, UnsupportedError when it cannot be looked into.
+    """
+    recorder = _Recorder(dict(reversed([(id(part), path) for path, part in module.named_modules()])), sys._getframe())
+    start = recorder.tag(maps)
+    before = torch.get_rng_state()
+    try:
+        with torch.no_grad(), recorder.calls_seen(), recorder:
+            output = module(maps)
+    except DeployError:
+        raise
+    except Exception as error:
+        if recorder.refusals:
+            raise UnsupportedError.together(recorder.refusals) from error
+        line = line_of(error, recorder.base)
+        raised = (str(error).strip() or "no message").splitlines()[0]
+        found = f"its forward raises {type(error).__name__}{f' at {line}' if line else ''} ({raised})"
+        raise ForwardFailsError(
+            f"{kind_of(module)} on a tensor of {tuple(maps.shape)}",
+            found,
+            "a forward that takes it",
+            "Is --shape right?",
+        ) from error
+    if recorder.refusals:
+        raise UnsupportedError.together(recorder.refusals)
+    if not torch.equal(before, torch.get_rng_state()):
+        need = "one that gives the same outputs for the same inputs"
+        raise UnsupportedError(kind_of(module), "its forward draws random numbers, even after eval()", need)
+    return recorder.trace(start, output)
+
+
+@dataclass(eq=False)
+class _Recorder(TorchFunctionMode):
+    """Writes down calls of torch's functions and of modules."""
+
+    paths: dict[int, str]
+    base: Any
+    steps: list[Step] = field(default_factory=list)
+    known: dict[int, tuple[Tensor, Value]] = field(default_factory=dict)
+    """{id: (the tensor, kept alive so that its id stays its own, its value)}"""
+    stack: list[nn.Module] = field(default_factory=list)
+    currents: dict[Step, Tensor] = field(default_factory=dict)
+    spikes: dict[Step, Tensor] = field(default_factory=dict)
+    refusals: list[DeployError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    quiet: int = 0
+    """How many modules deep it is in one that is taken as a whole."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.draws = torch.Generator().manual_seed(1)
+
+    def tag(self, tensor: Tensor) -> Value:
+        value = Value(tuple(tensor.shape))
+        self.known[id(tensor)] = (tensor, value)
+        return value
+
+    def value(self, item: Any) -> Any:
+        """``item``, or its value where it is a tensor that depends on the input."""
+        found = self.known.get(id(item)) if isinstance(item, Tensor) else None
+        return item if found is None else found[1]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [item for item in leaves((args, kwargs)) if isinstance(item, Tensor) and id(item) in self.known]
+        name = _name_of(func)
+        if self.quiet or not given or name in CONSTANTS:
+            return func(*args, **kwargs)
+        if name in DROPOUTS and _is_training(args, kwargs):
+            return self._left_out(args, kwargs)
+        before = given[0].detach().clone() if name.endswith("_") else given[0].detach()
+        answer = func(*args, **kwargs)
+        if name == "__setitem__":
+            answer = args[0]
+        made = [item for item in leaves(answer) if isinstance(item, Tensor)]
+        if not made:
+            if name not in METADATA and name != "__get__":
+                self._refuse_values(name)
+            return answer
+        taken = _replaced(args, self.value), _replaced(kwargs, self.value)
+        self._note(name, taken, made, keeps=_keeps(before, answer), change=_change(before, answer))
+        return answer
+
+    def _note(self, name: str, taken: tuple[Any, Any], made: list[Tensor], **more: Any) -> Step:
+        line, inside = user_line(self.base, _Recorder.call.__code__)
+        layer = self._layer()
+        in_hook = inside and is_layer(layer.module) and layer.is_hooked
+        results = tuple(self.tag(tensor) for tensor in made)
+        step = Step(name, layer, line, in_hook, *taken, results, **more)
+        self.steps.append(step)
+        return step
+
+    def _layer(self) -> Layer:
+        path = self.paths.get(id(self.stack[-1]), "")
+        around = (self.paths.get(id(module)) for module in self.stack if kind_of(module) == "sinabs.DVSLayer")
+        return Layer(path, self.stack[-1], next(around, None))
+
+    def _where(self) -> str:
+        line, _ = user_line(self.base, _Recorder.call.__code__)
+        return Step("", self._layer(), line, False, (), {}, ()).where
+
+    def _refuse_values(self, name: str) -> None:
+        found = f"asks for values of a map ({name.strip('_')})"
+        todo = "Take out what depends on them: an if, an assert, item()."
+        raise InputError(self._where(), found, "a forward that does the same for all values", todo)
+
+    def _left_out(self, args: Any, kwargs: Any) -> Any:
+        """What a dropout that is on outside of training takes, unchanged."""
+        given = [*args, *kwargs.values()][0]
+        made = given.clone()
+        taken = _replaced(args, self.value), _replaced(kwargs, self.value)
+        step = self._note("dropout", taken, [made], keeps=True)
+        self.notes.append(f"{step.where}: {ALWAYS_ON} is left out; pass training=self.training to it")
+        return made
+
+    @contextmanager
+    def calls_seen(self) -> Iterator[None]:
+        """Within it every call of a module goes through ``call``."""
+        original = nn.Module.__call__
+
+        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return self.call(original, module, args, kwargs)
+
+        nn.Module.__call__ = call  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            nn.Module.__call__ = original  # type: ignore[method-assign]
+
+    def call(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """What ``module`` gives: a layer of neurons as a whole, anything else call by call."""
+        if self.quiet:
+            return original(module, *args, **kwargs)
+        self.stack.append(module)
+        try:
+            given = [item for item in leaves((args, kwargs)) if isinstance(item, Tensor) and id(item) in self.known]
+            if given and (problem := refusal_of(module, self._where())) is not None:
+                return self._refused(original, module, args, kwargs, problem)
+            if given and is_neurons(module):
+                return self._fire(original, module, args, kwargs, given)
+            return original(module, *args, **kwargs)
+        finally:
+            self.stack.pop()
+
+    def _refused(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any, problem: DeployError
+    ) -> Any:
+        if str(problem) not in map(str, self.refusals):
+            self.refusals.append(problem)
+        with self._silent():
+            answer = original(module, *args, **kwargs)
+        for item in leaves(answer):
+            if isinstance(item, Tensor):
+                self.tag(item)
+        return answer
+
+    def _fire(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any, given: list[Tensor]
+    ) -> Tensor:
+        neurons, problem = None, None
+        where = self._where()
+        try:
+            neurons = read_neurons(module, where)
+        except (InputError, UnsupportedError) as error:
+            problem = error
+        if neurons is not None:
+            with self._silent():
+                problem = probe(neurons, module, lambda currents: original(module, currents), given[0], where)
+        with self._silent():
+            current = given[0].detach().clone()
+            made = torch.rand(current.shape, generator=self.draws).to(current)
+        taken = _replaced(args, self.value), _replaced(kwargs, self.value)
+        step = self._note("neurons", taken, [made], neurons=neurons, problem=problem)
+        self.currents[step], self.spikes[step] = current, made
+        return made
+
+    @contextmanager
+    def _silent(self) -> Iterator[None]:
+        self.quiet += 1
+        try:
+            yield
+        finally:
+            self.quiet -= 1
+
+    def trace(self, start: Value, output: Any) -> Trace:
+        """All that was written down, when the forward gave ``output``."""
+        answer = {self.value(item): item.detach().clone() for item in leaves(output) if id(item) in self.known}
+        return Trace(
+            start,
+            tuple(self.steps),
+            _replaced(output, self.value),
+            self.currents,
+            self.spikes,
+            answer,
+            tuple(dict.fromkeys(self.notes)),
+        )
+
+
+def _name_of(func: Any) -> str:
+    """``conv2d``, ``add``, ``__getitem__``: what ``func`` is called, whichever class or module it belongs to."""
+    if func is torch.batch_norm:
+        return "torch.batch_norm"
+    name = str(getattr(func, "__name__", func)).partition(".")[0]
+    attribute = getattr(getattr(func, "__self__", None), "__name__", None)
+    return {"data": "data", "T": "T", "mT": "mT"}.get(str(attribute), name) if name == "__get__" else name
+
+
+def _is_training(args: Any, kwargs: Any) -> bool:
+    default = args[2] if len(args) > 2 else True
+    return bool(kwargs.get("training", kwargs.get("train", default))) and kwargs.get("p", (*args, 0.5)[1]) != 0
+
+
+def leaves(item: Any) -> Iterator[Any]:
+    """What is in ``item``, and in the lists, tuples and dicts in it."""
+    if isinstance(item, dict):
+        for part in item.values():
+            yield from leaves(part)
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from leaves(part)
+    else:
+        yield item
+
+
+def _replaced(item: Any, value: Callable[[Any], Any]) -> Any:
+    """``item`` with ``value(part)`` in place of every part that is no list, tuple or dict."""
+    if isinstance(item, dict):
+        return {key: _replaced(part, value) for key, part in item.items()}
+    if isinstance(item, list | tuple):
+        parts = [_replaced(part, value) for part in item]
+        return type(item)(parts) if type(item) is list else tuple(parts)
+    return value(item)
+
+
+def _keeps(given: Tensor, answer: Any) -> bool:
+    """Whether ``answer`` has the values of ``given`` in their order; where its type is coarser, rounded to it."""
+    if not isinstance(answer, Tensor) or answer.numel() != given.numel() or not answer.is_floating_point():
+        return False
+    old, new = given.reshape(-1).to(torch.float64), answer.detach().reshape(-1).to(torch.float64)
+    if answer.dtype == given.dtype:
+        return torch.equal(old, new)
+    return torch.allclose(
+        old, new, rtol=4 * max(torch.finfo(answer.dtype).eps, torch.finfo(given.dtype).eps), atol=1e-30
+    )
+
+
+def _change(given: Tensor, answer: Any) -> float | None:
+    if not isinstance(answer, Tensor) or answer.shape != given.shape or not given.numel():
+        return None
+    return float((answer.detach().to(torch.float64) - given.to(torch.float64)).abs().max())

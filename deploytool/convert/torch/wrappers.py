@@ -1,0 +1,71 @@
+"""Modules that only wrap another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from torch import nn
+
+from deploytool.base.errors import UnsupportedError
+from deploytool.convert.torch.kinds import kind_of, refusal_of
+
+WRAPPERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch.DataParallel": "module",
+        "torch.DistributedDataParallel": "module",
+        "torch.FullyShardedDataParallel": "module",
+        "torch.AveragedModel": "module",
+        "torch.OptimizedModule": "_orig_mod",
+        "lightning._FabricModule": "_forward_module",
+        "sinabs.Network": "spiking_model",
+    }
+)
+"""{class that only calls a module: its attribute that is that module}."""
+
+NO_FORWARD: Final = ("torch.nn.modules.module", "torch.nn.modules.container", "lightning", "pytorch_lightning")
+"""Packages whose own forward of a module only raises an error."""
+
+INNER: Final = ("model", "net", "network", "snn", "backbone")
+"""What people call the network in a module without a forward, which trains or logs."""
+
+
+def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
+    """The module that computes: ``module`` itself, or what it wraps; ``tell`` hears where that had to be chosen.
+
+    Raises UnsupportedError where ``module`` has no forward and no one network in it, or cannot be looked into.
+    """
+    for _ in range(100):
+        kind = kind_of(module)
+        if (refusal := refusal_of(module, kind)) is not None:
+            raise refusal
+        if kind in WRAPPERS:
+            module = getattr(module, WRAPPERS[kind])
+        elif _has_forward(module):
+            return module
+        else:
+            name, module = _inner(module)
+            tell(f"{kind} has no forward: its module {name!r} is converted")
+    raise UnsupportedError(kind_of(module), "a module that wraps itself", "a network")
+
+
+def _has_forward(module: nn.Module) -> bool:
+    if "forward" in vars(module):
+        return True
+    owner = next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
+    return owner is nn.Sequential or not owner.__module__.startswith(NO_FORWARD)
+
+
+def _inner(module: nn.Module) -> tuple[str, nn.Module]:
+    """The one module in ``module`` that can be its network."""
+    children = dict(module.named_children())
+    if not isinstance(module, nn.ModuleList | nn.ModuleDict):
+        for name in INNER:
+            if name in children:
+                return name, children[name]
+        with_weights = [name for name, child in children.items() if any(True for _ in child.parameters())]
+        if len(with_weights) == 1:
+            return with_weights[0], children[with_weights[0]]
+    found = f"has no forward, and {len(children)} modules in it"
+    raise UnsupportedError(kind_of(module), found, "a module whose forward calls its layers")
