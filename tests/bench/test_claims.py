@@ -79,7 +79,7 @@ def test_unknown_claims_and_arms_are_refused(tmp_path):
     (tmp_path / "bad.toml").write_text('says = "s"\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="not readable as a claim"):
         load_claims(tmp_path)
-    with pytest.raises(ValueError, match="expects of arm 'b'; need one of a"):
+    with pytest.raises(ValueError, match="expects something of arm 'b'; need one of a"):
         Claim.model_validate({**TWO_ARMS.model_dump(), "arms": {"a": {}}})
 
 

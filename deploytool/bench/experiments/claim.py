@@ -1,4 +1,4 @@
-"""A claim: what a paper says, and what is trained and measured to see whether it holds; one TOML file each."""
+"""A claim: what a paper says, and what is trained and measured to test it; one TOML file each."""
 
 from __future__ import annotations
 
@@ -15,46 +15,42 @@ from deploytool.recipe.section import Section
 
 
 class Expectation(Section):
-    """The claim in figures: arm ``better`` has a larger (or ``smaller``) ``figure`` than arm ``than``, by ``margin``.
+    """The claim in figures: one arm has a larger figure than another."""
 
-    ``than_figure`` compares with another figure of that arm.
-    """
-
-    says: str
-    figure: str
-    better: str
-    than: str
-    than_figure: str | None = None
-    margin: float = 0.0
-    smaller: bool = False
+    says: str = Field(description="The claim in one sentence.")
+    figure: str = Field(description="The figure that is compared.")
+    better: str = Field(description="The arm whose figure is larger.")
+    than: str = Field(description="The arm that it is compared with.")
+    than_figure: str | None = Field(None, description="The figure of that other arm, where it is another one.")
+    margin: float = Field(0.0, description="The difference that must be exceeded.")
+    smaller: bool = Field(False, description="Whether the better arm has the smaller figure.")
 
 
 class Claim(Section):
-    """What ``says``, by ``source``; ``paper`` are the paper's own figures.
+    """What a paper claims, and the trainings that test it.
 
-    Every arm is the ``recipe`` with ``set`` and the arm's own keys in it, trained with every one of ``seeds``;
-    ``measures`` are what is measured of each, with ``options``. ``cost`` says what makes the arms comparable.
+    Every arm is the recipe with the keys of `set` and of the arm in it, trained once with each seed.
     """
 
-    says: str
-    source: str
-    paper: str = "no figure to compare with"
-    cost: str
-    recipe: str | None = None
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=3)
-    measures: tuple[str, ...] = Field(min_length=1)
-    options: Mapping[str, Any] = {}
-    set: Mapping[str, Any] = {}
-    arms: Mapping[str, Mapping[str, Any]] = {}
-    expect: tuple[Expectation, ...] = ()
-    needs: Literal["nothing", "nmnist", "mnist"] = "nothing"
+    says: str = Field(description="The claim in one sentence.")
+    source: str = Field(description="The paper that makes it.")
+    paper: str = Field("no figure to compare with", description="The figures of the paper.")
+    cost: str = Field(description="What makes the arms comparable.")
+    recipe: str | None = Field(None, description="The recipe that all arms share; none where nothing is trained.")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=3, description="Seeds with which every arm is trained.")
+    measures: tuple[str, ...] = Field(min_length=1, description="What is measured of every trained model.")
+    options: Mapping[str, Any] = Field({}, description="Settings of the measures.")
+    set: Mapping[str, Any] = Field({}, description="Keys of the recipe that all arms change.")
+    arms: Mapping[str, Mapping[str, Any]] = Field({}, description="Keys of the recipe that each arm changes.")
+    expect: tuple[Expectation, ...] = Field((), description="Which arm should have the larger figure.")
+    needs: Literal["nothing", "nmnist", "mnist"] = Field("nothing", description="The data set that it needs.")
 
     @model_validator(mode="after")
     def _arms_are_known(self) -> Claim:
         for expected in self.expect:
             for arm in (expected.better, expected.than):
                 if arm not in self.arms:
-                    raise ValueError(f"expects of arm {arm!r}; need one of {', '.join(self.arms)}")
+                    raise ValueError(f"expects something of arm {arm!r}; need one of {', '.join(self.arms)}")
         return self
 
 
