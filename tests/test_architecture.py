@@ -51,7 +51,7 @@ ONLY_IN = {
 FORBIDDEN = {"click": "Typer vendors its own", "pickle": "loading one runs code"}
 DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf", "sklearn": "scikit-learn"}
 """Distributions whose name is not that of the package."""
-INSIDE = {"numba.cuda": "numba-cuda"}
+INSIDE = {"numba.cuda": "numba-cuda", "torch.utils.tensorboard": "tensorboard"}
 """Distributions that add a module to the package of another."""
 PEERS = {"sinabs", "spikingjelly", "samna"}
 """What deploytool compares itself with, or drives, where somebody has installed it: no dependency of ours."""

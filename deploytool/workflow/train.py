@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
+from deploytool.train.tensorboard import event_file, require_tensorboard
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.samples import dataset
@@ -27,22 +29,23 @@ from deploytool.workflow.samples import dataset
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
     """The trained model of ``recipe``; an interrupted training goes on where it was.
 
-    Its history also goes to event files in the folder ``tensorboard``. Of processes that torchrun started, the first
+    Its history also goes to an event file in the folder ``tensorboard``. Of processes that torchrun started, the first
     goes on from here and all others end.
 
-    Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks.
+    Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks;
+    UsageError for event files without TensorBoard.
     """
+    if tensorboard is not None:
+        require_tensorboard()
     refuse_impossible(recipe)
     decided = recipe.section("seed", "data", "network", "constraints", "train")
     ann = given_ann(recipe)
     inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **fingerprint(ann)}
 
     def compute() -> Trained:
-        from deploytool.train.tensorboard import EventFile
-
         task = task_of(recipe, unfinished, ann)
-        observe = EventFile(tensorboard).add if tensorboard and is_first_process() else unobserved
-        with cache.messages.progress("train", "step") as tick:
+        watched = event_file(tensorboard) if tensorboard is not None and is_first_process() else nullcontext(unobserved)
+        with watched as observe, cache.messages.progress("train", "step") as tick:
             return run_training(replace(task, tick=tick, observe=observe))
 
     def write(trained: Trained, folder: Path) -> None:
