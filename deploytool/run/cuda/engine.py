@@ -22,7 +22,7 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, from_channels_last, neurons_of
 from deploytool.ir.program import INPUT, Program
 from deploytool.run.cuda import kernels
-from deploytool.run.cuda.kernels import STRETCH, WORD
+from deploytool.run.cuda.kernels import STRETCH, WORD, Arrivals, Marks, Potentials, Queue, Totals
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
 from deploytool.run.engine.event_driven import Batch
@@ -55,21 +55,6 @@ WARP: Final = 32
 
 
 NO_EVENTS: Final = np.empty(0, EVENT)
-
-
-class Queue(NamedTuple):
-    """Events that arrive at a layer, or spikes that leave one: ``sites`` (N,) and ``tags`` (N,), sample after sample.
-
-    A tag is the input event, by its number in the chunk, that is the cause; of a part of a layer, the event in its
-    queue.
-    """
-
-    sites: Any
-    tags: Any
-
-    @property
-    def size(self) -> int:
-        return int(self.sites.size)
 
 
 class Flow(NamedTuple):
@@ -315,46 +300,28 @@ class Run:
         grid = (samples, -(-lanes.number // layer.threads))
         fired, spikes = 0, Queue(self.nothing, self.nothing)
         for start in range(0, queue.size, at_once):
-            sites = queue.sites[start : start + at_once]
-            marks = zeros("marks", (words, len(sites)), np.uint32)
-            amounts = take("amounts", (often, len(sites)) if often else (1, 1), np.uint16)
-            caused = zeros("caused", len(sites), np.int32)
+            sites, causes = queue.sites[start : start + at_once], queue.tags[start : start + at_once]
+            marks = Marks(
+                fired=zeros("marks", (words, len(sites)), np.uint32),
+                amounts=take("amounts", (often, len(sites)) if often else (1, 1), np.uint16),
+                caused=zeros("caused", len(sites), np.int32),
+            )
             layer.kernel[grid, layer.threads, 0, layer.shared](
                 lanes,
-                begins,
-                start,
-                sites,
-                queue.tags[start : start + at_once],
-                chunk.times_us,
-                state.v[name],
-                state.updated_us[name],
+                Arrivals(begins, start, sites, causes, chunk.times_us),
+                Potentials(state.v[name], state.updated_us[name]),
                 marks,
-                amounts,
-                caused,
-                state.synops,
-                state.extremes[name],
+                Totals(state.synops, state.extremes[name]),
             )
-            ends, before = self._ends(caused, fired), fired
+            ends, before = self._ends(marks.caused, fired), fired
             fired = ends[1]
             if fired > before:
                 spikes = Queue(
                     take(f"{name}: sites", fired, np.int32, keep=before),
                     take(f"{name}: tags", fired, np.int32, keep=before),
                 )
-                launch(
-                    kernels.expand,
-                    len(sites),
-                    lanes,
-                    sites,
-                    tags[start : start + at_once],
-                    marks,
-                    amounts,
-                    caused,
-                    ends[0],
-                    layer.logical,
-                    spikes.sites,
-                    spikes.tags,
-                )
+                events = Queue(sites, tags[start : start + at_once])
+                launch(kernels.expand, len(sites), lanes, events, marks, ends[0], layer.logical, spikes)
         return spikes
 
     def _ends(self, caused: Any, begin: int) -> tuple[Any, int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numba import config, cuda, types
@@ -40,6 +40,57 @@ WORD: Final = 32
 
 STRETCH: Final = 64
 """Events that one thread counts the spikes of."""
+
+
+class Queue(NamedTuple):
+    """Events that arrive at a layer, or spikes that leave one: ``sites`` (N,) and ``tags`` (N,), sample after sample.
+
+    A tag is the input event, by its number in the chunk, that is the cause; of a part of a layer, the event in its
+    queue.
+    """
+
+    sites: Any
+    tags: Any
+
+    @property
+    def size(self) -> int:
+        return int(self.sites.size)
+
+
+class Arrivals(NamedTuple):
+    """Events of a queue from number ``start`` on: ``sites`` (N,), ``causes`` (N,), and ``times_us`` of all causes.
+
+    Those of sample s are numbered ``begins[s]`` to ``begins[s + 1]`` in the whole queue.
+    """
+
+    begins: Any
+    start: int
+    sites: Any
+    causes: Any
+    times_us: Any
+
+
+class Potentials(NamedTuple):
+    """``v`` (samples, neurons), and when each was ``updated_us`` last, where neurons leak."""
+
+    v: Any
+    updated_us: Any
+
+
+class Marks(NamedTuple):
+    """What each of N events did: ``fired`` (words, N) has a bit for each target that fired, ``caused`` (N,) counts the
+    spikes, and ``amounts`` (targets, N) those of each target, where one can fire more than once."""
+
+    fired: Any
+    amounts: Any
+    caused: Any
+
+
+class Totals(NamedTuple):
+    """Of each sample: ``synops`` (samples,), and the lowest and highest V, ``extremes`` (samples, 2)."""
+
+    synops: Any
+    extremes: Any
 
 
 @cuda.jit
@@ -119,41 +170,29 @@ def cumulate(caused: Any, begins: Any, ends: Any) -> None:
 
 
 @cuda.jit
-def expand(
-    lanes: Any,
-    sites: Any,
-    tags: Any,
-    marks: Any,
-    amounts: Any,
-    caused: Any,
-    ends: Any,
-    logical: Any,
-    neurons: Any,
-    tags_of: Any,
-) -> None:
-    """Writes the spikes that events at ``sites`` (N,) caused, in order: ``neurons``, and the ``tags`` of the events.
+def expand(lanes: Any, events: Any, marks: Any, ends: Any, logical: Any, spikes: Any) -> None:
+    """Writes the ``spikes`` of ``events``, each a `Queue`, in order: the neurons that fired, and the events' tags.
 
-    ``marks`` (words, N) has a bit for each target that fired, ``amounts`` (targets, N) how often where that can be
-    more than once. Neuron n is called ``logical[n]``, unless that is empty.
+    The spikes of each event end at ``ends`` (N,). Neuron n is called ``logical[n]``, unless that is empty.
     """
-    for i in range(cuda.grid(1), len(sites), cuda.gridsize(1)):
-        begin, end = ends[i] - caused[i], ends[i]
+    for i in range(cuda.grid(1), len(events.sites), cuda.gridsize(1)):
+        begin, end = ends[i] - marks.caused[i], ends[i]
         word = 0
         while begin < end:
-            left = marks[word, i]
+            left = marks.fired[word, i]
             while left:
                 bit = cuda.ffs(left) - 1
                 left &= left - np.uint32(1)
                 target = word * WORD + bit
                 feature, place = target % lanes.features, target // lanes.features
                 row, column = place // lanes.columns, place % lanes.columns
-                first = lanes.records[sites[i], FIRST]
+                first = lanes.records[events.sites[i], FIRST]
                 neuron = first + row * lanes.row_stride + column * lanes.column_stride + feature
                 if len(logical):
                     neuron = logical[neuron]
-                for _ in range(amounts[target, i] if lanes.most > 1 else 1):
-                    neurons[begin] = neuron
-                    tags_of[begin] = tags[i]
+                for _ in range(marks.amounts[target, i] if lanes.most > 1 else 1):
+                    spikes.sites[begin] = neuron
+                    spikes.tags[begin] = events.tags[i]
                     begin += 1
             word += 1
 
@@ -193,14 +232,14 @@ def from_first(lane: int, first: int, size: int) -> int:
 
 
 @cuda.jit(device=True)
-def mark(target: Any, event: int, fired: int, many: bool, marks: Any, amounts: Any, caused: Any) -> None:
-    """Notes that ``target`` of the window of ``event`` fired so often, and how often where there can be ``many``."""
+def mark(target: Any, event: int, fired: int, many: bool, marks: Any) -> None:
+    """Notes that ``target`` of the window of ``event`` has ``fired``, and how often where there can be ``many``."""
     if fired:
         bit = np.uint32(1) << target % np.uint32(WORD)
-        cuda.atomic.or_(marks, (target // np.uint32(WORD), event), bit)
-        cuda.atomic.add(caused, event, fired)
+        cuda.atomic.or_(marks.fired, (target // np.uint32(WORD), event), bit)
+        cuda.atomic.add(marks.caused, event, fired)
         if many:
-            amounts[target, event] = fired
+            marks.amounts[target, event] = fired
 
 
 @cuda.jit(device=True)
@@ -218,48 +257,69 @@ def read(records: Any, sites: Any, event: int, count: int, tile: Any) -> None:
             tile[i, field] = records[sites[event + i], field]
 
 
+@cuda.jit(device=True)
+def leaked(v: Any, neuron: Any, t_us: int, sample: int, lanes: Any, updated_us: Any) -> Any:
+    """V at ``t_us``, which is noted as the time of the last update."""
+    passed_us = t_us - updated_us[sample, neuron]
+    now = decayed(v, lanes.v_leak[neuron], lanes.tau_us[neuron], passed_us)
+    updated_us[sample, neuron] = t_us
+    return now
+
+
+@cache
+def update_and_fire(wide: Any) -> tuple[Any, Any]:
+    """What an event does to a neuron, computed in the type ``wide``: two device functions.
+
+    ``update(v, weight, lanes)`` gives V + w within its bounds; ``fire(v, neuron, lanes)`` gives V after its spikes and
+    their number.
+    """
+
+    @cuda.jit(device=True)
+    def update(v: Any, weight: Any, lanes: Any) -> Any:
+        u = wide(wide(v) + wide(weight))
+        u = lanes.floor if u < lanes.floor else u
+        return lanes.ceiling if u > lanes.ceiling else u
+
+    @cuda.jit(device=True)
+    def fire(v: Any, neuron: Any, lanes: Any) -> Any:
+        u, fired = v, 0
+        while u >= wide(lanes.threshold[neuron]) and fired < lanes.most:
+            u = wide(u - wide(lanes.threshold[neuron])) if lanes.subtract else wide(lanes.v_reset[neuron])
+            fired += 1
+        return u, fired
+
+    return update, fire
+
+
 @cache
 def integrate(kind: np.dtype[Any], leaks: bool, shared: bool) -> Any:
     """The kernel that takes events through a layer whose V is of type ``kind``, ``shared``: in a block's own memory.
 
-    Its blocks are (sample, part of the lanes). The queue of sites begins at event ``start``, and so do ``causes``,
-    ``marks`` and the like; the events of sample s begin at ``begins[s]``.
+    Its blocks are (sample, part of the lanes); it gets `Lanes`, `Arrivals`, `Potentials`, `Marks` and `Totals`.
     """
     integers = kind.kind == "i"
     wide = np.int32 if integers else np.float32
     narrow = types.int16 if integers else types.float32
+    update, fire = update_and_fire(wide)
 
     @cuda.jit
-    def kernel(
-        lanes: Any,
-        begins: Any,
-        start: int,
-        sites: Any,
-        causes: Any,
-        times_us: Any,
-        state: Any,
-        updated_us: Any,
-        marks: Any,
-        amounts: Any,
-        caused: Any,
-        synops: Any,
-        extremes: Any,
-    ) -> None:
+    def kernel(lanes: Any, arrivals: Any, potentials: Any, marks: Any, totals: Any) -> None:
         sample = cuda.blockIdx.x
         lane = cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
         own_feature, place = lane % lanes.features, lane // lanes.features
         own_column, own_row = place % lanes.columns, place // lanes.columns
         tile = cuda.shared.array((TILE, FIELDS), np.int32)
-        v = state[sample]
+        v = potentials.v[sample]
         if shared:
             v = cuda.shared.array(0, narrow)
-            copy(state[sample], v)
+            copy(potentials.v[sample], v)
         updates, lowest, highest = 0, wide(0), wide(0)
-        event, end = max(begins[sample] - start, 0), min(begins[sample + 1] - start, len(sites))
+        event = max(arrivals.begins[sample] - arrivals.start, 0)
+        end = min(arrivals.begins[sample + 1] - arrivals.start, len(arrivals.sites))
         while event < end:
             together = min(end - event, TILE)
             cuda.syncthreads()
-            read(lanes.records, sites, event, together, tile)
+            read(lanes.records, arrivals.sites, event, together, tile)
             cuda.syncthreads()
             for i in range(together):
                 row = from_first(own_row, tile[i, ROW], lanes.rows)
@@ -272,31 +332,24 @@ def integrate(kind: np.dtype[Any], leaks: bool, shared: bool) -> Any:
                 tap = np.uint32(tile[i, TAP] + row * tile[i, WEIGHT_ROW] + column * tile[i, FEATURES] + feature)
                 now = v[neuron]
                 if leaks:
-                    t_us = times_us[causes[event + i]]
-                    passed_us = t_us - updated_us[sample, neuron]
-                    now = decayed(now, lanes.v_leak[neuron], lanes.tau_us[neuron], passed_us)
-                    updated_us[sample, neuron] = t_us
-                u = wide(wide(now) + wide(lanes.weights[tap]))
-                u = lanes.floor if u < lanes.floor else u
-                u = lanes.ceiling if u > lanes.ceiling else u
+                    t_us = arrivals.times_us[arrivals.causes[event + i]]
+                    now = leaked(now, neuron, t_us, sample, lanes, potentials.updated_us)
+                u = update(now, lanes.weights[tap], lanes)
                 updates += 1
                 if integers:
                     lowest, highest = min(lowest, u), max(highest, u)
                 if u >= lanes.least:
-                    fired = 0
-                    while u >= wide(lanes.threshold[neuron]) and fired < lanes.most:
-                        u = wide(u - wide(lanes.threshold[neuron])) if lanes.subtract else wide(lanes.v_reset[neuron])
-                        fired += 1
+                    u, fired = fire(u, neuron, lanes)
                     target = np.uint32((row * lanes.columns + column) * lanes.features + feature)
-                    mark(target, event + i, fired, lanes.most > 1, marks, amounts, caused)
+                    mark(target, event + i, fired, lanes.most > 1, marks)
                 v[neuron] = u
             event += together
         if shared:
             cuda.syncthreads()
-            copy(v, state[sample])
+            copy(v, potentials.v[sample])
         if updates:
-            cuda.atomic.add(synops, sample, updates)
-            cuda.atomic.min(extremes, (sample, 0), lowest)
-            cuda.atomic.max(extremes, (sample, 1), highest)
+            cuda.atomic.add(totals.synops, sample, updates)
+            cuda.atomic.min(totals.extremes, (sample, 0), lowest)
+            cuda.atomic.max(totals.extremes, (sample, 1), highest)
 
     return kernel
