@@ -3,8 +3,9 @@
 # make test    the tests
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
+# make docs    the documentation: site/index.html
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test check bench vendor-check clean
+.PHONY: setup demo test check bench docs pictures vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -15,7 +16,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tensorboard,datasets,onnx,cluster,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tensorboard,datasets,onnx,cluster,dev,docs]'
 	@# sinabs serves as a peer in tests. Without its dependencies: one of them, samna, installs itself over the network.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt sinabs nirtorch pbr
 	touch $(READY)
@@ -35,6 +36,13 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/deploytool bench
 
+docs: $(READY)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs site
+	PYTHONPATH=docs $(BIN)/python -m manual.site site
+
+pictures: demo
+	PYTHONPATH=docs $(BIN)/python -m manual.pictures docs/images
+
 vendor-check: $(READY)
 	@python=; for candidate in python3.10 "$$HOME"/.pyenv/versions/3.10.*/bin/python; do \
 		if [ "$$("$$candidate" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" = "3 10" ]; then \
@@ -51,4 +59,4 @@ vendor-check: $(READY)
 	$(BIN)/python -m pytest tests/vendor
 
 clean:
-	rm -rf .venv .venv-vendor build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vendor build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -139,9 +139,10 @@ def test_packages_stay_where_they_belong(file: str) -> None:
 
 
 def declared() -> set[str]:
-    """The distributions that pyproject.toml names, development tools left out."""
+    """The distributions that pyproject.toml names, those for development and documentation left out."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [line for extra, lines in project["optional-dependencies"].items() if extra != "dev" for line in lines]
+    groups = project["optional-dependencies"].items()
+    extras = [line for extra, lines in groups if extra not in ("dev", "docs") for line in lines]
     names = (re.match(r"[\w.-]+", line) for line in [*project["dependencies"], *extras])
     return {name.group().lower() for name in names if name}
 

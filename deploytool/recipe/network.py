@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from deploytool.base.arrays import Pair
 from deploytool.recipe.presets import expand
@@ -28,8 +28,14 @@ def _pair(least: int) -> Callable[[object], Pair]:
     return read
 
 
-PositivePair: TypeAlias = Annotated[Pair, BeforeValidator(_pair(1))]
-Padding: TypeAlias = Annotated[Pair, BeforeValidator(_pair(0))]
+def _pair_schema(least: int) -> WithJsonSchema:
+    """What `_pair` reads, as JSON schema."""
+    number = {"type": "integer", "minimum": least}
+    return WithJsonSchema({"anyOf": [number, {"type": "array", "prefixItems": [number, number]}]})
+
+
+PositivePair: TypeAlias = Annotated[Pair, BeforeValidator(_pair(1)), _pair_schema(1)]
+Padding: TypeAlias = Annotated[Pair, BeforeValidator(_pair(0)), _pair_schema(0)]
 
 
 class _Layer(Section):

@@ -345,14 +345,6 @@ def test_presets_are_shown(tmp_path: Path) -> None:
     assert rows["resnet18"]["in_source"] is None
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_readme_lists_every_preset_with_its_weights(name: str) -> None:
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Networks")[1].split("\n## ")[0]
-    (row,) = [line for line in section.splitlines() if line.startswith("|") and f"`{name}`" in line.split("|")[1]]
-    assert f" {weight_count(network(name)):,}" in row
-    assert ("p" in row.split("|")[1].rpartition("`")[2]) == ("pool" in PRESETS[name].options)
-
-
 @pytest.mark.parametrize("name", ["nmnist", "dvsgesture", "separation", "resnet18"])
 def test_presets_convert(name: str) -> None:
     """Batch norms fold, shortcuts become additions: as many weights in the graph as in the preset."""

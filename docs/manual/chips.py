@@ -1,0 +1,92 @@
+"""What is known of the chips: their numbers with a source each, and the rules that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from deploytool.chip import memory as memory_module
+from deploytool.chip.chips import Chip, chip_named, chip_names
+from deploytool.map.rules import RULES
+from manual.markdown import definitions, listed, table
+
+SOURCES: Final = {
+    "lib": "observed on the vendor's own library (samna 0.7.1)",
+    "sinabs": "read or run in sinabs 3.1.3",
+    "doc": "the vendor's documentation",
+    "guess": "inferred, and never seen on silicon",
+}
+
+
+def overview() -> str:
+    """The chips by name, and what the sources of their numbers are called."""
+    rows = [(f"`{name}`", chip_named(name).title, f"{len(chip_named(name).cores)}") for name in chip_names()]
+    sources = table(("Source", "Meaning"), [(f"`{name}`", meaning) for name, meaning in SOURCES.items()])
+    return f"{table(('Name', 'Chip', 'Cores'), rows)}\n{sources}"
+
+
+def cores() -> str:
+    """The cores of every chip."""
+    return _by_chip(_cores)
+
+
+def limits() -> str:
+    """Every other number of every chip."""
+    return _by_chip(_limits)
+
+
+def rules() -> str:
+    """Every rule of every chip, with the chip's numbers in it."""
+    return _by_chip(lambda chip: definitions(_rules(chip)))
+
+
+def memory() -> str:
+    """How the memory of a layer is computed: the docstring of the module that does."""
+    return "\n\n".join((memory_module.__doc__ or "").split("\n\n")[1:])
+
+
+def _by_chip(text_of: Callable[[Chip], str]) -> str:
+    """A section with ``text_of`` for each chip; chips of which it says the same share one."""
+    groups: dict[str, list[Chip]] = {}
+    for chip in map(chip_named, chip_names()):
+        groups.setdefault(text_of(chip), []).append(chip)
+    return "\n".join(f"### {listed([chip.title for chip in chips], 'and')}\n\n{text}" for text, chips in groups.items())
+
+
+def _rules(chip: Chip) -> Iterator[tuple[str, str]]:
+    for rule in RULES:
+        yield f"`{rule.id}`{{#rule-{rule.id}}}", f"Need {rule.need(chip)}.\n\n*{rule.hint}*"
+
+
+def _cores(chip: Chip) -> str:
+    """One row for each kind of core."""
+    kinds: dict[tuple[int, int, int, bool], list[str]] = {}
+    for number, core in enumerate(chip.cores):
+        words = core.kernel_words, core.neuron_words, core.bias_words, core.parallel_lanes
+        kinds.setdefault(words, []).append(str(number))
+    rows = [
+        (", ".join(cores), f"{kernel:,}", f"{neuron:,}", f"{bias:,}", "yes" if lanes else "no")
+        for (kernel, neuron, bias, lanes), cores in kinds.items()
+    ]
+    headings = ("Cores", "Kernel words (8 bit)", "Neuron words (16 bit)", "Bias words (16 bit)", "Parallel lanes")
+    return f"Source of the memories: {chip.sources['cores']}.\n\n{table(headings, rows)}"
+
+
+def _limits(chip: Chip) -> str:
+    """Every other number of the chip, with its source."""
+    rows = []
+    for field in dataclasses.fields(chip):
+        value = getattr(chip, field.name)
+        if field.name in ("name", "title", "cores", "sources"):
+            continue
+        rows.append((f"`{field.name}`", _shown(value), chip.sources[field.name]))
+    return table(("Number", "Value", "Source"), rows)
+
+
+def _shown(value: object) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ", ".join(f"{key} {number:,}" for key, number in dataclasses.asdict(value).items())
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "not known" if value is None else f"{value:,}"

@@ -1,0 +1,48 @@
+"""The data sets, from their table and from the files that read them."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from deploytool.base.arrays import Shape, format_shape
+from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS
+from manual.markdown import prose, table
+
+
+def sets() -> str:
+    """The data sets in two tables, events and images, and what each file that reads them says of its layout."""
+    parts = []
+    for title, found in (("Event sets", EVENT_SETS), ("Image sets", IMAGE_SETS)):
+        rows = [
+            (f"`{name}`", _capital(source.says), _shape(source.shape), str(source.classes or "the folders"))
+            for name, source in found.items()
+        ]
+        parts.append(f"## {title}\n\n{table(('Name', 'Samples', 'Map', 'Classes'), rows)}")
+    return "\n".join([*parts, "## Where each set is read from\n", *_layouts()])
+
+
+def _layouts() -> Iterator[str]:
+    """One entry for each file that reads data sets, with the names of its sets."""
+    readers: dict[str, list[str]] = {}
+    for name, source in DATASETS.items():
+        readers.setdefault(_module(source.parts), []).append(name)
+    for module, names in readers.items():
+        title = ", ".join(f"`{name}`" for name in names)
+        yield f"### {title}\n\n{prose(sys.modules[module].__doc__ or '')}\n"
+
+
+def _module(parts: Any) -> str:
+    """The module of a function, also of one that some arguments were given already."""
+    inner = parts.func if isinstance(parts, functools.partial) else parts
+    return str(inner.__module__)
+
+
+def _shape(shape: Shape) -> str:
+    return format_shape(shape) if all(shape) else f"{shape[0]} features, `data.size`"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
