@@ -44,19 +44,7 @@ pictures: demo
 	PYTHONPATH=docs $(BIN)/python -m manual.pictures docs/images
 
 vendor-check: $(READY)
-	@python=; for candidate in python3.10 "$$HOME"/.pyenv/versions/3.10.*/bin/python; do \
-		if [ "$$("$$candidate" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" = "3 10" ]; then \
-			python="$$candidate"; break; \
-		fi; \
-	done; \
-	if [ -z "$$python" ]; then echo "vendor-check: not run: no CPython 3.10"; exit 0; fi; \
-	set -e; \
-	if [ ! -e .venv-vendor/ready ]; then \
-		"$$python" -m venv .venv-vendor; \
-		.venv-vendor/bin/python -m pip install --quiet --disable-pip-version-check samna==0.7.1.0; \
-		touch .venv-vendor/ready; \
-	fi; \
-	$(BIN)/python -m pytest tests/vendor
+	@.ci/vendor-check
 
 clean:
 	rm -rf .venv .venv-vendor build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,21 @@ os.environ.setdefault("COLUMNS", "120")
 os.environ.setdefault("NO_COLOR", "1")
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was not run and why, in lines that .ci/run repeats at its end."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    files = {f"{report.nodeid}: {_reason(report)}" for report in skipped if isinstance(report, pytest.CollectReport)}
+    tests = Counter(_reason(report) for report in skipped if isinstance(report, pytest.TestReport))
+    counted = [f"{number} test{'s' * (number > 1)}: {reason}" for reason, number in tests.items()]
+    for line in sorted(files) + sorted(counted):
+        terminalreporter.write_line(f"not run: {line}")
+
+
+def _reason(report: pytest.CollectReport | pytest.TestReport) -> str:
+    assert isinstance(report.longrepr, tuple)
+    return report.longrepr[2].removeprefix("Skipped: ")
 
 
 @pytest.fixture(scope="session")
