@@ -13,7 +13,8 @@ import numpy as np
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import ArtifactError, UsageError
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Delay, Reset, Spike
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Delay, Spike
 from deploytool.recipe import Recipe, load_recipe
 from deploytool.store.artifact import KINDS, Store
 from deploytool.store.file_names import NETWORK

@@ -143,12 +143,12 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "layer": name,
         "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
-        "in": format_shape(layer.in_shape),
+        "in": format_shape(layer.synapses[0].in_shape),
         "out": format_shape(layer.out_shape),
         "to": ", ".join(route.to for route in layer.routes) or "readout",
     }
     if program.chip != SIMULATOR:
-        row |= {"core": program.core_of[name], "threshold": layer.threshold, "floor": layer.floor}
+        row |= {"core": program.core_of[name], "threshold": layer.neurons.threshold, "floor": layer.neurons.floor}
     return row
 
 

@@ -25,7 +25,7 @@ def four_bits(folder: Path) -> Path:
 
 
 def largest(artifact: Artifact) -> int:
-    return int(np.abs(load_program(artifact.path).layers["conv"].weights.astype(int)).max())
+    return int(np.abs(load_program(artifact.path).layers["conv"].single.weights.astype(int)).max())
 
 
 def test_another_width_is_refused_unless_it_is_asked_for_by_name(tmp_path: Path) -> None:
@@ -89,6 +89,6 @@ def test_plain_commands_give_the_program_of_the_recipe(tmp_path: Path) -> None:
     (of_recipe,) = (tmp_path / "store").glob("program-*")
     graph = answer(invoke(tmp_path, "convert", "model@latest", "--json"))["artifact"]
     assert answer(invoke(tmp_path, "map", graph, "--json"))["artifact"] == of_recipe.name
-    weights = load_program(of_recipe).layers["conv1"].weights
+    weights = load_program(of_recipe).layers["conv1"].single.weights
     assert weights.min() >= -8
     assert weights.max() <= 7
