@@ -1,11 +1,11 @@
-"""The engine for CUDA, on a GPU or in numba's simulator of one; test_cuda.py runs this in a process of its own."""
+"""The engine for CUDA, in numba's simulator of a GPU and, where one is, on it. conftest.py says how."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -38,15 +38,27 @@ from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import make_target
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_blocks() -> Iterator[None]:
-    """In the simulator every thread is a thread of Python: few of them, which take turns often.
+@pytest.fixture(autouse=True, scope="module", params=["simulated", "GPU"])
+def child(request: pytest.FixtureRequest) -> Iterator[Mapping[str, tuple[str, str]] | None]:
+    """What came out of each test in a child process that simulates a GPU; None where the tests run in this process.
 
-    Two that ask for a block's memory at once may each get their own from it: they ask in turn.
+    There is no other way into the simulator; there, threads are threads of Python.
     """
-    if not config.ENABLE_CUDASIM:
-        yield
-        return
+    if request.param == "simulated" and not config.ENABLE_CUDASIM:
+        yield request.getfixturevalue("child_outcomes")
+    elif request.param == "GPU" and (config.ENABLE_CUDASIM or not memory.available()):
+        pytest.skip("no GPU")
+    elif config.ENABLE_CUDASIM:
+        with few_threads():
+            yield None
+    else:
+        yield None
+
+
+@contextlib.contextmanager
+def few_threads() -> Iterator[None]:
+    """Few threads, which take turns often. Two that ask for a block's memory at once might each get their own from the
+    simulator: they ask in turn."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     allocate, one_by_one = FakeCUDAShared.array, threading.Lock()
