@@ -14,6 +14,7 @@ from deploytool.convert.nir import write_nir
 from deploytool.ir.program_file import load_program
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
+from deploytool.workflow.convert import convert
 from deploytool.workflow.map import Width, map_graph
 
 
@@ -51,9 +52,9 @@ def test_a_network_that_states_no_width_has_eight_bits_or_what_is_asked_for(tmp_
     cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
     write_nir(network(), tmp_path / "net.nir")
     source = str(tmp_path / "net.nir")
-    assert largest(map_graph(cache, source, "speck2e")) == 127
-    assert largest(map_graph(cache, source, "speck2e", width=Width(3))) == 3
-    assert largest(map_graph(cache, str(four_bits(tmp_path)), "speck2e")) in (7, 8)
+    assert largest(map_graph(cache, convert(cache, source))) == 127
+    assert largest(map_graph(cache, convert(cache, source), width=Width(3))) == 3
+    assert largest(map_graph(cache, convert(cache, str(four_bits(tmp_path))))) in (7, 8)
     said = refusal(invoke(tmp_path, "map", source, "--requantise", "--weight-bits", 4), 2)
     assert "has no effect: the network does not state a width" in said
 

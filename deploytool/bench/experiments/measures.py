@@ -42,7 +42,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
     model = train(cache, recipe)
     torch_run = load_recording(run_trained(cache, model, recipe).path)
     graph = convert_model(cache, model)
-    program = map_graph(cache, graph.name, recipe.constraints.chip, recipe.map)
+    program = map_graph(cache, graph, recipe.constraints.chip, recipe.map)
     samples = dataset(recipe.data, recipe.seed)
     chip_run = load_recording(run(cache, program.name, Job("emulator"), samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
