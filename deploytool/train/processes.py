@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.nn.functional import all_reduce
 
 from deploytool.base.machine import launched_processes
 
@@ -84,19 +85,7 @@ def moments(values: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         return torch.var_mean(values, dim=dim, correction=0)
     shared = [d not in dim for d in range(values.ndim)]
     shape = [size if kept else 1 for size, kept in zip(values.shape, shared, strict=True)]
-    places = add_up(values.new_tensor(values[..., :].numel() / max(1, torch.Size(shape).numel())))
-    mean = _Sum.apply(values.sum(dim)) / places  # type: ignore[no-untyped-call]
+    places = add_up(values.new_tensor(values.numel() / max(1, torch.Size(shape).numel())))
+    mean = all_reduce(values.sum(dim)) / places  # type: ignore[no-untyped-call]
     deviation = values - mean.view(shape)
-    return _Sum.apply(deviation.square().sum(dim)) / places, mean  # type: ignore[no-untyped-call]
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over processes; what a sum's gradient is in one process is the sum of what it is in each."""
-
-    @staticmethod
-    def forward(_ctx: object, values: Tensor) -> Tensor:
-        return add_up(values.clone())
-
-    @staticmethod
-    def backward(_ctx: object, *gradients: Tensor) -> Tensor:
-        return add_up(gradients[0].clone())
+    return all_reduce(deviation.square().sum(dim)) / places, mean  # type: ignore[no-untyped-call]
