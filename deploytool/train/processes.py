@@ -1,8 +1,8 @@
 """One training on several processes: each takes a part of every batch, and their gradients are added.
 
-torchrun starts the processes and names them in the environment. Every one reads the same batches, drawn by the same
-random numbers, and keeps its part; the sums of gradients, losses and statistics are over the whole batch. So all have
-the same weights, those of a single process but for the order in which floating-point numbers are added.
+torchrun starts the processes and names them in the environment. All draw the same batches, and each keeps its part;
+gradients, losses and statistics are summed over all parts. So all processes have the same weights, which differ from
+those of a single process only by the order of floating-point sums.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from deploytool.base.machine import launched_processes
 
 @contextmanager
 def together(device: torch.device) -> Iterator[None]:
-    """The processes of torchrun joined into one training; nothing where there is one process."""
+    """A context in which the processes of torchrun train together. It has no effect on a single process."""
     if launched_processes() == 1:
         yield
         return
-    # An optimizer loads this. Loaded when the group is there already, it holds it for good: its threads, not ended
-    # with it, would meet the end of the interpreter, which now and then aborts the process.
+    # Optimizers import this module. Imported while the process group exists, it keeps the group alive for good, and
+    # the group's threads sometimes abort the process when the interpreter ends.
     importlib.import_module("torch._dynamo")
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -38,7 +38,7 @@ def together(device: torch.device) -> Iterator[None]:
 
 
 def count() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -48,13 +48,13 @@ def leads() -> bool:
 
 
 def wait() -> None:
-    """Returns when all processes have come here."""
+    """Returns when all processes have called it."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def own_part(frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The samples of ``frames`` (T, B, C, H, W) and ``labels`` (B,) that are this process's; maybe none."""
+    """The part of ``frames`` (T, B, C, H, W) and ``labels`` (B,) that this process takes, which may be empty."""
     if count() == 1:
         return frames, labels
     parts, rank = count(), dist.get_rank()

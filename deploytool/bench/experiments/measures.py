@@ -158,7 +158,7 @@ def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str,
 def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """Accuracy % on test samples as they are, with events ``lost``, with events ``added``, and attacked.
 
-    ``lost``: a share of the events at random; ``added``: so many random events for each real one; ``attacked``: input
+    ``lost``: a share of the events at random; ``added``: this number of random events per real one; ``attacked``: input
     counts moved by epsilon along the sign of the loss's gradient (FGSM: Goodfellow et al. 2015), which is no event
     stream any more, so that it bounds what an attacker could do.
     """
