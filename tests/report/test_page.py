@@ -13,6 +13,7 @@ import pytest
 from helpers import report_example as example
 
 from deploytool.chip.chips import CHIPS
+from deploytool.chip.memory import memory_of
 from deploytool.ir.program import Program
 from deploytool.ir.recording import RUNGS, Recording
 from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
@@ -231,7 +232,7 @@ def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:
     program: Program = example.program()
     for core in view.cores(program, CHIPS["speck2e"]):
         if core.layer:
-            counted = program.layers[core.layer].memory()
+            counted = memory_of(program.layers[core.layer])
             assert [memory.reserved for memory in core.memories] == [1 << counted.kernel_bits, 1 << counted.neuron_bits]
 
 

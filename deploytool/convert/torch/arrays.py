@@ -45,7 +45,7 @@ def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
 def require_values(module: nn.Module) -> None:
     """Raises InputError naming every weight of ``module`` without values: on the meta device, or of a lazy layer."""
     problems: list[InputError] = []
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+    for name, tensor in module.named_parameters():
         if is_lazy(tensor) or tensor.is_meta:
             try:
                 to_array(tensor, name.rpartition(".")[2], f"module {name.rpartition('.')[0]!r}")

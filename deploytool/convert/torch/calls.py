@@ -60,8 +60,9 @@ def _rearranged(network: Network, call: Call) -> Signal:
     signal = network.signals[value]
     shape = network.shapes[signal.node]
     if not call.step.keeps or len(call.step.results) != 1:
-        found = f"{call.step.function} picks or reorders values: {tuple(value.shape)} to {tuple(result.shape)}"
-        raise UnsupportedError(call.where, found, "all values in their order")
+        does = f"{call.step.function.strip('_')} picks or reorders values"
+        found = f"{does}: {tuple(value.shape)} to {tuple(result.shape)}"
+        raise UnsupportedError(call.where, found, "all values in their order", ALL_STEPS)
     if signal.left_out:
         return signal
     try:
@@ -228,6 +229,10 @@ CALLS: Final[Mapping[str, Known]] = MappingProxyType(
     }
 )
 """{function or method: what it is}."""
+
+ALL_STEPS: Final = (
+    "To go through time steps, fold them into the samples: sinabs's FlattenTime, or x.flatten(0, 1), and IAFSqueeze."
+)
 
 _FAKE = (
     "Its activations are rounded as for another chip's integers: train without (a qconfig whose activation is "

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +20,7 @@ from deploytool.convert.torch.neurons import forget
 from deploytool.convert.torch.proof import require_same_layers, require_same_spikes
 from deploytool.convert.torch.read import Reading, read
 from deploytool.convert.torch.record import ALWAYS_ON, ForwardFailsError, record
+from deploytool.convert.torch.trained import as_trained
 from deploytool.convert.torch.wrappers import unwrap
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Spike
@@ -96,14 +95,15 @@ def _try(module: nn.Module, trial: _Trial, shape: Shape, relu: Spike | None) -> 
     """What is read from the forward on the input of ``trial``, and compared with it."""
     parameter = next((part for part in module.parameters() if part.is_floating_point()), torch.zeros(1))
     random = torch.Generator().manual_seed(0)
-    values = torch.randn(trial.shape, generator=random).to(parameter)
-    spikes = torch.randint(0, 3, trial.shape, generator=random).to(parameter)
-    with _as_trained(module, trial.clock):
+    kind = torch.promote_types(parameter.dtype, torch.float32)
+    values = torch.randn(trial.shape, generator=random).to(parameter.device, kind)
+    spikes = torch.randint(0, 3, trial.shape, generator=random).to(parameter.device, kind)
+    with as_trained(module, trial.clock):
         trace = record(module, values)
     reading = read(trace, kind_of(module), module, shape, relu)
     require_same_layers(reading, trace, values)
     if not any(ALWAYS_ON in note for note in reading.notes):
-        with _as_trained(module, trial.clock):
+        with as_trained(module, trial.clock):
             forget(module)
             require_same_spikes(reading, module, spikes, trial.clock)
     return reading
@@ -132,39 +132,3 @@ def _mode_notes(module: nn.Module) -> Iterator[str]:
 
 def _changes_by_mode(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.batchnorm._BatchNorm | nn.modules.dropout._DropoutNd)
-
-
-@contextmanager
-def _as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
-    """Within it ``module`` is in eval mode and takes ``clock``; then it, and torch's random state, are as before."""
-    parts = list(module.modules())
-    modes = [part.training for part in parts]
-    buffers = [
-        {name: buffer if buffer is None else buffer.clone() for name, buffer in part._buffers.items()} for part in parts
-    ]
-    folded = [(part, vars(part).copy()) for part in parts if _folds_time(part)]
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-        try:
-            module.eval()
-            for part, _ in folded:
-                vars(part)["batch_size"] = clock[0] if len(clock) == 2 else 1
-                if "num_timesteps" in vars(part):
-                    vars(part)["num_timesteps"] = -1
-            yield
-        finally:
-            for part, mode, saved in zip(parts, modes, buffers, strict=True):
-                part.training = mode
-                part._buffers.clear()
-                part._buffers.update(saved)
-            for part, attributes in folded:
-                for name in ("batch_size", "num_timesteps"):
-                    if name in attributes:
-                        vars(part)[name] = attributes[name]
-
-
-def _folds_time(module: nn.Module) -> bool:
-    """Whether ``module`` is a layer of sinabs that folds time into the axis of samples, or takes it apart again."""
-    return "batch_size" in vars(module) and any(cls.__module__.startswith("sinabs.") for cls in type(module).__mro__)

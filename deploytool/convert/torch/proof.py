@@ -13,7 +13,7 @@ from deploytool.convert.torch.compute import compute
 from deploytool.convert.torch.network import INPUT, OUTPUT
 from deploytool.convert.torch.neurons import fire
 from deploytool.convert.torch.read import Reading
-from deploytool.convert.torch.record import Trace, leaves
+from deploytool.convert.torch.record import Trace, leaves, run
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Linear
 
@@ -56,13 +56,13 @@ def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock
     handles = []
     for name, step in neurons.items():
 
-        def note(_module: nn.Module, _given: Any, answer: Any, name: str = name) -> None:
-            fired[name] = answer
+        def note(_module: nn.Module, _given: Any, answer: Tensor, name: str = name) -> Tensor:
+            fired[name] = answer.clone()
+            return answer.to(maps.dtype)  # sinabs gives float32 in a module of float64 too
 
         handles.append(step.layer.module.register_forward_hook(note))
     try:
-        with torch.no_grad():
-            answer = list(leaves(module(maps)))[reading.output]
+        answer = list(leaves(run(module, maps)))[reading.output]
     finally:
         for handle in handles:
             handle.remove()

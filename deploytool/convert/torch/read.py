@@ -83,19 +83,23 @@ def _needed(trace: Trace, end: Value) -> set[Step]:
 
 def _take(network: Network, step: Step) -> None:
     """Takes ``step`` into ``network``. Raises UnsupportedError or InputError, saying what a person can do about it."""
-    if not all(value in network.signals for value in step.takes):
-        return  # what it takes was refused already
     try:
         if step.problem is not None:
             raise step.problem
         if step.function not in CALLS:
             raise _unknown(step)
+        if not all(value in network.signals for value in step.takes):
+            return  # what it takes was refused already
         known = CALLS[step.function]
         signal = known.read(network, Call(step, known.names))
     except (InputError, UnsupportedError) as error:
         raise _in_context(step, error) from None
     for value in step.results:
         network.signals[value] = signal
+    if step.in_hook and not step.keeps:
+        network.notes.append(
+            f"{step.where}: what its hook does ({step.function.strip('_')}) is folded into the weights"
+        )
 
 
 def _unknown(step: Step) -> UnsupportedError:

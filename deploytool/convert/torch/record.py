@@ -137,28 +137,33 @@ def record(module: nn.Module, maps: Tensor) -> Trace:
     start = recorder.tag(maps)
     before = torch.get_rng_state()
     try:
-        with torch.no_grad(), recorder.calls_seen(), recorder:
-            output = module(maps)
-    except DeployError:
-        raise
-    except Exception as error:
-        if recorder.refusals:
-            raise UnsupportedError.together(recorder.refusals) from error
-        line = line_of(error, recorder.base)
-        raised = (str(error).strip() or "no message").splitlines()[0]
-        found = f"its forward raises {type(error).__name__}{f' at {line}' if line else ''} ({raised})"
-        raise ForwardFailsError(
-            f"{kind_of(module)} on a tensor of {tuple(maps.shape)}",
-            found,
-            "a forward that takes it",
-            "Is --shape right?",
-        ) from error
+        with recorder.calls_seen(), recorder:
+            output = run(module, maps)
+    except ForwardFailsError:
+        if not recorder.refusals:
+            raise
     if recorder.refusals:
         raise UnsupportedError.together(recorder.refusals)
     if not torch.equal(before, torch.get_rng_state()):
         need = "one that gives the same outputs for the same inputs"
         raise UnsupportedError(kind_of(module), "its forward draws random numbers, even after eval()", need)
     return recorder.trace(start, output)
+
+
+def run(module: nn.Module, maps: Tensor) -> Any:
+    """What the forward of ``module`` returns for ``maps``. Raises ForwardFailsError when it raises something."""
+    base = sys._getframe()
+    try:
+        with torch.no_grad():
+            return module(maps)
+    except DeployError:
+        raise
+    except Exception as error:
+        line = line_of(error, base)
+        raised = (str(error).strip() or "no message").splitlines()[0]
+        found = f"its forward raises {type(error).__name__}{f' at {line}' if line else ''} ({raised})"
+        where = f"{kind_of(module)} on a tensor of {tuple(maps.shape)}"
+        raise ForwardFailsError(where, found, "a forward that takes it", "Is --shape right?") from error
 
 
 @dataclass(eq=False)
@@ -300,10 +305,11 @@ class _Recorder(TorchFunctionMode):
                 problem = probe(neurons, module, lambda currents: original(module, currents), given[0], where)
         with self._silent():
             current = given[0].detach().clone()
-            made = torch.rand(current.shape, generator=self.draws).to(current)
+            spikes = torch.rand(current.shape, generator=self.draws).to(current)
+            made = spikes.clone()
         taken = _replaced(args, self.value), _replaced(kwargs, self.value)
         step = self._note("neurons", taken, [made], neurons=neurons, problem=problem)
-        self.currents[step], self.spikes[step] = current, made
+        self.currents[step], self.spikes[step] = current, spikes
         return made
 
     @contextmanager
@@ -369,7 +375,7 @@ def _keeps(given: Tensor, answer: Any) -> bool:
     if not isinstance(answer, Tensor) or answer.numel() != given.numel() or not answer.is_floating_point():
         return False
     old, new = given.reshape(-1).to(torch.float64), answer.detach().reshape(-1).to(torch.float64)
-    if answer.dtype == given.dtype:
+    if answer.dtype == given.dtype or not given.is_floating_point():
         return torch.equal(old, new)
     return torch.allclose(
         old, new, rtol=4 * max(torch.finfo(answer.dtype).eps, torch.finfo(given.dtype).eps), atol=1e-30

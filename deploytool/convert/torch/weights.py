@@ -152,8 +152,6 @@ def _scale(network: Network, call: Call, value: Value, factor: Array | None) -> 
         raise UnsupportedError(call.where, f"{call.step.function} by nothing", "a constant factor")
     weighted = network.weighted(call, value)
     if weighted is not None:
-        if call.step.in_hook:
-            network.notes.append(f"{call.where}: what its hook multiplies by is folded into the weights")
         per_feature = _per_feature(network, call, value, factor)
         return network.refit(value, lambda node: scale_outputs(node, per_feature))
     if factor.size != 1 or not factor.all():

@@ -1,0 +1,98 @@
+"""A module as it is once it is trained, for as long as it is looked at."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@contextmanager
+def as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
+    """Within it ``module`` is in eval mode, uncompiled, in float32 at least, and takes inputs whose first axes are
+    ``clock``; afterwards it, and torch's random state, are as before."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        prepared = (_in_eval_mode(module), _in_single_precision(module), _on_clock(module, clock), _without_autocast())
+        for context in prepared:
+            stack.enter_context(context)
+        yield
+
+
+@contextmanager
+def _in_single_precision(module: nn.Module) -> Iterator[None]:
+    """Within it numbers of 16 bits are float32, which holds them exactly: sinabs's neurons give float32 whatever they
+    are given."""
+    narrow = [
+        tensor
+        for tensor in (*module.parameters(), *module.buffers())
+        if tensor.dtype in (torch.bfloat16, torch.float16)
+    ]
+    kept = [tensor.data for tensor in narrow]
+    try:
+        for tensor in narrow:
+            tensor.data = tensor.data.float()
+        yield
+    finally:
+        for tensor, data in zip(narrow, kept, strict=True):
+            tensor.data = data
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
+    """Within it torch.autocast changes no type: it rounds what a module computes, which is not what it is."""
+    enter, leave = torch.autocast.__enter__, torch.autocast.__exit__
+
+    def nothing(*_: Any) -> None:
+        """Neither enters nor leaves."""
+
+    torch.autocast.__enter__ = torch.autocast.__exit__ = nothing  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.autocast.__enter__, torch.autocast.__exit__ = enter, leave  # type: ignore[method-assign]
+
+
+@contextmanager
+def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Within it ``module`` is in eval mode; afterwards its modes and buffers are those that it had before."""
+    parts = [part for part in module.modules() if isinstance(part._buffers, dict)]
+    modes = [part.training for part in parts]
+    buffers = [{name: None if kept is None else kept.clone() for name, kept in part._buffers.items()} for part in parts]
+    try:
+        with suppress(NotImplementedError):  # an exported module has one mode only
+            module.eval()
+        yield
+    finally:
+        for part, mode, saved in zip(parts, modes, buffers, strict=True):
+            part.training = mode
+            part._buffers.clear()
+            part._buffers.update(saved)
+
+
+@contextmanager
+def _on_clock(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
+    """Within it the layers that fold time into the axis of samples, or take it apart again, take ``clock``."""
+    layers = [vars(part) for part in module.modules() if _folds_time(part)]
+    kept: list[dict[str, Any]] = [
+        {name: layer[name] for name in ("batch_size", "num_timesteps") if name in layer} for layer in layers
+    ]
+    try:
+        for layer in layers:
+            layer["batch_size"] = clock[0] if len(clock) == 2 else 1
+            if "num_timesteps" in layer:
+                layer["num_timesteps"] = -1
+        yield
+    finally:
+        for layer, attributes in zip(layers, kept, strict=True):
+            layer.update(attributes)
+
+
+def _folds_time(module: nn.Module) -> bool:
+    return "batch_size" in vars(module) and any(cls.__module__.startswith("sinabs.") for cls in type(module).__mro__)
