@@ -46,12 +46,12 @@ class Invocation:
 
     def show_verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""
-        from deploytool.ir.verdict import load_verdict
+        from deploytool.ir.verdict_file import as_json, load_verdict
         from deploytool.workflow.show import summary
 
         loaded = load_verdict(verdict.path)
         if self.as_json:
-            self.show(loaded.report | {"artifact": verdict.name, "report": report and str(report.path)})
+            self.show(as_json(loaded) | {"artifact": verdict.name, "report": report and str(report.path)})
         else:
             shown = summary(self.cache.store, verdict)
             keys = ("verdict", "checks", "rungs", "spike_difference")

@@ -18,7 +18,8 @@ from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Verdict
-from deploytool.report import figures, samples, view
+from deploytool.ir.verdict_file import as_json
+from deploytool.report import figures, rows, samples
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ReportContent:
 
     ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
-    layer with the keys of view.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
+    layer with the keys of rows.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
     map/calibrate.py tells it, None where the plain rule was used. ``samples`` is how many are shown as pictures,
     ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
@@ -60,7 +61,7 @@ class ReportContent:
 def write_report(content: ReportContent, folder: Path) -> None:
     """Writes ``report.html``, for a person, and ``report.json``, the verdict's payload, into ``folder``."""
     (folder / "report.html").write_text(render(content), encoding="utf-8")
-    (folder / "report.json").write_text(canonical_json(content.verdict.report), encoding="utf-8")
+    (folder / "report.json").write_text(canonical_json(as_json(content.verdict)), encoding="utf-8")
 
 
 def render(content: ReportContent) -> str:
@@ -69,30 +70,29 @@ def render(content: ReportContent) -> str:
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= view.FILTERS
-    report, program = content.verdict.report, content.program
+    environment.filters |= rows.FILTERS
+    verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)
     return environment.get_template("page.html").render(
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
         title=content.title,
-        verdict=content.verdict,
-        report=report,
-        outcome=view.outcome(content.verdict),
-        headline=view.headline(report),
-        ladder=view.ladder(report),
-        differences=view.differences(report),
-        confusion=view.confusion(report),
+        verdict=verdict,
+        outcome=rows.outcome(verdict),
+        headline=rows.headline(verdict),
+        ladder=rows.ladder(verdict),
+        differences=rows.differences(verdict),
+        confusion=rows.confusion(verdict),
         program=program,
         chip=chip,
-        cores=view.cores(program, chip) if chip else [],
-        layers=view.layers(program, report),
-        splits=[view.split(found) for found in content.splits],
+        cores=rows.cores(program, chip) if chip else [],
+        layers=rows.layers(program, verdict),
+        splits=[rows.split(found) for found in content.splits],
         samples=samples.cards(content.recordings, program, content.samples),
         curves=figures.training_curves(content.history) if content.history else [],
-        quantisation=view.quantisation(content.quantisation),
-        calibration=view.calibration(content.calibration) if content.calibration else None,
+        quantisation=rows.quantisation(content.quantisation),
+        calibration=rows.calibration(content.calibration) if content.calibration else None,
         provenance=content.provenance,
         recipe=content.recipe,
         versions=content.versions,
-        unknowns=view.unknowns(program, chip, report),
+        unknowns=rows.unknowns(program, chip, verdict),
     )

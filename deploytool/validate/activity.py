@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import Decision, LayerFigures
+from deploytool.validate.metrics import rounded
 
 SATURATED: Final = 0.95
 """A neuron that fires on at least this share of its synaptic updates is saturated: it can hardly fire more."""
@@ -18,36 +20,31 @@ RESTING_SOURCE: Final = "processor at rest 0.42 mW: M. Yao et al., Nature Commun
 NO_SYNOP_SOURCE: Final = "synaptic updates not estimated: no source for their energy"
 
 
-def layer_activity(recording: Recording) -> list[dict[str, Any]]:
-    """One row per layer that was watched; what the recording cannot tell is None.
+def layer_figures(recording: Recording) -> tuple[LayerFigures, ...]:
+    """The figures of every layer that was watched."""
+    return tuple(_figures(recording, name) for name in recording.counts)
 
-    ``spikes_per_sample`` of all neurons; ``synops_per_sample`` synaptic updates; ``rate_hz`` spikes per neuron and
-    second of the samples' duration; ``silent_neurons`` without a spike in any sample; ``saturated_neurons`` see
-    `SATURATED`; ``v_lowest`` and ``v_highest`` before reset, measured or else a bound, as ``v_is`` says, in int16;
-    ``weights_above`` the threshold.
-    """
+
+def _figures(recording: Recording, name: str) -> LayerFigures:
     samples, seconds = len(recording), float(recording.durations_us.sum()) / 1e6
-    return [_row(recording, name, samples, seconds) for name in recording.counts]
-
-
-def _row(recording: Recording, name: str, samples: int, seconds: float) -> dict[str, Any]:
     total = recording.counts[name].sum(axis=0)
+    spikes = int(total.sum())
     known = recording.activity.get(name)
     updates = known.updates if known else None
     v = (known.reached or known.bound) if known else None
-    return {
-        "layer": name,
-        "neurons": total.size,
-        "spikes_per_sample": _rounded(int(total.sum()) / samples) if samples else None,
-        "synops_per_sample": _rounded(int(updates.sum()) / samples) if updates is not None and samples else None,
-        "rate_hz": _rounded(int(total.sum()) / total.size / seconds) if seconds else None,
-        "silent_neurons": int((total == 0).sum()),
-        "saturated_neurons": None if updates is None else int(((updates > 0) & (total >= SATURATED * updates)).sum()),
-        "v_lowest": v and v[0],
-        "v_highest": v and v[1],
-        "v_is": "not known" if known is None or v is None else "measured" if known.reached else "bound",
-        "weights_above": known and known.weights_above,
-    }
+    return LayerFigures(
+        layer=name,
+        neurons=total.size,
+        spikes_per_sample=rounded(spikes / samples) if samples else None,
+        synops_per_sample=rounded(int(updates.sum()) / samples) if updates is not None and samples else None,
+        rate_hz=rounded(spikes / total.size / seconds) if seconds else None,
+        silent_neurons=int((total == 0).sum()),
+        saturated_neurons=None if updates is None else int(((updates > 0) & (total >= SATURATED * updates)).sum()),
+        v_lowest=v and v[0],
+        v_highest=v and v[1],
+        v_is="not known" if known is None or v is None else "measured" if known.reached else "bound",
+        weights_above=known.weights_above if known else None,
+    )
 
 
 def decisions_us(recording: Recording) -> NDArray[np.int64]:
@@ -56,35 +53,22 @@ def decisions_us(recording: Recording) -> NDArray[np.int64]:
     The decision falls with the output spike after which the answer, the neuron with the most spikes so far and the
     first of equals, never changes. Samples without an output spike decide nothing and are left out.
     """
-    if INPUT not in recording.spikes or any(name not in recording.spikes for name in recording.outputs):
+    if not recording.outputs or not {INPUT, *recording.outputs} <= recording.spikes.keys():
         return np.zeros(0, np.int64)
     inputs = recording.spikes[INPUT]
-    starts = dict(zip(*(column.tolist() for column in _first_times(inputs)), strict=True))
-    sample, t_us, neuron = _output_spikes(recording)
     found = []
-    for index in np.unique(sample).tolist():
-        of_it = sample == index
-        found.append(_decided(t_us[of_it], neuron[of_it], recording.output_counts.shape[1]) - starts[index])
+    for index, start_us in zip(*_first_times(inputs), strict=True):
+        t_us, neuron = recording.answer(int(index))
+        if t_us.size:
+            order = np.argsort(t_us, kind="stable")
+            found.append(_decided(t_us[order], neuron[order], recording.output_counts.shape[1]) - int(start_us))
     return np.array(found, np.int64)
 
 
 def _first_times(inputs: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(samples, the time of the first event of each)."""
     samples, first = np.unique(inputs["sample"], return_index=True)
     return samples, inputs["t"][first]
-
-
-def _output_spikes(recording: Recording) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """(sample, time, output neuron) of all output spikes, in order of time within a sample."""
-    columns, first = [], 0
-    for name in recording.outputs:
-        channels, height, width = recording.counts[name].shape[1:]
-        spikes = recording.spikes[name]
-        neuron = (spikes["c"].astype(np.int64) * height + spikes["y"]) * width + spikes["x"] + first
-        columns.append((spikes["sample"].astype(np.int64), spikes["t"], neuron))
-        first += channels * height * width
-    sample, t_us, neuron = (np.concatenate(column) for column in zip(*columns, strict=True))
-    order = np.lexsort((np.arange(len(sample)), t_us, sample))
-    return sample[order], t_us[order], neuron[order]
 
 
 def _decided(t_us: NDArray[np.int64], neuron: NDArray[np.int64], neurons: int) -> int:
@@ -95,17 +79,13 @@ def _decided(t_us: NDArray[np.int64], neuron: NDArray[np.int64], neurons: int) -
     return int(t_us[changes[-1] + 1 if changes.size else 0])
 
 
-def decision(recording: Recording) -> dict[str, Any]:
-    """Median, least and most ms from the first input event to the decision, and of how many ``samples``."""
-    taken = decisions_us(recording) / 1000
-    if not taken.size:
-        return {"samples": 0, "median_ms": None, "min_ms": None, "max_ms": None}
-    return {
-        "samples": taken.size,
-        "median_ms": _rounded(float(np.median(taken))),
-        "min_ms": _rounded(float(taken.min())),
-        "max_ms": _rounded(float(taken.max())),
-    }
+def decision(recording: Recording) -> Decision:
+    """Median, least and greatest time from the first input event to the decision."""
+    taken_ms = decisions_us(recording) / 1000
+    if not taken_ms.size:
+        return Decision(0, None, None, None)
+    median, least, greatest = float(np.median(taken_ms)), float(taken_ms.min()), float(taken_ms.max())
+    return Decision(taken_ms.size, rounded(median), rounded(least), rounded(greatest))
 
 
 def energy(recording: Recording, picojoule_per_synop: float | None = None) -> str:
@@ -125,7 +105,3 @@ def energy(recording: Recording, picojoule_per_synop: float | None = None) -> st
         f"estimate: {resting_uj + synops_uj:.3g} uJ per sample = {resting_uj:.3g} at rest ({RESTING_SOURCE})"
         f" + {synops_uj:.3g} for synaptic updates (assumed by you: {picojoule_per_synop:g} pJ each)"
     )
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)

@@ -1,28 +1,20 @@
-"""The ladder from the trained network to silicon: rungs, differences between them, and the verdict.
-
-The payload of report.json (`Verdict.report`), with shares, differences and intervals in %:
-
-    units                  what every number is counted in
-    rungs                  one per rung, in the order of RUNGS; "status" is "run" or "not run", and then all is null
-    spike_difference       one per compared pair; layers that only one of the two recorded are in "not_compared"
-    synops_per_sample      {rung: mean number of synaptic updates}, of the rungs that were run
-    verdict                passed (true, false, or null: nothing asked, or not run), says, and every check
-"""
+"""The ladder from the trained network to silicon: its rungs, the differences between them, and the verdict."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from deploytool.base.errors import InputError
-from deploytool.ir.recording import RUNGS, Recording, RungName
-from deploytool.ir.verdict import Check, Verdict
+from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
-from deploytool.validate.activity import decision, energy, layer_activity
+from deploytool.validate.activity import decision, energy, layer_figures
+from deploytool.validate.metrics import DECIMALS
+from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -39,78 +31,9 @@ COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 )
 """(reference, test): what the difference is made of. The rung nearer to silicon is the reference."""
 
-UNITS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "accuracy": "% of labelled samples",
-        "interval_95": "% (Wilson, estimate)",
-        "pooled": "% of reference spikes",
-        "mean": "% of reference spikes, mean over samples",
-        "exact_counts": "% of counts",
-        "agreement": "% of samples",
-        "synops": "synaptic updates per sample (mean)",
-        "spikes": "spikes per sample (mean)",
-        "confusion": "samples",
-        "rate_hz": "spikes per neuron and second",
-        "v_lowest": "int16, before reset",
-        "v_highest": "int16, before reset",
-        "decision": "ms from the first input event (of the samples whose single spikes were kept)",
-    }
-)
 
-
-@dataclass(frozen=True)
-class Requirement:
-    """What one key of [validate] asks: ``measure`` of the recordings of ``rungs``, against the key's value."""
-
-    id: str
-    says: str
-    unit: str
-    at_least: bool
-    rungs: tuple[RungName, ...]
-    measure: Callable[..., float | None]
-
-
-def _accuracy_drop(trained: Recording, deployed: Recording) -> float | None:
-    before, after = metrics.accuracy(trained), metrics.accuracy(deployed)
-    return None if before is None or after is None else before - after
-
-
-def _output_difference(reference: Recording, test: Recording) -> float | None:
-    return metrics.spike_difference(reference, test).pooled
-
-
-REQUIREMENTS: Final = (
-    Requirement("min_accuracy", "Accuracy on the emulator", "%", True, ("emulator",), metrics.accuracy),
-    Requirement(
-        "max_accuracy_drop",
-        "Accuracy lost from the trained network to the emulator",
-        "points",
-        False,
-        ("torch", "emulator"),
-        _accuracy_drop,
-    ),
-    Requirement(
-        "max_spike_difference",
-        "Pooled spike difference at the output between emulator and float32 simulator",
-        "%",
-        False,
-        ("emulator", "simulator"),
-        _output_difference,
-    ),
-    Requirement(
-        "max_synops",
-        "Synaptic updates per sample (mean) on the emulator",
-        "updates",
-        False,
-        ("emulator",),
-        metrics.synops_per_sample,
-    ),
-)
-"""Every key of [validate], by its name there."""
-
-
-def judge(recordings: Sequence[Recording], spec: ValidateSection, against: Recording | None = None) -> Verdict:
-    """What ``recordings`` of the same samples say about each other, and whether they meet ``spec``.
+def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:
+    """What ``recordings`` of the same samples say about each other, and whether they meet what is ``asked``.
 
     A second recording of a rung is called "emulator 2", and so on; checks are on the first. Compared are the pairs
     of COMPARISONS and repeated runs with the first of their rung, or, with ``against``, all others with that one.
@@ -126,23 +49,11 @@ def judge(recordings: Sequence[Recording], spec: ValidateSection, against: Recor
         reference = next(name for name, recording in named.items() if recording is against)
         pairs = [(reference, name) for name in named if name != reference]
     names = [*RUNGS, *(name for name in named if name not in RUNGS)]
-    report: dict[str, Any] = {
-        "units": dict(UNITS),
-        "rungs": [_rung(name, named.get(name)) for name in names],
-        "spike_difference": _differences(named, pairs),
-        "synops_per_sample": {
-            name: _rounded(metrics.synops_per_sample(recording)) for name, recording in named.items()
-        },
-    }
-    asked = [(requirement, getattr(spec, requirement.id)) for requirement in REQUIREMENTS]
-    checks = tuple(_check(requirement, limit, named) for requirement, limit in asked if limit is not None)
-    verdict = Verdict(checks, report)
-    report["verdict"] = {
-        "passed": verdict.passed,
-        "says": _says(verdict),
-        "checks": [dataclasses.asdict(check) for check in checks],
-    }
-    return verdict
+    return Verdict(
+        rungs=tuple(_rung(name, named.get(name)) for name in names),
+        differences=_differences(named, pairs),
+        checks=checks(named, asked),
+    )
 
 
 def _named(recordings: Sequence[Recording]) -> dict[str, Recording]:
@@ -154,46 +65,32 @@ def _named(recordings: Sequence[Recording]) -> dict[str, Recording]:
     return named
 
 
-def _rung(name: str, recording: Recording | None) -> dict[str, Any]:
+def _rung(name: str, recording: Recording | None) -> Rung:
     if recording is None:
-        nothing = dict.fromkeys(
-            (
-                "accuracy",
-                "interval_95",
-                "right",
-                "labelled",
-                "silent",
-                "synops",
-                "confusion",
-                "decision",
-                "energy",
-                "perturbation",
-            )
-        )
-        return {"name": name, "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
+        return Rung.not_run(name)
     right, labelled = metrics.right(recording), metrics.labelled(recording)
     interval = metrics.confidence_interval(right, labelled)
-    return {
-        "name": name,
-        "status": "run",
-        "samples": len(recording),
-        "accuracy": _rounded(metrics.accuracy(recording)),
-        "interval_95": interval and [_rounded(end) for end in interval],
-        "right": right,
-        "labelled": labelled,
-        "silent": metrics.silent(recording),
-        "synops": _rounded(metrics.synops_per_sample(recording)),
-        "spikes": {layer: _rounded(mean) for layer, mean in metrics.spikes_per_sample(recording).items()},
-        "confusion": metrics.confusion(recording).tolist() if labelled else None,
-        "layers": layer_activity(recording),
-        "decision": decision(recording),
-        "energy": energy(recording),
-        "perturbation": recording.perturbation or None,
-    }
+    return Rung(
+        name,
+        "run",
+        samples=len(recording),
+        accuracy=metrics.rounded(metrics.accuracy(recording)),
+        interval_95=interval and (round(interval[0], DECIMALS), round(interval[1], DECIMALS)),
+        right=right,
+        labelled=labelled,
+        silent=metrics.silent(recording),
+        synops=metrics.rounded(metrics.synops_per_sample(recording)),
+        spikes={layer: round(mean, DECIMALS) for layer, mean in metrics.spikes_per_sample(recording).items()},
+        confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
+        layers=layer_figures(recording),
+        decision=decision(recording),
+        energy=energy(recording),
+        perturbation=recording.perturbation or None,
+    )
 
 
-def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """One entry per pair (reference, test); raises all that cannot be compared at once."""
+def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> tuple[Difference, ...]:
+    """One difference per pair (reference, test); raises all that cannot be compared at once."""
     differences, problems = [], []
     for reference, test in pairs:
         try:
@@ -202,59 +99,28 @@ def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]
             problems.append(error)
     if problems:
         raise InputError.together(problems)
-    return differences
+    return tuple(differences)
 
 
-def _difference(named: Mapping[str, Recording], reference: str, test: str) -> dict[str, Any]:
+def _difference(named: Mapping[str, Recording], reference: str, test: str) -> Difference:
     wanted, found = named[reference], named[test]
     shared = [layer for layer in wanted.counts if layer in found.counts]
-    return {
-        "reference": reference,
-        "test": test,
-        "says": COMPARISONS.get((wanted.rung, found.rung), ""),
-        "agreement": _rounded(metrics.agreement(wanted, found)),
-        "output": _as_json(metrics.spike_difference(wanted, found)),
-        "layers": [{"layer": name, **_as_json(metrics.spike_difference(wanted, found, name))} for name in shared],
-        "not_compared": sorted(wanted.counts.keys() ^ found.counts.keys()),
-    }
+    by_layer = {layer: _rounded(metrics.spike_difference(wanted, found, layer)) for layer in shared}
+    return Difference(
+        reference=reference,
+        test=test,
+        says=COMPARISONS.get((wanted.rung, found.rung), ""),
+        agreement=metrics.rounded(metrics.agreement(wanted, found)),
+        output=_rounded(metrics.spike_difference(wanted, found)),
+        layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
+        not_compared=tuple(sorted(wanted.counts.keys() ^ found.counts.keys())),
+    )
 
 
-def _as_json(difference: metrics.SpikeDifference) -> dict[str, Any]:
-    return {key: _rounded(value) for key, value in dataclasses.asdict(difference).items()}
-
-
-def _check(requirement: Requirement, limit: float, named: Mapping[str, Recording]) -> Check:
-    """The check of one requirement; not run when a rung is missing, or its recording cannot tell."""
-    what = requirement.says
-    if missing := [rung for rung in requirement.rungs if rung not in named]:
-        value, passed, says = None, None, f"{what}: not run, no recording of {' and '.join(missing)}"
-    elif (value := _rounded(requirement.measure(*(named[rung] for rung in requirement.rungs)))) is None:
-        passed, says = None, f"{what}: not run, the recordings have no labels or no output spikes to tell it from"
-    else:
-        passed = value >= limit if requirement.at_least else value <= limit
-        bound = "at least" if requirement.at_least else "at most"
-        says = f"{what}: {_short(value)} {requirement.unit}, {bound} {_short(limit)} asked"
-    return Check(requirement.id, value, limit, requirement.unit, passed, says)
-
-
-def _short(value: float) -> str:
-    """``value`` with two decimals at most, and none from a thousand on."""
-    return f"{round(value, 2 if abs(value) < 1000 else 0):,.12g}".replace("-", "−")
-
-
-def _says(verdict: Verdict) -> str:
-    """The verdict in one sentence."""
-    total = len(verdict.checks)
-    failed = sum(check.passed is False for check in verdict.checks)
-    not_run = sum(check.passed is None for check in verdict.checks)
-    if not total:
-        return "No check was asked for."
-    if not failed and not not_run:
-        return "The one check holds." if total == 1 else f"All {total} checks hold."
-    parts = [f"{failed} failed"] * bool(failed) + [f"{not_run} not run"] * bool(not_run)
-    return f"Of {total} check{'s' * (total > 1)}, {' and '.join(parts)}."
-
-
-def _rounded(value: float | None) -> float | None:
-    """``value`` with four decimals: far below what any data set can tell apart."""
-    return value if value is None or isinstance(value, int) else round(value, 4)
+def _rounded(difference: SpikeDifference) -> SpikeDifference:
+    return dataclasses.replace(
+        difference,
+        pooled=metrics.rounded(difference.pooled),
+        mean=metrics.rounded(difference.mean),
+        exact_counts=metrics.rounded(difference.exact_counts),
+    )

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
 from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import SpikeDifference
 
-
-@dataclass(frozen=True)
-class SpikeDifference:
-    """How far spike counts are from reference counts; the equations are at `spike_difference`.
-
-    ``pooled`` and ``mean`` are in %, None where the reference has no spike. ``exact_neurons`` of ``neurons`` have
-    equal counts on every one of ``samples`` samples; ``exact_counts`` is the share, in %, of all counts, one per
-    neuron and sample, that are equal (None without samples).
-    """
-
-    pooled: float | None
-    mean: float | None
-    exact_neurons: int
-    neurons: int
-    exact_counts: float | None
-    samples: int
+DECIMALS: Final = 4
+"""Of stored figures: far more than any data set can tell apart."""
 
 
 def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
@@ -155,3 +142,8 @@ def check_same_samples(reference: Recording, test: Recording) -> None:
 def percent(part: int, whole: int) -> float | None:
     """100 * part / whole; None when ``whole`` is 0."""
     return 100 * part / whole if whole else None
+
+
+def rounded(value: float | None) -> float | None:
+    """``value`` as it is stored, where it is known."""
+    return None if value is None else round(value, DECIMALS)

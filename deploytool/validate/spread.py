@@ -19,7 +19,7 @@ def spread(plain: Recording, repeats: Sequence[Recording]) -> dict[str, Any]:
     """
     return {
         "repeats": len(repeats),
-        "accuracy_unperturbed_percent": _rounded(metrics.accuracy(plain)),
+        "accuracy_unperturbed_percent": metrics.rounded(metrics.accuracy(plain)),
         "spread": [
             {"of": "accuracy, % of labelled samples", **_summary([metrics.accuracy(each) for each in repeats])},
             {
@@ -40,12 +40,8 @@ def _summary(values: Sequence[float | None]) -> dict[str, float | None]:
         return dict.fromkeys(("mean", "sd", "min", "max"))
     deviation = float(known.std(ddof=1)) if len(known) > 1 else None
     return {
-        "mean": _rounded(float(known.mean())),
-        "sd": _rounded(deviation),
-        "min": _rounded(float(known.min())),
-        "max": _rounded(float(known.max())),
+        "mean": metrics.rounded(float(known.mean())),
+        "sd": metrics.rounded(deviation),
+        "min": metrics.rounded(float(known.min())),
+        "max": metrics.rounded(float(known.max())),
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -10,7 +10,7 @@ from deploytool.base.digest import canonical_json, read_json
 from deploytool.base.errors import UsageError
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
-from deploytool.ir.verdict import load_verdict
+from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS

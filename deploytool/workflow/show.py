@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,7 +14,8 @@ from deploytool.base.errors import ArtifactError
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import load_recording
-from deploytool.ir.verdict import load_verdict
+from deploytool.ir.verdict import LayerFigures
+from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Kind, Store
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
 from deploytool.store.lineage import ancestors, lineage
@@ -153,11 +155,11 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 
 def _recording(path: Path) -> dict[str, Any]:
-    from deploytool.validate.activity import decision, energy, layer_activity
+    from deploytool.validate.activity import decision, energy, layer_figures
     from deploytool.validate.metrics import accuracy
 
     recording = load_recording(path)
-    activity = layer_activity(recording)
+    figures = layer_figures(recording)
     right = accuracy(recording)
     return {
         "rung": recording.rung,
@@ -165,60 +167,63 @@ def _recording(path: Path) -> dict[str, Any]:
         "accuracy_percent": None if right is None else round(right, 2),
         "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
         "perturbation": recording.perturbation or None,
-        "decision": decision(recording),
+        "decision": asdict(decision(recording)),
         "energy": energy(recording),
         "layers": [
             {
-                "layer": row["layer"],
-                "shape": format_shape(recording.counts[row["layer"]].shape[1:]),
-                **{key: row[key] for key in ("spikes_per_sample", "synops_per_sample", "rate_hz")},
+                "layer": layer.layer,
+                "shape": format_shape(recording.counts[layer.layer].shape[1:]),
+                "spikes_per_sample": layer.spikes_per_sample,
+                "synops_per_sample": layer.synops_per_sample,
+                "rate_hz": layer.rate_hz,
             }
-            for row in activity
+            for layer in figures
         ],
         "neurons": [
             {
-                "layer": row["layer"],
-                **{key: row[key] for key in ("neurons", "silent_neurons", "saturated_neurons")},
-                "v_in_int16": _range(row),
-                "weights_above_threshold": row["weights_above"],
+                "layer": layer.layer,
+                "neurons": layer.neurons,
+                "silent_neurons": layer.silent_neurons,
+                "saturated_neurons": layer.saturated_neurons,
+                "v_in_int16": _range(layer),
+                "weights_above_threshold": layer.weights_above,
             }
-            for row in activity
+            for layer in figures
         ],
     }
 
 
-def _range(row: Mapping[str, Any]) -> str:
+def _range(layer: LayerFigures) -> str:
     """How far V went, or can go, before reset."""
-    known = row["v_lowest"] is not None
-    return f"{row['v_lowest']}..{row['v_highest']} ({row['v_is']})" if known else row["v_is"]
+    return layer.v_is if layer.v_lowest is None else f"{layer.v_lowest}..{layer.v_highest} ({layer.v_is})"
 
 
 def _verdict(path: Path) -> dict[str, Any]:
-    report = load_verdict(path).report
+    verdict = load_verdict(path)
     return {
-        "verdict": report["verdict"]["says"],
+        "verdict": verdict.sentence,
         "checks": [
-            {"check": check["says"], "passed": {True: "yes", False: "NO", None: "not run"}[check["passed"]]}
-            for check in report["verdict"]["checks"]
+            {"check": check.says, "passed": {True: "yes", False: "NO", None: "not run"}[check.passed]}
+            for check in verdict.checks
         ],
         "rungs": [
             {
-                "rung": rung["name"],
-                "status": rung["status"],
-                "accuracy_percent": rung["accuracy"],
-                "samples": rung["samples"],
-                "synops_per_sample": rung["synops"],
+                "rung": rung.name,
+                "status": rung.status,
+                "accuracy_percent": rung.accuracy,
+                "samples": rung.samples,
+                "synops_per_sample": rung.synops,
             }
-            for rung in report["rungs"]
+            for rung in verdict.rungs
         ],
         "spike_difference": [
             {
-                "reference": pair["reference"],
-                "test": pair["test"],
-                "output_pooled_percent": pair["output"]["pooled"],
-                "output_mean_percent": pair["output"]["mean"],
+                "reference": pair.reference,
+                "test": pair.test,
+                "output_pooled_percent": pair.output.pooled,
+                "output_mean_percent": pair.output.mean,
             }
-            for pair in report["spike_difference"]
+            for pair in verdict.differences
         ],
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploytool.ir.recording import load_recording
-from deploytool.ir.verdict import save_verdict
+from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache

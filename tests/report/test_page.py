@@ -16,10 +16,11 @@ from deploytool.chip.chips import CHIPS
 from deploytool.chip.memory import memory_of
 from deploytool.ir.program import Program
 from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.verdict_file import as_json
 from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
 from deploytool.map.split import split
 from deploytool.recipe import ValidateSection
-from deploytool.report import figures, view
+from deploytool.report import figures, rows
 from deploytool.report.page import Provenance, ReportContent, render, write_report
 from deploytool.validate.ladder import judge
 
@@ -72,7 +73,7 @@ def test_every_tag_is_closed(page: Page) -> None:
 
 
 def test_the_verdict_comes_first_and_every_check_is_said(content: ReportContent, page: Page) -> None:
-    assert page.text.index(content.verdict.report["verdict"]["says"]) < page.text.index("Accuracy, rung by rung")
+    assert page.text.index(content.verdict.sentence) < page.text.index("Accuracy, rung by rung")
     for check in content.verdict.checks:
         assert check.says in page.text
 
@@ -84,9 +85,8 @@ def test_every_rung_layer_core_and_artifact_is_there(content: ReportContent, pag
         assert item.name in page.text
         assert item.digest in page.text
     assert content.recipe.splitlines()[0] in page.text
-    for rung in content.verdict.report["rungs"]:
-        if rung["status"] == "run":
-            assert view.share(rung["accuracy"]) in "".join(page.words)
+    for rung in content.verdict.ran.values():
+        assert rows.share(rung.accuracy) in "".join(page.words)
 
 
 def test_what_was_not_run_reads_not_run(html: str, page: Page) -> None:
@@ -124,7 +124,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, content: ReportContent)
         write_report(example.content(), tmp_path / name)
     for file in ("report.html", "report.json"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
-    assert json.loads((tmp_path / "a" / "report.json").read_text()) == content.verdict.report
+    assert json.loads((tmp_path / "a" / "report.json").read_text()) == as_json(content.verdict)
 
 
 def test_the_page_is_small_enough_to_mail(html: str) -> None:
@@ -202,8 +202,8 @@ def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> No
             name, kept and found, found, 640, 211, 3, 17, alone, Gain(6.5, 3.25), Gain(7.0, 4.0), Gain(7.5, 4.5)
         )
 
-    rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
-    found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
+    found_rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
+    found = Calibrated(example.program(), kept, found_rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
     text = Page(render(example.content(calibration=found.as_json(), samples=0))).text
     assert found.says in text
     assert "searched on 16 samples; 32 others" in text
@@ -230,7 +230,7 @@ def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
 
 def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:
     program: Program = example.program()
-    for core in view.cores(program, CHIPS["speck2e"]):
+    for core in rows.cores(program, CHIPS["speck2e"]):
         if core.layer:
             counted = memory_of(program.layers[core.layer])
             assert [memory.reserved for memory in core.memories] == [1 << counted.kernel_bits, 1 << counted.neuron_bits]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.ir.recording import SPIKE, LayerActivity, Recording
-from deploytool.validate.activity import decision, decisions_us, energy, layer_activity
+from deploytool.ir.verdict import Decision
+from deploytool.validate.activity import decision, decisions_us, energy, layer_figures
 from deploytool.validate.spread import spread
 
 
@@ -38,29 +39,29 @@ RUN = Recording(
 
 
 def test_a_row_per_layer() -> None:
-    (row,) = layer_activity(RUN)
-    assert row["neurons"] == 3
-    assert row["spikes_per_sample"] == 6
-    assert row["synops_per_sample"] == 10
-    assert row["rate_hz"] == 1  # 12 spikes of 3 neurons in 4 s
-    assert row["silent_neurons"] == 1
-    assert row["saturated_neurons"] == 1  # 10 spikes on 10 updates
-    assert (row["v_lowest"], row["v_highest"], row["v_is"]) == (-9, 99, "bound")
-    assert row["weights_above"] == 7
+    (row,) = layer_figures(RUN)
+    assert row.neurons == 3
+    assert row.spikes_per_sample == 6
+    assert row.synops_per_sample == 10
+    assert row.rate_hz == 1  # 12 spikes of 3 neurons in 4 s
+    assert row.silent_neurons == 1
+    assert row.saturated_neurons == 1  # 10 spikes on 10 updates
+    assert (row.v_lowest, row.v_highest, row.v_is) == (-9, 99, "bound")
+    assert row.weights_above == 7
 
 
 def test_measured_v_comes_before_its_bound() -> None:
     known = replace(RUN.activity["fc"], reached=(-3, 12))
-    (row,) = layer_activity(replace(RUN, activity={"fc": known}))
-    assert (row["v_lowest"], row["v_highest"], row["v_is"]) == (-3, 12, "measured")
+    (row,) = layer_figures(replace(RUN, activity={"fc": known}))
+    assert (row.v_lowest, row.v_highest, row.v_is) == (-3, 12, "measured")
 
 
 def test_an_old_recording_says_what_it_can() -> None:
-    (row,) = layer_activity(replace(RUN, activity={}, durations_us=np.zeros(0)))
-    assert row["silent_neurons"] == 1
+    (row,) = layer_figures(replace(RUN, activity={}, durations_us=np.zeros(0)))
+    assert row.silent_neurons == 1
     unknown = ("synops_per_sample", "rate_hz", "saturated_neurons", "v_lowest", "v_highest", "weights_above")
-    assert all(row[key] is None for key in unknown)
-    assert row["v_is"] == "not known"
+    assert all(getattr(row, key) is None for key in unknown)
+    assert row.v_is == "not known"
 
 
 def test_a_decision_falls_with_the_last_change_of_the_answer() -> None:
@@ -69,7 +70,7 @@ def test_a_decision_falls_with_the_last_change_of_the_answer() -> None:
     inputs = spikes((0, 50, 0), (0, 60, 0), (1, 10, 0), (2, 20, 0))
     run = replace(RUN, spikes={"fc": out, "input": inputs})
     assert decisions_us(run).tolist() == [350, 50]
-    assert decision(run) == {"samples": 2, "median_ms": 0.2, "min_ms": 0.05, "max_ms": 0.35}
+    assert decision(run) == Decision(samples=2, median_ms=0.2, min_ms=0.05, max_ms=0.35)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30))
@@ -83,7 +84,7 @@ def test_before_the_decision_the_answer_was_another(fired: list[int]) -> None:
 
 
 def test_without_single_spikes_no_decision_is_known() -> None:
-    assert decision(RUN) == {"samples": 0, "median_ms": None, "min_ms": None, "max_ms": None}
+    assert decision(RUN) == Decision(0, None, None, None)
 
 
 def test_energy_is_an_estimate_with_its_source_and_never_a_guess() -> None:

@@ -1,20 +1,16 @@
-"""The verdict: missing rungs read "not run", every check is asked once, and the payload is JSON."""
+"""The verdict: missing rungs read "not run", every check is asked once."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from deploytool.base.digest import canonical_json
-from deploytool.base.errors import ArtifactError, InputError
+from deploytool.base.errors import InputError
 from deploytool.ir.recording import RUNGS, Recording, RungName
-from deploytool.ir.verdict import Verdict, load_verdict, save_verdict
+from deploytool.ir.verdict import Rung, Verdict
 from deploytool.recipe import ValidateSection
-from deploytool.validate.ladder import REQUIREMENTS, judge
+from deploytool.validate.ladder import judge
+from deploytool.validate.requirements import REQUIREMENTS
 
 NOTHING = ValidateSection()
 ALL = ValidateSection(min_accuracy=75, max_accuracy_drop=25, max_spike_difference=20, max_synops=100)
@@ -40,8 +36,8 @@ SIMULATOR = recording("simulator", [[5, 0], [4, 0], [0, 5], [0, 5]])
 EMULATOR = recording("emulator", [[5, 0], [5, 0], [0, 5], [1, 0]])
 
 
-def rungs(verdict: Verdict) -> dict[str, dict[str, Any]]:
-    return {rung["name"]: rung for rung in verdict.report["rungs"]}
+def rungs(verdict: Verdict) -> dict[str, Rung]:
+    return {rung.name: rung for rung in verdict.rungs}
 
 
 def checks(verdict: Verdict) -> dict[str, bool | None]:
@@ -51,26 +47,25 @@ def checks(verdict: Verdict) -> dict[str, bool | None]:
 def test_every_rung_is_listed_in_order_and_a_missing_one_reads_not_run() -> None:
     found = rungs(judge([EMULATOR, TORCH], NOTHING))
     assert list(found) == list(RUNGS)
-    assert {name for name, rung in found.items() if rung["status"] == "run"} == {"torch", "emulator"}
-    assert found["board"]["status"] == "not run"
-    assert found["board"]["accuracy"] is None
-    assert found["board"].keys() == found["torch"].keys()
+    assert {name for name, rung in found.items() if rung.status == "run"} == {"torch", "emulator"}
+    assert found["board"] == Rung.not_run("board")
+    assert found["board"].accuracy is None
 
 
 def test_accuracy_difference_and_synops_are_what_the_recordings_say() -> None:
     verdict = judge([TORCH, SIMULATOR, EMULATOR], NOTHING)
-    assert rungs(verdict)["torch"]["accuracy"] == 100
-    assert rungs(verdict)["emulator"]["accuracy"] == 75
-    assert verdict.report["synops_per_sample"] == {"torch": 80, "simulator": 80, "emulator": 80}
-    pairs = {(d["reference"], d["test"]): d for d in verdict.report["spike_difference"]}
+    assert rungs(verdict)["torch"].accuracy == 100
+    assert rungs(verdict)["emulator"].accuracy == 75
+    assert {name: rung.synops for name, rung in verdict.ran.items()} == {"torch": 80, "simulator": 80, "emulator": 80}
+    pairs = {(pair.reference, pair.test): pair for pair in verdict.differences}
     assert list(pairs) == [("emulator", "simulator"), ("emulator", "torch"), ("simulator", "torch")]
-    output = pairs["emulator", "simulator"]["output"]
-    assert output["pooled"] == pytest.approx(100 * (1 + 6) / 16)
-    assert output["mean"] == pytest.approx(100 * (1 / 5 + 6 / 1) / 4)
-    layers = {layer["layer"]: layer for layer in pairs["emulator", "simulator"]["layers"]}
+    output = pairs["emulator", "simulator"].output
+    assert output.pooled == pytest.approx(100 * (1 + 6) / 16)
+    assert output.mean == pytest.approx(100 * (1 / 5 + 6 / 1) / 4)
+    layers = {layer.layer: layer for layer in pairs["emulator", "simulator"].layers}
     assert list(layers) == ["conv1", "fc1"]
-    assert layers["fc1"]["pooled"] == output["pooled"]
-    assert layers["fc1"]["exact_neurons"] == 0
+    assert layers["fc1"].pooled == output.pooled
+    assert layers["fc1"].exact_neurons == 0
 
 
 def test_all_checks_pass_or_fail_by_their_limits() -> None:
@@ -79,7 +74,7 @@ def test_all_checks_pass_or_fail_by_their_limits() -> None:
     assert checks(verdict) == dict.fromkeys([r.id for r in REQUIREMENTS], True)
     assert verdict.passed is True
     assert not verdict.negative
-    assert verdict.report["verdict"]["says"] == "All 4 checks hold."
+    assert verdict.sentence == "All 4 checks hold."
     strict = ALL.model_copy(update={"min_accuracy": 75.1, "max_synops": 79})
     verdict = judge(made, strict)
     assert checks(verdict) == {
@@ -90,7 +85,7 @@ def test_all_checks_pass_or_fail_by_their_limits() -> None:
     }
     assert verdict.passed is False
     assert verdict.negative
-    assert verdict.report["verdict"]["says"] == "Of 4 checks, 2 failed."
+    assert verdict.sentence == "Of 4 checks, 2 failed."
 
 
 def test_a_drop_of_exactly_the_limit_holds() -> None:
@@ -110,7 +105,7 @@ def test_a_check_without_its_rung_is_not_run_and_not_passed() -> None:
     assert "not run, no recording of simulator" in verdict.checks[2].says
     assert verdict.passed is None
     assert verdict.negative
-    assert verdict.report["verdict"]["says"] == "Of 4 checks, 1 not run."
+    assert verdict.sentence == "Of 4 checks, 1 not run."
 
 
 def test_accuracy_without_labels_is_not_run() -> None:
@@ -123,27 +118,28 @@ def test_nothing_asked_is_neither_passed_nor_negative() -> None:
     verdict = judge([TORCH], NOTHING)
     assert verdict.passed is None
     assert not verdict.negative
-    assert verdict.report["verdict"] == {"passed": None, "says": "No check was asked for.", "checks": []}
+    assert verdict.sentence == "No check was asked for."
+    assert verdict.checks == ()
 
 
 def test_against_compares_everything_with_one_recording_of_any_rung() -> None:
     repeated = recording("emulator", [[5, 0], [5, 0], [0, 5], [2, 0]])
     verdict = judge([SIMULATOR, EMULATOR], ALL, against=repeated)
-    pairs = [(d["reference"], d["test"]) for d in verdict.report["spike_difference"]]
+    pairs = [(pair.reference, pair.test) for pair in verdict.differences]
     assert pairs == [("emulator 2", "simulator"), ("emulator 2", "emulator")]
-    assert verdict.report["spike_difference"][1]["output"]["pooled"] == pytest.approx(100 * 1 / 17, abs=1e-4)
+    assert verdict.differences[1].output.pooled == pytest.approx(100 * 1 / 17, abs=1e-4)
     assert list(rungs(verdict)) == [*RUNGS, "emulator 2"]
 
 
 def test_against_one_of_the_recordings_does_not_list_it_twice() -> None:
     verdict = judge([SIMULATOR, EMULATOR], NOTHING, against=EMULATOR)
     assert list(rungs(verdict)) == list(RUNGS)
-    assert len(verdict.report["spike_difference"]) == 1
+    assert len(verdict.differences) == 1
 
 
 def test_a_repeated_run_is_compared_with_the_first() -> None:
     again = recording("emulator", [[5, 0], [5, 0], [0, 5], [1, 0]])
-    pairs = [(d["reference"], d["test"]) for d in judge([EMULATOR, again], NOTHING).report["spike_difference"]]
+    pairs = [(pair.reference, pair.test) for pair in judge([EMULATOR, again], NOTHING).differences]
     assert pairs == [("emulator", "emulator 2")]
 
 
@@ -151,9 +147,9 @@ def test_layers_that_only_one_recorded_are_named() -> None:
     watched = Recording(
         "torch", TORCH.samples, TORCH.labels, TORCH.outputs, {"fc1": TORCH.counts["fc1"]}, TORCH.synops, {}, {}
     )
-    (pair,) = judge([watched, EMULATOR], NOTHING).report["spike_difference"]
-    assert [layer["layer"] for layer in pair["layers"]] == ["fc1"]
-    assert pair["not_compared"] == ["conv1"]
+    (pair,) = judge([watched, EMULATOR], NOTHING).differences
+    assert [layer.layer for layer in pair.layers] == ["fc1"]
+    assert pair.not_compared == ("conv1",)
 
 
 def test_recordings_of_other_data_are_refused_with_every_pair() -> None:
@@ -163,17 +159,3 @@ def test_recordings_of_other_data_are_refused_with_every_pair() -> None:
     assert len(caught.value.problems) == 2
     with pytest.raises(InputError, match="no recording"):
         judge([], NOTHING)
-
-
-def test_the_payload_is_json_and_a_stored_verdict_comes_back(tmp_path: Path) -> None:
-    verdict = judge([TORCH, SIMULATOR, EMULATOR], ALL)
-    assert json.loads(canonical_json(verdict.report)) == verdict.report
-    save_verdict(verdict, tmp_path)
-    assert load_verdict(tmp_path) == verdict
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"verdict": {"checks": [{"id": 1}]}}', "[]"])
-def test_a_damaged_verdict_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "verdict.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"verdict\.json"):
-        load_verdict(tmp_path)

@@ -15,7 +15,7 @@ from deploytool.bench.experiments.measures import MEASURES
 from deploytool.convert.model import blank_weights
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.recording import load_recording
-from deploytool.ir.verdict import load_verdict
+from deploytool.ir.verdict_file import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
 from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
@@ -134,7 +134,7 @@ def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path,
     asked = autoencoder(coding=coding)
     verdict, report = pipeline(cache, asked)
     assert report is None
-    assert load_verdict(verdict.path).report["rungs"][0]["accuracy"] is None
+    assert load_verdict(verdict.path).rungs[0].accuracy is None
     figures = MEASURES["reconstruction"](cache, asked, 0, {})
     assert set(figures) == {"PSNR dB", "SSIM", "ANN PSNR dB", "ANN SSIM"}
     assert all(0 < figures[name] < 30 for name in ("PSNR dB", "ANN PSNR dB"))

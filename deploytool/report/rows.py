@@ -15,9 +15,9 @@ from deploytool.chip.chips import Chip, Core
 from deploytool.chip.memory import memory_of
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.recording import RUNGS
-from deploytool.ir.verdict import Verdict
+from deploytool.ir.verdict import Rung, Verdict
 
-RUNG_SAYS: Final[Mapping[str, str]] = MappingProxyType(
+RUNG_TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "torch": "the trained network, in time steps",
         "quantised": "the chip's integers, in time steps",
@@ -45,6 +45,9 @@ QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (
 GAINS: Final = ("alone", "alone_held_out", "network", "network_held_out")
 """Keys of the differences of a calibrated layer, in the order of the columns."""
 
+EVENT_DRIVEN: Final = ("board", "emulator", "simulator")
+"""Rungs that run a program event by event, the one nearest to silicon first."""
+
 CONFUSION_MAX: Final = 20
 """More classes than this are not drawn."""
 
@@ -62,49 +65,49 @@ def outcome(verdict: Verdict) -> tuple[str, str]:
             return "open", "No verdict"
 
 
-def headline(report: Mapping[str, Any]) -> list[str]:
+def headline(verdict: Verdict) -> list[str]:
     """What a reader in a hurry should know, in at most three sentences."""
-    rungs = {rung["name"]: rung for rung in report["rungs"] if rung["status"] == "run"}
-    sentences = []
-    if deployed := next((rungs[name] for name in ("board", "emulator", "simulator") if name in rungs), None):
-        says = f"The {deployed['name']} is right on {share(deployed['accuracy'])} of {deployed['labelled']:,} samples"
-        trained = rungs.get("torch")
-        if trained and trained["accuracy"] is not None and deployed["accuracy"] is not None:
-            says += f", the trained network on {share(trained['accuracy'])}"
-        sentences.append(says + "." if deployed["labelled"] else "No sample has a label, so accuracy is not known.")
-    if "board" not in rungs:
+    sentences, ran = [], verdict.ran
+    if deployed := next((ran[name] for name in EVENT_DRIVEN if name in ran), None):
+        sentence = f"The {deployed.name} is right on {share(deployed.accuracy)} of {deployed.labelled:,} samples"
+        trained = ran.get("torch")
+        if trained and trained.accuracy is not None and deployed.accuracy is not None:
+            sentence += f", the trained network on {share(trained.accuracy)}"
+        sentences.append(sentence + "." if deployed.labelled else "No sample has a label, so accuracy is not known.")
+    if "board" not in ran:
         sentences.append("No board was run: nothing in this report was measured on silicon.")
     return sentences
 
 
-def ladder(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rungs as they are in the report, each with what it is."""
-    return [{**rung, "says": RUNG_SAYS.get(rung["name"], "another run of this rung")} for rung in report["rungs"]]
+def ladder(verdict: Verdict) -> list[tuple[Rung, str]]:
+    """The rungs, each with what it is."""
+    return [(rung, RUNG_TITLES.get(rung.name, "another run of this rung")) for rung in verdict.rungs]
 
 
-def differences(report: Mapping[str, Any]) -> dict[str, Any]:
+def differences(verdict: Verdict) -> dict[str, Any]:
     """Pairs, the layers they were compared on, one row of cells per layer, and the rungs that were not run."""
-    pairs = report["spike_difference"]
-    names = list(dict.fromkeys(layer["layer"] for pair in pairs for layer in pair["layers"]))
-    by_pair = [{layer["layer"]: layer for layer in pair["layers"]} for pair in pairs]
+    pairs = verdict.differences
+    names = list(dict.fromkeys(layer.layer for pair in pairs for layer in pair.layers))
+    by_pair = [{layer.layer: layer for layer in pair.layers} for pair in pairs]
     return {
         "pairs": pairs,
         "rows": [(name, [layers.get(name) for layers in by_pair]) for name in names],
-        "missing": [rung["name"] for rung in report["rungs"] if rung["status"] == "not run"],
+        "missing": [rung.name for rung in verdict.rungs if rung.name not in verdict.ran],
     }
 
 
-def confusion(report: Mapping[str, Any]) -> dict[str, Any] | None:
+def confusion(verdict: Verdict) -> dict[str, Any] | None:
     """The confusion matrix of the labelled rung that is nearest to silicon, with each row's total; None without one."""
-    for rung in sorted(report["rungs"], key=_nearness):
-        if matrix := rung["confusion"]:
+    for rung in sorted(verdict.rungs, key=_distance):
+        if matrix := rung.confusion:
             rows = [(row, sum(row)) for row in matrix] if len(matrix) <= CONFUSION_MAX else []
-            return {"rung": rung["name"], "classes": len(matrix), "rows": rows}
+            return {"rung": rung.name, "classes": len(matrix), "rows": rows}
     return None
 
 
-def _nearness(rung: Mapping[str, Any]) -> int:
-    return -RUNGS.index(rung["name"]) if rung["name"] in RUNGS else len(RUNGS)
+def _distance(rung: Rung) -> int:
+    """How far ``rung`` is from silicon; another run of a rung is farther than any first one."""
+    return -[*RUNGS].index(rung.name) if rung.name in RUNGS else len(RUNGS)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class CoreView:
+class CoreRow:
     """A core as the page draws it; ``layer`` is None where the core is free."""
 
     number: int
@@ -128,16 +131,16 @@ class CoreView:
     memories: tuple[Memory, ...]
 
 
-def cores(program: Program, chip: Chip) -> list[CoreView]:
+def cores(program: Program, chip: Chip) -> list[CoreRow]:
     """Every core of the chip with the layer on it."""
     layer_on = {number: name for name, number in program.core_of.items()}
     return [_core(number, core, layer_on.get(number), program) for number, core in enumerate(chip.cores)]
 
 
-def _core(number: int, core: Core, name: str | None, program: Program) -> CoreView:
+def _core(number: int, core: Core, name: str | None, program: Program) -> CoreRow:
     if name is None:
         free = (Memory("kernel", 0, 0, core.kernel_words), Memory("neuron", 0, 0, core.neuron_words))
-        return CoreView(number, core, None, "free", free)
+        return CoreRow(number, core, None, "free", free)
     layer = program.layers[name]
     taken = memory_of(layer)
     memories = (
@@ -148,17 +151,17 @@ def _core(number: int, core: Core, name: str | None, program: Program) -> CoreVi
     if layer.part_of:
         logical, first = layer.part_of
         says += f"; {logical}’s features {first} … {first + layer.out_shape[0] - 1} of {program.map_of(logical)[0]}"
-    return CoreView(number, core, name, says, memories)
+    return CoreRow(number, core, name, says, memories)
 
 
-def layers(program: Program, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
     """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon.
 
     Spikes are counted per logical layer: "whole" is its name, and "spikes_in" the part in whose row they stand, where
     the row is a part.
     """
-    ran = [rung for rung in sorted(report["rungs"], key=_nearness) if rung["status"] == "run"]
-    spikes = ran[0]["spikes"] if ran else {}
+    nearest = min(verdict.ran.values(), key=_distance, default=None)
+    spikes = nearest.spikes if nearest else {}
     rows: list[dict[str, Any]] = [
         {
             "name": INPUT,
@@ -262,25 +265,24 @@ def _gain(gain: Mapping[str, float | None]) -> str:
     return f"{difference(gain['plain'])} → {difference(gain['calibrated'])}"
 
 
-def unknowns(program: Program, chip: Chip | None, report: Mapping[str, Any]) -> list[str]:
+def unknowns(program: Program, chip: Chip | None, verdict: Verdict) -> list[str]:
     """What nothing in this report can tell, in sentences."""
-    ran = {rung["name"]: rung for rung in report["rungs"] if rung["status"] == "run"}
-    says = []
-    if "board" not in ran:
-        says.append(
+    sentences = []
+    if "board" not in verdict.ran:
+        sentences.append(
             "How this network behaves on silicon: no board was run. The emulator follows the documented and observed "
             "rules of the chip family; on recordings from a Speck (first layer of another network, ten samples) the "
             "same rules came within about 1 % of the measured spikes, and what the rest is due to is unexplained."
         )
     if chip is not None:
-        says += _chip_unknowns(program, chip)
-    says.append("Speed, latency and energy on the chip: they are neither measured nor estimated here.")
-    if smallest := min((rung["labelled"] for rung in ran.values() if rung["labelled"]), default=0):
-        says.append(
+        sentences += _chip_unknowns(program, chip)
+    sentences.append("Speed, latency and energy on the chip: they are neither measured nor estimated here.")
+    if smallest := min((rung.labelled for rung in verdict.ran.values() if rung.labelled), default=0):
+        sentences.append(
             f"Accuracy on other data: it was counted on {smallest:,} samples; the 95 % intervals are estimates of "
             "what more samples of the same kind would give."
         )
-    return says
+    return sentences
 
 
 def _chip_unknowns(program: Program, chip: Chip) -> list[str]:
