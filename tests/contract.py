@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UnsupportedError
@@ -23,7 +24,7 @@ WEIGHTS = [[[[3]], [[0]]], [[[-2]], [[4]]]]
 def layer(weights: object, in_shape: Shape, out_shape: Shape, *routes: Route, **changes: object) -> Layer:
     """A layer of int8 ``weights``, threshold 5 and floor -4 unless ``changes`` say otherwise."""
     fields = {"threshold": 5, "floor": -4, "scale": 5.0, "sources": ()} | changes
-    return Layer(np.array(weights, np.int8), in_shape=in_shape, out_shape=out_shape, routes=routes, **fields)
+    return make_layer(np.array(weights, np.int8), in_shape=in_shape, out_shape=out_shape, routes=routes, **fields)
 
 
 def mapped(layers: dict[str, Layer], *input_routes: Route, outputs: tuple[str, ...] = ()) -> Program:
@@ -32,7 +33,7 @@ def mapped(layers: dict[str, Layer], *input_routes: Route, outputs: tuple[str, .
     return Program(
         chip="speck2e",
         arithmetic="int8/int16",
-        input_shape=layers[first].in_shape,
+        input_shape=layers[first].single.in_shape,
         input_routes=input_routes or (Route(first),),
         layers=layers,
         outputs=outputs or (list(layers)[-1],),

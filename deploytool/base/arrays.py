@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ def frozen(array: Array) -> Array:
 
 
 def one_number(array: Array) -> float | Array:
-    """The value that all of ``array`` has, or ``array``."""
+    """The value that all of ``array`` has, an int of integers and a float of others; or ``array``."""
     first = array.reshape(-1)[0]
-    return float(first) if np.all(array == first) else array
+    return cast(float, first.item()) if np.all(array == first) else array
 
 
 def format_shape(shape: Shape) -> str:

@@ -1,11 +1,34 @@
-"""Files that a person names: written whole, or not at all."""
+"""Files that a person names: whether they are there, and how they are written, whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from deploytool.base.errors import ArtifactError
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file at ``path``, whatever its name looks like.
+
+    Raises ArtifactError where that cannot be known, because a folder above it may not be entered.
+    """
+    return _is(path, Path.is_file)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at ``path``. Raises as `is_file`."""
+    return _is(path, Path.is_dir)
+
+
+def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
+    try:
+        return ask(path)
+    except PermissionError as error:
+        raise ArtifactError(str(path), f"cannot be read ({error.strerror})", "a path that you may read") from None
+    except OSError:
+        return False
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -14,23 +14,9 @@ which accepts the same layers, because memories are powers of two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from deploytool.base.arrays import Pair, Shape
 from deploytool.chip.chips import Chip, Core, address_bits
-
-
-class Sizes(Protocol):
-    """The sizes of a layer that decide what it takes: maps (C, H, W) before and after, (KH, KW), a bias or None."""
-
-    @property
-    def in_shape(self) -> Shape: ...
-    @property
-    def out_shape(self) -> Shape: ...
-    @property
-    def kernel(self) -> Pair: ...
-    @property
-    def bias(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -51,22 +37,23 @@ class Memory:
         )
 
 
-def memory_of(layer: Sizes, features: int | None = None) -> Memory:
-    """The memory ``layer`` takes, or as many ``features`` of it, every input feature connected to every one of them."""
-    c_in, (c_out, height, width) = layer.in_shape[0], layer.out_shape
-    c_out = c_out if features is None else features
-    kernel = address_bits(layer.kernel[0] * layer.kernel[1])
+def memory_of(features_in: int, out_shape: Shape, kernel: Pair, biased: bool) -> Memory:
+    """The memory of a layer from ``features_in`` to a map of ``out_shape`` (C, H, W) with a ``kernel`` (KH, KW).
+
+    Every input feature is connected to every output feature.
+    """
+    features, height, width = out_shape
+    positions = address_bits(kernel[0] * kernel[1])
     area = address_bits(height) + address_bits(width)
     return Memory(
-        kernel_bits=address_bits(c_in) + address_bits(c_out) + kernel,
-        neuron_bits=address_bits(c_out) + area,
-        kernel_words=c_in << (kernel + address_bits(c_out)),
-        neuron_words=c_out << area,
-        bias_words=0 if layer.bias is None else c_out,
+        kernel_bits=address_bits(features_in) + address_bits(features) + positions,
+        neuron_bits=address_bits(features) + area,
+        kernel_words=features_in << (positions + address_bits(features)),
+        neuron_words=features << area,
+        bias_words=features if biased else 0,
     )
 
 
-def cores_for(layer: Sizes, chip: Chip, features: int | None = None) -> tuple[int, ...]:
-    """Numbers of the cores of ``chip`` that can hold ``layer``, or as many ``features`` of it."""
-    memory = memory_of(layer, features)
+def cores_for(memory: Memory, chip: Chip) -> tuple[int, ...]:
+    """Numbers of the cores of ``chip`` that can hold a layer that takes ``memory``."""
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))

@@ -13,11 +13,13 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     CalibrationOptions,
+    ChipOption,
     LimitOptions,
     PerturbationOptions,
     PinOption,
     PlacementOptions,
     RecipeArgument,
+    RecipeOrSourceArgument,
     RunOptions,
     SampleOptions,
     SetOption,
@@ -31,6 +33,7 @@ from deploytool.cli.options import (
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
+    from deploytool.workflow.networks import ImportOptions
 
 app: Final = typer.Typer(
     name="deploytool",
@@ -52,6 +55,12 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
         print(f"deploytool {version_of('deploytool')}")
         raise typer.Exit
+
+
+def _statements(stated: StatementOptions) -> ImportOptions:
+    from deploytool.workflow.networks import ImportOptions
+
+    return ImportOptions(**vars(stated))
 
 
 @command(app, "deploytool pipeline recipes/digits.toml")
@@ -90,58 +99,66 @@ def convert(
     ] = False,
 ) -> None:
     """Bring a network into the store as NIR."""
+    from deploytool.base.errors import UsageError
     from deploytool.workflow import convert as conversion
-    from deploytool.workflow.networks import ImportOptions
 
     if lint:
+        if stated != StatementOptions() or output is not None:
+            raise UsageError("--lint", "given with options of a conversion", "no other option: it converts nothing")
         invocation.show(conversion.lint(Path(source)))
         return
-    options = ImportOptions(stated.reset, stated.floor, stated.dt_ms, stated.shape, stated.network, stated.delay_us)
-    invocation.show_artifact(conversion.convert(invocation.cache, source, options, output))
+    invocation.show_artifact(conversion.convert(invocation.cache, source, _statements(stated), output))
 
 
 @command(app, "deploytool check net.nir --chip speck2e")
 def check(
     invocation: Invocation,
-    graph: Annotated[str | None, typer.Argument(metavar="GRAPH", help="A graph, a .nir file, or a recipe.")] = None,
-    chip: Annotated[str, typer.Option(help="speck2e, speck2f or dynapcnn.")] = "speck2e",
+    stated: StatementOptions,
+    source: RecipeOrSourceArgument = None,
+    chip: ChipOption = None,
     pin: PinOption = None,
     split: SplitOption = True,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
-    """Say whether a network fits the chip, why not, and what would make it fit."""
+    """Say whether a network fits the chip, why not, what would make it fit, and what later commands would refuse."""
+    from deploytool.base.errors import UsageError
+    from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
     from deploytool.workflow import listing
 
-    if rules or graph is None:
+    if rules or source is None:
+        if source is not None or pin or not split or stated != StatementOptions():
+            raise UsageError("--rules", "given with a network, or options of one", "only --chip beside it")
         invocation.show({"rules": listing.rules(chip)})
         return 0
-    return invocation.show_fit(checking.check(invocation.cache, graph, chip, parse_pins(pin), split))
+    spec = MapSection(pins=parse_pins(pin), split=split)
+    return invocation.show_fit(checking.check(invocation.cache.store, source, chip, spec, _statements(stated)))
 
 
 @command(app, "deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
 def map_(
     invocation: Invocation,
-    graph: Annotated[str, typer.Argument(metavar="GRAPH", help="A graph, or a .nir file that states its reset rule.")],
+    source: SourceArgument,
+    stated: StatementOptions,
     placement: PlacementOptions,
     width: WidthOptions,
     calibration: CalibrationOptions,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
     from deploytool.recipe import MapSection
+    from deploytool.workflow import convert as conversion
     from deploytool.workflow import map as mapping
     from deploytool.workflow.samples import asked_calibration
 
     count = calibration.calibration_samples
     chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count)
-    spec = MapSection(
-        pins=parse_pins(placement.pin),
-        split=placement.split,
-        quantise="calibrated" if chosen_on else "plain",
-        calibration_samples=count,
-    )
-    stated = mapping.Width(width.weight_bits, width.requantise)
-    invocation.show_artifact(mapping.map_graph(invocation.cache, graph, placement.target, spec, stated, chosen_on))
+    spec = MapSection(pins=parse_pins(placement.pin), split=placement.split)
+    if chosen_on is not None:
+        changed = {"quantise": "calibrated", "calibration_samples": count or spec.calibration_samples}
+        spec = spec.model_copy(update=changed)
+    asked = mapping.Width(width.weight_bits, width.requantise)
+    graph = conversion.convert(invocation.cache, source, _statements(stated))
+    invocation.show_artifact(mapping.map_graph(invocation.cache, graph, placement.target, spec, asked, chosen_on))
 
 
 @command(app, "deploytool run program@latest --on emulator --data events.npy")

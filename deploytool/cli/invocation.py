@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploytool.base.errors import NEGATIVE_VERDICT, FitError
+from deploytool.base.errors import NEGATIVE_VERDICT
 from deploytool.base.machine import is_first_process
 from deploytool.base.messages import Messages
 from deploytool.store.artifact import Artifact, Store
@@ -16,7 +16,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
 
 if TYPE_CHECKING:
-    from deploytool.map.compile import CheckReport
+    from deploytool.workflow.check import Checked
 
 
 class Invocation:
@@ -59,12 +59,12 @@ class Invocation:
             self.show({**{key: shown[key] for key in keys}, **page})
         return NEGATIVE_VERDICT if loaded.negative else 0
 
-    def show_fit(self, report: CheckReport) -> int:
+    def show_fit(self, checked: Checked) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
         from deploytool.workflow.show import fit
 
-        self.show(report.as_json() if self.as_json else fit(report.as_json()))
-        return 0 if report.fits else FitError.exit_code
+        self.show(checked.as_json() if self.as_json else fit(checked.as_json()))
+        return checked.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:
         """Tells what went wrong; with --json also as the one object on stdout."""

@@ -25,10 +25,19 @@ TensorBoardOption: TypeAlias = Annotated[
 SourceArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL|FILE|pkg.mod:function",
-        help="A trained model, a .nir, .onnx or .pt file, or a function of yours that returns a torch or sinabs "
-        "module. Its file is imported, which runs its code.",
+        metavar="MODEL|GRAPH|FILE|pkg.mod:function",
+        help="A trained model, a graph, a .nir, .onnx or .pt file, or a function of yours that returns a torch or "
+        "sinabs module. Its file is imported, which runs its code.",
     ),
+]
+RecipeOrSourceArgument: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MODEL|GRAPH|FILE|pkg.mod:function|RECIPE", help="What convert takes, or a recipe before its training."
+    ),
+]
+ChipOption: TypeAlias = Annotated[
+    str | None, typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip of its training, or speck2e.")
 ]
 PinOption: TypeAlias = Annotated[
     list[str] | None, typer.Option("--pin", metavar="LAYER=CORE", help="Put a layer on this core. Repeatable.")
@@ -75,7 +84,10 @@ class StatementOptions:
 class PlacementOptions:
     """Where a network goes."""
 
-    target: Annotated[str, typer.Option(help="speck2e, speck2f, dynapcnn or simulator.")] = "speck2e"
+    target: Annotated[
+        str | None,
+        typer.Option(help="speck2e, speck2f, dynapcnn or simulator; by default the chip of its training, or speck2e."),
+    ] = None
     pin: PinOption = None
     split: SplitOption = True
 
@@ -102,7 +114,9 @@ class CalibrationOptions:
     ] = "plain"
     data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None
     root: DataFolderOption = None
-    calibration_samples: Annotated[int, typer.Option(min=1, help="Searched on; twice as many others decide.")] = 16
+    calibration_samples: Annotated[
+        int | None, typer.Option(min=1, help="Searched on; twice as many others decide. By default 16.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def to_graph(
     "bn1.mean", "bn1.variance": (C,)}; it is folded into the weights before it. "conv1.v_init" (O,), where it
     is there, is V at the start of each feature's neurons, in the unit of the threshold. Weights that alone drive
     neurons, and threshold, floor and start of these, are quantised together and taken back to real numbers
-    (fixedpoint.quantise, dequantise), so that quantising this graph again gives exactly the integers that training saw.
+    (`chip.integers`), so that quantising this graph again gives exactly the integers that training saw.
     Where weights are added before the neurons, threshold and floor stay as they are. Weights come back in float32, and
     the graph states their width, constraints.weight_bits, unless they stayed real numbers.
 

@@ -7,14 +7,13 @@ Every map has the shape (C, H, W); a vector of N is (N, 1, 1). Weights are (O, I
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from deploytool.base.arrays import Array, Pair, Shape, frozen, one_number
 from deploytool.base.errors import InputError
-
-Reset: TypeAlias = Literal["subtract", "zero"]
+from deploytool.ir.neurons import Leak, Neurons, Reset
 
 
 def _freeze(node: object, *names: str) -> None:
@@ -61,22 +60,7 @@ PER_NEURON: Final = ("threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "
 
 @dataclass(frozen=True, eq=False)
 class Spike:
-    """Spiking neurons, whose membrane V, in the unit of the weights, starts at ``v_init``. An event of weight w is
-
-        V += w                                                      without a synapse (``tau_syn_ms`` None)
-        I += w                                                      with one
-
-    and between events, in continuous time,
-
-        dV/dt = 0                                                   IF: ``tau_ms`` None
-        tau_ms dV/dt = v_leak - V                                   LIF
-        tau_ms dV/dt = v_leak - V + I,  tau_syn_ms dI/dt = -I       CubaLIF, with I = 0 at the start
-
-    the last two being NIR's (Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9) with their input gain taken out of
-    V; convert/nir/neurons.py says what it is. After each update V is clamped to at least ``floor`` (None: no clamp).
-    A neuron fires the moment an update leaves V >= ``threshold``, of LIF and CubaLIF also between events; then
-    ``reset`` "subtract" takes the threshold off V, and "zero" sets V to ``v_reset``. ``at_most_one`` spike per update
-    is what the chip does; otherwise a neuron fires until V < threshold.
+    """Spiking neurons: what `Neurons` says of them, with the fields of its `Leak` among the others.
 
     ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak``, ``v_reset`` and ``v_init`` are one number, or an array
     (C, H, W) where neurons differ; equal values of all but the threshold become one number. Raises InputError for a
@@ -107,6 +91,12 @@ class Spike:
             raise InputError("Spike", "tau_syn_ms or v_leak without tau_ms", "the membrane's time constant as well")
         if np.any(self.v_init) and self.floor is not None and np.min(self.v_init) < self.floor:
             raise InputError("Spike", f"v_init is {np.min(self.v_init)}", f"{self.floor} or more, which is the floor")
+
+    @property
+    def neurons(self) -> Neurons:
+        """The neurons of a layer that this node becomes."""
+        leak = None if self.tau_ms is None else Leak(self.tau_ms, self.v_leak, self.tau_syn_ms)
+        return Neurons(self.threshold, self.floor, self.reset, self.v_init, leak, self.v_reset, self.at_most_one)
 
 
 @dataclass(frozen=True, eq=False)

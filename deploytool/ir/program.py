@@ -18,7 +18,7 @@ those of the input, then of each layer in turn.
 
 Before the first event V = ``v_init``; a neuron that starts at or above its threshold fires with its first update.
 
-Neurons with ``tau_ms`` leak. Before an update at t_us that follows one at u_us (the first: the start),
+Neurons with a `Leak` leak. Before an update at t_us that follows one at u_us (the first: the start),
 
     V = v_leak + (V - v_leak) exp(-(t_us - u_us) / (1000 tau_ms))
 
@@ -39,8 +39,8 @@ late: in order of the layers they arrive at, then of the routes as above, then a
 layers before the next one. So spikes may go on after the last input event, until the stream ends: what would arrive
 later is lost.
 
-The neurons of a layer may take events through several sets of weights, as where a shortcut ends: its own, and those
-of its branches, each on an input map of its own. The route of an event says which; all events share one queue.
+The neurons of a layer may take events through several `Synapses`, as where a shortcut ends, each on an input map of
+its own. The route of an event says through which; all events share one queue.
 
 A layer that no core holds may be computed in parts, each with some of its output features, on a core of its own. Its
 parts get the same spikes in the same order; what one of these causes leaves all parts as it would leave the layer.
@@ -53,7 +53,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +61,8 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, Pair, Shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.ir.nodes import Reset
-
-if TYPE_CHECKING:
-    pass
+from deploytool.chip.memory import Memory, memory_of
+from deploytool.ir.neurons import Neurons
 
 Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
 SIMULATOR: Final = "simulator"
@@ -75,14 +73,14 @@ INPUT: Final = "input"
 class Route:
     """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``.
 
-    ``branch`` says which weights they meet there: 0 the layer's own, n those of its n-th branch. ``delay_us`` is how
-    much later they arrive, 0 being at once; where the neurons that send them differ, one for each (C * H * W).
+    ``synapses`` is the number of those that they meet there. ``delay_us`` is how much later they arrive, 0 being at
+    once; where the neurons that send them differ, one for each (C * H * W).
     """
 
     to: str
     pool: Pair = (1, 1)
     feature_shift: int = 0
-    branch: int = 0
+    synapses: int = 0
     delay_us: int | tuple[int, ...] = 0
 
     def delays_us(self, shape: Shape) -> NDArray[np.int64]:
@@ -92,8 +90,8 @@ class Route:
 
 
 @dataclass(frozen=True, eq=False)
-class Branch:
-    """Further weights that drive the neurons of a layer, such as a shortcut's: ``weights`` (O, I / groups, KH, KW)."""
+class Synapses:
+    """Weights (O, I / groups, KH, KW), int8 or float32, between maps of ``in_shape`` (I, H, W) and ``out_shape``."""
 
     weights: Array
     in_shape: Shape
@@ -120,68 +118,50 @@ class Delayed(NamedTuple):
     route: Route
 
 
-ARRAYS: Final = ("weights", "bias", "threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "v_init")
-"""Fields of a layer that may be arrays."""
-
-
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Weights and the neurons they drive.
+    """Neurons, and the synapses through which spikes reach them.
 
-    ``weights`` (O, I / groups, KH, KW), int8 or float32; ``bias`` (O,) or None. ``threshold`` and ``floor`` are in
-    the units of the weights, and are integers where the arithmetic is, as is ``v_init``, one number or (O, H, W);
-    ``threshold`` may be an array (O, H, W): in float32, or in integers to study mismatch, which no chip holds. A
-    real-valued weight is ``weights / scale``.
+    There are one or more ``synapses``, which `Route.synapses` numbers from 0; all end on the map of the neurons, and a
+    layer on a chip has one. Potentials of the ``neurons`` are in the units of the weights, and integers where the
+    arithmetic is. Arrays of thresholds stand for mismatch, which no chip holds; leaks are in float32 only. ``bias``
+    (O,) or None. A real-valued weight is ``weights / scale``.
     ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
-    ``tau_ms`` (None: no leak), ``tau_syn_ms`` (None: input moves V at once), ``v_leak`` and ``v_reset`` are numbers or
-    arrays (O, H, W); only float32 has them.
     """
 
-    weights: Array
-    threshold: float | Array
-    in_shape: Shape
-    out_shape: Shape
-    routes: tuple[Route, ...]
+    synapses: tuple[Synapses, ...]
+    neurons: Neurons
+    routes: tuple[Route, ...] = ()
     bias: Array | None = None
-    floor: float | None = None
-    reset: Reset = "subtract"
-    at_most_one: bool = True
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
     scale: float = 1.0
     sources: tuple[str, ...] = ()
     part_of: tuple[str, int] | None = None
-    tau_ms: float | Array | None = None
-    v_leak: float | Array = 0.0
-    v_reset: float | Array = 0.0
-    v_init: float | Array = 0.0
-    tau_syn_ms: float | Array | None = None
-    branches: tuple[Branch, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ARRAYS:
-            if isinstance(value := getattr(self, name), np.ndarray):
-                object.__setattr__(self, name, frozen(value))
+        if self.bias is not None:
+            object.__setattr__(self, "bias", frozen(self.bias))
 
     @property
-    def kernel(self) -> Pair:
-        return self.weights.shape[2], self.weights.shape[3]
+    def out_shape(self) -> Shape:
+        """The map (O, H, W) of the neurons."""
+        return self.synapses[0].out_shape
 
     @property
-    def fires_between(self) -> bool:
-        """Whether a neuron can reach its threshold between two inputs, as one that leaks to below it cannot."""
-        if self.tau_ms is None:
-            return False
-        high = np.asarray(self.v_leak, np.float32) >= np.asarray(self.threshold, np.float32)
-        return self.tau_syn_ms is not None or bool(np.any(high))
+    def single(self) -> Synapses:
+        """The synapses of a layer that has one set of them, as all on a chip have."""
+        (synapses,) = self.synapses
+        return synapses
 
-    @property
-    def synapses(self) -> tuple[Layer | Branch, ...]:
-        """All sets of weights, in the order in which routes number them: the layer's own, then its branches."""
-        return (self, *self.branches)
+    def with_single(self, **changes: Any) -> Self:
+        """The same layer with ``changes`` to its only synapses."""
+        return replace(self, synapses=(replace(self.single, **changes),))
+
+    def memory(self, features: int | None = None) -> Memory:
+        """What the layer takes of a core of a chip, or as many output ``features`` of it."""
+        synapses = self.single
+        out_shape = synapses.out_shape if features is None else (features, *synapses.out_shape[1:])
+        return memory_of(synapses.in_shape[0], out_shape, synapses.kernel, self.bias is not None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,84 +1,135 @@
-"""Programs on disk: ``program.json`` and ``program.safetensors``."""
+"""Programs on disk: ``program.json``, and ``program.safetensors`` with the arrays it names.
+
+The JSON is a Program field by field. An array stands in it as ``{"array": name}``. ``version`` is that of the format;
+files of older versions are upgraded step by step as they are read.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from deploytool.base.arrays import Array
-from deploytool.base.digest import canonical_json
+from deploytool.base.digest import canonical_json, read_json
+from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import read_tensors, write_tensors
-from deploytool.ir.program import ARRAYS, Branch, Layer, Program, Route
+from deploytool.ir.neurons import Leak, Neurons
+from deploytool.ir.program import Layer, Program, Route, Synapses
+
+VERSION: Final = 2
+Described: TypeAlias = dict[str, Any]
+"""What ``program.json`` holds, arrays in their places."""
 
 
 def save_program(program: Program, folder: Path) -> None:
     """Writes ``program.json`` (everything but arrays) and ``program.safetensors`` (the arrays) into ``folder``."""
     arrays: dict[str, Array] = {}
-    layers: dict[str, dict[str, Any]] = {}
-    for name, layer in program.layers.items():
-        fields = asdict(layer)
-        for key in ARRAYS:
-            if isinstance(fields[key], np.ndarray):
-                arrays[f"{name}.{key}"] = fields[key]
-                fields[key] = None
-        for number, branch in enumerate(fields["branches"], start=1):
-            arrays[f"{name}.branch{number}.weights"] = branch.pop("weights")
-        layers[name] = fields
     described = {
+        "version": VERSION,
         "chip": program.chip,
         "arithmetic": program.arithmetic,
         "input_shape": program.input_shape,
-        "input_routes": [asdict(route) for route in program.input_routes],
+        "input_routes": _plain(program.input_routes, "input", arrays),
         "outputs": program.outputs,
         "graph_digest": program.graph_digest,
         "core_of": dict(program.core_of),
         "order": list(program.layers),
-        "layers": layers,
+        "layers": {name: _plain(layer, name, arrays) for name, layer in program.layers.items()},
     }
     (folder / "program.json").write_text(canonical_json(described), encoding="utf-8")
     write_tensors(arrays, folder / "program.safetensors")
 
 
 def load_program(folder: Path) -> Program:
-    """The program that ``save_program`` wrote into ``folder``."""
-    described = json.loads((folder / "program.json").read_text(encoding="utf-8"))
+    """The program that ``save_program``, of this or an older version, wrote into ``folder``.
+
+    Raises ArtifactError for a file of a newer version.
+    """
+    described = read_json(folder / "program.json")
     arrays = read_tensors(folder / "program.safetensors")
-    layers = {}
-    for name in described["order"]:
-        fields = described["layers"][name]
-        for key in ARRAYS:
-            if key in fields and fields[key] is None:
-                fields[key] = arrays.get(f"{name}.{key}")
-        branches = tuple(
-            Branch(weights=arrays[f"{name}.branch{number}.weights"], **_tuples(branch))
-            for number, branch in enumerate(fields.get("branches", ()), start=1)
-        )
-        part_of = fields.get("part_of")
-        fields = _tuples(fields) | {
-            "routes": _routes(fields["routes"]),
-            "part_of": part_of and (str(part_of[0]), int(part_of[1])),
-            "branches": branches,
+    version = described.pop("version", 1)
+    if version > VERSION:
+        found, need = f"a program of format version {version}", f"version {VERSION} or older"
+        raise ArtifactError(str(folder / "program.json"), found, need, "Update deploytool, or map the network again.")
+    for older in range(version, VERSION):
+        described = UPGRADES[older](described, arrays)
+    described = _with_arrays(described, arrays)
+    layers = {name: _layer(described["layers"][name]) for name in described.pop("order")}
+    return Program(**described | {"layers": layers, "input_routes": _routes(described["input_routes"])})
+
+
+def _plain(value: Any, name: str, arrays: dict[str, Array]) -> Any:
+    """``value`` as JSON has it; its arrays go to ``arrays``, under names that begin with ``name``."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"array": name}
+    if is_dataclass(value):
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {key: _plain(item, f"{name}.{key}", arrays) for key, item in values.items()}
+    if isinstance(value, tuple):
+        return [_plain(item, f"{name}.{number}", arrays) for number, item in enumerate(value)]
+    return value
+
+
+def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
+    """What `_plain` made JSON of: arrays in their places, and tuples."""
+    if isinstance(value, dict):
+        if value.keys() == {"array"} and isinstance(value["array"], str):
+            return arrays[value["array"]]
+        return {key: _with_arrays(item, arrays) for key, item in value.items()}
+    return tuple(_with_arrays(item, arrays) for item in value) if isinstance(value, list) else value
+
+
+def _layer(described: Described) -> Layer:
+    neurons = described["neurons"]
+    leak = neurons["leak"] and Leak(**neurons["leak"])
+    return Layer(
+        **described
+        | {
+            "synapses": tuple(Synapses(**each) for each in described["synapses"]),
+            "neurons": Neurons(**neurons | {"leak": leak}),
+            "routes": _routes(described["routes"]),
         }
-        layers[name] = Layer(**fields)
-    return Program(
-        chip=described["chip"],
-        arithmetic=described["arithmetic"],
-        input_shape=tuple(described["input_shape"]),
-        input_routes=_routes(described["input_routes"]),
-        layers=layers,
-        outputs=tuple(described["outputs"]),
-        graph_digest=described["graph_digest"],
-        core_of=described["core_of"],
     )
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+def _routes(described: tuple[Described, ...]) -> tuple[Route, ...]:
+    return tuple(Route(**each) for each in described)
 
 
-def _routes(listed: list[dict[str, Any]]) -> tuple[Route, ...]:
-    return tuple(Route(**_tuples(item)) for item in listed)
+def branches_to_synapses(described: Described, arrays: Mapping[str, Array]) -> Described:
+    """Version 1 to 2: the first weights of a layer, its ``branches`` and its neurons' fields, all side by side in it,
+    became ``synapses`` and ``neurons``. In version 1 null stands for an array, which is named after its field.
+    """
+
+    def field(name: str, layer: Described, key: str) -> Any:
+        return {"array": f"{name}.{key}"} if f"{name}.{key}" in arrays else layer.get(key)
+
+    def some(name: str, layer: Described, *keys: str) -> Described:
+        return {key: field(name, layer, key) for key in keys if key in layer}
+
+    def layer(name: str, old: Described) -> Described:
+        leak = None if field(name, old, "tau_ms") is None else some(name, old, "tau_ms", "v_leak", "tau_syn_ms")
+        geometry = "in_shape", "out_shape", "stride", "padding", "dilation", "groups"
+        first = some(name, old, "weights", *geometry)
+        others = (
+            {**branch, "weights": {"array": f"{name}.branch{number}.weights"}}
+            for number, branch in enumerate(old.get("branches", ()), start=1)
+        )
+        neurons = some(name, old, "threshold", "floor", "reset", "v_init", "v_reset", "at_most_one") | {"leak": leak}
+        others_of_layer = some(name, old, "bias", "scale", "sources", "part_of")
+        return others_of_layer | {"synapses": [first, *others], "neurons": neurons, "routes": routes(old["routes"])}
+
+    def routes(old: list[Described]) -> list[Described]:
+        return [{"synapses" if key == "branch" else key: item for key, item in route.items()} for route in old]
+
+    layers = {name: layer(name, old) for name, old in described["layers"].items()}
+    return {**described, "layers": layers, "input_routes": routes(described["input_routes"])}
+
+
+UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {1: branches_to_synapses}
+"""{version: what makes the JSON of the next version of it}."""

@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.progress import Tick, no_progress
-from deploytool.chip.integers import IntegerFormat, integer_start
-from deploytool.chip.integers import quantise as quantise_layer
+from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import Target, Watch
-from deploytool.map.quantise import quantise
+from deploytool.map.quantise import in_integers, quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
 
 WINDOWS: Final = (3, 10, 30)
@@ -179,8 +178,8 @@ def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibr
             layer=name,
             kept=kept and name in closer,
             found=name in closer,
-            threshold=int(layer.threshold),
-            threshold_plain=int(plain.layers[name].threshold),
+            threshold=int(layer.neurons.threshold),
+            threshold_plain=int(plain.layers[name].neurons.threshold),
             **_changes(program.layers[name], layer, fmt),
             alone=gains[name][0],
             alone_held_out=gains[name][1],
@@ -197,14 +196,14 @@ def _searched(layer: Layer, plain: Layer, alone: _Alone, fmt: IntegerFormat) -> 
     best, least = plain, int(alone.distances(plain).sum())
     if not least:
         return plain
-    moments = [second_moments(layer, alone.streams, windows) for windows in WINDOWS]
-    since = 0
-    for threshold in _thresholds(int(plain.threshold), fmt):
+    moments = [second_moments(layer.single, alone.streams, windows) for windows in WINDOWS]
+    since, rule = 0, int(plain.neurons.threshold)
+    for threshold in _thresholds(rule, fmt):
         found, distance = _rounded(layer, threshold, moments, alone, fmt)
         since = 0 if distance < least else since + 1
         if distance < least:
             best, least = found, distance
-        if since >= PATIENCE and threshold > plain.threshold:
+        if since >= PATIENCE and threshold > rule:
             break
     return best
 
@@ -221,36 +220,24 @@ def _rounded(
     layer: Layer, threshold: int, moments: Sequence[tuple[Matrix, ...]], alone: _Alone, fmt: IntegerFormat
 ) -> tuple[Layer, int]:
     """(``layer`` at the scale of ``threshold``, each feature rounded in the best way; its distance)."""
-    nearest = _at(layer, threshold, fmt)
-    exact = (layer.weights * nearest.scale).reshape(len(layer.weights), -1).astype(np.float64)
-    ways = [nearest.weights, *(compensated(exact, moment, fmt).reshape(layer.weights.shape) for moment in moments)]
-    candidates = [replace(nearest, weights=np.asarray(way, np.int8)) for way in ways]
+    weights = layer.single.weights
+    nearest = in_integers(layer, fmt, threshold / float(layer.neurons.threshold))
+    nearest = replace(nearest, neurons=replace(nearest.neurons, threshold=threshold))
+    exact = (weights * nearest.scale).reshape(len(weights), -1).astype(np.float64)
+    ways = [nearest.single.weights, *(compensated(exact, moment, fmt).reshape(weights.shape) for moment in moments)]
+    candidates = [nearest.with_single(weights=np.asarray(way, np.int8)) for way in ways]
     distances = np.stack([alone.distances(candidate) for candidate in candidates])
     best = distances.argmin(axis=0)
-    weights = np.stack([candidates[way].weights[feature] for feature, way in enumerate(best)])
-    return replace(nearest, weights=weights), int(distances.min(axis=0).sum())
-
-
-def _at(layer: Layer, threshold: int, fmt: IntegerFormat) -> Layer:
-    """``layer`` in integers at the scale that makes its threshold the integer ``threshold``."""
-    theta = float(layer.threshold)
-    integers = quantise_layer(layer.weights, layer.bias, theta, layer.floor, fmt, threshold / theta)
-    return replace(
-        layer,
-        weights=integers.weights,
-        bias=integers.bias,
-        threshold=threshold,
-        floor=integers.floor,
-        scale=integers.scale,
-        v_init=integer_start(layer.v_init, integers.scale, fmt),
-    )
+    rounded = np.stack([candidates[way].single.weights[feature] for feature, way in enumerate(best)])
+    return nearest.with_single(weights=rounded), int(distances.min(axis=0).sum())
 
 
 def _changes(layer: Layer, found: Layer, fmt: IntegerFormat) -> dict[str, int]:
     """How many weights of ``layer`` are cut, and how many not rounded to the nearest, in ``found``."""
-    exact = np.rint(layer.weights * layer.weights.dtype.type(found.scale))
+    weights = layer.single.weights
+    exact = np.rint(weights * weights.dtype.type(found.scale))
     nearest = np.clip(exact, *fmt.weight_range)
-    return {"cut": int((nearest != exact).sum()), "moved": int((nearest != found.weights).sum())}
+    return {"cut": int((nearest != exact).sum()), "moved": int((nearest != found.single.weights).sum())}
 
 
 def _alone(program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target) -> _Alone:
@@ -259,8 +246,9 @@ def _alone(program: Program, name: str, recording: Recording, streams: Sequence[
     Where routes meet, spikes of the same microsecond are taken route by route.
     """
     layer = program.layers[name]
+    in_shape = layer.single.in_shape
     single = program.with_layers(
-        {name: replace(layer, routes=())}, input_shape=layer.in_shape, input_routes=(Route(name),), outputs=(name,)
+        {name: replace(layer, routes=())}, input_shape=in_shape, input_routes=(Route(name),), outputs=(name,)
     )
     arriving = _arrivals(program, name, recording)
     inputs = []
@@ -269,7 +257,7 @@ def _alone(program: Program, name: str, recording: Recording, streams: Sequence[
         events = np.empty(len(chosen), EVENT)
         for column in EVENT.names or ():
             events[column] = chosen[column]
-        inputs.append(EventStream(events, layer.in_shape, stream.duration_us, stream.label, stream.name))
+        inputs.append(EventStream(events, in_shape, stream.duration_us, stream.label, stream.name))
     wanted = target.run(single, inputs).counts[name]
     return _Alone(target, single, name, tuple(inputs), wanted)
 
@@ -282,7 +270,7 @@ def _arrivals(program: Program, name: str, recording: Recording) -> NDArray[np.v
         spikes["c"] += route.feature_shift
         spikes["y"] //= route.pool[0]
         spikes["x"] //= route.pool[1]
-        inside = [spikes[axis] < size for axis, size in zip("cyx", program.layers[name].in_shape, strict=True)]
+        inside = [spikes[axis] < size for axis, size in zip("cyx", program.layers[name].single.in_shape, strict=True)]
         parts.append(spikes[np.logical_and.reduce(inside)])
     arriving = np.concatenate(parts)
     return arriving[np.lexsort((arriving["t"], arriving["sample"]))]

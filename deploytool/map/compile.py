@@ -12,7 +12,7 @@ from typing import Any
 from deploytool.base.errors import FitError
 from deploytool.chip.chips import Chip
 from deploytool.chip.integers import IntegerFormat
-from deploytool.chip.memory import Memory, cores_for, memory_of
+from deploytool.chip.memory import Memory, cores_for
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import Program
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
@@ -144,7 +144,7 @@ def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bo
         cores = program.core_of
     free = free_features(graph, program, chip)
     layers = tuple(
-        LayerFit(name, memory_of(layer), cores_for(layer, chip), cores.get(name), free.get(name))
+        LayerFit(name, layer.memory(), cores_for(layer.memory(), chip), cores.get(name), free.get(name))
         for name, layer in program.layers.items()
     )
     return CheckReport(chip.name, layers, found.issues, found.splits, ways)

@@ -15,7 +15,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Pair, Shape, format_shape
 from deploytool.base.errors import InputError
 from deploytool.chip.chips import Chip
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route, Synapses
 from deploytool.map.readout import widen
 from deploytool.recipe import DvsSection, ReadoutSection
 
@@ -62,17 +62,18 @@ def configuration(
 
 def _layer(program: Program, name: str) -> dict[str, Any]:
     layer = program.layers[name]
+    neurons = layer.neurons
     return {
         "name": name,
-        "dimensions": _dimensions(layer),
+        "dimensions": _dimensions(layer.single),
         "destinations": _destinations(program, layer.routes),
-        "weights": layer.weights.transpose(0, 1, 3, 2).tolist(),
+        "weights": layer.single.weights.transpose(0, 1, 3, 2).tolist(),
         "biases": [0] * layer.out_shape[0] if layer.bias is None else layer.bias.tolist(),
         "leak_enable": layer.bias is not None,
-        "neurons_initial_value": _on_map(layer.v_init, layer.out_shape).transpose(0, 2, 1).tolist(),
-        "return_to_zero": layer.reset == "zero",
-        "threshold_high": int(layer.threshold),
-        "threshold_low": int(layer.floor or 0),
+        "neurons_initial_value": _on_map(neurons.v_init, layer.out_shape).transpose(0, 2, 1).tolist(),
+        "return_to_zero": neurons.reset == "zero",
+        "threshold_high": int(neurons.threshold),
+        "threshold_low": int(neurons.floor or 0),
         "monitor_enable": name in program.outputs,
     }
 
@@ -81,13 +82,13 @@ def _on_map(value: float | Array, shape: Shape) -> Array:
     return np.broadcast_to(np.asarray(value, np.int16), shape)
 
 
-def _dimensions(layer: Layer) -> dict[str, Any]:
+def _dimensions(synapses: Synapses) -> dict[str, Any]:
     return {
-        "input_shape": _shape(layer.in_shape),
-        "output_shape": _shape(layer.out_shape),
-        "kernel_size": layer.kernel[0],
-        "stride": _xy(layer.stride),
-        "padding": _xy(layer.padding),
+        "input_shape": _shape(synapses.in_shape),
+        "output_shape": _shape(synapses.out_shape),
+        "kernel_size": synapses.kernel[0],
+        "stride": _xy(synapses.stride),
+        "padding": _xy(synapses.padding),
     }
 
 

@@ -43,11 +43,11 @@ class Tap:
         further = self.delayed(way.delay_us, source).pooled(way.pool, way.factor)
         return replace(further, feature_shift=self.feature_shift + way.feature_shift)
 
-    def route(self, to: str, branch: int) -> Route:
-        """The route that takes the spikes to the weights ``branch`` of layer ``to``."""
+    def route(self, to: str, synapses: int) -> Route:
+        """The route that takes the spikes to layer ``to``, through its ``synapses`` of that number."""
         delay = one_number(np.asarray(self.delay_us))
         delay_us = tuple(delay.ravel().tolist()) if isinstance(delay, np.ndarray) else int(delay)
-        return Route(to, self.pool, self.feature_shift, branch, delay_us)
+        return Route(to, self.pool, self.feature_shift, synapses, delay_us)
 
 
 def _at_sources(delay_us: int | Array, tap: Tap, source: Shape) -> int | Array:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route, Synapses
 
 
-def targets(layer: Layer, axis: int, position: int) -> list[int]:
-    """Rows or columns of the neurons of ``layer`` that an event at ``position`` reaches, inside its map or not."""
-    stride, size = layer.stride[axis], layer.out_shape[1 + axis]
-    shifted = (position + layer.padding[axis] - tap * layer.dilation[axis] for tap in range(layer.kernel[axis]))
+def targets(synapses: Synapses, axis: int, position: int) -> list[int]:
+    """Rows or columns of the neurons that an event at ``position``, inside the input map or not, reaches."""
+    stride, size = synapses.stride[axis], synapses.out_shape[1 + axis]
+    taps = range(synapses.kernel[axis])
+    shifted = (position + synapses.padding[axis] - tap * synapses.dilation[axis] for tap in taps)
     return [target // stride for target in shifted if target % stride == 0 and 0 <= target // stride < size]
 
 
@@ -23,9 +24,9 @@ def stray(program: Program, source: str, route: Route) -> tuple[int, int] | None
     Such positions come from rows and columns that fill no whole pooling window. The network leaves them out, and
     so does a Program; a chip passes them on.
     """
-    layer = program.layers[route.to]
-    height, width = layer.in_shape[1:]
+    synapses = program.layers[route.to].synapses[route.synapses]
+    height, width = synapses.in_shape[1:]
     rows, columns = (
-        [p for p in range(arriving(program, source, route, axis)) if targets(layer, axis, p)] for axis in (0, 1)
+        [p for p in range(arriving(program, source, route, axis)) if targets(synapses, axis, p)] for axis in (0, 1)
     )
     return next(((y, x) for y in rows for x in columns if y >= height or x >= width), None)

@@ -12,7 +12,7 @@ What each node takes, and what it becomes:
     Flatten  both     nothing: neurons keep their order
     Concat   spikes   routes with feature shifts
     Add      spikes   several routes to the same features
-    Add      currents the weights of all of them on one layer, named after the first: its own and its branches; spikes
+    Add      currents the weights of all of them on one layer, named after the first, each as synapses of it; spikes
                       among them, as of a shortcut, come with one 1x1 weight of 1 per feature
     Delay    spikes   time that routes take; behind weights, the same in front of them
     Output   spikes   the layers to read; behind a pooling, an Add or a Delay, a relay: one 1x1 weight of 1, threshold 1
@@ -29,11 +29,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, Shape, format_shape, one_number
+from deploytool.base.arrays import Array, Pair, Shape, format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.ir.graph import Graph
+from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
-from deploytool.ir.program import INPUT, SIMULATOR, Branch, Layer, Program, Route
+from deploytool.ir.program import INPUT, SIMULATOR, Layer, Program, Route, Synapses
 from deploytool.map.delays import before_weights
 from deploytool.map.flows import Currents, Flow, Spikes, Tap, Weighed
 
@@ -80,7 +81,7 @@ class _Grouping:
     input_shape: Shape | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
     sent: dict[str, list[tuple[Tap, str, int]]] = field(default_factory=lambda: {INPUT: []})
-    """{layer or Delay of a way back: (tap, layer, branch) of all that its spikes are sent to}."""
+    """{layer or Delay of a way back: (tap, layer, number of its synapses) of all that its spikes are sent to}."""
     ways_back: dict[str, Spikes] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=lambda: {INPUT: []})
     outputs: list[str] = field(default_factory=list)
@@ -103,7 +104,7 @@ class _Grouping:
         )
 
     def _routes(self, name: str) -> tuple[Route, ...]:
-        return tuple(tap.route(to, branch) for tap, to, branch in self.sent[name])
+        return tuple(tap.route(to, synapses) for tap, to, synapses in self.sent[name])
 
     def _map_of(self, name: str) -> Shape:
         """The map on which the spikes of a layer, of a Delay on a way back, or of the input live."""
@@ -126,7 +127,7 @@ class _Grouping:
         """Sends what comes to the Delay ``name``, now that it is known, to where that leads."""
         for tap in self._coming(name, flows):
             source = self._map_of(tap.layer)
-            self.sent[tap.layer] += [(tap.then(way, source), to, branch) for way, to, branch in self.sent[name]]
+            self.sent[tap.layer] += [(tap.then(way, source), to, number) for way, to, number in self.sent[name]]
             self.sources[tap.layer] += [node for node in self.sources[name] if node not in self.sources[tap.layer]]
 
     def _coming(self, name: str, flows: Mapping[str, Flow | None]) -> list[Tap]:
@@ -219,52 +220,37 @@ class _Grouping:
     def _neurons(self, name: str, spike: Spike, currents: Currents) -> Spikes:
         nodes = [each.node for each in currents.weighed if each.node is not None]
         layer_name = nodes[0] if nodes[0] not in self.layers else f"{nodes[0]}.{name}"
-        own, *others = (self._branch(each, currents.shape) for each in currents.weighed)
         biases = [each.weights.bias for each in currents.weighed if each.weights.bias is not None]
         layer = Layer(
-            weights=own.weights,
-            threshold=1.0,
-            in_shape=own.in_shape,
-            out_shape=own.out_shape,
-            routes=(),
+            synapses=tuple(self._synapses(each, currents.shape) for each in currents.weighed),
+            neurons=self._neurons_on(currents.shape, name, spike),
             bias=np.sum(biases, axis=0) if biases else None,
-            stride=own.stride,
-            padding=own.padding,
-            dilation=own.dilation,
-            groups=own.groups,
-            branches=tuple(others),
         )
         sources = [each.source for each in currents.weighed]
         made_from = [node for node in currents.through if node not in self.driving]
-        self._add_layer(layer_name, self._with_neurons(layer, name, spike), sources, [*made_from, name])
+        self._add_layer(layer_name, layer, sources, [*made_from, name])
         self.driving.update(currents.through)
         return Spikes(name, (Tap(layer_name, currents.shape[0]),), currents.shape, currents.flat)
 
-    def _branch(self, weighed: Weighed, shape: Shape) -> Branch:
+    def _synapses(self, weighed: Weighed, shape: Shape) -> Synapses:
         """The weights on their way to neurons of ``shape``, times what each spike is worth."""
         node, source = weighed.weights, weighed.source
         factors = self._factors(source)
         if isinstance(node, Linear):
             kernel = _scaled(_float32(node.weight.reshape(-1, *source.shape)), factors, 1)
-            return Branch(kernel, source.shape, shape)
+            return Synapses(kernel, source.shape, shape)
         kernel = _scaled(_float32(node.weight), factors, node.groups)
-        return Branch(kernel, source.shape, shape, node.stride, node.padding, node.dilation, node.groups)
+        return Synapses(kernel, source.shape, shape, node.stride, node.padding, node.dilation, node.groups)
 
     def _relay(self, name: str, spike: Spike, spikes: Spikes) -> Spikes:
         """One neuron per input neuron: a layer named after the node."""
-        own = self._branch(Weighed(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
-        layer = Layer(
-            weights=own.weights,
-            threshold=1.0,
-            in_shape=spikes.shape,
-            out_shape=spikes.shape,
-            routes=(),
-            groups=own.groups,
-        )
-        self._add_layer(name, self._with_neurons(layer, name, spike), [spikes], [name])
+        synapses = self._synapses(Weighed(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
+        layer = Layer((synapses,), self._neurons_on(spikes.shape, name, spike))
+        self._add_layer(name, layer, [spikes], [name])
         return Spikes(name, (Tap(name, spikes.shape[0]),), spikes.shape, spikes.flat)
 
-    def _with_neurons(self, layer: Layer, name: str, spike: Spike) -> Layer:
+    def _neurons_on(self, shape: Shape, name: str, spike: Spike) -> Neurons:
+        """The neurons of the node ``name`` on a map of ``shape``."""
         where, lowest = self._where(name), np.min(spike.threshold)
         if lowest <= 0:
             raise InputError(where, f"a threshold of {lowest}", "thresholds above 0")
@@ -272,19 +258,9 @@ class _Grouping:
             raise UnsupportedError(where, "a v_reset that is not 0 with reset by subtraction", "the reset to it, or 0")
         if np.any(np.asarray(spike.v_reset) >= spike.threshold):
             raise InputError(where, "a v_reset that is not below the threshold", "one below it")
-        shape, tau_ms, tau_syn_ms = layer.out_shape, spike.tau_ms, spike.tau_syn_ms
-        return replace(
-            layer,
-            threshold=_threshold(spike.threshold, shape),
-            floor=spike.floor,
-            reset=spike.reset,
-            at_most_one=spike.at_most_one,
-            tau_ms=None if tau_ms is None else _of_shape(tau_ms, shape),
-            tau_syn_ms=None if tau_syn_ms is None else _of_shape(tau_syn_ms, shape),
-            v_leak=_of_shape(spike.v_leak, shape),
-            v_reset=_of_shape(spike.v_reset, shape),
-            v_init=_of_shape(spike.v_init, shape),
-        )
+        neurons = spike.neurons.each(lambda array: array.reshape(shape))
+        threshold = neurons.threshold
+        return replace(neurons, threshold=_float32(threshold) if isinstance(threshold, np.ndarray) else threshold)
 
     def _add_layer(self, name: str, layer: Layer, inputs: list[Spikes], sources: list[str]) -> None:
         if name == INPUT:
@@ -292,9 +268,9 @@ class _Grouping:
         bias = None if layer.bias is None or not layer.bias.any() else _float32(layer.bias)
         self.layers[name] = replace(layer, bias=bias)
         self.sent[name], self.sources[name] = [], sources
-        for branch, spikes in enumerate(inputs):
+        for number, spikes in enumerate(inputs):
             for tap in spikes.taps:
-                self.sent[tap.layer].append((tap, name, branch))
+                self.sent[tap.layer].append((tap, name, number))
 
     def _factors(self, spikes: Spikes) -> Array:
         """(C,): what a spike of each input feature is worth."""
@@ -390,16 +366,6 @@ def _scaled(weights: Array, factors: Array, groups: int) -> Array:
 def _one_to_one(features: int) -> Conv:
     """One 1x1 weight of 1 per feature."""
     return Conv(np.ones((features, 1, 1, 1), np.float32), groups=features)
-
-
-def _threshold(threshold: float | Array, shape: Shape) -> float | Array:
-    """One number where all neurons have it."""
-    threshold = one_number(threshold) if isinstance(threshold, np.ndarray) else threshold
-    return _float32(threshold).reshape(shape) if isinstance(threshold, np.ndarray) else threshold
-
-
-def _of_shape(value: float | Array, shape: Shape) -> float | Array:
-    return value.reshape(shape) if isinstance(value, np.ndarray) else value
 
 
 def _float32(array: Array) -> Array:

@@ -64,15 +64,15 @@ def place(
 
 def predicted_synops(program: Program, name: str) -> int:
     """The synaptic updates in layer ``name`` when every neuron (and pixel) in front of it fires once: an estimate."""
-    layer = program.layers[name]
-    total = 0
+    synapses = program.layers[name].single
+    into, total = synapses.in_shape, 0
     for source, route in program.feeders(name):
         features, *sizes = program.map_of(source)
         rows, columns = (
-            sum(len(targets(layer, axis, at // pool)) for at in range(size) if at // pool < layer.in_shape[1 + axis])
+            sum(len(targets(synapses, axis, at // pool)) for at in range(size) if at // pool < into[1 + axis])
             for axis, (size, pool) in enumerate(zip(sizes, route.pool, strict=True))
         )
-        total += features * rows * columns * layer.out_shape[0] // layer.groups
+        total += features * rows * columns * synapses.out_shape[0] // synapses.groups
     return total
 
 
@@ -121,7 +121,7 @@ def _choices(program: Program, chip: Chip, pins: Mapping[str, int]) -> dict[str,
             problems.append(UsageError(f"pin {name}={core}", f"no core {core}", f"0..{len(chip.cores) - 1}"))
     if problems:
         raise UsageError.together(problems)
-    fits = {name: cores_for(layer, chip) for name, layer in program.layers.items()}
+    fits = {name: cores_for(layer.memory(), chip) for name, layer in program.layers.items()}
     return {name: tuple(core for core in cores if pins.get(name, core) == core) for name, cores in fits.items()}
 
 

@@ -23,7 +23,7 @@ def widen(program: Program, chip: Chip) -> Program:
     """
     readout, name = _readout(chip), _answer(program, chip)
     wide = _spaced(program.layers[name], readout.spacing)
-    core, fitting = program.core_of[name], cores_for(wide, chip)
+    core, fitting = program.core_of[name], cores_for(wide.memory(), chip)
     if core not in fitting:
         hint = f"Pin it: --pin {name}={fitting[0]}." if fitting else "Use fewer features before it."
         raise FitError(
@@ -67,6 +67,7 @@ def _spaced(layer: Layer, spacing: int) -> Layer:
         return wide
 
     bias = None if layer.bias is None else spaced(layer.bias)
-    v_init = spaced(np.broadcast_to(np.asarray(layer.v_init, np.int16), layer.out_shape))
-    shape = (features, *layer.out_shape[1:])
-    return replace(layer, weights=spaced(layer.weights), bias=bias, out_shape=shape, v_init=v_init)
+    v_init = spaced(np.broadcast_to(np.asarray(layer.neurons.v_init, np.int16), layer.out_shape))
+    out_shape = (features, *layer.out_shape[1:])
+    wide = layer.with_single(weights=spaced(layer.single.weights), out_shape=out_shape)
+    return replace(wide, neurons=replace(layer.neurons, v_init=v_init), bias=bias)

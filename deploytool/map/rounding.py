@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array
 from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.events import EventStream, bounds_of, count
-from deploytool.ir.program import Layer
+from deploytool.ir.program import Synapses
 
 Matrix = NDArray[np.float64]
 
@@ -22,19 +22,19 @@ BLOCK: Final = 1024
 _DAMPING: Final = 0.01
 
 
-def second_moments(layer: Layer, streams: Sequence[EventStream], windows: int) -> tuple[Matrix, ...]:
+def second_moments(synapses: Synapses, streams: Sequence[EventStream], windows: int) -> tuple[Matrix, ...]:
     """H = sum of x x^T for each block of a neuron's weights, a matrix (D, D) with D at most BLOCK.
 
-    x (I * KH * KW,) counts the events that one neuron of ``layer`` gets through each of its weights in one of the
-    ``windows`` of equal length of a sample; the sum is over neurons of one feature, windows and ``streams``, which lie
-    on the layer's input map.
+    x (I * KH * KW,) counts the events that one neuron behind ``synapses`` gets through each of its weights in one of
+    the ``windows`` of equal length of a sample; the sum is over neurons of one feature, windows and ``streams``, which
+    lie on their input map.
     """
-    size = layer.weights[0].size
+    size = synapses.weights[0].size
     blocks = [slice(start, min(start + BLOCK, size)) for start in range(0, size, BLOCK)]
     moments = tuple(np.zeros((block.stop - block.start,) * 2) for block in blocks)
     for stream in streams:
         for counts in _windowed(stream, windows):
-            patches = _patches(layer, counts)
+            patches = _patches(synapses, counts)
             for block, moment in zip(blocks, moments, strict=True):
                 moment += patches[:, block].T @ patches[:, block]
     return moments
@@ -78,12 +78,12 @@ def _windowed(stream: EventStream, windows: int) -> Iterator[Array]:
             yield count(stream.events[start:end], stream.shape).astype(np.float32)
 
 
-def _patches(layer: Layer, counts: Array) -> Array:
+def _patches(synapses: Synapses, counts: Array) -> Array:
     """(N, I * KH * KW) float32: what each of the N neurons of a feature that get events gets through its weights."""
-    (rows, columns), (high, wide) = layer.padding, layer.dilation
+    (rows, columns), (high, wide) = synapses.padding, synapses.dilation
     padded = np.pad(counts, ((0, 0), (rows, rows), (columns, columns)))
-    reach = (layer.kernel[0] - 1) * high + 1, (layer.kernel[1] - 1) * wide + 1
+    reach = (synapses.kernel[0] - 1) * high + 1, (synapses.kernel[1] - 1) * wide + 1
     views = sliding_window_view(padded, reach, axis=(1, 2))
-    views = views[:, :: layer.stride[0], :: layer.stride[1], ::high, ::wide]
-    patches = views.transpose(1, 2, 0, 3, 4).reshape(-1, layer.weights[0].size)
+    views = views[:, :: synapses.stride[0], :: synapses.stride[1], ::high, ::wide]
+    patches = views.transpose(1, 2, 0, 3, 4).reshape(-1, synapses.weights[0].size)
     return np.ascontiguousarray(patches[patches.any(axis=1)])

@@ -15,7 +15,7 @@ import numpy as np
 from deploytool.base.arrays import format_shape
 from deploytool.base.errors import FitError
 from deploytool.chip.chips import Chip
-from deploytool.chip.memory import cores_for, memory_of
+from deploytool.chip.memory import cores_for
 from deploytool.ir.program import INPUT, Layer, Program
 from deploytool.map.geometry import stray
 
@@ -108,7 +108,7 @@ def memories(chip: Chip, cores: Iterable[int]) -> str:
 
 def words(layer: Layer) -> str:
     """The words that ``layer`` needs: "4,608 kernel and 16,384 neuron words"."""
-    memory = memory_of(layer)
+    memory = layer.memory()
     bias = f", {memory.bias_words:,} bias" if memory.bias_words else ""
     return f"{memory.kernel_words:,} kernel{bias} and {memory.neuron_words:,} neuron words"
 
@@ -130,28 +130,30 @@ def _each(found: Callable[[Layer, Chip], str | None]) -> Callable[[Program, Chip
 
 
 def _kernel(layer: Layer, chip: Chip) -> str | None:
-    kh, kw = layer.kernel
+    kh, kw = layer.single.kernel
     return f"a kernel of {kh}x{kw}" if kh != kw or max(kh, kw) > chip.kernel_max else None
 
 
 def _stride(layer: Layer, chip: Chip) -> str | None:
-    return None if set(layer.stride) <= set(chip.strides) else f"a stride of {_by(layer.stride)}"
+    return None if set(layer.single.stride) <= set(chip.strides) else f"a stride of {_by(layer.single.stride)}"
 
 
 def _padding(layer: Layer, chip: Chip) -> str | None:
-    return f"a padding of {_by(layer.padding)}" if max(layer.padding) > chip.padding_max else None
+    return f"a padding of {_by(layer.single.padding)}" if max(layer.single.padding) > chip.padding_max else None
 
 
 def _dilation(layer: Layer, _chip: Chip) -> str | None:
-    return f"a dilation of {_by(layer.dilation)}" if layer.dilation != (1, 1) else None
+    dilation = layer.single.dilation
+    return f"a dilation of {_by(dilation)}" if dilation != (1, 1) else None
 
 
 def _groups(layer: Layer, _chip: Chip) -> str | None:
-    return f"{layer.groups} groups" if layer.groups != 1 else None
+    return f"{layer.single.groups} groups" if layer.single.groups != 1 else None
 
 
 def _input_map(layer: Layer, chip: Chip) -> str | None:
-    return f"an input map of {_by(layer.in_shape[1:])}" if max(layer.in_shape[1:]) > chip.input_map_max else None
+    size = layer.single.in_shape[1:]
+    return f"an input map of {_by(size)}" if max(size) > chip.input_map_max else None
 
 
 def _output_map(layer: Layer, chip: Chip) -> str | None:
@@ -159,26 +161,28 @@ def _output_map(layer: Layer, chip: Chip) -> str | None:
 
 
 def _features(layer: Layer, chip: Chip) -> str | None:
-    into, out = layer.in_shape[0], layer.out_shape[0]
+    into, out = layer.single.in_shape[0], layer.out_shape[0]
     return f"{into:,} features in and {out:,} out" if max(into, out) > chip.features_max else None
 
 
 def _memory(layer: Layer, chip: Chip) -> str | None:
-    return None if cores_for(layer, chip) else f"takes {words(layer)}"
+    return None if cores_for(layer.memory(), chip) else f"takes {words(layer)}"
 
 
 def _threshold(layer: Layer, _chip: Chip) -> str | None:
-    if isinstance(layer.threshold, np.ndarray):
-        return f"thresholds from {layer.threshold.min():g} to {layer.threshold.max():g}"
-    return f"a threshold of {layer.threshold:g}" if layer.threshold <= 0 else None
+    threshold = layer.neurons.threshold
+    if isinstance(threshold, np.ndarray):
+        return f"thresholds from {threshold.min():g} to {threshold.max():g}"
+    return f"a threshold of {threshold:g}" if threshold <= 0 else None
 
 
 def _floor(layer: Layer, _chip: Chip) -> str | None:
-    return f"a floor of {layer.floor:g}" if layer.floor is not None and layer.floor > 0 else None
+    floor = layer.neurons.floor
+    return f"a floor of {floor:g}" if floor is not None and floor > 0 else None
 
 
 def _one_spike(layer: Layer, _chip: Chip) -> str | None:
-    return None if layer.at_most_one else "several spikes per update"
+    return None if layer.neurons.at_most_one else "several spikes per update"
 
 
 def _integers(program: Program, chip: Chip) -> Findings:
@@ -186,7 +190,7 @@ def _integers(program: Program, chip: Chip) -> Findings:
         return
     fmt = chip.integers
     for name, layer in program.layers.items():
-        threshold, floor = int(np.max(layer.threshold)), layer.floor
+        threshold, floor = int(np.max(layer.neurons.threshold)), layer.neurons.floor
         if threshold > fmt.threshold_max or floor is None or not fmt.state_range[0] <= floor <= fmt.floor_max:
             yield name, f"a threshold of {threshold:,} and a floor of {'none' if floor is None else f'{floor:,}'}"
 
@@ -227,7 +231,7 @@ def _pooling_remainder(program: Program, _chip: Chip) -> Findings:
                     (
                         f"a map of {height}x{width} pooled by {_by(route.pool)} leaves a rest that reaches neurons of "
                         f"{route.to} from row {position[0]}, column {position[1]}, outside its map of "
-                        f"{_by(program.layers[route.to].in_shape[1:])}"
+                        f"{_by(program.layers[route.to].single.in_shape[1:])}"
                     ),
                 )
 
@@ -253,9 +257,9 @@ def _fan_in(program: Program, _chip: Chip) -> Findings:
             (route.feature_shift, route.feature_shift + program.map_of(source)[0], source) for source, route in feeders
         )
         ends = [0, *(end for _, end, _ in ranges)]
-        if [start for start, _, _ in ranges] != ends[:-1] or ends[-1] != layer.in_shape[0]:
+        if [start for start, _, _ in ranges] != ends[:-1] or ends[-1] != layer.single.in_shape[0]:
             each = ", ".join(f"{start}..{end - 1} from {source}" for start, end, source in ranges)
-            yield name, f"gets the features {each or 'of nothing'} for its {layer.in_shape[0]}"
+            yield name, f"gets the features {each or 'of nothing'} for its {layer.single.in_shape[0]}"
 
 
 def _outside_input(program: Program, chip: Chip) -> Findings:

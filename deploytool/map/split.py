@@ -24,7 +24,8 @@ import numpy as np
 from deploytool.base.arrays import Pair, Shape
 from deploytool.chip.chips import Chip, address_bits
 from deploytool.chip.memory import cores_for
-from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.neurons import Neurons
+from deploytool.ir.program import INPUT, Layer, Program, Route, Synapses
 from deploytool.map.place import NO_PINS, assignable, misfit
 from deploytool.map.rules import Violation, check_rules, words
 
@@ -83,25 +84,22 @@ def split(program: Program, sizes: Sizes, chip: Chip) -> Program:
     layers: dict[str, Layer] = {}
     for name, layer in program.layers.items():
         for part, start, features in parts[name]:
+            routed = replace(layer, routes=_spread(layer.routes, parts, start))
             here = slice(start, start + features)
-            layers[part] = replace(layer, routes=_spread(layer.routes, parts, start))
-            if len(parts[name]) > 1:
-                bias = None if layer.bias is None else layer.bias[here]
-                out_shape = (features, *layer.out_shape[1:])
-                v_init = layer.v_init[here] if isinstance(layer.v_init, np.ndarray) else layer.v_init
-                layers[part] = replace(
-                    layers[part],
-                    weights=layer.weights[here],
-                    bias=bias,
-                    out_shape=out_shape,
-                    part_of=(name, start),
-                    v_init=v_init,
-                )
+            layers[part] = routed if len(parts[name]) == 1 else replace(_features(routed, here), part_of=(name, start))
     outputs = tuple(part for name in program.outputs for part, _, _ in parts[name])
     cut = program.with_layers(layers, input_routes=_spread(program.input_routes, parts, 0), outputs=outputs)
     for source in (INPUT, *program.layers):
         cut = _relayed(cut, source, chip)
     return cut
+
+
+def _features(layer: Layer, here: slice) -> Layer:
+    """The output features ``here`` of ``layer``."""
+    weights = layer.single.weights[here]
+    part = layer.with_single(weights=weights, out_shape=(len(weights), *layer.out_shape[1:]))
+    bias = None if layer.bias is None else layer.bias[here]
+    return replace(part, neurons=layer.neurons.each(lambda array: array[here]), bias=bias)
 
 
 def _parts(program: Program, name: str, sizes: Sizes) -> list[tuple[str, int, int]]:
@@ -178,7 +176,7 @@ def _identity(program: Program, shape: Shape, pool: Pair, routes: tuple[Route, .
     pooled = (shape[0], shape[1] // pool[0], shape[2] // pool[1])
     weights = np.eye(shape[0], dtype=np.float32 if real else np.int8).reshape(shape[0], shape[0], 1, 1)
     floor = None if real else chip.integers.floor_max
-    return Layer(weights, 1.0 if real else 1, pooled, pooled, routes, floor=floor)
+    return Layer((Synapses(weights, pooled, pooled),), Neurons(1.0 if real else 1, floor), routes)
 
 
 def _issues(program: Program, chip: Chip, pins: Mapping[str, int]) -> tuple[Violation, ...]:
@@ -230,13 +228,13 @@ def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]
     Only numbers of features at which another core becomes large enough matter: 1, and powers of two.
     """
     features = layer.out_shape[0]
-    if pin is not None or layer.groups > 1 or isinstance(layer.threshold, np.ndarray):
-        fits = cores_for(layer, chip)
+    if pin is not None or layer.single.groups > 1 or isinstance(layer.neurons.threshold, np.ndarray):
+        fits = cores_for(layer.memory(), chip)
         fits = fits if pin is None else tuple(core for core in fits if core == pin)
         return [_Way((features,), (fits,))] if fits else []
     capacities: dict[tuple[int, ...], int] = {}
     for bits in range(address_bits(features), -1, -1):
-        if (size := min(1 << bits, features)) <= chip.features_max and (fits := cores_for(layer, chip, size)):
+        if (size := min(1 << bits, features)) <= chip.features_max and (fits := cores_for(layer.memory(size), chip)):
             capacities.setdefault(fits, size)
     steps = sorted(capacities.values())
     ways = []
@@ -244,7 +242,7 @@ def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]
         for chosen in itertools.combinations_with_replacement(steps, count):
             if sum(chosen) >= features and not _wasteful(features, chosen, steps):
                 sizes = _shared(features, chosen)
-                ways.append(_Way(sizes, tuple(cores_for(layer, chip, size) for size in sizes)))
+                ways.append(_Way(sizes, tuple(cores_for(layer.memory(size), chip) for size in sizes)))
     return ways
 
 
@@ -287,7 +285,7 @@ def _splits(program: Program, cut: Program, chip: Chip) -> Iterator[Split]:
         reasons, into = [], () if source == INPUT else cut.parts[source]
         if len(into) > 1:
             layer = program.layers[source]
-            held = cores_for(layer, chip) and layer.out_shape[0] <= chip.features_max
+            held = cores_for(layer.memory(), chip) and layer.out_shape[0] <= chip.features_max
             why = "whole it would leave another layer without a core" if held else "no core holds it"
             features = " + ".join(str(cut.layers[part].out_shape[0]) for part in into)
             reasons.append(f"takes {words(layer)}, and {why}: its features are shared {features}")
@@ -317,7 +315,7 @@ def _with_cost(issue: Violation, program: Program, chip: Chip) -> Violation:
     layer = program.layers[issue.layer]
     features = layer.out_shape[0]
     powers = [1 << bits for bits in range(address_bits(features))]
-    largest = max((size for size in powers if cores_for(layer, chip, size)), default=0)
+    largest = max((size for size in powers if cores_for(layer.memory(size), chip)), default=0)
     if not largest:
         return replace(issue, hint=f"{issue.hint} Even one of its output features alone fits no core.")
     cores = -(-features // largest)

@@ -126,10 +126,10 @@ def free_features(graph: Graph, program: Program, chip: Chip) -> dict[str, int]:
     for name, layer in program.layers.items():
         features = layer.out_shape[0]
         most = min(1 << address_bits(features), chip.features_max)
-        behind = [program.layers[route.to] for route in layer.routes]
+        behind = [program.layers[route.to].single for route in layer.routes]
         weighted = all(_is_dense(graph.nodes.get(route.to)) for route in layer.routes)
         roomy = all(
-            address_bits(layer.in_shape[0] + most - features) == address_bits(layer.in_shape[0]) for layer in behind
+            address_bits(after.in_shape[0] + most - features) == address_bits(after.in_shape[0]) for after in behind
         )
         if most > features and _is_dense(graph.nodes.get(name)) and weighted and roomy and name not in program.outputs:
             free[name] = most

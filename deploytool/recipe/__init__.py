@@ -10,6 +10,7 @@ from deploytool.recipe.constraints import ConstraintsSection as ConstraintsSecti
 from deploytool.recipe.data import DataSection as DataSection
 from deploytool.recipe.load import Recipe as Recipe
 from deploytool.recipe.load import asked as asked
+from deploytool.recipe.load import load_network as load_network
 from deploytool.recipe.load import load_recipe as load_recipe
 from deploytool.recipe.load import parse_recipe as parse_recipe
 from deploytool.recipe.network import AddLayer as AddLayer

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from deploytool.base.errors import RecipeError, UsageError
 from deploytool.recipe.constraints import ConstraintsSection
@@ -90,10 +90,29 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
     return parse_recipe(values, str(path))
 
 
+class _Network(Section):
+    """The sections of a recipe that say what a network is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    network: NetworkSection = Field(description="Its layers.")
+    constraints: ConstraintsSection = Field(ConstraintsSection(), description="Its neurons and the width of weights.")
+
+
+def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
+    """[network] and [constraints] of the TOML file ``path``, which needs no other section. Raises as `load_recipe`."""
+    found = _parsed(_Network, read_toml(path), str(path))
+    return found.network, found.constraints
+
+
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     """The recipe that ``values`` spell out. Raises RecipeError with every problem."""
+    return _parsed(Recipe, values, where)
+
+
+def _parsed(kind: type[S], values: Mapping[str, Any], where: str) -> S:
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise RecipeError.together(_problem(where, item) for item in error.errors()) from None
 

@@ -176,5 +176,5 @@ class TrainSection(Section):
 
     @property
     def longest(self) -> int:
-        """Most time steps any stage may get: into so many bins training samples are cut."""
+        """The largest number of time steps that a stage may get, into which training samples are divided."""
         return (self.t_max if self.method not in ("sdt", "tit") else None) or self.time_steps

@@ -12,7 +12,6 @@ import numpy as np
 
 from deploytool.base.arrays import Array, Shape
 from deploytool.chip.chips import Chip, Core
-from deploytool.chip.memory import memory_of
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.recording import RUNGS
 from deploytool.ir.verdict import Rung, Verdict
@@ -142,12 +141,12 @@ def _core(number: int, core: Core, name: str | None, program: Program) -> CoreRo
         free = (Memory("kernel", 0, 0, core.kernel_words), Memory("neuron", 0, 0, core.neuron_words))
         return CoreRow(number, core, None, "free", free)
     layer = program.layers[name]
-    taken = memory_of(layer)
+    synapses, taken = layer.single, layer.memory()
     memories = (
-        Memory("kernel", layer.weights.size, 1 << taken.kernel_bits, core.kernel_words),
+        Memory("kernel", synapses.weights.size, 1 << taken.kernel_bits, core.kernel_words),
         Memory("neuron", math.prod(layer.out_shape), 1 << taken.neuron_bits, core.neuron_words),
     )
-    says = f"{layer.in_shape[0]} → {layer.out_shape[0]} features, {layer.kernel[0]}×{layer.kernel[1]}"
+    says = f"{synapses.in_shape[0]} → {layer.out_shape[0]} features, {_pair(synapses.kernel)}"
     if layer.part_of:
         logical, first = layer.part_of
         says += f"; {logical}’s features {first} … {first + layer.out_shape[0] - 1} of {program.map_of(logical)[0]}"
@@ -174,6 +173,7 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
     ]
     for name, layer in program.layers.items():
         logical, _ = program.place_in(name)
+        first = layer.synapses[0]
         feeds = _feeds(layer.routes) + (["answer"] if name in program.outputs else [])
         rows.append(
             {
@@ -186,11 +186,11 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
                 "whole": logical if layer.part_of else None,
                 "spikes_in": program.parts[logical][0],
                 "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
-                "threshold": _threshold(layer.threshold),
-                "stride": _pair(layer.stride),
-                "kernel": _pair(layer.kernel),
-                "padding": _pair(layer.padding),
-                "reset": "subtract" if layer.reset == "subtract" else "to zero",
+                "threshold": _threshold(layer.neurons.threshold),
+                "stride": _pair(first.stride),
+                "kernel": _pair(first.kernel),
+                "padding": _pair(first.padding),
+                "reset": "subtract" if layer.neurons.reset == "subtract" else "to zero",
             }
         )
     return rows

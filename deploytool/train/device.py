@@ -19,10 +19,10 @@ def device_of(spec: TrainSection) -> torch.device:
 
     Raises RecipeError for a GPU that is not there, and for mixed precision without one.
     """
-    there = torch.cuda.is_available()
-    if spec.device == "cuda" and not there:
+    has_gpu = torch.cuda.is_available()
+    if spec.device == "cuda" and not has_gpu:
         raise RecipeError("train.device", "found 'cuda', but torch finds no GPU", "'cpu', or 'auto'")
-    if there and spec.device != "cpu":
+    if has_gpu and spec.device != "cpu":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     if spec.precision == "mixed":
         raise RecipeError("train.precision", "found 'mixed' without a GPU", "'single' on a CPU")
@@ -39,7 +39,7 @@ def autocast(spec: TrainSection, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Only algorithms that give the same bits every time, and float32 products in float32."""
+    """A context in which torch uses only deterministic algorithms, and multiplies float32 in float32."""
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -52,7 +52,7 @@ def reproducible() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep large blocks that were freed: otherwise every step gets, and clears, new pages for them."""
+    """Lets glibc keep large blocks that were freed; otherwise every step asks for new pages and clears them."""
     if sys.platform == "linux":
         m_trim_threshold, m_mmap_max = -1, -4
         libc = ctypes.CDLL(None)

@@ -1,8 +1,8 @@
 """One training on several processes: each takes a part of every batch, and their gradients are added.
 
-torchrun starts the processes and names them in the environment. Every one reads the same batches, drawn by the same
-random numbers, and keeps its part; the sums of gradients, losses and statistics are over the whole batch. So all have
-the same weights, those of a single process but for the order in which floating-point numbers are added.
+torchrun starts the processes and names them in the environment. All draw the same batches, and each keeps its part;
+gradients, losses and statistics are summed over all parts. So all processes have the same weights, which differ from
+those of a single process only by the order of floating-point sums.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.nn.functional import all_reduce
 
 from deploytool.base.machine import launched_processes
 
 
 @contextmanager
 def together(device: torch.device) -> Iterator[None]:
-    """The processes of torchrun joined into one training; nothing where there is one process."""
+    """A context in which the processes of torchrun train together. It has no effect on a single process."""
     if launched_processes() == 1:
         yield
         return
-    # An optimizer loads this. Loaded when the group is there already, it holds it for good: its threads, not ended
-    # with it, would meet the end of the interpreter, which now and then aborts the process.
+    # Optimizers import this module. Imported while the process group exists, it keeps the group alive for good, and
+    # the group's threads sometimes abort the process when the interpreter ends.
     importlib.import_module("torch._dynamo")
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -37,7 +38,7 @@ def together(device: torch.device) -> Iterator[None]:
 
 
 def count() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -47,13 +48,13 @@ def leads() -> bool:
 
 
 def wait() -> None:
-    """Returns when all processes have come here."""
+    """Returns when all processes have called it."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def own_part(frames: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The samples of ``frames`` (T, B, C, H, W) and ``labels`` (B,) that are this process's; maybe none."""
+    """The part of ``frames`` (T, B, C, H, W) and ``labels`` (B,) that this process takes, which may be empty."""
     if count() == 1:
         return frames, labels
     parts, rank = count(), dist.get_rank()
@@ -84,19 +85,7 @@ def moments(values: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         return torch.var_mean(values, dim=dim, correction=0)
     shared = [d not in dim for d in range(values.ndim)]
     shape = [size if kept else 1 for size, kept in zip(values.shape, shared, strict=True)]
-    places = add_up(values.new_tensor(values[..., :].numel() / max(1, torch.Size(shape).numel())))
-    mean = _Sum.apply(values.sum(dim)) / places  # type: ignore[no-untyped-call]
+    places = add_up(values.new_tensor(values.numel() / max(1, torch.Size(shape).numel())))
+    mean = all_reduce(values.sum(dim)) / places  # type: ignore[no-untyped-call]
     deviation = values - mean.view(shape)
-    return _Sum.apply(deviation.square().sum(dim)) / places, mean  # type: ignore[no-untyped-call]
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over processes; what a sum's gradient is in one process is the sum of what it is in each."""
-
-    @staticmethod
-    def forward(_ctx: object, values: Tensor) -> Tensor:
-        return add_up(values.clone())
-
-    @staticmethod
-    def backward(_ctx: object, *gradients: Tensor) -> Tensor:
-        return add_up(gradients[0].clone())
+    return all_reduce(deviation.square().sum(dim)) / places, mean  # type: ignore[no-untyped-call]

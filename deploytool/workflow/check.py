@@ -1,20 +1,143 @@
-"""The verb check: whether a network fits a chip."""
+"""The verb check: whether a network fits a chip, what becomes of its weights, and what later commands would refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deploytool.chip.chips import chip_named
-from deploytool.store.cache import StageCache
-from deploytool.workflow.networks import geometry
+from deploytool.base.errors import DeployError, FitError
+from deploytool.chip.chips import Chip, chip_named
+from deploytool.ir.graph import Graph
+from deploytool.recipe import MapSection, Recipe, load_recipe
+from deploytool.recipe.nodes import output_count
+from deploytool.store.artifact import Store
+from deploytool.workflow.map import PLAIN
+from deploytool.workflow.networks import (
+    DEFAULT_CHIP,
+    NO_OPTIONS,
+    ImportOptions,
+    assumed_network,
+    kind_of,
+    named_network,
+    recipe_geometry,
+    refuse_options,
+    trained_for,
+)
+from deploytool.workflow.preflight import untrainable
 
 if TYPE_CHECKING:
-    from deploytool.map.compile import CheckReport
+    from deploytool.map.compile import CheckReport, Mapped
 
 
-def check(cache: StageCache, source: str, chip: str, pins: Mapping[str, int], split: bool = True) -> CheckReport:
-    """Whether the network in ``source``, a graph, a .nir file or a recipe, fits, layer by layer, split or not."""
+@dataclass(frozen=True)
+class Refusal:
+    """What a later ``command`` refuses, in one sentence, and the exit code that it ends with."""
+
+    command: str
+    says: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Whether a network fits (``report``), what ``later`` commands refuse, and ``warnings`` about its weights."""
+
+    report: CheckReport
+    later: tuple[Refusal, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """That of the next command: 7 for a network that does not fit, else that of what train or map refuse."""
+        if not self.report.fits:
+            return FitError.exit_code
+        return next((refusal.exit_code for refusal in self.later if refusal.command in ("train", "map")), 0)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report with ``fits`` false as well where ``map`` refuses the weights."""
+        refused = any(refusal.command == "map" for refusal in self.later)
+        return {
+            **self.report.as_json(),
+            "fits": self.report.fits and not refused,
+            "refused_later": [{"command": refusal.command, "says": refusal.says} for refusal in self.later],
+            "warnings": list(self.warnings),
+        }
+
+
+def check(
+    store: Store, source: str, chip: str | None = None, spec: MapSection = PLAIN, options: ImportOptions = NO_OPTIONS
+) -> Checked:
+    """Whether the network that ``source`` names fits ``chip``, by default the one it is trained for.
+
+    Raises what `named_network` does, but for what a .nir file leaves unsaid, which the answer tells.
+    """
+    kind = kind_of(source)
+    refuse_options(kind, options)
+    if kind == "a recipe":
+        return _check_recipe(load_recipe(Path(source)), chip, spec)
+    later: list[Refusal] = []
+    artifact = None
+    if kind == "a .nir file":
+        graph, unsaid = assumed_network(Path(source), options)
+        later += [Refusal("convert", says, 2) for says in unsaid]
+    else:
+        network = named_network(store, source, options)
+        graph, artifact = network.graph, network.artifact
+    return _check_weights(graph, chip_named(chip or trained_for(store, artifact) or DEFAULT_CHIP), spec, later)
+
+
+def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked:
+    """Whether the network that ``recipe`` trains fits, with the pins of both, and what training would refuse."""
     from deploytool.map.compile import check as check_fit
 
-    return check_fit(geometry(cache.store, source), chip_named(chip), pins, split)
+    pins = {**recipe.map.pins, **spec.pins}
+    graph = recipe_geometry(recipe)
+    report = check_fit(graph, chip_named(chip or recipe.constraints.chip), pins, recipe.map.split and spec.split)
+    return Checked(report, tuple(_refused_by_train(recipe)))
+
+
+def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:
+    """What training ``recipe`` would refuse, as far as that can be known before its samples are read."""
+    from deploytool.data.sets.table import promised
+
+    for problem in untrainable(recipe):
+        yield from _sentences("train", problem)
+    try:
+        data = promised(recipe.data)
+        data.require(recipe.network.input)
+        if recipe.train.loss != "mse":
+            data.require_outputs(output_count(recipe.network))
+    except DeployError as error:
+        yield from _sentences("train", error)
+
+
+def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refusal]) -> Checked:
+    """Whether ``graph`` fits; where it does, it is mapped, and what ``map`` and ``run`` say about that is told."""
+    from deploytool.map.compile import check as check_fit
+    from deploytool.map.compile import compile_graph
+
+    report = check_fit(graph, chip, spec.pins, spec.split)
+    if not report.fits:
+        return Checked(report, tuple(later))
+    try:
+        mapped = compile_graph(graph, chip, pins=spec.pins, split=spec.split)
+    except DeployError as error:
+        return Checked(report, (*later, *_sentences("map", error)))
+    later += _refused_by_run(mapped)
+    return Checked(report, tuple(later), tuple(says for layer in mapped.quantisation for says in layer.warnings))
+
+
+def _refused_by_run(mapped: Mapped) -> Iterator[Refusal]:
+    from deploytool.run.record.checks import check_mapped, check_program
+
+    for admit in (check_mapped, check_program):
+        try:
+            admit(mapped.program)
+        except DeployError as error:
+            yield from _sentences("run", error)
+
+
+def _sentences(command: str, error: DeployError) -> Iterator[Refusal]:
+    return (Refusal(command, says, error.exit_code) for says in error.problems)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from deploytool.chip.chips import chip_named
-from deploytool.recipe import NetworkSection
+from deploytool.recipe import ConstraintsSection, NetworkSection
 
 
-def rules(chip: str) -> list[str]:
-    """Every rule of ``chip``, one sentence each, with its numbers."""
+def rules(chip: str | None = None) -> list[str]:
+    """Every rule of ``chip``, by default of the one that recipes have, one sentence each, with its numbers."""
     from deploytool.map.rules import rules_manual
 
-    return rules_manual(chip_named(chip)).splitlines()
+    return rules_manual(chip_named(chip or ConstraintsSection().chip)).splitlines()
 
 
 def datasets() -> list[dict[str, str]]:

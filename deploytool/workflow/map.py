@@ -19,7 +19,7 @@ from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
-from deploytool.workflow.convert import convert
+from deploytool.workflow.networks import DEFAULT_CHIP, trained_for
 from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource
 
 if TYPE_CHECKING:
@@ -47,26 +47,25 @@ AS_TRAINED: Final = Width()
 
 def map_graph(
     cache: StageCache,
-    source: str,
-    target: str,
+    stored: Artifact,
+    target: str | None = None,
     spec: MapSection = PLAIN,
     width: Width = AS_TRAINED,
     calibration: SampleSource | None = None,
 ) -> Artifact:
-    """The program of a graph (or of a .nir file that states its reset rule) for ``target``, a chip or the simulator.
+    """The program of a ``stored`` graph for ``target``, a chip or the simulator; by default the chip of its training.
 
     With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
     Raises UsageError for a ``width`` that is not the network's, and as `deploytool.map.compile.compile_graph` does.
     """
     from deploytool.convert.nir import read_nir
 
-    stored = convert(cache, source) if Path(source).is_file() else cache.store.get(source, "graph")
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if target == SIMULATOR:
-        if calibration is not None or spec.pins or width != AS_TRAINED:
+        if calibration is not None or spec != PLAIN or width != AS_TRAINED:
             raise UsageError(
-                "--quantise, --pin, --weight-bits, --requantise",
+                "--quantise, --pin, --no-split, --weight-bits, --requantise",
                 "given for the simulator, in float32 and without cores",
                 "a chip as --target",
             )
@@ -74,6 +73,7 @@ def map_graph(
 
         return cache.stored(Request("program", inputs, {"target": target}), lambda: group(graph), save_program)
 
+    target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
     integers = _integers(graph, chip, width)
     if width.requantise:

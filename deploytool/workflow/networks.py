@@ -1,35 +1,45 @@
-"""Networks that a person names: models, files, state dicts and modules, and what files leave out."""
+"""The one door for a network that a person names: an artifact, a file, a module of theirs, or a recipe."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
 from deploytool.base.arrays import Shape
-from deploytool.base.errors import ArtifactError, UsageError
+from deploytool.base.errors import ArtifactError, InputError, UsageError
+from deploytool.base.files import is_file, is_folder
+from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Delay, Reset, Spike
-from deploytool.recipe import Recipe, load_recipe
-from deploytool.store.artifact import KINDS, Store
-from deploytool.store.file_names import NETWORK
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Delay, Spike
+from deploytool.recipe import ConstraintsSection, NetworkSection, Recipe, TrainSection, load_network
+from deploytool.store.artifact import KINDS, Artifact, Store
+from deploytool.store.file_names import NETWORK, WEIGHTS
+from deploytool.store.lineage import ancestors
 from deploytool.train.methods.table import method_of
+
+NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
+
+DEFAULT_CHIP: Final = ConstraintsSection().chip
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a person says that a file leaves out: ``shape`` C,H,W of a module's input, ``recipe`` of a state_dict."""
+    """What a person says that a file leaves out: ``shape`` C,H,W of a module's input, ``network``, the
+    recipe whose layers a state_dict has."""
 
     reset: str | None = None
     floor: float | None = None
     dt_ms: float | None = None
-    shape: str | None = None
-    recipe: Path | None = None
     delay_us: int | None = None
+    shape: str | None = None
+    network: Path | None = None
 
 
 NO_OPTIONS: Final = ImportOptions()
@@ -40,22 +50,105 @@ OPTIONS: Final = {
     "floor": "--floor",
     "dt_ms": "--dt-ms",
     "shape": "--shape",
-    "recipe": "--network",
+    "network": "--network",
     "delay_us": "--delay-us",
 }
 
 
-TAKES: Final[Mapping[str, tuple[str, ...]]] = {
-    "a trained model": (),
+SourceKind: TypeAlias = Literal["an artifact", "a recipe", "a .nir file", "a .onnx file", "a state_dict", "a module"]
+
+TAKES: Final[Mapping[SourceKind, tuple[str, ...]]] = {
+    "an artifact": (),
+    "a recipe": (),
     "a .nir file": ("reset", "floor", "dt_ms", "delay_us"),
     "a .onnx file": ("reset", "floor"),
-    "a state_dict": ("recipe",),
+    "a state_dict": ("network",),
     "a module": ("shape",),
 }
 """The options that each kind of source takes; it says the rest itself."""
 
+SUFFIXES: Final[Mapping[str, SourceKind]] = {
+    ".toml": "a recipe",
+    ".nir": "a .nir file",
+    ".onnx": "a .onnx file",
+    ".pt": "a state_dict",
+    ".pth": "a state_dict",
+}
+_HDF5: Final = b"\x89HDF\r\n\x1a\n"
+_REFERENCE: Final = re.compile(rf"({'|'.join(KINDS)})(@.*|-[0-9a-f]*)?")
+_FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
-def refuse_options(kind: str, options: ImportOptions) -> None:
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network that a person named: its ``graph``, and the ``artifact``, a model or a graph, that it comes from."""
+
+    graph: Graph
+    artifact: Artifact | None = None
+
+
+def named_network(store: Store, source: str, options: ImportOptions) -> NamedNetwork:
+    """The network, with its weights, that ``source`` names.
+
+    Raises ArtifactError where there is none, UsageError when something is still missing, when an option has no effect
+    or contradicts the file, and for a recipe, which has no weights.
+    """
+    kind = kind_of(source)
+    refuse_options(kind, options)
+    if options.reset not in (None, *get_args(Reset)):
+        raise UsageError("--reset", f"found {options.reset!r}", "subtract or zero")
+    match kind:
+        case "an artifact":
+            artifact = store.get(source, "model", "graph")
+            return NamedNetwork(artifact_graph(artifact), artifact)
+        case "a recipe":
+            todo = f"Run deploytool train {source}, then name model@latest."
+            raise UsageError(source, "a recipe, which has no weights before training", "a trained model", todo)
+        case "a module":
+            return NamedNetwork(_module(source, options))
+        case "a .nir file":
+            return NamedNetwork(_nir(Path(source), options))
+        case "a .onnx file":
+            from deploytool.convert.onnx import read_onnx
+
+            reset = cast("Reset | None", options.reset)
+            return NamedNetwork(read_onnx(Path(source), reset=reset or "subtract", floor=options.floor))
+        case "a state_dict":
+            return NamedNetwork(_state_dict(Path(source), options))
+
+
+def kind_of(source: str) -> SourceKind:
+    """What ``source`` names, by what is there and, where nothing is, by its form.
+
+    Raises ArtifactError for a file that does not exist, InputError for one that is not a network.
+    """
+    path = Path(source)
+    if is_file(path):
+        if kind := SUFFIXES.get(path.suffix.lower()):
+            return kind
+        if _begins_with(path, _HDF5):
+            return "a .nir file"
+        raise InputError(source, "not a network, as far as its name and its first bytes tell", NEED)
+    if (source and is_folder(path)) or _REFERENCE.fullmatch(source):
+        return "an artifact"
+    if _FUNCTION.fullmatch(source) and Path(source).suffix.lower() not in SUFFIXES:
+        return "a module"
+    script, _, function = source.rpartition(":")
+    todo = ""
+    if function.isidentifier() and script.endswith(".py") and is_file(Path(script)):
+        todo = f"Write {'.'.join(Path(script).with_suffix('').parts)}:{function} for a function in a file."
+    raise ArtifactError(source, "no such file or artifact", NEED, todo)
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(magic)) == magic
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})", "a file that you may read") from None
+
+
+def refuse_options(kind: SourceKind, options: ImportOptions) -> None:
     """Raises UsageError for the options that a source of this ``kind`` says itself."""
     given = [
         option for name, option in OPTIONS.items() if getattr(options, name) is not None and name not in TAKES[kind]
@@ -65,34 +158,36 @@ def refuse_options(kind: str, options: ImportOptions) -> None:
         raise UsageError(", ".join(given), f"given with {kind}, which says it itself", f"{takes} with {kind}")
 
 
-def read_network(source: str, options: ImportOptions) -> Graph:
-    """The graph in a .nir, .onnx or .pt file, or from a function of the user's, ``package.module:function``.
+def artifact_graph(artifact: Artifact) -> Graph:
+    """The graph in ``artifact``, or that of the trained model in it, with the weights its chip will compute with."""
+    if artifact.kind == "graph":
+        from deploytool.convert.nir import read_nir
 
-    Raises UsageError when something is still missing, or contradicts the file.
-    """
-    if options.reset not in (None, "subtract", "zero"):
-        raise UsageError("--reset", f"found {options.reset!r}", "subtract or zero")
-    rule = cast("Reset | None", options.reset)
-    path = Path(source)
-    if not path.is_file() and ":" in source:
-        return _module(source, options)
-    if not path.is_file():
-        need = "a model, a .nir, .onnx or .pt file, or package.module:function"
-        raise ArtifactError(source, "no such file or artifact", need)
-    if path.suffix == ".onnx":
-        from deploytool.convert.onnx import read_onnx
+        return read_nir(artifact.path / NETWORK)
+    from deploytool.convert.model import to_graph
 
-        refuse_options("a .onnx file", options)
-        return read_onnx(path, reset=rule or "subtract", floor=options.floor)
-    if path.suffix in (".pt", ".pth"):
-        return _state_dict(path, options)
-    return _nir(path, rule, options)
+    recipe = artifact.manifest.recipe
+    spec = TrainSection.model_validate(recipe["train"])
+    method = method_of(spec)
+    method.require_deployable(spec)
+    network = method.trained_network(NetworkSection.model_validate(recipe["network"]), spec)
+    constraints = ConstraintsSection.model_validate(recipe["constraints"])
+    return to_graph(read_tensors(artifact.path / WEIGHTS), network, constraints)
 
 
-def _nir(path: Path, rule: Reset | None, options: ImportOptions) -> Graph:
+def trained_for(store: Store, artifact: Artifact | None) -> str | None:
+    """The chip whose constraints held in the training that ``artifact`` comes from; None where that is not known."""
+    if artifact is not None:
+        for model in (artifact, *ancestors(store, artifact)):
+            if model.kind == "model":
+                return ConstraintsSection.model_validate(model.manifest.recipe["constraints"]).chip
+    return None
+
+
+def _nir(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.nir import read_nir
 
-    refuse_options("a .nir file", options)
+    rule = cast("Reset | None", options.reset)
     graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
@@ -100,7 +195,7 @@ def _nir(path: Path, rule: Reset | None, options: ImportOptions) -> Graph:
             raise UsageError(f"{path}: node {name!r}", f"states reset {stated}", f"--reset {stated}, or leave it out")
     plain = partial(read_nir, path, rule, dt_ms=options.dt_ms, delay_us=options.delay_us)
     if idle := [option for option, differs in _differences(graph, options, plain) if differs]:
-        found = f"{idle[0]} changes nothing: the file says otherwise, or has nothing that it is about"
+        found = f"{idle[0]} has no effect: the file states another value, or has no node that takes one"
         raise UsageError(str(path), found, f"no {idle[0]}")
     return graph
 
@@ -121,7 +216,6 @@ def _module(source: str, options: ImportOptions) -> Graph:
     from deploytool.convert.torch.builder import load_builder
     from deploytool.convert.torch.modules import from_module
 
-    refuse_options("a module", options)
     if options.shape is None:
         raise UsageError(source, "no input shape", "--shape C,H,W")
     shape = parse_shape(options.shape)
@@ -132,22 +226,9 @@ def _state_dict(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.model import from_state_dict
     from deploytool.convert.torch.state_dict import read_state_dict
 
-    refuse_options("a state_dict", options)
-    if options.recipe is None:
+    if options.network is None:
         raise UsageError(str(path), "weights without their layers", "--network RECIPE, whose [network] they belong to")
-    recipe = load_recipe(options.recipe)
-    return from_state_dict(read_state_dict(path), recipe.network, recipe.constraints)
-
-
-def geometry(store: Store, source: str) -> Graph:
-    """The graph of a network whose reset rule does not matter: a graph in the store, a .nir file, or a recipe's."""
-    from deploytool.convert.nir import read_nir
-
-    if source.endswith(".toml"):
-        return recipe_geometry(load_recipe(Path(source)))
-    if Path(source).is_file():
-        return read_nir(Path(source), reset="subtract", dt_ms=1.0, delay_us=1)
-    return read_nir(store.get(source, "graph").path / NETWORK)
+    return from_state_dict(read_state_dict(path), *load_network(options.network))
 
 
 def recipe_geometry(recipe: Recipe) -> Graph:
@@ -161,10 +242,20 @@ def recipe_geometry(recipe: Recipe) -> Graph:
     return to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
 
 
-def is_artifact(source: str) -> bool:
-    """True when ``source`` looks like an artifact: a folder, ``kind-prefix`` or ``kind@latest``."""
-    kind = source.partition("@")[0].partition("-")[0]
-    return Path(source).is_dir() or (kind in KINDS and not Path(source).is_file())
+def assumed_network(path: Path, options: ImportOptions) -> tuple[Graph, tuple[str, ...]]:
+    """The graph in a .nir file, for a question that needs no reset rule and no times, and what the file leaves unsaid.
+
+    Raises UsageError as `named_network`, but for what is unsaid, of which it gives the sentences.
+    """
+    from deploytool.convert.nir import read_nir
+
+    rule = cast("Reset | None", options.reset)
+    try:
+        read_nir(path, rule, options.floor, options.dt_ms, options.delay_us)
+    except UsageError as unsaid:
+        dt_ms, delay_us = options.dt_ms or 1.0, options.delay_us or 1
+        return read_nir(path, rule or "subtract", options.floor, dt_ms, delay_us), unsaid.problems
+    return _nir(path, options), ()
 
 
 def parse_shape(text: str) -> Shape:

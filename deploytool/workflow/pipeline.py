@@ -52,8 +52,8 @@ def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifa
 def _mapped(cache: StageCache, recipe: Recipe, graph: Artifact, target: str) -> Artifact:
     """The program of ``graph`` for ``target``: the simulator, or the chip, as [map] says."""
     if target == SIMULATOR:
-        return map_graph(cache, graph.name, target)
+        return map_graph(cache, graph, target)
     chosen_on = None
     if recipe.map.quantise == "calibrated":
         chosen_on = calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)
-    return map_graph(cache, graph.name, target, recipe.map, calibration=chosen_on)
+    return map_graph(cache, graph, target, recipe.map, calibration=chosen_on)

@@ -22,11 +22,8 @@ def refuse_impossible(recipe: Recipe) -> None:
 
     Without a chip, on the simulator alone, any network fits.
     """
-    if problems := list(_beyond_the_method(recipe)):
+    if problems := list(untrainable(recipe)):
         raise RecipeError.together(problems)
-    if not recipe.run.on:
-        return
-    _refuse_bias(recipe)
     if not recipe.run.on_chip:
         return
     from deploytool.map.compile import check as check_fit
@@ -37,13 +34,15 @@ def refuse_impossible(recipe: Recipe) -> None:
         raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
 
 
-def _beyond_the_method(recipe: Recipe) -> Iterator[RecipeError]:
-    """Everything in ``recipe`` that its training method cannot do."""
+def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
+    """Everything in ``recipe`` that its training method cannot do, and a bias that no event adds."""
     method = method_of(recipe.train)
     yield from method.restrictions(recipe.network, recipe.constraints, recipe.train)
     if (count := launched_processes()) > 1 and not method.several_processes:
         found = f"found {recipe.train.method!r} in {count} processes of torchrun"
         yield RecipeError("train.method", found, "one process")
+    if recipe.run.on:
+        yield from _bias(recipe)
 
 
 def _ways(found: CheckReport) -> list[FitError]:
@@ -52,11 +51,11 @@ def _ways(found: CheckReport) -> list[FitError]:
     return [FitError("network.layers", f"do not fit {found.chip}", " | ".join(ways))] if ways else []
 
 
-def _refuse_bias(recipe: Recipe) -> None:
-    """Raises RecipeError for batch norms whose bias would be left in a network that events are to drive."""
+def _bias(recipe: Recipe) -> Iterator[RecipeError]:
+    """One error where batch norms would leave a bias in a network that events are to drive."""
     trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
-        raise RecipeError(
+        yield RecipeError(
             "network.layers",
             f"{norms[0]!r} is a batchnorm layer, and folding it into the weights leaves a bias",
             "no bias: the chip adds one only at ticks of its slow clock, and events do not drive that",

@@ -12,7 +12,7 @@ from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, UsageError
 from deploytool.ir.events import EventStream
-from deploytool.recipe import DataSection, asked
+from deploytool.recipe import DataSection, MapSection, asked
 
 CALIBRATION_PARTS: Final = 3
 """Of so many calibration samples one is searched on; the others decide what is kept."""
@@ -85,7 +85,7 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
     return SampleSource(says, fingerprint(section, seed), training)
 
 
-def asked_calibration(quantise: str, data: str | None, root: str | None, count: int) -> SampleSource | None:
+def asked_calibration(quantise: str, data: str | None, root: str | None, count: int | None) -> SampleSource | None:
     """The calibration samples of the data set called ``data``; None when ``quantise`` is "plain".
 
     Raises UsageError for another way to quantise, a missing data set, or one that is not used.
@@ -93,15 +93,17 @@ def asked_calibration(quantise: str, data: str | None, root: str | None, count: 
     if quantise not in ("plain", "calibrated"):
         raise UsageError("--quantise", f"found {quantise!r}", "plain or calibrated")
     if quantise == "plain":
-        if data or root:
-            raise UsageError("--data, --root", "given with --quantise plain", "--quantise calibrated")
+        if data or root or count:
+            raise UsageError(
+                "--data, --root, --calibration-samples", "given with --quantise plain", "--quantise calibrated"
+            )
         return None
     from deploytool.data.sets.table import DATASETS
 
     if data not in DATASETS:
         found = f"found --data {data}" if data else "no --data"
         raise UsageError("--quantise calibrated", found, f"a data set with a training part: {', '.join(DATASETS)}")
-    return calibration(DataSection(set=data, root=root), seed=0, count=count)
+    return calibration(DataSection(set=data, root=root), seed=0, count=count or MapSection().calibration_samples)
 
 
 def _files(path: Path) -> SampleSource:

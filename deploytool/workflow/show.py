@@ -45,9 +45,13 @@ def summary(store: Store, artifact: Artifact) -> dict[str, Any]:
 def fit(report: Mapping[str, Any]) -> dict[str, Any]:
     """What `check --json` says, for a person: what is in the way first, empty parts left out."""
     broken = len(report["issues"])
-    says = f"fits {report['chip']}" if report["fits"] else f"does not fit {report['chip']}: {broken} in the way"
+    says = f"does not fit {report['chip']}: {broken} in the way" if broken else f"fits {report['chip']}"
+    if not broken and not report["fits"]:
+        says += ", and map refuses its weights"
     parts = {
         "in the way": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
+        "refused later": [f"{refusal['command']}: {refusal['says']}" for refusal in report["refused_later"]],
+        "warnings": report["warnings"],
         "what would make it fit": [suggestion["says"] for suggestion in report["suggestions"]],
         "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
         "free growth": report["growth"],
@@ -145,12 +149,12 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "layer": name,
         "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
-        "in": format_shape(layer.in_shape),
+        "in": format_shape(layer.synapses[0].in_shape),
         "out": format_shape(layer.out_shape),
         "to": ", ".join(route.to for route in layer.routes) or "readout",
     }
     if program.chip != SIMULATOR:
-        row |= {"core": program.core_of[name], "threshold": layer.threshold, "floor": layer.floor}
+        row |= {"core": program.core_of[name], "threshold": layer.neurons.threshold, "floor": layer.neurons.floor}
     return row
 
 

@@ -27,7 +27,6 @@ GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
         "files": rooms.files,
         "nouns": rooms.nouns,
         "exit-codes": store.exit_codes,
-        "artifact-kinds": store.kinds,
         "manifest": store.manifest,
     }
 )

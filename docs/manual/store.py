@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from deploytool.base import errors
 from deploytool.base.errors import INTERRUPTED, NEGATIVE_VERDICT, DeployError
-from deploytool.store.artifact import KINDS, Manifest
+from deploytool.store.artifact import Manifest
 from manual.markdown import prose, table
 
 
@@ -20,11 +20,6 @@ def exit_codes() -> str:
         (str(INTERRUPTED), "Interrupted with Ctrl-C. Run the same command again: finished work is kept."),
     ]
     return table(("Code", "Meaning"), rows)
-
-
-def kinds() -> str:
-    """The kinds of artifacts."""
-    return ", ".join(f"`{kind}`" for kind in KINDS)
 
 
 def manifest() -> str:

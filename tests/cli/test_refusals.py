@@ -146,7 +146,7 @@ def test_options_that_say_nothing_are_refused(cli: Deploytool, program: str, tmp
     assert "--shape" in refusal(cli("convert", tmp_path / "net.nir", "--shape", "1,2,3"), 2)
     assert "--network" in refusal(cli("convert", tmp_path / "net.nir", "--network", "recipe.toml"), 2)
     for option, value in (("--floor", "-5"), ("--dt-ms", "7"), ("--delay-us", "3")):
-        sentence = f"{option} changes nothing"
+        sentence = f"{option} has no effect"
         assert sentence in refusal(cli("convert", tmp_path / "net.nir", option, value), 2)
     assert cli("convert", tmp_path / "net.nir", "--floor", "-1").exit_code == 0
     assert "--reset" in refusal(cli("convert", "model@latest", "--reset", "subtract"), 2)

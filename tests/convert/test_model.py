@@ -95,14 +95,14 @@ def test_converted_and_mapped_weights_are_the_integers_of_training(
         trained = quantise(array, None, threshold, floor, chip.integers_of(bits))
         pooled = 4 if name == "middle" else 1
         assume(pooled * trained.threshold <= chip.integers.threshold_max)
-        np.testing.assert_array_equal(program.layers[name].weights.ravel(), trained.weights.ravel())
-        assert program.layers[name].threshold == pooled * trained.threshold
+        np.testing.assert_array_equal(program.layers[name].single.weights.ravel(), trained.weights.ravel())
+        assert program.layers[name].neurons.threshold == pooled * trained.threshold
 
 
 def test_a_network_in_real_numbers_states_no_width_and_gets_the_chips() -> None:
     graph = to_graph(latent(), NETWORK, ConstraintsSection(weight_bits=32))
     assert graph.weight_bits is None
-    mapped = compile_graph(graph, chip_named("speck2e")).program.layers["fc1"].weights
+    mapped = compile_graph(graph, chip_named("speck2e")).program.layers["fc1"].single.weights
     assert np.abs(mapped.astype(int)).max() >= 127
     assert to_graph(latent(), NETWORK, ConstraintsSection(weight_bits=3)).weight_bits == 3
 

@@ -120,7 +120,7 @@ def test_the_time_of_a_way_back_is_asked_for(tmp_path: Path) -> None:
     assert len(error.value.problems) == 2
     graph = read_nir(path, "subtract", delay_us=70)
     assert graph.nodes["r.delay"].delay_us == 70
-    assert group(graph).layers["a"].routes == (Route("a", branch=1, delay_us=70),)
+    assert group(graph).layers["a"].routes == (Route("a", synapses=1, delay_us=70),)
     for wrong in (0, -5):
         with pytest.raises(UsageError, match=f"--delay-us: found {wrong}; need whole microseconds"):
             read_nir(path, "subtract", delay_us=wrong)
@@ -137,7 +137,7 @@ def test_two_layers_in_a_circle_get_one_delay(tmp_path: Path) -> None:
     path = write(tmp_path, "i>a a>s s>b b>t t>r r>s t>o", a=linear(), s=neurons(), b=linear(), t=neurons(), r=linear())
     graph = read_nir(path, "subtract", delay_us=9)
     assert {name: graph.sources(name) for name in graph.of_type(Delay)} == {"r.delay": ("r",)}
-    assert group(graph).layers["b"].routes == (Route("a", branch=1, delay_us=9),)
+    assert group(graph).layers["b"].routes == (Route("a", synapses=1, delay_us=9),)
 
 
 def test_circles_in_circles_get_a_delay_each(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_a_stated_time_constant_must_be_that_of_the_node(tmp_path: Path) -> None
 
 def test_leaks_are_for_the_simulator_and_refused_for_the_chip_by_name(shared_data: Path) -> None:
     graph = read_nir(shared_data / "nir" / "lif_norse.nir", reset="subtract", dt_ms=0.1)
-    assert group(graph).layers["0"].tau_ms == pytest.approx(2.5)
+    assert group(graph).layers["0"].neurons.leak.tau_ms == pytest.approx(2.5)
     with pytest.raises(UnsupportedError, match="layer '0' on Speck2e: a leak"):
         check(graph, CHIPS["speck2e"])
     for spike, found in (

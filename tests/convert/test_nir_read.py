@@ -17,7 +17,8 @@ import pytest
 from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.convert.nir import read_nir, write_nir
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Add, Conv, Linear, Reset, Spike
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Add, Conv, Linear, Spike
 
 WEIGHT = np.arange(18, dtype=np.float32).reshape(1, 2, 3, 3)
 CONV = {

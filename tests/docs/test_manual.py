@@ -96,7 +96,7 @@ def test_sections_of_a_recipe_are_completed() -> None:
 def test_options_have_ranges_and_defaults() -> None:
     text = synopsis("map")
     assert "`--target TEXT`{#option-map-target}" in text
-    assert "Default: `speck2e`." in text
+    assert "Default: `plain`." in text
     assert "`--split / --no-split`" in text
     assert "From 0 to 100." in synopsis("validate")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from deploytool.chip.chips import chip_names
 from deploytool.data.sets.table import DATASETS
 from deploytool.map.rules import RULES
 from deploytool.recipe.presets import PRESETS
+from deploytool.store.artifact import KINDS
+from deploytool.train.methods.table import METHODS
 
 TEXTS = {page: (PROJECT / page).read_text(encoding="utf-8") for page in [*PAGES, "README.md"]}
 CODE = re.compile(r"`([^`\n]+)`")
@@ -98,6 +101,25 @@ def test_every_data_set_and_network_is_there() -> None:
     sets, networks = GENERATED["data-sets"](), GENERATED["presets"]()
     assert all(f"`{name}`" in sets for name in DATASETS)
     assert all(f"`{name}`" in networks for name in PRESETS)
+
+
+def test_every_training_method_is_described() -> None:
+    terms = re.findall(r"^`(\w+)`\n: ", TEXTS["docs/commands/train.md"], re.MULTILINE)
+    assert set(terms) == METHODS.keys()
+
+
+def test_every_file_of_an_artifact_is_named(prepared: Sandbox) -> None:
+    folders = [path for path in (prepared.folder / "artifacts").iterdir() if path.is_dir()]
+    assert {path.name.split("-")[0] for path in folders} == set(KINDS)
+    for file in (file for folder in folders for file in folder.iterdir()):
+        assert file.name in TEXTS["docs/artifacts.md"], file
+
+
+def test_the_keys_of_json_results_are_named(prepared: Sandbox) -> None:
+    found = json.loads(prepared.run("deploytool check net.nir --json").stdout)
+    assert all(f"`{key}`" in TEXTS["docs/commands/check.md"] for key in found)
+    report = json.loads(next(prepared.folder.glob("artifacts/report-*/report.json")).read_text(encoding="utf-8"))
+    assert all(f"`{key}`" in TEXTS["docs/commands/report.md"] for key in report)
 
 
 def test_the_drawing_of_the_pipeline_names_commands() -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from helpers.layers import changed, make_layer
 from hypothesis import strategies as st
 
 from deploytool.base.arrays import Pair
@@ -72,11 +73,13 @@ def delayed_programs(draw: st.DrawFn, integers: bool | None = None) -> Program:
         routes[source] += (draw(delayed(route, program.map_of(source), always=True)),)
     once = draw(st.integers(0, 9)) > 0
     layers = {
-        name: replace(
+        name: changed(
             layer,
             routes=routes[name],
-            at_most_one=once or layer.at_most_one,
-            threshold=min(layer.threshold, 60) if isinstance(layer.threshold, int) else layer.threshold,
+            at_most_one=once or layer.neurons.at_most_one,
+            threshold=min(layer.neurons.threshold, 60)
+            if isinstance(layer.neurons.threshold, int)
+            else layer.neurons.threshold,
         )
         for name, layer in program.layers.items()
     }
@@ -110,7 +113,7 @@ def layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: bool, rn
     if not integers and draw(st.booleans()):
         threshold = rng.uniform(0.2, 2, out).astype(np.float32)
     floor = draw(st.sampled_from([None, -1, -100, -32768] if integers else [None, -0.5, 0.0]))
-    return Layer(
+    return make_layer(
         weights=conv.weight,
         threshold=threshold,
         in_shape=in_shape,
@@ -186,7 +189,7 @@ def vector_layer_on(draw: st.DrawFn, in_shape: tuple[int, int, int], integers: b
     )
     reset, at_most_one = draw(once)
     floor, out = draw(st.sampled_from([None, -1, -100, -32768])), out_shape(conv, in_shape)
-    return Layer(
+    return make_layer(
         weights=weights,
         threshold=draw(st.sampled_from([1, 60, 127, 300, 32640])),
         in_shape=in_shape,
@@ -218,7 +221,7 @@ def warm_up() -> None:
     for arithmetic, number in (("int8/int16", np.int8), ("float32", np.float32)):
         weights = np.ones((2, 1, 3, 3), number)
         for padding, side, dilation in (((0, 0), 1, (1, 1)), ((1, 1), 3, (1, 1)), ((2, 2), 3, (2, 2))):
-            layer = Layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
+            layer = make_layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
             twice = Route("it"), Route("it")
             program = Program("simulator", arithmetic, (1, 3, 3), twice, {"it": layer}, ("it",), "")
             make_target("simulator").run(program, [stream, stream, stream], Watch(rasters=1))

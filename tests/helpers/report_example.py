@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from helpers.layers import make_layer
 
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import SPIKE, Recording, RungName
@@ -21,7 +22,7 @@ def program(chip: str = "speck2e") -> Program:
 
     def layer(out: int, taken: tuple[int, int, int], made: tuple[int, int, int], kernel: int, *routes: Route) -> Layer:
         stride = 2 if made[1] * 2 == taken[1] - taken[1] % 2 else 1
-        return Layer(
+        return make_layer(
             weights=rng.integers(-128, 128, (out, taken[0], kernel, kernel)).astype(np.int8),
             threshold=211,
             floor=-211,

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from helpers.programs import programs, streams
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from deploytool.data.formats.files import read_events
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
-from deploytool.ir.program import Layer, Program
+from deploytool.ir.program import Program
 from deploytool.map import rounding
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group
@@ -114,19 +115,19 @@ def test_it_comes_out_the_same_every_time(found: Calibrated) -> None:
 def test_a_kept_layer_is_at_the_scale_of_a_whole_threshold(found: Calibrated) -> None:
     for row in found.layers:
         before, after = _network().layers[row.layer], found.program.layers[row.layer]
-        assert after.threshold == row.threshold == pytest.approx(float(before.threshold) * after.scale)
-        assert after.floor == -row.threshold
-        assert np.abs(after.weights).max() <= 8
-        nearest = np.clip(np.rint(before.weights * after.scale), -8, 7)
-        assert row.moved == (nearest != after.weights).sum()
+        assert after.neurons.threshold == row.threshold == pytest.approx(float(before.neurons.threshold) * after.scale)
+        assert after.neurons.floor == -row.threshold
+        assert np.abs(after.single.weights).max() <= 8
+        nearest = np.clip(np.rint(before.single.weights * after.scale), -8, 7)
+        assert row.moved == (nearest != after.single.weights).sum()
 
 
 def test_a_network_that_is_exact_already_stays_as_it_is() -> None:
     exact = _network(grid=2.0**-6)
-    weights = {name: layer.weights.copy() for name, layer in exact.layers.items()}
+    weights = {name: layer.single.weights.copy() for name, layer in exact.layers.items()}
     for array in weights.values():
         array.flat[0] = 127 / 64
-    exact = exact.with_layers({name: replace(layer, weights=weights[name]) for name, layer in exact.layers.items()})
+    exact = exact.with_layers({name: changed(layer, weights=weights[name]) for name, layer in exact.layers.items()})
     found = calibrate(exact, FMT, Calibration(SIMULATOR, _streams(3, 1), _streams(3, 2)))
     assert not found.kept
     assert found.output_held_out.plain == 0
@@ -145,8 +146,8 @@ def test_a_silent_network_keeps_the_plain_rule() -> None:
 @given(st.data())
 def test_it_is_never_further_off_than_the_plain_rule(data: st.DataObject) -> None:
     drawn = data.draw(programs(integers=False))
-    assume(all(layer.groups == 1 and layer.weights.any() for layer in drawn.layers.values()))
-    program = drawn.with_layers({name: replace(layer, threshold=1.0) for name, layer in drawn.layers.items()})
+    assume(all(layer.single.groups == 1 and layer.single.weights.any() for layer in drawn.layers.values()))
+    program = drawn.with_layers({name: changed(layer, threshold=1.0) for name, layer in drawn.layers.items()})
     groups = [[data.draw(streams(program.input_shape)) for _ in range(2)] for _ in range(2)]
     plain = quantise(program, FOUR_BITS)
     found = calibrate(program, FOUR_BITS, Calibration(SIMULATOR, *groups))
@@ -163,7 +164,8 @@ def test_it_is_never_further_off_than_the_plain_rule(data: st.DataObject) -> Non
 
 def test_what_the_target_cannot_run_is_refused_in_its_words() -> None:
     biased = {
-        name: replace(layer, bias=np.ones(len(layer.weights), np.float32)) for name, layer in _network().layers.items()
+        name: replace(layer, bias=np.ones(len(layer.single.weights), np.float32))
+        for name, layer in _network().layers.items()
     }
     with pytest.raises(UnsupportedError, match="has a bias"):
         calibrate(_network().with_layers(biased), FMT, Calibration(SIMULATOR, _streams(1, 1), _streams(1, 2)))
@@ -190,7 +192,7 @@ def test_second_moments_are_those_of_what_neurons_get(
     steps: tuple[int, int, int, int], padding: tuple[int, int], windows: int, seed: int
 ) -> None:
     stride, dilation = steps[:2], steps[2:]
-    layer = Layer(
+    layer = make_layer(
         np.ones((1, 2, 2, 3)), 1.0, (2, 8, 8), (1, 1, 1), (), stride=stride, padding=padding, dilation=dilation
     )
     (stream,) = _streams(1, seed, events=12)
@@ -205,7 +207,7 @@ def test_second_moments_are_those_of_what_neurons_get(
             if not rest_y and not rest_x and 0 <= row < size[0] and 0 <= column < size[1]:
                 inputs[t * windows // 100_000, row, column, c, ky, kx] += 1
     flat = inputs.reshape(-1, 12)
-    (moment,) = second_moments(layer, [stream], windows)
+    (moment,) = second_moments(layer.single, [stream], windows)
     np.testing.assert_array_equal(moment, flat.T @ flat)
 
 
@@ -232,11 +234,11 @@ def test_rounding_keeps_zeros_and_whole_numbers_and_stays_in_range(seed: int) ->
 
 def test_many_weights_are_rounded_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, samples = _network().layers["conv2"], _streams(2, 1, (4, 4, 4))
-    (whole,) = second_moments(layer, samples, 5)
+    (whole,) = second_moments(layer.single, samples, 5)
     monkeypatch.setattr(rounding, "BLOCK", 10)
-    parts = second_moments(layer, samples, 5)
+    parts = second_moments(layer.single, samples, 5)
     assert [len(part) for part in parts] == [10, 10, 10, 6]
     np.testing.assert_array_equal(parts[1], whole[10:20, 10:20])
-    exact = layer.weights.reshape(6, 36).astype(np.float64) * 20
+    exact = layer.single.weights.reshape(6, 36).astype(np.float64) * 20
     rounded = compensated(exact, parts, FMT)
     np.testing.assert_array_equal(rounded[:, 10:20], compensated(exact[:, 10:20], parts[1:2], FMT))

@@ -116,7 +116,7 @@ def test_mapping_keeps_the_float_program_and_reports_every_layer(nmnist: Graph) 
     assert [layer.layer for layer in mapped.quantisation] == list(mapped.float_program.layers)
     assert compile_graph(nmnist, CHIP).program.digest == mapped.program.digest
     four = compile_graph(nmnist, CHIP, replace(CHIP.integers, weight_bits=4)).program
-    assert max(int(np.abs(layer.weights).max()) for layer in four.layers.values()) <= 8
+    assert max(int(np.abs(layer.single.weights).max()) for layer in four.layers.values()) <= 8
 
 
 def test_the_configuration_speaks_the_vendors_language(nmnist: Graph) -> None:
@@ -137,8 +137,8 @@ def test_the_configuration_speaks_the_vendors_language(nmnist: Graph) -> None:
         {"enable": False, "layer": 0, "pooling": 1, "feature_shift": 0},
     ]
     layer = program.layers["conv1"]
-    assert first["weights"][3][1][0][2] == layer.weights[3, 1, 2, 0]
-    assert (first["threshold_high"], first["threshold_low"]) == (layer.threshold, layer.floor)
+    assert first["weights"][3][1][0][2] == layer.single.weights[3, 1, 2, 0]
+    assert (first["threshold_high"], first["threshold_low"]) == (layer.neurons.threshold, layer.neurons.floor)
     assert np.shape(first["neurons_initial_value"]) == (8, 34, 34)
     assert (first["leak_enable"], first["return_to_zero"], first["biases"]) == (False, False, [0] * 8)
     assert [core["monitor_enable"] for core in cores if core] == [False, False, False, True]

@@ -144,7 +144,7 @@ def recurrent(
 def test_a_way_back_is_a_route_to_an_earlier_layer() -> None:
     program = group(recurrent(back=weights(2, 2, 3)))
     assert list(program.layers) == ["a"]
-    assert program.layers["a"].routes == (Route("a", branch=1, delay_us=50),)
+    assert program.layers["a"].routes == (Route("a", synapses=1, delay_us=50),)
 
 
 def test_what_lies_on_a_way_back_counts_on_both_sides_of_the_delay() -> None:
@@ -160,11 +160,11 @@ def test_two_delays_in_a_circle_add_up_and_circles_meet() -> None:
     nodes = {**graph.nodes, "d2": Delay(30)}
     edges = tuple(edge for edge in graph.edges if edge != ("s", "d"))
     twice = Graph(nodes, (*edges, ("s", "d2"), ("d2", "d")))
-    assert group(twice).layers["a"].routes == (Route("a", branch=1, delay_us=80),)
+    assert group(twice).layers["a"].routes == (Route("a", synapses=1, delay_us=80),)
     both = Graph(
         {**nodes, "more": weights(2, 2), "d2": Delay(30)}, (*graph.edges, ("d", "d2"), ("d2", "more"), ("more", "add"))
     )
-    assert group(both).layers["a"].routes == (Route("a", branch=1, delay_us=50), Route("a", branch=2, delay_us=80))
+    assert group(both).layers["a"].routes == (Route("a", synapses=1, delay_us=50), Route("a", synapses=2, delay_us=80))
 
 
 def test_a_way_back_may_end_in_a_concat() -> None:
@@ -201,7 +201,7 @@ def test_flattened_ways_back() -> None:
         ("d", "back"),
         ("s", "out"),
     )
-    assert group(Graph(nodes, edges)).layers["w"].routes == (Route("w", branch=1, delay_us=20),)
+    assert group(Graph(nodes, edges)).layers["w"].routes == (Route("w", synapses=1, delay_us=20),)
 
 
 def test_what_cannot_be_delayed_is_refused_by_name() -> None:

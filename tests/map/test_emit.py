@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator
 from deploytool.base.errors import DeployError, FitError, InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route
 from deploytool.map.emit import configuration
 from deploytool.map.readout import widen
 from deploytool.map.rules import check_rules
@@ -37,7 +38,7 @@ def classifier(
     """One layer over the whole pooled map, with integers of its own in every place."""
     height, width = into[1] // pool[0], into[2] // pool[1]
     weights = np.random.default_rng(0).integers(-40, 60, (classes, into[0], height, width), np.int8)
-    layer = Layer(weights, 72, (into[0], height, width), (classes, 1, 1), (), bias=bias, floor=-71)
+    layer = make_layer(weights, 72, (into[0], height, width), (classes, 1, 1), (), bias=bias, floor=-71)
     return Program(
         "speck2e", "int8/int16", into, (Route("fc", pool),), {"fc": layer}, ("fc",), "", core_of={"fc": core}
     )
@@ -47,7 +48,7 @@ def joined(program: Program) -> Program:
     """``program`` behind a layer that two feed."""
     shape = (2, 4, 4)
     unit = np.ones((2, 2, 1, 1), np.int8)
-    half = replace(program.layers["fc"], weights=unit, in_shape=shape, out_shape=shape, routes=(Route("fc"),))
+    half = changed(program.layers["fc"], weights=unit, in_shape=shape, out_shape=shape, routes=(Route("fc"),))
     layers = {"a": half, "b": replace(half, routes=(Route("fc", feature_shift=2),)), "fc": program.layers["fc"]}
     return replace(
         program,

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.graph import Graph, chain
+from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
-from deploytool.ir.program import INPUT, Layer, Program
+from deploytool.ir.program import INPUT, Layer, Program, Synapses
 from deploytool.map.geometry import targets
 from deploytool.map.group import group
 from deploytool.map.lower import lower
@@ -23,13 +24,13 @@ from deploytool.map.lower import lower
 Event = tuple[int, int, int]
 
 
-def _fire(v: np.ndarray, at: tuple[int, ...], w: np.float32, threshold: float, layer: Layer | Spike) -> bool:
+def _fire(v: np.ndarray, at: tuple[int, ...], w: np.float32, threshold: float, neurons: Neurons) -> bool:
     v[at] += w
-    if layer.floor is not None:
-        v[at] = max(v[at], np.float32(layer.floor))
+    if neurons.floor is not None:
+        v[at] = max(v[at], np.float32(neurons.floor))
     if v[at] < threshold:
         return False
-    v[at] = 0 if layer.reset == "zero" else v[at] - np.float32(threshold)
+    v[at] = 0 if neurons.reset == "zero" else v[at] - np.float32(threshold)
     return True
 
 
@@ -44,30 +45,31 @@ def program_counts(program: Program, events: list[Event]) -> tuple[np.ndarray, d
             for source, route in program.feeders(name):
                 for c, y, x in spikes[source]:
                     moved = (c + route.feature_shift, y // route.pool[0], x // route.pool[1])
-                    if moved[1] < layer.in_shape[1] and moved[2] < layer.in_shape[2]:
+                    if moved[1] < layer.single.in_shape[1] and moved[2] < layer.single.in_shape[2]:
                         arriving.append(moved)
             spikes[name] = []
             for c, y, x in arriving:
-                for at, w in sorted(_targets(layer, c, y, x)):
-                    threshold = float(np.broadcast_to(layer.threshold, layer.out_shape)[at[2], at[0], at[1]])
-                    if _fire(state[name], (at[2], at[0], at[1]), np.float32(w), threshold, layer):
+                for at, w in sorted(_targets(layer.single, c, y, x)):
+                    threshold = float(np.broadcast_to(layer.neurons.threshold, layer.out_shape)[at[2], at[0], at[1]])
+                    if _fire(state[name], (at[2], at[0], at[1]), np.float32(w), threshold, layer.neurons):
                         spikes[name].append((at[2], at[0], at[1]))
                         counts[name][at[2], at[0], at[1]] += 1
     return np.concatenate([counts[name].ravel() for name in program.outputs]), counts
 
 
-def _targets(layer: Layer, c: int, y: int, x: int) -> list[tuple[tuple[int, int, int], float]]:
+def _targets(synapses: Synapses, c: int, y: int, x: int) -> list[tuple[tuple[int, int, int], float]]:
     found = []
-    features, per_group = layer.weights.shape[:2]
-    for o, ky, kx in itertools.product(range(features), range(layer.kernel[0]), range(layer.kernel[1])):
-        if c // per_group != o // (features // layer.groups):
+    features, per_group = synapses.weights.shape[:2]
+    for o, ky, kx in itertools.product(range(features), range(synapses.kernel[0]), range(synapses.kernel[1])):
+        if c // per_group != o // (features // synapses.groups):
             continue
-        row, column = y + layer.padding[0] - ky * layer.dilation[0], x + layer.padding[1] - kx * layer.dilation[1]
-        ty, tx = row // layer.stride[0], column // layer.stride[1]
-        if row % layer.stride[0] or column % layer.stride[1]:
+        row = y + synapses.padding[0] - ky * synapses.dilation[0]
+        column = x + synapses.padding[1] - kx * synapses.dilation[1]
+        ty, tx = row // synapses.stride[0], column // synapses.stride[1]
+        if row % synapses.stride[0] or column % synapses.stride[1]:
             continue
-        if 0 <= ty < layer.out_shape[1] and 0 <= tx < layer.out_shape[2]:
-            found.append(((ty, tx, o), float(layer.weights[o, c % per_group, ky, kx])))
+        if 0 <= ty < synapses.out_shape[1] and 0 <= tx < synapses.out_shape[2]:
+            found.append(((ty, tx, o), float(synapses.weights[o, c % per_group, ky, kx])))
     return found
 
 
@@ -138,7 +140,7 @@ def _spikes(graph: Graph, name: str, node: Spike, flow: list, v: np.ndarray) -> 
             reached_at = sorted(map(tuple, np.argwhere(reached)), key=lambda at: (at[1], at[2], at[0]))
             values = {at: current[at] for at in reached_at}
         threshold = np.broadcast_to(node.threshold, graph.shapes[name])
-        fired += [(at, 1.0) for at in reached_at if _fire(v, at, values[at], float(threshold[at]), node)]
+        fired += [(at, 1.0) for at in reached_at if _fire(v, at, values[at], float(threshold[at]), node.neurons)]
     return fired
 
 
@@ -225,17 +227,18 @@ def assert_exact(graph: Graph, seed: int, count: int = 25) -> Program:
 def test_chains_keep_every_spike(graph: Graph, seed: int) -> None:
     lowered = assert_exact(graph, seed)
     for name, layer in lowered.layers.items():
+        synapses = layer.single
         for source, route in lowered.feeders(name):
             arriving = tuple(n // p for n, p in zip(lowered.map_of(source)[1:], route.pool, strict=True))
-            assert layer.in_shape[1:] == arriving, "the vendor's driver compares the sizes"
+            assert synapses.in_shape[1:] == arriving, "the vendor's driver compares the sizes"
         h, w = (
-            (layer.in_shape[1 + i] + 2 * layer.padding[i] - layer.dilation[i] * (layer.kernel[i] - 1) - 1)
-            // layer.stride[i]
+            (synapses.in_shape[1 + i] + 2 * synapses.padding[i] - synapses.dilation[i] * (synapses.kernel[i] - 1) - 1)
+            // synapses.stride[i]
             + 1
             for i in (0, 1)
         )
-        assert layer.out_shape == (layer.weights.shape[0], h, w)
-        assert layer.weights.shape[1] * layer.groups == layer.in_shape[0]
+        assert layer.out_shape == (synapses.weights.shape[0], h, w)
+        assert synapses.weights.shape[1] * synapses.groups == synapses.in_shape[0]
 
 
 def _branches(join: Node, pools: tuple[Node, Node]) -> Graph:
@@ -313,8 +316,10 @@ def test_an_oblong_linear_becomes_a_square_kernel() -> None:
         ]
     )
     layer = assert_exact(graph, 0, 60).layers["fc"]
-    assert layer.kernel == (5, 5)
-    assert layer.weights.max() > layer.threshold, "weights above the threshold do not matter where zeros are never met"
+    assert layer.single.kernel == (5, 5)
+    assert layer.single.weights.max() > layer.neurons.threshold, (
+        "weights above the threshold do not matter where zeros are never met"
+    )
 
 
 def test_an_oblong_linear_becomes_square_behind_a_pooling_rest() -> None:
@@ -328,11 +333,11 @@ def test_an_oblong_linear_becomes_square_behind_a_pooling_rest() -> None:
 
     rng = np.random.default_rng(0)
     linear = lowered(Linear(rng.normal(0.3, 0.3, (2, 20))), flat=True)
-    assert (linear.kernel, linear.in_shape, linear.stride) == ((5, 5), (1, 5, 4), (1, 2))
-    assert not targets(linear, 1, 4)
+    assert (linear.single.kernel, linear.single.in_shape, linear.single.stride) == ((5, 5), (1, 5, 4), (1, 2))
+    assert not targets(linear.single, 1, 4)
     tall = rng.normal(0.3, 0.3, (2, 1, 2, 1))
-    assert lowered(Conv(tall), flat=False).kernel == (2, 1)
-    assert lowered(Conv(tall, padding=(0, 1)), flat=False).kernel == (2, 1)
+    assert lowered(Conv(tall), flat=False).single.kernel == (2, 1)
+    assert lowered(Conv(tall, padding=(0, 1)), flat=False).single.kernel == (2, 1)
 
 
 def test_an_oblong_kernel_is_filled_on_both_sides_where_that_keeps_the_input_map() -> None:
@@ -341,14 +346,14 @@ def test_an_oblong_kernel_is_filled_on_both_sides_where_that_keeps_the_input_map
     layer = assert_exact(
         chain([("in", Input((1, 6, 6))), ("w", conv), ("s", Spike()), ("out", Output())]), 6, 60
     ).layers["w"]
-    assert (layer.kernel, layer.padding, layer.in_shape) == ((3, 3), (1, 1), (1, 6, 6))
+    assert (layer.single.kernel, layer.single.padding, layer.single.in_shape) == ((3, 3), (1, 1), (1, 6, 6))
 
 
 def test_weights_above_the_threshold_are_not_filled_with_zeros() -> None:
     """A neuron that one event leaves above its threshold fires at the next update, even one by 0."""
     weight = np.full((2, 1, 1, 1), 2.5, np.float32)
     graph = chain([("in", Input((2, 1, 1))), ("w", Conv(weight, groups=2)), ("s", Spike()), ("out", Output())])
-    assert assert_exact(graph, 0).layers["w"].groups == 2
+    assert assert_exact(graph, 0).layers["w"].single.groups == 2
     resetting = Spike(reset="zero")
     graph = chain([("in", Input((2, 1, 1))), ("w", Conv(weight, groups=2)), ("s", resetting), ("out", Output())])
-    assert assert_exact(graph, 0).layers["w"].groups == 1
+    assert assert_exact(graph, 0).layers["w"].single.groups == 1

@@ -56,7 +56,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(caught.value.problems) == 2
 
 
-def test_potentials_are_added_by_a_layer_with_branches() -> None:
+def test_potentials_are_added_by_a_layer_with_several_synapses() -> None:
     nodes: dict[str, Node] = {
         "in": Input((2, 4, 4)),
         "a": _conv(2, 2),
@@ -83,7 +83,7 @@ def test_potentials_are_added_by_a_layer_with_branches() -> None:
     assert [synapses.groups for synapses in layer.synapses] == [1, 1, 2]
     assert layer.bias.tolist() == [1, 1]
     assert layer.sources == ("a", "add", "b", "add2", "s")
-    assert [route.branch for route in program.input_routes] == [0, 1, 2]
+    assert [route.synapses for route in program.input_routes] == [0, 1, 2]
 
 
 def test_every_spike_behind_the_same_weights_is_a_layer() -> None:
@@ -113,12 +113,14 @@ def test_every_spike_behind_the_same_weights_is_a_layer() -> None:
         ("u", "q"),
     )
     program = group(Graph(nodes, edges))
-    assert {name: (len(layer.synapses), layer.threshold, layer.sources) for name, layer in program.layers.items()} == {
+    assert {
+        name: (len(layer.synapses), layer.neurons.threshold, layer.sources) for name, layer in program.layers.items()
+    } == {
         "a": (2, 1.0, ("a", "b", "add", "s")),
         "b": (1, 2.0, ("t",)),
         "a.u": (2, 3.0, ("u",)),
     }
-    assert np.array_equal(program.layers["a.u"].branches[0].weights, b.weight)
+    assert np.array_equal(program.layers["a.u"].synapses[1].weights, b.weight)
     assert program.outputs == ("a", "b", "a.u")
 
 
@@ -140,7 +142,7 @@ def ms_resnet(blocks: int) -> Graph:
     return Graph(nodes, (*edges, (last, "s"), ("s", "out")))
 
 
-def test_membrane_shortcuts_become_layers_with_ever_more_branches() -> None:
+def test_membrane_shortcuts_become_layers_with_ever_more_synapses() -> None:
     program = group(ms_resnet(3))
     assert [len(layer.synapses) for layer in program.layers.values()] == [1, 1, 2, 1, 3, 1, 4]
     events = np.zeros(8, EVENT)
@@ -156,8 +158,8 @@ def test_leaks_and_resets_reach_the_layer() -> None:
     tau_ms = np.arange(1.0, 33.0).reshape(2, 4, 4)
     spike = Spike(reset="zero", tau_ms=tau_ms, v_leak=0.25, v_reset=-0.5, tau_syn_ms=3.0)
     layer = group(_chain(_conv(2, 2), spike)).layers["n0"]
-    assert np.array_equal(layer.tau_ms, tau_ms)
-    assert (layer.v_leak, layer.v_reset, layer.tau_syn_ms) == (0.25, -0.5, 3.0)
+    assert np.array_equal(layer.neurons.leak.tau_ms, tau_ms)
+    assert (layer.neurons.leak.v_leak, layer.neurons.v_reset, layer.neurons.leak.tau_syn_ms) == (0.25, -0.5, 3.0)
 
 
 @pytest.mark.parametrize(
@@ -177,11 +179,11 @@ def test_layers_are_named_after_weights_and_know_their_nodes(nmnist: Graph) -> N
     assert list(program.layers) == ["conv1", "conv2", "conv3", "fc1"]
     assert program.layers["conv1"].sources == ("conv1", "spike1", "pool1")
     assert program.layers["conv2"].routes[0].pool == (2, 2)
-    assert program.layers["fc1"].weights.shape == (10, 16, 4, 4)
+    assert program.layers["fc1"].single.weights.shape == (10, 16, 4, 4)
     assert program.outputs == ("fc1",)
     assert program.graph_digest == nmnist.digest
     assert all(
-        program.layers[name].in_shape == shape
+        program.layers[name].single.in_shape == shape
         for name, shape in {
             "conv1": (2, 34, 34),
             "conv2": (8, 17, 17),
@@ -197,5 +199,5 @@ def test_a_bias_of_zeros_is_none_and_uniform_thresholds_are_one_number() -> None
         _chain(Conv(weight, np.zeros(2)), Spike(np.full((2, 4, 4), 1.5)), Conv(weight, np.ones(2)), Spike())
     )
     assert program.layers["n0"].bias is None
-    assert program.layers["n0"].threshold == 1.5
+    assert program.layers["n0"].neurons.threshold == 1.5
     assert program.layers["n2"].bias is not None

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def _layer(kernel_bits: int, neuron_bits: int, biased: bool = False) -> Layer:
     weights = np.zeros((features, 1, 1, 1), np.float32)
     into = 1 << (kernel_bits - 4)
     bias = np.ones(features, np.float32) if biased else None
-    return Layer(weights, 1.0, (into, 1, 1), (features, side, 1), (), bias=bias)
+    return make_layer(weights, 1.0, (into, 1, 1), (features, side, 1), (), bias=bias)
 
 
 @st.composite
@@ -58,7 +59,7 @@ LOADS = st.fixed_dictionaries({f"l{i}": st.integers(1, 9) for i in range(6)})
 
 
 def _assignments(program: Program, chip: Chip, pins: dict[str, int]) -> Iterator[dict[str, int]]:
-    fits = {name: set(cores_for(layer, chip)) for name, layer in program.layers.items()}
+    fits = {name: set(cores_for(layer.memory(), chip)) for name, layer in program.layers.items()}
     for cores in itertools.permutations(range(len(chip.cores)), len(program.layers)):
         found = dict(zip(program.layers, cores, strict=True))
         if all(core in fits[name] and pins.get(name, core) == core for name, core in found.items()):
@@ -95,7 +96,7 @@ def test_the_placement_is_the_best_there_is_or_the_reason_is_true(
         return
     with pytest.raises(FitError):
         place(program, SMALL, pins)
-    fits = {name: set(cores_for(layer, SMALL)) for name, layer in program.layers.items()}
+    fits = {name: set(cores_for(layer.memory(), SMALL)) for name, layer in program.layers.items()}
     fits = {name: {core for core in cores if pins.get(name, core) == core} for name, cores in fits.items()}
     assert len(set().union(*(fits[name] for name in reason.layers))) < len(reason.layers)
     for smaller in range(1, len(reason.layers)):
@@ -117,7 +118,7 @@ def test_the_estimate_is_what_one_spike_of_everyone_in_front_would_cost(data: st
     pool, stride, padding = data.draw(pairs), data.draw(pairs), data.draw(pairs)
     into = (shape[0], shape[1] // pool[0], shape[2] // pool[1])
     conv = Conv(np.ones((2, shape[0], 1, 2), np.float32), None, stride, padding)
-    layer = Layer(conv.weight, 1.0, into, out_shape(conv, into), (), stride=stride, padding=padding)
+    layer = make_layer(conv.weight, 1.0, into, out_shape(conv, into), (), stride=stride, padding=padding)
     program = Program("simulator", "float32", shape, (Route("a", pool),), {"a": layer}, ("a",), "")
     everyone = np.array([(0, *at) for at in itertools.product(*map(range, shape))], EVENT)
     assert predicted_synops(program, "a") == run_reference(program, EventStream(everyone, shape, 1)).synops

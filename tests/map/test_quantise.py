@@ -40,8 +40,8 @@ def test_the_graph_of_a_quantised_network_gives_its_integers_again(
     trained = quantise_layer(weight, None, threshold, floor, FMT)
     effective, theta, low = dequantise(trained)
     layer = quantise(_program(effective, Spike(theta, low)), FMT).layers["conv"]
-    np.testing.assert_array_equal(layer.weights, trained.weights)
-    assert (layer.threshold, layer.floor) == (trained.threshold, trained.floor)
+    np.testing.assert_array_equal(layer.single.weights, trained.weights)
+    assert (layer.neurons.threshold, layer.neurons.floor) == (trained.threshold, trained.floor)
 
 
 @given(weights, st.floats(0.25, 4))
@@ -50,13 +50,15 @@ def test_the_report_says_what_integers_did(weight: np.ndarray, threshold: float)
     after = quantise(before, FMT)
     (report,) = layer_report(before, after)
     layer = after.layers["conv"]
-    assert layer.weights.dtype == np.int8
-    assert np.abs(layer.weights / layer.scale - before.layers["conv"].weights).max() <= 0.501 / layer.scale
-    assert report.levels == len(np.unique(layer.weights))
-    assert report.zeros == pytest.approx(np.mean(layer.weights == 0))
+    assert layer.single.weights.dtype == np.int8
+    assert (
+        np.abs(layer.single.weights / layer.scale - before.layers["conv"].single.weights).max() <= 0.501 / layer.scale
+    )
+    assert report.levels == len(np.unique(layer.single.weights))
+    assert report.zeros == pytest.approx(np.mean(layer.single.weights == 0))
     assert report.relative_error >= 0
     assert report.weight_max == pytest.approx(weight.max() / threshold)
-    assert (report.threshold, report.floor) == (layer.threshold, layer.floor)
+    assert (report.threshold, report.floor) == (layer.neurons.threshold, layer.neurons.floor)
 
 
 def test_fine_weights_lose_little() -> None:
@@ -121,7 +123,7 @@ def test_biases_share_the_scale_and_have_16_bits(nmnist: Graph) -> None:
     ]
     assert layer.bias is not None
     assert layer.bias.tolist() == [127, -508]
-    assert quantise(group(nmnist), replace(FMT, weight_bits=4)).layers["fc1"].weights.max() <= 7
+    assert quantise(group(nmnist), replace(FMT, weight_bits=4)).layers["fc1"].single.weights.max() <= 7
 
 
 def test_the_network_measured_on_silicon_gets_threshold_72(shared_data: Path) -> None:
@@ -131,4 +133,4 @@ def test_the_network_measured_on_silicon_gets_threshold_72(shared_data: Path) ->
     conv = Conv(weight, None, stride, padding)
     program = group(chain([("in", Input((2, 34, 34))), ("0", conv), ("1", Spike(1.0, -1.0)), ("out", Output())]))
     layer = quantise(program, FMT).layers["0"]
-    assert (layer.threshold, layer.floor) == (72, -72)
+    assert (layer.neurons.threshold, layer.neurons.floor) == (72, -72)

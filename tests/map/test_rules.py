@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def layer(
     """A layer whose output map follows from its sizes."""
     sizes = [(n + 2 * padding - kernel) // stride + 1 for n in into[1:]]
     weights = np.full((out, into[0], kernel, kernel), 0.25, np.float32)
-    return Layer(
+    return make_layer(
         weights, 1.0, into, (out, sizes[0], sizes[1]), routes, stride=(stride, stride), padding=(padding, padding)
     )
 
@@ -54,11 +55,11 @@ def program(
 
 def pair(route: Route, first: Layer, second: Layer) -> Program:
     """Two layers joined by ``route``."""
-    return program(first.in_shape, {"a": replace(first, routes=(route,)), "b": second})
+    return program(first.single.in_shape, {"a": replace(first, routes=(route,)), "b": second})
 
 
 def one(**changes: object) -> Program:
-    return program((2, 8, 8), {"a": replace(layer((2, 8, 8), 2), **changes)})  # type: ignore[arg-type]
+    return program((2, 8, 8), {"a": changed(layer((2, 8, 8), 2), **changes)})
 
 
 def _joined(shifts: tuple[int, int]) -> Program:
@@ -212,20 +213,18 @@ def test_the_rest_of_17_by_2_does_not_reach_a_stride_of_2(nmnist: Graph) -> None
 
 @given(st.integers(1, 1024), st.integers(1, 1024), st.integers(1, 16), st.integers(1, 64), st.integers(1, 64))
 def test_both_forms_of_the_memory_formula_accept_the_same_layers(c_in: int, c_out: int, k: int, h: int, w: int) -> None:
-    weights = np.broadcast_to(np.float32(0), (c_out, c_in, k, k))[:1, :1]
-    found = replace(one().layers["a"], weights=weights, in_shape=(c_in, h, w), out_shape=(c_out, h, w))
-    memory, cores = memory_of(found), cores_for(found, CHIP)
+    memory = memory_of(c_in, (c_out, h, w), (k, k), False)
     printed = [
         number
         for number, core in enumerate(CHIP.cores)
         if memory.kernel_words <= core.kernel_words and memory.neuron_words <= core.neuron_words
     ]
-    assert list(cores) == printed
+    assert list(cores_for(memory, CHIP)) == printed
     assert memory.kernel_words == c_in * 2 ** (int(np.ceil(np.log2(k * k))) + int(np.ceil(np.log2(c_out))))
 
 
 def test_a_bias_takes_bias_memory() -> None:
     with_bias = replace(one().layers["a"], bias=np.ones(2, np.float32))
     short = replace(CHIP, cores=tuple(replace(core, bias_words=1) for core in CHIP.cores))
-    assert cores_for(with_bias, CHIP)
-    assert not cores_for(with_bias, short)
+    assert cores_for(with_bias.memory(), CHIP)
+    assert not cores_for(with_bias.memory(), short)

@@ -63,8 +63,8 @@ def by_us(weight: np.ndarray, threshold: float, floor: float | None, bias: np.nd
     ]
     layer = quantise(group(chain(nodes)), FMT).layers["conv"]
     rule = quantise_layer(weight, bias, threshold, floor, FMT)
-    np.testing.assert_array_equal(layer.weights, rule.weights)
-    assert (layer.threshold, layer.floor) == (rule.threshold, rule.floor)
+    np.testing.assert_array_equal(layer.single.weights, rule.weights)
+    assert (layer.neurons.threshold, layer.neurons.floor) == (rule.threshold, rule.floor)
     return rule
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ def chains(draw: st.DrawFn) -> Program:
     for i, (c_in, c_out) in enumerate(itertools.pairwise([into, *features])):
         routes = (Route(f"l{i + 1}"),) if i + 1 < len(features) else ()
         weights = np.ones((c_out, c_in, 1, 1), np.float32)
-        layers[f"l{i}"] = Layer(weights, 1.0, (c_in, side, side), (c_out, side, side), routes)
+        layers[f"l{i}"] = make_layer(weights, 1.0, (c_in, side, side), (c_out, side, side), routes)
     return Program("simulator", "float32", (into, side, side), (Route("l0"),), layers, (list(layers)[-1],), "")
 
 
@@ -253,11 +254,11 @@ def test_a_layer_that_no_split_can_save_says_what_it_would_take() -> None:
 def test_relays_lead_past_a_rest_of_the_pooling() -> None:
     """A map of 5x5 pooled by 2 leaves a rest, so that the relay takes it whole."""
     routes = tuple(Route(name, (2, 2)) for name in "bcd")
-    first = Layer(np.ones((2, 1, 1, 1), np.int8), 1, (1, 5, 5), (2, 5, 5), routes, floor=-1)
-    ends = {name: Layer(np.ones((1, 2, 2, 2), np.int8), 1, (2, 2, 2), (1, 1, 1), (), floor=-1) for name in "bcd"}
+    first = make_layer(np.ones((2, 1, 1, 1), np.int8), 1, (1, 5, 5), (2, 5, 5), routes, floor=-1)
+    ends = {name: make_layer(np.ones((1, 2, 2, 2), np.int8), 1, (2, 2, 2), (1, 1, 1), (), floor=-1) for name in "bcd"}
     whole = Program("simulator", "int8/int16", (1, 5, 5), (Route("a"),), {"a": first, **ends}, tuple("bcd"), "")
     cut = split(whole, {}, CHIP)
-    assert cut.layers["a_relay1"].in_shape == (2, 5, 5)
+    assert cut.layers["a_relay1"].single.in_shape == (2, 5, 5)
     assert [route.pool for route in cut.layers["a"].routes] == [(2, 2), (1, 1)]
     assert [issue.rule for issue in check_rules(cut, CHIP)] == []
-    assert cut.layers["a_relay1"].weights.dtype == np.int8
+    assert cut.layers["a_relay1"].single.weights.dtype == np.int8

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.arrays import Array
@@ -60,7 +60,7 @@ def test_the_integers_of_the_start_follow_the_rule(seed: int, kind: float | str)
     )
     mapped = compile_graph(one_layer(v_init), CHIP)
     layer = mapped.program.layers["conv"]
-    found = np.broadcast_to(layer.v_init, layer.out_shape)
+    found = np.broadcast_to(layer.neurons.v_init, layer.out_shape)
     assert np.array_equal(found, np.rint(np.broadcast_to(v_init, found.shape) * layer.scale))
     (core,) = [core for core in configuration(mapped.program, CHIP)["cnn_layers"] if core]
     assert np.array_equal(np.transpose(core["neurons_initial_value"], (0, 2, 1)), found)
@@ -69,7 +69,7 @@ def test_the_integers_of_the_start_follow_the_rule(seed: int, kind: float | str)
 def test_a_start_that_int16_cannot_hold_is_cut_and_told() -> None:
     program = group(one_layer(1e6))
     quantised = quantise(program, CHIP.integers)
-    assert quantised.layers["conv"].v_init == 32767
+    assert quantised.layers["conv"].neurons.v_init == 32767
     assert "is cut to 16 bits" in " ".join(layer_report(program, quantised)[0].warnings)
     assert integer_start(-1e9, 1.0, CHIP.integers) == -32768
 
@@ -94,19 +94,20 @@ def test_nir_and_programs_keep_the_start(v_init: float | Array, tmp_path: Path) 
 
 def test_parts_and_the_readout_take_their_features_with_them() -> None:
     program = quantise(group(one_layer(np.arange(4 * 5 * 6).reshape(4, 5, 6) / 100)), CHIP.integers)
-    whole = program.layers["conv"].v_init
+    whole = program.layers["conv"].neurons.v_init
     cut = split(program, {"conv": (1, 3)}, CHIP)
-    assert np.array_equal(np.concatenate([layer.v_init for layer in cut.layers.values()]), whole)
+    assert np.array_equal(np.concatenate([layer.neurons.v_init for layer in cut.layers.values()]), whole)
 
     weights = {name: array + np.float32(0.1) for name, array in blank_weights(NETWORK).items()}
     weights["fc1.v_init"] = np.array([1.5, 2, 0, -1], np.float32)
     answer = compile_graph(to_graph(weights, NETWORK, FREE), CHIP).program
     wide = widen(answer, CHIP).layers["fc1"]
-    assert np.array_equal(wide.v_init[::4], np.broadcast_to(answer.layers["fc1"].v_init, (4, 1, 1)))
-    silent = np.delete(wide.v_init, np.s_[::4], axis=0)
+    assert np.array_equal(wide.neurons.v_init[::4], np.broadcast_to(answer.layers["fc1"].neurons.v_init, (4, 1, 1)))
+    silent = np.delete(wide.neurons.v_init, np.s_[::4], axis=0)
     assert not silent.any()
 
 
+@example(27129, 2)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8))
 @settings(max_examples=15)
 def test_quantising_a_models_graph_again_gives_its_integers(seed: int, bits: int) -> None:
@@ -118,8 +119,8 @@ def test_quantising_a_models_graph_again_gives_its_integers(seed: int, bits: int
     program = quantise(group(to_graph(weights, NETWORK, constraints)), integers)
     latent = quantise(group(to_graph(weights, NETWORK, FREE.model_copy(update={"weight_bits": 32}))), integers)
     for name, layer in program.layers.items():
-        assert np.array_equal(layer.weights, latent.layers[name].weights)
-        assert np.array_equal(layer.v_init, latent.layers[name].v_init)
+        assert np.array_equal(layer.single.weights, latent.layers[name].single.weights)
+        assert np.array_equal(layer.neurons.v_init, latent.layers[name].neurons.v_init)
 
 
 def test_a_start_of_another_shape_is_refused() -> None:

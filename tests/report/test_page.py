@@ -13,7 +13,6 @@ import pytest
 from helpers import report_example as example
 
 from deploytool.chip.chips import CHIPS
-from deploytool.chip.memory import memory_of
 from deploytool.ir.program import Program
 from deploytool.ir.recording import RUNGS, Recording
 from deploytool.ir.verdict_file import as_json
@@ -232,7 +231,7 @@ def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:
     program: Program = example.program()
     for core in rows.cores(program, CHIPS["speck2e"]):
         if core.layer:
-            counted = memory_of(program.layers[core.layer])
+            counted = program.layers[core.layer].memory()
             assert [memory.reserved for memory in core.memories] == [1 << counted.kernel_bits, 1 << counted.neuron_bits]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from contract import layer, mapped, stream, two_neurons
+from helpers.layers import changed
 from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +35,7 @@ def test_updates_of_all_neurons_are_the_synops(data: st.DataObject) -> None:
 @given(st.data())
 def test_no_neuron_fires_more_often_than_it_is_updated(data: st.DataObject) -> None:
     program = data.draw(programs())
-    once = program.with_layers({name: replace(each, at_most_one=True) for name, each in program.layers.items()})
+    once = program.with_layers({name: changed(each, at_most_one=True) for name, each in program.layers.items()})
     events = data.draw(streams(program.input_shape))
     counts = run_reference(once, events).counts
     updates = updates_of_neurons(once, {INPUT: count(events.events, program.input_shape), **counts})
@@ -87,9 +86,9 @@ def test_weights_above_the_threshold_pile_up_and_have_no_bound() -> None:
     heavy = layer([[[[12]], [[5]]]], (2, 1, 1), (1, 1, 1))
     assert weights_above(heavy) == 1
     assert bound(heavy, "int8/int16") is None
-    assert bound(replace(heavy, reset="zero"), "int8/int16") == (-4, 16)
-    assert bound(replace(heavy, floor=None, at_most_one=False), "int8/int16") == (-32768, 16)
-    assert bound(replace(heavy, weights=heavy.weights.astype(np.float32)), "float32") is None
+    assert bound(changed(heavy, reset="zero"), "int8/int16") == (-4, 16)
+    assert bound(changed(heavy, floor=None, at_most_one=False), "int8/int16") == (-32768, 16)
+    assert bound(changed(heavy, weights=heavy.single.weights.astype(np.float32)), "float32") is None
 
 
 def test_clock_driven_updates_are_its_synops() -> None:

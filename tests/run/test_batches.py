@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from helpers.programs import delayed_programs, programs, streams, vector_programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,12 +41,12 @@ def all_programs(draw: st.DrawFn) -> Program:
         return split(program, {name: (1, number - 1) for name, number in features.items()}, CHIPS["speck2e"])
     if kind == "leaks" and program.arithmetic == "float32":
         leak = {"tau_ms": draw(st.sampled_from([0.01, 0.1])), "v_leak": -0.2}
-        return program.with_layers({name: replace(layer, **leak) for name, layer in program.layers.items()})
+        return program.with_layers({name: changed(layer, **leak) for name, layer in program.layers.items()})
     return program
 
 
 def splits(layer: Layer) -> bool:
-    return layer.groups == 1 and np.ndim(layer.threshold) == 0 and layer.out_shape[0] > 1
+    return layer.single.groups == 1 and np.ndim(layer.neurons.threshold) == 0 and layer.out_shape[0] > 1
 
 
 def several(program: Program, most: int = 30) -> st.SearchStrategy[list[EventStream]]:
@@ -175,7 +176,7 @@ def test_sites_are_the_neurons_of_events(data: st.DataObject) -> None:
 def test_buffers_grow_within_a_batch(threshold: int) -> None:
     """More spikes than a buffer begins with, from samples before and after one that has no event."""
     weights = np.full((32, 1, 19, 19), 90, np.int8)
-    layer = Layer(weights, threshold, (1, 10, 10), (32, 10, 10), (), padding=(9, 9), reset="zero")
+    layer = make_layer(weights, threshold, (1, 10, 10), (32, 10, 10), (), padding=(9, 9), reset="zero")
     program = Program("simulator", "int8/int16", (1, 10, 10), (Route("all"),), {"all": layer}, ("all",), "")
     events = np.zeros(40, EVENT)
     events["t"] = np.arange(40)
@@ -190,7 +191,7 @@ def test_a_long_sample_between_short_ones_streams_in_chunks(monkeypatch: pytest.
     monkeypatch.setattr(engine, "CHUNK", 64)
     rng = np.random.default_rng(3)
     weights = rng.integers(-40, 60, (4, 2, 3, 3)).astype(np.int8)
-    layer = Layer(weights, 70, (2, 8, 8), (4, 8, 8), (), padding=(1, 1))
+    layer = make_layer(weights, 70, (2, 8, 8), (4, 8, 8), (), padding=(1, 1))
     program = Program("simulator", "int8/int16", (2, 8, 8), (Route("it"),), {"it": layer}, ("it",), "")
     sent = []
     for length in (10, 20, 1000, 5, 0, 30):

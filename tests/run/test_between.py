@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.layers import changed
 from helpers.programs import assert_same, delayed_programs, fast, programs, streams
 from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
@@ -40,21 +40,21 @@ def restless_programs(draw: st.DrawFn) -> Program:
 def restless(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
     kind, shape = draw(st.sampled_from(["synapse", "leak", "both", "none"])), layer.out_shape
     each = draw(st.booleans())
-    layer = replace(layer, at_most_one=True)
+    layer = changed(layer, at_most_one=True)
     if kind == "none":
         return layer
-    lowest = float(np.min(layer.threshold))
-    layer = replace(
+    lowest = float(np.min(layer.neurons.threshold))
+    layer = changed(
         layer,
         tau_ms=draw(st.sampled_from([0.03, 0.1, 1.0])) * rng.uniform(0.5, 2, shape if each else None),
-        weights=layer.weights * np.float32(2),
+        weights=layer.single.weights * np.float32(2),
     )
     if kind != "leak":
         tau_syn_ms = draw(st.sampled_from([0.01, 0.05])) * rng.uniform(0.5, 2, shape if each else None)
-        layer = replace(layer, tau_syn_ms=layer.tau_ms if draw(st.booleans()) else tau_syn_ms)
+        layer = changed(layer, tau_syn_ms=layer.neurons.leak.tau_ms if draw(st.booleans()) else tau_syn_ms)
     if kind != "synapse":
-        layer = replace(layer, v_leak=draw(st.sampled_from([0.9, 1.0, 1.5])) * lowest)
-    return replace(layer, v_reset=draw(st.sampled_from([0.0, -0.5])))
+        layer = changed(layer, v_leak=draw(st.sampled_from([0.9, 1.0, 1.5])) * lowest)
+    return changed(layer, v_reset=draw(st.sampled_from([0.0, -0.5])))
 
 
 @given(st.data())

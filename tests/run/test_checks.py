@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from contract import layer, mapped, stream, two_neurons
+from helpers.layers import changed, make_layer
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route
 from deploytool.run.targets.table import make_target
 
 SIMULATOR, EMULATOR = make_target("simulator"), make_target("emulator")
@@ -22,9 +23,12 @@ def refusal(program: Program, target: object = None) -> tuple[str, ...]:
     return caught.value.problems
 
 
+FOUR = np.arange(1, 5, dtype=np.float32).reshape(1, 2, 2)
+
+
 def as_float(**changes: object) -> Program:
     fields = {"weights": np.ones((1, 2, 1, 1), np.float32), "threshold": 1.0} | changes
-    fc = Layer(in_shape=(2, 1, 1), out_shape=(1, 1, 1), routes=(), **fields)
+    fc = make_layer(in_shape=(2, 1, 1), out_shape=(1, 1, 1), routes=(), **fields)
     return Program("simulator", "float32", (2, 1, 1), (Route("fc"),), {"fc": fc}, ("fc",), "")
 
 
@@ -43,7 +47,7 @@ def as_float(**changes: object) -> Program:
 )
 def test_an_integer_layer_that_cannot_run_is_refused(changes: dict[str, object], says: str) -> None:
     program = two_neurons()
-    broken = program.with_layers({"fc": replace(program.layers["fc"], **changes)})
+    broken = program.with_layers({"fc": changed(program.layers["fc"], **changes)})
     for target in (SIMULATOR, EMULATOR):
         assert says in refusal(broken, target)[0]
 
@@ -53,7 +57,7 @@ def test_an_integer_layer_that_cannot_run_is_refused(changes: dict[str, object],
     [
         ({"threshold": 0.0}, "a threshold of 0.0; need more than 0"),
         ({"threshold": np.full((1, 1, 1), np.nan, np.float32)}, "a threshold of nan; need more than 0"),
-        ({"threshold": np.ones((1, 2, 2), np.float32)}, "thresholds of shape (1, 2, 2); need one number, or (1, 1, 1)"),
+        ({"threshold": FOUR}, "thresholds of shape (1, 2, 2); need one number, or (1, 1, 1)"),
         ({"floor": 0.5}, "a floor of 0.5; need 0 or less"),
         ({"weights": np.full((1, 2, 1, 1), np.nan, np.float32)}, "weights that are not finite"),
         ({"threshold": 1e-6, "at_most_one": False}, "at most 1024 spikes per update"),

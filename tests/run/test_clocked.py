@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream, count
-from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
@@ -33,7 +34,7 @@ def one_thread() -> Iterator[None]:
 def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool) -> dict[str, np.ndarray]:
     """{layer: counts} of an integer ``program``, by torch's convolutions in float64, in which integers are exact."""
     v = {
-        name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) + torch.tensor(layer.v_init)
+        name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) + torch.tensor(layer.neurons.v_init)
         for name, layer in program.layers.items()
     }
     total = {name: np.zeros(layer.out_shape, np.int64) for name, layer in program.layers.items()}
@@ -41,22 +42,22 @@ def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool)
     for step in range(time_steps):
         spikes = {INPUT: count(stream.events[step_of == step], program.input_shape)}
         for name, layer in program.layers.items():
-            frame = np.zeros(layer.in_shape)
+            frame = np.zeros(layer.single.in_shape)
             for source, route in program.feeders(name):
                 add_routed(frame, spikes[source], route)
             v[name] += torch.nn.functional.conv2d(
                 torch.from_numpy(frame)[None],
-                torch.from_numpy(layer.weights.astype(np.float64)),
+                torch.from_numpy(layer.single.weights.astype(np.float64)),
                 None,
-                layer.stride,
-                layer.padding,
-                layer.dilation,
-                layer.groups,
+                layer.single.stride,
+                layer.single.padding,
+                layer.single.dilation,
+                layer.single.groups,
             )
-            n = torch.div(v[name], layer.threshold, rounding_mode="trunc").clamp(0, None if many else 1)
-            v[name] = v[name] - n * layer.threshold if layer.reset == "subtract" else v[name] * (n == 0)
-            if layer.floor is not None:
-                v[name] = v[name].clamp(min=layer.floor)
+            n = torch.div(v[name], layer.neurons.threshold, rounding_mode="trunc").clamp(0, None if many else 1)
+            v[name] = v[name] - n * layer.neurons.threshold if layer.neurons.reset == "subtract" else v[name] * (n == 0)
+            if layer.neurons.floor is not None:
+                v[name] = v[name].clamp(min=layer.neurons.floor)
             spikes[name] = n[0].numpy().astype(np.int64)
             total[name] += spikes[name]
     return total
@@ -86,10 +87,12 @@ def test_integers_equal_torch(data: st.DataObject, time_steps: int, many: bool) 
 def test_with_one_event_per_step_the_first_layer_is_event_driven(data: st.DataObject) -> None:
     program = data.draw(programs(chains=True))
     first, layer = next(iter(program.layers.items()))
-    above = max(float(layer.weights.max()), 0.0) // 1 + 1  # no update leaves V at the threshold, to fire a step later
-    start = np.minimum(layer.v_init, 0)  # nor does a neuron fire before its first update
+    above = (
+        max(float(layer.single.weights.max()), 0.0) // 1 + 1
+    )  # no update leaves V at the threshold, to fire a step later
+    start = np.minimum(layer.neurons.v_init, 0)  # nor does a neuron fire before its first update
     start = start if start.ndim else start.item()
-    layer = replace(layer, routes=(), at_most_one=True, threshold=above, v_init=start)
+    layer = changed(layer, routes=(), at_most_one=True, threshold=above, v_init=start)
     program = replace(program, layers={first: layer}, outputs=(first,))
     drawn = data.draw(streams(program.input_shape))
     events = drawn.events.copy()
@@ -103,7 +106,7 @@ def test_with_one_event_per_step_the_first_layer_is_event_driven(data: st.DataOb
 
 
 def test_many_and_one_spikes_per_step_and_the_times_of_steps() -> None:
-    layer = Layer(np.full((1, 1, 1, 1), 12, np.int8), 5, (1, 1, 1), (1, 1, 1), (), floor=-4)
+    layer = make_layer(np.full((1, 1, 1, 1), 12, np.int8), 5, (1, 1, 1), (1, 1, 1), (), floor=-4)
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
     events = np.zeros(2, EVENT)
     events["t"] = [0, 90]

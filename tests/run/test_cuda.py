@@ -1,10 +1,7 @@
-"""The engine for CUDA: its tests in numba's simulator of a GPU and, where one is, on it; what is said where none is."""
+"""Runs on a GPU at the command line: what is said where there is none, and what does not go together."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +15,6 @@ from deploytool.ir.events import EVENT
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.run.cuda.memory import available, gpu
-
-TESTS = Path(__file__).with_name("cuda_engine.py")
-
-
-@pytest.mark.parametrize(
-    "simulated", ["1", pytest.param("0", marks=pytest.mark.skipif(not available(), reason="no GPU"))]
-)
-def test_the_engine(simulated: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", str(TESTS), "-p", "no:cacheprovider"],
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"NUMBA_ENABLE_CUDASIM": simulated, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-
 
 without_a_gpu = pytest.mark.skipif(available(), reason="a GPU is here")
 

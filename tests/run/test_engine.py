@@ -7,12 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from helpers.programs import programs, streams, warm_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream, count
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route
 from deploytool.ir.target import Watch
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import run_sample
@@ -68,7 +69,7 @@ def test_updates_follow_from_counts(data: st.DataObject) -> None:
 def dense(**changes: object) -> Program:
     """A layer in which every event makes all 3,200 neurons fire at first, more than a buffer begins with."""
     weights = np.full((32, 1, 19, 19), 90, np.int8)
-    layer = Layer(weights, 5, (1, 10, 10), (32, 10, 10), (), padding=(9, 9), **{"reset": "subtract"} | changes)
+    layer = make_layer(weights, 5, (1, 10, 10), (32, 10, 10), (), padding=(9, 9), **{"reset": "subtract"} | changes)
     return Program("simulator", "int8/int16", (1, 10, 10), (Route("all"),), {"all": layer}, ("all",), "")
 
 
@@ -83,7 +84,7 @@ def test_buffers_grow(at_most_one: bool) -> None:
 
 
 def test_integers_saturate_and_the_extremes_say_so() -> None:
-    layer = Layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
+    layer = make_layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
     events = np.zeros(400, EVENT)
     events["t"] = np.arange(400)

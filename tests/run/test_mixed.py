@@ -1,4 +1,4 @@
-"""Neurons that leak and layers with branches: the loop equals the specification, which equals the closed form."""
+"""Neurons that leak, layers with several synapses: the loop equals the specification, which equals the closed form."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from helpers.programs import SMALL, assert_same, fast, pairs, pooled, programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,8 +19,9 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.convert.nir.read import read_nir
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.graph import Graph, chain
+from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
-from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
+from deploytool.ir.program import INPUT, Layer, Program, Route, Synapses
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.target import Watch
@@ -46,10 +48,10 @@ def mixed_programs(draw: st.DrawFn) -> Program:
             layers[name] = draw(leaky(layers[name], rng))
         for _ in range(draw(st.integers(0, 2))):
             source = draw(st.sampled_from([INPUT, *list(program.layers)[:number]]))
-            route = Route(name, draw(pairs(1, 2)), draw(st.integers(0, 1)), 1 + len(layers[name].branches))
-            branch = draw(branch_on(pooled(program.map_of(source), route), layers[name], rng))
-            if branch is not None:
-                layers[name] = replace(layers[name], branches=(*layers[name].branches, branch))
+            route = Route(name, draw(pairs(1, 2)), draw(st.integers(0, 1)), len(layers[name].synapses))
+            more = draw(synapses_on(pooled(program.map_of(source), route), layers[name], rng))
+            if more is not None:
+                layers[name] = replace(layers[name], synapses=(*layers[name].synapses, more))
                 if source == INPUT:
                     routes[INPUT] = (*routes[INPUT], route)
                 else:
@@ -59,21 +61,21 @@ def mixed_programs(draw: st.DrawFn) -> Program:
 
 @st.composite
 def leaky(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
-    lowest, shape = float(np.min(layer.threshold)), layer.out_shape
+    lowest, shape = float(np.min(layer.neurons.threshold)), layer.out_shape
 
     def one_or_each(low: float, high: float) -> float | np.ndarray:
         return rng.uniform(low, high, shape if draw(st.booleans()) else None)
 
     if draw(st.booleans()):
         tau_ms = draw(st.sampled_from([0.01, 0.1, 3.0])) * one_or_each(0.5, 2)
-        layer = replace(layer, tau_ms=tau_ms, v_leak=draw(st.sampled_from([0.0, -0.3, 0.9 * lowest])))
+        layer = changed(layer, tau_ms=tau_ms, v_leak=draw(st.sampled_from([0.0, -0.3, 0.9 * lowest])))
     if draw(st.booleans()):
-        layer = replace(layer, v_reset=one_or_each(-0.5, 0.9 * lowest))
+        layer = changed(layer, v_reset=one_or_each(-0.5, 0.9 * lowest))
     return layer
 
 
 @st.composite
-def branch_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Generator) -> Branch | None:
+def synapses_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Generator) -> Synapses | None:
     """Weights on a map of ``in_shape`` that give the output map of ``layer``, where there is a kernel that does."""
     groups = draw(st.sampled_from([g for g in (1, 2, 3) if in_shape[0] % g == 0 and layer.out_shape[0] % g == 0]))
     ways = [
@@ -88,9 +90,11 @@ def branch_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Gen
         return None
     kernel, stride, padding, dilation = zip(*(draw(st.sampled_from(way)) for way in ways), strict=True)
     shape = (layer.out_shape[0], in_shape[0] // groups, *kernel)
-    integers = layer.weights.dtype == np.int8
+    integers = layer.synapses[0].weights.dtype == np.int8
     weights = rng.integers(-128, 128, shape) if integers else rng.normal(0.1, 1, shape)
-    return Branch(weights.astype(layer.weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups)
+    return Synapses(
+        weights.astype(layer.synapses[0].weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups
+    )
 
 
 @given(st.data())
@@ -253,34 +257,34 @@ def test_a_sum_of_currents_is_a_convolution_of_both_inputs(data: st.DataObject) 
     assert np.array_equal(one.counts["c"], two.counts["c"])
 
 
+ONE = Synapses(np.ones((1, 1, 1, 1), np.float32), (1, 1, 1), (1, 1, 1))
 REFUSED = [
     ({"tau_ms": 0.0}, "tau_ms is 0.0"),
-    ({"tau_ms": np.ones((3, 1, 1))}, r"tau_ms of shape \(3, 1, 1\)"),
-    ({"tau_syn_ms": 1.0}, "tau_syn_ms without tau_ms"),
+    ({"tau_ms": np.arange(1.0, 4).reshape(3, 1, 1)}, r"tau_ms of shape \(3, 1, 1\)"),
     ({"tau_ms": 1.0, "tau_syn_ms": -1.0}, "tau_syn_ms is -1.0"),
     ({"v_reset": 1.0 - 1e-12}, "a v_reset that is not below the threshold"),
-    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.float32), (1, 1, 1), (1, 1, 1)),)}, "some to each of 0..1"),
-    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.int8), (1, 1, 1), (1, 1, 1)),)}, "branch 1: weights of int8"),
-    ({"branches": (Branch(np.ones((1, 1, 1, 1), np.float32), (1, 2, 2), (1, 1, 1)),)}, "branch 1: an output map"),
+    ({"synapses": (ONE, ONE)}, "some to each of 0..1"),
+    ({"synapses": (ONE, replace(ONE, weights=np.ones((1, 1, 1, 1), np.int8)))}, "synapses 1: weights of int8"),
+    ({"synapses": (ONE, replace(ONE, in_shape=(1, 2, 2)))}, "synapses 1: an output map"),
 ]
 
 
 @pytest.mark.parametrize(("change", "found"), REFUSED)
 def test_what_cannot_be_run_is_refused(change: dict[str, object], found: str) -> None:
-    layer = Layer(np.ones((1, 1, 1, 1), np.float32), 1.0, (1, 1, 1), (1, 1, 1), (), **change)
+    layer = changed(Layer((ONE,), Neurons(1.0)), **change)
     program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
     with pytest.raises(UnsupportedError, match=found):
         check_program(program)
 
 
 def test_integers_do_not_leak() -> None:
-    layer = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=1.0)
+    layer = make_layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=1.0)
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
     with pytest.raises(UnsupportedError, match="leaks or has a v_reset in int8/int16"):
         check_program(program)
 
 
-def test_shapes_of_branches_come_from_one_rule() -> None:
+def test_shapes_of_synapses_come_from_one_rule() -> None:
     conv = Conv(np.ones((4, 2, 1, 1), np.float32), stride=(2, 2))
     nodes: dict[str, Node] = {
         "in": Input((2, 6, 6)),
@@ -295,8 +299,8 @@ def test_shapes_of_branches_come_from_one_rule() -> None:
     (layer,) = program.layers.values()
     assert list(program.layers) == ["b"]
     assert layer.sources == ("b", "a", "add", "s")
-    assert layer.branches[0].out_shape == layer.out_shape == out_shape(conv, (2, 6, 6))
-    assert [(route.to, route.branch) for route in program.input_routes] == [("b", 0), ("b", 1)]
+    assert layer.synapses[1].out_shape == layer.out_shape == out_shape(conv, (2, 6, 6))
+    assert [(route.to, route.synapses) for route in program.input_routes] == [("b", 0), ("b", 1)]
 
 
 @given(st.integers(0, 10**12), st.floats(1e-3, 1e9))

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UsageError
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation, parse_perturbation, perturb_program, perturb_stream
 from deploytool.run.reference.specification import run_reference
@@ -32,7 +33,7 @@ def many(count: int = 20_000) -> EventStream:
 def big_layer(number: type, threshold: float) -> Program:
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 30 if number is np.int8 else 0.3, (32, 4, 3, 3)).astype(number)
-    conv = Layer(weights, threshold, (4, 20, 20), (32, 20, 20), (), padding=(1, 1))
+    conv = make_layer(weights, threshold, (4, 20, 20), (32, 20, 20), (), padding=(1, 1))
     arithmetic = "int8/int16" if number is np.int8 else "float32"
     return Program("simulator", arithmetic, (4, 20, 20), (Route("conv"),), {"conv": conv}, ("conv",), "")
 
@@ -89,19 +90,21 @@ def test_mismatch_has_the_width_that_was_asked(number: type, threshold: float) -
     program = big_layer(number, threshold)
     layer = program.layers["conv"]
     found = perturb_program(program, Perturbation(threshold=0.05, weights=0.1)).layers["conv"]
-    assert found.weights.dtype == number
-    assert (found.weights[layer.weights == 0] == 0).all()
-    large = np.abs(layer.weights) > (20 if number is np.int8 else 0.05)
-    assert np.std(found.weights[large] / layer.weights[large].astype(float) - 1) == pytest.approx(0.1, rel=0.15)
-    assert np.std(np.asarray(found.threshold) / threshold) == pytest.approx(0.05, rel=0.05)
-    assert np.shape(found.threshold) == layer.out_shape
+    assert found.single.weights.dtype == number
+    assert (found.single.weights[layer.single.weights == 0] == 0).all()
+    large = np.abs(layer.single.weights) > (20 if number is np.int8 else 0.05)
+    assert np.std(found.single.weights[large] / layer.single.weights[large].astype(float) - 1) == pytest.approx(
+        0.1, rel=0.15
+    )
+    assert np.std(np.asarray(found.neurons.threshold) / threshold) == pytest.approx(0.05, rel=0.05)
+    assert np.shape(found.neurons.threshold) == layer.out_shape
 
 
 def test_integers_stay_in_their_range() -> None:
     found = perturb_program(big_layer(np.int8, 2), Perturbation(threshold=3, weights=3)).layers["conv"]
-    assert np.min(found.threshold) == 1
-    assert found.weights.min() == -128
-    assert found.weights.max() == 127
+    assert np.min(found.neurons.threshold) == 1
+    assert found.single.weights.min() == -128
+    assert found.single.weights.max() == 127
 
 
 @settings(max_examples=40)

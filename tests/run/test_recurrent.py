@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from helpers.programs import assert_same, delayed_programs, fast, streams
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.program import INPUT, Layer, Program, Route
+from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.target import Watch
 from deploytool.run.engine import windowed as recurrent
@@ -69,8 +70,8 @@ def loop(weight: float, delay_us: int | tuple[int, ...], features: int = 1) -> P
     ones = np.ones((features, 1, 1, 1), np.float32)
     back = np.full((features, features, 1, 1), weight, np.float32)
     shape = (features, 1, 1)
-    relay = Layer(ones, 1.0, (1, 1, 1), shape, (Route("it"),))
-    it = Layer(
+    relay = make_layer(ones, 1.0, (1, 1, 1), shape, (Route("it"),))
+    it = make_layer(
         np.concatenate([np.eye(features, dtype=np.float32)[:, :, None, None], back], axis=1),
         1.0,
         (2 * features, 1, 1),
@@ -157,7 +158,7 @@ def test_with_an_event_per_step_both_runs_are_one(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     delay_us, size = data.draw(st.sampled_from([1, 2, 5])), data.draw(st.integers(1, 4))
     weights = (rng.integers(-1, 3, (size, size + 1, 1, 1)) / 2).astype(np.float32)
-    layer = Layer(
+    layer = make_layer(
         weights, 3.0, (size + 1, 1, 1), (size, 1, 1), (Route("it", feature_shift=1, delay_us=delay_us),), floor=None
     )
     program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")

@@ -6,11 +6,11 @@ paper/02_cnn). Measured there: pooled difference 1.03 % over ten samples, of whi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.layers import changed
 
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.nir import read_nir
@@ -69,7 +69,7 @@ def pooled(measured: dict[int, np.ndarray], found: dict[int, np.ndarray]) -> flo
 
 def test_the_threshold_is_the_one_that_was_flashed(program: Program) -> None:
     first = next(iter(program.layers.values()))
-    assert (first.threshold, first.floor) == (72, -72)
+    assert (first.neurons.threshold, first.neurons.floor) == (72, -72)
 
 
 def test_the_pooled_difference_is_small(measured: dict[int, np.ndarray], emulated: dict[int, np.ndarray]) -> None:
@@ -95,5 +95,5 @@ def test_another_rule_is_far_off(
     least: float,
 ) -> None:
     name, layer = next(iter(program.layers.items()))
-    changed = program.with_layers({**program.layers, name: replace(layer, **rule)})
-    assert pooled(measured, emulate(changed, sent)) > least
+    other = program.with_layers({**program.layers, name: changed(layer, **rule)})
+    assert pooled(measured, emulate(other, sent)) > least

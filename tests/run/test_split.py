@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.layers import changed, make_layer
 from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,12 @@ def split_programs(draw: st.DrawFn) -> tuple[Program, Program]:
     sizes = {}
     for name, layer in whole.layers.items():
         features = layer.out_shape[0]
-        if layer.groups == 1 and not isinstance(layer.threshold, np.ndarray) and features > 1 and draw(st.booleans()):
+        if (
+            layer.single.groups == 1
+            and not isinstance(layer.neurons.threshold, np.ndarray)
+            and features > 1
+            and draw(st.booleans())
+        ):
             cuts = draw(st.sets(st.integers(1, features - 1), min_size=1, max_size=3))
             ends = [*sorted(cuts), features]
             sizes[name] = tuple(end - start for start, end in zip([0, *ends], ends, strict=False))
@@ -95,7 +101,7 @@ def test_a_clocked_run_in_parts_gives_the_same_counts(data: st.DataObject) -> No
 
 def test_a_recording_speaks_of_logical_layers() -> None:
     weights = np.arange(1, 5, dtype=np.int8).reshape(4, 1, 1, 1)
-    layer = Layer(weights, 2, (1, 1, 1), (4, 1, 1), (), sources=("fc", "spike"))
+    layer = make_layer(weights, 2, (1, 1, 1), (4, 1, 1), (), sources=("fc", "spike"))
     program = split(
         Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), ""),
         {"fc": (3, 1)},
@@ -111,7 +117,7 @@ def test_a_recording_speaks_of_logical_layers() -> None:
     assert recording.spikes["fc"]["c"].tolist() == [1, 2, 3, 0, 1, 2, 3]
 
 
-PART = Layer(np.ones((2, 1, 1, 1), np.int8), 2, (1, 1, 1), (2, 1, 1), ())
+PART = make_layer(np.ones((2, 1, 1, 1), np.int8), 2, (1, 1, 1), (2, 1, 1), ())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,7 @@ PART = Layer(np.ones((2, 1, 1, 1), np.int8), 2, (1, 1, 1), (2, 1, 1), ())
         {"a": replace(PART, part_of=("fc", 1))},
         {"a": replace(PART, part_of=("fc", 0)), "between": PART, "b": replace(PART, part_of=("fc", 2))},
         {"a": replace(PART, part_of=("fc", 0)), "fc": replace(PART, part_of=("fc", 2))},
-        {"a": replace(PART, part_of=("fc", 0)), "b": replace(PART, part_of=("fc", 2), out_shape=(2, 2, 1))},
+        {"a": changed(PART, part_of=("fc", 0)), "b": changed(PART, part_of=("fc", 2), out_shape=(2, 2, 1))},
     ],
 )
 def test_parts_that_do_not_make_up_a_layer_are_refused(layers: dict[str, Layer]) -> None:

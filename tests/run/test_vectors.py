@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from helpers.programs import programs, streams, vector_programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.nodes import Conv
-from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.program import Program, Route
 from deploytool.ir.shapes import out_shape
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import compile_loops, run_sample
@@ -76,7 +77,7 @@ def one_layer(
 ) -> Program:
     weights = np.random.default_rng(1).integers(-60, 70, (features, shape[0], kernel, kernel)).astype(dtype)
     out = out_shape(Conv(weights, None, (stride, stride), (padding, padding)), shape)
-    layer = Layer(
+    layer = make_layer(
         weights, threshold, shape, out, (), stride=(stride, stride), padding=(padding, padding), floor=-200, **more
     )
     arithmetic = "int8/int16" if dtype is np.int8 else "float32"
@@ -196,7 +197,7 @@ def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> Non
 UNSUITED = {
     "dilation": {"dilation": (2, 2), "out_shape": (2, 2, 2)},
     "groups": {"groups": 2, "weights": np.ones((2, 1, 3, 3), np.float32)},
-    "thresholds of single neurons": {"threshold": np.ones((2, 4, 4), np.float32)},
+    "thresholds of single neurons": {"threshold": np.linspace(1, 2, 32, dtype=np.float32).reshape(2, 4, 4)},
     "many spikes per update": {"at_most_one": False, "threshold": 0.5},
 }
 
@@ -204,7 +205,7 @@ UNSUITED = {
 @pytest.mark.parametrize("name", UNSUITED)
 def test_other_layers_take_the_general_loop(name: str) -> None:
     fields = {"weights": np.ones((2, 2, 3, 3), np.float32), "threshold": 1.0, "out_shape": (2, 4, 4)} | UNSUITED[name]
-    layer = Layer(in_shape=(2, 6, 6), routes=(), **fields)
+    layer = make_layer(in_shape=(2, 6, 6), routes=(), **fields)
     program = Program("simulator", "float32", (2, 6, 6), (Route("one"),), {"one": layer}, ("one",), "")
     assert plan_of(program)[0].layout is None
     stream = many_events((2, 6, 6), 40)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from helpers.layers import changed, make_layer
 from hypothesis import strategies as st
 
 from deploytool.base.arrays import Pair, Shape
@@ -53,14 +54,14 @@ def layers(draw: st.DrawFn, menu: Menu, into: Shape, out: int | None = None, ali
         kernel = min(draw(st.sampled_from(menu.kernels)), into[1] + 2 * padding[0], into[2] + 2 * padding[1])
         stride = (draw(st.sampled_from(menu.strides)), draw(st.sampled_from(menu.strides)))
     else:
-        padding, kernel, stride = alike.padding, alike.kernel[0], alike.stride
+        padding, kernel, stride = alike.single.padding, alike.single.kernel[0], alike.single.stride
     height, width = ((into[1 + i] + 2 * padding[i] - kernel) // stride[i] + 1 for i in (0, 1))
     count = draw(st.sampled_from(menu.features)) if out is None else out
     while count > 1 and count * max(into[0] * kernel * kernel, height * width) > menu.words:
         count //= 2
     rng = np.random.default_rng(draw(st.integers(0, 1 << 16)))
     biased = draw(st.sampled_from([False, False, True]))
-    return Layer(
+    return make_layer(
         weights=rng.integers(-128, 128, (count, into[0], kernel, kernel), np.int8),
         threshold=draw(st.sampled_from([1, 72, 72, 72, 32640])),
         in_shape=into,
@@ -125,8 +126,8 @@ def joins(draw: st.DrawFn, menu: Menu, into: Shape) -> dict[str, Layer]:
 @st.composite
 def beside_input(draw: st.DrawFn, menu: Menu, into: Shape) -> dict[str, Layer]:
     """The input in front of a layer that another one feeds too."""
-    a = replace(draw(layers(menu, into, 2)), stride=(1, 1))
-    a = replace(
+    a = changed(draw(layers(menu, into, 2)), stride=(1, 1))
+    a = changed(
         a,
         weights=np.ones((2, into[0], 1, 1), np.int8),
         padding=(0, 0),
@@ -163,8 +164,8 @@ def programs(draw: st.DrawFn, menu: Menu) -> Program:
 def on_cores(found: dict[str, Layer], cores: list[int], anywhere: bool) -> dict[str, int]:
     """Each layer on the first of ``cores`` that is free and, unless ``anywhere``, holds it where one does."""
     free, chosen = list(cores), {}
-    for name in sorted(found, key=lambda name: len(cores_for(found[name], CHIP))):
-        fitting = set(free) if anywhere else set(free) & set(cores_for(found[name], CHIP))
+    for name in sorted(found, key=lambda name: len(cores_for(found[name].memory(), CHIP))):
+        fitting = set(free) if anywhere else set(free) & set(cores_for(found[name].memory(), CHIP))
         chosen[name] = next((core for core in free if core in fitting), free[0])
         free.remove(chosen[name])
     return chosen

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.layers import make_layer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vendor.networks import CHIP, MENUS, Menu, programs
@@ -56,7 +57,7 @@ def broken(program: Program) -> Iterator[str]:
     """What we find wrong with ``program`` on its cores."""
     yield from (violation.rule for violation in check_rules(program, CHIP))
     for name, layer in program.layers.items():
-        if program.core_of[name] not in cores_for(layer, CHIP):
+        if program.core_of[name] not in cores_for(layer.memory(), CHIP):
             yield "memory"
 
 
@@ -74,7 +75,7 @@ def held(program: Program, read: dict[str, Any]) -> dict[str, Layer]:
         values = read["cnn_layers"][program.core_of[name]]
         dimensions = values["dimensions"]
         stride, padding = dimensions["stride"], dimensions["padding"]
-        found[name] = Layer(
+        found[name] = make_layer(
             weights=np.array(values["weights"], np.int8).transpose(0, 1, 3, 2),
             threshold=values["threshold_high"],
             in_shape=shape_of(dimensions["input_shape"]),
@@ -186,7 +187,7 @@ def test_the_vendor_takes_a_split_layer(validator: Any, table: Counter[str]) -> 
 
 def layer(**changes: Any) -> Layer:
     weights = np.ones((2, 2, 1, 1), np.int8)
-    return replace(Layer(weights, 72, (2, 8, 8), (2, 8, 8), (), floor=-72), **changes)
+    return replace(make_layer(weights, 72, (2, 8, 8), (2, 8, 8), (), floor=-72), **changes)
 
 
 def one(**changes: Any) -> Program:
@@ -204,7 +205,7 @@ def two(pool: int, size: int, left: int, **geometry: Any) -> Program:
 
 def sized(into: tuple[int, int, int], kernel: int = 1, stride: int = 1, padding: int = 0, out: int = 2) -> Layer:
     sides = [(side + 2 * padding - kernel) // stride + 1 for side in into[1:]]
-    return Layer(
+    return make_layer(
         np.ones((out, into[0], kernel, kernel), np.int8),
         72,
         into,
@@ -218,7 +219,7 @@ def sized(into: tuple[int, int, int], kernel: int = 1, stride: int = 1, padding:
 
 def alone(only: Layer, core: int = 2, pool: int = 1) -> Program:
     """``only`` behind an input that is pooled by ``pool``."""
-    features, height, width = only.in_shape
+    features, height, width = only.single.in_shape
     routes = (Route("a", (pool, pool)),)
     return Program(
         "speck2e", "int8/int16", (features, height * pool, width * pool), routes, {"a": only}, ("a",), "", {"a": core}

@@ -14,6 +14,7 @@ from deploytool.convert.nir import write_nir
 from deploytool.ir.program_file import load_program
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
+from deploytool.workflow.convert import convert
 from deploytool.workflow.map import Width, map_graph
 
 
@@ -25,7 +26,7 @@ def four_bits(folder: Path) -> Path:
 
 
 def largest(artifact: Artifact) -> int:
-    return int(np.abs(load_program(artifact.path).layers["conv"].weights.astype(int)).max())
+    return int(np.abs(load_program(artifact.path).layers["conv"].single.weights.astype(int)).max())
 
 
 def test_another_width_is_refused_unless_it_is_asked_for_by_name(tmp_path: Path) -> None:
@@ -51,9 +52,9 @@ def test_a_network_that_states_no_width_has_eight_bits_or_what_is_asked_for(tmp_
     cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
     write_nir(network(), tmp_path / "net.nir")
     source = str(tmp_path / "net.nir")
-    assert largest(map_graph(cache, source, "speck2e")) == 127
-    assert largest(map_graph(cache, source, "speck2e", width=Width(3))) == 3
-    assert largest(map_graph(cache, str(four_bits(tmp_path)), "speck2e")) in (7, 8)
+    assert largest(map_graph(cache, convert(cache, source))) == 127
+    assert largest(map_graph(cache, convert(cache, source), width=Width(3))) == 3
+    assert largest(map_graph(cache, convert(cache, str(four_bits(tmp_path))))) in (7, 8)
     said = refusal(invoke(tmp_path, "map", source, "--requantise", "--weight-bits", 4), 2)
     assert "has no effect: the network does not state a width" in said
 
@@ -89,6 +90,6 @@ def test_plain_commands_give_the_program_of_the_recipe(tmp_path: Path) -> None:
     (of_recipe,) = (tmp_path / "store").glob("program-*")
     graph = answer(invoke(tmp_path, "convert", "model@latest", "--json"))["artifact"]
     assert answer(invoke(tmp_path, "map", graph, "--json"))["artifact"] == of_recipe.name
-    weights = load_program(of_recipe).layers["conv1"].weights
+    weights = load_program(of_recipe).layers["conv1"].single.weights
     assert weights.min() >= -8
     assert weights.max() <= 7

@@ -90,7 +90,7 @@ def test_everything_that_a_method_cannot_do_is_refused_together():
     with pytest.raises(RecipeError) as error:
         refuse_impossible(recipe(train={**section, "method": "ptl", "average": 0.5}))
     assert error.value.problems == (
-        "constraints.floor: found -1; need -inf with train.method ptl: a floor takes charge away.",
+        "constraints.floor: found -1; need -inf with train.method ptl: a floor cuts off inhibition.",
         "train.average: found 0.5; need 0 with train.method ptl.",
     )
     with pytest.raises(RecipeError, match=r"constraints\.fan_in: given with method trev; need another method"):

@@ -42,7 +42,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
     model = train(cache, recipe)
     torch_run = load_recording(run_trained(cache, model, recipe).path)
     graph = convert_model(cache, model)
-    program = map_graph(cache, graph.name, recipe.constraints.chip, recipe.map)
+    program = map_graph(cache, graph, recipe.constraints.chip, recipe.map)
     samples = dataset(recipe.data, recipe.seed)
     chip_run = load_recording(run(cache, program.name, Job("emulator"), samples).path)
     trained, deployed = metrics.accuracy(torch_run), metrics.accuracy(chip_run)
@@ -158,7 +158,7 @@ def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str,
 def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """Accuracy % on test samples as they are, with events ``lost``, with events ``added``, and attacked.
 
-    ``lost``: a share of the events at random; ``added``: so many random events for each real one; ``attacked``: input
+    ``lost``: a share of the events at random; ``added``: this number of random events per real one; ``attacked``: input
     counts moved by epsilon along the sign of the loss's gradient (FGSM: Goodfellow et al. 2015), which is no event
     stream any more, so that it bounds what an attacker could do.
     """

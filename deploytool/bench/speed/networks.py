@@ -10,8 +10,9 @@ import numpy as np
 
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.events import EVENT, EventStream, neurons_of
+from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Conv
-from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route
+from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.run.kernels.vectorised import convolve
 from deploytool.run.plan.layers import Fired, LayerPlan, make_plan, state_type
@@ -72,15 +73,8 @@ def network(
         pair = (spec.stride, spec.stride), (spec.padding, spec.padding)
         out = out_shape(Conv(weights, None, *pair), before)
         routes = (Route(f"layer{number + 1}", (spec.pool, spec.pool)),) if number + 1 < len(layers) else ()
-        made[f"layer{number}"] = Layer(
-            weights.astype(np.int8 if arithmetic == "int8/int16" else np.float32),
-            1,
-            before,
-            out,
-            routes,
-            stride=pair[0],
-            padding=pair[1],
-        )
+        weights = weights.astype(np.int8 if arithmetic == "int8/int16" else np.float32)
+        made[f"layer{number}"] = Layer((Synapses(weights, before, out, *pair),), Neurons(1), routes)
         before = out[0], out[1] // spec.pool, out[2] // spec.pool
     last = f"layer{len(layers) - 1}"
     program = Program("simulator", arithmetic, shape, (Route("layer0", (pool, pool)),), made, (last,), "")
@@ -97,7 +91,7 @@ def _fitted(program: Program, rates: Sequence[float], stream: EventStream) -> Pr
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if len(_fires(layer, middle, sites)) > rate * len(sites) else (low, middle)
-        layers[layer.name] = replace(layers[layer.name], threshold=high, floor=-high)
+        layers[layer.name] = replace(layers[layer.name], neurons=Neurons(high, -high))
         fired[layer.name] = tags[:0], _fires(layer, high, sites)
     return program.with_layers(layers)
 

@@ -28,7 +28,7 @@ from deploytool.train.network.spiking import SpikingNetwork
 STEPS: Final = (10, 30, 100)
 BATCH: Final = 32
 EVENTS: Final = 1000
-"""Events of a sample: about as many as a digit has."""
+"""Events per sample, about the number that a digit has."""
 
 NETWORK: Final = NetworkSection.model_validate(
     {
@@ -75,7 +75,7 @@ class Peer:
 
 
 def row(name: str, steps: int) -> dict[str, Any]:
-    """The figures of one peer at so many time steps."""
+    """The figures of one peer at ``steps`` time steps."""
     peer = PEERS[name]
     generator = torch.Generator().manual_seed(0)
     spec = TrainSection.model_validate(

@@ -188,13 +188,14 @@ def _sinabs(program: Program, streams: Sequence[EventStream], threads: int = 1, 
     net = torch.nn.Sequential()
     pool = program.input_routes[0].pool
     for layer in program.layers.values():
-        after, before, *_ = layer.weights.shape
-        conv = torch.nn.Conv2d(before, after, layer.kernel, layer.stride, layer.padding, bias=False)
-        conv.weight.data = torch.from_numpy(layer.weights.astype(np.float32))
+        synapses, neurons = layer.single, layer.neurons
+        after, before, *_ = synapses.weights.shape
+        conv = torch.nn.Conv2d(before, after, synapses.kernel, synapses.stride, synapses.padding, bias=False)
+        conv.weight.data = torch.from_numpy(synapses.weights.astype(np.float32))
         if pool != (1, 1):
             net.append(torch.nn.LPPool2d(1, pool))
         net.append(conv)
-        net.append(IAFSqueeze(batch_size=len(streams), spike_threshold=layer.threshold, min_v_mem=layer.floor))
+        net.append(IAFSqueeze(batch_size=len(streams), spike_threshold=neurons.threshold, min_v_mem=neurons.floor))
         pool = layer.routes[0].pool if layer.routes else (1, 1)
 
     def run() -> None:

@@ -13,7 +13,7 @@ from deploytool.base.arrays import Array, Pair, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import require_finite
 from deploytool.convert.nir.statements import stated
-from deploytool.ir.nodes import Reset
+from deploytool.ir.neurons import Reset
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from deploytool.base.arrays import Array, one_number
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
 from deploytool.convert.nir.statements import metadata
-from deploytool.ir.nodes import Reset, Spike
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Spike
 
 NEURONS: Final = ("IF", "LIF", "CubaLIF")
 OPTIONAL: Final = ("v_reset", "w_in")
@@ -234,7 +235,8 @@ def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array
             raise InputError(fields.where, f"v_threshold is not the stated threshold {number}", "both alike")
         return number if np.all(gain == 1) else _on_map(fields, one_number(number / gain))
     threshold = _over(v_threshold, gain)
-    return _on_map(fields, threshold if "reset" in fields.stated else one_number(threshold))
+    one = threshold if "reset" in fields.stated else one_number(threshold)
+    return _on_map(fields, one if isinstance(one, np.ndarray) else float(one))
 
 
 def _on_map(fields: Fields, value: float | Array) -> float | Array:

@@ -30,7 +30,7 @@ from deploytool.convert.nir.wiring import (
     without_batch_axis,
 )
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Reset
+from deploytool.ir.neurons import Reset
 
 
 def read_nir(

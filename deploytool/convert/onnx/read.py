@@ -13,7 +13,8 @@ from deploytool.convert.onnx.file import OnnxFile, Operator, read_file
 from deploytool.convert.onnx.network import Network, Tensor
 from deploytool.convert.onnx.operators import ANSWERS, IN_PLACE_OF, OPERATORS, shape_of
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Input, Output, Reset, Spike
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Input, Output, Spike
 
 INPUT, OUTPUT = "input", "output"
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.torch.arrays import to_array
-from deploytool.ir.nodes import Reset, Spike
+from deploytool.ir.neurons import Reset
+from deploytool.ir.nodes import Spike
 
 PROBE_STEPS: Final = 6
 TOLERANCES: Final = {torch.float64: 1e-9, torch.float32: 1e-4}

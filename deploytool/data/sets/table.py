@@ -129,18 +129,12 @@ DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset(Generic[Made]):
-    """A data set as a recipe asks for it: samples on maps of ``shape`` (C, H, W), labels 0..``classes`` - 1.
-
-    ``train`` finds the weights, ``validation`` chooses the model, ``test`` is for the verdict; no two share a sample.
-    """
+class Promise:
+    """What samples of the set ``name`` are: maps of ``shape`` (C, H, W), labels 0..``classes`` - 1."""
 
     name: str
     shape: Shape
     classes: int
-    train: Samples[Made]
-    validation: Samples[Made]
-    test: Samples[Made]
 
     def require(self, shape: Shape) -> None:
         """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
@@ -153,6 +147,27 @@ class Dataset(Generic[Made]):
         if count < self.classes:
             need = f"at least {self.classes}, one for each class of the set {self.name}"
             raise RecipeError("network.layers", f"the last gives {count} outputs", need)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Promise, Generic[Made]):
+    """A data set as a recipe asks for it.
+
+    ``train`` finds the weights, ``validation`` chooses the model, ``test`` is for the verdict; no two share a sample.
+    """
+
+    train: Samples[Made]
+    validation: Samples[Made]
+    test: Samples[Made]
+
+
+def promised(spec: DataSection) -> Promise:
+    """What the samples are that ``spec`` names, without reading any; ``classes`` is 0 where the folders decide.
+
+    Raises RecipeError for an unknown set, or keys that do not go with it.
+    """
+    source = _source(spec)
+    return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
 
 
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
@@ -177,7 +192,7 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     classes = source.classes or int(max(training.labels.max(), test.labels.max())) + 1
     for step in _steps(spec):
         train, validation, test = (part.map(step) for part in (train, validation, test))
-    return Dataset(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), classes, train, validation, test)
+    return Dataset(spec.set, promised(spec).shape, classes, train, validation, test)
 
 
 def load_events(spec: DataSection, seed: int) -> Dataset[EventStream]:

@@ -161,7 +161,7 @@ class Run:
         self.layers = [self._layer(layer) for layer in plan]
 
     def _layer(self, layer: LayerPlan) -> GpuLayer:
-        lanes = make_lanes(layer, self.program.layers[layer.name])
+        lanes = make_lanes(layer, self.program.layers[layer.name].neurons)
         arrays = {key: upload(value) for key, value in lanes._asdict().items() if isinstance(value, np.ndarray)}
         logical = self.nothing if layer.part is None else upload(layer.part.neurons.astype(np.int32))
         return GpuLayer(layer, lanes._replace(**arrays), logical)

@@ -16,7 +16,8 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import to_channels_last
-from deploytool.ir.program import Layer, Program
+from deploytool.ir.neurons import Neurons
+from deploytool.ir.program import Program
 from deploytool.run.kernels.general import Geometry
 from deploytool.run.plan.layers import LayerPlan
 from deploytool.run.reference.neurons import on_map
@@ -34,7 +35,7 @@ FIELDS: Final = 9
 class Lanes(NamedTuple):
     """A layer for the GPU: ``rows`` x ``columns`` x ``features`` lanes, ``records`` (sites, FIELDS) int32.
 
-    ``weights`` of all branches, flat. Of neurons (N,), channels-last: V at the ``start``, ``threshold``, ``v_reset``,
+    ``weights`` of all synapses, flat. Of neurons (N,), channels-last: V at the ``start``, ``threshold``, ``v_reset``,
     and ``tau_us`` and ``v_leak``, which are empty where none leaks. V stays within ``floor`` and ``ceiling``. One
     update causes at most ``most`` spikes, and none below ``least``.
     """
@@ -67,10 +68,10 @@ class Lanes(NamedTuple):
         return len(self.tau_us) > 0
 
 
-def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
-    """The lanes of ``layer``, which is not refused, whose neurons behave as those of ``neurons``."""
-    number, geometries = layer.threshold.dtype, _geometries(layer)
-    branch_of = np.zeros(len(layer.coordinates), np.int64) if layer.mixed is None else layer.mixed.branch_of
+def make_lanes(layer: LayerPlan, neurons: Neurons) -> Lanes:
+    """The lanes of ``layer``, which is not refused, and has these ``neurons``."""
+    kind, geometries = layer.threshold.dtype, _geometries(layer)
+    synapses_of = np.zeros(len(layer.coordinates), np.int64) if layer.mixed is None else layer.mixed.synapses_of
     row_unit, column_unit = (max(found, default=1) for found in _distances(geometries))
     window = (
         max(1, *(int(each.rows[:, 1].max()) for each in geometries)),
@@ -80,20 +81,20 @@ def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
     units = row_unit, column_unit
     records = np.zeros((len(layer.coordinates), FIELDS), np.int32)
     taps = np.cumsum([0, *(len(each.weights) for each in geometries)])
-    for branch, geometry in enumerate(geometries):
-        chosen = (branch_of == branch) & (layer.coordinates[:, 0] >= 0)
-        records[chosen] = _records(geometry, layer.coordinates[chosen], taps[branch], window, units)
+    for number, geometry in enumerate(geometries):
+        chosen = (synapses_of == number) & (layer.coordinates[:, 0] >= 0)
+        records[chosen] = _records(geometry, layer.coordinates[chosen], taps[number], window, units)
     one, tau_us, v_leak = layer.geometry, np.empty(0), np.empty(0)
-    if neurons.tau_ms is not None:
-        tau_us = 1000 * to_channels_last(on_map(neurons.tau_ms, layer.shape, np.float64))
-        v_leak = to_channels_last(on_map(neurons.v_leak, layer.shape, np.float64))
-    wide = np.float32 if number.kind == "f" else np.int32
+    if neurons.leak is not None:
+        tau_us = 1000 * to_channels_last(on_map(neurons.leak.tau_ms, layer.shape, np.float64))
+        v_leak = to_channels_last(on_map(neurons.leak.v_leak, layer.shape, np.float64))
+    wide = np.float32 if kind.kind == "f" else np.int32
     return Lanes(
         records=records,
         weights=np.concatenate([each.weights for each in geometries]),
         start=layer.start,
         threshold=layer.threshold,
-        v_reset=to_channels_last(on_map(neurons.v_reset, layer.shape, number)),
+        v_reset=to_channels_last(on_map(neurons.v_reset, layer.shape, kind)),
         tau_us=tau_us,
         v_leak=v_leak,
         rows=window[0],
@@ -102,7 +103,7 @@ def make_lanes(layer: LayerPlan, neurons: Layer) -> Lanes:
         row_stride=row_unit * one.width * one.features,
         column_stride=column_unit * one.features,
         floor=wide(layer.floor),
-        ceiling=wide(np.inf if number.kind == "f" else np.iinfo(number).max),
+        ceiling=wide(np.inf if kind.kind == "f" else np.iinfo(kind).max),
         least=wide(layer.least),
         subtract=layer.subtract,
         most=layer.most,
@@ -119,19 +120,18 @@ def refuse(program: Program, plan: Iterable[LayerPlan]) -> None:
     for each in program.delayed:
         found(each.to, f"gets spikes of {each.source!r} with a delay", "routes that take no time")
     for layer in plan:
-        neurons = program.layers[layer.name]
-        if neurons.tau_syn_ms is not None or neurons.fires_between:
+        if program.layers[layer.name].neurons.fires_between:
             found(layer.name, "may fire between two inputs", "neurons that fire on an input")
         for distances in _distances(_geometries(layer)):
             if len(distances) > 1:
                 listed = " and ".join(map(str, sorted(distances)))
-                found(layer.name, f"branches whose targets are {listed} apart", "one distance for all of them")
+                found(layer.name, f"synapses whose targets are {listed} apart", "one distance for all of them")
     if problems:
         raise UnsupportedError.together(problems)
 
 
 def _geometries(layer: LayerPlan) -> tuple[Geometry, ...]:
-    """Those of all sets of weights of ``layer``."""
+    """Those of all synapses of ``layer``."""
     return (layer.geometry,) if layer.mixed is None else layer.mixed.geometries
 
 

@@ -114,8 +114,8 @@ def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int
     """Adds ``amounts`` of spikes at ``sites``, each through the weights it meets; the number of synaptic updates."""
     if layer.mixed is None:
         return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
-    met = layer.mixed.branch_of[sites]
+    met = layer.mixed.synapses_of[sites]
     return sum(
-        int(accumulate(v, geometry, sites[met == branch], amounts[met == branch], layer.coordinates))
-        for branch, geometry in enumerate(layer.mixed.geometries)
+        int(accumulate(v, geometry, sites[met == number], amounts[met == number], layer.coordinates))
+        for number, geometry in enumerate(layer.mixed.geometries)
     )

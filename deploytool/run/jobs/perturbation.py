@@ -106,18 +106,17 @@ def perturb_stream(stream: EventStream, how: Perturbation, index: int) -> EventS
 
 
 def _perturb_layer(layer: Layer, how: Perturbation, rng: np.random.Generator) -> Layer:
-    integers = layer.weights.dtype.kind == "i"
-    threshold, (weights, *others) = layer.threshold, [synapses.weights for synapses in layer.synapses]
+    synapses, threshold = layer.synapses, layer.neurons.threshold
+    integers = synapses[0].weights.dtype.kind == "i"
     if how.weights:
-        weights, *others = (_varied_weights(each, how.weights, rng) for each in (weights, *others))
+        synapses = tuple(replace(each, weights=_varied_weights(each.weights, how.weights, rng)) for each in synapses)
     if how.threshold:
         plain = np.broadcast_to(np.asarray(threshold, np.float64), layer.out_shape)
         threshold = np.maximum(_varied(plain, how.threshold, rng), LEAST_THRESHOLD * plain)
         if integers:
             threshold = np.clip(np.rint(threshold), 1, STATE.max)
         threshold = threshold.astype(np.int16 if integers else np.float32)
-    branches = tuple(replace(branch, weights=each) for branch, each in zip(layer.branches, others, strict=True))
-    return replace(layer, weights=weights, threshold=threshold, branches=branches)
+    return replace(layer, synapses=synapses, neurons=replace(layer.neurons, threshold=threshold))
 
 
 def _varied_weights(weights: Array, share: float, rng: np.random.Generator) -> Array:

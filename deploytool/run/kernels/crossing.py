@@ -125,7 +125,7 @@ def _receives(state: Any, dynamics: Any, neuron: int, weight: Any, t_us: int) ->
 def integrate_between(
     state: Any,
     geometries: Any,
-    branch_of: Array,
+    synapses_of: Array,
     dynamics: Any,
     sites: Array,
     keys: Array,
@@ -134,8 +134,8 @@ def integrate_between(
 ) -> tuple[Array, Array, int]:
     """What events with ``keys`` (N,), and crossings up to ``end_us``, cause in order; changes ``state``.
 
-    Event i comes to ``coordinates[sites[i]]``, through the weights ``geometries[branch_of[sites[i]]]``. Back come: the
-    neurons that fired, in order; the keys of what made them; the number of synaptic updates.
+    Event i comes to ``coordinates[sites[i]]``, through the weights ``geometries[synapses_of[sites[i]]]``. Back come:
+    the neurons that fired, in order; the keys of what made them; the number of synaptic updates.
     """
     neurons, fired_keys = np.empty(FIRST_ROOM, np.int32), np.empty(FIRST_ROOM, np.int64)
     fired = updates = 0
@@ -162,7 +162,7 @@ def integrate_between(
         c, y, x = coordinates[site, 0], coordinates[site, 1], coordinates[site, 2]
         if c < 0:
             continue
-        geometry = geometries[branch_of[site]]
+        geometry = geometries[synapses_of[site]]
         rows, columns, group = geometry.rows, geometry.columns, geometry.features_per_group
         left = columns[x, 0] * geometry.features + c // geometry.inputs_per_group * group
         for row in range(rows[y, 1]):

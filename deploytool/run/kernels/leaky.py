@@ -86,11 +86,11 @@ class Dynamics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A layer as this loop takes it: ``geometries`` of its sets of weights, and ``branch_of`` (rows of the
-    coordinates,) which of them an event at each row meets."""
+    """A layer as this loop takes it: ``geometries`` of its synapses, and ``synapses_of`` (rows of the
+    coordinates,) the number of those that an event at each row meets."""
 
     geometries: tuple[Geometry, ...]
-    branch_of: NDArray[np.int64]
+    synapses_of: NDArray[np.int64]
     dynamics: Dynamics
     tables: Tables
     fires_between: bool = False
@@ -117,14 +117,14 @@ class Mixed:
             neurons, _, updates = self.run_between(state, sites, times_us, coordinates, -1)
             return neurons, np.zeros(len(sites), np.int32), updates, state.v[0], state.v[0]
         times_us = times_us if self.leaks else np.zeros(len(sites), np.int64)
-        return integrate_mixed(state, self.tables, self.branch_of, self.dynamics, sites, times_us, coordinates)
+        return integrate_mixed(state, self.tables, self.synapses_of, self.dynamics, sites, times_us, coordinates)
 
     def run_between(
         self, state: Between, sites: Array, keys: Array, coordinates: Array, end_us: int
     ) -> tuple[Array, Array, int]:
         """What `between.integrate_between` gives."""
         return integrate_between(
-            state, self.geometries, self.branch_of, self.dynamics, sites, keys, coordinates, end_us
+            state, self.geometries, self.synapses_of, self.dynamics, sites, keys, coordinates, end_us
         )
 
     def reset(self, v: Array, neurons: Array) -> None:
@@ -136,33 +136,35 @@ class Mixed:
 def make_mixed(
     layer: Layer,
     geometries: tuple[Geometry, ...],
-    branch_of: Array,
+    synapses_of: Array,
     threshold: Array,
     floor: Any,
     most: int,
     state: DTypeLike,
 ) -> Mixed | None:
     """How this loop takes ``layer``; None where another can."""
-    if layer.tau_ms is None and not layer.branches and not np.any(layer.v_reset):
+    neurons, leak = layer.neurons, layer.neurons.leak
+    if leak is None and len(layer.synapses) == 1 and not np.any(neurons.v_reset):
         return None
+    tau_ms, v_leak, tau_syn_ms = (None, 0.0, None) if leak is None else (leak.tau_ms, leak.v_leak, leak.tau_syn_ms)
     tau_us, tau_syn_us = (
-        np.empty(0) if tau_ms is None else 1000 * to_channels_last(on_map(tau_ms, layer.out_shape, np.float64))
-        for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
+        np.empty(0) if each is None else 1000 * to_channels_last(on_map(each, layer.out_shape, np.float64))
+        for each in (tau_ms, tau_syn_ms)
     )
     dynamics = Dynamics(
         threshold=threshold,
         least=threshold.min(),
         floor=floor,
-        subtract=layer.reset == "subtract",
+        subtract=neurons.reset == "subtract",
         most=most,
-        v_reset=to_channels_last(on_map(layer.v_reset, layer.out_shape, state)),
-        v_leak=to_channels_last(on_map(layer.v_leak, layer.out_shape, np.float64)),
+        v_reset=to_channels_last(on_map(neurons.v_reset, layer.out_shape, state)),
+        v_leak=to_channels_last(on_map(v_leak, layer.out_shape, np.float64)),
         tau_us=tau_us,
         tau_syn_us=tau_syn_us,
         block=math.gcd(*(geometry.features_per_group for geometry in geometries)),
         factors=_factors(tau_us),
     )
-    return Mixed(geometries, branch_of.astype(np.int64), dynamics, _tables(geometries), layer.fires_between)
+    return Mixed(geometries, synapses_of.astype(np.int64), dynamics, _tables(geometries), neurons.fires_between)
 
 
 def _tables(geometries: tuple[Geometry, ...]) -> Tables:
@@ -295,13 +297,13 @@ def fire_again(
 def integrate_mixed(
     state: State,
     tables: Tables,
-    branch_of: Array,
+    synapses_of: Array,
     dynamics: Dynamics,
     sites: Array,
     times_us: Array,
     coordinates: Array,
 ) -> tuple[Array, Array, int, Any, Any]:
-    """`kernels.integrate` with the weights of ``branch_of[sites[i]]`` for event i, and leaks."""
+    """`kernels.integrate` with the weights of ``synapses_of[sites[i]]`` for event i, and leaks."""
     neurons = np.empty(FIRST_ROOM, np.int32)
     caused = np.zeros(len(sites), np.int32)
     fired = updates = 0
@@ -314,22 +316,20 @@ def integrate_mixed(
     lowest = highest = v.dtype.type(0)
     for event in range(len(sites)):
         site = sites[event]
-        branch = branch_of[site]
-        c, y, x = coordinates[site, 0], coordinates[site, 1] + numbers[branch, FIRST_ROW], coordinates[site, 2]
+        which = synapses_of[site]
+        c, y, x = coordinates[site, 0], coordinates[site, 1] + numbers[which, FIRST_ROW], coordinates[site, 2]
         if c < 0:
             continue
-        x += numbers[branch, FIRST_COLUMN]
-        group, column_stride = numbers[branch, GROUP], numbers[branch, COLUMN_STRIDE]
+        x += numbers[which, FIRST_COLUMN]
+        group, column_stride = numbers[which, GROUP], numbers[which, COLUMN_STRIDE]
         before = fired
         together = max(columns[x, 1], 1) if column_stride == group else 1
         length = together * group
-        left = columns[x, 0] * numbers[branch, FEATURES] + c // numbers[branch, INPUTS] * group
+        left = columns[x, 0] * numbers[which, FEATURES] + c // numbers[which, INPUTS] * group
         for row in range(rows[y, 1]):
-            start = (rows[y, 0] + row * numbers[branch, ROW_STEP]) * numbers[branch, ROW_STRIDE] + left
-            kernel_row = c * numbers[branch, KERNEL_ROWS] + rows[y, 2] + row
-            taps = (kernel_row * numbers[branch, KERNEL_COLUMNS] + columns[x, 2]) * group + numbers[
-                branch, FIRST_WEIGHT
-            ]
+            start = (rows[y, 0] + row * numbers[which, ROW_STEP]) * numbers[which, ROW_STRIDE] + left
+            kernel_row = c * numbers[which, KERNEL_ROWS] + rows[y, 2] + row
+            taps = (kernel_row * numbers[which, KERNEL_COLUMNS] + columns[x, 2]) * group + numbers[which, FIRST_WEIGHT]
             for column in range(0, columns[x, 1], together):
                 here = start + column * column_stride
                 if leaks:

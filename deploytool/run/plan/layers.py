@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.events import to_channels_last
-from deploytool.ir.program import Branch, Layer, Program, Route
+from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import Mixed, make_mixed
 from deploytool.run.plan.windows import Layout, make_layout
@@ -63,7 +63,7 @@ class LayerPlan:
     ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
     arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the first
     event, ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops
-    take this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the layer's own weights.
+    take this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the first synapses.
     """
 
     name: str
@@ -136,7 +136,7 @@ class LayerPlan:
 
     def geometry_of(self, site: int) -> Geometry:
         """Where an event at row ``site`` of ``coordinates`` goes."""
-        return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.branch_of[site]]
+        return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.synapses_of[site]]
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
         """(tags, rows of ``coordinates``) of the spikes that come in, flow by flow."""
@@ -188,20 +188,21 @@ def state_type(program: Program) -> np.dtype[Any]:
 def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool) -> LayerPlan:
     layer = program.layers[name]
     lowest = -np.inf if state.kind == "f" else np.iinfo(state).min
-    threshold = to_channels_last(on_map(layer.threshold, layer.out_shape, state))
-    start = to_channels_last(on_map(layer.v_init, layer.out_shape, state))
-    feeders, tables, branches, offset = [], [], [], 0
+    neurons = layer.neurons
+    threshold = to_channels_last(on_map(neurons.threshold, layer.out_shape, state))
+    start = to_channels_last(on_map(neurons.v_init, layer.out_shape, state))
+    feeders, tables, numbers, offset = [], [], [], 0
     for source, routes in program.inflows(name):
-        branch = next(iter(routes.values())).branch
-        table = _arrival_table(program, source, routes, layer.synapses[branch].in_shape)
+        number = next(iter(routes.values())).synapses
+        table = _arrival_table(program, source, routes, layer.synapses[number].in_shape)
         feeders.append((source, offset))
         tables.append(table)
-        branches.append(np.full(len(table), branch))
+        numbers.append(np.full(len(table), number))
         offset += len(table)
     coordinates = np.concatenate(tables)
-    floor, most = state.type(lowest if layer.floor is None else layer.floor), _spikes_per_update(layer)
+    floor, most = state.type(lowest if neurons.floor is None else neurons.floor), _spikes_per_update(layer)
     geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
-    mixed = make_mixed(layer, geometries, np.concatenate(branches), threshold, floor, most, state)
+    mixed = make_mixed(layer, geometries, np.concatenate(numbers), threshold, floor, most, state)
     return LayerPlan(
         name=name,
         shape=layer.out_shape,
@@ -212,7 +213,7 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
         start=start,
         least=threshold.min(),
         floor=floor,
-        subtract=layer.reset == "subtract",
+        subtract=neurons.reset == "subtract",
         most=most,
         part=_part(program, name),
         layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None,
@@ -232,10 +233,11 @@ def _part(program: Program, name: str) -> Part | None:
 def _spikes_per_update(layer: Layer) -> int:
     """How often a neuron can fire on one update: V < threshold before it, or as it starts, so that after it
     V < threshold + v_init + w."""
-    if layer.at_most_one:
+    neurons = layer.neurons
+    if neurons.at_most_one:
         return 1
     largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
-    return 1 + math.ceil((largest + max(float(np.max(layer.v_init)), 0.0)) / float(np.min(layer.threshold)))
+    return 1 + math.ceil((largest + max(float(np.max(neurons.v_init)), 0.0)) / float(np.min(neurons.threshold)))
 
 
 def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], to: Shape) -> Array:
@@ -251,11 +253,11 @@ def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], t
     return table.reshape(-1, 3).astype(np.int32)
 
 
-def _geometry(layer: Layer | Branch) -> Geometry:
-    (out, per_group, kernel_rows, kernel_columns), groups = layer.weights.shape, layer.groups
-    row_order, rows, row_step = _taps(layer, 0)
-    column_order, columns, column_step = _taps(layer, 1)
-    weights = layer.weights.reshape(groups, out // groups, per_group, kernel_rows, kernel_columns)
+def _geometry(synapses: Synapses) -> Geometry:
+    (out, per_group, kernel_rows, kernel_columns), groups = synapses.weights.shape, synapses.groups
+    row_order, rows, row_step = _taps(synapses, 0)
+    column_order, columns, column_step = _taps(synapses, 1)
+    weights = synapses.weights.reshape(groups, out // groups, per_group, kernel_rows, kernel_columns)
     weights = weights.transpose(0, 2, 3, 4, 1)[:, :, row_order][:, :, :, column_order]
     return Geometry(
         weights=np.ascontiguousarray(weights).ravel(),
@@ -265,26 +267,26 @@ def _geometry(layer: Layer | Branch) -> Geometry:
         columns=columns,
         row_step=row_step,
         column_step=column_step,
-        width=layer.out_shape[2],
+        width=synapses.out_shape[2],
         features=out,
         features_per_group=out // groups,
         inputs_per_group=per_group,
     )
 
 
-def _taps(layer: Layer | Branch, axis: int) -> tuple[list[int], Array, int]:
+def _taps(synapses: Synapses, axis: int) -> tuple[list[int], Array, int]:
     """(order of the kernel's rows, table (size, 3) of `Geometry`, distance of successive targets) along one axis.
 
     Kernel row k of an input at i leads to target (i + p - k d) / s where that is whole. The rows that serve one input
     have one remainder of k d by s; put side by side with k falling, their targets ascend.
     """
-    stride, padding, dilation = layer.stride[axis], layer.padding[axis], layer.dilation[axis]
-    order = sorted(range(layer.kernel[axis]), key=lambda k: (k * dilation % stride, -k))
-    table = np.zeros((layer.in_shape[1 + axis], 3), np.int32)
+    stride, padding, dilation = synapses.stride[axis], synapses.padding[axis], synapses.dilation[axis]
+    order = sorted(range(synapses.kernel[axis]), key=lambda k: (k * dilation % stride, -k))
+    table = np.zeros((synapses.in_shape[1 + axis], 3), np.int32)
     for i in range(len(table)):
         reach = [(i + padding - k * dilation, place) for place, k in enumerate(order)]
         hits = [(r // stride, place) for r, place in reach if r % stride == 0]
-        hits = [(target, place) for target, place in hits if 0 <= target < layer.out_shape[1 + axis]]
+        hits = [(target, place) for target, place in hits if 0 <= target < synapses.out_shape[1 + axis]]
         if hits:
             table[i] = hits[0][0], len(hits), hits[0][1]
     return order, table, dilation // math.gcd(stride, dilation)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deploytool.base.arrays import Array
-from deploytool.ir.program import Layer
+from deploytool.ir.program import Layer, Synapses
 from deploytool.run.kernels.batches import Loop, integrate_samples
 from deploytool.run.kernels.vectorised import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_settled
 from deploytool.run.kernels.vectors import ALIGNMENT, WORD, Window, aligned_copy
@@ -84,8 +84,9 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
     """
     number: Any = np.dtype(state).type
     settled = _is_settled(layer)
-    plain = layer.groups == 1 and layer.dilation == (1, 1) and np.ndim(layer.threshold) == 0
-    if not plain or not (layer.at_most_one or layer.reset == "zero" or settled):
+    neurons, synapses = layer.neurons, layer.single
+    plain = synapses.groups == 1 and synapses.dilation == (1, 1) and np.ndim(neurons.threshold) == 0
+    if not plain or not (neurons.at_most_one or neurons.reset == "zero" or settled):
         return None
     lowest = -np.inf if np.issubdtype(number, np.floating) else np.iinfo(number).min
     one_place = layer.out_shape[1:] == (1, 1)
@@ -98,9 +99,9 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
         window=window,
         windows=windows,
         start=start,
-        threshold=number(layer.threshold),
-        floor=number(lowest if layer.floor is None else layer.floor),
-        subtract=layer.reset == "subtract",
+        threshold=number(neurons.threshold),
+        floor=number(lowest if neurons.floor is None else neurons.floor),
+        subtract=neurons.reset == "subtract",
     )
 
 
@@ -115,10 +116,11 @@ def _is_settled(layer: Layer) -> bool:
 
     In float32 V + w - threshold may round up to the threshold; half of it leaves room for that.
     """
-    room, lowest = 1.0 if layer.weights.dtype.kind == "i" else 0.5, float(np.min(layer.threshold))
-    if np.max(layer.v_init) >= lowest:
+    neurons, weights = layer.neurons, layer.single.weights
+    room, lowest = 1.0 if weights.dtype.kind == "i" else 0.5, float(np.min(neurons.threshold))
+    if np.max(neurons.v_init) >= lowest:
         return False
-    return layer.reset == "zero" or bool(layer.weights.max(initial=0) <= room * lowest)
+    return neurons.reset == "zero" or bool(weights.max(initial=0) <= room * lowest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +157,15 @@ class _Axis:
         return found
 
 
-def _axis(layer: Layer, axis: int) -> _Axis:
+def _axis(synapses: Synapses, axis: int) -> _Axis:
     """An input at i leads to target (i + p - k) / s for each kernel index k for which that is whole.
 
     All of them are taken, so that all windows are alike; but on an output of one place only what leads there.
     """
-    stride, padding, size = layer.stride[axis], layer.padding[axis], layer.out_shape[1 + axis]
+    stride, padding, size = synapses.stride[axis], synapses.padding[axis], synapses.out_shape[1 + axis]
     first, taps = [], []
-    for i in range(padding, padding + layer.in_shape[1 + axis]):
-        hits = [k for k in reversed(range(layer.kernel[axis])) if (i - k) % stride == 0 and (size > 1 or k == i)]
+    for i in range(padding, padding + synapses.in_shape[1 + axis]):
+        hits = [k for k in reversed(range(synapses.kernel[axis])) if (i - k) % stride == 0 and (size > 1 or k == i)]
         first.append((i - hits[0]) // stride if hits else 0)
         taps.append(tuple(hits))
     return _Axis(np.array(first), tuple(taps), size)
@@ -174,17 +176,18 @@ def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: i
 
     So many source neurons ``together`` arrive at one place and share a row of the table.
     """
-    channels, (features, _, width) = layer.in_shape[0], layer.out_shape
+    synapses = layer.single
+    channels, (features, _, width) = synapses.in_shape[0], synapses.out_shape
     lanes = ALIGNMENT // state.itemsize
     slot = _slot(features, lanes)
-    ys, xs = _axis(layer, 0), _axis(layer, 1)
+    ys, xs = _axis(synapses, 0), _axis(synapses, 1)
     starts = (xs.first + xs.before) * slot
     shifts = starts % lanes
     window = Window(ys.reach, -(-(int(shifts.max()) + xs.reach * slot) // lanes), lanes)
     row = window.vectors * lanes
     pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
 
-    weights, y_kind, x_kind = _weights(layer, ys, xs, shifts, slot, (window.rows, row), together)
+    weights, y_kind, x_kind = _weights(synapses, ys, xs, shifts, slot, (window.rows, row), together)
     masks, y_mask, x_mask = _masks(ys, xs, shifts, features, window)
     places = coordinates[::together]
     inside = places[:, 0] >= 0
@@ -214,7 +217,7 @@ def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot
     (features, height, width), (rows, pitch) = layer.out_shape, shape
     padded = np.zeros((rows, pitch), state)
     row, column = axes[0].before, axes[1].before * slot
-    v_init = np.broadcast_to(np.asarray(layer.v_init, state), layer.out_shape).transpose(1, 2, 0)
+    v_init = np.broadcast_to(np.asarray(layer.neurons.v_init, state), layer.out_shape).transpose(1, 2, 0)
     slots = np.zeros((height, width, slot), state)
     slots[:, :, :features] = v_init
     padded[row : row + height, column : column + width * slot] = slots.reshape(height, -1)
@@ -239,22 +242,22 @@ def _slot(features: int, lanes: int) -> int:
 
 
 def _weights(
-    layer: Layer, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int], spare: int
+    synapses: Synapses, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int], spare: int
 ) -> tuple[Array, Array, Array]:
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
     There is a block for each kind of row, of column, and input channel; the last ``spare`` are for no window, and
     have zeros.
     """
-    channels, features = layer.in_shape[0], layer.out_shape[0]
+    channels, features = synapses.in_shape[0], synapses.out_shape[0]
     y_kinds = list(dict.fromkeys(ys.taps))
     x_kinds = list(dict.fromkeys(zip(xs.taps, shifts.tolist(), strict=True)))
-    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + spare, *shape), layer.weights.dtype)
+    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + spare, *shape), synapses.weights.dtype)
     for number, (y_taps, (x_taps, shift)) in enumerate(itertools.product(y_kinds, x_kinds)):
         block = blocks[number * channels : (number + 1) * channels]
         for (row, ky), (column, kx) in itertools.product(enumerate(y_taps), enumerate(x_taps)):
             lane = shift + column * slot
-            block[:, row, lane : lane + features] = layer.weights[:, :, ky, kx].T
+            block[:, row, lane : lane + features] = synapses.weights[:, :, ky, kx].T
     y_kind = np.array([y_kinds.index(taps) for taps in ys.taps])
     x_kind = np.array([x_kinds.index(kind) for kind in zip(xs.taps, shifts.tolist(), strict=True)])
     return blocks, y_kind, x_kind

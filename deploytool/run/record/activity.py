@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.ir.program import Arithmetic, Branch, Layer, Program, Route
+from deploytool.ir.program import Arithmetic, Layer, Program, Route, Synapses
 from deploytool.run.record.checks import STATE
 
 
 def weights_above(layer: Layer) -> int:
     """The number of weights that take V from 0 past the (lowest) threshold in one update."""
-    return sum(int((synapses.weights > np.min(layer.threshold)).sum()) for synapses in layer.synapses)
+    return sum(int((synapses.weights > np.min(layer.neurons.threshold)).sum()) for synapses in layer.synapses)
 
 
 def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
@@ -28,10 +28,11 @@ def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     if arithmetic == "float32":
         return None
     largest = max(int(synapses.weights.max(initial=0)) for synapses in layer.synapses)
-    if layer.at_most_one and layer.reset == "subtract" and largest > np.min(layer.threshold):
+    neurons = layer.neurons
+    if neurons.at_most_one and neurons.reset == "subtract" and largest > np.min(neurons.threshold):
         return None
-    floor = STATE.min if layer.floor is None else layer.floor
-    start = max(int(np.max(layer.threshold)) - 1, int(np.max(layer.v_init)))
+    floor = STATE.min if neurons.floor is None else neurons.floor
+    start = max(int(np.max(neurons.threshold)) - 1, int(np.max(neurons.v_init)))
     return int(floor), min(int(STATE.max), start + largest)
 
 
@@ -56,14 +57,14 @@ def _updates(program: Program, name: str, spikes: Mapping[str, Array]) -> NDArra
     for source, routes in program.inflows(name):
         for part, route in routes.items():
             start = program.place_in(part)[1]
-            _arrive(arrived[route.branch], spikes[source][start : start + program.map_of(part)[0]], route)
+            _arrive(arrived[route.synapses], spikes[source][start : start + program.map_of(part)[0]], route)
     total = np.zeros(layer.out_shape, np.int64)
     for synapses, events in zip(layer.synapses, arrived, strict=True):
         total += _below(synapses, events)
     return total
 
 
-def _below(synapses: Layer | Branch, arrived: Array) -> NDArray[np.int64]:
+def _below(synapses: Synapses, arrived: Array) -> NDArray[np.int64]:
     """How many of the events ``arrived`` (C, H, W) each neuron (O, H, W) has below its kernel."""
     outputs, height, width = synapses.out_shape
     (y_side, x_side), groups = synapses.padding, synapses.groups

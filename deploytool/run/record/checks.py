@@ -87,7 +87,7 @@ def check_mapped(program: Program) -> Chip:
     problems += [
         UnsupportedError(f"layer {name!r}", "fires more than once per update", "at most one spike per update")
         for name, layer in program.layers.items()
-        if not layer.at_most_one
+        if not layer.neurons.at_most_one
     ]
     if problems:
         raise UnsupportedError.together(problems)
@@ -128,9 +128,9 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
     if layer.bias is not None and layer.bias.any():
         todo = "A bias is a leak on the slow clock, which event-driven targets do not run: train without it."
         yield UnsupportedError(where, "has a bias", "none, or zeros", todo)
-    arriving = {route.branch for _, route in program.feeders(name)}
-    for branch, synapses in enumerate(layer.synapses):
-        at = where if branch == 0 else f"{where}, branch {branch}"
+    arriving = {route.synapses for _, route in program.feeders(name)}
+    for number, synapses in enumerate(layer.synapses):
+        at = where if number == 0 else f"{where}, synapses {number}"
         if synapses.weights.dtype != needed:
             found = f"weights of {synapses.weights.dtype} in a program of {program.arithmetic}"
             yield UnsupportedError(at, found, str(needed))
@@ -141,7 +141,7 @@ def _problems(program: Program, name: str, layer: Layer) -> Iterator[DeployError
             found = f"an output map of {format_shape(layer.out_shape)}"
             yield UnsupportedError(at, found, f"{format_shape(shape)}, which its kernel gives")
     if arriving and arriving != set(range(len(layer.synapses))):
-        found = f"routes to its weights {', '.join(map(str, sorted(arriving)))}"
+        found = f"routes to its synapses {', '.join(map(str, sorted(arriving)))}"
         yield UnsupportedError(where, found, f"some to each of 0..{len(layer.synapses) - 1}")
     yield from (_integer_problems if program.arithmetic == "int8/int16" else _float_problems)(where, layer)
 
@@ -160,21 +160,21 @@ def _delay_problems(program: Program) -> Iterator[DeployError]:
 
 
 def _integer_problems(where: str, layer: Layer) -> Iterator[DeployError]:
-    threshold = np.asarray(layer.threshold)
+    threshold = np.asarray(layer.neurons.threshold)
     if threshold.shape not in ((), layer.out_shape):
         yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
     elif not _whole(threshold, 1, STATE.max):
-        found = layer.threshold if threshold.ndim == 0 else f"{threshold.min()}..{threshold.max()}"
+        found = layer.neurons.threshold if threshold.ndim == 0 else f"{threshold.min()}..{threshold.max()}"
         yield UnsupportedError(where, f"a threshold of {found}", f"an integer, 1..{STATE.max}")
-    if layer.floor is not None and layer.floor not in range(STATE.min, 1):
-        yield UnsupportedError(where, f"a floor of {layer.floor}", f"an integer, {STATE.min}..0")
+    if layer.neurons.floor is not None and layer.neurons.floor not in range(STATE.min, 1):
+        yield UnsupportedError(where, f"a floor of {layer.neurons.floor}", f"an integer, {STATE.min}..0")
     yield from _start_problems(where, layer)
-    if layer.tau_ms is not None or np.any(layer.v_reset):
+    if layer.neurons.leak is not None or np.any(layer.neurons.v_reset):
         yield UnsupportedError(where, "leaks or has a v_reset in int8/int16", "neurons without, or float32")
 
 
 def _float_problems(where: str, layer: Layer) -> Iterator[DeployError]:
-    threshold = np.asarray(layer.threshold)
+    threshold = np.asarray(layer.neurons.threshold)
     heaviest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
     if not all(np.isfinite(synapses.weights).all() for synapses in layer.synapses):
         yield UnsupportedError(where, "weights that are not finite", "finite ones")
@@ -182,27 +182,29 @@ def _float_problems(where: str, layer: Layer) -> Iterator[DeployError]:
         yield UnsupportedError(where, f"thresholds of shape {threshold.shape}", f"one number, or {layer.out_shape}")
     elif not (threshold > 0).all():
         yield UnsupportedError(where, f"a threshold of {threshold.min()}", "more than 0")
-    elif not layer.at_most_one and max(heaviest, np.max(layer.v_init)) / threshold.min() > SPIKES_PER_UPDATE_MAX:
-        found = (
-            f"weights of up to {heaviest} and v_init {np.max(layer.v_init)} against a threshold of {threshold.min()}"
-        )
+    elif (
+        not layer.neurons.at_most_one
+        and max(heaviest, np.max(layer.neurons.v_init)) / threshold.min() > SPIKES_PER_UPDATE_MAX
+    ):
+        start = f"v_init {np.max(layer.neurons.v_init)}"
+        found = f"weights of up to {heaviest} and {start} against a threshold of {threshold.min()}"
         yield UnsupportedError(where, found, f"at most {SPIKES_PER_UPDATE_MAX} spikes per update")
     else:
         yield from _leak_problems(where, layer)
-    if layer.floor is not None and not layer.floor <= 0:
-        yield UnsupportedError(where, f"a floor of {layer.floor}", "0 or less")
+    if layer.neurons.floor is not None and not layer.neurons.floor <= 0:
+        yield UnsupportedError(where, f"a floor of {layer.neurons.floor}", "0 or less")
     yield from _start_problems(where, layer)
 
 
 def _start_problems(where: str, layer: Layer) -> Iterator[DeployError]:
-    v_init, integers = np.asarray(layer.v_init), layer.weights.dtype.kind == "i"
+    v_init, integers = np.asarray(layer.neurons.v_init), layer.synapses[0].weights.dtype.kind == "i"
     if v_init.shape not in ((), layer.out_shape):
         yield UnsupportedError(where, f"v_init of shape {v_init.shape}", f"one number, or {layer.out_shape}")
     elif not np.isfinite(v_init).all() or (integers and not _whole(v_init, STATE.min, STATE.max)):
         need = f"integers, {STATE.min}..{STATE.max}" if integers else "finite numbers"
         yield UnsupportedError(where, f"v_init from {v_init.min()} to {v_init.max()}", need)
-    elif layer.floor is not None and v_init.min() < layer.floor:
-        yield UnsupportedError(where, f"v_init of {v_init.min()}", f"{layer.floor} or more, which is the floor")
+    elif layer.neurons.floor is not None and v_init.min() < layer.neurons.floor:
+        yield UnsupportedError(where, f"v_init of {v_init.min()}", f"{layer.neurons.floor} or more, which is the floor")
 
 
 def _whole(values: Array, lowest: int, highest: int) -> bool:
@@ -211,18 +213,20 @@ def _whole(values: Array, lowest: int, highest: int) -> bool:
 
 
 def _leak_problems(where: str, layer: Layer) -> Iterator[DeployError]:
-    number = np.float32
-    for name in ("tau_ms", "tau_syn_ms", "v_leak", "v_reset"):
-        value = getattr(layer, name)
+    number, neurons = np.float32, layer.neurons
+    leak = (
+        {}
+        if neurons.leak is None
+        else {name: getattr(neurons.leak, name) for name in ("tau_ms", "tau_syn_ms", "v_leak")}
+    )
+    for name, value in {**leak, "v_reset": neurons.v_reset}.items():
         if value is not None and np.shape(value) not in ((), layer.out_shape):
             yield UnsupportedError(where, f"{name} of shape {np.shape(value)}", f"one number, or {layer.out_shape}")
         elif name.startswith("tau") and value is not None and not np.all(np.asarray(value) > 0):
             yield UnsupportedError(where, f"{name} is {np.min(value)}", "time constants above 0")
-        elif name == "v_reset" and not np.all(np.asarray(value, number) < np.asarray(layer.threshold, number)):
+        elif name == "v_reset" and not np.all(np.asarray(value, number) < np.asarray(layer.neurons.threshold, number)):
             yield UnsupportedError(where, "a v_reset that is not below the threshold", "one below it, in float32")
-    if layer.tau_ms is None and layer.tau_syn_ms is not None:
-        yield UnsupportedError(where, "tau_syn_ms without tau_ms", "the membrane's time constant as well")
-    elif layer.fires_between and not layer.at_most_one:
+    if layer.neurons.fires_between and not layer.neurons.at_most_one:
         yield UnsupportedError(where, "several spikes at once of neurons that fire between events", "one at a time")
-    if layer.fires_between and layer.part_of is not None:
+    if layer.neurons.fires_between and layer.part_of is not None:
         yield UnsupportedError(where, "neurons that fire between events, in a part of a layer", "whole layers")

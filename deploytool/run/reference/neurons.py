@@ -19,37 +19,39 @@ from deploytool.run.reference.crossings import NEVER, first_crossing, response
 from deploytool.run.reference.exponential import remains
 
 
-class Neurons:
+class Membranes:
     """V (O, H, W) of ``layer``, at rest: ``v_init`` at time 0, and with a synapse I = 0."""
 
     def __init__(self, layer: Layer, integers: bool) -> None:
-        self.layer = layer
+        self.neurons, shape = layer.neurons, layer.out_shape
         self.integers = integers
         self.number = np.int64 if integers else np.float32
-        self.v = on_map(layer.v_init, layer.out_shape, self.number).copy()
-        self.current = np.zeros(layer.out_shape, self.number)
-        self.threshold = on_map(layer.threshold, layer.out_shape, self.number)
-        self.v_reset = on_map(layer.v_reset, layer.out_shape, self.number)
-        self.v_leak = on_map(layer.v_leak, layer.out_shape, np.float64)
-        self.updated_us = np.zeros(layer.out_shape, np.int64)
-        self.updates, self.lowest, self.highest = 0, 0, 0
+        self.v = on_map(self.neurons.v_init, shape, self.number).copy()
+        self.current = np.zeros(shape, self.number)
+        self.threshold = on_map(self.neurons.threshold, shape, self.number)
+        self.v_reset = on_map(self.neurons.v_reset, shape, self.number)
+        leak = self.neurons.leak
+        tau_ms, v_leak, tau_syn_ms = (None, 0.0, None) if leak is None else (leak.tau_ms, leak.v_leak, leak.tau_syn_ms)
+        self.leaks, self.has_synapse = tau_ms is not None, tau_syn_ms is not None
+        self.v_leak = on_map(v_leak, shape, np.float64)
         self.tau_us, self.tau_syn_us = (
-            1000 * on_map(0.0 if tau_ms is None else tau_ms, layer.out_shape, np.float64)
-            for tau_ms in (layer.tau_ms, layer.tau_syn_ms)
+            1000 * on_map(0.0 if each is None else each, shape, np.float64) for each in (tau_ms, tau_syn_ms)
         )
-        self.crossing_us = np.full(layer.out_shape, NEVER)
+        self.updated_us = np.zeros(shape, np.int64)
+        self.updates, self.lowest, self.highest = 0, 0, 0
+        self.crossing_us = np.full(shape, NEVER)
         self._look_ahead(...)
 
     def add(self, here: Any, weights: Array, t_us: int) -> NDArray[np.bool_]:
         """Brings the neurons ``here`` to ``t_us`` and adds ``weights``: which of them reach their threshold."""
         self._decay(here, t_us)
-        moved = self.v if self.layer.tau_syn_ms is None else self.current
+        moved = self.current if self.has_synapse else self.v
         moved[here] += weights.astype(self.number)
         v = self.v[here]
         if self.integers:
             v = np.clip(v, STATE.min, STATE.max)
-        if self.layer.floor is not None:
-            v = np.maximum(v, self.number(self.layer.floor))
+        if self.neurons.floor is not None:
+            v = np.maximum(v, self.number(self.neurons.floor))
         self.v[here] = v
         self.updates += v.size
         if self.integers:
@@ -62,10 +64,10 @@ class Neurons:
         """``neuron`` (o, y, x) once for each spike it fires."""
         while self.v[neuron] >= self.threshold[neuron]:
             yield neuron
-            subtract = self.layer.reset == "subtract"
+            subtract = self.neurons.reset == "subtract"
             self.v[neuron] = self.v[neuron] - self.threshold[neuron] if subtract else self.v_reset[neuron]
             self._look_ahead(neuron)
-            if self.layer.at_most_one:
+            if self.neurons.at_most_one:
                 return
 
     def cross(self, t_us: int) -> Iterator[tuple[int, int, int]]:
@@ -75,11 +77,11 @@ class Neurons:
             yield from self.fire((o, y, x))
 
     def _decay(self, here: Any, t_us: int) -> None:
-        if self.layer.tau_ms is None:
+        if not self.leaks:
             return
         passed, v_leak, current = t_us - self.updated_us[here], self.v_leak[here], self.current[here]
         away = (self.v[here] - v_leak) * _each(remains, passed, self.tau_us[here])
-        if self.layer.tau_syn_ms is not None:
+        if self.has_synapse:
             away = away + current * _each(response, passed, self.tau_us[here], self.tau_syn_us[here])
             later = (current * _each(remains, passed, self.tau_syn_us[here])).astype(np.float32)
             self.current[here] = np.where(passed > 0, later, current)
@@ -88,7 +90,7 @@ class Neurons:
 
     def _look_ahead(self, here: Any) -> None:
         """Finds when the neurons ``here`` cross their threshold next, if no input comes before."""
-        if self.layer.fires_between:
+        if self.neurons.fires_between:
             cells = self.threshold, self.v, self.current, self.v_leak, self.tau_us, self.tau_syn_us
             after_us = _each(lambda *cell: first_crossing(cell), *(each[here] for each in cells))
             self.crossing_us[here] = np.minimum(self.updated_us[here] + after_us, NEVER)

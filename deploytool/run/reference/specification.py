@@ -16,17 +16,17 @@ import numpy as np
 
 from deploytool.base.arrays import Shape
 from deploytool.ir.events import EVENT, EventStream, count
-from deploytool.ir.program import INPUT, Branch, Layer, Program, Route
+from deploytool.ir.program import INPUT, Program, Route, Synapses
 from deploytool.run.record.checks import check_program, check_stream, check_under_way
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
-from deploytool.run.reference.neurons import Neurons
+from deploytool.run.reference.neurons import Membranes
 
 Place: TypeAlias = tuple[int, int, int]
 """(feature, row, column)."""
 
 Arrival: TypeAlias = tuple[int, Place]
-"""(which weights of a layer, where on their input map)."""
+"""(which synapses of a layer, where on their input map)."""
 
 
 def run_reference(program: Program, stream: EventStream) -> Sample:
@@ -37,7 +37,7 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
     check_program(program)
     check_stream(program, stream)
     integers = program.arithmetic != "float32"
-    neurons = {name: Neurons(layer, integers) for name, layer in program.layers.items()}
+    neurons = {name: Membranes(layer, integers) for name, layer in program.layers.items()}
     fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
     number = itertools.count()
     waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
@@ -69,7 +69,7 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
     )
 
 
-def _next(neurons: Mapping[str, Neurons]) -> int:
+def _next(neurons: Mapping[str, Membranes]) -> int:
     """When a neuron reaches its threshold next without an input."""
     return min(int(each.crossing_us.min()) for each in neurons.values())
 
@@ -85,19 +85,19 @@ def _queue(
             for part, route in routes.items():
                 start = program.place_in(part)[1]
                 if start <= c < start + program.map_of(part)[0]:
-                    shape = program.layers[name].synapses[route.branch].in_shape
-                    arrived += [(route.branch, place) for place in routed((c - start, y, x), route, shape)]
+                    shape = program.layers[name].synapses[route.synapses].in_shape
+                    arrived += [(route.synapses, place) for place in routed((c - start, y, x), route, shape)]
     return arrived
 
 
 def _spikes(
-    program: Program, neurons: Mapping[str, Neurons], parts: Sequence[str], arrivals: Sequence[Arrival], t_us: int
+    program: Program, neurons: Mapping[str, Membranes], parts: Sequence[str], arrivals: Sequence[Arrival], t_us: int
 ) -> list[Place]:
     """The spikes (o, y, x) that one event causes in the ``parts`` of a logical layer, row by row, column by column."""
     spikes = [
         (o + program.place_in(name)[1], y, x)
-        for name, (branch, place) in zip(parts, arrivals, strict=True)
-        for o, y, x in _take(neurons[name], program.layers[name].synapses[branch], place, t_us)
+        for name, (number, place) in zip(parts, arrivals, strict=True)
+        for o, y, x in _take(neurons[name], program.layers[name].synapses[number], place, t_us)
     ]
     return sorted(spikes, key=lambda spike: (spike[1], spike[2], spike[0]))
 
@@ -109,7 +109,7 @@ def routed(event: Place, route: Route, shape: Shape) -> list[Place]:
     return [arrival] if all(at < size for at, size in zip(arrival, shape, strict=True)) else []
 
 
-def _take(neurons: Neurons, synapses: Layer | Branch, place: Place, t_us: int) -> Iterator[Place]:
+def _take(neurons: Membranes, synapses: Synapses, place: Place, t_us: int) -> Iterator[Place]:
     """The spikes (o, y, x) that an event at ``place`` causes: target rows, columns and features ascend."""
     c, y, x = place
     outputs = synapses.out_shape[0] // synapses.groups
@@ -123,7 +123,7 @@ def _take(neurons: Neurons, synapses: Layer | Branch, place: Place, t_us: int) -
                 yield from neurons.fire((int(o), target_y, target_x))
 
 
-def _targets(synapses: Layer | Branch, position: int, axis: int) -> Iterator[tuple[int, int]]:
+def _targets(synapses: Synapses, position: int, axis: int) -> Iterator[tuple[int, int]]:
     """(target, kernel index) along one axis, targets ascending: target * s = position + p - k * d."""
     padding, stride, dilation = synapses.padding[axis], synapses.stride[axis], synapses.dilation[axis]
     for k in reversed(range(synapses.kernel[axis])):

@@ -162,7 +162,7 @@ class _Chip:
         """What is sent for one input event: a spike to the core at the end of each input route."""
         t_us, *place = event
         for route in program.input_routes:
-            for c, y, x in routed((place[0], place[1], place[2]), route, program.layers[route.to].in_shape):
+            for c, y, x in routed((place[0], place[1], place[2]), route, program.layers[route.to].single.in_shape):
                 spike = self.module.event.Spike()
                 spike.layer, spike.timestamp = program.core_of[route.to], t_us + self.timing.lead_us
                 spike.feature, spike.y, spike.x = c, y, x

@@ -1,4 +1,4 @@
-"""Checkpoints: everything training needs to go on after an epoch, in a folder that is valid at every moment.
+"""Checkpoints: everything that training needs to go on after an epoch, in a folder that is valid at every moment.
 
 ``checkpoint.json`` names the safetensors file of the last complete epoch. Both are written under another name and
 moved into place, the tensors first, so that a run killed at any time finds one or the other complete epoch.
@@ -26,9 +26,9 @@ NAME: Final = "checkpoint.json"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Where the training called ``key`` stands: ``history`` has one entry for each epoch that is complete.
+    """The state of the training called ``key``; ``history`` has one entry for each complete epoch.
 
-    ``arrays`` {"weights/conv1": ..., "optimizer/0/step": ...}: named groups of them, and the optimizer's state.
+    ``arrays`` {"weights/conv1": ..., "optimizer/0/step": ...} are in named groups, one of which is the optimizer's.
     """
 
     key: str
@@ -36,7 +36,7 @@ class Checkpoint:
     arrays: Mapping[str, Array]
 
     def group(self, name: str) -> dict[str, Array]:
-        """The arrays whose names start with ``name/``, without that."""
+        """The arrays named ``name/...``, without that prefix."""
         return {key.removeprefix(name + "/"): a for key, a in self.arrays.items() if key.startswith(name + "/")}
 
     def tensors(self, name: str) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class Checkpoint:
         return {key: torch.tensor(array, dtype=torch.float32) for key, array in self.group(name).items()}
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Gives ``optimizer`` the state of the one that was kept."""
+        """Puts ``optimizer`` back into the state that was saved."""
         state: dict[int, dict[str, Tensor]] = {}
         for path, tensor in self.tensors("optimizer").items():
             index, _, name = path.partition("/")
@@ -58,7 +58,7 @@ def checkpoint_of(
     groups: Mapping[str, Mapping[str, Tensor]],
     optimizer: torch.optim.Optimizer,
 ) -> Checkpoint:
-    """The Checkpoint of the training called ``key``, of named ``groups`` of tensors and the state of ``optimizer``."""
+    """The Checkpoint of the training called ``key``: named ``groups`` of tensors, and the state of ``optimizer``."""
     tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{name}": value for name, value in values.items() if value is not None}
@@ -86,7 +86,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
-    """The checkpoint in ``folder``, or None where there is none, or one of a training that is not ``key``.
+    """The checkpoint in ``folder``; None if there is none, or it belongs to another training than ``key``.
 
     Raises ArtifactError when it is damaged.
     """

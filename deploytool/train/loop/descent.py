@@ -1,4 +1,4 @@
-"""The training loop: one for all methods that descend along gradients, resumable after every epoch, bit for bit."""
+"""Gradient descent through time, which all methods but PTL share; resumable after every epoch, bit for bit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERSION: Final = 4
 """Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 DIVERGED: Final = 10
-"""Training whose loss is so many times that of its first epoch (but at least 1) is stopped."""
+"""Training stops at a loss of this many times that of its first epoch, or 1 if that is larger."""
 
 Build: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], SpikingNetwork]
 """What makes the network as a method runs it. Raises RecipeError when it is not possible."""
@@ -43,8 +43,8 @@ Phases: TypeAlias = Callable[[TrainSection], Sequence[TrainSection]]
 """One training as several, each of which starts from the weights of the one before it."""
 
 
-def every_step(spec: TrainSection, stages: Sequence[int], _generator: torch.Generator) -> list[tuple[int, ...]]:
-    """One configuration: ``time_steps`` for each layer, of whatever ``stages``."""
+def fixed_steps(spec: TrainSection, stages: Sequence[int], _generator: torch.Generator) -> list[tuple[int, ...]]:
+    """One configuration, ``time_steps`` for every layer, whatever its stage."""
     return [(spec.time_steps,) * len(stages)]
 
 
@@ -53,12 +53,12 @@ class Descent:
     """How a method follows gradients through time: through the network that ``build`` makes, each step on the
     configurations of time steps that ``draw`` gives, in one phase or more.
 
-    ``remeasures_norms``: the running statistics of batch norms are not those at the time steps that are validated, and
-    are measured anew after every epoch.
+    ``remeasures_norms``: the statistics of batch norms are measured anew after every epoch, because the running ones
+    are of other time steps than those that are validated.
     """
 
     build: Build = SpikingNetwork
-    draw: Draw = every_step
+    draw: Draw = fixed_steps
     phases: Phases = lambda spec: (spec,)
     remeasures_norms: bool = False
 
@@ -97,7 +97,7 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
     if learned.loss > DIVERGED * first:
         raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
     if net.normalised and (descent.remeasures_norms or net.spec.average > 0):
-        state.calibrated(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
+        state.replace_statistics(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
     held_out = score(net, state.mean, task.validation)
     return {
         "epoch": epoch,
@@ -142,7 +142,7 @@ def _train_epoch(
 
 
 def _still(frames: Tensor) -> bool:
-    """Whether every step is the same image, expanded over time: it is shown for as long as the first layer runs."""
+    """Whether all steps are the same image, expanded over time, which is shown for as long as the first layer runs."""
     return frames.stride(0) == 0
 
 
@@ -159,7 +159,7 @@ def _loss(state: State, frames: Tensor, labels: Tensor, steps: tuple[int, ...]) 
     net, spec = state.net, state.net.spec
     with autocast(spec, net.device):
         activity = net.run(state.weights, frames, steps, measure=True)
-    state.measured(activity.statistics)
+    state.update_statistics(activity.statistics)
     if not len(labels):
         return activity, activity.output.sum()
     loss = loss_of(activity.output, labels, spec)
@@ -180,7 +180,7 @@ def _diverged(spec: TrainSection, loss: str) -> RecipeError:
 
 
 def _note(state: State, epoch: int, mean: Score) -> str:
-    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % right"
+    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % correct"
     if not state.history:
         return note
     last = state.history[-1]

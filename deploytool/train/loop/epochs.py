@@ -1,4 +1,4 @@
-"""The course of every training: epoch after epoch, each kept in a checkpoint from which the next run goes on."""
+"""The loop over epochs that every method shares, with a checkpoint after each from which the next run goes on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deploytool.train.task import Epoch, Task
 
 
 class Resumable(Protocol):
-    """What learns, and can be kept and taken up again after every epoch of its ``history``."""
+    """The state of a training, which can be saved and restored after every epoch of its ``history``."""
 
     @property
     def history(self) -> Sequence[Epoch]: ...
@@ -23,9 +23,9 @@ class Resumable(Protocol):
 
 
 def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[], bool]) -> None:
-    """Takes ``state`` through all epochs that are left of the training ``key``.
+    """Trains ``state`` to the end, from the last checkpoint of the training called ``key`` if there is one.
 
-    ``next_epoch`` trains one more, or returns False where training is over.
+    ``next_epoch`` trains one more epoch, or returns False where training is over.
     """
     if found := load_checkpoint(task.folder, key):
         state.restore(found)

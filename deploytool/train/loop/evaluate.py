@@ -27,7 +27,7 @@ def evaluate(
     samples: Sequence[str],
     tick: Tick = no_progress,
 ) -> Recording:
-    """What ``net`` with latent ``weights`` answers at the time steps of its recipe, every layer's spikes counted.
+    """The answers of ``net`` with latent ``weights`` at the time steps of its recipe, and every layer's spike counts.
 
     ``samples`` are the names of the samples of ``batches``, in their order. Layers are called by their weights, and
     have the name of their neurons as alias. A network that restores pictures (loss "mse") names no class: its samples
@@ -78,7 +78,7 @@ class Score:
 
 
 class Sums:
-    """Adds up batches towards a Score."""
+    """Sums over batches, of which the means are a Score."""
 
     def __init__(self, net: SpikingNetwork) -> None:
         self._net = net
@@ -86,7 +86,7 @@ class Sums:
         self._rates: dict[str, float] = {}
 
     def add(self, activity: Activity, labels: Tensor, loss: Tensor) -> None:
-        """Counts one batch, of which ``loss`` is the mean."""
+        """Adds one batch, whose mean loss is ``loss``."""
         output = activity.output.detach().sum(0).numpy(force=True)
         answered = answers(output.astype(np.int64)) if self._net.answers_in_spikes else output.argmax(1)
         self._loss += float(loss.detach()) * len(labels)
@@ -95,7 +95,7 @@ class Sums:
         self._samples += len(labels)
 
     def add_rates(self, activity: Activity) -> None:
-        """Counts the spikes of one batch."""
+        """Adds the spikes of one batch."""
         for name, spikes in activity.spikes.items():
             found = float(spikes.sum(dtype=torch.float64)) / math.prod(spikes.shape[2:])
             self._rates[name] = self._rates.get(name, 0.0) + found
@@ -118,7 +118,7 @@ class Sums:
 
 
 def score(net: SpikingNetwork, weights: Weights, batches: Batches) -> Score:
-    """How well ``weights`` answer all samples of ``batches``."""
+    """The Score of ``weights`` on all samples of ``batches``."""
     sums = Sums(net)
     for activity, labels in answered(net, weights, batches):
         if len(labels):

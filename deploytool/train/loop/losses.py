@@ -16,7 +16,8 @@ def sdt_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def tet_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """mean_t CE(O(t), y), never below ``sdt_loss``, and equal to it where O does not change over time.
 
-    TET, temporal efficient training (Deng, Li, Zhang and Gu, ICLR 2022, arXiv 2202.11946): every step is to answer.
+    TET, temporal efficient training (Deng, Li, Zhang and Gu, ICLR 2022, arXiv 2202.11946): every step should give the
+    right answer.
     """
     return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
 

@@ -1,9 +1,9 @@
 """A training in phases, each of which starts from the best weights of the one before it.
 
 Bias removal, as in the event-driven pipeline of MTT (Du, Wu, Deng and Gu, ICLR 2025), is a phase before the method's:
-SDT with batch norms in real numbers, whose scales then go into the weights (norms.merged). The paper goes on to learn
-gamma under frozen statistics, and to merge again; here it is merged for good, so that the method trains the weights
-that the chip gets, in its integers.
+SDT with batch norms in real numbers, whose scales then go into the weights (`network.norms.merged`). The paper goes on
+to learn gamma under frozen statistics, and merges again; here gamma is merged for good, so that the method trains the
+weights that the chip gets, in its integers.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def phases_of(
 
 
 def _free(constraints: ConstraintsSection) -> ConstraintsSection:
-    """``constraints`` of which only the neurons' are kept."""
+    """``constraints`` without those on the weights."""
     removed = {"weight_bits": UNQUANTISED, "fan_in": None, "fan_in_epochs": 1, "max_weight_penalty": 0.0}
     return constraints.model_copy(update=removed)
 
@@ -98,7 +98,7 @@ def _added_to(observe: Observe, add: Callable[[Epoch], Epoch]) -> Observe:
 
 
 def _added(before: tuple[Epoch, ...], phase: int | None, entry: Epoch) -> Epoch:
-    """``entry`` of a phase as one of the whole training, of which ``before`` is known."""
+    """The ``entry`` of a phase as one of the whole training, whose earlier entries are ``before``."""
     if phase is None:
         return entry
     steps = before[-1]["step_epochs"] if before else 0

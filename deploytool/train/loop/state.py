@@ -1,4 +1,4 @@
-"""What training changes from step to step, and how it is kept and found again."""
+"""The state of a training: what changes from step to step, and how it is saved and restored."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
 
 
 class State:
-    """The weights, their running mean, the best of it so far, masks, the optimizer and the history.
+    """The weights, their running mean, the best mean so far, masks, the optimizer and the history.
 
-    ``initial`` weights start it, or those that ``seed`` draws. Epochs before `first` are never the best: in them
-    neurons have more inputs than the chip is to hold.
+    It starts from ``initial`` weights, or from those that ``seed`` draws. Epochs before `first` are never the best: in
+    them, neurons have more inputs than the limit allows.
     """
 
     def __init__(self, net: SpikingNetwork, seed: int, initial: Mapping[str, Array] | None = None) -> None:
@@ -66,13 +66,13 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Whether training ends here: after all epochs, or ``patience`` of them without a better one."""
+        """Whether training is over: after all epochs, or ``patience`` of them without a better one."""
         spec, best = self.net.spec, chosen(self.history, self.first)
         waited = len(self.history) - best if best else 0
         return len(self.history) >= spec.epochs or (spec.patience is not None and waited >= spec.patience)
 
     def begin(self, epoch: int, rate: float) -> None:
-        """Sets the learning ``rate`` of ``epoch``, and how many inputs neurons may have in it."""
+        """Sets the learning ``rate`` of ``epoch``, and the number of inputs that neurons may have in it."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         constraints = self.net.constraints
@@ -81,13 +81,13 @@ class State:
             self.masks = masks(weighted, constraints, epoch)
             self._mask()
 
-    def measured(self, statistics: Mapping[str, Tensor]) -> None:
-        """Takes a batch's ``statistics`` into the running ones of the batch norms."""
+    def update_statistics(self, statistics: Mapping[str, Tensor]) -> None:
+        """Moves the running statistics of the batch norms towards ``statistics``, those of a batch."""
         for name, value in statistics.items():
             self.weights[name].lerp_(value, NORM_MOMENTUM)
 
-    def calibrated(self, statistics: Mapping[str, Tensor]) -> None:
-        """Makes ``statistics`` those of the weights that are validated."""
+    def replace_statistics(self, statistics: Mapping[str, Tensor]) -> None:
+        """Gives the batch norms of the weights that are validated these ``statistics``."""
         for name, value in statistics.items():
             self.mean[name].copy_(value)
 

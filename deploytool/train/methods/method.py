@@ -14,11 +14,7 @@ from deploytool.train.outside import Needs
 from deploytool.train.task import Task, Trained
 
 if TYPE_CHECKING:
-    from deploytool.train.loop.descent import Descent
-    from deploytool.train.network.spiking import SpikingNetwork
-
-Build: TypeAlias = "Callable[[NetworkSection, ConstraintsSection, TrainSection], SpikingNetwork]"
-"""What makes the network as a method runs it. Raises RecipeError when it is not possible."""
+    from deploytool.train.loop.descent import Build, Descent
 
 Restrictions: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], Iterable[RecipeError]]
 """Everything in these sections of a recipe that a method cannot do."""
@@ -36,8 +32,12 @@ class Training:
 class Method:
     """A training method, described in one line by ``says``.
 
-    ``training`` loads how it trains, and torch with it; all else is known without. ``folds_norms``: training takes
-    batch norms into weights and biases, so that none is left in the trained network.
+    training             loads how it trains, and torch with it; everything else is known without torch
+    needs                what it takes from other stages
+    restrictions         everything in a recipe that it cannot do
+    undeployable         why no chip can run what it trains; None where one can
+    folds_norms          whether it folds batch norms, biases included, so that the trained network has none
+    several_processes    whether torchrun may start it in several processes
     """
 
     says: str
@@ -49,8 +49,7 @@ class Method:
     several_processes: bool = True
 
     def trained_network(self, network: NetworkSection, spec: TrainSection) -> NetworkSection:
-        """The network that the trained weights belong to: ``network``, or it without batch norms where training removes
-        them."""
+        """The network of the trained weights: ``network``, without batch norms where training removes them."""
         return without_norms(network) if self.folds_norms or spec.base is not None else network
 
     def require_deployable(self, spec: TrainSection) -> None:

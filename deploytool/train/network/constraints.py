@@ -1,4 +1,4 @@
-"""What the chip demands beyond integers: few inputs per neuron, and weights that one event cannot fire twice by."""
+"""What the chip demands beyond integers: few inputs per neuron, and weights of at most the threshold."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def require_possible(constraints: ConstraintsSection, spec: TrainSection) -> Non
     """Raises RecipeError for a limit that training would never reach."""
     if constraints.fan_in is not None and constraints.fan_in_epochs > spec.epochs:
         found = f"found {constraints.fan_in_epochs}, and {spec.epochs} epochs of training"
-        raise RecipeError("constraints.fan_in_epochs", found, "at most as many as are trained at once")
+        raise RecipeError("constraints.fan_in_epochs", found, f"at most {spec.epochs}")
 
 
 def fan_in_limit(constraints: ConstraintsSection, epoch: int, full: int) -> int:

@@ -9,7 +9,7 @@ fused multiply-adds included. Their arrays are (T, n) float32; each call does so
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -32,7 +32,7 @@ def compiled(function: Any) -> Any:
 
 
 def _of_llvm(name: str, count: int) -> Any:
-    """The function ``name`` of LLVM, of so many float32, which loops apply to vectors."""
+    """The function ``name`` of LLVM, of ``count`` float32, which loops apply to vectors."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         number = ir.FloatType()
@@ -53,131 +53,84 @@ def _of_llvm(name: str, count: int) -> Any:
 trunc, rint, fabs, fma = (_of_llvm(name, count) for name, count in (("trunc", 1), ("rint", 1), ("fabs", 1), ("fma", 3)))
 
 
+class Constants(NamedTuple):
+    """A `Neuron` as the loops take it: float32 numbers, ``inverse`` 1 / theta, and ``scale`` of the surrogate; whether
+    a neuron fires ``many`` times per step, its reset subtracts, and its membrane ``saturates`` at the ceiling."""
+
+    theta: np.float32
+    inverse: np.float32
+    scale: np.float32
+    floor: np.float32
+    ceiling: np.float32
+    decay: np.float32
+    many: bool
+    subtract: bool
+    saturates: bool
+
+
 @compiled
-def integrate(
-    current: Array,
-    membrane: Array,
-    spikes: Array,
-    first: int,
-    last: int,
-    theta: Any,
-    floor: Any,
-    ceiling: Any,
-    decay: Any,
-    many: bool,
-    subtract: bool,
-) -> None:
+def integrate(current: Array, membrane: Array, spikes: Array, first: int, last: int, neuron: Constants) -> None:
     """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, for the neurons from ``first`` to before ``last``."""
     state = np.zeros(last - first, np.float32)
     for t in range(len(current)):
-        _step(
-            current[t, first:last],
-            membrane[t, first:last],
-            spikes[t, first:last],
-            state,
-            theta,
-            floor,
-            ceiling,
-            decay,
-            many,
-            subtract,
-        )
+        _step(current[t, first:last], membrane[t, first:last], spikes[t, first:last], state, neuron)
 
 
 @compiled
-def _step(
-    current: Array,
-    membrane: Array,
-    spikes: Array,
-    state: Array,
-    theta: Any,
-    floor: Any,
-    ceiling: Any,
-    decay: Any,
-    many: bool,
-    subtract: bool,
-) -> None:
+def _step(current: Array, membrane: Array, spikes: Array, state: Array, neuron: Constants) -> None:
     """One time step. What is no number stays none, and is found in the loss."""
     for i in range(len(state)):
-        u = fma(state[i], decay, current[i])
-        if many:
-            n = trunc(u / theta)
+        u = fma(state[i], neuron.decay, current[i])
+        if neuron.many:
+            n = trunc(u / neuron.theta)
             n = ZERO if n < ZERO else n
         else:
-            n = ONE if u >= theta else ZERO
-        v = fma(n, -theta, u) if subtract else (u if n == ZERO else ZERO)
-        v = floor if v < floor else v
+            n = ONE if u >= neuron.theta else ZERO
+        v = fma(n, -neuron.theta, u) if neuron.subtract else (u if n == ZERO else ZERO)
+        v = neuron.floor if v < neuron.floor else v
         membrane[i], spikes[i] = u, n
-        state[i] = ceiling if v > ceiling else v
+        state[i] = neuron.ceiling if v > neuron.ceiling else v
 
 
 @compiled
 def back(
-    from_spikes: Array,
-    membrane: Array,
-    spikes: Array,
-    slopes: Array,
-    first: int,
-    last: int,
-    theta: Any,
-    inverse: Any,
-    scale: Any,
-    floor: Any,
-    ceiling: Any,
-    decay: Any,
-    subtract: bool,
-    saturates: bool,
+    from_spikes: Array, forward: tuple[Array, Array], slopes: Array, first: int, last: int, neuron: Constants
 ) -> None:
-    """Makes ``slopes`` (theta g(U) / scale) what goes to the currents (dL/dI), for ``from_spikes`` (dL/dn)."""
+    """Makes ``slopes`` (theta g(U) / scale) what goes to the currents (dL/dI), for ``from_spikes`` (dL/dn).
+
+    ``forward`` is what `integrate` filled, (membrane, spikes).
+    """
+    membrane, spikes = forward
     state = np.zeros(last - first, np.float32)
     for t in range(len(membrane) - 1, -1, -1):
         before = max(t - 1, 0)
         _step_back(
             from_spikes[t, first:last],
-            membrane[before, first:last],
-            spikes[before, first:last],
+            (membrane[before, first:last], spikes[before, first:last]),
             spikes[t, first:last],
             slopes[t, first:last],
             state,
-            theta,
-            inverse,
-            scale,
-            floor,
-            ceiling,
-            decay,
-            subtract,
-            saturates,
+            neuron,
         )
 
 
 @compiled
 def _step_back(
-    from_spikes: Array,
-    membrane_before: Array,
-    spikes_before: Array,
-    spikes: Array,
-    slopes: Array,
-    state: Array,
-    theta: Any,
-    inverse: Any,
-    scale: Any,
-    floor: Any,
-    ceiling: Any,
-    decay: Any,
-    subtract: bool,
-    saturates: bool,
+    from_spikes: Array, before: tuple[Array, Array], spikes: Array, slopes: Array, state: Array, neuron: Constants
 ) -> None:
-    """One time step; ``state`` is what comes from the step after it."""
+    """One time step; ``state`` is what comes from the step after it, ``before`` the (membrane, spikes) of the one
+    before it."""
+    membrane_before, spikes_before = before
     for i in range(len(state)):
-        a = state[i] if subtract or spikes[i] == ZERO else ZERO
-        through = fma(a, -theta, from_spikes[i]) if subtract else from_spikes[i]
-        given = fma(inverse * through, slopes[i] * scale, a)
+        a = state[i] if neuron.subtract or spikes[i] == ZERO else ZERO
+        through = fma(a, -neuron.theta, from_spikes[i]) if neuron.subtract else from_spikes[i]
+        given = fma(neuron.inverse * through, slopes[i] * neuron.scale, a)
         slopes[i] = given
         u = membrane_before[i]
-        given = given if u > floor else ZERO
-        if saturates:
-            given = given if u - theta * spikes_before[i] < ceiling else ZERO
-        state[i] = given * decay
+        given = given if u > neuron.floor else ZERO
+        if neuron.saturates:
+            given = given if u - neuron.theta * spikes_before[i] < neuron.ceiling else ZERO
+        state[i] = given * neuron.decay
 
 
 @compiled

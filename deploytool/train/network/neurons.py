@@ -125,40 +125,52 @@ def _by_neuron(tensor: Tensor) -> Tensor:
     return tensor.view(len(tensor), tensor[0].numel())
 
 
-def integrate_compiled(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron) -> None:
-    """`integrate` on a CPU."""
+def integrate_compiled(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron, chunk: int = CHUNK) -> None:
+    """`integrate` on a CPU, ``chunk`` neurons at a time."""
     arrays = [tensor.numpy(force=True) for tensor in (current, membrane, spikes)]
-    theta, floor, ceiling, decay = _limits(neuron)
-    many, subtract = neuron.spikes_per_step == "many", neuron.reset == "subtract"
+    constants = _constants(neuron)
 
     def part(first: int, last: int) -> None:
-        loops.integrate(*arrays, first, last, theta, floor, ceiling, decay, many, subtract)
+        loops.integrate(*arrays, first, last, constants)
 
-    in_parts(part, current.shape[1], CHUNK)
+    in_parts(part, current.shape[1], chunk)
 
 
-def back_compiled(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron) -> None:
-    """`back` on a CPU. The exponential function is torch's in both, so that they agree in every bit."""
-    arrays = [tensor.numpy(force=True) for tensor in (from_spikes, membrane, spikes, to_current)]
-    theta, floor, ceiling, decay = _limits(neuron)
-    inverse, scale = np.float32(1 / neuron.threshold), np.float32(2 if neuron.surrogate == "exponential" else 1)
-    slopes = {"exponential": loops.exponential, "periodic": loops.periodic, "triangle": loops.triangle}
-    subtract = neuron.reset == "subtract"
+def back_compiled(
+    from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron, chunk: int = CHUNK
+) -> None:
+    """`back` on a CPU, ``chunk`` neurons at a time. The exponential function is torch's in both, so that they agree in
+    every bit."""
+    given, *forward, slopes = (tensor.numpy(force=True) for tensor in (from_spikes, membrane, spikes, to_current))
+    constants, surrogate = _constants(neuron), SLOPES[neuron.surrogate]
 
     def part(first: int, last: int) -> None:
-        slopes[neuron.surrogate](arrays[1], arrays[3], first, last, inverse)
+        surrogate(forward[0], slopes, first, last, constants.inverse)
         if neuron.surrogate != "triangle":
             to_current[:, first:last].exp_()
-        loops.back(*arrays, first, last, theta, inverse, scale, floor, ceiling, decay, subtract, neuron.saturates)
+        loops.back(given, tuple(forward), slopes, first, last, constants)
 
-    in_parts(part, membrane.shape[1], CHUNK)
+    in_parts(part, membrane.shape[1], chunk)
 
 
-def _limits(neuron: Neuron) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """(threshold, floor, ceiling, decay)."""
-    floor = -math.inf if neuron.floor is None else neuron.floor
-    ceiling = neuron.ceiling if neuron.saturates else math.inf
-    return np.float32(neuron.threshold), np.float32(floor), np.float32(ceiling), np.float32(neuron.decay)
+SLOPES: Final = MappingProxyType(
+    {"exponential": loops.exponential, "periodic": loops.periodic, "triangle": loops.triangle}
+)
+"""`SURROGATES` compiled, but for the exponential function and a factor."""
+
+
+def _constants(neuron: Neuron) -> loops.Constants:
+    return loops.Constants(
+        theta=np.float32(neuron.threshold),
+        inverse=np.float32(1 / neuron.threshold),
+        scale=np.float32(2 if neuron.surrogate == "exponential" else 1),
+        floor=np.float32(-math.inf if neuron.floor is None else neuron.floor),
+        ceiling=np.float32(neuron.ceiling if neuron.saturates else math.inf),
+        decay=np.float32(neuron.decay),
+        many=neuron.spikes_per_step == "many",
+        subtract=neuron.reset == "subtract",
+        saturates=neuron.saturates,
+    )
 
 
 def integrate(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron) -> None:

@@ -18,7 +18,7 @@ from deploytool.train.network.spiking import SpikingNetwork, Weights
 from deploytool.train.task import Batches
 
 CALIBRATION_BATCHES: Final = 10
-"""So many training batches measure the statistics (Du et al., 2025: ten are enough)."""
+"""The number of training batches that measure the statistics (Du et al., 2025: ten are enough)."""
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def merged(weights: Mapping[str, Array], network: NetworkSection) -> dict[str, A
     """Weights of ``network`` without its batch norms, w gamma / sqrt(variance + eps) each, and no bias.
 
     Bias removal of MTT (Du et al., 2025): before it is merged, the batch norm's running mean and beta are set to 0.
-    What they did is lost, and for training to make good.
+    Their effect is lost, and the training that follows makes up for it.
     """
     norms = {name for name, layer in network.named_layers() if isinstance(layer, BatchNormLayer)}
     found = {name: array for name, array in weights.items() if name.partition(".")[0] not in norms}

@@ -1,6 +1,6 @@
 """Fake quantisation: a layer in the chip's integers while its weights learn as real numbers.
 
-The exporter's own rule (fixedpoint.py) is applied to the latent float32 weights at every step, with one scale s per
+The exporter's own rule (chip/integers.py) is applied to the latent float32 weights at every step, with one scale s per
 layer: w_int = round(w s), theta_int, floor_int. The network computes in these integers, which float32 holds exactly,
 so that the clock-driven run of a trained network and that of its integer program agree spike for spike; the
 real-valued weights w_int / s would round differently in every sum. Backward, rounding counts as the identity
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from deploytool.chip.integers import IntegerFormat, integer_floor, integer_threshold, weight_scale
-from deploytool.recipe import ConstraintsSection
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +34,8 @@ class IntegerLayer:
     """Lowest and highest membrane that the chip can hold, in these integers."""
 
 
-def integer_format(constraints: ConstraintsSection) -> IntegerFormat | None:
-    """The integers of the chip, with weights of as many bits as asked; None where these are to stay real numbers."""
-    return constraints.integers
-
-
 def fake_quantise(weights: Tensor, threshold: float, floor: float | None, fmt: IntegerFormat) -> IntegerLayer:
-    """The layer that fixedpoint.quantise makes of float32 ``weights``, with a straight-through gradient."""
+    """The layer that `chip.integers.quantise` makes of float32 ``weights``, with a straight-through gradient."""
     w_min, w_max = (float(bound) for bound in torch.aminmax(weights.detach()))
     scale = weight_scale(w_min, w_max, threshold, fmt)
     rounded: Tensor = _Round.apply(weights, scale, *fmt.weight_range)  # type: ignore[no-untyped-call]

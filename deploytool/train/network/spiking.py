@@ -36,7 +36,7 @@ from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes
 from deploytool.train.device import device_of
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.pooling import sum_pool
-from deploytool.train.network.quantiser import IntegerLayer, fake_quantise, integer_format
+from deploytool.train.network.quantiser import IntegerLayer, fake_quantise
 from deploytool.train.network.stages import resample
 from deploytool.train.processes import moments
 
@@ -100,7 +100,7 @@ class Activity:
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """What a layer gives, (T, B, C, H, W): in truth ``tensor / divisor``.
+    """The output of a layer, (T, B, C, H, W), which is ``tensor / divisor``.
 
     Average pooling is taken as a sum, whose k * k joins the ``divisor`` and with it threshold and floor: the same, and
     integers stay integers. ``integers`` are those of the weights that the tensor is counted in, if it is.
@@ -127,7 +127,7 @@ class SpikingNetwork:
         self.weighted = tuple(block for block in self.blocks if block.weight_shape)
         self.constraints = constraints
         self.spec = spec
-        self.integers = integer_format(constraints)
+        self.integers = constraints.integers
         self.device = device_of(spec)
         self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}

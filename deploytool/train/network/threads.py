@@ -1,4 +1,4 @@
-"""Compiled loops over parts of what there is to do, on as many threads as torch uses."""
+"""Compiled loops on the number of threads that torch uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def in_parts(work: Callable[[int, int], None], count: int, size: int) -> None:
-    """Calls ``work(first, last)`` for all of ``count``, at most ``size`` at a time."""
+    """Calls ``work(first, last)`` for 0 to ``count``, in parts of at most ``size``."""
     starts = range(0, count, size)
     ends = [min(start + size, count) for start in starts]
     threads = min(torch.get_num_threads(), len(ends))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from deploytool.recipe import TrainSection
-from deploytool.train.loop.descent import every_step
+from deploytool.train.loop.descent import fixed_steps
 from deploytool.train.methods import mtt
 
 
@@ -15,7 +15,7 @@ def spec(**keys) -> TrainSection:
 
 def test_draws():
     generator = torch.Generator().manual_seed(0)
-    assert every_step(spec(), (0, 1, 2, 3), generator) == [(6, 6, 6, 6)]
+    assert fixed_steps(spec(), (0, 1, 2, 3), generator) == [(6, 6, 6, 6)]
     alike = mtt.draw_nmt(spec(method="nmt", draws=200, t_min=2), (0, 1, 2), generator)
     assert len(alike) == 200
     assert all(len(set(steps)) == 1 for steps in alike)

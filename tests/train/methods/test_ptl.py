@@ -134,10 +134,10 @@ def test_the_spiking_branch_computes_in_the_exporters_integers(seed: int, bits: 
     net = tandem.spiking[2]
     for block in net.weighted:
         layer, seen = program.layers[block.name], net.quantised(block, stored)
-        assert np.array_equal(layer.weights.reshape(block.weight_shape), seen.weights.numpy())
-        factor = layer.threshold / seen.threshold
+        assert np.array_equal(layer.single.weights.reshape(block.weight_shape), seen.weights.numpy())
+        factor = layer.neurons.threshold / seen.threshold
         wanted = np.rint(stored[f"{block.name}.{START}"].numpy().astype(np.float64) * seen.scale)
-        found = np.broadcast_to(layer.v_init, layer.out_shape)[:, 0, 0]
+        found = np.broadcast_to(layer.neurons.v_init, layer.out_shape)[:, 0, 0]
         assert np.array_equal(found, np.clip(wanted * factor, -32768, 32767))
 
 

@@ -212,5 +212,5 @@ def test_bits_thresholds_and_floor_are_the_chips(tmp_path):
             layer = net.quantised(block, {block.name: torch.tensor(trained.weights[block.name])})
             mapped = program.layers[block.name]
             assert layer.weights.abs().max() <= 2 ** (bits - 1)
-            np.testing.assert_array_equal(layer.weights.flatten().numpy(), mapped.weights.flatten())
-            assert (layer.threshold, layer.floor) == (mapped.threshold, mapped.floor)
+            np.testing.assert_array_equal(layer.weights.flatten().numpy(), mapped.single.weights.flatten())
+            assert (layer.threshold, layer.floor) == (mapped.neurons.threshold, mapped.neurons.floor)

@@ -97,11 +97,17 @@ def test_scale_does_not_matter(surrogate):
     assert torch.equal(slope, finer_slope * 4)
 
 
-def test_chunks_do_not_matter(monkeypatch):
-    current = torch.randn(5, 2, 3, 7, generator=torch.Generator().manual_seed(1))
-    whole = gradient(current, Neuron(1, -1), towards_like(current))
-    monkeypatch.setattr(neurons, "CHUNK", 5)
-    parts = gradient(current, Neuron(1, -1), towards_like(current))
+def in_chunks(current: torch.Tensor, chunk: int) -> tuple[torch.Tensor, ...]:
+    """(membrane, spikes, dL/dI) of neurons that get ``current`` (T, n), ``chunk`` neurons at a time."""
+    membrane, spikes, to_current = (torch.empty_like(current) for _ in range(3))
+    neurons.integrate_compiled(current, membrane, spikes, Neuron(1, -1), chunk)
+    neurons.back_compiled(towards_like(current), membrane, spikes, to_current, Neuron(1, -1), chunk)
+    return membrane, spikes, to_current
+
+
+def test_chunks_do_not_matter():
+    current = torch.randn(5, 42, generator=torch.Generator().manual_seed(1))
+    whole, parts = in_chunks(current, 42), in_chunks(current, 5)
     assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
 
 
@@ -150,12 +156,11 @@ def test_the_compiled_loops_are_the_same_to_the_bit(neuron, steps, count, seed, 
         assert torch.equal(reference, compiled)
 
 
-def test_threads_do_not_matter(monkeypatch):
-    monkeypatch.setattr(neurons, "CHUNK", 64)
-    current = torch.randn(5, 2, 300, generator=torch.Generator().manual_seed(1))
-    one = gradient(current, Neuron(1, -1), towards_like(current))
+def test_threads_do_not_matter():
+    current = torch.randn(5, 600, generator=torch.Generator().manual_seed(1))
+    one = in_chunks(current, 64)
     torch.set_num_threads(3)
-    several = gradient(current, Neuron(1, -1), towards_like(current))
+    several = in_chunks(current, 64)
     torch.set_num_threads(1)
     assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
 

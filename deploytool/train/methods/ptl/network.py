@@ -34,7 +34,7 @@ from deploytool.recipe import (
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, without_norms
 from deploytool.train.methods.ptl.restrictions import BIAS
-from deploytool.train.network.quantiser import fake_quantise, integer_format
+from deploytool.train.network.quantiser import fake_quantise
 from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
 
 
@@ -93,7 +93,7 @@ class Tandem:
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
         self.network, self.constraints, self.spec = network, constraints, spec
         self.layers = _tandem_layers(network)
-        self.integers = integer_format(constraints)
+        self.integers = constraints.integers
         prefixes = (network.model_copy(update={"layers": network.layers[: layer.end]}) for layer in self.layers)
         self.spiking = tuple(SpikingNetwork(prefix, constraints, spec) for prefix in prefixes)
 

@@ -27,7 +27,7 @@ TRAIN: Final = MappingProxyType(
     }
 )
 CONSTRAINTS: Final = MappingProxyType({"reset": "subtract", "decay": 1, "fan_in_epochs": 1, "max_weight_penalty": 0})
-"""The values of what other methods can vary."""
+"""The values that keys must have which other methods can vary."""
 
 
 def needs(spec: TrainSection) -> Needs:
@@ -38,7 +38,7 @@ def needs(spec: TrainSection) -> Needs:
 def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Iterator[RecipeError]:
     """Everything in a recipe that this method cannot do."""
     if constraints.floor is not None:
-        need = "-inf with train.method ptl: a floor takes charge away"
+        need = "-inf with train.method ptl: a floor cuts off inhibition"
         yield RecipeError("constraints.floor", f"found {constraints.floor:g}", need)
     for where, section, keys in (("train", spec, TRAIN), ("constraints", constraints, CONSTRAINTS)):
         for key, value in keys.items():
@@ -61,9 +61,9 @@ def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
     if spec.ptl.bias == "none" and biased:
         yield RecipeError("train.ptl.bias", f"found none, where {biased[0]} is given", "initial")
     if wanted.ann is not None and outside.ann is None:
-        yield RecipeError("train.ptl.ann", f"found {wanted.ann}, which was not read", "a pipeline")
+        yield RecipeError("train.ptl.ann", f"found {wanted.ann}, and no arrays were supplied", "them in Task.outside")
     if wanted.emulator and outside.emulated is None:
-        yield RecipeError("train.ptl.forward", "found emulator, where there is none", "a pipeline, or counts")
+        yield RecipeError("train.ptl.forward", "found emulator, and none was supplied", "one in Task.outside")
 
 
 def _no_picture(network: NetworkSection) -> Iterator[RecipeError]:

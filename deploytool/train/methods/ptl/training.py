@@ -4,7 +4,7 @@ Wu, Xu, Han, Zhou, Zhang, Li and Tan, TPAMI 44(11), 2022, arXiv 2007.01204. With
 
     stage 0    the network with ReLUs is trained on the counts of a whole sample's events; batch norms are folded, once
     stage k    theta_k = percentile of layer k's activations / N; its ReLUs become integrate-and-fire neurons, whose
-               counts c flow forward, and backward what their ReLU twin has (`ptl_network.Tandem.coupled`); layer k and
+               counts c flow forward, and backward what their ReLU twin has (`Tandem.coupled`); layer k and
                all layers after it learn, until ``patience`` epochs bring no lower validation loss; the best epoch's
                weights are taken, and layer k is frozen
 
@@ -244,9 +244,9 @@ class _Run:
 
 
 def _said(row: Mapping[str, float], prefix: str) -> str:
-    """What a row of the history says, for people."""
+    """The loss and accuracy of a row of the history, in words."""
     right = row.get(f"{prefix}accuracy")
-    return f"loss {row[f'{prefix}loss']:.3g}" + ("" if right is None else f"  {right:.1f} % right")
+    return f"loss {row[f'{prefix}loss']:.3g}" + ("" if right is None else f"  {right:.1f} % correct")
 
 
 class _Sums:

@@ -33,7 +33,6 @@ from deploytool.train.methods.trev.restrictions import irreversible
 from deploytool.train.network.neurons import SURROGATES
 from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
 
-_BITS: Final = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8)
 MOST_PER_STEP: Final = 255
 
 
@@ -97,27 +96,20 @@ def packed(spikes: Tensor, once: bool) -> bytes:
 
     Raises RecipeError for more than 255 spikes of a neuron in a step.
     """
-    flat = spikes.flatten()
-    if not once:
-        if len(flat) and flat.max() > MOST_PER_STEP:
-            found = f"a neuron that fires {int(flat.max())} times in one step"
-            raise RecipeError("train.method", found, f"at most {MOST_PER_STEP} with trev", "Use more time steps.")
-        return _compressed(flat.to(torch.uint8))
-    bits = torch.zeros(-(-len(flat) // 8) * 8, dtype=torch.uint8)
-    bits[: len(flat)] = flat.to(torch.uint8)
-    return _compressed((bits.view(-1, 8) * _BITS).sum(1, dtype=torch.uint8))
-
-
-def _compressed(stored: Tensor) -> bytes:
-    return zlib.compress(stored.numpy().tobytes(), level=1)
+    counts = spikes.numpy().ravel()
+    if not once and len(counts) and counts.max() > MOST_PER_STEP:
+        found = f"a neuron that fires {int(counts.max())} times in one step"
+        raise RecipeError("train.method", found, f"at most {MOST_PER_STEP} with trev", "Use more time steps.")
+    stored = counts.astype(np.uint8)
+    return zlib.compress((np.packbits(stored) if once else stored).tobytes(), level=1)
 
 
 def unpacked(stored: bytes, once: bool, like: Tensor) -> Tensor:
     """The spikes that were `packed`, of the shape and type of ``like``."""
-    flat = torch.from_numpy(np.frombuffer(bytearray(zlib.decompress(stored)), np.uint8))
+    counts = np.frombuffer(bytearray(zlib.decompress(stored)), np.uint8)
     if once:
-        flat = ((flat[:, None] & _BITS) > 0).flatten()[: like.numel()]
-    return flat.view(like.shape).to(like.dtype)
+        counts = np.unpackbits(counts, count=like.numel())
+    return torch.from_numpy(counts).view(like.shape).to(like.dtype)
 
 
 class _Reversible(torch.autograd.Function):

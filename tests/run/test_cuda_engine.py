@@ -1,15 +1,16 @@
-"""The engine for CUDA, on a GPU or in numba's simulator of one; test_cuda.py runs this in a process of its own."""
+"""The engine for CUDA, in numba's simulator of a GPU and, where one is, on it. conftest.py says how."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
 from contract import Contract
+from helpers.layers import make_layer
 from helpers.programs import programs, streams
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,9 @@ from deploytool.base.arrays import Pair
 from deploytool.base.errors import UnsupportedError
 from deploytool.base.progress import no_progress
 from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Conv
-from deploytool.ir.program import Branch, Layer, Program, Route
+from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.target import Target, Watch
 from deploytool.run.cuda import engine, kernels, memory
@@ -36,15 +38,27 @@ from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import make_target
 
 
-@pytest.fixture(autouse=True, scope="module")
-def small_blocks() -> Iterator[None]:
-    """In the simulator every thread is a thread of Python: few of them, which take turns often.
+@pytest.fixture(autouse=True, scope="module", params=["simulated", "GPU"])
+def child(request: pytest.FixtureRequest) -> Iterator[Mapping[str, tuple[str, str]] | None]:
+    """What came out of each test in a child process that simulates a GPU; None where the tests run in this process.
 
-    Two that ask for a block's memory at once may each get their own from it: they ask in turn.
+    There is no other way into the simulator; there, threads are threads of Python.
     """
-    if not config.ENABLE_CUDASIM:
-        yield
-        return
+    if request.param == "simulated" and not config.ENABLE_CUDASIM:
+        yield request.getfixturevalue("child_outcomes")
+    elif request.param == "GPU" and (config.ENABLE_CUDASIM or not memory.available()):
+        pytest.skip("no GPU")
+    elif config.ENABLE_CUDASIM:
+        with few_threads():
+            yield None
+    else:
+        yield None
+
+
+@contextlib.contextmanager
+def few_threads() -> Iterator[None]:
+    """Few threads, which take turns often. Two that ask for a block's memory at once might each get their own from the
+    simulator: they ask in turn."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     allocate, one_by_one = FakeCUDAShared.array, threading.Lock()
@@ -102,7 +116,7 @@ def test_it_equals_the_specification(data: st.DataObject) -> None:
 
 @given(st.data())
 @settings(QUICK, max_examples=25)
-def test_leaks_and_branches_equal_the_specification(data: st.DataObject) -> None:
+def test_leaks_and_several_synapses_equal_the_specification(data: st.DataObject) -> None:
     program = data.draw(mixed_programs())
     with contextlib.suppress(UnsupportedError):
         refuse(program, make_plan(program, state_type(program)))
@@ -172,7 +186,7 @@ def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
 
 
 def test_integers_saturate_and_the_extremes_say_so() -> None:
-    layer = Layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
+    layer = make_layer(np.array([[[[127]]], [[[-128]]]], np.int8), 1, (1, 1, 1), (2, 1, 1), ())
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
     events = np.zeros(300, EVENT)
     events["t"] = np.arange(300)
@@ -182,7 +196,7 @@ def test_integers_saturate_and_the_extremes_say_so() -> None:
 @pytest.mark.parametrize("at_most_one", [True, False])
 def test_a_window_of_several_words_fires_in_order(at_most_one: bool) -> None:
     weights = np.random.default_rng(0).integers(30, 127, (9, 1, 3, 3)).astype(np.int8)
-    layer = Layer(weights, 25, (1, 4, 4), (9, 4, 4), (), padding=(1, 1), at_most_one=at_most_one)
+    layer = make_layer(weights, 25, (1, 4, 4), (9, 4, 4), (), padding=(1, 1), at_most_one=at_most_one)
     program = Program("simulator", "int8/int16", (1, 4, 4), (Route("conv"),), {"conv": layer}, ("conv",), "")
     events = np.zeros(5, EVENT)
     events["t"], events["y"], events["x"] = np.arange(5), [0, 1, 1, 3, 2], [0, 1, 2, 3, 2]
@@ -192,7 +206,7 @@ def test_a_window_of_several_words_fires_in_order(at_most_one: bool) -> None:
 @pytest.mark.parametrize("tau_ms", [0.02, 0.2])
 def test_neurons_leak_from_update_to_update(tau_ms: float) -> None:
     weights = np.array([[[[0.3]], [[0.2]]], [[[0.55]], [[-0.1]]]], np.float32)
-    layer = Layer(weights, 1.0, (2, 1, 1), (2, 1, 1), (), tau_ms=tau_ms, v_leak=0.1, v_reset=-0.2, reset="zero")
+    layer = make_layer(weights, 1.0, (2, 1, 1), (2, 1, 1), (), tau_ms=tau_ms, v_leak=0.1, v_reset=-0.2, reset="zero")
     program = Program("simulator", "float32", (2, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
     events = np.zeros(60, EVENT)
     events["t"], events["c"] = np.arange(60) * 6 + 500, np.arange(60) % 3 == 1
@@ -205,7 +219,7 @@ def test_neurons_leak_from_update_to_update(tau_ms: float) -> None:
 def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
     weights = np.ones((6, 2, 3, 2), np.int8)
     conv = Conv(weights, None, stride, (2, 2), dilation, 2)
-    layer = Layer(
+    layer = make_layer(
         weights,
         1,
         (4, 9, 8),
@@ -218,7 +232,7 @@ def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
     )
     program = Program("simulator", "int8/int16", (4, 9, 8), (Route("conv"),), {"conv": layer}, ("conv",), "")
     (plan,) = make_plan(program, state_type(program))
-    lanes = make_lanes(plan, layer)
+    lanes = make_lanes(plan, layer.neurons)
     owners: dict[int, set[int]] = {}
     for first, _, _, row, rows, column, columns, feature, features in lanes.records.tolist():
         taken = set()
@@ -231,30 +245,30 @@ def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
     assert all(len(lane) == 1 for lane in owners.values())
 
 
-def two_branches() -> Program:
+def two_synapses() -> Program:
     """A layer whose shortcut's targets are two places apart, and its own one."""
     own, shortcut = np.ones((1, 1, 3, 3), np.int8), np.ones((1, 1, 2, 2), np.int8)
-    branch = Branch(shortcut, (1, 6, 6), (1, 4, 4), dilation=(2, 2))
-    layer = Layer(own, 1, (1, 6, 6), (1, 4, 4), (), branches=(branch,))
-    routes = Route("add"), Route("add", branch=1)
+    maps = (1, 6, 6), (1, 4, 4)
+    layer = Layer((Synapses(own, *maps), Synapses(shortcut, *maps, dilation=(2, 2))), Neurons(1))
+    routes = Route("add"), Route("add", synapses=1)
     return Program("simulator", "int8/int16", (1, 6, 6), routes, {"add": layer}, ("add",), "")
 
 
 def late() -> Program:
-    layer = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), (Route("back", delay_us=7),))
-    back = Layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), ())
+    layer = make_layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), (Route("back", delay_us=7),))
+    back = make_layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 2, 2), (1, 2, 2), ())
     return Program("simulator", "int8/int16", (1, 2, 2), (Route("fc"),), {"fc": layer, "back": back}, ("back",), "")
 
 
 def synaptic() -> Program:
-    layer = Layer(np.ones((1, 1, 1, 1), np.float32), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=5.0, tau_syn_ms=2.0)
+    layer = make_layer(np.ones((1, 1, 1, 1), np.float32), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=5.0, tau_syn_ms=2.0)
     return Program("simulator", "float32", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
 
 
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        (two_branches(), "layer 'add': branches whose targets are 1 and 2 apart; need one distance for all of them"),
+        (two_synapses(), "layer 'add': synapses whose targets are 1 and 2 apart; need one distance for all of them"),
         (late(), "layer 'back': gets spikes of 'fc' with a delay; need routes that take no time on a GPU"),
         (synaptic(), "layer 'fc': may fire between two inputs; need neurons that fire on an input on a GPU"),
     ],

@@ -1,0 +1,136 @@
+"""Programs on disk: what is written comes back, older files are upgraded, newer ones refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.layers import changed
+from helpers.programs import delayed_programs, programs, streams
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploytool.base.errors import ArtifactError
+from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.ir.program import Program, Route
+from deploytool.ir.program_file import UPGRADES, VERSION, load_program, save_program
+from deploytool.run.engine.event_driven import run_events
+from deploytool.run.reference.specification import run_reference
+
+VERSION_1 = """
+{"arithmetic": "float32", "chip": "simulator", "core_of": {"a": 3}, "graph_digest": "0123", "input_routes":
+[{"branch": 0, "delay_us": 0, "feature_shift": 0, "pool": [1, 1], "to": "a"}], "input_shape": [1, 2, 2], "layers":
+{"a": {"at_most_one": false, "bias": null, "branches": [{"dilation": [1, 1], "groups": 1, "in_shape": [2, 1, 1],
+"out_shape": [2, 1, 1], "padding": [0, 0], "stride": [1, 1]}], "dilation": [1, 1], "floor": -1.0, "groups": 1,
+"in_shape": [1, 2, 2], "out_shape": [2, 1, 1], "padding": [0, 0], "part_of": null, "reset": "zero", "routes":
+[{"branch": 0, "delay_us": 0, "feature_shift": 0, "pool": [1, 1], "to": "b1"}, {"branch": 0, "delay_us": 0,
+"feature_shift": 0, "pool": [1, 1], "to": "b2"}, {"branch": 1, "delay_us": [7, 9], "feature_shift": 0, "pool": [1, 1],
+"to": "a"}], "scale": 1.0, "sources": ["conv", "spike"], "stride": [1, 1], "tau_ms": null, "tau_syn_ms": null,
+"threshold": null, "v_init": 0.0, "v_leak": 0.25, "v_reset": -0.5, "weights": null}, "b1": {"at_most_one": true,
+"bias": null, "branches": [], "dilation": [1, 1], "floor": null, "groups": 1, "in_shape": [2, 1, 1], "out_shape": [1,
+1, 1], "padding": [0, 0], "part_of": ["b", 0], "reset": "subtract", "routes": [], "scale": 2.0, "sources": ["b"],
+"stride": [1, 1], "tau_ms": null, "tau_syn_ms": null, "threshold": 1.0, "v_init": 0.5, "v_leak": 0.0, "v_reset": 0.0,
+"weights": null}, "b2": {"at_most_one": true, "bias": null, "branches": [], "dilation": [1, 1], "floor": null,
+"groups": 1, "in_shape": [2, 1, 1], "out_shape": [1, 1, 1], "padding": [0, 0], "part_of": ["b", 1], "reset":
+"subtract", "routes": [], "scale": 2.0, "sources": ["b"], "stride": [1, 1], "tau_ms": null, "tau_syn_ms": null,
+"threshold": 1.0, "v_init": 0.5, "v_leak": 0.0, "v_reset": 0.0, "weights": null}}, "order": ["a", "b1", "b2"],
+"outputs": ["b1", "b2"]}
+"""
+"""A program as version 1 described it: null where an array is, weights and neurons side by side, further weights as
+``branches``."""
+
+ARRAYS_1 = {
+    "a.weights": np.arange(8, dtype=np.float32).reshape(2, 1, 2, 2) / 8,
+    "a.threshold": np.array([1, 2], np.float32).reshape(2, 1, 1),
+    "a.tau_ms": np.array([3.0, 5.0]).reshape(2, 1, 1),
+    "a.bias": np.zeros(2, np.float32),
+    "a.branch1.weights": np.full((2, 2, 1, 1), 0.5, np.float32),
+    "b1.weights": np.full((1, 2, 1, 1), 1, np.float32),
+    "b2.weights": np.full((1, 2, 1, 1), 2, np.float32),
+}
+
+
+def written_by_version_1(folder: Path) -> Path:
+    (folder / "program.json").write_text(VERSION_1, encoding="utf-8")
+    write_tensors(ARRAYS_1, folder / "program.safetensors")
+    return folder
+
+
+@given(st.one_of(programs(), delayed_programs()))
+def test_a_program_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, program: Program) -> None:
+    folder = tmp_path_factory.mktemp("program")
+    save_program(program, folder)
+    assert load_program(folder).digest == program.digest
+
+
+def test_leaks_come_back(tmp_path: Path) -> None:
+    program = load_program(written_by_version_1(tmp_path))
+    leaks = {"tau_ms": np.array([3.0, 5.0]).reshape(2, 1, 1), "v_leak": 0.5, "tau_syn_ms": 2.0}
+    program = program.with_layers({**program.layers, "a": changed(program.layers["a"], **leaks)})
+    save_program(program, tmp_path)
+    assert load_program(tmp_path).digest == program.digest
+    assert load_program(tmp_path).layers["a"].neurons.leak.tau_syn_ms == 2.0
+
+
+def test_a_layer_may_be_called_array(tmp_path: Path) -> None:
+    program = load_program(written_by_version_1(tmp_path))
+    alone = changed(program.layers["b1"], part_of=None)
+    program = Program(
+        "simulator", "float32", (2, 1, 1), (Route("array"),), {"array": alone}, ("array",), "", {"array": 2}
+    )
+    save_program(program, tmp_path)
+    assert load_program(tmp_path).digest == program.digest
+
+
+def test_a_file_states_its_version(tmp_path: Path) -> None:
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    assert json.loads((tmp_path / "program.json").read_text())["version"] == VERSION == max(UPGRADES) + 1
+
+
+@pytest.mark.parametrize("stated", [None, 1])
+def test_a_program_of_version_1_is_upgraded(tmp_path: Path, stated: int | None) -> None:
+    folder = written_by_version_1(tmp_path)
+    if stated is not None:
+        (folder / "program.json").write_text(json.dumps({"version": stated, **json.loads(VERSION_1)}))
+    program = load_program(folder)
+    a, b = program.layers["a"], program.layers["b2"]
+    assert list(program.layers) == ["a", "b1", "b2"]
+    assert (program.core_of, program.outputs, program.graph_digest) == ({"a": 3}, ("b1", "b2"), "0123")
+    assert a.routes == (Route("b1"), Route("b2"), Route("a", synapses=1, delay_us=(7, 9)))
+    assert [each.in_shape for each in a.synapses] == [(1, 2, 2), (2, 1, 1)]
+    assert np.array_equal(a.synapses[0].weights, ARRAYS_1["a.weights"])
+    assert np.array_equal(a.synapses[1].weights, ARRAYS_1["a.branch1.weights"])
+    assert np.array_equal(a.neurons.threshold, ARRAYS_1["a.threshold"])
+    assert (a.neurons.floor, a.neurons.reset, a.neurons.at_most_one, a.neurons.v_reset) == (-1.0, "zero", False, -0.5)
+    assert np.array_equal(a.neurons.leak.tau_ms, ARRAYS_1["a.tau_ms"])
+    assert (a.neurons.leak.v_leak, a.neurons.leak.tau_syn_ms, a.sources) == (0.25, None, ("conv", "spike"))
+    assert (b.part_of, b.scale, b.bias, b.neurons.leak, b.neurons.v_init) == (("b", 1), 2.0, None, None, 0.5)
+
+
+@given(st.data())
+def test_an_upgraded_program_runs(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    program = load_program(written_by_version_1(tmp_path_factory.mktemp("program")))
+    stream = data.draw(streams(program.input_shape))
+    found = run_events(program, [stream], "simulator")
+    assert found.counts["b"][0].tolist() == run_reference(program, stream).counts["b"].tolist()
+
+
+def test_a_newer_program_is_refused(tmp_path: Path) -> None:
+    folder = written_by_version_1(tmp_path)
+    (folder / "program.json").write_text(json.dumps({"version": VERSION + 1}))
+    with pytest.raises(ArtifactError) as caught:
+        load_program(folder)
+    assert caught.value.exit_code == 4
+    assert str(caught.value) == (
+        f"{folder / 'program.json'}: a program of format version {VERSION + 1}; need version {VERSION} or older. "
+        "Update deploytool, or map the network again."
+    )
+
+
+def test_arrays_are_beside_the_json(tmp_path: Path) -> None:
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    described = json.loads((tmp_path / "program.json").read_text())["layers"]["a"]
+    name = described["synapses"][1]["weights"]["array"]
+    assert np.array_equal(read_tensors(tmp_path / "program.safetensors")[name], ARRAYS_1["a.branch1.weights"])

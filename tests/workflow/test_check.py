@@ -1,0 +1,169 @@
+"""check takes what convert and map take, and says what these and run would refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.command import RECIPE, Deploytool, answer, invoke, network, refusal
+
+from deploytool.convert.nir import write_nir
+from deploytool.ir.graph import Graph, chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
+
+MODULE = """
+from torch import nn
+
+def build():
+    import sinabs.layers as sl
+    return nn.Sequential(nn.Conv2d(2, 4, 3, bias=True), sl.IAFSqueeze(batch_size=1))
+"""
+
+
+def checked(folder: Path, source: object, *options: object, exit_code: int = 0) -> Any:
+    return answer(invoke(folder, "check", source, *options, "--json"), exit_code)
+
+
+def says(found: Any) -> dict[str, str]:
+    """{command: all that it refuses}."""
+    told: dict[str, str] = {}
+    for refusal_ in found["refused_later"]:
+        told[refusal_["command"]] = told.get(refusal_["command"], "") + refusal_["says"]
+    return told
+
+
+def one(weight: float = 0.5, **conv: Any) -> Graph:
+    nodes = [
+        ("in", Input((2, 6, 6))),
+        ("conv", Conv(np.full((3, 2, 3, 3), weight, np.float32), **conv)),
+        ("if", Spike(1.0, -1.0)),
+        ("out", Output()),
+    ]
+    return chain(nodes)
+
+
+def test_artifacts_onnx_and_modules(cli: Deploytool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sinabs")
+    for name in ("model@latest", "graph@latest"):
+        found = answer(cli("check", name, "--json"))
+        assert (found["fits"], [layer["name"] for layer in found["layers"]]) == (True, ["conv1", "fc1"])
+        assert found["refused_later"] == []
+    (tmp_path / "checked_net.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    assert "no input shape; need --shape C,H,W" in refusal(invoke(tmp_path, "check", "checked_net:build"), 2)
+    found = checked(tmp_path, "checked_net:build", "--shape", "2,8,8")
+    assert found["fits"] is True
+    assert "has a bias; need none, or zeros" in says(found)["run"]
+
+
+def test_mapping_a_trained_model_is_mapping_its_graph(cli: Deploytool) -> None:
+    graph = answer(cli("convert", "model@latest", "--json"))["artifact"]
+    assert answer(cli("convert", graph, "--json"))["artifact"] == graph
+    mapped = answer(cli("map", "model@latest", "--json"))
+    assert mapped == answer(cli("map", graph, "--json"))
+    assert "--reset: given with an artifact" in refusal(cli("map", graph, "--reset", "zero"), 2)
+
+
+def test_a_bias_fits_and_maps_and_no_event_drives_it(tmp_path: Path) -> None:
+    write_nir(one(bias=np.ones(3, np.float32)), tmp_path / "net.nir")
+    found = checked(tmp_path, tmp_path / "net.nir")
+    assert found["fits"] is True
+    assert list(says(found)) == ["run"]
+    assert "layer 'conv': has a bias" in says(found)["run"]
+    assert invoke(tmp_path, "map", tmp_path / "net.nir").exit_code == 0
+    assert "refused later" in invoke(tmp_path, "check", tmp_path / "net.nir").stdout
+
+
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        (one(weight=1e-9), "every weight becomes 0"),
+        (replace(one(), weight_bits=12), "weights of 12 bits"),
+    ],
+    ids=["zeros", "width"],
+)
+def test_what_map_refuses_of_the_weights(tmp_path: Path, graph: Graph, sentence: str) -> None:
+    write_nir(graph, tmp_path / "net.nir")
+    found = checked(tmp_path, tmp_path / "net.nir", exit_code=7)
+    assert (found["fits"], found["issues"]) == (False, [])
+    assert sentence in says(found)["map"]
+    assert sentence in refusal(invoke(tmp_path, "map", tmp_path / "net.nir"), 7)
+    assert "fits speck2e, and map refuses its weights" in invoke(tmp_path, "check", tmp_path / "net.nir").stdout
+
+
+def test_what_a_foreign_file_leaves_unsaid(tmp_path: Path) -> None:
+    nir = pytest.importorskip("nir")
+    nodes = {
+        "input": nir.Input({"input": np.array([2, 8, 8])}),
+        "conv": nir.Conv2d((8, 8), np.ones((1, 2, 3, 3), np.float32), 1, 0, 1, 1, np.zeros(1, np.float32)),
+        "if": nir.IF(np.ones((1, 6, 6)), np.ones((1, 6, 6))),
+        "output": nir.Output({"output": np.array([1, 6, 6])}),
+    }
+    edges = [("input", "conv"), ("conv", "if"), ("if", "output")]
+    nir.write(tmp_path / "foreign.nir", nir.NIRGraph(nodes, edges))
+    assert "need --reset subtract|zero" in says(checked(tmp_path, tmp_path / "foreign.nir"))["convert"]
+    assert says(checked(tmp_path, tmp_path / "foreign.nir", "--reset", "zero")) == {}
+
+
+NORM = '{ type = "conv", out = 4, kernel = 3, stride = 2, padding = 1 }, { type = "batchnorm" },'
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('{ type = "conv", out = 4, kernel = 3, stride = 2, padding = 1 },', NORM), "'bn1' is a batchnorm layer"),
+        (("input = [2, 16, 16]", "input = [2, 20, 20]"), "network.input: found [2, 20, 20]; need [2, 16, 16]"),
+        (("out = 10", "out = 5"), "need at least 10, one for each class"),
+        (('set = "digits"', 'set = "digit"'), "data.set: found 'digit'"),
+    ],
+)
+def test_what_training_refuses_of_a_recipe(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
+    changed = RECIPE.replace(*change)
+    assert changed != RECIPE
+    (tmp_path / "r.toml").write_text(changed)
+    found = checked(tmp_path, tmp_path / "r.toml", exit_code=3)
+    assert found["fits"] is True
+    assert sentence in says(found)["train"]
+    assert sentence in refusal(invoke(tmp_path, "train", tmp_path / "r.toml"), 3)
+
+
+def test_a_recipe_brings_its_chip_its_pins_and_whether_layers_may_be_split(tmp_path: Path) -> None:
+    sections = '[constraints]\nchip = "speck2f"\n[map]\npins = { conv1 = 4 }\n[train]'
+    (tmp_path / "r.toml").write_text(RECIPE.replace("[train]", sections))
+    found = checked(tmp_path, tmp_path / "r.toml")
+    assert found["chip"] == "speck2f"
+    assert found["layers"][0]["core"] == 4
+    assert checked(tmp_path, tmp_path / "r.toml", "--chip", "dynapcnn", "--pin", "conv1=2")["layers"][0]["core"] == 2
+
+
+def test_a_network_is_mapped_for_the_chip_that_it_was_trained_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    (tmp_path / "r.toml").write_text(RECIPE.replace("[train]", '[constraints]\nchip = "speck2f"\n[train]'))
+    assert invoke(tmp_path, "train", tmp_path / "r.toml").exit_code == 0
+    assert checked(tmp_path, "model@latest")["chip"] == "speck2f"
+    assert answer(invoke(tmp_path, "map", "model@latest", "--json"))["target"] == "speck2f"
+    assert checked(tmp_path, "graph@latest")["chip"] == "speck2f"
+    assert answer(invoke(tmp_path, "map", "graph@latest", "--target", "speck2e", "--json"))["target"] == "speck2e"
+
+
+def test_rules_take_no_network(tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    assert "--rules" in refusal(invoke(tmp_path, "check", tmp_path / "net.nir", "--rules"), 2)
+    assert "--rules" in refusal(invoke(tmp_path, "check", "--pin", "conv=0"), 2)
+    assert answer(invoke(tmp_path, "check", "--chip", "dynapcnn", "--json"))["rules"]
+
+
+def test_options_that_have_no_effect(tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    for options in (("--lint", "--reset", "zero"), ("--lint", "-o", "x.nir")):
+        assert "--lint: given with options of a conversion" in refusal(
+            invoke(tmp_path, "convert", tmp_path / "net.nir", *options), 2
+        )
+    said = refusal(invoke(tmp_path, "map", tmp_path / "net.nir", "--target", "simulator", "--no-split"), 2)
+    assert "--no-split" in said
+    said = refusal(invoke(tmp_path, "map", tmp_path / "net.nir", "--calibration-samples", 4), 2)
+    assert "--calibration-samples: given with --quantise plain" in said
