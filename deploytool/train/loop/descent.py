@@ -15,13 +15,13 @@ from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train import processes
 from deploytool.train.device import autocast
+from deploytool.train.loop.calibration import calibrated
 from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.evaluate import Score, Sums, score
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import State, chosen
 from deploytool.train.network.constraints import excess
-from deploytool.train.network.norms import calibrated
 from deploytool.train.network.spiking import Activity, SpikingNetwork
 from deploytool.train.network.stages import stages_of
 from deploytool.train.task import Epoch, Task, Trained

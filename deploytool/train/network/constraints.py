@@ -11,7 +11,7 @@ from torch import Tensor
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, FlattenLayer, PoolLayer, TrainSection
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.nodes import NORM_EPSILON
+from deploytool.train.network.norms import scale
 from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 
@@ -59,7 +59,7 @@ def excess(net: SpikingNetwork, weights: Weights) -> Tensor:
             w = weights[block.name]
             if block.name in norms:
                 gamma, variance = (weights[f"{norms[block.name]}.{part}"] for part in ("gamma", "variance"))
-                w = w * (gamma / (variance + NORM_EPSILON).sqrt()).view(-1, *[1] * (w.ndim - 1))
+                w = w * scale(gamma, variance).view(-1, *[1] * (w.ndim - 1))
             total = total + (w / before - net.constraints.threshold).clamp(min=0).sum()
         match block.layer:
             case PoolLayer(type=kind, kernel=kernel):

@@ -1,39 +1,26 @@
-"""Batch norms outside the network: their statistics measured anew, and what they learnt merged into the weights."""
+"""Batch norms: what they do to a map, and how they are merged into the weights before them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
-from typing import Final
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array
 from deploytool.recipe import BatchNormLayer, NetworkSection
 from deploytool.recipe.nodes import NORM_EPSILON
-from deploytool.train import processes
-from deploytool.train.network.spiking import SpikingNetwork, Weights
-from deploytool.train.task import Batches
-
-CALIBRATION_BATCHES: Final = 10
-"""The number of training batches that measure the statistics (Du et al., 2025: ten are enough)."""
 
 
-@torch.no_grad()
-def calibrated(net: SpikingNetwork, weights: Weights, training: Batches, generator: torch.Generator) -> Weights:
-    """{"bn1.mean": (C,) ...}: the mean of the statistics of ten augmented training batches, at the most time steps.
+def scale(gamma: Tensor, variance: Tensor) -> Tensor:
+    """gamma / sqrt(variance + eps), (C,)."""
+    return gamma / (variance + NORM_EPSILON).sqrt()
 
-    After training at mixed time steps, or of a mean of weights, the running statistics are those of no network.
-    """
-    means: dict[str, Tensor] = {}
-    batches = islice(training(net.spec.longest, net.spec.batch, generator), CALIBRATION_BATCHES)
-    for number, (frames, labels) in enumerate(batches, start=1):
-        own, _ = processes.own_part(frames, labels)
-        measured = net.run(weights, own.to(net.device), measure=True).statistics
-        means = {name: value.lerp(means.get(name, value), 1 - 1 / number) for name, value in measured.items()}
-    return means
+
+def normalise(maps: Tensor, gamma: Tensor, beta: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """(x - mean) gamma / sqrt(variance + eps) + beta of ``maps`` x (..., C, H, W)."""
+    factor = scale(gamma, variance)
+    return maps * factor.view(-1, 1, 1) + (beta - mean * factor).view(-1, 1, 1)
 
 
 def merged(weights: Mapping[str, Array], network: NetworkSection) -> dict[str, Array]:

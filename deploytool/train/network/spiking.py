@@ -32,9 +32,10 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes
+from deploytool.recipe.nodes import NORM_PARTS, START, blank_nodes
 from deploytool.train.device import device_of
 from deploytool.train.network.neurons import Neuron, fire
+from deploytool.train.network.norms import normalise
 from deploytool.train.network.pooling import sum_pool
 from deploytool.train.network.quantiser import IntegerLayer, fake_quantise
 from deploytool.train.network.stages import resample
@@ -243,8 +244,7 @@ class SpikingNetwork:
             measured.statistics.update(
                 {f"{block.name}.mean": mean.detach(), f"{block.name}.variance": variance.detach()}
             )
-        factor = gamma / (variance + NORM_EPSILON).sqrt()
-        return current * factor.view(-1, 1, 1) + (beta - mean * factor).view(-1, 1, 1)
+        return normalise(current, gamma, beta, mean, variance)
 
 
 def learnt(name: str) -> bool:

@@ -17,10 +17,11 @@ from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop import phases
+from deploytool.train.loop.calibration import CALIBRATION_BATCHES, calibrated
 from deploytool.train.loop.evaluate import as_tensors, evaluate
 from deploytool.train.loop.state import State
 from deploytool.train.methods.table import train
-from deploytool.train.network.norms import CALIBRATION_BATCHES, calibrated, merged
+from deploytool.train.network.norms import merged
 from deploytool.train.network.spiking import SpikingNetwork
 from deploytool.train.task import Task, Trained
 

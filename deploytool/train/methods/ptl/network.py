@@ -32,8 +32,9 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, without_norms
+from deploytool.recipe.nodes import NORM_PARTS, START, without_norms
 from deploytool.train.methods.ptl.restrictions import BIAS
+from deploytool.train.network.norms import normalise, scale
 from deploytool.train.network.quantiser import fake_quantise
 from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
 
@@ -79,8 +80,7 @@ class TandemLayer:
         if measured is not None:
             variance, mean = torch.var_mean(sums, dim=(0, 2, 3), correction=0)
             measured |= {f"{self.norm.name}.mean": mean.detach(), f"{self.norm.name}.variance": variance.detach()}
-        factor = gamma / (variance + NORM_EPSILON).sqrt()
-        return sums * factor.view(-1, 1, 1) + (beta - mean * factor).view(-1, 1, 1)
+        return normalise(sums, gamma, beta, mean, variance)
 
 
 class Tandem:
@@ -169,7 +169,7 @@ class Tandem:
             array, bias = weights[layer.name].detach(), weights.get(f"{layer.name}.{BIAS}")
             if layer.norm is not None:
                 gamma, beta, mean, variance = (weights[f"{layer.norm.name}.{part}"].detach() for part in NORM_PARTS)
-                factor = gamma / (variance + NORM_EPSILON).sqrt()
+                factor = scale(gamma, variance)
                 array = array * factor.view(-1, *[1] * (array.ndim - 1))
                 bias = beta + ((0 if bias is None else bias.detach()) - mean) * factor
             found[layer.name] = array.clone()
