@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from deploytool.base.arrays import Pair
-from deploytool.recipe.presets import expand
+from deploytool.recipe.presets.table import expand
 from deploytool.recipe.section import Section, Size
 
 INPUT: Final = "input"

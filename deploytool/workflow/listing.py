@@ -26,12 +26,12 @@ def presets() -> list[dict[str, Any]]:
     """The networks that a recipe can name, with their weights on their usual input and those that their source has."""
     from deploytool.base.arrays import format_shape
     from deploytool.recipe.nodes import weight_count
-    from deploytool.recipe.presets import PRESETS
+    from deploytool.recipe.presets.table import PRESETS
 
     rows = []
     for name, preset in PRESETS.items():
         network = NetworkSection.model_validate({**preset.options, "preset": name, "input": preset.input})
-        says = f"{preset.says} ({preset.source})"
+        says = f"{preset.title} ({preset.source})"
         rows.append(
             {
                 "preset": name,

@@ -10,7 +10,8 @@ from typing import Any, Final
 from deploytool.base.arrays import format_shape
 from deploytool.recipe import NetworkSection, Recipe
 from deploytool.recipe.nodes import weight_count
-from deploytool.recipe.presets import PRESETS, PresetSection
+from deploytool.recipe.presets.preset import PresetSection
+from deploytool.recipe.presets.table import PRESETS
 from manual.markdown import definitions, listed, prose, slug, table
 
 SCHEMA: Final[Mapping[str, Any]] = Recipe.model_json_schema()
@@ -33,7 +34,7 @@ def presets() -> str:
         source = f"{preset.parameters:,}" if preset.parameters else ""
         options = ", ".join(f"`{option}`" for option in preset.options)
         weights = f"{weight_count(network):,}"
-        rows.append((f"`{name}`", preset.says, format_shape(preset.input), weights, source, options))
+        rows.append((f"`{name}`", preset.title, format_shape(preset.input), weights, source, options))
     return table(("Preset", "Network", "Input", "Weights", "Weights in its source", "Options"), rows)
 
 

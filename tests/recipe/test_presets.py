@@ -23,7 +23,7 @@ from deploytool.convert.model import blank_weights, to_graph
 from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection, SpikeLayer, load_recipe, parse_recipe
 from deploytool.recipe.nodes import blank_nodes, weight_count
-from deploytool.recipe.presets import PRESETS
+from deploytool.recipe.presets.table import PRESETS
 from deploytool.train.network.spiking import SpikingNetwork, learnt
 
 ROOT = Path(__file__).parents[2]
