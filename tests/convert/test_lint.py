@@ -14,7 +14,9 @@ import pytest
 
 from deploytool.base.errors import InputError
 from deploytool.convert.nir import write_nir
-from deploytool.convert.nir.lint import IMPORTERS, ORDER, RULES, lint
+from deploytool.convert.nir.lint import lint
+from deploytool.convert.nir.lint.importers import IMPORTERS, ORDER
+from deploytool.convert.nir.lint.report import RULES
 from deploytool.convert.nir.neurons import NEURONS
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike
@@ -27,8 +29,8 @@ def pool(kind: type[Any]) -> Any:
     return kind(np.array([2, 2]), np.array([2, 2]), np.array([0, 0]))
 
 
-def verdicts(path: Path, *nodes: Any) -> dict[str, dict[str, str]]:
-    """{node type: {importer: verdict}} for a file of the nir package's with ``nodes`` in a chain."""
+def outcomes(path: Path, *nodes: Any) -> dict[str, dict[str, str]]:
+    """{node type: {importer: outcome}} for a file of the nir package's with ``nodes`` in a chain."""
     names = ["input", *(f"n{index}" for index in range(len(nodes))), "output"]
     ends = nir.Input({"input": np.array([3])}), nir.Output({"output": np.array([3])})
     listed = dict(zip(names, (ends[0], *nodes, ends[1]), strict=True))
@@ -36,7 +38,7 @@ def verdicts(path: Path, *nodes: Any) -> dict[str, dict[str, str]]:
     nir.write(path, graph)
     found: dict[str, dict[str, str]] = {}
     for row in lint(path).rows:
-        found.setdefault(row.type, {})[row.importer] = row.verdict
+        found.setdefault(row.type, {})[row.importer] = row.outcome
     return found
 
 
@@ -67,7 +69,7 @@ def test_every_importer_s_answer_to_the_nodes_of_nir(tmp_path: Path) -> None:
         nir.LI(tau=ONES, r=ONES, v_leak=0 * ONES),
         nir.Delay(ONES),
     )
-    found = verdicts(tmp_path / "net.nir", *nodes)
+    found = outcomes(tmp_path / "net.nir", *nodes)
     in_order = {kind: " ".join(answers[name] for name in IMPORTERS) for kind, answers in found.items()}
     assert in_order == {  # sinabs snnTorch Norse SpikingJelly nirtorch
         "NIRGraph": "keep keep keep keep keep",
@@ -89,7 +91,7 @@ def test_every_importer_s_answer_to_the_nodes_of_nir(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("node", "importer", "verdict"),
+    ("node", "importer", "outcome"),
     [
         (nir.Conv2d((6, 6), WEIGHT[..., :1], 1, 0, 1, 1, ONES[:2]), "Norse", "refuse"),
         (nir.Conv2d((6, 6), WEIGHT[:, :1], 1, 0, 1, 2, ONES[:2]), "sinabs", "refuse"),
@@ -108,15 +110,15 @@ def test_every_importer_s_answer_to_the_nodes_of_nir(tmp_path: Path) -> None:
         (synaptic(w_in=1.0), "snnTorch", "alter"),
     ],
 )
-def test_the_answer_depends_on_the_values(node: Any, importer: str, verdict: str, tmp_path: Path) -> None:
-    assert verdicts(tmp_path / "net.nir", node)[type(node).__name__][importer] == verdict
+def test_the_answer_depends_on_the_values(node: Any, importer: str, outcome: str, tmp_path: Path) -> None:
+    assert outcomes(tmp_path / "net.nir", node)[type(node).__name__][importer] == outcome
 
 
 def test_what_we_state_is_lost_unless_the_importer_does_it_anyway(tmp_path: Path) -> None:
     def said(spike: Spike, importer: str) -> set[str]:
         write_nir(chain([("in", Input((3, 1, 1))), ("n", spike), ("out", Output())]), tmp_path / "net.nir")
         row = next(row for row in lint(tmp_path / "net.nir").rows if row.node == "n" and row.importer == importer)
-        return {says for says, _ in row.reasons}
+        return {reason.effect for reason in row.reasons}
 
     assert said(Spike(2.0, -2.0, "subtract", at_most_one=False), "sinabs") == set()
     assert said(Spike(2.0, -1.0, "zero"), "sinabs") == {
@@ -138,11 +140,11 @@ def test_branches_cycles_and_files_without_ends(tmp_path: Path, shared_data: Pat
     edges = [("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")]
     nir.write(path, nir.NIRGraph(dict.fromkeys("abcd", eye), edges, type_check=False))
     report = lint(path)
-    assert report.verdict("snnTorch") == "refuse"
-    altered = {(row.node, row.importer) for row in report.rows if row.verdict == "alter" and row.importer != "nirtorch"}
+    assert report.outcome("snnTorch") == "refuse"
+    altered = {(row.node, row.importer) for row in report.rows if row.outcome == "alter" and row.importer != "nirtorch"}
     assert altered == {("d", "sinabs"), ("d", "Norse")}
     braille = lint(shared_data / "nir" / "braille_noDelay_bias_zero.nir")
-    refused = {row.node for row in braille.rows if row.importer == "snnTorch" and row.verdict == "refuse"}
+    refused = {row.node for row in braille.rows if row.importer == "snnTorch" and row.outcome == "refuse"}
     assert refused == {"lif1.lif", "lif1.w_rec"}
 
 
@@ -152,11 +154,11 @@ def test_every_rule_names_importers_types_and_a_source() -> None:
         assert set(rule.importers) <= IMPORTERS.keys()
         assert set(rule.types) <= types
         assert ".py" in rule.source
-        assert rule.verdict in ORDER[1:]
+        assert rule.outcome in ORDER[1:]
 
 
 def test_the_report_is_json_and_a_damaged_file_an_error(tmp_path: Path) -> None:
-    verdicts(tmp_path / "net.nir", leaky())
+    outcomes(tmp_path / "net.nir", leaky())
     report = lint(tmp_path / "net.nir").as_json()
     assert json.loads(json.dumps(report)) == report
     assert report["verdicts"]["sinabs"] == "refuse"
@@ -205,10 +207,10 @@ def test_our_files_keep_their_weights_in_every_importer(tmp_path: Path) -> None:
     write_nir(chain(nodes), tmp_path / "net.nir")
     rows = lint(tmp_path / "net.nir").rows
     weights = [row for row in rows if row.node in ("conv", "fc") and row.importer != "nirtorch"]
-    assert {row.verdict for row in weights} == {"keep"}
+    assert {row.outcome for row in weights} == {"keep"}
     nodes[3] = ("pool", AvgPool((2, 2), (2, 2)))
     write_nir(
         chain([*nodes[:4], ("flat", Flatten()), ("fc", Linear(np.ones((3, 8), np.float32))), *nodes[5:]]),
         tmp_path / "net.nir",
     )
-    assert lint(tmp_path / "net.nir").verdict("sinabs") == "drop"
+    assert lint(tmp_path / "net.nir").outcome("sinabs") == "drop"

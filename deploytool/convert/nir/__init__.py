@@ -9,6 +9,7 @@
     concats.py     Concats, as sums
     read.py        all of these, in order
     write.py       Graph -> file
+    lint/          what other frameworks would do with a file
 
 Files are read field by field and not through the nir package, whose releases refuse each other's fields.
 """

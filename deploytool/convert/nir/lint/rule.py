@@ -1,0 +1,61 @@
+"""What a rule is, and a node as a rule sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from deploytool.base.arrays import Array
+from deploytool.convert.nir.fields import Fields
+from deploytool.convert.nir.lint.importers import Outcome
+
+ANY: Final = ("*",)
+"""The types of a rule about every node."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as a rule sees it; as type NIRGraph the whole file, whose ``sources`` are the types in it."""
+
+    fields: Fields
+    sources: tuple[str, ...]
+    on_cycle: bool = False
+
+    def array(self, name: str, default: float = 0.0) -> Array:
+        """Field ``name``, or ``default`` where the node has none."""
+        return self.fields.array(name) if name in self.fields.values else np.array(default)
+
+    def has(self, name: str, beside: float) -> bool:
+        """Whether any value of field ``name`` is not ``beside``, which is also what a missing field means."""
+        return bool(np.any(self.array(name, beside) != beside))
+
+    def differs(self, *names: str) -> bool:
+        """Whether neurons differ in one of the fields ``names``."""
+        return any(np.unique(self.array(name)).size > 1 for name in names)
+
+    def close(self, name: str, value: Array | float) -> bool:
+        return bool(np.allclose(self.array(name, 1.0), value, rtol=1e-6, atol=1e-12))
+
+    def states(self, name: str, *values: Any) -> bool:
+        """Whether our statement ``name`` is there and one of ``values``."""
+        return name in self.fields.stated and self.fields.stated[name] in values
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What ``importers`` do with a node of ``types`` for which ``when`` holds, and where that is written."""
+
+    importers: tuple[str, ...]
+    types: tuple[str, ...]
+    when: Callable[[Node], bool]
+    outcome: Outcome
+    effect: str
+    source: str
+
+
+def always(_: Node) -> bool:
+    """Holds for every node."""
+    return True
