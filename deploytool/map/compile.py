@@ -121,7 +121,7 @@ def compile_graph(
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))
     placed = place(cut, chip, pins, synops)
-    return Mapped(placed, lowered, layer_report(lowered, quantised), fitting.splits, calibrated)
+    return Mapped(placed, lowered, layer_report(lowered, quantised, fmt), fitting.splits, calibrated)
 
 
 def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:

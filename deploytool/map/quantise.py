@@ -13,6 +13,7 @@ from deploytool.base.errors import FitError
 from deploytool.chip.integers import IntegerFormat, integer_start
 from deploytool.chip.integers import quantise as quantise_layer
 from deploytool.ir.program import Layer, Program
+from deploytool.map.vanishing import ScaleSetBy, Vanished, vanished
 
 FEW_LEVELS: Final = 16
 
@@ -25,6 +26,8 @@ class LayerQuantisation:
     ``relative_error`` = |w_int / theta_int - w / theta| / |w / theta|, Euclidean norms over the layer's weights;
     ``weight_max`` the largest weight over the threshold, above 1 one event can cause more than one spike;
     ``outlier`` the weight whose size leaves fewer than FEW_LEVELS levels to all others, None where there is none.
+    ``vanished`` share of the weights other than 0 that became 0, ``silenced`` the output features that lost all of
+    theirs, and ``scale_set_by`` what made the scale so small.
     """
 
     layer: str
@@ -38,6 +41,9 @@ class LayerQuantisation:
     relative_error: float
     weight_max: float
     outlier: float | None
+    vanished: float
+    silenced: tuple[int, ...]
+    scale_set_by: ScaleSetBy
     warnings: tuple[str, ...]
 
 
@@ -52,9 +58,9 @@ def quantise(program: Program, fmt: IntegerFormat) -> Program:
     return program.with_layers(layers, arithmetic="int8/int16")
 
 
-def layer_report(before: Program, after: Program) -> tuple[LayerQuantisation, ...]:
-    """What quantising ``before`` into ``after`` did to each layer."""
-    return tuple(_compared(name, layer, after.layers[name]) for name, layer in before.layers.items())
+def layer_report(before: Program, after: Program, fmt: IntegerFormat) -> tuple[LayerQuantisation, ...]:
+    """What quantising ``before`` into ``after``, in the integers of ``fmt``, did to each layer."""
+    return tuple(_compared(name, layer, after.layers[name], fmt) for name, layer in before.layers.items())
 
 
 def in_integers(layer: Layer, fmt: IntegerFormat, scale: float | None = None) -> Layer:
@@ -87,11 +93,12 @@ def _lost(layer: Layer, fmt: IntegerFormat) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def _compared(name: str, before: Layer, after: Layer) -> LayerQuantisation:
+def _compared(name: str, before: Layer, after: Layer, fmt: IntegerFormat) -> LayerQuantisation:
     weights, threshold = before.single.weights.astype(np.float64), float(before.neurons.threshold)
     integers, theta = after.single.weights.astype(np.float64), int(after.neurons.threshold)
     exact = weights / threshold
     norm = float(np.linalg.norm(exact))
+    lost = vanished(before.single.weights, after.single.weights, threshold, after.scale, fmt)
     found = LayerQuantisation(
         layer=name,
         scale=after.scale,
@@ -104,9 +111,12 @@ def _compared(name: str, before: Layer, after: Layer) -> LayerQuantisation:
         relative_error=float(np.linalg.norm(integers / theta - exact)) / norm,
         weight_max=float(exact.max()),
         outlier=_outlier(before.single.weights, after.single.weights),
+        vanished=lost.share,
+        silenced=lost.silenced,
+        scale_set_by=lost.scale_set_by,
         warnings=(),
     )
-    return replace(found, warnings=tuple(_warnings(found, before, after)))
+    return replace(found, warnings=tuple(_warnings(found, before, after, lost)))
 
 
 def _outlier(before: Array, after: Array) -> float | None:
@@ -117,8 +127,10 @@ def _outlier(before: Array, after: Array) -> float | None:
     return None
 
 
-def _warnings(found: LayerQuantisation, before: Layer, after: Layer) -> Iterator[str]:
-    if found.levels < FEW_LEVELS <= found.levels_before:
+def _warnings(found: LayerQuantisation, before: Layer, after: Layer, lost: Vanished) -> Iterator[str]:
+    if lost.worth_a_warning:
+        yield lost.says(found.layer)
+    elif found.levels < FEW_LEVELS <= found.levels_before:
         weights, threshold = before.single.weights, float(before.neurons.threshold)
         largest = weights.flat[int(np.abs(weights).argmax())]
         typical = float(np.median(np.abs(weights[weights != 0])))

@@ -17,7 +17,7 @@ from deploytool.ir.recording import load_recording
 from deploytool.ir.verdict import LayerFigures
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Kind, Store
-from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, SPLITS
+from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
 
 PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
@@ -120,8 +120,13 @@ def _program(path: Path) -> dict[str, Any]:
         "input": format_shape(program.input_shape),
         "layers": [_layer(program, name) for name in program.layers],
         "splits": read_json(path / SPLITS) if (path / SPLITS).exists() else [],
+        "warnings": _quantisation_warnings(path / QUANTISATION),
         **_calibration(path / CALIBRATION),
     }
+
+
+def _quantisation_warnings(path: Path) -> list[str]:
+    return [warning for layer in read_json(path) for warning in layer["warnings"]] if path.exists() else []
 
 
 def _calibration(path: Path) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def test_the_graph_of_a_quantised_network_gives_its_integers_again(
 def test_the_report_says_what_integers_did(weight: np.ndarray, threshold: float) -> None:
     before = _program(weight, Spike(threshold, -1.0))
     after = quantise(before, FMT)
-    (report,) = layer_report(before, after)
+    (report,) = layer_report(before, after, FMT)
     layer = after.layers["conv"]
     assert layer.single.weights.dtype == np.int8
     assert (
@@ -64,7 +64,7 @@ def test_the_report_says_what_integers_did(weight: np.ndarray, threshold: float)
 def test_fine_weights_lose_little() -> None:
     weight = np.random.default_rng(0).normal(0, 0.2, (8, 2, 3, 3)).astype(np.float32)
     before = _program(weight, Spike(1.0, -1.0))
-    (report,) = layer_report(before, quantise(before, FMT))
+    (report,) = layer_report(before, quantise(before, FMT), FMT)
     assert report.relative_error < 0.02
     assert report.levels > 80
     assert report.warnings == ()
@@ -72,17 +72,18 @@ def test_fine_weights_lose_little() -> None:
 
 def _warnings(weight: np.ndarray, spike: Spike, bias: np.ndarray | None = None) -> str:
     before = _program(weight, spike, bias)
-    return " ".join(layer_report(before, quantise(before, FMT))[0].warnings)
+    return " ".join(layer_report(before, quantise(before, FMT), FMT)[0].warnings)
 
 
 def test_what_is_doubtful_is_warned_of() -> None:
     weight = np.random.default_rng(0).normal(0, 0.05, (8, 2, 3, 3)).astype(np.float32)
     outlier = weight.copy()
     outlier[0, 0, 0, 0] = 20
-    assert "different weights are left" in _warnings(outlier, Spike(1.0))
-    assert "holds the largest (20)" in _warnings(outlier, Spike(1.0))
+    assert "because one weight sets the scale: 20 (from" in _warnings(outlier, Spike(1.0))
     assert "is 20.00 thresholds" in _warnings(outlier, Spike(1.0))
+    assert "the threshold sets the scale: it is 5000" in _warnings(weight, Spike(5e3))
     assert "different weights are left" in _warnings(weight, Spike(500.0))
+    assert "holds the largest (-0.1" in _warnings(weight, Spike(500.0))
     assert "the floor becomes -1 instead of 0" in _warnings(weight, Spike(1.0, floor=0.0))
     assert "is cut to 16 bits" in _warnings(weight, Spike(1.0), np.full(8, 1e3))
     assert _warnings(weight, Spike(1.0), np.full(8, 0.5)) == ""
@@ -91,7 +92,7 @@ def test_what_is_doubtful_is_warned_of() -> None:
 def test_the_outlier_is_told_by_its_value() -> None:
     def outlier(weight: np.ndarray, spike: Spike) -> float | None:
         before = _program(weight, spike)
-        return layer_report(before, quantise(before, FMT))[0].outlier
+        return layer_report(before, quantise(before, FMT), FMT)[0].outlier
 
     weight = np.random.default_rng(0).normal(0, 0.05, (8, 2, 3, 3)).astype(np.float32)
     alone = weight.copy()

@@ -94,6 +94,19 @@ def test_what_map_refuses_of_the_weights(tmp_path: Path, graph: Graph, sentence:
     assert "fits speck2e, and map refuses its weights" in invoke(tmp_path, "check", tmp_path / "net.nir").stdout
 
 
+def test_weights_that_vanish_are_told_by_check_map_and_show(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(0, 0.002, (4, 2, 3, 3)).astype(np.float32)
+    weight[1, 0, 2, 1] = 50
+    write_nir(network(weight=weight), tmp_path / "net.nir")
+    (said, *_) = checked(tmp_path, tmp_path / "net.nir")["warnings"]
+    assert "conv: 99% of the weights that were not 0 become 0, and features 0, 2, 3 of 4 lose all their weights" in said
+    assert "one weight sets the scale: 50 (from feature 0 to feature 1, row 2, column 1)" in said
+    mapped = answer(invoke(tmp_path, "map", tmp_path / "net.nir", "--json"))
+    assert mapped["warnings"] == checked(tmp_path, "graph@latest")["warnings"]
+    for command in (("check", tmp_path / "net.nir"), ("map", tmp_path / "net.nir"), ("show", "program@latest")):
+        assert said in invoke(tmp_path, *command).stdout.replace("\n", "")
+
+
 def test_what_a_foreign_file_leaves_unsaid(tmp_path: Path) -> None:
     nir = pytest.importorskip("nir")
     nodes = {
