@@ -94,10 +94,12 @@ def test_sections_of_a_recipe_are_completed() -> None:
 
 
 def test_options_have_ranges_and_defaults() -> None:
-    text = synopsis("map")
-    assert "`--target TEXT`{#option-map-target}" in text
-    assert "Default: `plain`." in text
-    assert "`--split / --no-split`" in text
+    text = synopsis("run")
+    assert "`--on TEXT`{#option-run-on}" in text
+    assert "Default: `emulator`." in text
+    assert "`--repeats N`" in text
+    assert "At least 1." in text
+    assert "`--split / --no-split`" in synopsis("map")
     assert "From 0 to 100." in synopsis("validate")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,12 @@ def test_every_data_set_and_network_is_there() -> None:
     sets, networks = GENERATED["data-sets"](), GENERATED["presets"]()
     assert all(f"`{name}`" in sets for name in DATASETS)
     assert all(f"`{name}`" in networks for name in PRESETS)
+
+
+def test_every_extra_is_described() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    terms = re.findall(r"^`.*`$", TEXTS["docs/start.md"], re.MULTILINE)
+    assert all(any(f"`{extra}`" in term for term in terms) for extra in project["optional-dependencies"])
 
 
 def test_every_training_method_is_described() -> None:
