@@ -45,9 +45,9 @@ def test_aims_compare_at_the_same_number_of_threads_with_the_best_batch() -> Non
 def test_lengths_are_those_asked_for_and_batches_lose_no_update() -> None:
     program = network(NMNIST, [Spiking(4, 3, 0.5, padding=1)], "int8/int16", random_stream(NMNIST, 1000))
     plan = make_plan(program, state_type(program), vectors=True)
-    events = events_for(program, plan, 50_000)
+    events = events_for(plan, 50_000)
     streams = [random_stream(NMNIST, events, seed) for seed in range(30)]
-    total = synops_of(program, plan, streams)
+    total = synops_of(plan, streams)
     assert total == make_target("simulator").run(program, streams).synops.sum()
     assert total / len(streams) == pytest.approx(50_000, rel=0.05)
 

@@ -18,6 +18,7 @@ from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.engine.event_driven import run_sample
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.samples import Sample
 from deploytool.run.targets.table import make_target
@@ -228,10 +229,10 @@ def warm_up() -> None:
             run_clocked(program, [stream], TimeSteps(2))
 
 
-def fast(program: Program, stream: EventStream) -> Sample:
+def fast(program: Program, stream: EventStream, limits: Limits = LIMITS) -> Sample:
     """What the engine, its vector loops included, makes of ``stream``, every single spike kept."""
     plan = make_plan(program, state_type(program), vectors=True)
-    return run_sample(program, plan, stream, list(program.layers), keep_spikes=True)
+    return run_sample(plan, stream, list(program.layers), keep_spikes=True, limits=limits)
 
 
 def assert_same(found: Sample, wanted: Sample) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import pickle
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from helpers.layers import changed, make_layer
 from helpers.programs import delayed_programs, programs, streams, vector_programs
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from numba import typeof
 
@@ -18,16 +20,14 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream, channels_last, neurons_of
 from deploytool.ir.program import Layer, Program, Route
-from deploytool.ir.target import Watch
+from deploytool.ir.recording import Recording
 from deploytool.map.split import split
-from deploytool.run.engine import event_driven as engine
-from deploytool.run.engine.event_driven import batches, run_samples
+from deploytool.run.engine.event_driven import batches, run_samples, run_streams
+from deploytool.run.engine.limits import Limits
 from deploytool.run.kernels.batches import Loop, Queue, merge, sites_of, spread
 from deploytool.run.plan.layers import make_plan, state_type
-from deploytool.run.record import checks
-from deploytool.run.record.samples import Room, Sample, Samples
+from deploytool.run.record.samples import Room, Sample, Samples, recording_of
 from deploytool.run.reference.specification import run_reference
-from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import make_target
 
 
@@ -59,7 +59,16 @@ def several(program: Program, most: int = 30) -> st.SearchStrategy[list[EventStr
 
 def together(program: Program, sent: list[EventStream], vectors: bool, keep_spikes: bool = True) -> Samples:
     plan = make_plan(program, state_type(program), vectors)
-    return run_samples(program, plan, sent, Room(program, list(program.parts)).take(0, len(sent)), keep_spikes)
+    return run_samples(plan, sent, Room(program, list(program.parts)).take(0, len(sent)), keep_spikes)
+
+
+def in_chunks(
+    program: Program, sent: Iterable[EventStream], limits: Limits, rasters: int = 0, threads: int = 1
+) -> Recording:
+    """The recording that the simulator makes, by an engine with these ``limits``."""
+    room = Room(program, list(program.parts), operator.length_hint(sent, 0), rasters)
+    plan = make_plan(program, state_type(program), vectors=True)
+    return recording_of(program, "simulator", room, run_streams(plan, sent, room, threads, limits=limits))
 
 
 def assert_same(found: Sample, wanted: Sample) -> None:
@@ -91,12 +100,10 @@ def test_each_sample_of_a_batch_equals_the_specification(vectors: bool, data: st
 def test_samples_with_delayed_spikes_are_counted_in_the_same_room(data: st.DataObject) -> None:
     program = data.draw(delayed_programs())
     sent = data.draw(several(program, most=8))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 300)
-        try:
-            wanted = [run_reference(program, stream) for stream in sent]
-        except UnsupportedError:
-            return
+    try:
+        wanted = [run_reference(program, stream, in_flight=300) for stream in sent]
+    except UnsupportedError:
+        reject()
     recording = make_target("simulator").run(program, sent)
     assert recording.synops.tolist() == [sample.synops for sample in wanted]
     for name, counts in recording.counts.items():
@@ -110,11 +117,9 @@ def test_neither_batches_nor_threads_show(data: st.DataObject) -> None:
     sent = data.draw(several(program))
     rasters = data.draw(st.integers(0, 7))
     alone = [run_reference(program, stream) for stream in sent]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 120)))
-        known = data.draw(st.booleans())
-        target = make_target("simulator", Options(threads=data.draw(st.integers(1, 3))))
-        recording = target.run(program, sent if known else iter(sent), Watch(rasters=rasters))
+    known, threads = data.draw(st.booleans()), data.draw(st.integers(1, 3))
+    limits = Limits(chunk=data.draw(st.integers(1, 120)))
+    recording = in_chunks(program, sent if known else (each for each in sent), limits, rasters, threads)
     assert recording.samples == tuple(stream.name for stream in sent)
     assert recording.labels.tolist() == [stream.label for stream in sent]
     assert recording.synops.tolist() == [sample.synops for sample in alone]
@@ -129,9 +134,7 @@ def test_neither_batches_nor_threads_show(data: st.DataObject) -> None:
 @given(st.lists(st.integers(0, 12), max_size=12), st.integers(0, 14), st.integers(1, 20))
 def test_batches_are_as_large_as_they_may_be(lengths: list[int], rasters: int, most: int) -> None:
     sent = [EventStream(np.zeros(length, EVENT), (1, 1, 1), 1, name=str(i)) for i, length in enumerate(lengths)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", most)
-        found = list(batches(sent, rasters))
+    found = list(batches(sent, rasters, most))
     assert [stream for batch in found for stream in batch.streams] == sent
     assert [batch.first for batch in found] == [sent.index(batch.streams[0]) for batch in found]
     for batch in found:
@@ -187,8 +190,7 @@ def test_buffers_grow_within_a_batch(threshold: int) -> None:
         assert_same(found[index], together(program, [stream], vectors=False)[0])
 
 
-def test_a_long_sample_between_short_ones_streams_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "CHUNK", 64)
+def test_a_long_sample_between_short_ones_streams_in_chunks() -> None:
     rng = np.random.default_rng(3)
     weights = rng.integers(-40, 60, (4, 2, 3, 3)).astype(np.int8)
     layer = make_layer(weights, 70, (2, 8, 8), (4, 8, 8), (), padding=(1, 1))
@@ -200,8 +202,8 @@ def test_a_long_sample_between_short_ones_streams_in_chunks(monkeypatch: pytest.
         for axis, size in zip("cyx", program.input_shape, strict=True):
             events[axis] = rng.integers(0, size, length)
         sent.append(EventStream(events, program.input_shape, 1000, name=str(length)))
-    assert [len(batch.streams) for batch in batches(sent, 0)] == [2, 1, 3]
-    recording = make_target("simulator").run(program, sent)
+    assert [len(batch.streams) for batch in batches(sent, 0, 64)] == [2, 1, 3]
+    recording = in_chunks(program, sent, Limits(chunk=64))
     for index, stream in enumerate(sent):
         assert np.array_equal(recording.counts["it"][index], run_reference(program, stream).counts["it"])
 

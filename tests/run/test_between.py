@@ -19,10 +19,9 @@ from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Linear, Output, Spike
 from deploytool.ir.program import Layer, Program
 from deploytool.map.group import group
-from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
-from deploytool.run.record import checks
+from deploytool.run.engine.limits import Limits
 from deploytool.run.reference.crossings import NEVER, first_crossing, reaches, response
 from deploytool.run.reference.specification import run_reference
 
@@ -62,12 +61,10 @@ def restless(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
 def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
     program = data.draw(restless_programs())
     stream = data.draw(streams(program.input_shape, most=5, least=3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 100)
-        try:
-            wanted = run_reference(program, stream)
-        except UnsupportedError:
-            reject()
+    try:
+        wanted = run_reference(program, stream, in_flight=100)
+    except UnsupportedError:
+        reject()
     assert_same(fast(program, stream), wanted)
 
 
@@ -76,15 +73,11 @@ def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
 def test_the_size_of_windows_does_not_show(data: st.DataObject) -> None:
     program = data.draw(restless_programs())
     stream = data.draw(streams(program.input_shape, most=8, least=3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 1000)
-        try:
-            whole = fast(program, stream)
-        except UnsupportedError:
-            reject()
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 1 << 22)
-        patch.setattr(recurrent, "ROOTS_MAX", data.draw(st.integers(1, 5)))
-        assert_same(fast(program, stream), whole)
+    try:
+        whole = fast(program, stream, Limits(in_flight=1000))
+    except UnsupportedError:
+        reject()
+    assert_same(fast(program, stream, Limits(roots=data.draw(st.integers(1, 5)))), whole)
 
 
 CELLS = st.builds(

@@ -6,13 +6,14 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from contract import Contract
 from helpers.layers import make_layer
 from helpers.programs import programs, streams
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from numba import config, cuda
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
@@ -28,9 +29,11 @@ from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.target import Target, Watch
-from deploytool.run.cuda import engine, kernels, memory
+from deploytool.run.cuda import kernels, memory
+from deploytool.run.cuda.engine import Run, run_streams
 from deploytool.run.cuda.lanes import make_lanes, refuse
-from deploytool.run.plan.layers import make_plan, state_type
+from deploytool.run.cuda.sizes import SIZES, Sizes
+from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.record.samples import Room, Sample, Samples
 from deploytool.run.reference.exponential import remains
 from deploytool.run.reference.specification import run_reference
@@ -49,15 +52,15 @@ def child(request: pytest.FixtureRequest) -> Iterator[Mapping[str, tuple[str, st
     elif request.param == "GPU" and (config.ENABLE_CUDASIM or not memory.available()):
         pytest.skip("no GPU")
     elif config.ENABLE_CUDASIM:
-        with few_threads():
+        with patient_threads():
             yield None
     else:
         yield None
 
 
 @contextlib.contextmanager
-def few_threads() -> Iterator[None]:
-    """Few threads, which take turns often. Two that ask for a block's memory at once might each get their own from the
+def patient_threads() -> Iterator[None]:
+    """Threads take turns often. Two that ask for a block's memory at once might each get their own from the
     simulator: they ask in turn."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -69,10 +72,6 @@ def few_threads() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeCUDAShared, "array", array)
-        patch.setattr(memory, "THREADS", 2)
-        patch.setattr(memory, "BLOCKS", 2)
-        patch.setattr(engine, "THREADS", 4)
-        patch.setattr(engine, "WARP", 1)
         yield
     sys.setswitchinterval(interval)
 
@@ -81,10 +80,10 @@ QUICK = settings(phases=[Phase.generate], max_examples=20)
 """Shrinking takes minutes here."""
 
 
-def on_gpu(program: Program, samples: list[EventStream]) -> Samples:
+def on_gpu(program: Program, samples: list[EventStream], sizes: Sizes = SIZES) -> Samples:
     names = list(program.parts)
     with memory.gpu():
-        run = engine.Run(program, make_plan(program, state_type(program)), names)
+        run = Run(plan_of(program), names, sizes)
         return run.batch(samples, Room(program, names).take(0, len(samples)), keep_spikes=True)
 
 
@@ -97,8 +96,12 @@ def assert_same(found: Sample, wanted: Sample) -> None:
     assert found.extremes == wanted.extremes
 
 
-def assert_specified(program: Program, samples: list[EventStream]) -> None:
-    found = on_gpu(program, samples)
+def plan_of(program: Program) -> Plan:
+    return make_plan(program, state_type(program))
+
+
+def assert_specified(program: Program, samples: list[EventStream], sizes: Sizes = SIZES) -> None:
+    found = on_gpu(program, samples, sizes)
     for index, stream in enumerate(samples):
         assert_same(found[index], run_reference(program, stream))
 
@@ -118,9 +121,11 @@ def test_it_equals_the_specification(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=25)
 def test_leaks_and_several_synapses_equal_the_specification(data: st.DataObject) -> None:
     program = data.draw(mixed_programs())
-    with contextlib.suppress(UnsupportedError):
-        refuse(program, make_plan(program, state_type(program)))
-        assert_specified(program, some_streams(data, program))
+    try:
+        refuse(plan_of(program))
+    except UnsupportedError:
+        reject()
+    assert_specified(program, some_streams(data, program))
 
 
 @given(st.data())
@@ -134,11 +139,9 @@ def test_layers_in_parts_equal_the_specification(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=15)
 def test_neither_chunks_nor_blocks_show(data: st.DataObject) -> None:
     program = data.draw(programs())
-    samples = some_streams(data, program)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, most in (("FIRST", 4), ("EVENTS", 90), ("MARKS", 9), ("SHARED", 40), ("BLOCK", 8), ("THREADS", 5)):
-            patch.setattr(engine, name, data.draw(st.integers(1, most)))
-        assert_specified(program, samples)
+    most = {"first": 4, "events": 90, "marks": 9, "shared": 40, "block": 8, "threads": 5}
+    sizes = replace(SIZES, **{name: data.draw(st.integers(1, size)) for name, size in most.items()})
+    assert_specified(program, some_streams(data, program), sizes)
 
 
 @cuda.jit
@@ -152,9 +155,22 @@ def test_a_leak_has_the_bits_of_the_specification() -> None:
     passed_us, tau_us = rng.integers(0, 10 ** rng.integers(0, 9, 300)), 10 ** rng.uniform(-1, 7, 300)
     found = memory.upload(np.zeros(300))
     with memory.gpu():
-        memory.launch(all_remains, 300, memory.upload(passed_us), memory.upload(tau_us), found)
+        SIZES.grid.launch(all_remains, 300, memory.upload(passed_us), memory.upload(tau_us), found)
     wanted = [remains(int(passed), float(tau)) for passed, tau in zip(passed_us, tau_us, strict=True)]
     assert found.copy_to_host().tolist() == wanted
+
+
+@given(st.data())
+@settings(QUICK, max_examples=6)
+def test_samples_are_run_as_many_together_as_fit(data: st.DataObject) -> None:
+    program = data.draw(programs())
+    samples, sizes = some_streams(data, program), replace(SIZES, samples=data.draw(st.integers(1, 3)))
+    room = Room(program, list(program.parts), len(samples))
+    found = run_streams(plan_of(program), samples, room, no_progress, sizes)
+    assert [len(batch) for batch in found[:-1]] == [sizes.samples] * (len(found) - 1)
+    assert [name for batch in found for name in batch.names] == [stream.name for stream in samples]
+    for sample, stream in zip((sample for batch in found for sample in batch), samples, strict=True):
+        assert sample.synops == run_reference(program, stream).synops
 
 
 @given(st.data())
@@ -164,12 +180,10 @@ def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
     samples = some_streams(data, program)
     watch = Watch(rasters=data.draw(st.integers(0, 3)), extremes=data.draw(st.booleans()))
     ticks: list[tuple[int, int]] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "SAMPLES", data.draw(st.integers(1, 3)))
-        cpu, cuda = (
-            make_target("simulator", Options(tick=tick, device=device)).run(program, samples, watch)
-            for device, tick in (("cpu", no_progress), ("cuda", lambda done, total, _: ticks.append((done, total))))
-        )
+    cpu, cuda = (
+        make_target("simulator", Options(tick=tick, device=device)).run(program, samples, watch)
+        for device, tick in (("cpu", no_progress), ("cuda", lambda done, total, _: ticks.append((done, total))))
+    )
     assert ticks[-1] == (len(samples), len(samples))
     assert cuda.samples == cpu.samples
     assert np.array_equal(cuda.labels, cpu.labels)
@@ -231,7 +245,7 @@ def test_no_two_lanes_share_a_neuron(stride: Pair, dilation: Pair) -> None:
         groups=2,
     )
     program = Program("simulator", "int8/int16", (4, 9, 8), (Route("conv"),), {"conv": layer}, ("conv",), "")
-    (plan,) = make_plan(program, state_type(program))
+    (plan,) = plan_of(program).layers
     lanes = make_lanes(plan, layer.neurons)
     owners: dict[int, set[int]] = {}
     for first, _, _, row, rows, column, columns, feature, features in lanes.records.tolist():

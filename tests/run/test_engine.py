@@ -17,6 +17,7 @@ from deploytool.ir.program import Program, Route
 from deploytool.ir.target import Watch
 from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import run_sample
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
@@ -24,8 +25,8 @@ from deploytool.run.targets.options import DEFAULTS, Options
 from deploytool.run.targets.table import make_target
 
 
-def fast(program: Program, stream: EventStream) -> Sample:
-    return run_sample(program, make_plan(program, state_type(program)), stream, list(program.layers), keep_spikes=True)
+def fast(program: Program, stream: EventStream, limits: Limits = LIMITS) -> Sample:
+    return run_sample(make_plan(program, state_type(program)), stream, list(program.layers), True, limits)
 
 
 def assert_same(found: Sample, wanted: Sample) -> None:
@@ -50,9 +51,7 @@ def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
 def test_chunks_do_not_show(data: st.DataObject) -> None:
     program = data.draw(programs())
     stream = data.draw(streams(program.input_shape))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
-        in_chunks = fast(program, stream)
+    in_chunks = fast(program, stream, Limits(chunk=data.draw(st.integers(1, 9))))
     assert_same(in_chunks, fast(program, stream))
 
 
@@ -63,7 +62,7 @@ def test_updates_follow_from_counts(data: st.DataObject) -> None:
     stream = data.draw(streams(program.input_shape))
     sample = fast(program, stream)
     fired = {"input": count(stream.events, program.input_shape), **sample.counts}
-    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)))
+    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)).layers)
 
 
 def dense(**changes: object) -> Program:

@@ -26,11 +26,11 @@ from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.target import Watch
 from deploytool.map.group import group
-from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import How, TimeSteps
-from deploytool.run.kernels import leaky as mixed
-from deploytool.run.plan.layers import make_plan, state_type, updates
+from deploytool.run.engine.event_driven import run_sample
+from deploytool.run.engine.limits import Limits
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_program
 from deploytool.run.reference.exponential import remains
@@ -110,10 +110,18 @@ def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
 def test_looking_the_exponential_up_does_not_show(data: st.DataObject) -> None:
     program = data.draw(mixed_programs())
     stream = data.draw(streams(program.input_shape))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mixed, "TABLE", 16)
-        looked_up_less = fast(program, stream)
+    plan = make_plan(program, state_type(program), vectors=True)
+    shortened = replace(plan, layers=tuple(map(with_a_short_table, plan.layers)))
+    looked_up_less = run_sample(shortened, stream, list(program.layers), keep_spikes=True)
     assert_same(looked_up_less, fast(program, stream))
+
+
+def with_a_short_table(layer: LayerPlan) -> LayerPlan:
+    """``layer`` with a table of the exponential that ends at 16 us."""
+    if layer.mixed is None:
+        return layer
+    dynamics = layer.mixed.dynamics._replace(factors=layer.mixed.dynamics.factors[:16])
+    return replace(layer, mixed=replace(layer.mixed, dynamics=dynamics))
 
 
 @given(st.data())
@@ -121,9 +129,7 @@ def test_looking_the_exponential_up_does_not_show(data: st.DataObject) -> None:
 def test_chunks_do_not_show(data: st.DataObject) -> None:
     program = data.draw(mixed_programs())
     stream = data.draw(streams(program.input_shape))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
-        in_chunks = fast(program, stream)
+    in_chunks = fast(program, stream, Limits(chunk=data.draw(st.integers(1, 9))))
     assert_same(in_chunks, fast(program, stream))
 
 
@@ -134,7 +140,7 @@ def test_updates_follow_from_counts(data: st.DataObject) -> None:
     stream = data.draw(streams(program.input_shape))
     sample = fast(program, stream)
     fired = {INPUT: count(stream.events, program.input_shape), **sample.counts}
-    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)))
+    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)).layers)
     assert sample.synops == sum(maps.sum() for maps in updates_of_neurons(program, fired).values())
 
 

@@ -64,7 +64,7 @@ def test_narrow_ones_equal_the_specification(
 ) -> None:
     program = group(build(spike=Spike(threshold, -threshold, tau_ms=tau_ms)))
     sent = stream(program.input_shape, 100)
-    found = run_sample(program, make_plan(program, state_type(program), True), sent, list(program.layers), True)
+    found = run_sample(make_plan(program, state_type(program), True), sent, list(program.layers), True)
     wanted = run_reference(program, sent)
     assert sum(map(len, wanted.spikes.values())) > 300
     for layer, spikes in wanted.spikes.items():

@@ -16,10 +16,9 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.target import Watch
-from deploytool.run.engine import windowed as recurrent
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
-from deploytool.run.record import checks
+from deploytool.run.engine.limits import Limits
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_mapped, check_program
 from deploytool.run.reference.specification import run_reference
@@ -31,12 +30,10 @@ def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
     program = data.draw(delayed_programs())
     stream = data.draw(streams(program.input_shape, most=15, least=9))
     stream = replace(stream, duration_us=stream.duration_us + data.draw(st.sampled_from([0, 30])))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 300)
-        try:
-            wanted = run_reference(program, stream)
-        except UnsupportedError:
-            reject()
+    try:
+        wanted = run_reference(program, stream, in_flight=300)
+    except UnsupportedError:
+        reject()
     assert_same(fast(program, stream), wanted)
 
 
@@ -45,15 +42,11 @@ def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
 def test_the_size_of_windows_does_not_show(data: st.DataObject) -> None:
     program = data.draw(delayed_programs())
     stream = data.draw(streams(program.input_shape, most=15, least=9))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 3000)
-        try:
-            whole = fast(program, stream)
-        except UnsupportedError:
-            reject()
-        patch.setattr(checks, "SPIKES_UNDER_WAY_MAX", 1 << 22)
-        patch.setattr(recurrent, "ROOTS_MAX", data.draw(st.integers(1, 9)))
-        assert_same(fast(program, stream), whole)
+    try:
+        whole = fast(program, stream, Limits(in_flight=3000))
+    except UnsupportedError:
+        reject()
+    assert_same(fast(program, stream, Limits(roots=data.draw(st.integers(1, 9)))), whole)
 
 
 @given(data=st.data())
@@ -109,12 +102,11 @@ def test_every_neuron_may_have_a_delay_of_its_own() -> None:
     assert_same(fast(program, events(5)), run_reference(program, events(5)))
 
 
-def test_what_excites_itself_without_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deploytool.run.record.checks.SPIKES_UNDER_WAY_MAX", 1000)
+def test_what_excites_itself_without_end_is_told() -> None:
     program, stream = loop(1.0, 10, features=4), events(5, duration_us=1000)
-    for run in (fast, run_reference):
-        with pytest.raises(UnsupportedError, match=r"spikes under way on delayed routes at .* at most 1,000"):
-            run(program, stream)
+    for run, limit in ((fast, Limits(in_flight=1000)), (run_reference, 1000)):
+        with pytest.raises(UnsupportedError, match=r"spikes on delayed routes at .* at most 1,000"):
+            run(program, stream, limit)
 
 
 def test_updates_of_spikes_that_may_be_lost_are_not_told() -> None:

@@ -17,10 +17,10 @@ from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Layer, Program, Route
 from deploytool.ir.target import Watch
 from deploytool.map.split import split
-from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.engine.event_driven import run_sample
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.plan.layers import make_plan, state_type, updates
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
@@ -48,8 +48,8 @@ def split_programs(draw: st.DrawFn) -> tuple[Program, Program]:
     return whole, split(whole, sizes, CHIP)
 
 
-def fast(program: Program, stream: EventStream) -> Sample:
-    return run_sample(program, make_plan(program, state_type(program)), stream, list(program.parts), keep_spikes=True)
+def fast(program: Program, stream: EventStream, limits: Limits = LIMITS) -> Sample:
+    return run_sample(make_plan(program, state_type(program)), stream, list(program.parts), True, limits)
 
 
 def relays(program: Program, whole: Program) -> list[str]:
@@ -69,7 +69,7 @@ def test_a_split_program_gives_the_spikes_of_the_whole_one(data: st.DataObject) 
         assert found.spikes[name].tolist() == specified.spikes[name].tolist(), name
     assert found.synops == specified.synops
     fired = {INPUT: count(stream.events, whole.input_shape), **found.counts}
-    passed = sum(updates(layer, fired) for layer in make_plan(cut, np.int16) if layer.name in relays(cut, whole))
+    passed = sum(updates(layer, fired) for layer in make_plan(cut, np.int16).layers if layer.name in relays(cut, whole))
     assert found.synops == wanted.synops + passed
     assert all(len(layer.routes) <= CHIP.fan_out_max for layer in cut.layers.values())
     assert len(cut.input_routes) <= CHIP.fan_out_max
@@ -80,9 +80,7 @@ def test_a_split_program_gives_the_spikes_of_the_whole_one(data: st.DataObject) 
 def test_chunks_do_not_show_in_parts(data: st.DataObject) -> None:
     whole, cut = data.draw(split_programs())
     stream = data.draw(streams(whole.input_shape))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
-        in_chunks = fast(cut, stream)
+    in_chunks = fast(cut, stream, Limits(chunk=data.draw(st.integers(1, 9))))
     for name, spikes in fast(whole, stream).spikes.items():
         assert in_chunks.spikes[name].tolist() == spikes.tolist()
 

@@ -13,13 +13,13 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Program, Route
 from deploytool.ir.shapes import out_shape
-from deploytool.run.engine import event_driven as engine
 from deploytool.run.engine.event_driven import compile_loops, run_sample
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.kernels import general as kernels
 from deploytool.run.kernels.batches import Loop, integrate_samples
 from deploytool.run.kernels.vectorised import INVERSE, TOGETHER, connect, convolve, convolve_settled
 from deploytool.run.kernels.vectors import ALIGNMENT
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
+from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.plan.windows import FIRST_ROOM
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
@@ -28,12 +28,12 @@ GUARD = 4096
 """Bytes before and after an array that a loop must leave alone."""
 
 
-def plan_of(program: Program, vectors: bool = True) -> tuple[LayerPlan, ...]:
+def plan_of(program: Program, vectors: bool = True) -> Plan:
     return make_plan(program, state_type(program), vectors)
 
 
-def run(program: Program, stream: EventStream, vectors: bool = True) -> Sample:
-    return run_sample(program, plan_of(program, vectors), stream, list(program.layers), keep_spikes=True)
+def run(program: Program, stream: EventStream, vectors: bool = True, limits: Limits = LIMITS) -> Sample:
+    return run_sample(plan_of(program, vectors), stream, list(program.layers), keep_spikes=True, limits=limits)
 
 
 def assert_same(found: Sample, wanted: Sample) -> None:
@@ -50,7 +50,7 @@ def assert_same(found: Sample, wanted: Sample) -> None:
 def test_the_vector_loops_equal_the_specification(data: st.DataObject) -> None:
     program = data.draw(vector_programs())
     stream = data.draw(streams(program.input_shape, most=60))
-    assert all(layer.layout is not None for layer in plan_of(program))
+    assert all(layer.layout is not None for layer in plan_of(program).layers)
     assert_same(run(program, stream), run_reference(program, stream))
 
 
@@ -59,9 +59,7 @@ def test_the_vector_loops_equal_the_specification(data: st.DataObject) -> None:
 def test_chunks_do_not_show(data: st.DataObject) -> None:
     program = data.draw(vector_programs())
     stream = data.draw(streams(program.input_shape))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "CHUNK", data.draw(st.integers(1, 9)))
-        in_chunks = run(program, stream)
+    in_chunks = run(program, stream, limits=Limits(chunk=data.draw(st.integers(1, 9))))
     assert_same(in_chunks, run(program, stream))
 
 
@@ -123,7 +121,7 @@ WINDOWS = {
 @pytest.mark.parametrize("name", WINDOWS)
 def test_every_kind_of_window_equals_the_general_loop(name: str) -> None:
     program, sizes, loop = WINDOWS[name]
-    (layer,) = plan_of(program)
+    (layer,) = plan_of(program).layers
     assert layer.layout is not None
     window = layer.layout.window
     assert (window.rows, window.vectors, window.lanes) == sizes
@@ -138,7 +136,7 @@ def test_every_kind_of_window_equals_the_general_loop(name: str) -> None:
 def test_buffers_grow(threshold: float) -> None:
     program = one_layer((1, 10, 10), 32, 3, threshold, padding=1, reset="subtract" if threshold == 1 else "zero")
     stream = many_events((1, 10, 10), 2000)
-    (layer,) = plan_of(program)
+    (layer,) = plan_of(program).layers
     assert layer.layout is not None
     assert layer.layout.loop is (convolve if threshold == 1 else convolve_settled)
     found = run(program, stream)
@@ -161,7 +159,7 @@ def guarded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> None:
     """A buffer has room for `TOGETHER` events, or for a few spikes more; streams are as long, and a little longer."""
     program = data.draw(vector_programs())
-    layer = plan_of(program)[0]
+    layer = plan_of(program).layers[0]
     layout = layer.layout
     assert layout is not None
     length = data.draw(st.sampled_from([1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 1]))
@@ -187,7 +185,7 @@ def test_loops_write_nothing_outside_of_their_arrays(data: st.DataObject) -> Non
     )
     for guard in (*beside_state, *beside_caused, *beside_neurons):
         assert (guard == 7).all()
-    (general, *_) = plan_of(program, vectors=False)
+    (general, *_) = plan_of(program, vectors=False).layers
     wanted = general.integrate(general.rest(), sites)
     assert np.array_equal(fired, wanted.neurons)
     assert np.array_equal(caused, wanted.caused)
@@ -207,7 +205,7 @@ def test_other_layers_take_the_general_loop(name: str) -> None:
     fields = {"weights": np.ones((2, 2, 3, 3), np.float32), "threshold": 1.0, "out_shape": (2, 4, 4)} | UNSUITED[name]
     layer = make_layer(in_shape=(2, 6, 6), routes=(), **fields)
     program = Program("simulator", "float32", (2, 6, 6), (Route("one"),), {"one": layer}, ("one",), "")
-    assert plan_of(program)[0].layout is None
+    assert plan_of(program).layers[0].layout is None
     stream = many_events((2, 6, 6), 40)
     assert_same(run(program, stream), run_reference(program, stream))
 
@@ -215,7 +213,7 @@ def test_other_layers_take_the_general_loop(name: str) -> None:
 @given(st.data())
 @settings(max_examples=50)
 def test_source_neurons_that_share_a_row_arrive_side_by_side(data: st.DataObject) -> None:
-    for layer in plan_of(data.draw(vector_programs())):
+    for layer in plan_of(data.draw(vector_programs())).layers:
         assert layer.layout is not None
         together = layer.layout.windows.features
         places = layer.coordinates.reshape(-1, together, 3)
@@ -231,7 +229,7 @@ def test_source_neurons_that_share_a_row_arrive_side_by_side(data: st.DataObject
 @given(programs())
 @settings(max_examples=30)
 def test_a_plan_without_vectors_has_no_layout(program: Program) -> None:
-    assert all(layer.layout is None for layer in make_plan(program, state_type(program)))
+    assert all(layer.layout is None for layer in make_plan(program, state_type(program)).layers)
 
 
 def test_loops_are_compiled_once_and_it_is_said() -> None:
@@ -256,5 +254,5 @@ def test_every_number_of_features(dtype: type) -> None:
     stream = many_events((2, 6, 6), 150)
     for features in range(1, 73):
         program = one_layer((2, 6, 6), features, 3, 90, padding=1, dtype=dtype)
-        assert plan_of(program)[0].layout is not None
+        assert plan_of(program).layers[0].layout is not None
         assert_same(run(program, stream), run(program, stream, vectors=False))

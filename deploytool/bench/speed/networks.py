@@ -85,7 +85,7 @@ def _fitted(program: Program, rates: Sequence[float], stream: EventStream) -> Pr
     """``program`` with thresholds, and floors as far below 0, at which its layers fire at ``rates`` on ``stream``."""
     fired: dict[str, Fired] = {INPUT: (np.arange(len(stream)), neurons_of(stream.events, stream.shape))}
     layers = dict(program.layers)
-    for layer, rate in zip(make_plan(program, state_type(program), vectors=True), rates, strict=True):
+    for layer, rate in zip(make_plan(program, state_type(program), vectors=True).layers, rates, strict=True):
         tags, sites = layer.arrivals(fired)
         low, high = 1, int(STATE.max)
         while high - low > 1:

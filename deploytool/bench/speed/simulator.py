@@ -28,7 +28,7 @@ from deploytool.ir.events import EventStream, frames_of, neurons_of
 from deploytool.ir.program import Arithmetic, Program
 from deploytool.run.engine.event_driven import batches, run_sample, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
+from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.record.samples import Room
 from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import make_target
@@ -116,7 +116,7 @@ def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, tar
     stream = random_stream(shape, EVENTS)
     wanted = Spiking(spec.features, spec.kernel, RATES[firing], spec.padding, spec.stride)
     program = network(shape, [wanted], arithmetic, stream)
-    (layer,) = make_plan(program, state_type(program), vectors=True)
+    (layer,) = make_plan(program, state_type(program), vectors=True).layers
     sites = neurons_of(stream.events, shape)
     found = layer.integrate(layer.rest(), sites)
     seconds, at_limit = in_turn(
@@ -215,13 +215,13 @@ def _lengths() -> list[dict[str, Any]]:
     plan = make_plan(program, state_type(program), vectors=True)
     sets = []
     for synops in LENGTHS:
-        events = events_for(program, plan, synops)
+        events = events_for(plan, synops)
         sets.append([random_stream(NMNIST, events, seed) for seed in range(max(1, LENGTHS[-2] // synops))])
-    seconds = in_turn(*(partial(synops_of, program, plan, streams) for streams in sets), clock=time.thread_time)
+    seconds = in_turn(*(partial(synops_of, plan, streams) for streams in sets), clock=time.thread_time)
     rows = []
     for streams, taken in zip(sets, seconds, strict=True):
-        synops, peak = _peak(partial(synops_of, program, plan, streams[:1]))
-        total = synops_of(program, plan, streams)
+        synops, peak = _peak(partial(synops_of, plan, streams[:1]))
+        total = synops_of(plan, streams)
         rows.append(
             {
                 "samples": len(streams),
@@ -234,11 +234,11 @@ def _lengths() -> list[dict[str, Any]]:
     return rows
 
 
-def events_for(program: Program, plan: Sequence[LayerPlan], synops: int) -> int:
+def events_for(plan: Plan, synops: int) -> int:
     """How many events make about so many ``synops``: neurons at rest must be charged before they fire."""
     events = 4000
     for _ in range(4):
-        found = synops_of(program, plan, [random_stream(NMNIST, events)])
+        found = synops_of(plan, [random_stream(NMNIST, events)])
         events = max(1, round(events * synops / found))
     return events
 
@@ -250,8 +250,8 @@ def large() -> list[dict[str, Any]]:
     for arithmetic in ARITHMETICS:
         program = network(DVS, VGG9, arithmetic, stream, DVS_POOL)
         plan, megabytes = _peak(partial(make_plan, program, state_type(program), vectors=True))
-        sample, more = _peak(partial(run_sample, program, plan, stream, tuple(program.layers)))
-        (seconds,) = in_turn(partial(synops_of, program, plan, [stream]), clock=time.thread_time)
+        sample, more = _peak(partial(run_sample, plan, stream, tuple(program.layers)))
+        (seconds,) = in_turn(partial(synops_of, plan, [stream]), clock=time.thread_time)
         rows.append(
             {
                 "what": arithmetic,
@@ -267,12 +267,12 @@ def large() -> list[dict[str, Any]]:
     return [{**row, "times the first row's time": row["s per sample"] / rows[0]["s per sample"]} for row in rows]
 
 
-def synops_of(program: Program, plan: Sequence[LayerPlan], streams: Sequence[EventStream]) -> int:
+def synops_of(plan: Plan, streams: Sequence[EventStream]) -> int:
     """Runs ``streams`` on this thread; their synaptic updates."""
     total = 0
     for batch in batches(streams, rasters=0):
-        room = Room(program, program.outputs, len(batch.streams))
-        total += int(run_samples(program, plan, batch.streams, room.counts).synops.sum())
+        room = Room(plan.program, plan.program.outputs, len(batch.streams))
+        total += int(run_samples(plan, batch.streams, room.counts).synops.sum())
     return total
 
 

@@ -20,39 +20,15 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, from_channels_last, neurons_of
-from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program import INPUT
 from deploytool.run.cuda import kernels
 from deploytool.run.cuda.kernels import STRETCH, WORD, Arrivals, Marks, Potentials, Queue, Totals
 from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
-from deploytool.run.cuda.memory import THREADS, Buffers, free_bytes, gpu, launch, upload
-from deploytool.run.engine.event_driven import Batch
-from deploytool.run.plan.layers import LayerPlan
+from deploytool.run.cuda.memory import Buffers, free_bytes, gpu, upload
+from deploytool.run.cuda.sizes import SIZES, Sizes
+from deploytool.run.engine.event_driven import batches
+from deploytool.run.plan.layers import LayerPlan, Plan
 from deploytool.run.record.samples import Room, Samples
-
-SAMPLES: Final = 2048
-"""Samples that are run together, at most."""
-
-HELD: Final = 1 << 26
-"""Input events of the samples that are run together, at most."""
-
-EVENTS: Final = 1 << 21
-"""Events in the longest queue of a chunk, about."""
-
-FIRST: Final = 16
-"""Input events of each sample in the first chunk, which shows how many spikes they cause."""
-
-MARKS: Final = 1 << 26
-"""Words of marks at a time; so many events of a queue are worked through at once."""
-
-SHARED: Final = 40 << 10
-"""Bytes of V up to which a block keeps them in its own memory."""
-
-BLOCK: Final = 512
-"""Lanes of a layer up to which one block has all of them."""
-
-WARP: Final = 32
-"""Threads that a GPU runs in step: blocks are multiples of it."""
-
 
 NO_EVENTS: Final = np.empty(0, EVENT)
 
@@ -72,6 +48,7 @@ class GpuLayer:
     plan: LayerPlan
     lanes: Lanes
     logical: Any
+    sizes: Sizes
 
     @property
     def kernel(self) -> Any:
@@ -81,12 +58,13 @@ class GpuLayer:
     def shared(self) -> int:
         """Bytes of a block's own memory for V; 0 where V lies in the GPU's."""
         size = self.plan.threshold.nbytes
-        return size if self.lanes.number <= BLOCK and size <= SHARED else 0
+        return size if self.lanes.number <= self.sizes.block and size <= self.sizes.shared else 0
 
     @property
     def threads(self) -> int:
         """Threads of a block."""
-        return min(-(-self.lanes.number // WARP) * WARP, BLOCK if self.shared else THREADS)
+        warp, most = self.sizes.warp, self.sizes.block if self.shared else self.sizes.threads
+        return min(-(-self.lanes.number // warp) * warp, most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,59 +96,46 @@ class State:
 
 
 def run_streams(
-    program: Program, plan: Sequence[LayerPlan], streams: Iterable[EventStream], room: Room, tick: Tick = no_progress
+    plan: Plan, streams: Iterable[EventStream], room: Room, tick: Tick = no_progress, sizes: Sizes = SIZES
 ) -> list[Samples]:
     """What `deploytool.run.engine.event_driven.run_streams` gives, in the same bits.
 
     Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
     """
-    refuse(program, plan)
+    refuse(plan)
     done: list[Samples] = []
     with gpu():
         tick(0, room.total, "compiling for the GPU")
-        run = Run(program, plan, list(room.counts))
-        for batch in _batches(streams, room.rasters, run.samples_at_once()):
+        run = Run(plan, list(room.counts), sizes)
+        for batch in batches(streams, room.rasters, sizes.held, run.samples_at_once()):
             done.append(run.batch(batch.streams, room.take(batch.first, len(batch.streams)), batch.keep_spikes))
             finished = batch.first + len(batch.streams)
             tick(finished, max(room.total, finished), "")
     return done
 
 
-def _batches(streams: Iterable[EventStream], rasters: int, samples: int) -> Iterator[Batch]:
-    """``streams`` in their order, at most ``samples`` together; of the first ``rasters`` the single spikes are kept."""
-    batch, events = Batch(0, [], rasters > 0), 0
-    for index, stream in enumerate(streams):
-        full = len(batch.streams) == samples or events + len(stream) > HELD or index == rasters
-        if batch.streams and full:
-            yield batch
-            batch, events = Batch(index, [], index < rasters), 0
-        batch.streams.append(stream)
-        events += len(stream)
-    if batch.streams:
-        yield batch
-
-
 class Run:
     """Takes batches of samples through ``plan`` on the GPU."""
 
-    def __init__(self, program: Program, plan: Sequence[LayerPlan], watched: Sequence[str]) -> None:
-        self.program, self.watched = program, watched
-        self.buffers = Buffers()
-        self.length = FIRST
+    def __init__(self, plan: Plan, watched: Sequence[str], sizes: Sizes = SIZES) -> None:
+        self.program, self.watched, self.sizes = plan.program, watched, sizes
+        self.launch = sizes.grid.launch
+        self.buffers = Buffers(sizes.grid)
+        self.length = sizes.first
         self.nothing = upload(np.empty(0, np.int32))
-        self.layers = [self._layer(layer) for layer in plan]
+        self.layers = [self._layer(layer) for layer in plan.layers]
 
     def _layer(self, layer: LayerPlan) -> GpuLayer:
         lanes = make_lanes(layer, self.program.layers[layer.name].neurons)
         arrays = {key: upload(value) for key, value in lanes._asdict().items() if isinstance(value, np.ndarray)}
         logical = self.nothing if layer.part is None else upload(layer.part.neurons.astype(np.int32))
-        return GpuLayer(layer, lanes._replace(**arrays), logical)
+        return GpuLayer(layer, lanes._replace(**arrays), logical, self.sizes)
 
     def samples_at_once(self) -> int:
         """How many samples fit beside one another."""
         neurons = sum(layer.plan.threshold.nbytes + 8 * len(layer.lanes.tau_us) for layer in self.layers)
         counts = sum(8 * math.prod(self.program.map_of(name)) for name in self.watched)
-        return int(min(SAMPLES, max(1, free_bytes() / 4 / (neurons + counts))))
+        return int(min(self.sizes.samples, max(1, free_bytes() / 4 / (neurons + counts))))
 
     def batch(self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False) -> Samples:
         """What came out for each of ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
@@ -180,7 +145,7 @@ class Run:
             fired = self._through(chunk, state)
             for name in counts:
                 queue = fired[name]
-                launch(kernels.tally, queue.size, queue.tags, queue.sites, chunk.sample_of, state.counts[name])
+                self.launch(kernels.tally, queue.size, queue.tags, queue.sites, chunk.sample_of, state.counts[name])
             for name, parts in spikes.items():
                 for part, of_sample in zip(parts, self._kept(name, fired[name], chunk), strict=True):
                     part.append(of_sample)
@@ -249,10 +214,10 @@ class Run:
                 parts.append(self._part(layer.plan.name, spikes, math.prod(self.program.map_of(part.logical))))
                 if part.last:
                     fired[part.logical] = whole = self._merged(part.logical, parts)
-                    launch(kernels.gather, whole.size, queue.tags, whole.tags)
+                    self.launch(kernels.gather, whole.size, queue.tags, whole.tags)
                     parts = []
             largest = max(largest, queue.size, spikes.size)
-        self.length = max(1, min(4 * self.length, self.length * EVENTS // (2 * largest)))
+        self.length = max(1, min(4 * self.length, self.length * self.sizes.events // (2 * largest)))
         return fired
 
     def _arrivals(self, layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
@@ -265,7 +230,7 @@ class Run:
     def _part(self, name: str, spikes: Queue, size: int) -> Flow:
         """The ``spikes`` of a part of a layer of ``size`` neurons, in the order in which that would fire whole."""
         keys = self.buffers.take(f"{name}: keys", spikes.size, np.int64) if spikes.size else self.nothing
-        launch(kernels.pair, spikes.size, spikes.tags, spikes.sites, size, keys)
+        self.launch(kernels.pair, spikes.size, spikes.tags, spikes.sites, size, keys)
         return Flow(keys, spikes, 0)
 
     def _merged(self, name: str, flows: Sequence[Flow]) -> Queue:
@@ -281,9 +246,9 @@ class Run:
                 ranks = self.buffers.zeros("ranks", queue.size, np.int64)
                 for number, other in enumerate(flows):
                     if number != own and other.queue.size:
-                        launch(kernels.rank, queue.size, keys, other.keys, number < own, ranks)
-                launch(kernels.scatter, queue.size, queue.sites, offset, ranks, merged.sites)
-                launch(kernels.scatter, queue.size, queue.tags, 0, ranks, merged.tags)
+                        self.launch(kernels.rank, queue.size, keys, other.keys, number < own, ranks)
+                self.launch(kernels.scatter, queue.size, queue.sites, offset, ranks, merged.sites)
+                self.launch(kernels.scatter, queue.size, queue.tags, 0, ranks, merged.tags)
         return merged
 
     def _integrate(self, layer: GpuLayer, queue: Queue, chunk: Chunk, state: State) -> Queue:
@@ -292,10 +257,10 @@ class Run:
             return Queue(self.nothing, self.nothing)
         name, lanes, take, zeros = layer.plan.name, layer.lanes, self.buffers.take, self.buffers.zeros
         begins = zeros("begins", len(chunk.first), np.int64)
-        launch(kernels.rank, len(chunk.first), chunk.starts, queue.tags, False, begins)
+        self.launch(kernels.rank, len(chunk.first), chunk.starts, queue.tags, False, begins)
         tags = queue.tags if layer.plan.part is None else upload(np.arange(queue.size, dtype=np.int32))
         words, often = -(-lanes.number // WORD), lanes.number if lanes.most > 1 else 0
-        at_once = max(1, MARKS // (words + often // 2))
+        at_once = max(1, self.sizes.marks // (words + often // 2))
         samples = len(chunk.first) - 1
         grid = (samples, -(-lanes.number // layer.threads))
         fired, spikes = 0, Queue(self.nothing, self.nothing)
@@ -321,7 +286,7 @@ class Run:
                     take(f"{name}: tags", fired, np.int32, keep=before),
                 )
                 events = Queue(sites, tags[start : start + at_once])
-                launch(kernels.expand, len(sites), lanes, events, marks, ends[0], layer.logical, spikes)
+                self.launch(kernels.expand, len(sites), lanes, events, marks, ends[0], layer.logical, spikes)
         return spikes
 
     def _ends(self, caused: Any, begin: int) -> tuple[Any, int]:
@@ -329,10 +294,10 @@ class Run:
         ``begin``."""
         stretches = -(-len(caused) // STRETCH)
         totals = self.buffers.take("totals", stretches, np.int64)
-        launch(kernels.subtotal, stretches, caused, totals)
+        self.launch(kernels.subtotal, stretches, caused, totals)
         begins = begin + np.cumsum([0, *totals.copy_to_host()])
         ends = self.buffers.take("ends", len(caused), np.int64)
-        launch(kernels.cumulate, stretches, caused, upload(begins[:-1]), ends)
+        self.launch(kernels.cumulate, stretches, caused, upload(begins[:-1]), ends)
         return ends, int(begins[-1])
 
     def _kept(self, name: str, queue: Queue, chunk: Chunk) -> list[Events]:

@@ -17,9 +17,8 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.neurons import Neurons
-from deploytool.ir.program import Program
 from deploytool.run.kernels.general import Geometry
-from deploytool.run.plan.layers import LayerPlan
+from deploytool.run.plan.layers import LayerPlan, Plan
 from deploytool.run.reference.neurons import on_map
 
 FIRST, TAP, WEIGHT_ROW, ROW, ROWS, COLUMN, COLUMNS, FEATURE, FEATURES = range(9)
@@ -110,17 +109,17 @@ def make_lanes(layer: LayerPlan, neurons: Neurons) -> Lanes:
     )
 
 
-def refuse(program: Program, plan: Iterable[LayerPlan]) -> None:
-    """Raises UnsupportedError telling all that is in ``program`` and is left to the CPU."""
+def refuse(plan: Plan) -> None:
+    """Raises UnsupportedError telling all that is in a program and is left to the CPU."""
     problems: list[UnsupportedError] = []
 
     def found(name: str, what: str, need: str) -> None:
         problems.append(UnsupportedError(f"layer {name!r}", what, f"{need} on a GPU", "Run it with --device cpu."))
 
-    for each in program.delayed:
+    for each in plan.program.delayed:
         found(each.to, f"gets spikes of {each.source!r} with a delay", "routes that take no time")
-    for layer in plan:
-        if program.layers[layer.name].neurons.fires_between:
+    for layer in plan.layers:
+        if plan.program.layers[layer.name].neurons.fires_between:
             found(layer.name, "may fire between two inputs", "neurons that fire on an input")
         for distances in _distances(_geometries(layer)):
             if len(distances) > 1:

@@ -19,12 +19,7 @@ from numpy.typing import DTypeLike
 from deploytool.base.arrays import Array
 from deploytool.base.errors import TargetError
 from deploytool.run.cuda.kernels import clear, repeat
-
-THREADS = 256
-"""Threads of a block."""
-
-BLOCKS = 1 << 14
-"""Blocks of a launch over elements, at most: its threads take one element after the other."""
+from deploytool.run.cuda.sizes import Grid
 
 WHERE: Final = "--device cuda"
 
@@ -61,16 +56,11 @@ def upload(array: Array) -> Any:
     return cuda.to_device(np.ascontiguousarray(array))
 
 
-def launch(kernel: Any, count: int, *arguments: Any) -> None:
-    """Runs ``kernel`` with ``arguments``, which are of ``count`` elements."""
-    if count:
-        kernel[min(-(-count // THREADS), BLOCKS), THREADS](*arguments)
-
-
 class Buffers:
     """Arrays on the GPU by name. What is taken again under its name lies where it lay, and what was in it is lost."""
 
-    def __init__(self) -> None:
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
         self._kept: dict[str, Any] = {}
 
     def take(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike, keep: int = 0) -> Any:
@@ -88,11 +78,11 @@ class Buffers:
     def zeros(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike) -> Any:
         """Zeros of ``shape``."""
         taken = self.take(name, shape, dtype)
-        launch(clear, taken.size, taken.reshape(taken.size))
+        self.grid.launch(clear, taken.size, taken.reshape(taken.size))
         return taken
 
     def copies(self, name: str, number: int, values: Any) -> Any:
         """``values`` (N,), so many times: (``number``, N)."""
         taken = self.take(name, (number, values.size), values.dtype)
-        launch(repeat, taken.size, values, taken.reshape(taken.size))
+        self.grid.launch(repeat, taken.size, values, taken.reshape(taken.size))
         return taken

@@ -28,7 +28,7 @@ from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.engine.discretisation import Late, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.kernels.general import accumulate, fire_step
-from deploytool.run.plan.layers import Fired, LayerPlan, make_plan
+from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
 from deploytool.run.record.checks import STATE, check_stream, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 
@@ -52,24 +52,20 @@ def run_clocked(
 
     def run(numbered: tuple[int, EventStream]) -> Sample:
         index, stream = numbered
-        return run_clocked_sample(program, plan, stream, time_steps, watched, index < watch.rasters)
+        return run_clocked_sample(plan, stream, time_steps, watched, index < watch.rasters)
 
     return as_recording(program, "quantised" if integers else "torch", watched, in_order(run, streams, threads, tick))
 
 
 def run_clocked_sample(
-    program: Program,
-    plan: Sequence[LayerPlan],
-    stream: EventStream,
-    time_steps: TimeSteps,
-    watch: Sequence[str],
-    keep_spikes: bool = False,
+    plan: Plan, stream: EventStream, time_steps: TimeSteps, watch: Sequence[str], keep_spikes: bool = False
 ) -> Sample:
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    program = plan.program
     check_stream(program, stream)
     integers, steps = program.arithmetic != "float32", time_steps.number
-    state = {layer.name: layer.start.copy() for layer in plan}
-    currents = {layer.name: np.zeros_like(layer.start) for layer in plan}
+    state = {layer.name: layer.start.copy() for layer in plan.layers}
+    currents = {layer.name: np.zeros_like(layer.start) for layer in plan.layers}
     late = Late(program, steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
@@ -79,7 +75,7 @@ def run_clocked_sample(
     for step in range(steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
         fired: dict[str, Fired] = {INPUT: (np.ones(len(arrived), np.int64), arrived)}
-        for layer in plan:
+        for layer in plan.layers:
             v = state[layer.name]
             amounts, places = late.arrivals(layer, fired, step)
             arrived_at = np.zeros_like(v) if layer.leaks else v

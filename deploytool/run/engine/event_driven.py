@@ -2,14 +2,15 @@
 
 A layer works through its own queue of events in order; queues meet only where routes merge, by causing input event.
 So layers may run one after the other over a whole batch of input events, which is what makes the loops long: as many
-small samples as come to `CHUNK` events, each of which begins at rest, or so many events of a long one, whose state
-passes from chunk to chunk. Memory does not grow with the length of a recording.
+small samples as come to `Limits.chunk` events, each of which begins at rest, or that many events of a long one, whose
+state passes from chunk to chunk. Memory does not grow with the length of a recording.
 """
 
 from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,15 +23,13 @@ import numpy as np
 from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
-from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program import INPUT
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
 from deploytool.run.kernels.general import compilations
-from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan
+from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
 from deploytool.run.record.samples import Room, Sample, Samples, together
-
-CHUNK: Final = 1 << 14
-"""Input events that go through all layers before the next ones do."""
 
 NO_CAUSES: Final = np.empty(0, np.int32)
 
@@ -47,12 +46,12 @@ class Batch(NamedTuple):
 
 
 def run_streams(
-    program: Program,
-    plan: Sequence[LayerPlan],
+    plan: Plan,
     streams: Iterable[EventStream],
     room: Room,
     threads: int = 1,
     tick: Tick = no_progress,
+    limits: Limits = LIMITS,
 ) -> Iterator[Samples]:
     """What came out for ``streams``, batch by batch, counted in ``room``; the same for every number of ``threads``."""
     compile_loops(plan, partial(tick, 0, room.total))
@@ -60,28 +59,31 @@ def run_streams(
     def run(numbered: tuple[int, Batch]) -> Samples:
         _, batch = numbered
         counts = room.take(batch.first, len(batch.streams))
-        return run_samples(program, plan, batch.streams, counts, batch.keep_spikes)
+        return run_samples(plan, batch.streams, counts, batch.keep_spikes, limits)
 
-    return in_order(run, batches(streams, room.rasters), threads, tick, room.total, len)
+    return in_order(run, batches(streams, room.rasters, limits.chunk), threads, tick, room.total, len)
 
 
-def compile_loops(plan: Sequence[LayerPlan], tell: Callable[[str], None]) -> None:
+def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:
     """Has numba compile the loops of ``plan`` that it has not kept from an earlier run; ``tell`` says how far it is."""
-    for number, layer in enumerate(plan, start=1):
+    for number, layer in enumerate(plan.layers, start=1):
         before = compilations()
         layer.integrate(layer.rest(), np.empty(0, np.int32))
         if compilations() > before:
-            tell(f"compiled {number}/{len(plan)} layers")
+            tell(f"compiled {number}/{len(plan.layers)} layers")
 
 
-def batches(streams: Iterable[EventStream], rasters: int) -> Iterator[Batch]:
-    """``streams`` in their order, as many together as have no more than `CHUNK` events, at least one.
+def batches(
+    streams: Iterable[EventStream], rasters: int, events_max: int = LIMITS.chunk, samples_max: int = sys.maxsize
+) -> Iterator[Batch]:
+    """``streams`` in their order, as many together as have no more than ``events_max``, at least one.
 
     The single spikes of the first ``rasters`` are kept, and of no other.
     """
     batch, events = Batch(0, [], rasters > 0), 0
     for index, stream in enumerate(streams):
-        if batch.streams and (events + len(stream) > CHUNK or index == rasters):
+        full = events + len(stream) > events_max or len(batch.streams) == samples_max
+        if batch.streams and (full or index == rasters):
             yield batch
             batch, events = Batch(index, [], index < rasters), 0
         batch.streams.append(stream)
@@ -91,34 +93,35 @@ def batches(streams: Iterable[EventStream], rasters: int) -> Iterator[Batch]:
 
 
 def run_sample(
-    program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
+    plan: Plan, stream: EventStream, watch: Sequence[str], keep_spikes: bool = False, limits: Limits = LIMITS
 ) -> Sample:
     """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
-    return run_samples(program, plan, [stream], Room(program, watch).take(0, 1), keep_spikes)[0]
+    return run_samples(plan, [stream], Room(plan.program, watch).take(0, 1), keep_spikes, limits)[0]
 
 
 def run_samples(
-    program: Program,
-    plan: Sequence[LayerPlan],
+    plan: Plan,
     streams: Sequence[EventStream],
     counts: Mapping[str, Array],
     keep_spikes: bool = False,
+    limits: Limits = LIMITS,
 ) -> Samples:
     """What came out for each of ``streams``, as `run_sample` gives it; they go through every layer together.
 
     ``counts`` {logical layer: zeros (S, C, H, W)} says which layers are counted, and where.
     """
-    if needs_windows(program, plan):
-        return _filled(counts, [run_in_windows(program, plan, stream, [*counts], keep_spikes) for stream in streams])
-    state = {layer.name: layer.rest() for layer in plan}
+    program, layers = plan.program, plan.layers
+    if needs_windows(plan):
+        return _filled(counts, [run_in_windows(plan, stream, [*counts], keep_spikes, limits) for stream in streams])
+    state = {layer.name: layer.rest() for layer in layers}
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
-    measured = [layer.name for layer in plan if layer.layout is None and program.arithmetic != "float32"]
+    measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
     synops = np.zeros(len(streams), np.int64)
-    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in plan)
-    for events, ends in _chunks(streams):
+    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in layers)
+    for events, ends in _chunks(streams, limits.chunk):
         fired = {INPUT: _arrived(events, ends, program.input_shape, traced)}
-        for layer in plan:
+        for layer in layers:
             result = _through(layer, state[layer.name], events["t"], fired, traced)
             synops += result.updates
             if layer.name in extremes:
@@ -161,17 +164,17 @@ def _arrived(events: Events, ends: Array, shape: Shape, traced: bool) -> Queue:
     return Queue(causes, sites_of(events, channels_last(shape)), ends)
 
 
-def _chunks(streams: Sequence[EventStream]) -> Iterator[tuple[Events, Array]]:
-    """(events, where those of each sample end): of all ``streams``, but of a single one so many at a time."""
+def _chunks(streams: Sequence[EventStream], chunk: int) -> Iterator[tuple[Events, Array]]:
+    """(events, where those of each sample end): of all ``streams``, but of a single one ``chunk`` at a time."""
     if len(streams) > 1:
         # Much faster than numpy's concatenation of records.
         events = np.frombuffer(b"".join(cast("list[bytes]", [stream.events for stream in streams])), EVENT)
         yield events, np.cumsum([len(stream.events) for stream in streams])
         return
     events = streams[0].events
-    for start in range(0, len(events), CHUNK):
-        chunk = events[start : start + CHUNK]
-        yield chunk, np.array([len(chunk)])
+    for start in range(0, len(events), chunk):
+        part = events[start : start + chunk]
+        yield part, np.array([len(part)])
 
 
 @lru_cache(maxsize=64)

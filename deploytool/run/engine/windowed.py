@@ -12,22 +12,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_last, neurons_of, to_channels_last
 from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.general import tally
-from deploytool.run.plan.layers import Fired, LayerPlan
-from deploytool.run.record.checks import check_under_way
+from deploytool.run.plan.layers import Fired, LayerPlan, Plan
+from deploytool.run.record.checks import check_in_flight
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
-
-ROOTS_MAX: Final = 1 << 13
-"""Roots that go through all layers before the next ones do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +44,14 @@ class Roots:
         return self.keys[chosen], self.neurons[chosen]
 
 
-class UnderWay:
+class InFlight:
     """The events that have not begun yet, of the input and of every delayed flow; each in the order in which it begins.
 
     Not a value: it is used up and filled as the run goes on.
     """
 
-    def __init__(self, program: Program, stream: EventStream) -> None:
+    def __init__(self, program: Program, stream: EventStream, limits: Limits) -> None:
+        self.limits = limits
         self.name, self.duration_us = stream.name, stream.duration_us
         self.delays_us = [
             to_channels_last(route.delays_us(program.map_of(source))) for _, _, source, route in program.delayed
@@ -69,15 +68,15 @@ class UnderWay:
             return None
         end_us = min(begin_us + self.shortest_us, self.duration_us) - 1
         taken = {flow: int(np.searchsorted(times, end_us, "right")) for flow, (times, _) in self.flows.items()}
-        taken = {flow: min(count, ROOTS_MAX) for flow, count in taken.items()}
+        taken = {flow: min(count, self.limits.roots) for flow, count in taken.items()}
         times = np.concatenate([self.flows[flow][0][:count] for flow, count in taken.items()])
         neurons = np.concatenate([self.flows[flow][1][:count] for flow, count in taken.items()])
         flows = np.repeat(list(taken), list(taken.values()))
-        order = np.argsort(times, kind="stable")[:ROOTS_MAX]
+        order = np.argsort(times, kind="stable")[: self.limits.roots]
         for flow, count in zip(*np.unique(flows[order], return_counts=True), strict=True):
             left_times, left_neurons = self.flows[int(flow)]
             self.flows[int(flow)] = left_times[count:], left_neurons[count:]
-        if len(order) == ROOTS_MAX:
+        if len(order) == self.limits.roots:
             end_us = int(times[order[-1]])
         return Roots(end_us, (times[order] << TIME) + np.arange(1, len(order) + 1), flows[order], neurons[order])
 
@@ -92,26 +91,28 @@ class UnderWay:
 
     def check(self, t_us: int) -> None:
         """Raises UnsupportedError when there are so many spikes that they can only become more."""
-        check_under_way(self.name, sum(len(times) for flow, (times, _) in self.flows.items() if flow >= 0), t_us)
+        spikes = sum(len(times) for flow, (times, _) in self.flows.items() if flow >= 0)
+        check_in_flight(self.name, spikes, t_us, self.limits.in_flight)
 
 
 def run_in_windows(
-    program: Program, plan: Sequence[LayerPlan], stream: EventStream, watch: Sequence[str], keep_spikes: bool = False
+    plan: Plan, stream: EventStream, watch: Sequence[str], keep_spikes: bool = False, limits: Limits = LIMITS
 ) -> Sample:
-    """What `engine.run_sample` gives, for a ``program`` that `needs_windows`.
+    """What `deploytool.run.engine.event_driven.run_sample` gives, for a ``plan`` that `needs_windows`.
 
     Raises UnsupportedError when the network excites itself without end.
     """
-    state = {layer.name: layer.rest() for layer in plan}
+    program = plan.program
+    state = {layer.name: layer.rest() for layer in plan.layers}
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
-    extremes = {layer.name: (0, 0) for layer in plan if layer.layout is None}
-    under_way = UnderWay(program, stream)
+    extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
+    in_flight = InFlight(program, stream, limits)
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
     synops = 0
-    while (roots := under_way.take(_next_crossing(plan, state))) is not None:
+    while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
         fired: dict[str, Fired] = {INPUT: roots.of(-1)}
-        for layer in plan:
+        for layer in plan.layers:
             keys, sites = _arrivals(layer, fired, roots, flow_of)
             if layer.mixed is not None and layer.mixed.fires_between:
                 neurons, fired_keys, updates = layer.mixed.run_between(
@@ -127,8 +128,8 @@ def run_in_windows(
                 low, high = extremes[layer.name]
                 extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
         for flow, (_, _, source, _) in enumerate(program.delayed):
-            under_way.leave(flow, fired[source])
-        under_way.check(roots.end_us)
+            in_flight.leave(flow, fired[source])
+        in_flight.check(roots.end_us)
         for name in watch:
             tally(counts[name], fired[name][1])
         for name, parts in spikes.items():
@@ -145,13 +146,14 @@ def run_in_windows(
     )
 
 
-def needs_windows(program: Program, plan: Sequence[LayerPlan]) -> bool:
-    """Whether time itself lets things happen in ``program``."""
-    return bool(program.delayed) or any(layer.mixed is not None and layer.mixed.fires_between for layer in plan)
+def needs_windows(plan: Plan) -> bool:
+    """Whether time itself lets things happen in a program."""
+    between = (layer.mixed is not None and layer.mixed.fires_between for layer in plan.layers)
+    return bool(plan.program.delayed) or any(between)
 
 
-def _next_crossing(plan: Sequence[LayerPlan], state: Mapping[str, Any]) -> int:
-    between = [layer.name for layer in plan if layer.mixed is not None and layer.mixed.fires_between]
+def _next_crossing(plan: Plan, state: Mapping[str, Any]) -> int:
+    between = [layer.name for layer in plan.layers if layer.mixed is not None and layer.mixed.fires_between]
     return min((int(state[name].crossing_us.min()) for name in between), default=NEVER)
 
 

@@ -156,14 +156,22 @@ class LayerPlan:
         fired[self.part.logical] = np.concatenate([before[0], tags]), np.concatenate([before[1], neurons])
 
 
-def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> tuple[LayerPlan, ...]:
-    """The plan of every layer of ``program`` in order, for a V of type ``state``.
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A ``program``, and its ``layers`` in order as the compiled loops read them."""
+
+    program: Program
+    layers: tuple[LayerPlan, ...]
+
+
+def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan:
+    """The plan of ``program`` for a V of type ``state``.
 
     With ``vectors`` the vector loops take the layers they can; a run of these knows no lowest and highest V.
     Raises UnsupportedError when the program cannot be run event by event.
     """
     check_program(program)
-    return tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers)
+    return Plan(program, tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers))
 
 
 def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:

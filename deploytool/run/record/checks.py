@@ -28,7 +28,7 @@ SPIKES_PER_UPDATE_MAX: Final = 1024
 """Where a neuron may fire many times per update: more than this is a mistake in the weights or the threshold."""
 
 
-SPIKES_UNDER_WAY_MAX: Final = 1 << 22
+IN_FLIGHT_MAX: Final = 1 << 22
 """Spikes that may be on delayed routes at one time: more is a network that excites itself without end."""
 
 
@@ -50,13 +50,13 @@ def check_stream(program: Program, stream: EventStream) -> None:
         )
 
 
-def check_under_way(where: str, spikes: int, t_us: int) -> None:
-    """Raises UnsupportedError when so many ``spikes`` are on delayed routes that they can only become more."""
-    if spikes > SPIKES_UNDER_WAY_MAX:
+def check_in_flight(where: str, spikes: int, t_us: int, most: int = IN_FLIGHT_MAX) -> None:
+    """Raises UnsupportedError when more than ``most`` ``spikes`` are on delayed routes: they can only become more."""
+    if spikes > most:
         raise UnsupportedError(
             where,
-            f"{spikes:,} spikes under way on delayed routes at {t_us} us",
-            f"at most {SPIKES_UNDER_WAY_MAX:,}",
+            f"{spikes:,} spikes on delayed routes at {t_us} us",
+            f"at most {most:,}",
             "The network excites itself without end: use smaller recurrent weights, or a higher threshold.",
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 from deploytool.base.arrays import Shape
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route, Synapses
-from deploytool.run.record.checks import check_program, check_stream, check_under_way
+from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_program, check_stream
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 from deploytool.run.reference.neurons import Membranes
@@ -29,10 +29,11 @@ Arrival: TypeAlias = tuple[int, Place]
 """(which synapses of a layer, where on their input map)."""
 
 
-def run_reference(program: Program, stream: EventStream) -> Sample:
+def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLIGHT_MAX) -> Sample:
     """What came out of ``program`` for ``stream``: counts and single spikes of every layer.
 
-    Raises UnsupportedError when the program cannot be run event by event, InputError when the stream does not fit it.
+    Raises UnsupportedError when the program cannot be run event by event, or has more spikes than ``in_flight`` on
+    delayed routes, and InputError when the stream does not fit it.
     """
     check_program(program)
     check_stream(program, stream)
@@ -57,7 +58,7 @@ def run_reference(program: Program, stream: EventStream) -> Sample:
             for place in caused[source]:
                 delay_us = int(route.delays_us(program.map_of(source))[place])
                 heapq.heappush(waiting, (t + delay_us, flow, next(number), place))
-        check_under_way(stream.name, len(waiting) - len(stream), t)
+        check_in_flight(stream.name, len(waiting) - len(stream), t, in_flight)
     spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
     return Sample(
         name=stream.name,

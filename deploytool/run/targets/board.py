@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import operator
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -25,7 +25,7 @@ from deploytool.ir.events import EVENT, Events, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
+from deploytool.run.plan.layers import Plan, make_plan, state_type, updates
 from deploytool.run.record.checks import check_mapped, check_sendable, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 from deploytool.run.reference.specification import routed
@@ -105,7 +105,7 @@ class Board:
             for index, stream in enumerate(streams):
                 check_sendable(program, stream)
                 spikes = chip.play(program, stream)
-                samples.append(_sample(program, plan, stream, spikes, keep_spikes=index < watch.rasters))
+                samples.append(_sample(plan, stream, spikes, keep_spikes=index < watch.rasters))
                 self.tick(index + 1, max(total, index + 1), "")
         except (RuntimeError, AttributeError, TypeError, OSError) as error:
             raise TargetError(self.name, f"samna says: {error}", "a board that answers") from error
@@ -206,9 +206,8 @@ def _fill(target: Any, values: Mapping[str, Any]) -> None:
             setattr(target, key, value)
 
 
-def _sample(
-    program: Program, plan: Sequence[LayerPlan], stream: EventStream, spikes: Mapping[str, Events], keep_spikes: bool
-) -> Sample:
+def _sample(plan: Plan, stream: EventStream, spikes: Mapping[str, Events], keep_spikes: bool) -> Sample:
+    program = plan.program
     spikes = {name: _whole(program, name, spikes) for name in program.parts}
     counts = {name: count(events, program.map_of(name)) for name, events in spikes.items()}
     sent = {INPUT: count(stream.events, program.input_shape), **counts}
@@ -216,7 +215,7 @@ def _sample(
         name=stream.name,
         label=stream.label,
         counts=counts,
-        synops=sum(updates(layer, sent) for layer in plan),
+        synops=sum(updates(layer, sent) for layer in plan.layers),
         spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deploytool.ir.events import EventStream
@@ -11,7 +11,7 @@ from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, RungName
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.engine import event_driven
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
+from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.record.checks import watched_layers
 from deploytool.run.record.samples import Room, Samples, recording_of
 from deploytool.run.targets.options import CPU, DEFAULTS, Options
@@ -36,18 +36,16 @@ class EventTarget:
         plan = make_plan(program, state_type(program), vectors=not watch.extremes)
         sent = _Accepted(self, program, streams)
         room = Room(program, watched_layers(program, watch.layers), operator.length_hint(sent, 0), watch.rasters)
-        return recording_of(program, self.name, room, self._computed(program, plan, sent, room))
+        return recording_of(program, self.name, room, self._computed(plan, sent, room))
 
-    def _computed(
-        self, program: Program, plan: Sequence[LayerPlan], sent: Iterable[EventStream], room: Room
-    ) -> Iterable[Samples]:
+    def _computed(self, plan: Plan, sent: Iterable[EventStream], room: Room) -> Iterable[Samples]:
         """What came out of ``sent``, batch by batch, computed on the device."""
         if self.options.device == CPU:
             threads, tick = self.options.threads, self.options.tick
-            return event_driven.run_streams(program, plan, sent, room, threads, tick)
+            return event_driven.run_streams(plan, sent, room, threads, tick)
         from deploytool.run.cuda.engine import run_streams as run_on_gpu
 
-        return run_on_gpu(program, plan, sent, room, self.options.tick)
+        return run_on_gpu(plan, sent, room, self.options.tick)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,51 @@
+"""How much a GPU gets at a time. No result depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from numba import config
+
+
+@dataclass(frozen=True)
+class Grid:
+    """``threads`` of a block and, at most, ``blocks`` of a launch over elements, whose threads take one after the
+    other."""
+
+    threads: int = 256
+    blocks: int = 1 << 14
+
+    def launch(self, kernel: Any, count: int, *arguments: Any) -> None:
+        """Runs ``kernel`` with ``arguments``, which are of ``count`` elements."""
+        if count:
+            kernel[min(-(-count // self.threads), self.blocks), self.threads](*arguments)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much a GPU gets at a time.
+
+    At most ``samples`` run together, which have at most ``held`` input events. The first chunk has ``first`` events of
+    each, which shows how many spikes they cause, and every later one about ``events`` in its longest queue. So many
+    events of a queue are worked through at once that they need ``marks`` words.
+    A layer of at most ``block`` lanes is one block, which keeps at most ``shared`` bytes of V in its own memory;
+    otherwise blocks have ``threads``. A GPU runs ``warp`` threads in step: blocks are multiples of it.
+    """
+
+    samples: int = 2048
+    held: int = 1 << 26
+    first: int = 16
+    events: int = 1 << 21
+    marks: int = 1 << 26
+    block: int = 512
+    shared: int = 40 << 10
+    threads: int = 256
+    warp: int = 32
+    grid: Grid = Grid()
+
+
+SIMULATED: Final = Sizes(samples=2, threads=4, warp=1, grid=Grid(threads=2, blocks=2))
+"""In numba's simulator of a GPU every thread is a thread of Python: few of them."""
+
+SIZES: Final = SIMULATED if config.ENABLE_CUDASIM else Sizes()
