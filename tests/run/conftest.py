@@ -25,9 +25,9 @@ Outcomes: TypeAlias = Mapping[str, tuple[str, str]]
 
 @pytest.fixture(scope="session")
 def child_outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came out of the tests that have "simulated" as a parameter. Several workers of pytest share one child."""
+    """What came out of tests whose parameter ``child`` is "simulated". Several workers of pytest share one child."""
     chosen = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    ids = [item.nodeid for item in chosen if "simulated" in item.callspec.params.values()]
+    ids = [item.nodeid for item in chosen if item.callspec.params.get("child") == "simulated"]
     base = tmp_path_factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     report, environment = folder / "child.jsonl", {"NUMBA_ENABLE_CUDASIM": "1", "OMP_NUM_THREADS": "1"}
