@@ -9,18 +9,21 @@ from typing import Any
 
 from deploytool.base.arrays import Shape, format_shape
 from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS
-from manual.markdown import prose, table
+from manual.markdown import definitions, prose
 
 
 def sets() -> str:
-    """The data sets in two tables, events and images, and what each file that reads them says of its layout."""
+    """The data sets, of events and of images, and what each file that reads them says of its layout."""
     parts = []
     for title, found in (("Event sets", EVENT_SETS), ("Image sets", IMAGE_SETS)):
-        rows = [
-            (f"`{name}`", _capital(source.says), _shape(source.shape), str(source.classes or "the folders"))
+        entries = [
+            (
+                f"`{name}`{{#set-{name}}}",
+                f"{_capital(source.says)}\n\n{_shape(source.shape)}, {_classes(source.classes)}.",
+            )
             for name, source in found.items()
         ]
-        parts.append(f"## {title}\n\n{table(('Name', 'Samples', 'Map', 'Classes'), rows)}")
+        parts.append(f"## {title}\n\n{definitions(entries)}")
     return "\n".join([*parts, "## Where each set is read from\n", *_layouts()])
 
 
@@ -41,7 +44,11 @@ def _module(parts: Any) -> str:
 
 
 def _shape(shape: Shape) -> str:
-    return format_shape(shape) if all(shape) else f"{shape[0]} features, `data.size`"
+    return f"Map {format_shape(shape)}" if all(shape) else f"{shape[0]} features, map of `data.size`"
+
+
+def _classes(count: int) -> str:
+    return f"{count} classes" if count else "a class per folder"
 
 
 def _capital(text: str) -> str:

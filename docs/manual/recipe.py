@@ -12,7 +12,7 @@ from deploytool.recipe import NetworkSection, Recipe
 from deploytool.recipe.nodes import weight_count
 from deploytool.recipe.presets.preset import PresetSection
 from deploytool.recipe.presets.table import PRESETS
-from manual.markdown import definitions, listed, prose, slug, table
+from manual.markdown import definitions, listed, prose, slug
 
 SCHEMA: Final[Mapping[str, Any]] = Recipe.model_json_schema()
 WORDS: Final = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
@@ -28,14 +28,14 @@ def reference() -> str:
 
 def presets() -> str:
     """The networks by name, with the sizes on their usual input."""
-    rows = []
+    entries = []
     for name, preset in PRESETS.items():
         network = NetworkSection.model_validate({**preset.options, "preset": name, "input": preset.input})
-        source = f"{preset.parameters:,}" if preset.parameters else ""
+        source = f", {preset.parameters:,} in its source" if preset.parameters else ""
         options = ", ".join(f"`{option}`" for option in preset.options)
-        weights = f"{weight_count(network):,}"
-        rows.append((f"`{name}`", preset.title, format_shape(preset.input), weights, source, options))
-    return table(("Preset", "Network", "Input", "Weights", "Weights in its source", "Options"), rows)
+        facts = f"Input {format_shape(preset.input)}. {weight_count(network):,} weights{source}. Options: {options}."
+        entries.append((f"`{name}`{{#preset-{name}}}", f"{preset.title[0].upper()}{preset.title[1:]}.\n\n{facts}"))
+    return definitions(entries)
 
 
 def _sections(path: str, schema: Mapping[str, Any]) -> Iterator[str]:

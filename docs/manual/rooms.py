@@ -19,22 +19,23 @@ from deploytool.ir.target import Target
 from deploytool.ir.verdict import Verdict
 from deploytool.recipe import Recipe
 from deploytool.store.artifact import Artifact
-from manual.markdown import definitions, first_sentence, listed, prose, slug, table
+from manual.markdown import definitions, first_sentence, listed, prose, slug
 
 ROOT: Final = Path(deploytool.__file__).parent
 NOUNS: Final = (Recipe, EventStream, Graph, Program, Target, Recording, Verdict, Artifact)
 
 
 def rooms() -> str:
-    """One row per room: what is in it, its size, and the rooms it imports."""
-    rows = []
+    """Every room: what is in it, its size, and the rooms it imports."""
+    entries = []
     for room in _order():
         files = sorted((ROOT / room).rglob("*.py"))
         lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
         says = first_sentence(_docstring(ROOT / room / "__init__.py"))
         imports = ", ".join(f"`{other}`" for other in _order() if other in _imports(room))
-        rows.append((f"[`{room}`](files.md#{slug('room', room)})", says, f"{lines:,}", imports or "none"))
-    return table(("Room", "What is in it", "Lines", "Imports"), rows)
+        facts = f"{len(files)} files, {lines:,} lines. Imports {imports or 'no other room'}."
+        entries.append((f"[`{room}`](files.md#{slug('room', room)})", f"{says}\n\n{facts}"))
+    return definitions(entries)
 
 
 def files() -> str:

@@ -104,7 +104,7 @@ def test_options_have_ranges_and_defaults() -> None:
 
 
 def test_rooms_stand_below_what_they_import() -> None:
-    names = [line.split("`")[1] for line in rooms().splitlines() if line.startswith("| [`")]
+    names = [line.split("`")[1] for line in rooms().splitlines() if line.startswith("[`")]
     assert names[0] == "base"
     assert names[-1] == "cli"
     assert names.index("ir") < names.index("map") < names.index("workflow")
