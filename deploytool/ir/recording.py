@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, frozen
-from deploytool.base.errors import ArtifactError, InputError
+from deploytool.base.errors import InputError
 from deploytool.ir.events import places_of
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
@@ -167,108 +165,3 @@ def _added(parts: Sequence[LayerActivity]) -> LayerActivity:
         updates=np.sum(updates, axis=0) if len(updates) == len(parts) else None,
         reached=(min(low for low, _ in reached), max(high for _, high in reached)) if reached else None,
     )
-
-
-FILE: Final = "recording.npz"
-VERSION: Final = 3
-"""Of the columns: 3 has potentials; 2 has durations_us, perturbation, and the activity of layers; absent in 1."""
-
-_COUNTS, _SPIKES = "counts/", "spikes/"
-_ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
-
-
-def save_recording(recording: Recording, folder: Path) -> None:
-    """Writes ``recording.npz`` into ``folder``: columns only, no pickled objects."""
-    with (folder / FILE).open("wb") as file:
-        write_recording(recording, file)
-
-
-def write_recording(recording: Recording, file: IO[bytes]) -> None:
-    """Writes the columns of ``recording`` to ``file``."""
-    columns: dict[str, Array] = {
-        "version": np.array(VERSION),
-        "rung": np.array(recording.rung),
-        "samples": np.array(recording.samples, dtype=np.str_),
-        "labels": recording.labels,
-        "outputs": np.array(recording.outputs),
-        "synops": recording.synops,
-        "durations_us": recording.durations_us,
-        "perturbation": np.array(recording.perturbation),
-        "potentials": recording.potentials,
-        "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
-        "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
-    }
-    columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
-    columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
-    for layer, activity in recording.activity.items():
-        columns[_ABOVE + layer] = np.array(activity.weights_above)
-        columns |= {
-            prefix + layer: np.array(value)
-            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound))
-            if value is not None
-        }
-        if activity.updates is not None:
-            columns[_UPDATES + layer] = _narrow(activity.updates)
-    np.savez_compressed(file, allow_pickle=False, **columns)
-
-
-def load_recording(folder: Path) -> Recording:
-    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged or newer."""
-    with (folder / FILE).open("rb") as file:
-        return read_recording(file, str(folder / FILE))
-
-
-def _rung(name: str) -> RungName:
-    for rung in RUNGS:
-        if rung == name:
-            return rung
-    raise ValueError(f"no rung is called {name!r}")
-
-
-def read_recording(file: IO[bytes], where: str) -> Recording:
-    """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-        version = int(columns.get("version", 1))
-        if version > VERSION:
-            raise ArtifactError(
-                where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool."
-            )
-        return Recording(
-            rung=_rung(str(columns["rung"])),
-            samples=tuple(map(str, columns["samples"])),
-            labels=columns["labels"],
-            outputs=tuple(map(str, columns["outputs"])),
-            counts=_under(_COUNTS, columns),
-            synops=columns["synops"],
-            spikes=_under(_SPIKES, columns),
-            aliases=dict(zip(map(str, columns["alias_nodes"]), map(str, columns["alias_layers"]), strict=True)),
-            durations_us=columns.get("durations_us", np.zeros(0, np.int64)),
-            activity=_activity(columns),
-            perturbation=str(columns.get("perturbation", "")),
-            potentials=columns.get("potentials", NO_POTENTIALS),
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(where, f"not readable ({error})", "a recording that deploytool wrote") from None
-
-
-def _under(prefix: str, columns: Mapping[str, Array]) -> dict[str, Array]:
-    return {name.removeprefix(prefix): array for name, array in columns.items() if name.startswith(prefix)}
-
-
-def _activity(columns: Mapping[str, Array]) -> dict[str, LayerActivity]:
-    updates, reached, bound = (_under(prefix, columns) for prefix in (_UPDATES, _REACHED, _BOUND))
-    return {
-        layer: LayerActivity(int(above), updates.get(layer), _pair(reached.get(layer)), _pair(bound.get(layer)))
-        for layer, above in _under(_ABOVE, columns).items()
-    }
-
-
-def _pair(array: Array | None) -> tuple[int, int] | None:
-    return None if array is None else (int(array[0]), int(array[1]))
-
-
-def _narrow(counts: NDArray[np.int64]) -> Array:
-    """The same counts in the smallest unsigned type that holds them."""
-    return np.asarray(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))

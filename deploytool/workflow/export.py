@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from deploytool.base.files import write_file
-from deploytool.ir.recording import load_recording
+from deploytool.ir.recording_file import load_recording
 from deploytool.store.cache import StageCache
 
 

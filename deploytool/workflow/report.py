@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deploytool.base.digest import canonical_json, read_json
 from deploytool.base.errors import UsageError
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording import load_recording
+from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache

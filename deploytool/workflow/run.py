@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from deploytool.base.machine import threads
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording import Recording, load_recording, save_recording
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.workflow.map import configure

@@ -13,7 +13,7 @@ from deploytool.base.digest import read_json
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording import load_recording
+from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict import LayerFigures
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Kind, Store

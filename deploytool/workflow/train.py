@@ -11,7 +11,8 @@ from deploytool.base.arrays import Array
 from deploytool.base.digest import canonical_json
 from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
-from deploytool.ir.recording import Recording, save_recording
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import save_recording
 from deploytool.recipe import Recipe
 from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Artifact, Request

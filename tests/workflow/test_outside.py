@@ -14,7 +14,7 @@ from deploytool.base.messages import Messages
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.convert.model import blank_weights
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.recording import load_recording
+from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.recipe import Recipe, parse_recipe
 from deploytool.store.artifact import Store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import numpy as np
 
 from deploytool.base.tensors import read_tensors
-from deploytool.ir.recording import load_recording
+from deploytool.ir.recording_file import load_recording
 from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow.convert import convert_model
 from deploytool.workflow.map import map_graph

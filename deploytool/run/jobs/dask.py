@@ -26,7 +26,8 @@ from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 from deploytool.ir.program_file import load_program, save_program
-from deploytool.ir.recording import Recording, read_recording, write_recording
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.resume import Perform, Span
 from deploytool.run.targets.options import Options

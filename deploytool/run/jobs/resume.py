@@ -22,7 +22,8 @@ from deploytool.base.errors import ArtifactError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
-from deploytool.ir.recording import Recording, join, read_recording, write_recording
+from deploytool.ir.recording import Recording, join
+from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.targets.options import Options
 from deploytool.store.artifact import writing

@@ -23,7 +23,8 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.program import Program
-from deploytool.ir.recording import Recording, write_recording
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
 from deploytool.map.compile import compile_graph
 from deploytool.run.jobs import dask as cluster

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program
-from deploytool.ir.recording import Recording, write_recording
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation

@@ -1,0 +1,211 @@
+"""Recordings as files: numpy columns, no pickled objects, the same on disk and between processes.
+
+The columns are
+
+    version, rung, samples, labels, outputs, synops, durations_us, perturbation, potentials: as in `Recording`
+    alias_nodes, alias_layers: its aliases
+    counts/LAYER, spikes/LAYER: of each layer that was watched
+    weights_above/LAYER, updates/LAYER, reached/LAYER, bound/LAYER: its activity
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import ArtifactError
+from deploytool.ir.recording import NO_POTENTIALS, RUNGS, SPIKE, LayerActivity, Recording, RungName
+
+FILE: Final = "recording.npz"
+VERSION: Final = 3
+"""Of the columns: 3 has potentials; 2 has durations_us, perturbation, and the activity of layers; absent in 1."""
+
+_COUNTS, _SPIKES = "counts/", "spikes/"
+_ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
+_NEED: Final = "a recording that deploytool wrote"
+_DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What zip files and arrays raise when they are damaged."""
+
+
+def save_recording(recording: Recording, folder: Path) -> None:
+    """Writes ``recording`` into ``folder``."""
+    with (folder / FILE).open("wb") as file:
+        write_recording(recording, file)
+
+
+def load_recording(folder: Path) -> Recording:
+    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged or newer."""
+    path = folder / FILE
+    try:
+        with path.open("rb") as file:
+            return read_recording(file, str(path))
+    except OSError as error:
+        raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
+
+
+def write_recording(recording: Recording, file: IO[bytes]) -> None:
+    """Writes the columns of ``recording`` to ``file``."""
+    columns: dict[str, Array] = {
+        "version": np.array(VERSION),
+        "rung": np.array(recording.rung),
+        "samples": np.array(recording.samples, dtype=np.str_),
+        "labels": recording.labels,
+        "outputs": np.array(recording.outputs),
+        "synops": recording.synops,
+        "durations_us": recording.durations_us,
+        "perturbation": np.array(recording.perturbation),
+        "potentials": recording.potentials,
+        "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
+        "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
+    }
+    columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
+    columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
+    for layer, activity in recording.activity.items():
+        columns[_ABOVE + layer] = np.array(activity.weights_above)
+        columns |= {
+            prefix + layer: np.array(value)
+            for prefix, value in ((_REACHED, activity.reached), (_BOUND, activity.bound))
+            if value is not None
+        }
+        if activity.updates is not None:
+            columns[_UPDATES + layer] = _narrow(activity.updates)
+    np.savez_compressed(file, allow_pickle=False, **columns)
+
+
+def _narrow(counts: NDArray[np.int64]) -> Array:
+    """The same counts in the smallest unsigned type that holds them."""
+    return np.asarray(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
+
+
+def read_recording(file: IO[bytes], where: str) -> Recording:
+    """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors.
+
+    Raises ArtifactError, naming the column, for a missing one and for one of another type or shape.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            columns = {name: archive[name] for name in archive.files}
+        version = int(columns.get("version", 1))
+    except _DAMAGE as error:
+        raise ArtifactError(where, f"not readable ({error})", _NEED) from None
+    if version > VERSION:
+        raise ArtifactError(where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool.")
+    return _Reader(where, columns).recording()
+
+
+class _Reader:
+    """Takes columns out of a file, each with its type and shape checked."""
+
+    def __init__(self, where: str, columns: Mapping[str, Array]) -> None:
+        self.where = where
+        self.columns = columns
+
+    def recording(self) -> Recording:
+        """What all columns together say."""
+        samples = self.texts("samples")
+        count = len(samples)
+        recorded = self.under(_COUNTS)
+        outputs = self.texts("outputs")
+        if missing := [name for name in outputs if name not in recorded]:
+            raise self.error(_COUNTS + missing[0], "missing", "the counts of every output")
+        return Recording(
+            rung=self.rung(),
+            samples=samples,
+            labels=self.integers("labels", count),
+            outputs=outputs,
+            counts={layer: self.integers(_COUNTS + layer, count, None, None, None) for layer in recorded},
+            synops=self.integers("synops", count),
+            spikes={layer: self.spikes(_SPIKES + layer) for layer in self.under(_SPIKES)},
+            aliases=self.aliases(),
+            durations_us=self.integers("durations_us", None, default=np.zeros(0, np.int64)),
+            activity={layer: self.activity(layer) for layer in self.under(_ABOVE)},
+            perturbation=self.text("perturbation", default=""),
+            potentials=self.potentials(),
+        )
+
+    def error(self, name: str, found: str, need: str) -> ArtifactError:
+        """What is wrong with column ``name``."""
+        return ArtifactError(f"{self.where}: {name}", found, need)
+
+    def under(self, prefix: str) -> list[str]:
+        """The layers that have a column with ``prefix``."""
+        return [name.removeprefix(prefix) for name in self.columns if name.startswith(prefix)]
+
+    def column(self, name: str, default: Array | None = None) -> Array:
+        """Column ``name``, which older files may leave out where there is a ``default``."""
+        if name in self.columns:
+            return self.columns[name]
+        if default is None:
+            raise self.error(name, "missing", "a column of this name")
+        return default
+
+    def integers(self, name: str, *shape: int | None, default: Array | None = None) -> Array:
+        """Column ``name``, whole numbers of ``shape``, in which None is any size."""
+        array = self.column(name, default)
+        if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
+            sizes = ", ".join("any" if size is None else str(size) for size in shape)
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"whole numbers of shape ({sizes})")
+        return array
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        array = self.column(name)
+        if array.ndim != 1 or (array.dtype.kind != "U" and array.size):
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a list of texts")
+        return tuple(map(str, array))
+
+    def text(self, name: str, default: str | None = None) -> str:
+        array = self.column(name, None if default is None else np.array(default))
+        if array.ndim or array.dtype.kind != "U":
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a text")
+        return str(array)
+
+    def rung(self) -> RungName:
+        name = self.text("rung")
+        for rung in RUNGS:
+            if rung == name:
+                return rung
+        raise self.error("rung", f"found {name!r}", f"one of {', '.join(RUNGS)}")
+
+    def spikes(self, name: str) -> Array:
+        array = self.column(name)
+        if array.dtype != SPIKE or array.ndim != 1:
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a list of spikes")
+        return array
+
+    def aliases(self) -> dict[str, str]:
+        nodes, layers = self.texts("alias_nodes"), self.texts("alias_layers")
+        if len(nodes) != len(layers):
+            raise self.error("alias_layers", f"{len(layers)} of them", f"one for each of {len(nodes)} alias_nodes")
+        return dict(zip(nodes, layers, strict=True))
+
+    def activity(self, layer: str) -> LayerActivity:
+        updates = _UPDATES + layer
+        return LayerActivity(
+            weights_above=int(self.integers(_ABOVE + layer)),
+            updates=self.integers(updates, None, None, None) if updates in self.columns else None,
+            reached=self.pair(_REACHED + layer),
+            bound=self.pair(_BOUND + layer),
+        )
+
+    def pair(self, name: str) -> tuple[int, int] | None:
+        if name not in self.columns:
+            return None
+        low, high = self.integers(name, 2).tolist()
+        return low, high
+
+    def potentials(self) -> NDArray[np.float32]:
+        array = self.column("potentials", NO_POTENTIALS)
+        if array.dtype != np.float32 or array.ndim != 2:
+            raise self.error("potentials", f"found {array.dtype} of shape {array.shape}", "float32 of shape (any, any)")
+        return array
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(found) == len(wanted) and all(size in (None, given) for size, given in zip(wanted, found, strict=True))

@@ -1,0 +1,38 @@
+"""A made-up recording with everything a recording can hold."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from deploytool.ir.recording import SPIKE, LayerActivity, Recording
+from deploytool.ir.recording_file import write_recording
+
+
+def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:
+    rng = np.random.default_rng(seed)
+    spikes = np.zeros(5 * min(kept, samples), SPIKE)
+    spikes["sample"] = np.repeat(np.arange(min(kept, samples)), 5)
+    return Recording(
+        rung="emulator",
+        samples=tuple(f"s{i}" for i in range(samples)),
+        labels=np.arange(samples),
+        outputs=("fc",),
+        counts={"conv": rng.integers(0, 300, (samples, 2, 3, 3)), "fc": rng.integers(0, 9, (samples, 4, 1, 1))},
+        synops=rng.integers(0, 10**6, samples),
+        spikes={"fc": spikes} if len(spikes) else {},
+        aliases={"if": "fc"},
+        durations_us=rng.integers(1, 10**6, samples),
+        activity={
+            "conv": LayerActivity(3, rng.integers(0, 70_000, (2, 3, 3)), None, (-5, 900)),
+            "fc": LayerActivity(0, None, (-int(rng.integers(0, 99)), 7), None),
+        },
+        perturbation="drop=1% seed 0 repeat 0",
+    )
+
+
+def stored(value: Recording) -> bytes:
+    buffer = io.BytesIO()
+    write_recording(value, buffer)
+    return buffer.getvalue()

@@ -1,0 +1,108 @@
+"""Recordings as files: what is written is what is read, old files stay readable, damage is named."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.recordings import recording, stored
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploytool.base.errors import ArtifactError
+from deploytool.ir.recording_file import VERSION, load_recording, read_recording, save_recording
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 5), st.integers(0, 9))
+def test_round_trip(samples: int, seed: int) -> None:
+    once = stored(recording(samples, seed))
+    again = read_recording(io.BytesIO(once), "here")
+    assert stored(again) == once
+    assert again.activity["conv"].bound == (-5, 900)
+    assert again.activity["conv"].reached is None
+    assert again.activity["fc"].updates is None
+
+
+def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
+    save_recording(recording(3), tmp_path)
+    with np.load(tmp_path / "recording.npz") as archive:
+        columns = {name: archive[name] for name in archive.files}
+    new = ("weights_above/", "updates/", "reached/", "bound/")
+    old = {
+        name: array
+        for name, array in columns.items()
+        if name not in ("version", "durations_us", "perturbation", "potentials") and not name.startswith(new)
+    }
+    np.savez_compressed(tmp_path / "recording.npz", **old)
+    found = load_recording(tmp_path)
+    assert np.array_equal(found.counts["conv"], recording(3).counts["conv"])
+    assert len(found.durations_us) == 0
+    assert not found.activity
+    assert found.perturbation == ""
+
+
+def test_newer_columns_are_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "recording.npz", version=np.array(VERSION + 1))
+    with pytest.raises(ArtifactError, match=f"columns of version {VERSION + 1}"):
+        load_recording(tmp_path)
+
+
+WRONG: dict[str, Any] = {
+    "rung": "stairs",
+    "samples": [1, 2],
+    "labels": [0],
+    "outputs": ["fc", "other"],
+    "synops": [0.5, 1.5],
+    "durations_us": [[1, 2]],
+    "perturbation": 7,
+    "potentials": [1.0, 2.0],
+    "alias_layers": ["fc", "fc"],
+    "counts/conv": np.zeros((3, 2, 3, 3), np.uint8),
+    "spikes/fc": np.zeros(4),
+    "weights_above/fc": [1],
+    "updates/conv": np.zeros(3, np.uint8),
+    "reached/fc": [1, 2, 3],
+    "bound/conv": "high",
+}
+NAMED: dict[str, str] = {"outputs": "counts/other"}
+
+
+def written(columns: dict[str, Any]) -> io.BytesIO:
+    buffer = io.BytesIO()
+    np.savez(buffer, **columns)
+    buffer.seek(0)
+    return buffer
+
+
+def columns_of(samples: int) -> dict[str, Any]:
+    return dict(np.load(io.BytesIO(stored(recording(samples)))))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_column_is_named(name: str) -> None:
+    assert name in columns_of(2)
+    with pytest.raises(ArtifactError, match=f"^a.npz: {NAMED.get(name, name)}: "):
+        read_recording(written(columns_of(2) | {name: np.array(WRONG[name])}), "a.npz")
+
+
+@pytest.mark.parametrize("name", ["rung", "samples", "labels", "outputs", "synops", "alias_nodes", "alias_layers"])
+def test_a_missing_column_is_named(name: str) -> None:
+    columns = columns_of(2)
+    del columns[name]
+    with pytest.raises(ArtifactError, match=f"^a.npz: {name}: missing"):
+        read_recording(written(columns), "a.npz")
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_a_damaged_file_is_an_artifact_error_or_still_a_recording(data: st.DataObject) -> None:
+    content = bytearray(stored(recording(2)))
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(ArtifactError):
+        assert len(read_recording(io.BytesIO(bytes(content)), "a.npz")) == 2
