@@ -1,4 +1,4 @@
-"""Speed, as ratios measured in one run: what was measured against a named peer, beside it."""
+"""Benchmarks of speed, each beside a named peer or the machine's limit, measured in the same run."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -37,20 +37,28 @@ ARITHMETICS: Final[tuple[Arithmetic, ...]] = ("int8/int16", "float32")
 RATES: Final = {"low": 0.1, "high": 1.0}
 """Output spikes per input event of one layer."""
 
-LAYERS: Final[tuple[tuple[Shape, Spiking, tuple[float, float] | None], ...]] = (
-    ((2, 34, 34), Spiking(8, 5, 1, padding=2), (0.35, 0.18)),
-    ((8, 32, 32), Spiking(16, 3, 1, padding=1), (0.35, 0.18)),
-    ((16, 32, 32), Spiking(32, 3, 1, padding=1), None),
-    ((32, 32, 32), Spiking(64, 3, 1, padding=1), (0.65, 0.45)),
-    ((64, 16, 16), Spiking(128, 3, 1, padding=1), (0.65, 0.45)),
-    ((128, 8, 8), Spiking(128, 3, 1, padding=1), (0.65, 0.45)),
-    ((512, 1, 1), Spiking(64, 1, 1), None),
-    ((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), (0.2, 0.12)),
+
+class SingleLayer(NamedTuple):
+    """A layer on a map of ``shape``, and the share of the limit aimed at in int8/int16, at each of `RATES`."""
+
+    shape: Shape
+    layer: Spiking
+    aims: Mapping[str, float] = {}
+
+
+LAYERS: Final = (
+    SingleLayer((2, 34, 34), Spiking(8, 5, 1, padding=2), {"low": 0.35, "high": 0.18}),
+    SingleLayer((8, 32, 32), Spiking(16, 3, 1, padding=1), {"low": 0.35, "high": 0.18}),
+    SingleLayer((16, 32, 32), Spiking(32, 3, 1, padding=1)),
+    SingleLayer((32, 32, 32), Spiking(64, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
+    SingleLayer((64, 16, 16), Spiking(128, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
+    SingleLayer((128, 8, 8), Spiking(128, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
+    SingleLayer((512, 1, 1), Spiking(64, 1, 1)),
+    SingleLayer((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), {"low": 0.2, "high": 0.12}),
 )
-"""(input map, layer, the share of the limit aimed at for low and high firing in int8/int16)."""
 
 EVENTS: Final = 200_000
-"""Enough that the CPU's branch predictor cannot learn by heart which of them make a neuron fire."""
+"""Enough that the CPU's branch predictor cannot remember which of them make a neuron fire."""
 
 ROUNDS: Final = 9
 NETWORK_ROUNDS: Final = 25
@@ -64,7 +72,7 @@ _Result = TypeVar("_Result")
 
 
 class Took(NamedTuple):
-    """``seconds`` per sample; ``batch`` samples at once, 0 where the engine itself decides."""
+    """``seconds`` per sample, of ``batch`` samples at once; 0 where the engine decides how many."""
 
     what: str
     threads: int
@@ -88,7 +96,7 @@ def simulator() -> dict[str, Any]:
 
 
 def aims(took: Sequence[Took], ns_per_synop: Sequence[float], most: float) -> list[dict[str, Any]]:
-    """What is aimed at beside single layers, as measured; ``most`` is what two threads can gain on this machine."""
+    """The aims for whole networks, each beside what was measured. ``most``: what two threads gain on this machine."""
     ours = {each.threads: each.seconds for each in took if not each.batch}
     found: list[tuple[str, float, str | None]] = [
         ("ms per sample, one thread", 1e3 * ours[1], "at most 0.5"),
@@ -104,15 +112,12 @@ def aims(took: Sequence[Took], ns_per_synop: Sequence[float], most: float) -> li
 
 
 def _layers() -> list[dict[str, Any]]:
-    return [
-        _layer(shape, spec, arithmetic, firing, target and target[number] if arithmetic == "int8/int16" else None)
-        for arithmetic in ARITHMETICS
-        for shape, spec, target in LAYERS
-        for number, firing in enumerate(RATES)
-    ]
+    return [_layer(each, arithmetic, firing) for arithmetic in ARITHMETICS for each in LAYERS for firing in RATES]
 
 
-def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, target: float | None) -> dict[str, Any]:
+def _layer(single: SingleLayer, arithmetic: Arithmetic, firing: str) -> dict[str, Any]:
+    """The speed of one layer, whose neurons fire at the rate called ``firing``, beside this machine's limit."""
+    shape, spec = single.shape, single.layer
     stream = random_stream(shape, EVENTS)
     wanted = Spiking(spec.features, spec.kernel, RATES[firing], spec.padding, spec.stride)
     program = network(shape, [wanted], arithmetic, stream)
@@ -136,7 +141,7 @@ def _layer(shape: Shape, spec: Spiking, arithmetic: Arithmetic, firing: str, tar
         "GSynOps/s": speed / 1e9,
         "limit": most / 1e9,
         "share": speed / most,
-        "aim": target,
+        "aim": single.aims.get(firing) if arithmetic == "int8/int16" else None,
     }
 
 
@@ -235,7 +240,7 @@ def _lengths() -> list[dict[str, Any]]:
 
 
 def events_for(plan: Plan, synops: int) -> int:
-    """How many events make about so many ``synops``: neurons at rest must be charged before they fire."""
+    """The number of events that cause about ``synops`` updates, found by trial: neurons at rest fire later."""
     events = 4000
     for _ in range(4):
         found = synops_of(plan, [random_stream(NMNIST, events)])

@@ -82,7 +82,7 @@ class Buffers:
         return taken
 
     def copies(self, name: str, number: int, values: Any) -> Any:
-        """``values`` (N,), so many times: (``number``, N)."""
+        """``values`` (N,) ``number`` times: (``number``, N)."""
         taken = self.take(name, (number, values.size), values.dtype)
         self.grid.launch(repeat, taken.size, values, taken.reshape(taken.size))
         return taken

@@ -26,9 +26,9 @@ class Grid:
 class Sizes:
     """How much a GPU gets at a time.
 
-    At most ``samples`` run together, which have at most ``held`` input events. The first chunk has ``first`` events of
-    each, which shows how many spikes they cause, and every later one about ``events`` in its longest queue. So many
-    events of a queue are worked through at once that they need ``marks`` words.
+    At most ``samples`` run together, with at most ``held`` input events. The first chunk has ``first`` events of each
+    sample, which shows how many spikes they cause; later ones have about ``events`` events in their longest queue. The
+    marks of the events that a kernel takes at once fill ``marks`` words.
     A layer of at most ``block`` lanes is one block, which keeps at most ``shared`` bytes of V in its own memory;
     otherwise blocks have ``threads``. A GPU runs ``warp`` threads in step: blocks are multiples of it.
     """

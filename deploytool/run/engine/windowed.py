@@ -90,7 +90,7 @@ class InFlight:
         self.flows[flow] = times[order], np.concatenate([self.flows[flow][1], neurons[before_end]])[order]
 
     def check(self, t_us: int) -> None:
-        """Raises UnsupportedError when there are so many spikes that they can only become more."""
+        """Raises UnsupportedError when there are more spikes than the limit: the network excites itself."""
         spikes = sum(len(times) for flow, (times, _) in self.flows.items() if flow >= 0)
         check_in_flight(self.name, spikes, t_us, self.limits.in_flight)
 

@@ -31,19 +31,23 @@ from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.resume import Perform, Span
 from deploytool.run.targets.options import Options
-from deploytool.run.targets.table import kind_of
+from deploytool.run.targets.table import kind_of, options_of
 
 if TYPE_CHECKING:
     from distributed import Client
 
 SAMPLES_MAX: Final = 256
+"""The most samples of a stretch."""
+
 EVENTS_MAX: Final = 1 << 18
-"""A stretch ends after so many samples or input events: it should be small beside what a worker can hold."""
+"""Input events after which a stretch ends, so that it is small compared with the memory of a worker."""
 
 STRETCHES_PER_WORKER: Final = 8
-"""At least so many, so that no worker waits long for the last one."""
+"""The least number of stretches per worker, so that no worker waits long for the last one."""
 
 CONNECT_S: Final = 30
+"""How long to wait for a scheduler and its first worker."""
+
 NEED: Final = "local, local:N for N processes, or the address of a scheduler such as tcp://host:8786"
 
 
@@ -66,7 +70,7 @@ def on_workers(scheduler: str, processes: int, tick: Tick, connect_s: float = CO
         job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
     ) -> Iterator[tuple[int, Recording]]:
         if not kind_of(job.on).computes:
-            raise UsageError("--scheduler", f"given with --on {job.on}", "a target that computes, not a board")
+            raise UsageError("--scheduler", f"given with --on {job.on}", options_of(lambda kind: kind.computes))
         with connect() as client:
             yield from _perform(client, pack(job, program), streams, spans, tick)
 
@@ -145,8 +149,8 @@ def _perform(
                 yield first_of.pop(task.key), part
                 send(1)
         except KilledWorker as error:
-            found = f"{error.task} was lost with {error.allowed_failures + 1} workers, one after the other"
-            raise TargetError("--scheduler", found, "workers that live", "Do they have enough memory?") from None
+            found = f"{error.allowed_failures + 1} workers died one after the other while they ran {error.task}"
+            raise TargetError("--scheduler", found, "workers that stay alive", "Give them more memory.") from None
 
 
 def stretches(

@@ -19,15 +19,15 @@ from deploytool.run.jobs.perturbation import Perturbation, perturb_program, pert
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_stream
 from deploytool.run.targets.options import Options
-from deploytool.run.targets.table import check_time_steps, kind_of, make_target, names_of
+from deploytool.run.targets.table import check_time_steps, kind_of, make_target, options_of
 
 
 @dataclass(frozen=True)
 class Job:
-    """Runs every sample ``on`` a target, and keeps what ``watch`` says; ``time_steps`` are of a target that has them.
+    """What is done with every sample: on which target it runs, in how many time steps, what is kept and perturbed.
 
-    Rasters are counted from the first sample of the whole job. ``perturbation`` is applied to the program and to every
-    sample. Raises UsageError for what does not go together.
+    ``time_steps`` is None for a target that is event-driven. Rasters are counted from the first sample of the whole
+    job. ``perturbation`` changes the program and every sample. Raises UsageError for options that exclude each other.
     """
 
     on: str
@@ -39,13 +39,13 @@ class Job:
         kind, given = kind_of(self.on), f"given with --on {self.on}"
         check_time_steps(self.on, self.time_steps)
         if self.watch.extremes and not kind.extremes:
-            raise UsageError("--extremes", given, names_of(lambda kind: kind.extremes))
+            raise UsageError("--extremes", given, options_of(lambda kind: kind.extremes))
         if self.perturbation and not kind.computes:
-            raise UsageError("--perturb", given, "a target that computes, not a board")
+            raise UsageError("--perturb", given, options_of(lambda kind: kind.computes))
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What a recording is asked for by, beside program and samples: part of its key, so that it never changes."""
+        """The part of a recording's key beside program and samples. Stores of users rely on it: it does not change."""
         layers = self.watch.layers
         asked: dict[str, Any] = {
             "on": self.on,

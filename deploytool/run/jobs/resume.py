@@ -29,7 +29,7 @@ from deploytool.run.targets.options import Options
 from deploytool.store.artifact import writing
 
 PART_S: Final = 10.0
-"""What is finished is written to disk so often."""
+"""Time between two parts that are written to disk."""
 
 Span: TypeAlias = tuple[int, int]
 """(first sample, the one after the last)."""
@@ -60,7 +60,7 @@ def finished(folder: Path) -> int:
 
 
 def gaps(spans: Sequence[Span], total: int) -> list[Span]:
-    """What ``spans`` leave of 0 .. ``total``; one empty span when there is nothing at all to do."""
+    """The parts of 0 .. ``total`` that are not in ``spans``; one empty span where there are no samples at all."""
     ends = [0, *(stop for _, stop in sorted(spans))]
     starts = [*(first for first, _ in sorted(spans)), total]
     missing = [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
@@ -96,7 +96,7 @@ def in_this_process(options: Options, say: Callable[[str], None] = lambda _: Non
 def _until(
     streams: Sequence[EventStream], first: int, stop: int, deadline_s: float, interrupted: threading.Event
 ) -> Iterator[EventStream]:
-    """The streams ``first`` .. ``stop`` - 1, at least one of them, as far as one gets until the deadline."""
+    """The streams ``first`` .. ``stop`` - 1 until the deadline or an interruption, at least one of them."""
     for index in range(first, stop):
         if index > first and (interrupted.is_set() or time.monotonic() > deadline_s):
             return

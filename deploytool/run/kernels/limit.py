@@ -49,7 +49,7 @@ def limit(state: Any) -> Callable[[], int]:
 
 @compiled
 def _add(window: Any, state: Array, weights: Array, threshold: Any, floor: Any, passes: int) -> int:
-    """Adds ``weights`` to ``state`` so many times; in how many groups of vectors V >= threshold was seen."""
+    """Adds ``weights`` to ``state`` ``passes`` times; the number of groups of vectors where V >= threshold was seen."""
     _, vectors, lanes, _ = sizes(window)
     at, low = filled(threshold, window), filled(floor, window)
     seen = 0

@@ -16,10 +16,10 @@ from deploytool.run.targets.options import CPU, DEFAULTS, DEVICES, Options
 
 @dataclass(frozen=True)
 class TargetKind:
-    """What the rest of the code must know of a target; ``make(name, options)`` gives it.
+    """What the rest of the code must know of a target. ``make(name, options)`` returns one.
 
-    ``mapped``: in the chain of a recipe it gets the program that was mapped for the chip, not the float32 network.
-    ``devices`` compute it; there are none for silicon. ``time_steps``: it runs in time steps and needs their number.
+    ``mapped``: the pipeline of a recipe gives it the program that was mapped for the chip, not the float32 network.
+    ``devices``: what can compute it; empty for silicon. ``time_steps``: it runs in time steps and needs their number.
     ``extremes``: it can measure the lowest and highest V.
     """
 
@@ -31,7 +31,7 @@ class TargetKind:
 
     @property
     def computes(self) -> bool:
-        """Whether a computer stands for the chip: it may be perturbed, and many may share the samples."""
+        """Whether it runs on a computer, where programs can be perturbed and samples spread over several processes."""
         return bool(self.devices)
 
 
@@ -59,7 +59,7 @@ def _board(name: str, options: Options) -> Target:
     from deploytool.run.targets.board import Board
 
     if options.configure is None:
-        raise UsageError(name, "a board, where only what computes can run", "the simulator or the emulator")
+        raise UsageError(name, "a board, and no function that configures it", "the option configure")
     return Board(name, options.configure, options.tick)
 
 
@@ -71,7 +71,7 @@ TARGETS: Final[Mapping[str, TargetKind]] = MappingProxyType(
         **dict.fromkeys(BOARDS, TargetKind(_board)),
     }
 )
-"""By name; that of a board is its kind and number, as in "speck2edevkit:0"."""
+"""The targets by name. The name of a board is its kind and number, as in "speck2edevkit:0"."""
 
 
 def kind_of(name: str) -> TargetKind:
@@ -83,18 +83,19 @@ def kind_of(name: str) -> TargetKind:
 
 
 def make_target(name: str, options: Options = DEFAULTS) -> Target:
-    """The target called ``name``: "simulator", "emulator", or a board such as "speck2edevkit:0".
+    """The target called ``name``, for example "emulator" or "speck2edevkit:0".
 
-    Raises UsageError for an unknown name and for options that do not go with it, TargetError when the board or its
-    driver is missing.
+    Raises UsageError for an unknown name and for time steps that are missing or have no effect, TargetError when the
+    board or its driver is missing.
     """
     check_time_steps(name, options.time_steps)
     return kind_of(name).make(name, options)
 
 
-def names_of(has: Callable[[TargetKind], bool]) -> str:
-    """Names of the targets whose record ``has`` something, as in "simulator or emulator"."""
-    return " or ".join(name for name, kind in TARGETS.items() if has(kind))
+def options_of(chosen: Callable[[TargetKind], bool]) -> str:
+    """The option that names one of the ``chosen`` targets, as in "--on quantised, simulator or emulator"."""
+    *names, last = (name for name, kind in TARGETS.items() if chosen(kind))
+    return f"--on {', '.join(names)} or {last}" if names else f"--on {last}"
 
 
 def check_time_steps(on: str, time_steps: int | None) -> None:
@@ -103,8 +104,8 @@ def check_time_steps(on: str, time_steps: int | None) -> None:
     if needed and time_steps is None:
         raise UsageError(f"--on {on}", "no number of time steps", "--time-steps N")
     if time_steps is not None and not needed:
-        found = f"given with --on {on}, which knows no time steps"
-        raise UsageError("--time-steps", found, f"--on {names_of(lambda kind: kind.time_steps)}")
+        found = f"given with --on {on}, which has no time steps"
+        raise UsageError("--time-steps", found, options_of(lambda kind: kind.time_steps))
 
 
 def check_device(device: str, on: str, scheduler: str | None) -> None:
@@ -114,7 +115,7 @@ def check_device(device: str, on: str, scheduler: str | None) -> None:
     if device == CPU:
         return
     if device not in kind_of(on).devices:
-        need = f"--on {names_of(lambda kind: device in kind.devices)}"
-        raise UsageError("--device", f"{device} given with --on {on}", need)
+        found = f"{device} given with --on {on}"
+        raise UsageError("--device", found, options_of(lambda kind: device in kind.devices))
     if scheduler is not None:
         raise UsageError("--device", f"{device} given with --scheduler", "one of the two: workers compute on CPUs")

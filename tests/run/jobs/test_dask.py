@@ -120,7 +120,7 @@ def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_board_cannot_be_spread(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    with pytest.raises(UsageError, match="not a board"):
+    with pytest.raises(UsageError, match="given with --on speck2edevkit:0; need --on quantised, simulator or emulator"):
         run_job(Job("speck2edevkit:0"), two_neurons(), [stream([0])], tmp_path, on_workers("local", 1, no_progress))
 
 

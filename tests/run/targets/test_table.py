@@ -11,8 +11,6 @@ from deploytool.base.errors import UnsupportedError, UsageError
 from deploytool.ir.recording import RUNGS
 from deploytool.ir.target import Target, Watch
 from deploytool.recipe.stages import RunSection
-from deploytool.run.jobs.job import Job
-from deploytool.run.jobs.perturbation import Perturbation
 from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import TARGETS, make_target
 
@@ -52,50 +50,5 @@ def test_extremes_are_measured_or_refused(name: str) -> None:
 def test_other_names_are_refused() -> None:
     with pytest.raises(UsageError, match="no target 'loihi'; need one of quantised, simulator, emulator, speck"):
         make_target("loihi")
-    with pytest.raises(UsageError, match="a board, where only what computes can run"):
+    with pytest.raises(UsageError, match="a board, and no function that configures it"):
         make_target("speck2edevkit:0")
-
-
-@pytest.mark.parametrize(
-    ("asked", "sentence"),
-    [
-        ({"on": "quantised"}, "--on quantised: no number of time steps; need --time-steps N."),
-        (
-            {"on": "emulator", "time_steps": 3},
-            "--time-steps: given with --on emulator, which knows no time steps; need --on quantised.",
-        ),
-        (
-            {"on": "quantised", "time_steps": 3, "watch": Watch(extremes=True)},
-            "--extremes: given with --on quantised; need simulator or emulator.",
-        ),
-        (
-            {"on": "speck2edevkit:0", "perturbation": Perturbation(drop=0.1)},
-            "--perturb: given with --on speck2edevkit:0; need a target that computes, not a board.",
-        ),
-        ({"on": "loihi"}, "target: no target 'loihi'; need one of"),
-    ],
-)
-def test_a_job_refuses_what_does_not_go_together(asked: dict[str, object], sentence: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        Job(**asked)
-    assert sentence in str(caught.value)
-
-
-def test_the_key_of_a_recording_stays_what_it_was() -> None:
-    """Recordings in a store are found by it."""
-    assert Job("emulator").asked == {"on": "emulator", "watch": None, "rasters": 0}
-    assert Job("simulator", watch=Watch(("b", "a"), 4, True), perturbation=Perturbation(drop=0.5)).asked == {
-        "on": "simulator",
-        "watch": ["a", "b"],
-        "rasters": 4,
-        "extremes": True,
-        "perturbation": {
-            "order": 0.0,
-            "drop": 0.5,
-            "threshold": 0.0,
-            "weights": 0.0,
-            "seed": 0,
-            "repeat": 0,
-        },
-    }
-    assert Job("quantised", 30).asked == {"on": "quantised", "watch": None, "rasters": 0, "time_steps": 30}
