@@ -28,7 +28,6 @@ from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_EPSILON, NORM_PARTS, START, blank_nodes, node_of
 
 OUTPUT: Final = "output"
-TAKE_MODULE: Final = "Convert the module itself: package.module:function."
 
 
 def to_graph(
@@ -75,62 +74,15 @@ def to_graph(
     return graph if integers is None else replace(graph, weight_bits=integers.weight_bits)
 
 
-def from_state_dict(
-    state: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, dt_ms: float | None = None
+def with_weights(
+    weights: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, dt_ms: float | None = None
 ) -> Graph:
-    """The Graph of ``network`` with the weights in ``state``, the state_dict {name: array} of a torch or sinabs module.
+    """The Graph of ``network`` with ``weights`` {layer name: weights} as they are, not quantised.
 
-    Weights are taken over unquantised, in the order of the layers, and their shapes must be those of the layers;
-    threshold, floor and reset are those of ``constraints``, with which spike_threshold and min_v_mem in ``state``
-    must agree. Biases must be zero, since layers of a recipe have none. State (v_mem) counts for nothing.
-
-    Raises InputError naming every entry that is something else; ArtifactError and RecipeError as ``to_graph``.
+    All neurons have threshold, floor and reset of ``constraints``. Raises ArtifactError and RecipeError as `to_graph`.
     """
-    if any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-        raise UnsupportedError("state_dict", "a network with batchnorm layers", "one without", TAKE_MODULE)
-    blank = blank_weights(network)
-    stored = {name: array for name, array in state.items() if name.endswith("weight") and array.ndim > 1}
-    problems = [problem for name, array in state.items() if (problem := _entry_problem(name, array, constraints))]
-    ends = {name.rpartition(".")[2] for name in state}
-    if "spike_threshold" in ends and "min_v_mem" not in ends and constraints.floor not in (None, -math.inf):
-        found = f"neurons without min_v_mem, where constraints.floor is {constraints.floor}"
-        problems.append(InputError("state_dict", found, "both alike", "Write floor = -inf for none."))
-    if len(stored) != len(blank):
-        found = f"{len(stored)} arrays of weights ({', '.join(stored) or 'none'})"
-        problems.append(InputError("state_dict", found, f"{len(blank)}, for {', '.join(blank)}"))
-    else:
-        for (name, array), (layer, wanted) in zip(stored.items(), blank.items(), strict=True):
-            if array.shape != wanted.shape:
-                found = f"shape {array.shape}"
-                problems.append(InputError(f"state_dict: {name!r}", found, f"{wanted.shape}, of layer {layer!r}"))
-    if problems:
-        raise InputError.together(problems)
     spike = _neurons(constraints)
-    weights = dict(zip(blank, stored.values(), strict=True))
     return _graph(weights, network, lambda latent, *_: (latent, spike), spike, dt_ms)
-
-
-def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> InputError | None:
-    """What is wrong with an entry of a state_dict, whatever the layers are."""
-    where, kind = f"state_dict: {name!r}", name.rpartition(".")[2]
-    match kind:
-        case "weight" if array.ndim > 1:
-            return None
-        case "v_mem":
-            return None
-        case "bias":
-            if np.any(array):
-                return InputError(where, "a bias", "zeros: layers of a recipe have none", TAKE_MODULE)
-            return None
-        case "spike_threshold" | "min_v_mem":
-            key = "threshold" if kind == "spike_threshold" else "floor"
-            if (value := getattr(constraints, key)) is None or not np.allclose(array, value, rtol=1e-6):
-                found = f"{array.flat[0]:g}" if array.size else "nothing"
-                return InputError(where, found, f"{value}, which is constraints.{key}")
-            return None
-    return InputError(
-        where, "an entry that no layer of a recipe has", "weights, spike_threshold, min_v_mem", TAKE_MODULE
-    )
 
 
 def _graph(

@@ -100,8 +100,16 @@ class _Network(Section):
 
 
 def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
-    """[network] and [constraints] of the TOML file ``path``, which needs no other section. Raises as `load_recipe`."""
-    found = _parsed(_Network, read_toml(path), str(path))
+    """[network] and [constraints] of the TOML file ``path``, which needs no other section. Raises as `load_recipe`.
+
+    Other sections of a recipe are not looked at; a key that no recipe has is an error there too.
+    """
+    values = read_toml(path)
+    known = [field.alias or name for name, field in Recipe.model_fields.items()]
+    if unknown := [key for key in values if key not in known]:
+        need, todo = "a key that a recipe has", f"Known keys: {', '.join(known)}."
+        raise RecipeError.together(RecipeError(f"{path}: {key}", "unknown key", need, todo) for key in unknown)
+    found = _parsed(_Network, values, str(path))
     return found.network, found.constraints
 
 

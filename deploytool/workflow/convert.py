@@ -44,7 +44,11 @@ def _stored(cache: StageCache, network: NamedNetwork) -> Artifact:
         decided = {} if graph.weight_bits is None else {"weight_bits": graph.weight_bits}
         request = Request("graph", {"model": source.digest}, decided)
     else:
-        request = Request("graph", {"source": graph.digest}, {})
+        for layer, entry in network.entries.items():
+            cache.messages.say(f"{layer:<10} has the weights of {entry}")
+        request = Request(
+            "graph", {"source": graph.digest}, {"entries": dict(network.entries)} if network.entries else {}
+        )
     return cache.stored(request, lambda: graph, _write)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast, get_args
@@ -25,6 +26,8 @@ from deploytool.store.lineage import ancestors
 from deploytool.train.methods.table import method_of
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CHIP: Final = ConstraintsSection().chip
 
@@ -73,6 +76,10 @@ SUFFIXES: Final[Mapping[str, SourceKind]] = {
     ".onnx": "a .onnx file",
     ".pt": "a state_dict",
     ".pth": "a state_dict",
+    ".ckpt": "a state_dict",
+    ".bin": "a state_dict",
+    ".pt2": "a state_dict",
+    ".safetensors": "a state_dict",
 }
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _REFERENCE: Final = re.compile(rf"({'|'.join(KINDS)})(@.*|-[0-9a-f]*)?")
@@ -81,10 +88,12 @@ _FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """A network that a person named: its ``graph``, and the ``artifact``, a model or a graph, that it comes from."""
+    """A network that a person named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, and for
+    the layers of a state dict {layer: its entry} ``entries``."""
 
     graph: Graph
     artifact: Artifact | None = None
+    entries: Mapping[str, str] = field(default_factory=dict)
 
 
 def named_network(store: Store, source: str, options: ImportOptions) -> NamedNetwork:
@@ -114,7 +123,7 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
             reset = cast("Reset | None", options.reset)
             return NamedNetwork(read_onnx(Path(source), reset=reset or "subtract", floor=options.floor))
         case "a state_dict":
-            return NamedNetwork(_state_dict(Path(source), options))
+            return _state_dict(Path(source), options)
 
 
 def kind_of(source: str) -> SourceKind:
@@ -222,13 +231,19 @@ def _module(source: str, options: ImportOptions) -> Graph:
     return from_module(load_builder(source)(), shape)
 
 
-def _state_dict(path: Path, options: ImportOptions) -> Graph:
-    from deploytool.convert.model import from_state_dict
+def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:
+    from deploytool.convert.state_dict import from_state_dict
     from deploytool.convert.torch.state_dict import read_state_dict
 
+    state = read_state_dict(path)
     if options.network is None:
-        raise UsageError(str(path), "weights without their layers", "--network RECIPE, whose [network] they belong to")
-    return from_state_dict(read_state_dict(path), *load_network(options.network))
+        weights = ", ".join(name for name, array in state.items() if array.ndim > 1)
+        found = f"weights without their layers ({weights})"
+        raise UsageError(str(path), found, "--network RECIPE, whose [network] they belong to")
+    loaded = from_state_dict(state, *load_network(options.network))
+    for warning in loaded.warnings:
+        log.warning(warning)
+    return NamedNetwork(loaded.graph, entries=loaded.entries)
 
 
 def recipe_geometry(recipe: Recipe) -> Graph:

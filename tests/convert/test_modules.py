@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,9 @@ from torch import Tensor, nn
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.chip.chips import CHIPS
-from deploytool.chip.integers import quantise
-from deploytool.convert.model import from_state_dict, to_graph
 from deploytool.convert.torch.modules import from_module
-from deploytool.convert.torch.state_dict import read_state_dict
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Add, Concat, Conv, Flatten, Spike
-from deploytool.recipe import ConstraintsSection, NetworkSection
+from deploytool.ir.nodes import Add, Concat, Conv, Flatten
 
 layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
 
@@ -199,105 +193,3 @@ def test_batch_norm_is_folded_with_its_eps(
     graph = from_module(module, (4, 7, 8))
     assert isinstance(graph.nodes["0"], Conv)
     np.testing.assert_allclose(analog(graph, x.numpy()), module(x[None])[0].detach().numpy(), rtol=1e-9, atol=1e-9)
-
-
-NETWORK = NetworkSection.model_validate(
-    {
-        "input": (2, 6, 6),
-        "layers": [
-            {"type": "conv", "out": 3, "kernel": 3},
-            {"type": "spike"},
-            {"type": "flatten"},
-            {"type": "linear", "out": 4},
-            {"type": "spike"},
-        ],
-    }
-)
-
-
-def sequential(**changes: Any) -> nn.Sequential:
-    floor = changes.get("min_v_mem", -1.0)
-    return nn.Sequential(
-        nn.Conv2d(2, 3, 3, bias=changes.get("bias", False)),
-        layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
-        nn.Flatten(),
-        nn.Linear(48, 4, bias=False),
-        layers.IAFSqueeze(batch_size=1, min_v_mem=floor),
-    )
-
-
-def test_a_state_dict_gives_the_graph_of_the_module_itself(tmp_path: Path) -> None:
-    module = sequential()
-    module(torch.rand(3, 2, 6, 6))
-    torch.save(module.state_dict(), tmp_path / "weights.pt")
-    graph = from_state_dict(read_state_dict(tmp_path / "weights.pt"), NETWORK, ConstraintsSection(), dt_ms=2.0)
-    own = from_module(module, (2, 6, 6))
-    assert graph.dt_ms == 2.0
-    for name, theirs in zip(("conv1", "spike1", "flatten1", "fc1", "spike2"), ("0", "1", "2", "3", "4"), strict=True):
-        assert vars(graph.nodes[name]).keys() == vars(own.nodes[theirs]).keys()
-        for field, value in vars(graph.nodes[name]).items():
-            np.testing.assert_array_equal(value, vars(own.nodes[theirs])[field])
-
-
-def test_weights_of_a_state_dict_are_quantised_no_sooner_than_on_the_chip() -> None:
-    state = {name: tensor.numpy() for name, tensor in sequential().state_dict().items()}
-    weights = {"conv1": state["0.weight"], "fc1": state["3.weight"]}
-    graph, trained = (
-        from_state_dict(state, NETWORK, ConstraintsSection()),
-        to_graph(weights, NETWORK, ConstraintsSection()),
-    )
-    np.testing.assert_array_equal(graph.nodes["conv1"].weight, state["0.weight"])
-    integers = CHIPS["speck2e"].integers
-    both = []
-    for net in (graph, trained):
-        spike = net.nodes["spike1"]
-        assert isinstance(spike, Spike)
-        both.append(quantise(net.nodes["conv1"].weight, None, spike.threshold, spike.floor, integers))
-    np.testing.assert_array_equal(both[0].weights, both[1].weights)
-
-
-def test_a_state_dict_that_does_not_match_is_told_entry_by_entry() -> None:
-    arrays = {name: tensor.numpy() for name, tensor in sequential(bias=True, min_v_mem=-2.0).state_dict().items()}
-    arrays["norm.running_mean"] = np.zeros(3)
-    arrays["3.weight"] = np.ones((4, 47))
-    with pytest.raises(InputError) as error:
-        from_state_dict(arrays, NETWORK, ConstraintsSection(threshold=0.5))
-    named = [problem.split("'")[1] for problem in error.value.problems]
-    assert set(named) == {
-        "0.bias",
-        "1.min_v_mem",
-        "1.spike_threshold",
-        "4.min_v_mem",
-        "4.spike_threshold",
-        "norm.running_mean",
-        "3.weight",
-    }
-    assert "shape (4, 47); need (4, 48), of layer 'fc1'" in str(error.value)
-    with pytest.raises(InputError, match=r"1 arrays of weights \(w.weight\); need 2, for conv1, fc1"):
-        from_state_dict({"w.weight": np.ones((3, 2, 3, 3))}, NETWORK, ConstraintsSection())
-    free = {name: tensor.numpy() for name, tensor in sequential(min_v_mem=None).state_dict().items()}
-    with pytest.raises(InputError, match="neurons without min_v_mem"):
-        from_state_dict(free, NETWORK, ConstraintsSection())
-    assert from_state_dict(free, NETWORK, ConstraintsSection(floor=float("-inf")))
-
-
-class Pickled:
-    """What only pickle can store."""
-
-
-def test_files_that_are_no_state_dict(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pt"
-    with pytest.raises(InputError, match="no such file"):
-        read_state_dict(path)
-    contents: list[Any] = [Pickled(), sequential(), {"epoch": 3, "state_dict": {}}, [torch.ones(1)]]
-    for content in contents:
-        torch.save(content, path)
-        with pytest.raises(InputError, match=r"need what torch\.save\(module\.state_dict\(\), path\) writes") as error:
-            read_state_dict(path)
-        assert len(str(error.value).splitlines()) == 1
-    path.write_text("a poem")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_state_dict(path)
-    torch.save({"w": torch.full((2,), float("nan"))}, path)
-    with pytest.raises(InputError, match="'w': the tensor has 2 values that are not finite"):
-        read_state_dict(path)

@@ -1,30 +1,153 @@
-"""Weights in the files that people save."""
+"""Weights in the files that people save: of torch.save, of a trainer, of safetensors. No code in them is run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.convert.torch.arrays import to_array
 
+log = logging.getLogger(__name__)
 
-def read_state_dict(path: Path) -> dict[str, Array]:
-    """The arrays in the state_dict ``path``, in their order; nothing but arrays is read, and no code is run.
+NEED: Final = "what torch.save(module.state_dict(), path) writes, or a .safetensors file"
+CHECKPOINT_KEYS: Final[tuple[str, ...]] = ("state_dict", "model_state_dict", "model", "net", "weights", "module")
+"""Where trainers keep the state dict in their files, the surest first."""
+PREFIXES: Final = ("module.", "model.", "_orig_mod.", "_forward_module.", "net.", "network.", "snn.", "spiking_model.")
+"""What wrappers, trainers and attributes put before every name."""
+WHOLE: Final = "Write a function that returns it: torch.load(path, weights_only=False) in your own code; and convert"
 
-    Raises InputError when the file is missing, or is not what ``torch.save(module.state_dict(), path)`` writes.
+
+def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
+    """The arrays in the state dict ``path`` by name, in their order in the file; integers and 16 bits as float32.
+
+    A checkpoint of a trainer gives the state dict in it; prefixes that all names have are left out; of a saved
+    sinabs Network only the spiking model counts. ``tell`` hears of each.
+
+    Raises InputError when the file is missing or damaged, holds a module instead of its weights, or a tensor without
+    finite values.
     """
-    need = "what torch.save(module.state_dict(), path) writes"
     if not path.is_file():
-        raise InputError(str(path), "no such file", need)
+        raise InputError(str(path), "no such file", NEED)
+    state = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
+    tensors = _without_prefixes(path, _tensors(path, state, tell), tell)
+    return {name: to_array(tensor, "the tensor", f"{path}: {name!r}") for name, tensor in tensors.items()}
+
+
+def _load_safetensors(path: Path) -> Any:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise InputError(str(path), f"no safetensors file ({_first_line(error)})", NEED) from None
+
+
+def _load_torch(path: Path) -> Any:
+    _refuse_modules(path)
+    noted: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True, action="always") as noted:
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
-        raise InputError(str(path), f"cannot be read ({reason})", need) from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(str(path), "holds more than named tensors", need)
-    return {str(name): to_array(tensor, "the tensor", f"{path}: {name!r}") for name, tensor in state.items()}
+        if (found := re.search(r"GLOBAL ([\w.]+)", str(error))) is not None:
+            todo = "Save the weights alone: torch.save(module.state_dict(), 'weights.pth')."
+            found_in_it = f"holds a Python object ({found.group(1)}), which only running its code can read"
+            raise InputError(str(path), found_in_it, "tensors by name", todo) from None
+        if (protocol := re.search(r"pickle protocol (\d+) in the checkpoint", _warned(noted))) is not None:
+            todo = "Save it with the protocol that torch.save uses by itself."
+            raise InputError(str(path), f"pickle protocol {protocol.group(1)}", NEED, todo) from None
+        raise InputError(str(path), f"cannot be read ({_first_line(error)})", NEED) from None
+
+
+def _warned(noted: list[warnings.WarningMessage]) -> str:
+    return " ".join(str(warning.message) for warning in noted)
+
+
+def _first_line(error: Exception) -> str:
+    lines = f"{type(error).__name__}: {error}".splitlines()
+    return lines[0].partition(". ")[0]
+
+
+def _refuse_modules(path: Path) -> None:
+    """Raises InputError for a file that holds a module, saying how it is converted."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name.partition("/")[2] for name in archive.namelist()]
+        data = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        first = _first_class(archive.read(data)) if data is not None and "constants.pkl" not in names else None
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        todo = "Save its weights: torch.save(torch.jit.load(path).state_dict(), 'weights.pth'), or convert the module."
+        raise InputError(str(path), "a TorchScript module, whose layers cannot be told", NEED, todo)
+    if any(name.startswith(("models/", "archive_format")) for name in names):
+        todo = "Write a function that returns torch.export.load(path).module(), and convert package.module:function."
+        raise InputError(str(path), "a program of torch.export", NEED, todo)
+    if first is not None and not first.startswith("collections."):
+        found = f"a whole pickled module ({first}), which only running its code can read"
+        raise InputError(str(path), found, NEED, f"{WHOLE} package.module:function.")
+
+
+def _first_class(pickled: bytes) -> str | None:
+    """The class of the object in ``pickled``, which is not loaded; None for a dict, a list or a number."""
+    texts: list[str] = []
+    try:
+        for operation, argument, _ in pickletools.genops(pickled):
+            if operation.name == "GLOBAL":
+                return str(argument).replace(" ", ".")
+            if operation.name == "STACK_GLOBAL":
+                return ".".join(texts[-2:])
+            if "UNICODE" in operation.name:
+                texts.append(str(argument))
+            elif operation.name not in ("PROTO", "FRAME", "MEMOIZE", "BINPUT"):
+                return None
+    except ValueError:
+        return None
+    return None
+
+
+def _tensors(path: Path, state: Any, tell: Callable[[str], None]) -> Mapping[str, torch.Tensor]:
+    """The tensors by name in ``state``, or in the one part of it that has nothing else."""
+    if not isinstance(state, Mapping):
+        raise InputError(str(path), f"holds a {type(state).__name__}", NEED)
+    if state and all(isinstance(value, torch.Tensor) for value in state.values()):
+        return {str(name): tensor for name, tensor in state.items()}
+    parts = {str(key): part for key, part in state.items() if isinstance(part, Mapping) and _has_only_tensors(part)}
+    chosen = [key for key in CHECKPOINT_KEYS if key in parts] or list(parts)
+    if len(parts) > 1 and chosen[0] not in CHECKPOINT_KEYS:
+        raise InputError(str(path), f"several state dicts: {', '.join(parts)}", "one, or one called state_dict")
+    if not chosen:
+        others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
+        found = f"holds more than named tensors ({', '.join(others[:5])})" if others else "holds nothing"
+        raise InputError(str(path), found, NEED)
+    tell(f"{path}: of {', '.join(map(str, state))} only {chosen[0]} is read")
+    return {str(name): tensor for name, tensor in parts[chosen[0]].items()}
+
+
+def _has_only_tensors(part: Mapping[Any, Any]) -> bool:
+    return bool(part) and all(isinstance(value, torch.Tensor) for value in part.values())
+
+
+def _without_prefixes(
+    path: Path, tensors: Mapping[str, torch.Tensor], tell: Callable[[str], None]
+) -> Mapping[str, torch.Tensor]:
+    """``tensors`` without what stands before every name; of a saved sinabs Network, those of the spiking model."""
+    if {name.partition(".")[0] for name in tensors} == {"analog_model", "spiking_model"}:
+        tell(f"{path}: of analog_model and spiking_model only spiking_model is read")
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("spiking_model.")}
+    left_out = ""
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+        left_out += prefix
+    if left_out:
+        tell(f"{path}: the prefix {left_out!r} of every name is left out")
+    return tensors
