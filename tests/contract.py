@@ -186,7 +186,7 @@ class Contract:
         assert not target.run(two_neurons(), [stream([0] * 5)]).spikes
 
     def test_a_bias_is_refused_and_zeros_are_none(self, target: Target) -> None:
-        with pytest.raises(UnsupportedError, match="'fc': has a bias"):
+        with pytest.raises(UnsupportedError, match="fc: has a bias"):
             target.run(two_neurons(bias=np.array([0, 1], np.int16)), [stream([0])])
         assert self.counts(target, two_neurons(bias=np.zeros(2, np.int16)), stream([0] * 5)) == [[3, 0]]
 

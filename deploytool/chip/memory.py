@@ -13,6 +13,7 @@ which accepts the same layers, because memories are powers of two.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from deploytool.base.arrays import Pair, Shape
@@ -28,6 +29,12 @@ class Memory:
     kernel_words: int
     neuron_words: int
     bias_words: int
+
+    @property
+    def words(self) -> str:
+        """The words as text: "4,608 kernel and 16,384 neuron words"."""
+        bias = f", {self.bias_words:,} bias" if self.bias_words else ""
+        return f"{self.kernel_words:,} kernel{bias} and {self.neuron_words:,} neuron words"
 
     def fits(self, core: Core) -> bool:
         return (
@@ -57,3 +64,13 @@ def memory_of(features_in: int, out_shape: Shape, kernel: Pair, biased: bool) ->
 def cores_for(memory: Memory, chip: Chip) -> tuple[int, ...]:
     """Numbers of the cores of ``chip`` that can hold a layer that takes ``memory``."""
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))
+
+
+def memories(chip: Chip, cores: Iterable[int]) -> str:
+    """The memories of ``cores``, equal ones together: "kernel + neuron words 16,384 + 65,536 on cores 0, 1, 2; ..."."""
+    alike: dict[str, list[str]] = {}
+    for number in cores:
+        core = chip.cores[number]
+        alike.setdefault(f"{core.kernel_words:,} + {core.neuron_words:,}", []).append(str(number))
+    groups = (f"{size} on core{'s' * (len(group) > 1)} {', '.join(group)}" for size, group in alike.items())
+    return f"kernel + neuron words {'; '.join(groups)}"

@@ -13,9 +13,9 @@ from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, UnsupportedError
 from deploytool.chip.integers import dequantise, exact_scale, integer_start, quantise
 from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
-from deploytool.ir.fan_in import over_fan_in
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Input, Linear, Node, Output, Spike
+from deploytool.ir.spec.fan_in import over_fan_in
 from deploytool.recipe import (
     BatchNormLayer,
     ConstraintsSection,
@@ -69,8 +69,8 @@ def to_graph(
 
     graph = _graph(weights, network, effective, plain, dt_ms)
     weighted = {name: node.weight for name, node in graph.nodes.items() if isinstance(node, Conv | Linear)}
-    if problems := [p for name, array in weighted.items() if (p := over_fan_in(name, array, constraints.fan_in))]:
-        raise FitError.together(problems)
+    if found := over_fan_in(weighted, constraints.fan_in):
+        raise FitError.together(violation.error(FitError) for violation in found)
     return graph if integers is None else replace(graph, weight_bits=integers.weight_bits)
 
 

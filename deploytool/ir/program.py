@@ -65,6 +65,14 @@ from deploytool.chip.memory import Memory, memory_of
 from deploytool.ir.neurons import Neurons
 
 Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
+WEIGHTS: Final[Mapping[Arithmetic, np.dtype[Any]]] = MappingProxyType(
+    {"int8/int16": np.dtype(np.int8), "float32": np.dtype(np.float32)}
+)
+"""The type of the weights in each arithmetic."""
+
+STATE: Final = np.iinfo(np.int16)
+"""The range of V in int8/int16, where it saturates."""
+
 SIMULATOR: Final = "simulator"
 INPUT: Final = "input"
 

@@ -1,6 +1,6 @@
 """The compiler: Graph to Program on a chip, pass by pass, and the check that needs no numbers but sizes.
 
-group -> lower -> rules -> quantise -> split -> place
+group -> lower -> quantise -> split -> place, each followed by what ir/spec asks of its result
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from deploytool.chip.integers import IntegerFormat
 from deploytool.chip.memory import Memory, cores_for
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import Program
+from deploytool.ir.spec.rule import Level, Violation
+from deploytool.ir.spec.verify import BIASED, check_rules, verify
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group, unsigned
 from deploytool.map.lower import lower
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
 from deploytool.map.quantise import LayerQuantisation, layer_report, quantise
-from deploytool.map.rules import Violation, check_rules
 from deploytool.map.split import Fit, Split, fit
 from deploytool.map.split import split as split_program
 from deploytool.map.suggest import Suggestion, free_features, suggestions
@@ -115,12 +116,15 @@ def compile_graph(
     lowered = lower(group(graph), chip)
     fitting = fit(lowered, chip, pins, split)
     _refuse(fitting.issues)
+    verify(lowered, Level.EXECUTABLE, chip, BIASED)
     fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
     quantised = calibrated.program if calibrated else quantise(lowered, fmt)
+    verify(quantised, Level.INTEGER, chip, BIASED)
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))
     placed = place(cut, chip, pins, synops)
+    verify(placed, Level.MAPPED, chip, BIASED)
     return Mapped(placed, lowered, layer_report(lowered, quantised, fmt), fitting.splits, calibrated)
 
 
@@ -152,7 +156,7 @@ def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bo
 
 def _refuse(violations: tuple[Violation, ...]) -> None:
     if violations:
-        raise FitError.together(violation.error() for violation in violations)
+        raise FitError.together(violation.error(FitError) for violation in violations)
 
 
 def _layer_json(layer: LayerFit) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from deploytool.base.arrays import Array, Pair, Shape, format_shape
 from deploytool.base.errors import InputError
 from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program, Route, Synapses
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import BIASED, verify
 from deploytool.map.readout import widen
 from deploytool.recipe import DvsSection, ReadoutSection
 
@@ -30,18 +32,28 @@ ALL_ON: Final = DvsSection()
 def configuration(
     program: Program, chip: Chip, dvs: DvsSection = ALL_ON, readout: ReadoutSection | None = None
 ) -> dict[str, Any]:
-    """The configuration of ``chip`` for a placed, quantised ``program``: plain JSON values.
+    """The configuration of ``chip`` for a ``program`` that was mapped for it: plain JSON values, as `described` says.
+
+    Raises InputError when the program was mapped for another chip or the sensor cannot give what ``dvs`` asks for,
+    UnsupportedError for one that breaks a rule, UnsupportedError or FitError when the readout layer cannot take the
+    answer.
+    """
+    if program.chip != chip.name:
+        raise InputError("program", f"mapped for {program.chip}", f"one mapped for {chip.name}")
+    verify(program, Level.MAPPED, chip, BIASED)
+    return described(program, chip, dvs, readout)
+
+
+def described(
+    program: Program, chip: Chip, dvs: DvsSection = ALL_ON, readout: ReadoutSection | None = None
+) -> dict[str, Any]:
+    """The configuration of ``chip`` for a ``program`` on its cores, whether it has what the program asks for or not.
 
     "cnn_layers" has an entry for every core, None where it is unused; outputs are monitored, nothing else is.
     "unknown" tells what in it no source settles. With ``readout`` the last layer is widened (see readout.py), and
     monitored spikes have its features.
-    Raises InputError when the program was not mapped for this chip or the sensor cannot give what ``dvs`` asks for,
-    UnsupportedError or FitError when the readout layer cannot take the answer.
+    Raises InputError, UnsupportedError and FitError as `configuration` does.
     """
-    if program.chip != chip.name or set(program.core_of) != set(program.layers) or program.arithmetic == "float32":
-        raise InputError(
-            "program", f"mapped for {program.chip}, in {program.arithmetic}", f"one mapped for {chip.name}"
-        )
     if readout is not None:
         program = widen(program, chip)
     layers: list[dict[str, Any] | None] = [None] * len(chip.cores)

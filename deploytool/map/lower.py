@@ -8,16 +8,21 @@ form, except where no event ever meets the zeros: a Linear on an oblong map.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import Chip
+from deploytool.ir.geometry import arriving, targets
 from deploytool.ir.program import Layer, Program, Synapses
-from deploytool.map.geometry import arriving, targets
+from deploytool.ir.spec.verify import rules_named, violations
+
+NEURONS: Final = rules_named("leak", "zero-reset", "synapses", "no-delay")
+"""Rules about the neurons of a layer, which no other sizes mend."""
 
 
 def lower(program: Program, chip: Chip) -> Program:
@@ -26,19 +31,8 @@ def lower(program: Program, chip: Chip) -> Program:
     What cannot be rewritten exactly stays, and the rules of the chip speak about it.
     Raises UnsupportedError with every layer whose neurons no chip has: those that leak or add potentials.
     """
-    problems = [problem for name, layer in program.layers.items() for problem in _foreign(name, layer, chip)]
-    problems += [
-        UnsupportedError(
-            f"layer {to!r} on {chip.title}",
-            f"gets spikes of {source!r} with a delay",
-            "spikes that arrive at once",
-            "A core sends spikes on as soon as it can, and cores in a circle may deadlock: leave the Delay out, or run "
-            "it on the simulator.",
-        )
-        for to, _, source, _ in program.delayed
-    ]
-    if problems:
-        raise UnsupportedError.together(problems)
+    if found := violations(program, NEURONS, chip):
+        raise UnsupportedError.together(violation.error(UnsupportedError) for violation in found)
     layers: Mapping[str, Layer] = program.layers
     for name, layer in program.layers.items():
         last = [
@@ -50,26 +44,6 @@ def lower(program: Program, chip: Chip) -> Program:
             synapses = _undilated(_dense(synapses), chip)
         layers = {**layers, name: replace(layer, synapses=(_square(synapses, fill, last, chip),))}
     return program.with_layers(layers)
-
-
-def _foreign(name: str, layer: Layer, chip: Chip) -> Iterator[UnsupportedError]:
-    where, target = f"layer {name!r} on {chip.title}", "or run it on the simulator."
-    if layer.neurons.leak is not None:
-        yield UnsupportedError(
-            where,
-            "a leak (tau_ms is given)",
-            "integrate-and-fire neurons (tau_ms None)",
-            f"Train with IF neurons, or with a time constant much longer than a sample, {target}",
-        )
-    if np.any(layer.neurons.v_reset):
-        yield UnsupportedError(where, "a v_reset that is not 0", "reset by subtraction or to 0")
-    if len(layer.synapses) > 1:
-        yield UnsupportedError(
-            where,
-            f"an Add of the potentials of {len(layer.synapses)} sets of weights ({', '.join(layer.sources)})",
-            "one Conv or Linear before a Spike",
-            f"Put a Spike behind each of them, or join the inputs by a Concat before one Conv, {target}",
-        )
 
 
 def ignores_zeros(layer: Layer) -> bool:

@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from deploytool.base.errors import InputError, UsageError
+from deploytool.base.errors import FitError, InputError, UsageError
 from deploytool.chip.chips import Chip
-from deploytool.chip.memory import cores_for
+from deploytool.chip.memory import cores_for, memories
+from deploytool.ir.geometry import targets
 from deploytool.ir.program import Program
-from deploytool.map.geometry import targets
-from deploytool.map.rules import Violation, memories, words
+from deploytool.ir.spec.rule import Violation
 
 Cost: TypeAlias = tuple[float, ...]
 NO_PINS: Final[Mapping[str, int]] = {}
@@ -41,7 +41,7 @@ def place(
     a pin of no layer or to no core, InputError for layers without ``synops`` where others have them.
     """
     if (reason := misfit(program, chip, pins)) is not None:
-        raise reason.error()
+        raise reason.error(FitError)
     loads = _loads(program, synops)
     first = {route.to for route in program.input_routes}
     choices = _choices(program, chip, pins)
@@ -175,7 +175,8 @@ def _reason(
     program: Program, chip: Chip, names: list[str], cores: tuple[int, ...], pins: Mapping[str, int]
 ) -> Violation:
     needs = [
-        f"{name} takes {words(program.layers[name])}" + (f" and is pinned to core {pins[name]}" if name in pins else "")
+        f"{name} takes {program.layers[name].memory().words}"
+        + (f" and is pinned to core {pins[name]}" if name in pins else "")
         for name in names
     ]
     if cores:

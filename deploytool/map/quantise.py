@@ -13,6 +13,7 @@ from deploytool.base.errors import FitError
 from deploytool.chip.integers import IntegerFormat, integer_start
 from deploytool.chip.integers import quantise as quantise_layer
 from deploytool.ir.program import Layer, Program
+from deploytool.ir.spec.verify import rules_named, violations
 from deploytool.map.vanishing import ScaleSetBy, Vanished, vanished
 
 FEW_LEVELS: Final = 16
@@ -52,6 +53,8 @@ def quantise(program: Program, fmt: IntegerFormat) -> Program:
 
     Raises FitError with every layer whose weights all become 0 or whose neurons differ in threshold.
     """
+    if found := violations(program, rules_named("threshold")):
+        raise FitError.together(violation.error(FitError) for violation in found)
     if problems := [FitError(name, *text) for name, layer in program.layers.items() for text in _lost(layer, fmt)]:
         raise FitError.together(problems)
     layers = {name: in_integers(layer, fmt) for name, layer in program.layers.items()}
@@ -78,13 +81,7 @@ def in_integers(layer: Layer, fmt: IntegerFormat, scale: float | None = None) ->
 
 def _lost(layer: Layer, fmt: IntegerFormat) -> Iterator[tuple[str, str, str]]:
     threshold, weights = layer.neurons.threshold, layer.single.weights
-    if isinstance(threshold, np.ndarray):
-        yield (
-            f"thresholds from {threshold.min():g} to {threshold.max():g}",
-            "one threshold per layer",
-            "Put differences between features into the weights.",
-        )
-    elif not in_integers(layer, fmt).single.weights.any():
+    if not in_integers(layer, fmt).single.weights.any():
         largest = float(np.abs(weights).max())
         yield (
             f"every weight becomes 0 (the largest is {largest:g}, the threshold {threshold:g})",

@@ -9,9 +9,8 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import FitError, UnsupportedError
 from deploytool.chip.chips import Chip, Readout
-from deploytool.chip.memory import cores_for
+from deploytool.chip.memory import cores_for, memories
 from deploytool.ir.program import Layer, Program
-from deploytool.map.rules import memories, words
 
 
 def widen(program: Program, chip: Chip) -> Program:
@@ -28,7 +27,7 @@ def widen(program: Program, chip: Chip) -> Program:
         hint = f"Pin it: --pin {name}={fitting[0]}." if fitting else "Use fewer features before it."
         raise FitError(
             f"layer {name!r}",
-            f"{wide.out_shape[0]} features for the readout take {words(wide)}",
+            f"{wide.out_shape[0]} features for the readout take {wide.memory().words}",
             f"a core that holds them ({memories(chip, [core])} is where it sits)",
             hint,
         )

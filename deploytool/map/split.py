@@ -26,8 +26,9 @@ from deploytool.chip.chips import Chip, address_bits
 from deploytool.chip.memory import cores_for
 from deploytool.ir.neurons import Neurons
 from deploytool.ir.program import INPUT, Layer, Program, Route, Synapses
+from deploytool.ir.spec.rule import Violation
+from deploytool.ir.spec.verify import check_rules
 from deploytool.map.place import NO_PINS, assignable, misfit
-from deploytool.map.rules import Violation, check_rules, words
 
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
 """{layer: output features of each of its parts}, for the layers that are split."""
@@ -288,7 +289,7 @@ def _splits(program: Program, cut: Program, chip: Chip) -> Iterator[Split]:
             held = cores_for(layer.memory(), chip) and layer.out_shape[0] <= chip.features_max
             why = "whole it would leave another layer without a core" if held else "no core holds it"
             features = " + ".join(str(cut.layers[part].out_shape[0]) for part in into)
-            reasons.append(f"takes {words(layer)}, and {why}: its features are shared {features}")
+            reasons.append(f"takes {layer.memory().words}, and {why}: its features are shared {features}")
         if relays := _relays_behind(program, cut, source):
             into += relays
             destinations = sum(len(cut.parts[route.to]) for route in _routes(program, source))

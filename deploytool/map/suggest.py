@@ -19,7 +19,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Program
 from deploytool.ir.shapes import out_shape
-from deploytool.map.rules import Violation
+from deploytool.ir.spec.rule import Violation
 from deploytool.map.split import Fit, Split
 
 Quantity: TypeAlias = Literal["crop", "features", "kernel", "stride", "pooling"]

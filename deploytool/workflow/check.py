@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from deploytool.base.errors import DeployError, FitError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import verify
 from deploytool.recipe import MapSection, Recipe, load_recipe
 from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Store
@@ -130,13 +132,10 @@ def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refus
 
 
 def _refused_by_run(mapped: Mapped) -> Iterator[Refusal]:
-    from deploytool.run.record.checks import check_mapped, check_program
-
-    for admit in (check_mapped, check_program):
-        try:
-            admit(mapped.program)
-        except DeployError as error:
-            yield from _sentences("run", error)
+    try:
+        verify(mapped.program, Level.MAPPED)
+    except DeployError as error:
+        yield from _sentences("run", error)
 
 
 def _sentences(command: str, error: DeployError) -> Iterator[Refusal]:

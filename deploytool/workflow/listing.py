@@ -10,7 +10,7 @@ from deploytool.recipe import ConstraintsSection, NetworkSection
 
 def rules(chip: str | None = None) -> list[str]:
     """Every rule of ``chip``, by default of the one that recipes have, one sentence each, with its numbers."""
-    from deploytool.map.rules import rules_manual
+    from deploytool.ir.spec.verify import rules_manual
 
     return rules_manual(chip_named(chip or ConstraintsSection().chip)).splitlines()
 

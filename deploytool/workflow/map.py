@@ -15,6 +15,8 @@ from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import BIASED, verify
 from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
@@ -69,9 +71,7 @@ def map_graph(
                 "given for the simulator, in float32 and without cores",
                 "a chip as --target",
             )
-        from deploytool.map.group import group
-
-        return cache.stored(Request("program", inputs, {"target": target}), lambda: group(graph), save_program)
+        return cache.stored(Request("program", inputs, {"target": target}), lambda: _grouped(graph), save_program)
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -108,6 +108,15 @@ def map_graph(
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return cache.stored(Request("program", inputs, decided), compute, write)
+
+
+def _grouped(graph: Graph) -> Program:
+    """``graph`` for the simulator. Raises UnsupportedError for what no target runs, but for a bias."""
+    from deploytool.map.group import group
+
+    program = group(graph)
+    verify(program, Level.EXECUTABLE, allow=BIASED)
+    return program
 
 
 def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:

@@ -31,7 +31,7 @@ def refuse_impossible(recipe: Recipe) -> None:
     graph = recipe_geometry(recipe)
     found = check_fit(graph, chip_named(recipe.constraints.chip), recipe.map.pins, recipe.map.split)
     if not found.fits:
-        raise FitError.together([*(issue.error() for issue in found.issues), *_ways(found)])
+        raise FitError.together([*(issue.error(FitError) for issue in found.issues), *_ways(found)])
 
 
 def untrainable(recipe: Recipe) -> Iterator[RecipeError]:

@@ -8,7 +8,8 @@ from typing import Final
 
 from deploytool.chip import memory as memory_module
 from deploytool.chip.chips import Chip, chip_named, chip_names
-from deploytool.map.rules import RULES
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import ASKS, RULES
 from manual.markdown import definitions, listed, table
 
 SOURCES: Final = {
@@ -37,8 +38,11 @@ def limits() -> str:
 
 
 def rules() -> str:
-    """Every rule of every chip, with the chip's numbers in it."""
-    return _by_chip(lambda chip: definitions(_rules(chip)))
+    """Every rule of every chip, with the chip's numbers in it, then those that all of them share."""
+    others = (
+        f"### {ASKS[level].capitalize()}\n\n{definitions(_rules(level))}" for level in (Level.INTEGER, Level.EXECUTABLE)
+    )
+    return "\n".join([_by_chip(lambda chip: definitions(_rules(Level.MAPPED, chip))), *others])
 
 
 def memory() -> str:
@@ -54,8 +58,8 @@ def _by_chip(text_of: Callable[[Chip], str]) -> str:
     return "\n".join(f"### {listed([chip.title for chip in chips], 'and')}\n\n{text}" for text, chips in groups.items())
 
 
-def _rules(chip: Chip) -> Iterator[tuple[str, str]]:
-    for rule in RULES:
+def _rules(level: Level, chip: Chip | None = None) -> Iterator[tuple[str, str]]:
+    for rule in (rule for rule in RULES if rule.level == level):
         yield f"`{rule.id}`{{#rule-{rule.id}}}", f"Need {rule.need(chip)}.\n\n*{rule.hint}*"
 
 

@@ -17,7 +17,7 @@ from manual.sandbox import PROJECT, Sandbox
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import chip_names
 from deploytool.data.sets.table import DATASETS
-from deploytool.map.rules import RULES
+from deploytool.ir.spec.verify import RULES
 from deploytool.recipe.presets.table import PRESETS
 from deploytool.store.artifact import KINDS
 from deploytool.train.methods.table import METHODS

@@ -16,8 +16,8 @@ from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.program import Program, Route
 from deploytool.ir.program_file import UPGRADES, VERSION, load_program, save_program
-from deploytool.run.engine.event_driven import run_events
 from deploytool.run.reference.specification import run_reference
+from deploytool.run.targets.table import make_target
 
 VERSION_1 = """
 {"arithmetic": "float32", "chip": "simulator", "core_of": {"a": 3}, "graph_digest": "0123", "input_routes":
@@ -113,7 +113,7 @@ def test_a_program_of_version_1_is_upgraded(tmp_path: Path, stated: int | None) 
 def test_an_upgraded_program_runs(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     program = load_program(written_by_version_1(tmp_path_factory.mktemp("program")))
     stream = data.draw(streams(program.input_shape))
-    found = run_events(program, [stream], "simulator")
+    found = make_target("simulator").run(program, [stream])
     assert found.counts["b"][0].tolist() == run_reference(program, stream).counts["b"].tolist()
 
 

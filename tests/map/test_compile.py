@@ -16,8 +16,10 @@ from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, Conv, Input, Node, Output, Spike
+from deploytool.ir.spec.verify import check_rules
 from deploytool.map.compile import check, compile_graph
 from deploytool.map.emit import configuration
+from deploytool.map.group import group
 
 CHIP = CHIPS["speck2e"]
 
@@ -84,7 +86,7 @@ def test_check_judges_all_problems_and_a_residual_addition() -> None:
     assert [(issue.rule, issue.layer) for issue in report.issues] == [("fan-in", "c"), ("stride", "c")]
     assert "0..1 from a, 0..1 from b" in report.issues[0].says
     assert "Concat" in report.issues[0].hint
-    with pytest.raises(UnsupportedError, match=r"layer 'c' on Speck2e: a leak .*need integrate-and-fire"):
+    with pytest.raises(UnsupportedError, match=r"c: a leak .*need integrate-and-fire"):
         check(Graph({**nodes, "sc": Spike(tau_ms=3.0)}, edges), CHIP)
 
 
@@ -176,3 +178,7 @@ def test_checking_is_quick_and_loads_no_framework(nmnist: Graph) -> None:
     code = "import deploytool.map.compile, deploytool.map.emit, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numba", "nir", "h5py", "tonic", "scipy", "samna"} & set(loaded)
+
+
+def test_the_rest_of_17_by_2_does_not_reach_a_stride_of_2(nmnist: Graph) -> None:
+    assert check_rules(group(nmnist), CHIP) == ()

@@ -223,5 +223,5 @@ def test_what_cannot_be_delayed_is_refused_by_name() -> None:
 
 
 def test_a_chip_refuses_delays_by_name() -> None:
-    with pytest.raises(UnsupportedError, match=r"layer 'a' on .*: gets spikes of 'a' with a delay"):
+    with pytest.raises(UnsupportedError, match=r"a: gets spikes of 'a' with a delay"):
         check(recurrent(back=weights(2, 2, 3)), CHIPS["speck2e"])

@@ -18,9 +18,9 @@ from deploytool.base.errors import DeployError, FitError, InputError, Unsupporte
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program, Route
-from deploytool.map.emit import configuration
+from deploytool.ir.spec.verify import check_rules
+from deploytool.map.emit import configuration, described
 from deploytool.map.readout import widen
-from deploytool.map.rules import check_rules
 from deploytool.recipe import DvsSection, ReadoutSection
 
 CHIP = CHIPS["speck2e"]
@@ -129,7 +129,7 @@ def test_the_schema_has_the_numbers_of_the_chips() -> None:
 
 def test_the_sensor_is_cropped_to_the_map_the_network_sees() -> None:
     def crop(program: Program, **settings: Any) -> tuple[dict[str, int], dict[str, int]]:
-        found = configuration(program, CHIP, DvsSection(**settings))["dvs_layer"]
+        found = described(program, CHIP, DvsSection(**settings))["dvs_layer"]
         return found["origin"], found["cut"]
 
     assert crop(classifier(into=(2, 9, 5))) == ({"x": 0, "y": 0}, {"x": 4, "y": 8})
@@ -167,7 +167,7 @@ def test_more_features_than_polarities_come_from_outside() -> None:
 
 def test_an_oblong_map_is_not_mirrored_about_the_diagonal() -> None:
     with pytest.raises(InputError, match="a diagonal mirror of 2x8x4"):
-        configuration(classifier(into=(2, 8, 4)), CHIP, DvsSection(mirror=("diagonal",)))
+        described(classifier(into=(2, 8, 4)), CHIP, DvsSection(mirror=("diagonal",)))
 
 
 def test_what_no_source_settles_is_said() -> None:

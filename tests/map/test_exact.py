@@ -13,11 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploytool.chip.chips import CHIPS
+from deploytool.ir.geometry import targets
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import INPUT, Layer, Program, Synapses
-from deploytool.map.geometry import targets
 from deploytool.map.group import group
 from deploytool.map.lower import lower
 

@@ -18,11 +18,11 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.spec.verify import check_rules
 from deploytool.map.compile import check, compile_graph
 from deploytool.map.emit import configuration
 from deploytool.map.place import misfit, place
 from deploytool.map.quantise import quantise
-from deploytool.map.rules import check_rules
 from deploytool.map.split import fit, split
 from deploytool.run.targets.table import make_target
 

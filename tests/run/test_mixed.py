@@ -24,6 +24,7 @@ from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
 from deploytool.ir.program import INPUT, Layer, Program, Route, Synapses
 from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.shapes import out_shape
+from deploytool.ir.spec.verify import level_of, verify
 from deploytool.ir.target import Watch
 from deploytool.map.group import group
 from deploytool.run.engine.clock_driven import run_clocked
@@ -32,7 +33,6 @@ from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.engine.limits import Limits
 from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
 from deploytool.run.record.activity import updates_of_neurons
-from deploytool.run.record.checks import check_program
 from deploytool.run.reference.exponential import remains
 from deploytool.run.reference.specification import run_reference
 
@@ -269,7 +269,7 @@ REFUSED = [
     ({"tau_ms": np.arange(1.0, 4).reshape(3, 1, 1)}, r"tau_ms of shape \(3, 1, 1\)"),
     ({"tau_ms": 1.0, "tau_syn_ms": -1.0}, "tau_syn_ms is -1.0"),
     ({"v_reset": 1.0 - 1e-12}, "a v_reset that is not below the threshold"),
-    ({"synapses": (ONE, ONE)}, "some to each of 0..1"),
+    ({"synapses": (ONE, ONE)}, "routes to its synapses 0, of which it has 2"),
     ({"synapses": (ONE, replace(ONE, weights=np.ones((1, 1, 1, 1), np.int8)))}, "synapses 1: weights of int8"),
     ({"synapses": (ONE, replace(ONE, in_shape=(1, 2, 2)))}, "synapses 1: an output map"),
 ]
@@ -280,14 +280,14 @@ def test_what_cannot_be_run_is_refused(change: dict[str, object], found: str) ->
     layer = changed(Layer((ONE,), Neurons(1.0)), **change)
     program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
     with pytest.raises(UnsupportedError, match=found):
-        check_program(program)
+        verify(program, level_of(program))
 
 
 def test_integers_do_not_leak() -> None:
     layer = make_layer(np.ones((1, 1, 1, 1), np.int8), 1, (1, 1, 1), (1, 1, 1), (), tau_ms=1.0)
     program = Program("simulator", "int8/int16", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
-    with pytest.raises(UnsupportedError, match="leaks or has a v_reset in int8/int16"):
-        check_program(program)
+    with pytest.raises(UnsupportedError, match=r"it: a leak .*; need integrate-and-fire neurons in int8/int16"):
+        verify(program, level_of(program))
 
 
 def test_shapes_of_synapses_come_from_one_rule() -> None:

@@ -15,12 +15,13 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.program_file import load_program, save_program
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import verify
 from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.engine.limits import Limits
 from deploytool.run.record.activity import updates_of_neurons
-from deploytool.run.record.checks import check_mapped, check_program
 from deploytool.run.reference.specification import run_reference
 
 
@@ -117,18 +118,18 @@ def test_updates_of_spikes_that_may_be_lost_are_not_told() -> None:
 
 @pytest.mark.parametrize(
     ("delay_us", "found"),
-    [(-1, "a delay of -1 us"), ((5, 0, 5), "a delay of 0 us"), ((5, 5), "2 delays; need one, or")],
+    [(-1, "a delay of -1 us"), ((5, 0, 5), "a delay of 0 us"), ((5, 5), "2 delays of 3 neurons; need one delay")],
 )
 def test_delays_that_cannot_be_meant_are_refused(delay_us: int | tuple[int, ...], found: str) -> None:
     with pytest.raises(UnsupportedError, match=f"route from 'it' to 'it': {found}"):
-        check_program(loop(1.0, delay_us, features=3))
+        verify(loop(1.0, delay_us, features=3), Level.EXECUTABLE)
 
 
 def test_no_chip_takes_a_delay() -> None:
     program = loop(1.0, 30)
     program = replace(program, chip="speck2e", core_of={"relay": 0, "it": 1})
-    with pytest.raises(UnsupportedError, match="layer 'it': gets spikes of 'it' with a delay"):
-        check_mapped(program)
+    with pytest.raises(UnsupportedError, match="it: gets spikes of 'it' with a delay"):
+        verify(program, Level.MAPPED)
 
 
 def test_the_clock_driven_run_delays_by_whole_steps() -> None:

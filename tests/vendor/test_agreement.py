@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.layers import make_layer
+from helpers.layers import changed, make_layer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vendor.networks import CHIP, MENUS, Menu, programs
@@ -21,9 +21,9 @@ from deploytool.chip.memory import cores_for
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.ir.program import Layer, Program, Route
+from deploytool.ir.spec.verify import check_rules
 from deploytool.map.compile import compile_graph
-from deploytool.map.emit import configuration
-from deploytool.map.rules import check_rules
+from deploytool.map.emit import configuration, described
 from deploytool.recipe import DvsSection, ReadoutSection
 
 BEFORE_POOLING = DvsSection(crop="sensor")
@@ -44,10 +44,10 @@ def sensor(program: Program) -> DvsSection:
 
 
 def emitted(program: Program) -> dict[str, Any]:
-    """The configuration of ``program``, of an input beyond the sensor too, which `configuration` refuses."""
+    """The configuration of ``program``, whatever is wrong with it; of an input beyond the sensor too."""
     features, *sides = program.input_shape
     inside = (features, min(sides[0], 128), min(sides[1], 128))
-    found = configuration(replace(program, input_shape=inside), CHIP, sensor(program))
+    found = described(replace(program, input_shape=inside), CHIP, sensor(program))
     if features <= CHIP.dvs_features:
         found["dvs_layer"]["cut"] = {"x": sides[1] - 1, "y": sides[0] - 1}
     return found
@@ -187,7 +187,7 @@ def test_the_vendor_takes_a_split_layer(validator: Any, table: Counter[str]) -> 
 
 def layer(**changes: Any) -> Layer:
     weights = np.ones((2, 2, 1, 1), np.int8)
-    return replace(make_layer(weights, 72, (2, 8, 8), (2, 8, 8), (), floor=-72), **changes)
+    return changed(make_layer(weights, 72, (2, 8, 8), (2, 8, 8), floor=-72), **changes)
 
 
 def one(**changes: Any) -> Program:

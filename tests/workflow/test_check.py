@@ -72,7 +72,7 @@ def test_a_bias_fits_and_maps_and_no_event_drives_it(tmp_path: Path) -> None:
     found = checked(tmp_path, tmp_path / "net.nir")
     assert found["fits"] is True
     assert list(says(found)) == ["run"]
-    assert "layer 'conv': has a bias" in says(found)["run"]
+    assert "conv: has a bias" in says(found)["run"]
     assert invoke(tmp_path, "map", tmp_path / "net.nir").exit_code == 0
     assert "refused later" in invoke(tmp_path, "check", tmp_path / "net.nir").stdout
 

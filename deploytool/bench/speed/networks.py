@@ -12,11 +12,10 @@ from deploytool.base.arrays import Array, Shape
 from deploytool.ir.events import EVENT, EventStream, neurons_of
 from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Conv
-from deploytool.ir.program import INPUT, Arithmetic, Layer, Program, Route, Synapses
+from deploytool.ir.program import INPUT, STATE, Arithmetic, Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.run.kernels.vectorised import convolve
 from deploytool.run.plan.layers import Fired, LayerPlan, make_plan, state_type
-from deploytool.run.record.checks import STATE
 
 
 @dataclass(frozen=True)

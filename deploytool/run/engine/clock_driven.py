@@ -22,14 +22,14 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of
-from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program import INPUT, STATE, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.engine.discretisation import Late, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
-from deploytool.run.record.checks import STATE, check_stream, watched_layers
+from deploytool.run.record.checks import check_stream, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 
 

@@ -22,8 +22,7 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UsageError
 from deploytool.ir.events import EventStream
-from deploytool.ir.program import Layer, Program
-from deploytool.run.record.checks import STATE
+from deploytool.ir.program import STATE, Layer, Program
 
 LEAST_THRESHOLD: Final = 0.01
 """The least that is left of a threshold in float32, as a share."""

@@ -13,10 +13,10 @@ from numpy.typing import DTypeLike
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer, Program, Route, Synapses
+from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import Mixed, make_mixed
 from deploytool.run.plan.windows import Layout, make_layout
-from deploytool.run.record.checks import check_program
 from deploytool.run.reference.neurons import on_map
 
 Fired: TypeAlias = tuple[Array, Array]
@@ -170,7 +170,7 @@ def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan
     With ``vectors`` the vector loops take the layers they can; a run of these knows no lowest and highest V.
     Raises UnsupportedError when the program cannot be run event by event.
     """
-    check_program(program)
+    verify(program, level_of(program))
     return Plan(program, tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers))
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.ir.program import Arithmetic, Layer, Program, Route, Synapses
-from deploytool.run.record.checks import STATE
+from deploytool.ir.program import STATE, Arithmetic, Layer, Program, Route, Synapses
 
 
 def weights_above(layer: Layer) -> int:

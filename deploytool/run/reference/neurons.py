@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.ir.program import Layer
-from deploytool.run.record.checks import STATE
+from deploytool.ir.program import STATE, Layer
 from deploytool.run.reference.crossings import NEVER, first_crossing, response
 from deploytool.run.reference.exponential import remains
 

@@ -17,7 +17,8 @@ import numpy as np
 from deploytool.base.arrays import Shape
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route, Synapses
-from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_program, check_stream
+from deploytool.ir.spec.verify import level_of, verify
+from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_stream
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 from deploytool.run.reference.neurons import Membranes
@@ -35,7 +36,7 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
     Raises UnsupportedError when the program cannot be run event by event, or has more spikes than ``in_flight`` on
     delayed routes, and InputError when the stream does not fit it.
     """
-    check_program(program)
+    verify(program, level_of(program))
     check_stream(program, stream)
     integers = program.arithmetic != "float32"
     neurons = {name: Membranes(layer, integers) for name, layer in program.layers.items()}

@@ -24,9 +24,11 @@ from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import verify
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.plan.layers import Plan, make_plan, state_type, updates
-from deploytool.run.record.checks import check_mapped, check_sendable, watched_layers
+from deploytool.run.record.checks import check_sendable, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 from deploytool.run.reference.specification import routed
 from deploytool.run.targets.board_kinds import BOARDS
@@ -93,7 +95,7 @@ class Board:
         """See `deploytool.ir.target.Target`. Raises TargetError when the board does not answer."""
         if watch.extremes:
             raise UnsupportedError(self.name, "the lowest and highest V asked for", "a target that computes V")
-        check_mapped(program)
+        verify(program, Level.MAPPED)
         if program.chip != self.kind.chip:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
         watched = watched_layers(program, watch.layers)

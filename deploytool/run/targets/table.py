@@ -8,8 +8,11 @@ from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import UsageError
+from deploytool.ir.program import Program
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import MISMATCHED, level_of, verify
 from deploytool.ir.target import Target
-from deploytool.run.record.checks import check_mapped, check_program, check_sendable, check_stream
+from deploytool.run.record.checks import check_sendable, check_stream
 from deploytool.run.targets.board_kinds import BOARDS
 from deploytool.run.targets.options import CPU, DEFAULTS, DEVICES, Options
 
@@ -35,6 +38,16 @@ class TargetKind:
         return bool(self.devices)
 
 
+def _runs(program: Program) -> None:
+    """Raises UnsupportedError unless the engines run ``program``."""
+    verify(program, level_of(program))
+
+
+def _emulates(program: Program) -> None:
+    """Raises UnsupportedError unless ``program`` is mapped for a chip; thresholds may differ, as where perturbed."""
+    verify(program, Level.MAPPED, allow=MISMATCHED)
+
+
 def _quantised(_: str, options: Options) -> Target:
     from deploytool.run.engine.discretisation import TimeSteps
     from deploytool.run.targets.clock_target import ClockTarget
@@ -46,13 +59,13 @@ def _quantised(_: str, options: Options) -> Target:
 def _simulator(_: str, options: Options) -> Target:
     from deploytool.run.targets.event_target import EventTarget
 
-    return EventTarget("simulator", check_program, check_stream, options)
+    return EventTarget("simulator", _runs, check_stream, options)
 
 
 def _emulator(_: str, options: Options) -> Target:
     from deploytool.run.targets.event_target import EventTarget
 
-    return EventTarget("emulator", check_mapped, check_sendable, options)
+    return EventTarget("emulator", _emulates, check_sendable, options)
 
 
 def _board(name: str, options: Options) -> Target:

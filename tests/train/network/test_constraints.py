@@ -17,7 +17,7 @@ from deploytool.base.progress import no_progress
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.model import to_graph
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.fan_in import fan_in
+from deploytool.ir.spec.fan_in import fan_in
 from deploytool.map.compile import compile_graph
 from deploytool.recipe import ConstraintsSection, NetworkSection
 from deploytool.run.engine.clock_driven import run_clocked
@@ -161,7 +161,7 @@ def test_conversion_refuses_a_model_with_more_inputs(tmp_path):
     with pytest.raises(FitError) as error:
         to_graph(trained.weights, NETWORK, PRUNED)
     assert [problem.split(";")[0] for problem in error.value.problems] == [
-        f"layer {name!r}: a neuron has {count} weights that are not 0" for name, count in (("conv1", 18), ("fc1", 27))
+        f"{name}: a neuron has {count} weights that are not 0" for name, count in (("conv1", 18), ("fc1", 27))
     ]
 
 

@@ -1,0 +1,1 @@
+"""What is legal at which level: every rule as one record."""
