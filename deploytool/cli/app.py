@@ -124,12 +124,11 @@ def check(
     from deploytool.base.errors import UsageError
     from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
-    from deploytool.workflow import listing
 
     if rules or source is None:
         if source is not None or pin or not split or stated != StatementOptions():
             raise UsageError("--rules", "given with a network, or options of one", "only --chip beside it")
-        invocation.show({"rules": listing.rules(chip)})
+        invocation.show({"rules": checking.rules(chip)})
         return 0
     spec = MapSection(pins=parse_pins(pin), split=split)
     return invocation.show_fit(checking.check(invocation.cache.store, source, chip, spec, _statements(stated)))
@@ -229,20 +228,20 @@ def show(
     synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
-    from deploytool.workflow import listing
-    from deploytool.workflow import validate as validation
-    from deploytool.workflow.show import contents
+    from deploytool.workflow import show as showing
+    from deploytool.workflow.validate import energy
 
+    store = invocation.cache.store
     if datasets:
-        invocation.show({"datasets": listing.datasets()})
+        invocation.show({"datasets": showing.datasets()})
     elif artifact == "presets":
-        invocation.show({"presets": listing.presets()})
+        invocation.show({"presets": showing.presets()})
     elif artifact is None:
-        invocation.show({"artifacts": contents(invocation.cache.store)})
+        invocation.show({"artifacts": showing.artifacts(store)})
     elif synop_pj is not None:
-        invocation.show(validation.energy(invocation.cache, artifact, synop_pj))
+        invocation.show(energy(invocation.cache, artifact, synop_pj))
     else:
-        invocation.show_artifact(invocation.cache.store.get(artifact), whole=True)
+        invocation.show_artifact(store.get(artifact), whole=True)
 
 
 @command(app, "deploytool export recording@latest --counts conv1 -o counts.npy")

@@ -37,9 +37,9 @@ class Invocation:
 
     def show_artifact(self, artifact: Artifact, whole: bool = False) -> None:
         """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""
-        from deploytool.workflow.show import PROVENANCE, summary
+        from deploytool.workflow.show import PROVENANCE, describe
 
-        shown = summary(self.cache.store, artifact)
+        shown = describe(self.cache.store, artifact)
         if not (whole or self.as_json):
             shown = {key: value for key, value in shown.items() if key not in PROVENANCE}
         self.show(shown)
@@ -47,23 +47,21 @@ class Invocation:
     def show_verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""
         from deploytool.ir.verdict_file import as_json, load_verdict
-        from deploytool.workflow.show import summary
+        from deploytool.workflow.contents import content_of
 
         loaded = load_verdict(verdict.path)
         if self.as_json:
             self.show(as_json(loaded) | {"artifact": verdict.name, "report": report and str(report.path)})
         else:
-            shown = summary(self.cache.store, verdict)
-            keys = ("verdict", "checks", "rungs", "spike_difference")
-            page = {"report": str(report.path / PAGE)} if report else {"artifact": verdict.name}
-            self.show({**{key: shown[key] for key in keys}, **page})
+            where = {"report": str(report.path / PAGE)} if report else {"artifact": verdict.name}
+            self.show(content_of(verdict) | where)
         return NEGATIVE_VERDICT if loaded.negative else 0
 
     def show_fit(self, checked: Checked) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
-        from deploytool.workflow.show import fit
+        from deploytool.cli.fit import fit_for_terminal
 
-        self.show(checked.as_json() if self.as_json else fit(checked.as_json()))
+        self.show(checked.as_json() if self.as_json else fit_for_terminal(checked.as_json()))
         return checked.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:

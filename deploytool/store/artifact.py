@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploytool.base.digest import canonical_json, digest
+from deploytool.base.digest import canonical_json, digest, read_json
 from deploytool.base.errors import ArtifactError
 
 Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
@@ -86,6 +86,10 @@ class Artifact:
     @property
     def digest(self) -> str:
         return self.manifest.digest
+
+    def read_json(self, name: str) -> Any:
+        """The value in the JSON file ``name`` of the artifact; None where it has no such file."""
+        return read_json(self.path / name) if name in self.manifest.files else None
 
 
 class Store:

@@ -68,6 +68,13 @@ class Checked:
         }
 
 
+def rules(chip: str | None = None) -> list[str]:
+    """Every rule of ``chip``, by default of the one that recipes have, in one sentence each."""
+    from deploytool.ir.spec.verify import rules_manual
+
+    return rules_manual(chip_named(chip or DEFAULT_CHIP)).splitlines()
+
+
 def check(
     store: Store, source: str, chip: str | None = None, spec: MapSection = PLAIN, options: ImportOptions = NO_OPTIONS
 ) -> Checked:

@@ -1,12 +1,12 @@
-"""The report stage: a verdict, and all in the store that led to it, as one page."""
+"""The verb report: a verdict, and all in the store that led to it, as one page."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deploytool.base.digest import canonical_json, read_json
+from deploytool.base.digest import canonical_json
 from deploytool.base.errors import UsageError
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording_file import load_recording
@@ -51,10 +51,10 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         verdict=load_verdict(verdict.path),
         recordings=tuple(recordings),
         program=load_program(on_chip.path),
-        history=tuple(read_json(model.path / HISTORY)) if model else (),
-        quantisation=tuple(_read_if_there(on_chip, QUANTISATION) or ()),
-        splits=tuple(_read_if_there(on_chip, SPLITS) or ()),
-        calibration=_read_if_there(on_chip, CALIBRATION),
+        history=tuple(model.read_json(HISTORY)) if model else (),
+        quantisation=tuple(on_chip.read_json(QUANTISATION) or ()),
+        splits=tuple(on_chip.read_json(SPLITS) or ()),
+        calibration=on_chip.read_json(CALIBRATION),
         provenance=tuple(
             Provenance(artifact.name, artifact.kind, artifact.digest, lineage(cache.store, artifact))
             for artifact in (verdict, *made_from)
@@ -63,8 +63,3 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         versions={package: version(package) for package in ("deploytool", "numpy", "numba")},
         samples=samples,
     )
-
-
-def _read_if_there(artifact: Artifact, name: str) -> Any:
-    """The JSON value of file ``name`` of ``artifact``; None without that file."""
-    return read_json(artifact.path / name) if (artifact.path / name).exists() else None

@@ -64,6 +64,12 @@ def test_a_missing_file_is_named(store: Store) -> None:
         store.get(made.name)
 
 
+def test_a_json_file_that_an_artifact_does_not_have_is_none(store: Store) -> None:
+    made = put(store)
+    assert made.read_json("history.json") == []
+    assert made.read_json("splits.json") is None
+
+
 def test_a_newer_schema_is_refused(store: Store) -> None:
     made = put(store)
     values = json.loads((made.path / MANIFEST).read_text()) | {"schema_version": 99, "made_by": "deploytool 9"}

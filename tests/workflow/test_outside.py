@@ -22,7 +22,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import HISTORY
 from deploytool.workflow import outside
 from deploytool.workflow.pipeline import pipeline
-from deploytool.workflow.show import summary
+from deploytool.workflow.show import describe
 from deploytool.workflow.train import run_trained, train
 
 LAYERS = [
@@ -138,8 +138,8 @@ def test_the_pipeline_of_an_autoencoder_ends_without_an_accuracy(tmp_path: Path,
     figures = MEASURES["reconstruction"](cache, asked, 0, {})
     assert set(figures) == {"PSNR dB", "SSIM", "ANN PSNR dB", "ANN SSIM"}
     assert all(0 < figures[name] < 30 for name in ("PSNR dB", "ANN PSNR dB"))
-    assert summary(cache.store, train(cache, asked))["validation_accuracy_percent"] is None
-    assert summary(cache.store, run_trained(cache, train(cache, asked), asked))["samples"] == 20
+    assert describe(cache.store, train(cache, asked))["validation_accuracy_percent"] is None
+    assert describe(cache.store, run_trained(cache, train(cache, asked), asked))["samples"] == 20
 
 
 def test_an_ann_of_no_known_kind_is_refused() -> None:

@@ -1,0 +1,44 @@
+"""What `check` says on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What `check --json` says, for a person: what is in the way first, empty parts left out."""
+    broken = len(report["issues"])
+    sentence = f"does not fit {report['chip']}: {broken} in the way" if broken else f"fits {report['chip']}"
+    if not broken and not report["fits"]:
+        sentence += ", and map refuses its weights"
+    parts = {
+        "in the way": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
+        "refused later": [f"{refusal['command']}: {refusal['says']}" for refusal in report["refused_later"]],
+        "warnings": report["warnings"],
+        "what would make it fit": [suggestion["says"] for suggestion in report["suggestions"]],
+        "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
+        "free growth": report["growth"],
+        "layers": [
+            {
+                "layer": layer["name"],
+                "kernel words": layer["kernel_words"],
+                "neuron words": layer["neuron_words"],
+                "fits cores": _ranges(layer["fits_cores"]),
+                "core": layer["core"],
+            }
+            for layer in report["layers"]
+        ],
+    }
+    return {"network": sentence, **{name: part for name, part in parts.items() if part}}
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``0-2, 5`` for [0, 1, 2, 5]."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs) or "none"

@@ -1,0 +1,178 @@
+"""What is in an artifact, in a few lines: a function per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any, Final
+
+from deploytool.base.arrays import format_shape
+from deploytool.ir.program import SIMULATOR, Program
+from deploytool.ir.program_file import load_program
+from deploytool.ir.recording_file import load_recording
+from deploytool.ir.verdict import LayerFigures
+from deploytool.ir.verdict_file import load_verdict
+from deploytool.store.artifact import Artifact, Kind
+from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, QUANTISATION, SPLITS
+
+
+def content_of(artifact: Artifact) -> dict[str, Any]:
+    """The content of ``artifact`` in short, as plain values."""
+    return CONTENTS[artifact.kind](artifact)
+
+
+def _model(artifact: Artifact) -> dict[str, Any]:
+    history = artifact.read_json(HISTORY)
+    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0))
+    best = next((epoch for epoch in history if "chosen" in epoch), best)
+    return {"epochs": len(history), "validation_accuracy_percent": best.get("validation_accuracy")}
+
+
+def _graph(artifact: Artifact) -> dict[str, Any]:
+    from deploytool.convert.nir import read_nir
+
+    graph = read_nir(artifact.path / NETWORK)
+    return {
+        "nodes": [
+            {"node": name, "type": type(graph.nodes[name]).__name__, "shape": format_shape(graph.shapes[name])}
+            for name in graph.order
+        ]
+    }
+
+
+def _program(artifact: Artifact) -> dict[str, Any]:
+    program = load_program(artifact.path)
+    return {
+        "target": program.chip,
+        "arithmetic": program.arithmetic,
+        "input": format_shape(program.input_shape),
+        "layers": [_layer(program, name) for name in program.layers],
+        "splits": artifact.read_json(SPLITS) or [],
+        "warnings": [warning for layer in artifact.read_json(QUANTISATION) or () for warning in layer["warnings"]],
+        **_calibration(artifact),
+    }
+
+
+def _calibration(artifact: Artifact) -> dict[str, Any]:
+    told = artifact.read_json(CALIBRATION)
+    if told is None:
+        return {}
+    rows = [
+        {
+            "layer": row["layer"],
+            "kept": row["kept"],
+            "alone_percent": _gain(row["alone_held_out"]),
+            "in_network_percent": _gain(row["network_held_out"]),
+        }
+        for row in told["layers"]
+    ]
+    return {"calibration": told["says"], "spike_difference": rows}
+
+
+def _gain(gain: dict[str, float | None]) -> str:
+    return " -> ".join("-" if gain[rule] is None else f"{gain[rule]:.2f}" for rule in ("plain", "calibrated"))
+
+
+def _layer(program: Program, name: str) -> dict[str, Any]:
+    layer = program.layers[name]
+    row: dict[str, Any] = {
+        "layer": name,
+        "weights": " + ".join("x".join(map(str, synapses.weights.shape)) for synapses in layer.synapses),
+        "in": format_shape(layer.synapses[0].in_shape),
+        "out": format_shape(layer.out_shape),
+        "to": ", ".join(route.to for route in layer.routes) or "readout",
+    }
+    if program.chip != SIMULATOR:
+        row |= {"core": program.core_of[name], "threshold": layer.neurons.threshold, "floor": layer.neurons.floor}
+    return row
+
+
+def _recording(artifact: Artifact) -> dict[str, Any]:
+    from deploytool.validate.activity import decision, energy, layer_figures
+    from deploytool.validate.metrics import accuracy
+
+    recording = load_recording(artifact.path)
+    figures = layer_figures(recording)
+    right = accuracy(recording)
+    return {
+        "rung": recording.rung,
+        "samples": len(recording),
+        "accuracy_percent": None if right is None else round(right, 2),
+        "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
+        "perturbation": recording.perturbation or None,
+        "decision": asdict(decision(recording)),
+        "energy": energy(recording),
+        "layers": [
+            {
+                "layer": layer.layer,
+                "shape": format_shape(recording.counts[layer.layer].shape[1:]),
+                "spikes_per_sample": layer.spikes_per_sample,
+                "synops_per_sample": layer.synops_per_sample,
+                "rate_hz": layer.rate_hz,
+            }
+            for layer in figures
+        ],
+        "neurons": [
+            {
+                "layer": layer.layer,
+                "neurons": layer.neurons,
+                "silent_neurons": layer.silent_neurons,
+                "saturated_neurons": layer.saturated_neurons,
+                "v_in_int16": _range(layer),
+                "weights_above_threshold": layer.weights_above,
+            }
+            for layer in figures
+        ],
+    }
+
+
+def _range(layer: LayerFigures) -> str:
+    """How far V went, or can go, before reset."""
+    return layer.v_is if layer.v_lowest is None else f"{layer.v_lowest}..{layer.v_highest} ({layer.v_is})"
+
+
+def _verdict(artifact: Artifact) -> dict[str, Any]:
+    verdict = load_verdict(artifact.path)
+    return {
+        "verdict": verdict.sentence,
+        "checks": [
+            {"check": check.says, "passed": {True: "yes", False: "NO", None: "not run"}[check.passed]}
+            for check in verdict.checks
+        ],
+        "rungs": [
+            {
+                "rung": rung.name,
+                "status": rung.status,
+                "accuracy_percent": rung.accuracy,
+                "samples": rung.samples,
+                "synops_per_sample": rung.synops,
+            }
+            for rung in verdict.rungs
+        ],
+        "spike_difference": [
+            {
+                "reference": pair.reference,
+                "test": pair.test,
+                "output_pooled_percent": pair.output.pooled,
+                "output_mean_percent": pair.output.mean,
+            }
+            for pair in verdict.differences
+        ],
+    }
+
+
+def _report(artifact: Artifact) -> dict[str, Any]:
+    return {"page": str(artifact.path / PAGE)}
+
+
+CONTENTS: Final[Mapping[Kind, Callable[[Artifact], dict[str, Any]]]] = MappingProxyType(
+    {
+        "model": _model,
+        "graph": _graph,
+        "program": _program,
+        "recording": _recording,
+        "verdict": _verdict,
+        "report": _report,
+    }
+)
