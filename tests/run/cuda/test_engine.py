@@ -17,8 +17,8 @@ from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from numba import config, cuda
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
-from run.test_mixed import mixed_programs
-from run.test_split import split_programs
+from run.engine.test_parts import split_programs
+from run.kernels.test_leaky import mixed_programs
 
 from deploytool.base.arrays import Pair
 from deploytool.base.errors import UnsupportedError
