@@ -18,6 +18,7 @@ from deploytool.cli.options import (
     PerturbationOptions,
     PinOption,
     PlacementOptions,
+    ReadingOptions,
     RecipeArgument,
     RecipeOrSourceArgument,
     RunOptions,
@@ -165,10 +166,12 @@ def run(
     invocation: Invocation,
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
     samples: SampleOptions,
+    files: ReadingOptions,
     options: RunOptions,
     perturbation: PerturbationOptions,
 ) -> None:
     """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
+    from deploytool.data.formats.reading import Reading
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import parse_perturbation
@@ -176,7 +179,9 @@ def run(
     from deploytool.workflow import samples as sample_sources
 
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
-    source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples)
+    reading = Reading(files.columns, files.time_unit, files.absolute_time, files.unwrap)
+    say = invocation.cache.messages.say
+    source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples, reading, say)
     watch = None if options.watch is None else tuple(options.watch)
     job = Job(options.on, options.time_steps, Watch(watch, options.rasters, options.extremes))
     ask = functools.partial(

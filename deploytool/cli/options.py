@@ -123,10 +123,28 @@ class CalibrationOptions:
 class SampleOptions:
     """The samples that a program runs over."""
 
-    data: Annotated[str, typer.Option(help="A data set's name, a .npy or .bin event file, or a folder of them.")]
+    data: Annotated[str, typer.Option(help="A data set's name, an event file, or a folder of event files.")]
     root: DataFolderOption = None
     denoise_ms: Annotated[float | None, typer.Option(help="Drop events without a neighbour in this many ms.")] = None
     samples: Annotated[int | None, typer.Option(min=1, help="Only this many samples, evenly over the classes.")] = None
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """What a person states about event files that do not state it."""
+
+    columns: Annotated[
+        str | None, typer.Option(metavar="xytp", help="The order of the columns of a plain array or table.")
+    ] = None
+    time_unit: Annotated[
+        str | None, typer.Option(metavar="us|ms|s|ns", help="The unit of times in an array or a table.")
+    ] = None
+    absolute_time: Annotated[
+        bool, typer.Option("--absolute-time", help="Begin where the clock was 0, not at the first event.")
+    ] = False
+    unwrap: Annotated[
+        bool, typer.Option("--unwrap", help="Undo the overflow of a clock, where time jumps back by nearly 2^32.")
+    ] = False
 
 
 @dataclass(frozen=True)

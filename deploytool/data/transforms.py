@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.ir.events import Events, EventStream
+
+MERGED: Final = "ON and OFF events are merged: the network has one input feature."
+"""What a person is told where `Merge` is done unasked."""
 
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0))
 
@@ -63,6 +67,17 @@ class First:
         """The events of ``stream`` before ``duration_us``, at their times."""
         count = int(np.searchsorted(stream.events["t"], self.duration_us))
         return replace(stream, events=stream.events[:count], duration_us=self.duration_us)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Both polarities as one feature, as a chip whose input has one feature takes them."""
+
+    def __call__(self, stream: EventStream) -> EventStream:
+        """The events of ``stream`` as feature 0, at their times."""
+        events = stream.events.copy()
+        events["c"] = 0
+        return replace(stream, events=events, shape=(1, *stream.shape[1:]))
 
 
 @dataclass(frozen=True)

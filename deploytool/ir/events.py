@@ -23,6 +23,15 @@ EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")]
 DURATION_MAX_US: Final = 2**52
 """Over a century: times below it are exact as float64, and as int64 when multiplied by up to 2,048 time steps."""
 
+MIXED_UP_US: Final = 100_000
+"""Events that come late by no more are mixed up, as packets on a cable are, and may be sorted."""
+
+_WAYS_IN: Final = {
+    "c": "Give the network as many input features as the events have, or merge theirs.",
+    "y": "Crop or scale the events to the map.",
+    "x": "Crop or scale the events to the map.",
+}
+
 Events: TypeAlias = NDArray[np.void]
 """A one-dimensional array of dtype EVENT."""
 
@@ -97,14 +106,11 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
     t = events["t"]
     if t[0] < 0:
         raise InputError(name, f"the first event is at {t[0]} us", "times of 0 us or later")
-    if (steps := np.flatnonzero(t[1:] < t[:-1])).size:
+    back = t[:-1] - t[1:]
+    if (steps := np.flatnonzero(back > 0)).size:
         row = int(steps[0]) + 1
-        raise InputError(
-            name,
-            f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us",
-            "events in order of time",
-            "Sort them by t with a stable sort.",
-        )
+        found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us"
+        raise InputError(name, found, "events in order of time", _way_out(int(back.max())))
     for axis, limit in zip("cyx", shape, strict=True):
         if (worst := int(events[axis].max())) >= limit:
             row = int(np.argmax(events[axis] >= limit))
@@ -112,7 +118,15 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
                 name,
                 f"event {row} has {axis} = {events[axis][row]} (the largest is {worst})",
                 f"{axis} in 0..{limit - 1} on a map of {format_shape(shape)}",
+                _WAYS_IN[axis],
             )
+
+
+def _way_out(back_us: int) -> str:
+    """What to do where time goes back by ``back_us`` at most."""
+    if back_us <= MIXED_UP_US:
+        return "Sort them by t with a stable sort."
+    return f"It goes back by up to {back_us} us: cut it where its clock was set back, or where recordings were joined."
 
 
 class Strides(NamedTuple):

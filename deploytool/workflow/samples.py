@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from deploytool.base.arrays import Shape
-from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, UsageError
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection, MapSection, asked
 
+if TYPE_CHECKING:
+    from deploytool.data.formats.reading import Reading
+
+Say: TypeAlias = Callable[[str], None]
+
 CALIBRATION_PARTS: Final = 3
 """Of so many calibration samples one is searched on; the others decide what is kept."""
+
+
+def silent(line: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -27,39 +34,45 @@ class SampleSource:
     load: Callable[[Shape], Sequence[EventStream]]
 
 
-def dataset(section: DataSection, seed: int) -> SampleSource:
-    """The test samples of a recipe's data set."""
+def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
+    """The test samples of a recipe's data set; a network with one input feature gets both polarities as one."""
     from deploytool.data.sets.table import fingerprint, load_events
+    from deploytool.data.transforms import MERGED, Merge
 
-    return SampleSource(
-        section.model_dump(mode="json", exclude={"root"}),
-        fingerprint(section, seed),
-        lambda _: load_events(section, seed).test,
-    )
+    def test(shape: Shape) -> Sequence[EventStream]:
+        found = load_events(section, seed)
+        if shape[0] == 1 and found.shape[0] == 2:
+            say(MERGED)
+            return found.test.map(Merge())
+        return found.test
+
+    return SampleSource(section.model_dump(mode="json", exclude={"root"}), fingerprint(section, seed), test)
 
 
-def samples(data: str, root: str | None, denoise_ms: float | None, count: int | None) -> SampleSource:
-    """The test samples of the data set called ``data``, or else the event file or folder of that name.
+def samples(
+    data: str, root: str | None, denoise_ms: float | None, count: int | None, reading: Reading, say: Say = silent
+) -> SampleSource:
+    """The test samples of the data set called ``data``, or else the recordings in the file or folder of that name.
 
-    Raises UsageError for options that only a data set takes, InputError when there is neither.
+    ``say`` is told what is done to samples when they are loaded. Raises UsageError for options that go with the other
+    kind of data, InputError when there is neither.
     """
     from deploytool.data.sets.table import DATASETS
 
     if data in DATASETS:
+        if given := reading.options:
+            raise UsageError(", ".join(given), f"given with the data set {data}", "a file or a folder in --data")
         section = asked(DataSection, set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
-        return dataset(section, seed=0)
+        return dataset(section, seed=0, say=say)
     path = Path(data)
     if not path.exists():
-        raise InputError(
-            f"--data {data}",
-            "neither a data set nor a file or folder",
-            f"one of {', '.join(DATASETS)}, a .npy or .bin file of events, or a folder of them",
-        )
+        found, need = "neither a data set nor a file or folder", f"one of {', '.join(DATASETS)}, an event file"
+        raise InputError(f"--data {data}", found, f"{need}, or a folder of them")
     if root or denoise_ms or count:
         raise UsageError(
             "--root, --denoise-ms, --samples", f"given with the file {data}", "a data set's name in --data"
         )
-    return _files(path)
+    return _files(path, reading, say)
 
 
 def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
@@ -106,15 +119,8 @@ def asked_calibration(quantise: str, data: str | None, root: str | None, count: 
     return calibration(DataSection(set=data, root=root), seed=0, count=count or MapSection().calibration_samples)
 
 
-def _files(path: Path) -> SampleSource:
-    from deploytool.data.formats.files import event_files, read_events
+def _files(path: Path, reading: Reading, say: Say) -> SampleSource:
+    from deploytool.data.formats.files import fingerprint, read_events
 
-    content = [(str(file.relative_to(path)), _sha256(file)) for file in event_files(path)]
-    return SampleSource({"files": path.name}, digest(content), lambda shape: read_events(path, shape))
-
-
-def _sha256(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(str(file), f"cannot be read ({error.strerror})", "a file of events") from None
+    says = {"files": path.name, **reading.options}
+    return SampleSource(says, fingerprint(path), lambda shape: read_events(path, shape, reading, say))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploytool.base.arrays import Shape, format_shape
+from deploytool.data.formats.table import FORMATS
 from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS
 from manual.markdown import definitions, prose
 
@@ -25,6 +26,15 @@ def sets() -> str:
         ]
         parts.append(f"## {title}\n\n{definitions(entries)}")
     return "\n".join([*parts, "## Where each set is read from\n", *_layouts()])
+
+
+def formats() -> str:
+    """The formats of event files, with the usual ends of their names and what some need."""
+    entries = []
+    for each in FORMATS.values():
+        names = ", ".join(f"`{suffix}`" for suffix in each.suffixes)
+        entries.append((_capital(each.says)[:-1], f"{names}. Needs `{each.install}`." if each.install else names))
+    return definitions(entries)
 
 
 def _layouts() -> Iterator[str]:

@@ -23,6 +23,7 @@ GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
         "rules": chips.rules,
         "memory": chips.memory,
         "data-sets": data.sets,
+        "event-formats": data.formats,
         "rooms": rooms.rooms,
         "files": rooms.files,
         "nouns": rooms.nouns,

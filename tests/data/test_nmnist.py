@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.sets import nmnist
 from deploytool.data.transforms import Denoise
 
@@ -171,7 +173,7 @@ def test_archive_and_original_file_agree(archives: tuple[nmnist.Samples, nmnist.
         stream = train[2500 + int(path.stem) - 1]
         assert stream.name == f"nmnist/{int(path.stem)}"
         assert stream.label == int(path.parent.name)
-        assert np.array_equal(stream.events, nmnist.bin_events(path))
+        assert np.array_equal(stream.events, file_events(path, "bin", nmnist.SHAPE, AT_CLOCK))
 
 
 def test_denoising_the_denoised_changes_little(archives: tuple[nmnist.Samples, nmnist.Samples]) -> None:

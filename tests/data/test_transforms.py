@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploytool.data.formats.files import bin_events
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.transforms import Denoise, First, Resize
 from deploytool.ir.events import EVENT, EventStream
 
@@ -60,7 +61,8 @@ def test_denoise_equals_tonics_on_random_events(tonic_denoise, filter_us: int) -
 
 
 def test_denoise_equals_tonics_on_real_events_and_is_fast(tonic_denoise, shared_data: Path) -> None:
-    stream = EventStream(bin_events(shared_data / "event_formats" / "nmnist_sample.bin"), (2, 34, 34), 320_000)
+    events = file_events(shared_data / "event_formats" / "nmnist_sample.bin", "bin", (2, 34, 34), AT_CLOCK)
+    stream = EventStream(events, (2, 34, 34), 320_000)
     started = time.perf_counter()
     cleaned = Denoise(10.0)(stream)
     assert time.perf_counter() - started < 0.2

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploytool.base.arrays import Shape
 from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
@@ -106,8 +105,8 @@ def test_an_interrupted_run_is_resumed(store: Path, folder: Path, monkeypatch: p
                 os.kill(os.getpid(), signal.SIGINT)
             return super().__getitem__(index)
 
-    def interrupting(path: Path, shape: Shape) -> Interrupting:
-        return Interrupting(read(path, shape))
+    def interrupting(*arguments: Any) -> Interrupting:
+        return Interrupting(read(*arguments))
 
     monkeypatch.setattr(files, "read_events", interrupting)
     cut = run(store, folder)

@@ -1,56 +1,94 @@
-"""Event files: numpy's .npy and the five-byte .bin of N-MNIST and N-Caltech101."""
+"""Recordings in files and folders: which files are read, how their samples are called, and what is said of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from deploytool.base.arrays import Shape
+from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.ir.events import EVENT, Events, EventStream, as_events
+from deploytool.data.formats.reading import AS_IT_IS, Reading
+from deploytool.data.formats.table import FORMATS, Format, format_of, formats, read_raw
+from deploytool.data.formats.times import date
+from deploytool.data.formats.uniform import Uniform, uniform
+from deploytool.data.transforms import MERGED
+from deploytool.ir.events import Events, EventStream
 
-BIN_BYTES_PER_EVENT: Final = 5
 LABEL_DIGITS: Final = 3
 """A folder with a longer number for a name is a date or an identifier, and no class."""
+OFFSET_TOLD_US: Final = 1_000_000
+"""A clock that showed more than this at the first event is told of."""
+NAMES_TOLD: Final = 3
+PROCEDURE: Final = 1
+"""Version of how files become samples: to be raised with every change of code that changes any sample."""
+
+Say = Callable[[str], None]
 
 
-def read_events(path: Path, shape: Shape) -> list[EventStream]:
-    """The samples in ``path``: one ``.npy`` or ``.bin`` file, or a folder with nothing else in it, in order of names.
+def kinds(path: Path) -> list[tuple[Path, Format | InputError | None]]:
+    """(file, its format) of ``path`` itself, or of the files in that folder and its folders, in order of names.
+
+    In place of a format stand what is wrong with a file, and None for a file that is no recording. Hidden files do not
+    count. Raises InputError when no file may be a recording, or a name is not in UTF-8.
+    """
+    found = [(file, _kind(file)) for file in _files(path)]
+    if not any(kind for _, kind in found):
+        names = [file for file, _ in found]
+        says = f"a folder with no event file ({_named(names)})" if names else "an empty folder"
+        says = "not an event file, by its content" if path.is_file() else says
+        raise InputError(str(path), says, f"one of {formats()}")
+    return found
+
+
+def read_events(path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say = lambda _: None) -> list[EventStream]:
+    """The samples in ``path``, a file or a folder of files, in order of names, on maps of ``shape`` (C, H, W).
 
     A sample lasts until its last event. Its label is the name of the file's folder where that is a number, as in
-    ``Test/7/00042.bin``, and -1 elsewhere. Hidden files do not count.
-    Raises InputError with every problem of every file.
+    ``Test/7/00042.bin``, and -1 elsewhere. ``say`` is told what was done to recordings or left out.
+    Raises InputError with every problem of every file, UsageError for options that the files do not need.
     """
-    streams, errors = [], []
-    for file in event_files(path):
-        try:
-            streams.append(_read_file(file, shape))
-        except InputError as error:
-            errors.append(error)
+    streams, done, skipped, errors = [], [], [], []
+    for file, kind in kinds(path):
+        if kind is None:
+            skipped.append(file)
+        elif isinstance(kind, InputError):
+            errors.append(kind)
+        else:
+            try:
+                found = uniform(read_raw(file, kind, reading), reading, shape, str(file))
+                streams.append(EventStream(found.events, shape, found.duration_us, label_of(file), str(file)))
+                done.append(found)
+            except InputError as error:
+                errors.append(error)
     if errors:
         raise InputError.together(errors)
-    if not streams:
-        raise InputError(str(path), "an empty folder", "a folder of .npy or .bin files of events")
+    for line in _remarks(skipped, streams, done, reading.unwrap):
+        say(line)
     return streams
 
 
-def event_files(path: Path) -> list[Path]:
-    """``path`` itself, or the files in that folder in order of names, without hidden ones.
+def file_events(path: Path, kind: str, shape: Shape, reading: Reading) -> Events:
+    """The events in the file ``path``, which is of the format called ``kind`` in FORMATS, on a map of ``shape``.
 
-    Raises InputError when there is neither, or a name is no Unicode text, which no artifact can tell.
+    Raises InputError when there are none that can be read; their order is not checked.
     """
-    if not (path.is_file() or path.is_dir()):
-        raise InputError(str(path), "no such file or folder", "a .npy or .bin file of events, or a folder of them")
-    try:
-        files = [path] if path.is_file() else sorted(file for file in path.rglob("[!.]*") if file.is_file())
-    except OSError as error:
-        raise InputError(str(error.filename), f"cannot be read ({error.strerror})", "a folder of event files") from None
-    refuse_unwritable(files)
-    return files
+    return uniform(read_raw(path, FORMATS[kind], reading), reading, shape, str(path)).events
+
+
+def fingerprint(path: Path) -> str:
+    """What names the recordings in ``path``, the same wherever they lie. Raises as `kinds`."""
+    inside = path if path.is_dir() else path.parent
+    files = [file for file, kind in kinds(path) if kind is not None]
+    return digest(("recordings", PROCEDURE, [(file.relative_to(inside).as_posix(), _sha256(file)) for file in files]))
+
+
+def label_of(path: Path) -> int:
+    """The name of the folder of ``path`` where that is a number, -1 elsewhere."""
+    folder = path.absolute().parent.name
+    return int(folder) if folder.isascii() and folder.isdecimal() and len(folder) <= LABEL_DIGITS else -1
 
 
 def refuse_unwritable(files: Iterable[Path]) -> None:
@@ -60,56 +98,67 @@ def refuse_unwritable(files: Iterable[Path]) -> None:
             raise InputError(ascii(str(file)), "a name that is not in UTF-8", "names in UTF-8", "Rename it.")
 
 
-def _read_file(path: Path, shape: Shape) -> EventStream:
-    match path.suffix:
-        case ".npy":
-            events = as_events(npy_array(path, "a structured array with the fields t, x, y and c (or p)"), str(path))
-        case ".bin":
-            events = bin_events(path)
-        case _:
-            raise InputError(str(path), "not an event file", "a .npy or .bin file of events")
-    folder = path.absolute().parent.name
-    label = int(folder) if folder.isascii() and folder.isdecimal() and len(folder) <= LABEL_DIGITS else -1
-    duration_us = int(events["t"].max(initial=0)) + 1
-    return EventStream(events, shape, duration_us, label, str(path))
-
-
-def npy_array(path: Path, need: str) -> NDArray[Any]:
-    """The array in a .npy file, in which ``need`` is looked for.
-
-    Raises InputError when it is none, is cut short, or holds pickled objects.
-    """
+def _files(path: Path) -> list[Path]:
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(str(path), "no such file or folder", "a file of events, or a folder of them")
     try:
-        with path.open("rb") as file:
-            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("[!.]*") if file.is_file())
     except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .npy file of events") from None
-    except Exception as error:  # numpy lets many kinds of errors out of a damaged header
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(str(path), f"not a .npy file of events ({reason})", need) from None
-    return array
+        raise InputError(str(error.filename), f"cannot be read ({error.strerror})", "a folder of event files") from None
+    refuse_unwritable(files)
+    return files
 
 
-def bin_events(path: Path) -> Events:
-    """The events in a .bin file of N-MNIST: per event the bytes x, y, then 24 bits, the highest first.
-
-    Of these, bit 23 is the polarity (1 = ON) and bits 22..0 are the time in microseconds.
-    Raises InputError when the file is empty or ends inside an event.
-    """
+def _kind(file: Path) -> Format | InputError | None:
     try:
-        data = np.fromfile(path, np.uint8)
+        return format_of(file)
+    except InputError as error:
+        return error
+
+
+def _remarks(
+    skipped: Sequence[Path], streams: Sequence[EventStream], done: Sequence[Uniform], unwrap: bool
+) -> Iterator[str]:
+    """One sentence for each thing that was done to recordings, or left out, that a person may not expect."""
+    if skipped:
+        yield f"Left out, because they are no recordings: {_named(skipped)}."
+    if any(each.merged for each in done):
+        yield MERGED
+    yield from _late([each.times.removed_us for each in done], Path(streams[0].name).name)
+    if over := [each.times for each in done if each.times.overflows]:
+        number, bits = sum(times.overflows for times in over), over[0].clock_bits
+        overflows = f"{number} overflow{'s' * (number > 1)} of a {bits}-bit clock"
+        yield f"Unwrapped {overflows} in {len(over)} of {len(done)} files."
+    elif unwrap:
+        yield "--unwrap changed nothing: no clock ran over."
+    unknown = sorted({Path(stream.name).absolute().parent.name for stream in streams if stream.label < 0})
+    if len(unknown) > 1:
+        yield f"No labels for what is in {_listed(unknown)}: only a folder whose name is a number states a class."
+
+
+def _late(removed_us: Sequence[int], first: str) -> Iterator[str]:
+    """That recordings, the ``first`` of that name, began long after their clocks' zero."""
+    late = [removed for removed in removed_us if removed > OFFSET_TOLD_US]
+    if not late:
+        return
+    one = len(removed_us) == 1
+    which = f"{first} begins at its first event" if one else f"{len(late)} recordings begin at their first events"
+    since = date(max(late))
+    clock = f"which as a time since 1970 is {since}" if since else "which --absolute-time keeps"
+    yield f"{which}, {'up to ' * (not one)}{max(late):,} us after the clock's zero, {clock}."
+
+
+def _named(files: Sequence[Path]) -> str:
+    return f"{len(files)} {'file' if len(files) == 1 else 'files'}, {_listed([file.name for file in files])}"
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a .bin file of events") from None
-    if not len(data) or len(data) % BIN_BYTES_PER_EVENT:
-        raise InputError(
-            str(path),
-            f"{len(data)} bytes",
-            f"a positive multiple of {BIN_BYTES_PER_EVENT} bytes, one event each",
-            "The file was cut short or is of another format.",
-        )
-    columns = data.reshape(-1, BIN_BYTES_PER_EVENT).T.astype(np.int64)
-    x, y, high, middle, low = columns
-    events = np.empty(len(x), EVENT)
-    events["t"] = (high & 0x7F) << 16 | middle << 8 | low
-    events["c"], events["y"], events["x"] = high >> 7, y, x
-    return events
+        raise InputError(str(file), f"cannot be read ({error.strerror})", "a file of events") from None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_TOLD]) + ", ..." * (len(names) > NAMES_TOLD)

@@ -10,13 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from deploytool.base.arrays import Shape
-from deploytool.base.errors import InputError
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AS_IT_IS
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, class_files, listing, located
-from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.events import EventStream
 
 SHAPE: Final[Shape] = (2, 128, 128)
 NAMES: Final = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,27 +41,5 @@ def _files(root: str | None) -> ClassFiles:
 
 def _stream(path: Path, label: int, name: str) -> EventStream:
     """The events of one AEDAT4 file. Raises InputError when it is none, or its reader is not installed."""
-    try:
-        import aedat
-    except ImportError:
-        raise InputError(
-            "data.set cifar10dvs",
-            "aedat, which reads its files, is not installed",
-            "it",
-            "Install deploytool[datasets].",
-        ) from None
-    need = "an AEDAT4 file with one stream of events"
-    try:
-        decoder = aedat.Decoder(path)
-        streams = [number for number, stream in decoder.id_to_stream().items() if stream["type"] == "events"]
-        packets = [packet["events"] for packet in decoder if packet["stream_id"] in streams]
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        raise InputError(str(path), f"cannot be read ({error})", need, "Copy it again.") from None
-    if len(streams) != 1 or not sum(map(len, packets)):
-        raise InputError(str(path), f"{sum(map(len, packets))} events in {len(streams)} streams", need)
-    found = np.concatenate(packets)
-    found = found[np.argsort(found["t"], kind="stable")]
-    events = np.empty(len(found), EVENT)
-    events["t"] = found["t"] - found["t"][0]
-    events["c"], events["y"], events["x"] = found["on"], found["y"], found["x"]
+    events = file_events(path, "aedat4", SHAPE, AS_IT_IS)
     return EventStream(events, SHAPE, int(events["t"][-1]) + 1, label, name)

@@ -15,7 +15,8 @@ import numpy as np
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
-from deploytool.data.formats.files import bin_events
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, class_files, class_folders, listing, located
 from deploytool.ir.events import EventStream
@@ -25,9 +26,6 @@ CLASSES: Final = 101
 TEST_SHARE: Final = 0.1
 DURATION_US: Final = 320_000
 """One duration for all samples that are not longer, so that a time step is as long in each."""
-OVERFLOW_ROW: Final = 240
-OVERFLOW_US: Final = 2**13
-"""What looks like an event in row 240 says that the clock had run over: later times are so much later."""
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
@@ -50,10 +48,7 @@ def _files(root: str | None) -> ClassFiles:
 
 
 def _stream(path: Path, label: int, name: str) -> EventStream:
-    events = bin_events(path)
-    over = events["y"] == OVERFLOW_ROW
-    events["t"] += np.cumsum(over) * OVERFLOW_US
-    events = events[~over]
+    events = file_events(path, "bin", SHAPE, AT_CLOCK)
     events = events[np.argsort(events["t"], kind="stable")]
     duration_us = max(DURATION_US, int(events["t"].max(initial=0)) + 1)
     return EventStream(events, SHAPE, duration_us, label, name)

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.data.formats.files import bin_events
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.samples import Samples, joined
 from deploytool.data.sets.folders import ClassFiles, class_files, listing
 from deploytool.ir.events import EVENT, Events, EventStream
@@ -182,7 +183,7 @@ def _within_ms_us(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def _read_bin(path: Path, label: int, name: str) -> EventStream:
-    return _stream(bin_events(path), label, name)
+    return _stream(file_events(path, "bin", SHAPE, AT_CLOCK), label, name)
 
 
 def _stream(events: Events, label: int, name: str) -> EventStream:

@@ -14,7 +14,8 @@ from helpers.layers import changed
 
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.nir import read_nir
-from deploytool.data.formats.files import bin_events
+from deploytool.data.formats.files import file_events
+from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 from deploytool.ir.target import Watch
@@ -43,7 +44,7 @@ def sent(shared_data: Path, measured: dict[int, np.ndarray]) -> dict[int, EventS
     samples = {}
     for digit in measured:
         (path,) = (shared_data / "chip").glob(f"digit{digit}_*.bin")
-        events = bin_events(path)
+        events = file_events(path, "bin", (2, 34, 34), AT_CLOCK)
         samples[digit] = EventStream(events, (2, 34, 34), int(events["t"][-1]) + 1, digit, path.name)
     return samples
 

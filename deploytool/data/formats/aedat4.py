@@ -1,0 +1,39 @@
+"""AEDAT 4.0, of iniVation's DV: streams of packets of events, frames and others; times are microseconds since 1970.
+
+The package aedat reads it. Specification: docs.inivation.com, "AEDAT 4.0".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from deploytool.base.errors import InputError
+from deploytool.data.formats.reading import RawEvents, Reading
+
+NEED: Final = "an AEDAT4 file with one stream of events"
+
+
+def read(path: Path, _: Reading) -> RawEvents:
+    """The events in the file ``path``, in order of time: packets of a stream may overlap.
+
+    Raises InputError when it is damaged, or has no stream of events or several.
+    """
+    import aedat
+
+    try:
+        decoder = aedat.Decoder(path)
+        streams = {number: each for number, each in decoder.id_to_stream().items() if each["type"] == "events"}
+        packets = [packet["events"] for packet in decoder if packet["stream_id"] in streams]
+    except BaseException as error:  # a panic of Rust is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+            raise
+        raise InputError(str(path), f"cannot be read ({error})", NEED, "Copy it again.") from None
+    if len(streams) != 1 or not sum(map(len, packets)):
+        raise InputError(str(path), f"{sum(map(len, packets))} events in {len(streams)} streams", NEED)
+    found = np.concatenate(packets)
+    found = found[np.argsort(found["t"], kind="stable")]
+    (stream,) = streams.values()
+    return RawEvents(found["t"], found["x"], found["y"], found["on"], sensor=(stream["height"], stream["width"]))

@@ -1,0 +1,74 @@
+"""Event Stream, version 2, of faery and event_stream: the type of events, the size of the sensor, then bytes.
+
+A DVS event is 5 bytes: the time since the event before (7 bits) and the polarity (the lowest bit), then x and y in 16
+bits each; a byte 255 in place of the first adds 127 us, a byte 254 nothing. An ATIS event has 6 bits of time, the
+polarity and a mark of exposure; bytes from 252 on add 63 us for each that they are above 252.
+Specification: github.com/neuromorphic-paris/event_stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.errors import InputError
+from deploytool.data.formats.reading import RawEvents, Reading
+
+MAGIC: Final = b"Event Stream"
+TYPES: Final = ("generic messages", "DVS events", "ATIS events", "display events", "color events")
+DVS, ATIS = 1, 2
+HEADER: Final = 20
+BYTES_PER_EVENT: Final = 5
+MARKS: Final = {DVS: 254, ATIS: 252}
+"""Bytes from this one on are no event's first."""
+
+
+def read(path: Path, _: Reading) -> RawEvents:
+    """The events of pixels in the file ``path``. Raises InputError for other events, and when it is cut short."""
+    content = path.read_bytes()
+    kind = content[15] if len(content) > 15 else -1
+    if content[12:13] != b"\x02" or kind not in MARKS or len(content) < HEADER:
+        found = TYPES[kind] if 0 <= kind < len(TYPES) else "events of an unknown type"
+        version = ".".join(map(str, content[12:15]))
+        need = "DVS or ATIS events of version 2, which have pixels"
+        raise InputError(str(path), f"an Event Stream of version {version} with {found}", need)
+    width, height = np.frombuffer(content, "<u2", 2, 16).tolist()
+    data = np.frombuffer(content, np.uint8, offset=HEADER)
+    firsts = np.concatenate([np.empty(0, np.int64), *_firsts(data, MARKS[kind])])
+    if len(firsts) and firsts[-1] + BYTES_PER_EVENT > len(data):
+        raise InputError(str(path), "ends inside an event", "5 bytes per event", "The file was cut short.")
+    return _events(data, firsts, kind, (height, width))
+
+
+def _firsts(data: NDArray[np.uint8], mark: int) -> Iterator[NDArray[np.int64]]:
+    """Where events begin, part by part: between two marks they follow one another."""
+    at, step = 0, 64
+    while at < len(data):
+        if data[at] >= mark:
+            at += 1
+            continue
+        heads = data[at : at + step * BYTES_PER_EVENT : BYTES_PER_EVENT] >= mark
+        number = int(np.argmax(heads)) if heads.any() else len(heads)
+        yield at + BYTES_PER_EVENT * np.arange(number)
+        at += BYTES_PER_EVENT * number
+        step = min(2 * step, 1 << 16) if number == len(heads) else max(4, 2 * number)
+
+
+def _events(data: NDArray[np.uint8], firsts: NDArray[np.int64], kind: int, sensor: tuple[int, int]) -> RawEvents:
+    """The events of pixels that begin at ``firsts``, at the times that they and the bytes between them add up to."""
+    head = data[firsts]
+    since = np.zeros(len(data), np.int64)
+    between = np.ones(len(data), np.bool_)
+    between[(firsts[:, None] + np.arange(BYTES_PER_EVENT)).ravel()] = False
+    marks = data[between].astype(np.int64)
+    since[between] = 127 * (marks == 255) if kind == DVS else 63 * (marks - 252)
+    since[firsts] = head >> (1 if kind == DVS else 2)
+    t = np.cumsum(since)[firsts]
+    x, y = (data[firsts + low] | data[firsts + low + 1].astype(np.uint16) << 8 for low in (1, 3))
+    p = head & 1 if kind == DVS else head >> 1 & 1
+    kept = np.ones(len(firsts), np.bool_) if kind == DVS else head & 1 == 0
+    return RawEvents(t[kept], x[kept], y[kept], p[kept], sensor=sensor)

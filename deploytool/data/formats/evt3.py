@@ -1,0 +1,103 @@
+"""Prophesee EVT 3.0: 16-bit words, the highest four bits of which are their kind; each states what changed.
+
+    0 row         y of the events after it
+    2 event       x, and in bit 11 the polarity
+    3 base        x of the vectors after it, and in bit 11 their polarity
+    4, 5 vector   a bit for each of 12 (8) pixels from the base on, lowest first; the base moves on by as many
+    6 time low    the 12 low bits of the time of the events after it
+    8 time high   the 12 high bits; where they change, the low bits are 0 until they are stated
+
+Time runs over after 2^24 us, 16.8 seconds. Specification: docs.prophesee.ai, "EVT 3.0 Format".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.data.formats.prophesee import CHUNK, header_in, joined, unwound, words_in
+from deploytool.data.formats.reading import RawEvents, Reading
+
+ROW, EVENT, BASE, VECTOR_12, VECTOR_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
+HIGH_BITS: Final = 12
+X_MAX: Final = 0x7FF
+LENGTHS: Final = np.array([12 if kind == VECTOR_12 else 8 if kind == VECTOR_8 else 0 for kind in range(16)], np.int32)
+"""Pixels of a word of each kind."""
+
+
+class State(NamedTuple):
+    """What was stated before a word: the unwound high part of the time and the payloads of the latest words of other
+    kinds; -1 where there was none."""
+
+    high: int = -1
+    low: int = -1
+    row: int = -1
+    base: int = -1
+
+    @property
+    def words(self) -> NDArray[np.uint16]:
+        """Words that state it."""
+        stated = ((TIME_HIGH, self.high % 4096), (TIME_LOW, self.low), (ROW, self.row), (BASE, self.base))
+        known = (self.high, self.low, self.row, self.base)
+        return np.array([k << 12 | v for (k, v), given in zip(stated, known, strict=True) if given >= 0], np.uint16)
+
+
+def read(path: Path, _: Reading) -> RawEvents:
+    """The events in the file ``path``. Raises InputError when it is cut short, or has words and no event."""
+    header = header_in(path)
+    words = words_in(path, header, np.dtype("<u2"))
+    return joined(path, header, len(words), decoded(words))
+
+
+def decoded(words: NDArray[np.uint16], chunk: int = CHUNK) -> Iterator[RawEvents]:
+    """The events of ``words`` (N,), so many words at a time. Those before the first time and row have no place."""
+    state = State()
+    for start in range(0, len(words), chunk):
+        events, state = _decode(words[start : start + chunk], state)
+        yield events
+
+
+def _decode(words: NDArray[np.uint16], state: State) -> tuple[RawEvents, State]:
+    """The events of ``words`` that come after ``state``, and what is stated after them."""
+    words = np.concatenate([state.words, words])
+    kinds, payloads = words >> 12, (words & 0xFFF).astype(np.int64)
+    is_event = (kinds == EVENT) | (kinds == VECTOR_12) | (kinds == VECTOR_8)
+    at = np.append(np.flatnonzero(is_event), len(words) - 1)  # the last is for what is stated after all words
+    is_high = kinds == TIME_HIGH
+    highs = np.full(len(words), -1)
+    highs[is_high] = unwound(payloads[is_high], HIGH_BITS, state.high)
+    changes = is_high.copy()
+    changes[is_high] = np.diff(highs[is_high], prepend=-1) != 0
+    lengths = LENGTHS[kinds]
+    moved = np.cumsum(lengths, dtype=np.int64)
+
+    high, changed = _latest(is_high, at), _latest(changes, at)
+    low, row, base = (_latest(kinds == kind, at) for kind in (TIME_LOW, ROW, BASE))
+    lows = np.where(low > changed, payloads[low], 0)
+    bases = (payloads[base] & X_MAX) + moved[at] - moved[base]
+    after = State(
+        high=int(highs[high[-1]]) if high[-1] >= 0 else -1,
+        low=int(lows[-1]),
+        row=int(payloads[row[-1]]) if row[-1] >= 0 else -1,
+        base=min(int(bases[-1]), X_MAX) | int(payloads[base[-1]]) & 0x800 if base[-1] >= 0 else -1,
+    )
+
+    kind, payload = kinds[at][:-1], payloads[at][:-1]
+    single = kind == EVENT
+    placed = ((high >= 0) & (row >= 0))[:-1] & (single | (base[:-1] >= 0))
+    t = (highs[high[:-1]] << HIGH_BITS) + lows[:-1]
+    x = np.where(single, payload & X_MAX, bases[:-1] - lengths[at][:-1])
+    p = np.where(single, payload, payloads[base[:-1]]) >> 11
+    bits = np.where(single, 1, payload & np.where(kind == VECTOR_12, 0xFFF, 0xFF)) * placed
+    pixels = np.flatnonzero(np.unpackbits(bits.astype("<u2").view(np.uint8), bitorder="little").view(np.bool_))
+    word, place = pixels >> 4, pixels & 15
+    return RawEvents(t[word], x[word] + place, payloads[row[:-1]][word] & X_MAX, p[word]), after
+
+
+def _latest(chosen: NDArray[np.bool_], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,): the number of the latest ``chosen`` word up to each word ``at`` (N,), -1 where there is none."""
+    return np.concatenate([[-1], np.flatnonzero(chosen)])[np.cumsum(chosen, dtype=np.int32)[at]]

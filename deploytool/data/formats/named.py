@@ -1,0 +1,52 @@
+"""Columns of events by the names that people give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import InputError, UsageError
+from deploytool.data.formats.reading import RawEvents, Reading
+
+NAMES: Final[Mapping[str, Sequence[str]]] = {
+    "t": ("t", "ts", "time", "times", "timestamp", "timestamps", "t_us"),
+    "x": ("x", "xs", "col", "column"),
+    "y": ("y", "ys", "row"),
+    "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
+    "c": ("c", "channel", "feature"),
+}
+"""What a column is called, whatever the case of its letters. c numbers a feature, p is a polarity: one of them."""
+
+NEED: Final = "a structured array with the fields t, x, y and c (or p), or columns of these names"
+
+
+def roles(names: Sequence[str]) -> dict[str, str]:
+    """{"t": the name of the times, and so on} for those of ``names`` that are known."""
+    known = {alias: role for role, aliases in NAMES.items() for alias in aliases}
+    return {known[name.lower()]: name for name in reversed(names) if name.lower() in known}
+
+
+def complete(names: Sequence[str]) -> bool:
+    """Whether ``names`` name all columns that events need."""
+    found = roles(names)
+    return {"t", "x", "y"} <= found.keys() and ("p" in found or "c" in found)
+
+
+def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> RawEvents:
+    """The events whose ``columns`` {their names: (N,)} are in the file ``name``.
+
+    Raises InputError when columns are missing or differ in length, UsageError where ``reading`` states their order.
+    """
+    found = roles(list(columns))
+    if not complete(list(columns)):
+        raise InputError(name, f"fields {', '.join(columns) or 'none'}", NEED)
+    if reading.columns is not None:
+        raise UsageError("--columns", f"given with {name}, which names its columns", "a file that does not")
+    feature = "c" if "c" in found else "p"
+    t, x, y, p = (columns[found[role]] for role in ("t", "x", "y", feature))
+    lengths = {role: len(columns[found[role]]) for role in ("t", "x", "y", feature)}
+    if len({*lengths.values()}) > 1:
+        says = ", ".join(f"{number} of {role}" for role, number in lengths.items())
+        raise InputError(name, says, "as many of each")
+    return RawEvents(t, x, y, p, in_us=False, features=feature == "c")

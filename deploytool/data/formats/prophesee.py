@@ -1,0 +1,115 @@
+"""What Prophesee's formats share: the text header of .raw and .dat files, and time in two parts.
+
+A header is lines that begin with "% ", up to "% end" or the first byte that is no "%". In the encodings EVT 2.0 and
+3.0 words of their own state the high part of the time; where it runs over, it begins at 0 again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import InputError
+from deploytool.data.formats.reading import RawEvents
+
+HEADER_MAX: Final = 1 << 16
+"""Bytes of a file in which its header is looked for."""
+
+CHUNK: Final = 1 << 15
+"""Words that are decoded at a time: few enough that what is made of them stays in a cache."""
+
+_ENCODING: Final = re.compile(r"^(?:evt |format EVT)(\d)\.?(\d?)", re.MULTILINE)
+_SIZES: Final = (
+    re.compile(r"^geometry (?P<width>\d+)x(?P<height>\d+)", re.MULTILINE),
+    re.compile(r"height=(?P<height>\d+);width=(?P<width>\d+)"),
+    re.compile(r"width=(?P<width>\d+);height=(?P<height>\d+)"),
+    re.compile(r"^width (?P<width>\d+)$.*^height (?P<height>\d+)$", re.MULTILINE | re.DOTALL | re.IGNORECASE),
+    re.compile(r"^height (?P<height>\d+)$.*^width (?P<width>\d+)$", re.MULTILINE | re.DOTALL | re.IGNORECASE),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """The ``text`` of a header without its "% ", and the number of the first byte after it."""
+
+    text: str
+    end: int
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of a .raw file, "2.0", "2.1" or "3.0"; empty where it is not stated."""
+        found = _ENCODING.search(self.text)
+        return f"{found[1]}.{found[2] or '0'}" if found else ""
+
+    @property
+    def sensor(self) -> tuple[int, int] | None:
+        """(height, width) of the camera in pixels, None where it is not stated."""
+        found = next((match for size in _SIZES if (match := size.search(self.text))), None)
+        return (int(found["height"]), int(found["width"])) if found else None
+
+    @property
+    def version(self) -> int | None:
+        """The version of a .dat file, None where it is not stated."""
+        found = re.search(r"^Version (\d+)", self.text, re.MULTILINE | re.IGNORECASE)
+        return int(found[1]) if found else None
+
+
+def header_of(head: bytes) -> Header:
+    """The header at the beginning of ``head``; one without text where there is none."""
+    lines, at = [], 0
+    while head[at : at + 1] == b"%" and (stop := head.find(b"\n", at)) >= 0:
+        lines.append(head[at + 1 : stop].decode("latin-1").strip())
+        at = stop + 1
+        if lines[-1] == "end":
+            break
+    return Header("\n".join(lines), at)
+
+
+def header_in(path: Path) -> Header:
+    """The header at the beginning of the file ``path``."""
+    with path.open("rb") as file:
+        return header_of(file.read(HEADER_MAX))
+
+
+def words_in(path: Path, header: Header, word: np.dtype[Any]) -> Array:
+    """The words (N,) of type ``word`` after the ``header``. Raises InputError when the file ends inside one."""
+    length = path.stat().st_size - header.end
+    if length % word.itemsize:
+        raise InputError(
+            str(path),
+            f"{length} bytes after its header",
+            f"a multiple of {word.itemsize}",
+            "The file was cut short.",
+        )
+    return np.fromfile(path, word, offset=header.end)
+
+
+def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int64]:
+    """``highs`` (N,), counters of so many ``bits``, without running over: 2^bits are added where they fall by more than
+    half of that. ``before`` is the last that was returned, -1 where there is none."""
+    if not len(highs):
+        return highs
+    last = int(highs[0]) if before < 0 else before
+    falls = np.diff(highs, prepend=last % (1 << bits)) < -(1 << (bits - 1))
+    return highs + ((last >> bits) + np.cumsum(falls) << bits)
+
+
+def joined(path: Path, header: Header, words: int, parts: Iterable[RawEvents]) -> RawEvents:
+    """The events of all ``parts`` of a file of so many ``words``. Raises InputError when none of these is an event
+    whose time and place were stated before."""
+    listed = [part for part in parts if len(part)]
+    if not listed and words:
+        found = f"{words} words without an event whose time was stated before it"
+        raise InputError(str(path), found, f"events of the encoding EVT {header.encoding}", "The file is damaged.")
+    if not listed:
+        nothing = np.empty(0, np.int64)
+        return RawEvents(nothing, nothing, nothing, nothing, sensor=header.sensor)
+    t, x, y, p = (np.concatenate([getattr(part, column) for part in listed]) for column in "txyp")
+    return RawEvents(t, x, y, p, sensor=header.sensor)

@@ -1,0 +1,70 @@
+"""What a person says about event files, and what a reader finds in one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import UsageError
+
+COLUMNS: Final = "txyp"
+"""The four columns of an event: time, column, row, polarity."""
+
+UNITS_US: Final = {"us": 1.0, "ms": 1000.0, "s": 1e6, "ns": 0.001}
+"""The units of time that can be stated, in microseconds."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How event files are read, where they do not say it themselves.
+
+    ``columns`` is the order of the columns of a plain array or of a table without names, such as "xypt".
+    ``time_unit`` is that of the times in arrays and tables; None takes them as microseconds unless that is implausible.
+    With ``absolute_time`` a recording begins when its clock was 0, otherwise at its first event. ``unwrap`` adds
+    2^k where time jumps back because a k-bit clock ran over; formats with a rule of their own need it not.
+    Raises UsageError for columns or a unit that are none.
+    """
+
+    columns: str | None = None
+    time_unit: str | None = None
+    absolute_time: bool = False
+    unwrap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.columns is not None and sorted(self.columns) != sorted(COLUMNS):
+            need = "each of the letters x, y, t and p once, in the order of the columns"
+            raise UsageError("--columns", f"found {self.columns!r}", need, "For example --columns xypt.")
+        if self.time_unit is not None and self.time_unit not in UNITS_US:
+            raise UsageError("--time-unit", f"found {self.time_unit!r}", f"one of {', '.join(UNITS_US)}")
+
+    @property
+    def options(self) -> dict[str, str | bool]:
+        """{option: its value} of what was stated, as the command line calls it."""
+        values = {f"--{key.replace('_', '-')}": value for key, value in asdict(self).items()}
+        return {option: value for option, value in values.items() if value}
+
+
+AS_IT_IS: Final = Reading()
+AT_CLOCK: Final = Reading(absolute_time=True)
+"""For data sets whose clock began with the sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class RawEvents:
+    """The events in a file as a reader finds them, N of each: ``t``, ``x``, ``y`` and ``p``, of any type of number.
+
+    ``in_us``: the format says that times are microseconds. ``features``: ``p`` numbers features, and is no polarity.
+    ``sensor`` (H, W) is what the file says of the camera, None where it says nothing.
+    """
+
+    t: Array
+    x: Array
+    y: Array
+    p: Array
+    in_us: bool = True
+    features: bool = False
+    sensor: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.t)

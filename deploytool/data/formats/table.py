@@ -1,0 +1,144 @@
+"""The event file formats: how each is recognised by its content, and what reads it. A new one is a file beside this one
+with a reader, and a record in FORMATS."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploytool.base.errors import InputError, UsageError
+from deploytool.data.formats import aedat3, aedat4, arrays, dat, es, evt2, evt3, hdf5, mat, nbin, text
+from deploytool.data.formats.prophesee import HEADER_MAX, header_of
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
+
+Recognise = Callable[[bytes, Path], bool]
+Read = Callable[[Path, Reading], RawEvents]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: ``recognise(head, path)`` says by the first bytes of a file whether it is of it, ``read`` reads it.
+
+    Files usually end in one of ``suffixes``. ``library`` is the package that reads it and ``install`` what installs
+    that, empty where none is needed. ``takes`` are the options of a `Reading` that say what such a file leaves out.
+    """
+
+    says: str
+    suffixes: tuple[str, ...]
+    recognise: Recognise
+    read: Read
+    library: str = ""
+    install: str = ""
+    takes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A format that is recognised and not read: what it is, and what to do instead."""
+
+    says: str
+    recognise: Recognise
+    todo: str
+
+
+def _begins(*marks: bytes) -> Recognise:
+    return lambda head, _: head.startswith(marks)
+
+
+def _encoded(encoding: str) -> Recognise:
+    return lambda head, _: header_of(head).encoding == encoding
+
+
+def _is_dat(head: bytes, path: Path) -> bool:
+    header = header_of(head)
+    return header.text.startswith("Data file containing") or (bool(header.end) and path.suffix.lower() == ".dat")
+
+
+_DATASETS: Final = "pip install 'deploytool[datasets]'"
+_STATED: Final = ("--columns", "--time-unit")
+_PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "npy": Format("numpy .npy", (".npy",), _begins(b"\x93NUMPY"), arrays.read_npy, takes=_STATED),
+    "npz": Format("numpy .npz", (".npz",), _begins(b"PK\x03\x04"), arrays.read_npz, takes=_STATED),
+    "evt2": Format("Prophesee EVT 2.0", (".raw",), _encoded("2.0"), evt2.read),
+    "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.read),
+    "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.read),
+    "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), aedat4.read, "aedat", _DATASETS),
+    "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.read),
+    "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.read),
+    "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.read, "scipy", _DATASETS, ("--time-unit",)),
+    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(b"\x89HDF\r\n\x1a\n"), hdf5.read, takes=_STATED),
+    "table": Format(
+        "a table of text", (".csv", ".txt", ".tsv"), lambda head, _: text.is_table(head), text.read, takes=_STATED
+    ),
+    "bin": Format("N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", nbin.read),
+}
+"""In the order in which a file is tried: those without a mark of their own come last."""
+
+TEXTS: Final = FORMATS["table"].suffixes
+"""Files of these names may be anything: those that are no events are left out of a folder."""
+
+KNOWN: Final = (
+    Known("AEDAT 1.0 or 2.0, in which the camera decides what an address means", _begins(b"#!AER-DAT"), "DV and jAER"),
+    Known("EVT 2.1", _encoded("2.1"), "metavision_file_to_csv"),
+    Known("EVT 4.0", _encoded("4.0"), "metavision_file_to_csv"),
+    Known("a Prophesee file that does not state its encoding", _begins(b"% "), "metavision_file_to_csv"),
+    Known("a ROS bag", _begins(b"#ROSBAG"), "the package rosbags"),
+    Known("a compressed file", _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"Rar!"), "unpacking it first"),
+    Known(
+        "a pickle, which could run any code when read",
+        _begins(*_PICKLES),
+        "np.save",
+    ),
+)
+"""What is recognised and not read, and what makes it a file that is."""
+
+
+def format_of(path: Path) -> Format | None:
+    """The format of the file ``path`` by its content, None for one that is not known to hold events.
+
+    Raises InputError when it cannot be read, is of a format that is known and not read here, or is not what its name
+    says.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEADER_MAX)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a file of events") from None
+    if found := next((each for each in FORMATS.values() if each.recognise(head, path)), None):
+        return found
+    if known := next((each for each in KNOWN if each.recognise(head, path)), None):
+        need = f"one of {formats()}"
+        raise InputError(str(path), f"{known.says}, which is not read here", need, f"Convert it with {known.todo}.")
+    suffix = path.suffix.lower()
+    if called := [each.says for each in FORMATS.values() if suffix in each.suffixes and suffix not in TEXTS]:
+        says = f"called {suffix}, and by its content not {' or '.join(called)}"
+        raise InputError(str(path), says, "what its name says", "Copy it again; it may be damaged.")
+    return None
+
+
+def formats() -> str:
+    """The formats that are read, with the ends of their files' names."""
+    return ", ".join(f"{each.says} ({', '.join(each.suffixes)})" for each in FORMATS.values())
+
+
+def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents:
+    """The events in the file ``path``, which is of the format ``kind``.
+
+    Raises InputError when it cannot be read, or the package that reads it is not installed; UsageError for options of
+    ``reading`` that the format states itself.
+    """
+    if given := [option for option in (*reading.options,) if option in _STATED and option not in kind.takes]:
+        found = f"given with {path}, which is {kind.says} and states that itself"
+        raise UsageError(", ".join(given), found, "a plain array, or a table")
+    if kind.library and importlib.util.find_spec(kind.library) is None:
+        found = f"{kind.says}, and {kind.library}, which reads its files, is not installed"
+        raise InputError(str(path), found, kind.library, f"{kind.install[0].upper()}{kind.install[1:]}.")
+    try:
+        return kind.read(path, reading)
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", f"a file of {kind.says}") from None

@@ -1,0 +1,150 @@
+"""Times as event files have them: their unit, clocks that ran over, and when a recording begins.
+
+A recording begins at its first event: what a camera's clock showed at that moment says nothing about what it saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.arrays import Array
+from deploytool.base.errors import InputError
+from deploytool.data.formats.reading import UNITS_US, Reading
+
+Times: TypeAlias = NDArray[np.int64]
+
+CLOCK_BITS: Final = (32, 31, 24, 23)
+"""The counters that cameras and files are known to have."""
+NEARLY: Final = 0.95
+"""A clock ran over where time falls by more than this share of its range."""
+
+YEARS_S: Final = (946_684_800, 4_102_444_800)
+"""The years 2000 to 2100 in seconds since 1970."""
+ENOUGH: Final = 100
+"""Events from which on their rate says something about the unit of their times."""
+RATE_MAX_HZ: Final = 1000.0
+"""Events per pixel and second, the mean over a recording, above which its times are no microseconds."""
+RATE_MIN_HZ: Final = 100.0
+"""Events per second, all pixels together, below which times in whole thousands are no microseconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """Times ``t_us`` (N,) of a recording that began ``removed_us`` after its clock's zero; its last event takes
+    ``step_us``. Its clock ran over so many times as ``overflows`` says, of ``clock_bits``."""
+
+    t_us: Times
+    removed_us: int = 0
+    step_us: int = 1
+    overflows: int = 0
+    clock_bits: int = 0
+
+
+def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Timed:
+    """The times ``t`` (N,) in the file ``name``, of a map of so many ``pixels``, in microseconds.
+
+    Raises InputError for times that are no numbers, that go back as where a clock ran over, or that are no
+    microseconds by the look of them where no unit is stated.
+    """
+    unit = "us" if in_us else reading.time_unit
+    numbers = _numbers(t, unit, name)
+    if not len(numbers):
+        return Timed(np.empty(0, np.int64))
+    numbers, overflows, bits = _unwrapped(numbers, reading.unwrap, unit or "us", name)
+    t_us = _in_us(numbers, unit or "us", name)
+    if unit is None and (other := _other_unit(t_us, pixels)):
+        todo = f"Add --time-unit {other[0]} if that is so, --time-unit us if they are microseconds after all."
+        raise InputError(name, other[1], "times in microseconds", todo)
+    removed_us = 0 if reading.absolute_time else int(t_us.min())
+    if reading.absolute_time and (since := date(int(t_us.min()))):
+        found = f"times since 1970, from {since} on"
+        raise InputError(name, found, "times from the recording's start", "Leave out --absolute-time.")
+    return Timed(t_us - removed_us, removed_us, 1000 if unit == "ms" else 1, overflows, bits)
+
+
+def date(t_us: int) -> str:
+    """The day and time that ``t_us`` is as microseconds since 1970; empty where that is not in 2000 to 2100."""
+    if not YEARS_S[0] <= t_us // 10**6 < YEARS_S[1]:
+        return ""
+    return datetime.fromtimestamp(t_us // 10**6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _numbers(t: Array, unit: str | None, name: str) -> Array:
+    """``t`` as integers, or as float64 where it has fractions and a unit is stated."""
+    if t.dtype.kind in "mM":
+        return t.astype(f"{t.dtype.kind}8[us]").astype(np.int64)
+    if t.dtype.kind not in "iuf" or t.ndim != 1:
+        raise InputError(name, f"field t is of {t.dtype}", "integers, times in microseconds")
+    if t.dtype.kind == "f":
+        if not np.isfinite(t).all():
+            raise InputError(name, "times that are not finite", "numbers")
+        if np.abs(t).max(initial=0) < 2**53 and (t == np.rint(t)).all():
+            return t.astype(np.int64)
+        if unit is None:
+            since = date(int(t.min() * 1e6)) if np.abs(t).max() < 1e12 else ""
+            as_date = f", as seconds since 1970 from {since} on" if since else ""
+            found = f"times with fractions, {t.min():g} to {t.max():g}{as_date}"
+            todo = "Add --time-unit s if they are seconds, ms for milliseconds; us rounds them."
+            raise InputError(name, found, "times in whole microseconds", todo)
+        return t.astype(np.float64)
+    if t.dtype.kind == "u" and len(t) and int(t.max()) > np.iinfo(np.int64).max:
+        raise InputError(name, f"field t goes up to {t.max()}", "signed 64-bit integers")
+    return t.astype(np.int64)
+
+
+def _unwrapped(t: Array, unwrap: bool, unit: str, name: str) -> tuple[Array, int, int]:
+    """(``t`` without falls by the range of a clock, how many there were, the bits of the clock)."""
+    falls = t[:-1] - t[1:]
+    worst = falls.max(initial=0)
+    bits = next((bits for bits in CLOCK_BITS if NEARLY * 2**bits < worst <= 2**bits and _fits(t, bits)), 0)
+    if not bits:
+        return t, 0, 0
+    over = falls > NEARLY * 2**bits
+    if not unwrap:
+        row = int(np.argmax(over)) + 1
+        found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} {unit}"
+        raise InputError(
+            name,
+            f"{found}, as where a {bits}-bit clock ran over",
+            "events in order of time",
+            f"Add --unwrap, which adds 2^{bits} {unit} from there on.",
+        )
+    return t + np.concatenate([[0], np.cumsum(over) << bits]), int(over.sum()), bits
+
+
+def _fits(t: Array, bits: int) -> bool:
+    """Whether a counter of so many ``bits``, with or without a sign, can have shown all of ``t``."""
+    low, high = float(t.min()), float(t.max())
+    return (low >= 0 and high < 1 << bits) or (low >= -(1 << bits - 1) and high < 1 << bits - 1)
+
+
+def _in_us(t: Array, unit: str, name: str) -> Times:
+    """``t``, in ``unit``, in whole microseconds."""
+    factor = UNITS_US[unit]
+    if float(np.abs(t).max()) * factor >= 2**62:
+        raise InputError(name, f"times up to {np.abs(t).max():g} {unit}", "times that fit 62 bits in microseconds")
+    if t.dtype.kind == "f":
+        return np.rint(t * factor).astype(np.int64)
+    return t // round(1 / factor) if factor < 1 else t * int(factor)
+
+
+def _other_unit(t: Times, pixels: int) -> tuple[str, str] | None:
+    """(unit, what speaks for it) where times ``t`` (N,), N > 0, cannot well be microseconds."""
+    first, last = int(t.min()), int(t.max())
+    if since := date(first // 1000):
+        return "ns", f"times that are nanoseconds since 1970, from {since} on"
+    if since := date(first * 1000):
+        return "ms", f"times that as milliseconds since 1970 begin at {since}"
+    if len(t) < ENOUGH or last == first or (t[1:] < t[:-1]).any():
+        return None
+    gaps, seconds = np.diff(t), (last - first) / 1e6
+    if len(t) > 2 * (np.count_nonzero(gaps) + 1) and len(t) / seconds / pixels > RATE_MAX_HZ:
+        return "ms", f"{len(t)} events within {last - first} us, several at each time, as if times were milliseconds"
+    if len(t) / seconds < RATE_MIN_HZ and np.gcd.reduce(gaps) == 1000:
+        return "ns", f"{len(t)} events in {seconds:,.0f} s, all whole milliseconds apart, as if times were nanoseconds"
+    return None

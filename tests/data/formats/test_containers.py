@@ -1,0 +1,242 @@
+"""The formats with a mark of their own: files made from their specifications, and the real ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from helpers import event_files
+from helpers.aedat4 import aedat4
+from helpers.event_files import Row
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploytool.base.errors import InputError, UsageError
+from deploytool.data.formats import aedat3, es, nbin
+from deploytool.data.formats.files import read_events
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
+from deploytool.data.formats.table import FORMATS, format_of, read_raw
+
+ROWS = [(5, 1, 2, 1), (5, 3, 9, 0), (4000, 33, 0, 1), (90_000, 0, 33, 0)]
+REAL = {
+    "nmnist_sample.bin": ("bin", (2, 34, 34), 4325, 310_522),
+    "ncaltech101_faces_easy_0001.bin": ("bin", (2, 180, 240), 67_445, 299_359),
+    "ncars_sample.dat": ("dat", (2, 100, 120), 2009, 99_953),
+    "dat_sample.dat": ("dat", (2, 100, 120), 4407, 99_938),
+    "evt3_sample.raw": ("evt3", (2, 720, 1280), 219_596, 8802),
+    "evt2_sample_head.raw": ("evt2", (2, 480, 640), 99_435, 9040),
+    "davis346_sample.aedat4": ("aedat4", (2, 260, 346), 6676, None),
+    "stmnist_sample.mat": ("mat", (2, 10, 10), 2346, 699_119),
+}
+"""{file: (format, map, events, duration in us)}; counts are those of other readers, as the folder's README has them."""
+
+
+def rows_of(raw: RawEvents) -> list[tuple[int, ...]]:
+    return list(zip(*(getattr(raw, column).tolist() for column in "txyp"), strict=True))
+
+
+@pytest.mark.parametrize("file", REAL)
+def test_real_files_are_recognised_by_their_content_and_read(shared_data: Path, tmp_path: Path, file: str) -> None:
+    kind, shape, number, duration_us = REAL[file]
+    path = shared_data / "event_formats" / file
+    if library := FORMATS[kind].library:
+        pytest.importorskip(library)
+    if kind != "bin":  # the only one that has no mark
+        (tmp_path / "renamed").write_bytes(path.read_bytes())
+        path = tmp_path / "renamed"
+    assert format_of(path) is FORMATS[kind]
+    (stream,) = read_events(path, shape)
+    assert len(stream) == number
+    assert stream.events["t"][0] == 0
+    assert duration_us in (None, stream.duration_us)
+    assert 0.2 < stream.events["c"].mean() < 0.8
+
+
+def test_a_real_aedat4_file_holds_what_the_camera_saw(shared_data: Path) -> None:
+    aedat = pytest.importorskip("aedat")
+    path = shared_data / "event_formats" / "davis346_sample.aedat4"
+    (stream,) = read_events(path, (2, 260, 346))
+    theirs = np.concatenate([packet["events"] for packet in aedat.Decoder(path) if "events" in packet])
+    assert np.array_equal(stream.events["t"], np.sort(theirs["t"]) - theirs["t"].min())
+    assert stream.events["c"].sum() == theirs["on"].sum()
+
+
+def test_tactile_spikes_are_what_the_set_says(shared_data: Path) -> None:
+    scipy = pytest.importorskip("scipy.io")
+    train = scipy.loadmat(shared_data / "event_formats" / "stmnist_sample.mat")["spiketrain"]
+    raw = read_raw(shared_data / "event_formats" / "stmnist_sample.mat", FORMATS["mat"])
+    assert np.array_equal(raw.t, (train[100] * 1e6).astype(np.int64))
+    for event, (x, y, p) in enumerate(zip(raw.x, raw.y, raw.p, strict=True)):
+        assert train[10 * y + x, event] == p
+
+
+def test_generic_messages_are_no_events(shared_data: Path) -> None:
+    with pytest.raises(InputError, match=r"an Event Stream of version 2.0.0 with generic messages; need DVS or ATIS"):
+        read_events(shared_data / "event_formats" / "generic.es", (2, 34, 34))
+
+
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(0, 299), st.integers(0, 199), st.integers(0, 1)), max_size=40
+).map(sorted)
+
+
+@given(EVENTS, st.booleans())
+def test_event_stream_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], atis: bool) -> None:
+    path = tmp_path_factory.mktemp("es") / "a.es"
+    path.write_bytes(event_files.event_stream(rows, atis))
+    raw = es.read(path, AS_IT_IS)
+    assert rows_of(raw) == rows
+    assert raw.sensor == (200, 300)
+
+
+@given(EVENTS)
+def test_event_stream_with_resets_between_events(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
+    path = tmp_path_factory.mktemp("es") / "a.es"
+    content = event_files.event_stream(rows)
+    path.write_bytes(content[:20] + bytes([254, 254]) + content[20:] + bytes([254] * 5))
+    assert rows_of(es.read(path, AS_IT_IS)) == rows
+
+
+def test_exposures_of_an_atis_are_left_out(tmp_path: Path) -> None:
+    content = bytearray(event_files.event_stream(ROWS, atis=True))
+    content[20] |= 1
+    (tmp_path / "a.es").write_bytes(content)
+    assert rows_of(es.read(tmp_path / "a.es", AS_IT_IS)) == ROWS[1:]
+
+
+@given(st.lists(EVENTS.filter(bool), max_size=4), st.integers(0, 3))
+def test_aedat3_round_trip(tmp_path_factory: pytest.TempPathFactory, packets: list[list[Row]], overs: int) -> None:
+    moved = [[(t + overs * 2**31, x, y, p) for t, x, y, p in rows] for rows in packets]
+    path = tmp_path_factory.mktemp("aedat3") / "a.aedat"
+    path.write_bytes(event_files.aedat3(moved))
+    assert rows_of(aedat3.read(path, AS_IT_IS)) == [row for rows in moved for row in rows]
+
+
+def test_invalid_events_of_a_packet_are_left_out(tmp_path: Path) -> None:
+    content = bytearray(event_files.aedat3([ROWS]))
+    content[-8 * len(ROWS)] ^= 1
+    (tmp_path / "a.aedat").write_bytes(content)
+    assert rows_of(aedat3.read(tmp_path / "a.aedat", AS_IT_IS)) == ROWS[1:]
+
+
+def test_rows_240_say_that_the_clock_ran_over(tmp_path: Path) -> None:
+    rows = [(100, 3, 4, 1), (8000, 5, 6, 0), (0, 0, 240, 0), (10, 7, 8, 1), (0, 9, 240, 1), (3, 1, 1, 1)]
+    (tmp_path / "a.bin").write_bytes(event_files.nbin(rows))
+    assert rows_of(nbin.read(tmp_path / "a.bin", AS_IT_IS)) == [
+        (100, 3, 4, 1),
+        (8000, 5, 6, 0),
+        (8192 + 10, 7, 8, 1),
+        (2 * 8192 + 3, 1, 1, 1),
+    ]
+
+
+@pytest.mark.parametrize("group", ["", "events/", "CD/"])
+def test_hdf5_with_a_data_set_for_each_column(tmp_path: Path, group: str) -> None:
+    columns = np.array(ROWS).T
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, values in zip("txyp", columns, strict=True):
+            file[group + name] = values
+        file["ms_to_idx"] = np.arange(9)
+    assert rows_of(read_raw(tmp_path / "a.h5", FORMATS["hdf5"])) == ROWS
+
+
+def test_hdf5_with_one_data_set_of_events(tmp_path: Path) -> None:
+    array = np.array(ROWS, [("t", "i8"), ("x", "u2"), ("y", "u2"), ("p", "i2")])
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["CD/events"] = array
+        file["CD/indexes"] = np.arange(9)
+    assert rows_of(read_raw(tmp_path / "a.h5", FORMATS["hdf5"])) == ROWS
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["data"] = np.array(ROWS)
+    assert rows_of(read_raw(tmp_path / "b.h5", FORMATS["hdf5"], Reading("txyp"))) == ROWS
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["one/events"] = file["other/events"] = array
+    with pytest.raises(InputError, match="an HDF5 file with events in one/events, other/events; need one group"):
+        read_raw(tmp_path / "c.h5", FORMATS["hdf5"])
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["spikes/times"] = file["spikes/units"] = np.arange(9)
+    with pytest.raises(InputError, match="an HDF5 file with spikes, spikes/times, spikes/units; need one group"):
+        read_raw(tmp_path / "d.h5", FORMATS["hdf5"])
+
+
+def test_matlab_vectors(tmp_path: Path) -> None:
+    scipy = pytest.importorskip("scipy.io")
+    t, x, y, p = np.array(ROWS).T
+    scipy.savemat(tmp_path / "a.mat", {"ts": t, "x": x, "y": y[:, None], "pol": p, "note": "words"})
+    assert rows_of(read_raw(tmp_path / "a.mat", FORMATS["mat"])) == ROWS
+    scipy.savemat(tmp_path / "b.mat", {"spiketrain": np.zeros((5, 5))})
+    with pytest.raises(InputError, match=r"spiketrain of shape \(5, 5\); need \(101, N\)"):
+        read_raw(tmp_path / "b.mat", FORMATS["mat"])
+
+
+MADE = {
+    "dat": event_files.dat(ROWS),
+    "evt2": event_files.evt2(ROWS),
+    "evt3": event_files.evt3(ROWS),
+    "aedat3": event_files.aedat3([ROWS]),
+    "es": event_files.event_stream(ROWS),
+    "aedat4": aedat4(ROWS),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_made_files_are_recognised_and_read(tmp_path: Path, kind: str) -> None:
+    if library := FORMATS[kind].library:
+        pytest.importorskip(library)
+    (tmp_path / "file").write_bytes(MADE[kind])
+    assert format_of(tmp_path / "file") is FORMATS[kind]
+    (stream,) = read_events(tmp_path / "file", (2, 34, 34), Reading(absolute_time=True))
+    assert [(t, x, y, c) for t, c, y, x in stream.events.tolist()] == ROWS
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_damaged_files_are_refused_or_read_never_a_crash(tmp_path: Path, kind: str) -> None:
+    if library := FORMATS[kind].library:
+        pytest.importorskip(library)
+    rng, content, problems = np.random.default_rng(3), MADE[kind], []
+    for _ in range(60):
+        damaged = bytearray(content[: rng.integers(12, len(content) + 1)])
+        damaged[rng.integers(0, len(damaged))] ^= 1 << int(rng.integers(0, 8))
+        (tmp_path / "file").write_bytes(damaged)
+        try:
+            read_events(tmp_path / "file", (2, 34, 34))
+        except InputError as error:
+            problems += error.problems
+    assert len(problems) > 5
+    assert all(len(problem.splitlines()) == 1 for problem in problems)
+
+
+def test_an_absent_library_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.aedat4").write_bytes(MADE["aedat4"])
+    monkeypatch.setitem(sys.modules, "aedat", None)
+    with pytest.raises(InputError, match=r"aedat, which reads its files, is not installed.*deploytool\[datasets\]'"):
+        read_events(tmp_path / "a.aedat4", (2, 34, 34))
+
+
+def test_what_a_format_states_itself_cannot_be_stated(tmp_path: Path) -> None:
+    (tmp_path / "a.raw").write_bytes(MADE["evt3"])
+    with pytest.raises(
+        UsageError, match=r"--time-unit: given with .*a.raw, which is Prophesee EVT 3.0 and states that"
+    ):
+        read_events(tmp_path / "a.raw", (2, 34, 34), Reading(time_unit="ms"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n", "AEDAT 1.0 or 2.0, in which the camera decides"),
+        (b"% evt 2.1\n" + bytes(16), "EVT 2.1, which is not read here"),
+        (b"% Date 2020-01-01\n" + bytes(16), "a Prophesee file that does not state its encoding"),
+        (b"#ROSBAG V2.0\n", "a ROS bag"),
+        (b"\x1f\x8b\x08\x00", "a compressed file"),
+        (b"\x80\x04\x95", "a pickle, which could run any code"),
+    ],
+)
+def test_known_files_that_are_not_read_are_named_with_a_way_out(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "a.raw").write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        read_events(tmp_path / "a.raw", (2, 34, 34))
+    assert "Convert it with" in str(caught.value)

@@ -1,0 +1,181 @@
+"""EVT 2.0, EVT 3.0 and DAT: against a decoder that goes word by word, on random words, and against expelliarmus."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import event_files
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploytool.base.errors import InputError
+from deploytool.data.formats import dat, evt2, evt3
+from deploytool.data.formats.prophesee import header_of, unwound
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents
+
+WORDS_2 = st.one_of(
+    st.builds(lambda p, t, x, y: p << 28 | t << 22 | x << 11 | y, *map(st.integers, (0,) * 4, (1, 63, 2047, 2047))),
+    st.builds(lambda high: 8 << 28 | high, st.sampled_from([0, 1, 2, 2**27, 2**28 - 2, 2**28 - 1])),
+    st.builds(lambda other: 0xA << 28 | other, st.integers(0, 2**28 - 1)),
+)
+WORDS_3 = st.builds(
+    lambda kind, payload: kind << 12 | payload,
+    st.sampled_from([0, 2, 2, 2, 3, 4, 4, 5, 6, 7, 8, 10, 14]),
+    st.one_of(st.integers(0, 4095), st.sampled_from([0, 1, 5, 2047, 4094, 4095])),
+)
+
+
+def decoded_2(words: list[int]) -> list[tuple[int, int, int, int]]:
+    """(t, x, y, p) of each event, word by word."""
+    rows, high, raw = [], None, None
+    for word in words:
+        kind = word >> 28
+        if kind == 8:
+            now = word & 0xFFFFFFF
+            high = now if high is None else high + now - raw + (2**28 if now - raw < -(2**27) else 0)
+            raw = now
+        elif kind < 2 and high is not None:
+            rows.append((high * 64 + (word >> 22 & 63), word >> 11 & 2047, word & 2047, kind))
+    return rows
+
+
+def decoded_3(words: list[int]) -> list[tuple[int, int, int, int]]:
+    """(t, x, y, p) of each event, word by word."""
+    rows, raw, high, low, row, base, polarity = [], None, None, 0, None, None, 0
+    for word in words:
+        kind, payload = word >> 12, word & 4095
+        if kind == 8:
+            if payload != raw:
+                low = 0
+            high = payload if high is None else high + payload - raw + (4096 if payload - raw < -2048 else 0)
+            raw = payload
+        elif kind == 6:
+            low = payload
+        elif kind == 0:
+            row = payload & 2047
+        elif kind == 3:
+            base, polarity = payload & 2047, payload >> 11
+        elif kind == 2 and None not in (high, row):
+            rows.append((high * 4096 + low, payload & 2047, row, payload >> 11))
+        elif kind in (4, 5) and base is not None:
+            length = 12 if kind == 4 else 8
+            if None not in (high, row):
+                set_bits = [bit for bit in range(length) if payload >> bit & 1]
+                rows += [(high * 4096 + low, base + bit, row, polarity) for bit in set_bits]
+            base += length
+    return rows
+
+
+def rows_of(parts: list[RawEvents]) -> list[tuple[int, ...]]:
+    return [row for part in parts for row in zip(*(getattr(part, c).tolist() for c in "txyp"), strict=True)]
+
+
+@given(st.lists(WORDS_2, max_size=60), st.integers(1, 20))
+def test_evt2_is_what_goes_word_by_word(words: list[int], chunk: int) -> None:
+    assert rows_of([*evt2.decoded(np.array(words, np.uint32), chunk)]) == decoded_2(words)
+
+
+@given(st.lists(WORDS_3, max_size=80), st.integers(1, 25))
+def test_evt3_is_what_goes_word_by_word(words: list[int], chunk: int) -> None:
+    wanted = decoded_3(words)
+    assert rows_of([*evt3.decoded(np.array(words, np.uint16), 1 << 15)]) == wanted
+    if all(x < 2048 - 12 for _, x, _, _ in wanted):  # a base beyond the sensor is not carried into the next chunk
+        assert rows_of([*evt3.decoded(np.array(words, np.uint16), chunk)]) == wanted
+
+
+CLOCKS = [("evt2", evt2, 2**34), ("evt3", evt3, 2**24), ("dat", dat, 2**32)]
+WITHOUT_A_WORD = [(evt2, b"% evt 2.0\n"), (evt3, b"% evt 3.0\n"), (dat, event_files.dat([]))]
+
+
+@pytest.mark.parametrize(("name", "module", "wraps"), CLOCKS)
+def test_a_clock_that_runs_over_goes_on(tmp_path: Path, name: str, module: object, wraps: int) -> None:
+    rows = [(wraps + t, t % 300, t % 200, t % 2) for t in range(-2000, 2000, 40)]
+    rows += [(t + wraps - 1_000_000, x, y, p) for t, x, y, p in rows]
+    (tmp_path / "file").write_bytes(getattr(event_files, name)(rows))
+    raw = module.read(tmp_path / "file", AS_IT_IS)
+    assert list(zip(*(getattr(raw, c).tolist() for c in "txyp"), strict=True)) == rows
+
+
+def test_unwinding_needs_the_last_of_what_came_before() -> None:
+    assert unwound(np.array([10, 3, 2, 15, 1]), 4, -1).tolist() == [10, 3, 2, 15, 17]
+    assert unwound(np.array([1, 2]), 4, 17 + 14).tolist() == [33, 34]
+    assert unwound(np.empty(0, np.int64), 4, 3).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "sensor"),
+    [
+        ("% evt 3.0\n% geometry 1280x720\n% end\n", "3.0", (720, 1280)),
+        ("% format EVT2;height=480;width=640\n% end\n", "2.0", (480, 640)),
+        ("% format EVT21;endianness=little;height=320;width=320\n", "2.1", (320, 320)),
+        ("% Data file containing CD events\n% Width 640\n% Height 480\n", "", (480, 640)),
+        ("% Height 4\n% Version 2\n% Width 6\n", "", (4, 6)),
+        ("", "", None),
+    ],
+)
+def test_a_header_tells_encoding_and_sensor(text: str, encoding: str, sensor: tuple[int, int] | None) -> None:
+    header = header_of(text.encode() + b"\x01\x02")
+    assert (header.end, header.encoding, header.sensor) == (len(text), encoding, sensor)
+
+
+def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
+    head, event = b"% Data file containing TD events.\n% Version 1\n", struct.pack("<II", 7, 1 << 17 | 200 << 9 | 300)
+    (tmp_path / "old.dat").write_bytes(head + bytes([0, 8]) + event)
+    raw = dat.read(tmp_path / "old.dat", AS_IT_IS)
+    assert [int(getattr(raw, c)[0]) for c in "txyp"] == [7, 300, 200, 1]
+
+
+@pytest.mark.parametrize(
+    ("module", "content", "says"),
+    [
+        (evt2, event_files.evt2([(70, 1, 2, 1)])[:-1], "bytes after its header; need a multiple of 4"),
+        (evt3, event_files.evt3([(70, 1, 2, 1)])[:-1], "bytes after its header; need a multiple of 2"),
+        (dat, event_files.dat([(70, 1, 2, 1)])[:-3], "bytes after its header; need a multiple of 8"),
+        (dat, event_files.dat([])[:-1], "nothing after its header"),
+        (dat, b"% Version 2\n" + bytes([14, 8]) + bytes(8), "events of type 14 and 8 bytes; need events of pixels"),
+        (evt2, b"% evt 2.0\n" + bytes(64), "16 words without an event whose time was stated before it"),
+        (evt3, b"% evt 3.0\n" + bytes(64), "32 words without an event whose time was stated before it"),
+    ],
+)
+def test_damaged_files_are_one_sentence(tmp_path: Path, module: object, content: bytes, says: str) -> None:
+    (tmp_path / "file.raw").write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        module.read(tmp_path / "file.raw", AS_IT_IS)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(("module", "head"), WITHOUT_A_WORD)
+def test_a_file_without_a_word_holds_no_events(tmp_path: Path, module: object, head: bytes) -> None:
+    (tmp_path / "file.raw").write_bytes(head)
+    assert len(module.read(tmp_path / "file.raw", AS_IT_IS)) == 0
+
+
+def test_real_files_hold_what_expelliarmus_finds(shared_data: Path) -> None:
+    expelliarmus = pytest.importorskip("expelliarmus")
+    files = (("evt2_sample_head.raw", evt2, 99_435), ("dat_sample.dat", dat, 4407), ("ncars_sample.dat", dat, 2009))
+    for name, module, number in files:
+        path = shared_data / "event_formats" / name
+        theirs = expelliarmus.Wizard(encoding=module.__name__.rsplit(".", 1)[-1]).read(str(path))
+        ours = module.read(path, AS_IT_IS)
+        assert len(ours) == number
+        for column in "txyp":
+            assert np.array_equal(getattr(ours, column), theirs[column]), (name, column)
+
+
+def test_the_real_evt3_file_lasts_as_long_as_its_camera_says(shared_data: Path) -> None:
+    """expelliarmus adds 4,096 us wherever the low part falls, which it does after each of some words that repeat the
+    camera's time; a camera repeats it every 16 us, and the file has 551 of these words: 8.8 ms, not 53.9 ms."""
+    expelliarmus = pytest.importorskip("expelliarmus")
+    path = shared_data / "event_formats" / "evt3_sample.raw"
+    ours, theirs = evt3.read(path, AS_IT_IS), expelliarmus.Wizard(encoding="evt3").read(str(path))
+    assert len(ours) == 219_596
+    for column in "xyp":
+        assert np.array_equal(getattr(ours, column), theirs[column])
+    assert (np.diff(ours.t) >= 0).all()
+    assert (int(ours.t[0]), int(ours.t[-1])) == (11_718_656, 11_727_457)
+    assert set(np.unique(theirs["t"] - ours.t) % 4096) == {0}
+    repeated = int((np.fromfile(path, "<u2", offset=header_of(path.read_bytes()[:4096]).end) >> 12 == 8).sum())
+    assert abs(16 * repeated - (ours.t[-1] - ours.t[0])) < 100

@@ -1,0 +1,71 @@
+"""Event files for tests, written from the formats' specifications: one small function per format."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+Row: TypeAlias = tuple[int, int, int, int]
+"""(t_us, x, y, polarity)."""
+
+
+def nbin(rows: Iterable[Row]) -> bytes:
+    """The five-byte format of N-MNIST: x, y, then polarity and 23 bits of time, highest first."""
+    return b"".join(bytes([x, y]) + (p << 23 | t).to_bytes(3, "big") for t, x, y, p in rows)
+
+
+def dat(rows: Iterable[Row], head: str = "% Data file containing CD events.\n% Version 2\n") -> bytes:
+    """Prophesee DAT, version 2; times are stored modulo 2^32."""
+    words = (struct.pack("<II", t % 2**32, p << 28 | y << 14 | x) for t, x, y, p in rows)
+    return head.encode() + bytes([12, 8]) + b"".join(words)
+
+
+def evt2(rows: Iterable[Row], head: str = "% evt 2.0\n% end\n") -> bytes:
+    """Prophesee EVT 2.0; times are stored modulo 2^34."""
+    words, high = [], -1
+    for t, x, y, p in rows:
+        if t >> 6 != high:
+            high = t >> 6
+            words.append(8 << 28 | high % 2**28)
+        words.append(p << 28 | t % 64 << 22 | x << 11 | y)
+    return head.encode() + struct.pack(f"<{len(words)}I", *words)
+
+
+def evt3(rows: Iterable[Row], head: str = "% evt 3.0\n% end\n") -> bytes:
+    """Prophesee EVT 3.0 without vectors; times are stored modulo 2^24."""
+    words, before = [], (-1, -1, -1)
+    for t, x, y, p in rows:
+        now = t >> 12, t % 4096, y
+        for kind, value, last in zip((8, 6, 0), now, before, strict=True):
+            if value != last or kind == 6:
+                words.append(kind << 12 | value % 4096)
+        words.append(2 << 12 | p << 11 | x)
+        before = now
+    return head.encode() + struct.pack(f"<{len(words)}H", *words)
+
+
+def aedat3(packets: Sequence[Sequence[Row]]) -> bytes:
+    """AEDAT 3.1: one packet per sequence of events, behind one of another type; times run over after 2^31."""
+    content = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"
+    content += struct.pack("<hhiiiiii", 0, 1, 8, 4, 0, 1, 1, 1) + bytes(8)
+    for rows in packets:
+        ran_over = rows[0][0] >> 31
+        content += struct.pack("<hhiiiiii", 1, 1, 8, 4, ran_over, len(rows), len(rows), len(rows))
+        for t, x, y, p in rows:
+            content += struct.pack("<Ii", x << 17 | y << 2 | p << 1 | 1, t % 2**31)
+    return content
+
+
+def event_stream(rows: Iterable[Row], atis: bool = False) -> bytes:
+    """Event Stream 2.0 of DVS events, or of ATIS events, on a sensor of 300x200 pixels."""
+    content = b"Event Stream" + bytes([2, 0, 0, 2 if atis else 1]) + struct.pack("<HH", 300, 200)
+    now, most = 0, 63 if atis else 127
+    for t, x, y, p in rows:
+        while t - now >= most:
+            steps = min(3, (t - now) // most) if atis else 1
+            content += bytes([252 + steps if atis else 255])
+            now += steps * most
+        content += bytes([t - now << 2 | p << 1 if atis else t - now << 1 | p]) + struct.pack("<HH", x, y)
+        now = t
+    return content
