@@ -18,7 +18,7 @@ from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Level, Violation
 from deploytool.ir.spec.verify import BIASED, check_rules, verify
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
-from deploytool.map.group import group, unsigned
+from deploytool.map.group import group, group_sizes
 from deploytool.map.lower import lower
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
 from deploytool.map.quantise import LayerQuantisation, layer_report, quantise
@@ -135,9 +135,9 @@ def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bo
     """
 
     def judge(changed: Graph, may_split: bool = split) -> Fit:
-        return fit(lower(unsigned(changed), chip), chip, pins, may_split)
+        return fit(lower(group_sizes(changed), chip), chip, pins, may_split)
 
-    program = lower(unsigned(graph), chip)
+    program = lower(group_sizes(graph), chip)
     found = fit(program, chip, pins, split)
     ways: tuple[Suggestion, ...] = ()
     cores: Mapping[str, int] = {}

@@ -44,11 +44,11 @@ def group(graph: Graph) -> Program:
 
     Raises UnsupportedError with every node that fits no row of the table above.
     """
-    return replace(unsigned(graph), graph_digest=graph.digest)
+    return replace(group_sizes(graph), graph_digest=graph.digest)
 
 
-def unsigned(graph: Graph) -> Program:
-    """The same without the graph's digest, for which every weight would be read."""
+def group_sizes(graph: Graph) -> Program:
+    """`group` without the digest of the graph, for which every weight would be read: enough to judge sizes."""
     graph = before_weights(graph)
     grouping = _Grouping(graph)
     flows: dict[str, Flow | None] = {}

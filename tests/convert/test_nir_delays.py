@@ -1,4 +1,4 @@
-"""Delay nodes and recurrence in NIR files: read, written, and asked for where a file leaves them unsaid."""
+"""Delay nodes and recurrence in NIR files: read, written, and asked for where a file has none."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.convert.nir.fields import Fields, Unsaid
+from deploytool.convert.nir.fields import Assumptions, Fields
 from deploytool.convert.nir.neurons import current_based, leaky, needs_time_step
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Input, Linear, Output, Spike
@@ -40,7 +40,7 @@ def cuba(**changes: Any) -> dict[str, Any]:
 
 def read(fields: dict[str, Any], dt_ms: float, reset: str = "subtract") -> Spike:
     reader = leaky if fields["type"] == "LIF" else current_based
-    return reader(Fields("a node", fields), Unsaid(reset, None, dt_ms))
+    return reader(Fields("a node", fields), Assumptions(reset, None, dt_ms))
 
 
 def membrane(spike: Spike, weight: float, after_ms: float) -> float:
@@ -226,7 +226,7 @@ def test_a_spike_without_a_membrane_s_time_constant_has_no_leak() -> None:
 def test_a_leak_that_is_infinitely_slow_is_none() -> None:
     """snnTorch's Leaky(beta=1): tau = r = infinity, and an event moves V by its weight."""
     fields = lif(tau=np.full(3, np.inf), r=np.full(3, np.inf), v_leak=np.zeros(3), v_threshold=np.ones(3))
-    spike = leaky(Fields("a node", fields), Unsaid("subtract", None, None))
+    spike = leaky(Fields("a node", fields), Assumptions("subtract", None, None))
     assert (spike.tau_ms, spike.threshold, spike.v_leak) == (None, 1.0, 0.0)
     assert not needs_time_step(Fields("a node", fields))
 
@@ -243,4 +243,4 @@ def test_a_leak_that_is_infinitely_slow_is_none() -> None:
 def test_other_infinities_are_refused(changes: dict[str, Any], says: str) -> None:
     fields = lif(**{"r": [1.0] * 2, "v_leak": [0.0] * 2, "v_threshold": [1.0] * 2} | changes)
     with pytest.raises(InputError, match=says):
-        leaky(Fields("a node", fields), Unsaid("subtract", None, 0.1))
+        leaky(Fields("a node", fields), Assumptions("subtract", None, 0.1))

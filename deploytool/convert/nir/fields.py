@@ -1,4 +1,4 @@
-"""The fields of one NIR node, read with care; what the file leaves unsaid."""
+"""The fields of one NIR node, read with care; what holds where the file does not say it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deploytool.ir.neurons import Reset
 
 
 @dataclass(frozen=True)
-class Unsaid:
+class Assumptions:
     """What holds for neurons of which the file does not say it."""
 
     reset: Reset = "subtract"

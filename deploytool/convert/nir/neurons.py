@@ -22,7 +22,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array, one_number
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
+from deploytool.convert.nir.fields import Assumptions, Fields, as_shape
 from deploytool.convert.nir.statements import metadata
 from deploytool.ir.neurons import Reset
 from deploytool.ir.nodes import Spike
@@ -57,38 +57,38 @@ def never_leaks(fields: Fields) -> bool:
     return True
 
 
-def integrate_and_fire(fields: Fields, unsaid: Unsaid) -> Spike:
+def integrate_and_fire(fields: Fields, assumed: Assumptions) -> Spike:
     """The Spike that an IF node is."""
     fields.check_known("r", "v_threshold", "v_reset")
     arrays = _parameters(fields, "r", "v_threshold")
-    step = 1.0 if unsaid.dt_ms is None else unsaid.dt_ms / 1000
-    return _spike(fields, unsaid, arrays, {}, np.where(arrays["r"] == 1, 1.0, arrays["r"] * step))
+    step = 1.0 if assumed.dt_ms is None else assumed.dt_ms / 1000
+    return _spike(fields, assumed, arrays, {}, np.where(arrays["r"] == 1, 1.0, arrays["r"] * step))
 
 
-def leaky(fields: Fields, unsaid: Unsaid) -> Spike:
+def leaky(fields: Fields, assumed: Assumptions) -> Spike:
     """The Spike that an LIF node is."""
     fields.check_known("tau", "r", "v_leak", "v_threshold", "v_reset")
     if never_leaks(fields):
         arrays = _parameters(fields, "v_threshold")
-        return _spike(fields, unsaid, arrays, {}, np.ones(1))
+        return _spike(fields, assumed, arrays, {}, np.ones(1))
     arrays = _parameters(fields, "tau", "r", "v_leak", "v_threshold")
-    times = _stated_times(fields, unsaid, arrays, "tau_ms")
+    times = _stated_times(fields, assumed, arrays, "tau_ms")
     if times is not None:
-        return _spike(fields, unsaid, arrays, times, np.ones(1))
-    gain = arrays["r"] * _share(arrays["tau"], unsaid.dt_ms)
-    return _spike(fields, unsaid, arrays, {"tau_ms": arrays["tau"] * 1000.0}, gain)
+        return _spike(fields, assumed, arrays, times, np.ones(1))
+    gain = arrays["r"] * _share(arrays["tau"], assumed.dt_ms)
+    return _spike(fields, assumed, arrays, {"tau_ms": arrays["tau"] * 1000.0}, gain)
 
 
-def current_based(fields: Fields, unsaid: Unsaid) -> Spike:
+def current_based(fields: Fields, assumed: Assumptions) -> Spike:
     """The Spike that a CubaLIF node is."""
     fields.check_known("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
     arrays = _parameters(fields, "tau_syn", "tau_mem", "r", "v_leak", "v_threshold")
-    times = _stated_times(fields, unsaid, arrays, "tau_ms", "tau_syn_ms")
+    times = _stated_times(fields, assumed, arrays, "tau_ms", "tau_syn_ms")
     if times is not None:
-        return _spike(fields, unsaid, arrays, times, np.ones(1))
+        return _spike(fields, assumed, arrays, times, np.ones(1))
     times = {"tau_ms": arrays["tau_mem"] * 1000.0, "tau_syn_ms": arrays["tau_syn"] * 1000.0}
-    gain = arrays["r"] * arrays["w_in"] * _share(arrays["tau_syn"], unsaid.dt_ms)
-    return _spike(fields, unsaid, arrays, times, gain)
+    gain = arrays["r"] * arrays["w_in"] * _share(arrays["tau_syn"], assumed.dt_ms)
+    return _spike(fields, assumed, arrays, times, gain)
 
 
 def neuron_fields(spike: Spike, shape: tuple[int, ...], dt_ms: float | None) -> dict[str, Any]:
@@ -148,7 +148,9 @@ def _parameters(fields: Fields, *names: str) -> dict[str, Array]:
     return {"w_in": np.ones(shape), "v_reset": np.zeros(shape), "v_leak": np.zeros(shape), **arrays}
 
 
-def _stated_times(fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], *names: str) -> dict[str, Array] | None:
+def _stated_times(
+    fields: Fields, assumed: Assumptions, arrays: Mapping[str, Array], *names: str
+) -> dict[str, Array] | None:
     """The time constants (ms) ``names`` as they are stated, with which the input gain is 1; None where they are not.
 
     Raises InputError when the node has others than it states.
@@ -162,7 +164,7 @@ def _stated_times(fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], *
         if values.size != arrays["v_threshold"].size or not all(type(v) in (int, float) and v > 0 for v in values.flat):
             raise InputError(fields.where, f"metadata states {name} = {stated!r}", "a number above 0 for each neuron")
         times[name] = values.astype(np.float64).reshape(shape)
-    expected = _time_fields(times, unsaid.dt_ms)
+    expected = _time_fields(times, assumed.dt_ms)
     if not all(np.allclose(arrays[name], array, rtol=1e-6, atol=0) for name, array in expected.items()):
         found = f"{', '.join(expected)} are not those of the stated time constants"
         raise InputError(fields.where, found, "both alike")
@@ -170,12 +172,12 @@ def _stated_times(fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], *
 
 
 def _spike(
-    fields: Fields, unsaid: Unsaid, arrays: Mapping[str, Array], times: Mapping[str, Array], gain: Array
+    fields: Fields, assumed: Assumptions, arrays: Mapping[str, Array], times: Mapping[str, Array], gain: Array
 ) -> Spike:
     """Neurons with V / gain for V."""
     if np.any(gain <= 0):
         raise UnsupportedError(fields.where, f"r is {arrays['r'].min()}", "an input gain above 0")
-    reset = fields.stated.get("reset", unsaid.reset)
+    reset = fields.stated.get("reset", assumed.reset)
     if reset not in ("subtract", "zero"):
         raise InputError(fields.where, f"metadata states the reset {reset!r}", "subtract or zero")
     _check_v_reset(fields, arrays, reset)
@@ -183,7 +185,7 @@ def _spike(
     changed["v_init"] = _over(_start(fields, arrays["v_threshold"].shape), gain)
     return Spike(
         _threshold(fields, arrays["v_threshold"], gain),
-        _floor(fields, unsaid, gain),
+        _floor(fields, assumed, gain),
         cast(Reset, reset),
         at_most_one=bool(fields.stated.get("at_most_one", True)),
         **{name: _on_map(fields, one_number(array)) for name, array in {**changed, **times}.items()},
@@ -213,8 +215,8 @@ def _start(fields: Fields, shape: tuple[int, ...]) -> Array:
     return values.astype(np.float64).reshape(shape)
 
 
-def _floor(fields: Fields, unsaid: Unsaid, gain: Array) -> float | None:
-    floor: float | None = fields.stated.get("floor", unsaid.floor)
+def _floor(fields: Fields, assumed: Assumptions, gain: Array) -> float | None:
+    floor: float | None = fields.stated.get("floor", assumed.floor)
     if floor is not None and not floor <= 0:
         raise InputError(fields.where, f"metadata states floor = {floor}", "a number of at most 0, or null for none")
     if floor is None or np.all(gain == 1):

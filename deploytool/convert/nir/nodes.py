@@ -12,7 +12,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Pair, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import same_padding, with_bias
-from deploytool.convert.nir.fields import Fields, Unsaid, as_shape
+from deploytool.convert.nir.fields import Assumptions, Fields, as_shape
 from deploytool.convert.nir.neurons import current_based, integrate_and_fire, leaky
 from deploytool.ir.nodes import AvgPool, Conv, Delay, Flatten, Input, Linear, Node, Output, SumPool
 
@@ -56,22 +56,22 @@ def stated_shapes(fields: Fields) -> dict[str, Shape]:
     return {}
 
 
-def _input(fields: Fields, _: Unsaid) -> Node:
+def _input(fields: Fields, _: Assumptions) -> Node:
     fields.check_known("shape")
     return Input(fields.shape("shape"))
 
 
-def _output(fields: Fields, _: Unsaid) -> Node:
+def _output(fields: Fields, _: Assumptions) -> Node:
     fields.check_known("shape")
     return Output()
 
 
-def _conv(fields: Fields, _: Unsaid) -> Node:
+def _conv(fields: Fields, _: Assumptions) -> Node:
     stride, dilation = fields.pair("stride", 1), fields.pair("dilation", 1)
     return _convolution(fields, fields.array("weight", 4), stride, dilation, lambda: fields.pair("padding", 0))
 
 
-def _conv1d(fields: Fields, _: Unsaid) -> Node:
+def _conv1d(fields: Fields, _: Assumptions) -> Node:
     """A convolution of rows: a map (C, L) is (C, 1, L)."""
     weight, stride, dilation = fields.array("weight", 3), fields.integer("stride", 1), fields.integer("dilation", 1)
     return _convolution(
@@ -96,12 +96,12 @@ def _convolution(
     return _biased(fields, Conv(weight, None, stride, padding, dilation, fields.integer("groups", 1)))
 
 
-def _linear(fields: Fields, _: Unsaid) -> Node:
+def _linear(fields: Fields, _: Assumptions) -> Node:
     fields.check_known("weight")
     return Linear(fields.array("weight", 2))
 
 
-def _affine(fields: Fields, _: Unsaid) -> Node:
+def _affine(fields: Fields, _: Assumptions) -> Node:
     fields.check_known("weight", "bias")
     return _biased(fields, Linear(fields.array("weight", 2)))
 
@@ -125,11 +125,11 @@ def _without_bias(fields: Fields, node: Conv | Linear) -> Conv | Linear:
     return node
 
 
-def _sum_pool(fields: Fields, _: Unsaid) -> Node:
+def _sum_pool(fields: Fields, _: Assumptions) -> Node:
     return SumPool(*_windows(fields))
 
 
-def _avg_pool(fields: Fields, _: Unsaid) -> Node:
+def _avg_pool(fields: Fields, _: Assumptions) -> Node:
     return AvgPool(*_windows(fields))
 
 
@@ -140,7 +140,7 @@ def _windows(fields: Fields) -> tuple[Pair, Pair]:
     return fields.pair("kernel_size", 1), fields.pair("stride", 1)
 
 
-def _flatten(fields: Fields, _: Unsaid) -> Node:
+def _flatten(fields: Fields, _: Assumptions) -> Node:
     """Flattens the whole map: from axis 0, or from axis 1 where the writer counts an axis of the batch."""
     fields.check_known("start_dim", "end_dim")
     rank = len(fields.integers("input_type", 1)) if "input_type" in fields.values else 3
@@ -151,7 +151,7 @@ def _flatten(fields: Fields, _: Unsaid) -> Node:
     return Flatten()
 
 
-def _delay(fields: Fields, _: Unsaid) -> Node:
+def _delay(fields: Fields, _: Assumptions) -> Node:
     """NIR has seconds, and delays that end between two microseconds are refused."""
     fields.check_known("delay")
     delay_us = fields.array("delay").astype(np.float64) * 1e6
@@ -167,12 +167,12 @@ def _delay(fields: Fields, _: Unsaid) -> Node:
     return Delay(whole.astype(np.int64).reshape(as_shape(whole.shape, f"{fields.where}: delay")))
 
 
-def _scale(fields: Fields, _: Unsaid) -> Scale:
+def _scale(fields: Fields, _: Assumptions) -> Scale:
     fields.check_known("scale")
     return Scale(fields.array("scale"))
 
 
-NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingProxyType(
+NODES: Final[Mapping[str, Callable[[Fields, Assumptions], Node | Scale]]] = MappingProxyType(
     {
         "Input": _input,
         "Output": _output,
@@ -195,8 +195,8 @@ NODES: Final[Mapping[str, Callable[[Fields, Unsaid], Node | Scale]]] = MappingPr
 Parsed: TypeAlias = Node | Scale
 
 
-def read_node(fields: Fields, unsaid: Unsaid) -> Parsed:
+def read_node(fields: Fields, assumed: Assumptions) -> Parsed:
     """The node that ``fields`` describe. Raises UnsupportedError or InputError, naming it."""
     if fields.type not in NODES:
         raise UnsupportedError(fields.where, f"{fields.type} is not supported", f"one of {', '.join(NODES)}")
-    return NODES[fields.type](fields, unsaid)
+    return NODES[fields.type](fields, assumed)

@@ -11,7 +11,7 @@ from deploytool.base.arrays import format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError, UsageError
 from deploytool.base.progress import Tell, silent
 from deploytool.convert.nir.concats import joined
-from deploytool.convert.nir.fields import Fields, Unsaid, type_of
+from deploytool.convert.nir.fields import Assumptions, Fields, type_of
 from deploytool.convert.nir.hdf5 import load
 from deploytool.convert.nir.neurons import NEURONS, needs_time_step
 from deploytool.convert.nir.nodes import Parsed, does_nothing, read_node, stated_shapes
@@ -76,7 +76,7 @@ def read_nir(
     open_cycles = on_cycles_without(("Delay",), nodes, edges)
     if delay_us is not None:
         nodes, edges = with_delays(nodes, edges, delay_us, file)
-    parsed = _parse(nodes, edges, Unsaid(reset or "subtract", floor, dt_ms), file)
+    parsed = _parse(nodes, edges, Assumptions(reset or "subtract", floor, dt_ms), file)
     _check_said(nodes, reset, dt_ms, open_cycles if delay_us is None else [], file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
@@ -95,13 +95,13 @@ def top_graph(path: Path) -> Mapping[str, Any]:
     return top
 
 
-def _parse(nodes: Nodes, edges: Edges, unsaid: Unsaid, file: str) -> dict[str, Parsed]:
+def _parse(nodes: Nodes, edges: Edges, assumed: Assumptions, file: str) -> dict[str, Parsed]:
     """Every node read; all that cannot be are told at once."""
     parsed: dict[str, Parsed] = {}
     problems: list[DeployError] = []
     for name, fields in nodes.items():
         try:
-            parsed[name] = read_node(fields, unsaid)
+            parsed[name] = read_node(fields, assumed)
             stated_shapes(fields)
         except (InputError, UnsupportedError) as error:
             problems.append(error)
@@ -117,7 +117,7 @@ def _parse(nodes: Nodes, edges: Edges, unsaid: Unsaid, file: str) -> dict[str, P
 def _check_said(
     nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, open_cycles: list[str], file: str
 ) -> None:
-    """Raises UsageError when the file leaves unsaid what was not given either."""
+    """Raises UsageError for what neither the file nor the caller says."""
     neurons = {name: fields for name, fields in nodes.items() if fields.type in NEURONS}
     problems = []
     if reset is None and (silent := [name for name, fields in neurons.items() if "reset" not in fields.stated]):
