@@ -1,4 +1,4 @@
-"""Pictures as data URIs: count maps, spike rasters and training curves. The same values give the same bytes."""
+"""Figures as data URIs: count maps, spike rasters and training curves. The same values give the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deploytool.ir.program import INPUT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
 INK, FAINT, ACCENT, WARM = "#1f2933", "#9aa5b1", "#1f5f99", "#b4531f"
 _GAP: Final = (203, 210, 217)
@@ -51,7 +51,7 @@ _STYLE: Final[Any] = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class Figure:
     """An image inside the page: its data URI, its width and height in CSS pixels, what it shows in words."""
 
     uri: str
@@ -61,7 +61,7 @@ class Picture:
     caption: str
 
 
-def count_map(counts: NDArray[np.int64], name: str) -> Picture:
+def count_map(counts: NDArray[np.int64], name: str) -> Figure:
     """Spikes per neuron of a layer, ``counts`` (C, H, W), one tile per feature; white is none, dark is the most.
 
     A vector (N, 1, 1) becomes one tile, row by row.
@@ -76,7 +76,7 @@ def count_map(counts: NDArray[np.int64], name: str) -> Picture:
         note = f"{features} features" if features <= MAPS_MAX else f"the first {MAPS_MAX} of {features} features"
     most, total = int(counts.max(initial=0)), int(counts.sum())
     image = _tiled(tiles, most)
-    return Picture(
+    return Figure(
         _png(image),
         image.shape[1],
         image.shape[0],
@@ -123,17 +123,17 @@ def raster(
     outputs: int,
     label: int,
     name: str,
-) -> Picture:
+) -> Figure:
     """Spikes over time in ms: ``inputs`` (dtype SPIKE) by row of the map, then the outputs of every rung.
 
     ``rows`` are (rung, times in us, output neurons); a line marks the neuron ``label``.
     """
     import matplotlib
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
 
     heights = [1.3] * (inputs is not None) + [1.0] * len(rows)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.0, 0.4 + 1.15 * sum(heights)))
+        figure = Canvas(figsize=(4.0, 0.4 + 1.15 * sum(heights)))
         axes = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
         _set_margins(figure)
         if inputs is not None:
@@ -163,7 +163,7 @@ def _neuron_ticks(outputs: int) -> list[int]:
     return list(range(0, outputs, step))
 
 
-def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Picture, Picture]:
+def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Figure, Figure]:
     """Loss and accuracy per epoch, of training and validation; a dot marks the epoch that was chosen.
 
     That is the row with "chosen"; where none says so, the one with the best validation accuracy, among equals the one
@@ -174,14 +174,14 @@ def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Picture, Pi
     return _curves("Loss", "loss", history, chosen), _curves("Accuracy (%)", "accuracy", history, chosen)
 
 
-def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen: Mapping[str, float]) -> Picture:
+def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen: Mapping[str, float]) -> Figure:
     import matplotlib
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import MaxNLocator
 
     epochs, held_out = [row["epoch"] for row in history], f"validation_{key}"
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.0, 2.3))
+        figure = Canvas(figsize=(4.0, 2.3))
         axis = figure.subplots()
         _set_margins(figure)
         axis.plot(epochs, [row[key] for row in history], color=FAINT, linewidth=1.4, label="training")
@@ -194,7 +194,7 @@ def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen
         return _svg(figure, f"{says}: {chosen[held_out]:.4g}")
 
 
-def _set_margins(figure: Figure) -> None:
+def _set_margins(figure: Canvas) -> None:
     """Margins in inches. Matplotlib's layout solver would differ in the last digits from one run to the next."""
     width, height = figure.get_size_inches()
     figure.subplots_adjust(
@@ -202,11 +202,11 @@ def _set_margins(figure: Figure) -> None:
     )
 
 
-def _svg(figure: Figure, alt: str) -> Picture:
+def _svg(figure: Canvas, alt: str) -> Figure:
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", dpi=220, metadata={"Date": None, "Creator": None})
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Picture(_uri("image/svg+xml", stream.getvalue()), width, height, alt, "")
+    return Figure(_uri("image/svg+xml", stream.getvalue()), width, height, alt, "")
 
 
 def _png(image: NDArray[np.uint8]) -> str:

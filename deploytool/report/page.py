@@ -1,6 +1,6 @@
 """The report: `write_report` puts all that is known about one deployment on one page that needs nothing else.
 
-Pictures and styles are inside the file, there is no script, and equal content gives equal bytes.
+Figures and styles are inside the file, there is no script, and equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Verdict
 from deploytool.ir.verdict_file import as_json
-from deploytool.report import figures, rows, samples
+from deploytool.report import figures, network, results, samples
+from deploytool.report.numbers import FILTERS
+from deploytool.report.unknowns import unknowns
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class ReportContent:
 
     ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
-    layer with the keys of rows.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
+    layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
-    map/calibrate.py tells it, None where the plain rule was used. ``samples`` is how many are shown as pictures,
+    map/calibrate.py tells it, None where the plain rule was used. ``samples`` is the number of samples shown,
     ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
     """
 
@@ -70,29 +72,29 @@ def render(content: ReportContent) -> str:
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= rows.FILTERS
+    environment.filters |= FILTERS
     verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)
     return environment.get_template("page.html").render(
         css=Markup((here / "page.css").read_text(encoding="utf-8")),
         title=content.title,
         verdict=verdict,
-        outcome=rows.outcome(verdict),
-        headline=rows.headline(verdict),
-        ladder=rows.ladder(verdict),
-        differences=rows.differences(verdict),
-        confusion=rows.confusion(verdict),
+        outcome=results.outcome(verdict),
+        headline=results.headline(verdict),
+        ladder=results.ladder(verdict),
+        differences=results.differences(verdict),
+        confusion=results.confusion(verdict),
         program=program,
         chip=chip,
-        cores=rows.cores(program, chip) if chip else [],
-        layers=rows.layers(program, verdict),
-        splits=[rows.split(found) for found in content.splits],
+        cores=network.cores(program, chip) if chip else [],
+        layers=network.layers(program, verdict),
+        splits=[network.split(found) for found in content.splits],
         samples=samples.cards(content.recordings, program, content.samples),
         curves=figures.training_curves(content.history) if content.history else [],
-        quantisation=rows.quantisation(content.quantisation),
-        calibration=rows.calibration(content.calibration) if content.calibration else None,
+        quantisation=network.quantisation(content.quantisation),
+        calibration=network.calibration(content.calibration) if content.calibration else None,
         provenance=content.provenance,
         recipe=content.recipe,
         versions=content.versions,
-        unknowns=rows.unknowns(program, chip, verdict),
+        unknowns=unknowns(program, chip, verdict),
     )

@@ -1,4 +1,4 @@
-"""Samples as pictures and tables: what went in, what each layer made of it, what each rung answered."""
+"""Samples as figures and tables: what went in, what each layer made of it, what each rung answered."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class SampleCard:
     classes: tuple[int, ...]
     most: int
     answers: tuple[Answer, ...]
-    raster: figures.Picture | None
-    maps: tuple[figures.Picture, ...]
+    raster: figures.Figure | None
+    maps: tuple[figures.Figure, ...]
 
 
 def cards(recordings: Sequence[Recording], program: Program, limit: int) -> list[SampleCard]:
@@ -80,7 +80,7 @@ def _of_sample(spikes: NDArray[Any], index: int) -> NDArray[Any]:
     return kept
 
 
-def _raster(recordings: Sequence[Recording], index: int, label: int, outputs: int) -> figures.Picture | None:
+def _raster(recordings: Sequence[Recording], index: int, label: int, outputs: int) -> figures.Figure | None:
     """Input and output spikes over time, for every rung that kept the spikes of this sample."""
     inputs = next((found for r in reversed(recordings) if len(found := _input_spikes(r, index))), None)
     rows = []
@@ -98,13 +98,13 @@ def _input_spikes(recording: Recording, index: int) -> NDArray[Any]:
     return np.empty(0) if spikes is None else _of_sample(spikes, index)
 
 
-def _maps(recordings: Sequence[Recording], program: Program, index: int) -> list[figures.Picture]:
+def _maps(recordings: Sequence[Recording], program: Program, index: int) -> list[figures.Figure]:
     """Spike counts per neuron of the input and of every layer but the answer, from the rung nearest to silicon."""
     nearest = recordings[-1]
-    pictures = []
+    maps = []
     for recording in reversed(recordings):
         if len(spikes := _input_spikes(recording, index)):
-            pictures.append(figures.count_map(count(spikes, program.input_shape), "input"))
+            maps.append(figures.count_map(count(spikes, program.input_shape), "input"))
             break
     layers = [name for name in nearest.counts if name not in nearest.outputs]
-    return pictures + [figures.count_map(nearest.counts[name][index], f"{name}, {nearest.rung}") for name in layers]
+    return maps + [figures.count_map(nearest.counts[name][index], f"{name}, {nearest.rung}") for name in layers]

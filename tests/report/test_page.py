@@ -19,7 +19,8 @@ from deploytool.ir.verdict_file import as_json
 from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
 from deploytool.map.split import split
 from deploytool.recipe import ValidateSection
-from deploytool.report import figures, rows
+from deploytool.report import figures, network
+from deploytool.report.numbers import share
 from deploytool.report.page import Provenance, ReportContent, render, write_report
 from deploytool.validate.ladder import judge
 
@@ -85,7 +86,7 @@ def test_every_rung_layer_core_and_artifact_is_there(content: ReportContent, pag
         assert item.digest in page.text
     assert content.recipe.splitlines()[0] in page.text
     for rung in content.verdict.ran.values():
-        assert rows.share(rung.accuracy) in "".join(page.words)
+        assert share(rung.accuracy) in "".join(page.words)
 
 
 def test_what_was_not_run_reads_not_run(html: str, page: Page) -> None:
@@ -151,7 +152,7 @@ def test_what_users_name_is_escaped() -> None:
     [
         (ValidateSection(min_accuracy=100, max_synops=1), "Failed"),
         (ValidateSection(), "No verdict"),
-        (ValidateSection(max_accuracy_drop=5), "Not shown"),
+        (ValidateSection(max_accuracy_drop=5), "Incomplete"),
     ],
 )
 def test_a_verdict_that_is_not_positive_does_not_look_so(limits: ValidateSection, says: str) -> None:
@@ -201,8 +202,8 @@ def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> No
             name, kept and found, found, 640, 211, 3, 17, alone, Gain(6.5, 3.25), Gain(7.0, 4.0), Gain(7.5, 4.5)
         )
 
-    found_rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
-    found = Calibrated(example.program(), kept, found_rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
+    rows = (row("conv1", True, Gain(6.25, 3.0)), row("fc1", False, Gain(None, None)))
+    found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
     text = Page(render(example.content(calibration=found.as_json(), samples=0))).text
     assert found.says in text
     assert "searched on 16 samples; 32 others" in text
@@ -229,7 +230,7 @@ def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
 
 def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:
     program: Program = example.program()
-    for core in rows.cores(program, CHIPS["speck2e"]):
+    for core in network.cores(program, CHIPS["speck2e"]):
         if core.layer:
             counted = program.layers[core.layer].memory()
             assert [memory.reserved for memory in core.memories] == [1 << counted.kernel_bits, 1 << counted.neuron_bits]

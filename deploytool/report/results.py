@@ -1,0 +1,86 @@
+"""What the page says of a verdict: the banner, the ladder, the differences and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from deploytool.ir.recording import RUNGS
+from deploytool.ir.verdict import Rung, Verdict
+from deploytool.report.numbers import share
+
+RUNG_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "torch": "the trained network, in time steps",
+        "quantised": "the chip's integers, in time steps",
+        "simulator": "float32, event by event",
+        "emulator": "the chip's integers, core by core, event by event",
+        "board": "silicon",
+    }
+)
+
+EVENT_DRIVEN: Final = ("board", "emulator", "simulator")
+"""Rungs that run a program event by event, the one nearest to silicon first."""
+
+CONFUSION_MAX: Final = 20
+"""More classes than this are not drawn."""
+
+
+def outcome(verdict: Verdict) -> tuple[str, str]:
+    """(class, word) of the banner."""
+    match verdict.passed, bool(verdict.checks):
+        case True, _:
+            return "good", "Passed"
+        case False, _:
+            return "bad", "Failed"
+        case _, True:
+            return "bad", "Incomplete"
+        case _:
+            return "open", "No verdict"
+
+
+def headline(verdict: Verdict) -> list[str]:
+    """What a reader in a hurry should know, in at most three sentences."""
+    sentences, ran = [], verdict.ran
+    if deployed := next((ran[name] for name in EVENT_DRIVEN if name in ran), None):
+        sentence = f"The {deployed.name} is right on {share(deployed.accuracy)} of {deployed.labelled:,} samples"
+        trained = ran.get("torch")
+        if trained and trained.accuracy is not None and deployed.accuracy is not None:
+            sentence += f", the trained network on {share(trained.accuracy)}"
+        sentences.append(sentence + "." if deployed.labelled else "No sample has a label, so accuracy is not known.")
+    if "board" not in ran:
+        sentences.append("No board was run: nothing in this report was measured on silicon.")
+    return sentences
+
+
+def ladder(verdict: Verdict) -> list[tuple[Rung, str]]:
+    """The rungs, each with what it is."""
+    return [(rung, RUNG_TITLES.get(rung.name, "another run of this rung")) for rung in verdict.rungs]
+
+
+def differences(verdict: Verdict) -> dict[str, Any]:
+    """Pairs, the layers they were compared on, one row of cells per layer, and the rungs that were not run."""
+    pairs = verdict.differences
+    names = list(dict.fromkeys(layer.layer for pair in pairs for layer in pair.layers))
+    by_pair = [{layer.layer: layer for layer in pair.layers} for pair in pairs]
+    return {
+        "pairs": pairs,
+        "rows": [(name, [layers.get(name) for layers in by_pair]) for name in names],
+        "missing": [rung.name for rung in verdict.rungs if rung.name not in verdict.ran],
+    }
+
+
+def confusion(verdict: Verdict) -> dict[str, Any] | None:
+    """The confusion matrix of the labelled rung that is nearest to silicon, with each row's total; None without one."""
+    for rung in from_silicon(verdict):
+        if matrix := rung.confusion:
+            rows = [(row, sum(row)) for row in matrix] if len(matrix) <= CONFUSION_MAX else []
+            return {"rung": rung.name, "classes": len(matrix), "rows": rows}
+    return None
+
+
+def from_silicon(verdict: Verdict) -> list[Rung]:
+    """The rungs that were run, the one nearest to silicon first and repeated runs last."""
+    order: dict[str, int] = {name: place for place, name in enumerate(reversed(RUNGS))}
+    return sorted(verdict.ran.values(), key=lambda rung: order.get(rung.name, len(order)))
