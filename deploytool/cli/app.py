@@ -13,10 +13,9 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     CalibrationOptions,
-    ChipOption,
+    FitOptions,
     LimitOptions,
     PerturbationOptions,
-    PinOption,
     PlacementOptions,
     ReadingOptions,
     RecipeArgument,
@@ -25,7 +24,6 @@ from deploytool.cli.options import (
     SampleOptions,
     SetOption,
     SourceArgument,
-    SplitOption,
     StatementOptions,
     TensorBoardOption,
     WidthOptions,
@@ -115,10 +113,8 @@ def convert(
 def check(
     invocation: Invocation,
     stated: StatementOptions,
+    fit: FitOptions,
     source: RecipeOrSourceArgument = None,
-    chip: ChipOption = None,
-    pin: PinOption = None,
-    split: SplitOption = True,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
     """Say whether a network fits the chip, why not, what would make it fit, and what later commands would refuse."""
@@ -127,12 +123,12 @@ def check(
     from deploytool.workflow import check as checking
 
     if rules or source is None:
-        if source is not None or pin or not split or stated != StatementOptions():
+        if source is not None or fit != FitOptions(fit.chip) or stated != StatementOptions():
             raise UsageError("--rules", "given with a network, or options of one", "only --chip beside it")
-        invocation.show({"rules": checking.rules(chip)})
+        invocation.show({"rules": checking.rules(fit.chip)})
         return 0
-    spec = MapSection(pins=parse_pins(pin), split=split)
-    return invocation.show_fit(checking.check(invocation.cache.store, source, chip, spec, _statements(stated)))
+    spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
+    return invocation.show_fit(checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated)))
 
 
 @command(app, "deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -217,7 +213,7 @@ def validate(
 def report(
     invocation: Invocation,
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
-    samples: Annotated[int, typer.Option(min=0, help="Samples shown as pictures.")] = 4,
+    samples: Annotated[int, typer.Option(min=0, help="Number of samples shown.")] = 4,
 ) -> None:
     """Write a verdict and all that led to it as one HTML page."""
     from deploytool.workflow.report import report as write_report
@@ -228,9 +224,13 @@ def report(
 @command(app, "deploytool show program@latest")
 def show(
     invocation: Invocation,
-    artifact: Annotated[str | None, typer.Argument(metavar="ARTIFACT", help="Or presets; by default all.")] = None,
+    artifact: Annotated[
+        str | None, typer.Argument(metavar="ARTIFACT", help="An artifact, or presets; by default all artifacts.")
+    ] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
-    synop_pj: Annotated[float | None, typer.Option(min=0, help="Energy you assume per SynOp of a recording.")] = None,
+    synop_pj: Annotated[
+        float | None, typer.Option(min=0, help="Energy per SynOp, in pJ, that you assume for a recording.")
+    ] = None,
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
     from deploytool.workflow import show as showing
@@ -289,8 +289,10 @@ def bench(
         typer.Argument(metavar="[simulator|large|gpu|training|memory|check|claims]", help="By default all but claims."),
     ] = "all",
     claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one of the claims.")] = None,
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where the claims are.")] = Path("recipes/claims"),
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Has nmnist and mnist, for the claims.")] = None,
+    folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the claims.")] = Path("recipes/claims"),
+    root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder with nmnist and mnist, for the claims.")
+    ] = None,
 ) -> None:
     """Measure speed as ratios within one run, against named peers; or try the papers' claims, for about an hour."""
     from deploytool.base.errors import UsageError

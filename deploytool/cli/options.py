@@ -36,14 +36,11 @@ RecipeOrSourceArgument: TypeAlias = Annotated[
         metavar="MODEL|GRAPH|FILE|pkg.mod:function|RECIPE", help="What convert takes, or a recipe before its training."
     ),
 ]
-ChipOption: TypeAlias = Annotated[
-    str | None, typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip of its training, or speck2e.")
-]
 PinOption: TypeAlias = Annotated[
     list[str] | None, typer.Option("--pin", metavar="LAYER=CORE", help="Put a layer on this core. Repeatable.")
 ]
 SplitOption: TypeAlias = Annotated[
-    bool, typer.Option("--split/--no-split", help="May layers be split over several cores.")
+    bool, typer.Option("--split/--no-split", help="Allow layers to be split over several cores.")
 ]
 DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")]
 
@@ -54,9 +51,9 @@ class CommonOptions:
 
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the artifacts.")] = Path("artifacts")
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet/--verbose", "-q/-v", help="Only results, or all there is to say.")] = (
-        False
-    )
+    quiet: Annotated[
+        bool, typer.Option("--quiet/--verbose", "-q/-v", help="Print only results, or progress as well.")
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -72,12 +69,23 @@ class StatementOptions:
     ] = None
     delay_us: Annotated[
         int | None,
-        typer.Option("--delay-us", help="Delay of the way back, where a recurrent file does not state it."),
+        typer.Option("--delay-us", help="Delay of recurrent connections, where a file does not state it."),
     ] = None
     shape: Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")] = None
     network: Annotated[
         Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
     ] = None
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a network is to fit, and how."""
+
+    chip: Annotated[
+        str | None, typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip of its training, or speck2e.")
+    ] = None
+    pin: PinOption = None
+    split: SplitOption = True
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class CalibrationOptions:
     data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None
     root: DataFolderOption = None
     calibration_samples: Annotated[
-        int | None, typer.Option(min=1, help="Searched on; twice as many others decide. By default 16.")
+        int | None, typer.Option(min=1, help="Samples searched on; twice as many others decide. By default 16.")
     ] = None
 
 
@@ -161,9 +169,9 @@ class RunOptions:
     scheduler: Annotated[
         str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
     ] = None
-    device: Annotated[str, typer.Option(metavar="cpu|cuda", help="What computes: the same result, bit for bit.")] = (
-        "cpu"
-    )
+    device: Annotated[
+        str, typer.Option(metavar="cpu|cuda", help="Where it is computed; the result is the same, bit for bit.")
+    ] = "cpu"
 
 
 @dataclass(frozen=True)
@@ -174,7 +182,7 @@ class PerturbationOptions:
         str | None,
         typer.Option(
             metavar="order=8us,drop=0.1%,threshold=2%,weights=1%",
-            help="Reorder and lose input events, vary thresholds and weights, and tell the spread over --repeats "
+            help="Reorder and lose input events, vary thresholds and weights, and report the spread over --repeats "
             "draws.",
         ),
     ] = None
@@ -186,8 +194,10 @@ class PerturbationOptions:
 class LimitOptions:
     """What must hold for a positive verdict: the keys of [validate]."""
 
-    min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% right on the emulator.")] = None
-    max_accuracy_drop: Annotated[float | None, typer.Option(min=0, max=100, help="Points, torch to emulator.")] = None
+    min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% correct on the emulator.")] = None
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Points lost from torch to the emulator.")
+    ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
     max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
 

@@ -108,4 +108,4 @@ class ValidateSection(Section):
 class ReportSection(Section):
     """[report]: what the report shows."""
 
-    samples: int = Field(4, ge=0, description="Number of samples shown as pictures.")
+    samples: int = Field(4, ge=0, description="Number of samples shown.")

@@ -162,7 +162,7 @@ class Store:
         matches = [path for path in self.folders() if path.name.startswith(reference)]
         if len(matches) == 1:
             return matches[0]
-        found = f"{len(matches)} artifacts begin so" if matches else f"no such artifact in {self.root}"
+        found = f"{len(matches)} artifacts start with it" if matches else f"no such artifact in {self.root}"
         known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
         raise ArtifactError(reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}.")
 

@@ -1,4 +1,4 @@
-"""How close restored pictures are: against the equations written out, and where the answer is known."""
+"""How close restored images are: against the equations written out, and where the answer is known."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_psnr_of_a_constant_error_is_its_decibels(seed: int, error: float) -> No
 
 
 @given(SEEDS)
-def test_a_picture_is_like_itself(seed: int) -> None:
+def test_an_image_is_like_itself(seed: int) -> None:
     x = some(seed)
     assert np.isposinf(psnr(x, x)).all()
     np.testing.assert_allclose(ssim(x, x), 1)
@@ -62,9 +62,9 @@ def test_structure_is_what_a_constant_grey_has_not() -> None:
     assert (ssim(x, faint) > 0.7).all()
 
 
-def test_other_shapes_and_small_pictures_are_refused() -> None:
+def test_other_shapes_and_small_images_are_refused() -> None:
     for measure in (psnr, ssim):
-        with pytest.raises(InputError, match=r"pictures: shapes \(3, 2, 8, 9\) and \(3, 2, 8, 8\); need one shape"):
+        with pytest.raises(InputError, match=r"images: shapes \(3, 2, 8, 9\) and \(3, 2, 8, 8\); need one shape"):
             measure(some(0), some(0, (3, 2, 8, 8)))
-    with pytest.raises(InputError, match="pictures: 6x9 pixels; need at least 7x7"):
+    with pytest.raises(InputError, match="images: 6x9 pixels; need at least 7x7"):
         ssim(some(0, (1, 1, 6, 9)), some(1, (1, 1, 6, 9)))
