@@ -229,16 +229,18 @@ def warm_up() -> None:
             run_clocked(program, [stream], TimeSteps(2))
 
 
-def fast(program: Program, stream: EventStream, limits: Limits = LIMITS) -> Sample:
-    """What the engine, its vector loops included, makes of ``stream``, every single spike kept."""
-    plan = make_plan(program, state_type(program), vectors=True)
-    return run_sample(plan, stream, list(program.layers), keep_spikes=True, limits=limits)
+def fast(program: Program, stream: EventStream, limits: Limits = LIMITS, vectors: bool = True) -> Sample:
+    """What the engine makes of ``stream``, every single spike kept; without ``vectors`` by the general loop."""
+    plan = make_plan(program, state_type(program), vectors)
+    return run_sample(plan, stream, list(program.parts), keep_spikes=True, limits=limits)
 
 
 def assert_same(found: Sample, wanted: Sample) -> None:
-    """Every spike in its order, every count and the synaptic updates of ``wanted`` are those found."""
+    """Every spike in its order, every count and the synaptic updates of ``wanted`` are those found, and so is each
+    lowest and highest V that was measured."""
     for name, spikes in wanted.spikes.items():
         assert found.spikes[name].tolist() == spikes.tolist(), name
     for name, counts in wanted.counts.items():
         assert np.array_equal(found.counts[name], counts), name
     assert found.synops == wanted.synops
+    assert all(found.extremes[name] == wanted.extremes[name] for name in found.extremes)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.families import FAMILIES
 from helpers.layers import changed
-from helpers.programs import delayed_programs, programs, streams
+from helpers.programs import streams
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ def written_by_version_1(folder: Path) -> Path:
     return folder
 
 
-@given(st.one_of(programs(), delayed_programs()))
+@given(st.one_of(*(family.programs() for family in FAMILIES.values())))
 def test_a_program_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, program: Program) -> None:
     folder = tmp_path_factory.mktemp("program")
     save_program(program, folder)

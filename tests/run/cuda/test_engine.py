@@ -11,14 +11,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from contract import Contract
+from helpers.families import leaky_programs, split_programs
 from helpers.layers import make_layer
 from helpers.programs import programs, streams
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
 from numba import config, cuda
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
-from run.engine.test_parts import split_programs
-from run.kernels.test_leaky import mixed_programs
 
 from deploytool.base.arrays import Pair
 from deploytool.base.errors import UnsupportedError
@@ -120,7 +119,7 @@ def test_it_equals_the_specification(data: st.DataObject) -> None:
 @given(st.data())
 @settings(QUICK, max_examples=25)
 def test_leaks_and_several_synapses_equal_the_specification(data: st.DataObject) -> None:
-    program = data.draw(mixed_programs())
+    program = data.draw(leaky_programs())
     try:
         refuse(plan_of(program))
     except UnsupportedError:

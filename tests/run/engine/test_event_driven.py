@@ -8,61 +8,17 @@ import sys
 import numpy as np
 import pytest
 from helpers.layers import make_layer
-from helpers.programs import programs, streams, warm_up
+from helpers.programs import assert_same, fast, programs, streams, warm_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.ir.events import EVENT, EventStream, count
+from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program, Route
 from deploytool.ir.target import Watch
 from deploytool.run.engine import event_driven as engine
-from deploytool.run.engine.event_driven import run_sample
-from deploytool.run.engine.limits import LIMITS, Limits
-from deploytool.run.plan.layers import make_plan, state_type, updates
-from deploytool.run.record.samples import Sample
 from deploytool.run.reference.specification import run_reference
 from deploytool.run.targets.options import DEFAULTS, Options
 from deploytool.run.targets.table import make_target
-
-
-def fast(program: Program, stream: EventStream, limits: Limits = LIMITS) -> Sample:
-    return run_sample(make_plan(program, state_type(program)), stream, list(program.layers), True, limits)
-
-
-def assert_same(found: Sample, wanted: Sample) -> None:
-    for name, spikes in wanted.spikes.items():
-        assert found.spikes[name].tolist() == spikes.tolist(), name
-    for name, counts in wanted.counts.items():
-        assert np.array_equal(found.counts[name], counts), name
-    assert found.synops == wanted.synops
-    assert found.extremes == wanted.extremes
-
-
-@given(st.data())
-@settings(max_examples=300)
-def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
-    program = data.draw(programs())
-    stream = data.draw(streams(program.input_shape))
-    assert_same(fast(program, stream), run_reference(program, stream))
-
-
-@given(st.data())
-@settings(max_examples=30)
-def test_chunks_do_not_show(data: st.DataObject) -> None:
-    program = data.draw(programs())
-    stream = data.draw(streams(program.input_shape))
-    in_chunks = fast(program, stream, Limits(chunk=data.draw(st.integers(1, 9))))
-    assert_same(in_chunks, fast(program, stream))
-
-
-@given(st.data())
-@settings(max_examples=30)
-def test_updates_follow_from_counts(data: st.DataObject) -> None:
-    program = data.draw(programs())
-    stream = data.draw(streams(program.input_shape))
-    sample = fast(program, stream)
-    fired = {"input": count(stream.events, program.input_shape), **sample.counts}
-    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)).layers)
 
 
 def dense(**changes: object) -> Program:
@@ -77,7 +33,7 @@ def test_buffers_grow(at_most_one: bool) -> None:
     events = np.zeros(3, EVENT)
     events["t"] = [1, 2, 3]
     program, stream = dense(at_most_one=at_most_one), EventStream(events, (1, 10, 10), 4)
-    found = fast(program, stream)
+    found = fast(program, stream, vectors=False)
     assert len(found.spikes["all"]) == (3 * 3200 if at_most_one else 3 * 3200 * 18)
     assert_same(found, run_reference(program, stream))
 
@@ -88,7 +44,7 @@ def test_integers_saturate_and_the_extremes_say_so() -> None:
     events = np.zeros(400, EVENT)
     events["t"] = np.arange(400)
     stream = EventStream(events, (1, 1, 1), 400)
-    found = fast(program, stream)
+    found = fast(program, stream, vectors=False)
     assert found.extremes == {"fc": (-32768, 32767)}
     assert_same(found, run_reference(program, stream))
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.layers import make_layer
-from helpers.programs import assert_same, delayed_programs, fast, streams
-from hypothesis import given, reject, settings
+from helpers.programs import assert_same, fast
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import INPUT, Program, Route
-from deploytool.ir.program_file import load_program, save_program
 from deploytool.ir.spec.rule import Level
 from deploytool.ir.spec.verify import verify
 from deploytool.ir.target import Watch
@@ -23,40 +22,6 @@ from deploytool.run.engine.discretisation import TimeSteps
 from deploytool.run.engine.limits import Limits
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.reference.specification import run_reference
-
-
-@given(st.data())
-@settings(max_examples=150)
-def test_the_engine_equals_the_specification(data: st.DataObject) -> None:
-    program = data.draw(delayed_programs())
-    stream = data.draw(streams(program.input_shape, most=15, least=9))
-    stream = replace(stream, duration_us=stream.duration_us + data.draw(st.sampled_from([0, 30])))
-    try:
-        wanted = run_reference(program, stream, in_flight=300)
-    except UnsupportedError:
-        reject()
-    assert_same(fast(program, stream), wanted)
-
-
-@given(st.data())
-@settings(max_examples=30)
-def test_the_size_of_windows_does_not_show(data: st.DataObject) -> None:
-    program = data.draw(delayed_programs())
-    stream = data.draw(streams(program.input_shape, most=15, least=9))
-    try:
-        whole = fast(program, stream, Limits(in_flight=3000))
-    except UnsupportedError:
-        reject()
-    assert_same(fast(program, stream, Limits(roots=data.draw(st.integers(1, 9)))), whole)
-
-
-@given(data=st.data())
-@settings(max_examples=20)
-def test_programs_are_read_as_they_were_written(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    program = data.draw(delayed_programs())
-    folder = tmp_path_factory.mktemp("program")
-    save_program(program, folder)
-    assert load_program(folder).digest == program.digest
 
 
 def loop(weight: float, delay_us: int | tuple[int, ...], features: int = 1) -> Program:
@@ -157,6 +122,6 @@ def test_with_an_event_per_step_both_runs_are_one(data: st.DataObject) -> None:
     program = Program("simulator", "float32", (1, 1, 1), (Route("it"),), {"it": layer}, ("it",), "")
     stream = events(*range(0, 30 * size, size + 1), duration_us=40 * size)
     wanted = fast(program, stream).spikes["it"]
+    assume(len(wanted) and len(np.unique(wanted["t"])) == len(wanted))
     found = run_clocked(program, [stream], TimeSteps(stream.duration_us), Watch(rasters=1)).spikes["it"]
-    if len(np.unique(wanted["t"])) == len(wanted):
-        assert found["t"].tolist() == wanted["t"].tolist()
+    assert found["t"].tolist() == wanted["t"].tolist()

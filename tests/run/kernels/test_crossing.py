@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.layers import changed
-from helpers.programs import assert_same, delayed_programs, fast, programs, streams
-from hypothesis import assume, example, given, reject, settings
+from helpers.programs import assert_same, fast
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UnsupportedError
@@ -17,68 +16,11 @@ from deploytool.convert.nir import read_nir
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Linear, Output, Spike
-from deploytool.ir.program import Layer, Program
 from deploytool.map.group import group
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import TimeSteps
-from deploytool.run.engine.limits import Limits
 from deploytool.run.reference.crossings import NEVER, first_crossing, reaches, response
 from deploytool.run.reference.specification import run_reference
-
-
-@st.composite
-def restless_programs(draw: st.DrawFn) -> Program:
-    """Programs in float32, most layers of which have synapses or a v_leak above the threshold; some with delays."""
-    program = draw(st.one_of(programs(integers=False), delayed_programs(integers=False)))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    layers = {name: draw(restless(layer, rng)) for name, layer in program.layers.items()}
-    return program.with_layers(layers)
-
-
-@st.composite
-def restless(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
-    kind, shape = draw(st.sampled_from(["synapse", "leak", "both", "none"])), layer.out_shape
-    each = draw(st.booleans())
-    layer = changed(layer, at_most_one=True)
-    if kind == "none":
-        return layer
-    lowest = float(np.min(layer.neurons.threshold))
-    layer = changed(
-        layer,
-        tau_ms=draw(st.sampled_from([0.03, 0.1, 1.0])) * rng.uniform(0.5, 2, shape if each else None),
-        weights=layer.single.weights * np.float32(2),
-    )
-    if kind != "leak":
-        tau_syn_ms = draw(st.sampled_from([0.01, 0.05])) * rng.uniform(0.5, 2, shape if each else None)
-        layer = changed(layer, tau_syn_ms=layer.neurons.leak.tau_ms if draw(st.booleans()) else tau_syn_ms)
-    if kind != "synapse":
-        layer = changed(layer, v_leak=draw(st.sampled_from([0.9, 1.0, 1.5])) * lowest)
-    return changed(layer, v_reset=draw(st.sampled_from([0.0, -0.5])))
-
-
-@given(st.data())
-@settings(max_examples=40)
-def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
-    program = data.draw(restless_programs())
-    stream = data.draw(streams(program.input_shape, most=5, least=3))
-    try:
-        wanted = run_reference(program, stream, in_flight=100)
-    except UnsupportedError:
-        reject()
-    assert_same(fast(program, stream), wanted)
-
-
-@given(st.data())
-@settings(max_examples=25)
-def test_the_size_of_windows_does_not_show(data: st.DataObject) -> None:
-    program = data.draw(restless_programs())
-    stream = data.draw(streams(program.input_shape, most=8, least=3))
-    try:
-        whole = fast(program, stream, Limits(in_flight=1000))
-    except UnsupportedError:
-        reject()
-    assert_same(fast(program, stream, Limits(roots=data.draw(st.integers(1, 5)))), whole)
-
 
 CELLS = st.builds(
     lambda v, current, v_leak, tau_us, tau_syn_us, same: (

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.families import leaky_programs
 from helpers.layers import changed, make_layer
-from helpers.programs import SMALL, assert_same, fast, pairs, pooled, programs, streams
+from helpers.programs import SMALL, assert_same, fast, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
 from deploytool.convert.nir.read import read_nir
-from deploytool.ir.events import EVENT, EventStream, count
+from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, Concat, Conv, Input, Node, Output, Spike
-from deploytool.ir.program import INPUT, Layer, Program, Route, Synapses
-from deploytool.ir.program_file import load_program, save_program
+from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.ir.target import Watch
@@ -30,85 +28,15 @@ from deploytool.map.group import group
 from deploytool.run.engine.clock_driven import run_clocked
 from deploytool.run.engine.discretisation import How, TimeSteps
 from deploytool.run.engine.event_driven import run_sample
-from deploytool.run.engine.limits import Limits
-from deploytool.run.plan.layers import LayerPlan, make_plan, state_type, updates
-from deploytool.run.record.activity import updates_of_neurons
+from deploytool.run.plan.layers import LayerPlan, make_plan, state_type
 from deploytool.run.reference.exponential import remains
 from deploytool.run.reference.specification import run_reference
-
-
-@st.composite
-def mixed_programs(draw: st.DrawFn) -> Program:
-    """Programs with leaks, resets to other values than 0 (both in float32), and shortcuts into their layers."""
-    program = draw(programs())
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    layers, routes = dict(program.layers), {INPUT: program.input_routes}
-    for number, name in enumerate(program.layers):
-        if program.arithmetic == "float32":
-            layers[name] = draw(leaky(layers[name], rng))
-        for _ in range(draw(st.integers(0, 2))):
-            source = draw(st.sampled_from([INPUT, *list(program.layers)[:number]]))
-            route = Route(name, draw(pairs(1, 2)), draw(st.integers(0, 1)), len(layers[name].synapses))
-            more = draw(synapses_on(pooled(program.map_of(source), route), layers[name], rng))
-            if more is not None:
-                layers[name] = replace(layers[name], synapses=(*layers[name].synapses, more))
-                if source == INPUT:
-                    routes[INPUT] = (*routes[INPUT], route)
-                else:
-                    layers[source] = replace(layers[source], routes=(*layers[source].routes, route))
-    return program.with_layers(layers, input_routes=routes[INPUT])
-
-
-@st.composite
-def leaky(draw: st.DrawFn, layer: Layer, rng: np.random.Generator) -> Layer:
-    lowest, shape = float(np.min(layer.neurons.threshold)), layer.out_shape
-
-    def one_or_each(low: float, high: float) -> float | np.ndarray:
-        return rng.uniform(low, high, shape if draw(st.booleans()) else None)
-
-    if draw(st.booleans()):
-        tau_ms = draw(st.sampled_from([0.01, 0.1, 3.0])) * one_or_each(0.5, 2)
-        layer = changed(layer, tau_ms=tau_ms, v_leak=draw(st.sampled_from([0.0, -0.3, 0.9 * lowest])))
-    if draw(st.booleans()):
-        layer = changed(layer, v_reset=one_or_each(-0.5, 0.9 * lowest))
-    return layer
-
-
-@st.composite
-def synapses_on(draw: st.DrawFn, in_shape: Shape, layer: Layer, rng: np.random.Generator) -> Synapses | None:
-    """Weights on a map of ``in_shape`` that give the output map of ``layer``, where there is a kernel that does."""
-    groups = draw(st.sampled_from([g for g in (1, 2, 3) if in_shape[0] % g == 0 and layer.out_shape[0] % g == 0]))
-    ways = [
-        [
-            (kernel, stride, padding, dilation)
-            for kernel, stride, padding, dilation in itertools.product((1, 2, 3), (1, 2, 3), (0, 1, 2), (1, 2))
-            if (room := size + 2 * padding - dilation * (kernel - 1) - 1) >= 0 and room // stride + 1 == wanted
-        ]
-        for size, wanted in zip(in_shape[1:], layer.out_shape[1:], strict=True)
-    ]
-    if not all(ways):
-        return None
-    kernel, stride, padding, dilation = zip(*(draw(st.sampled_from(way)) for way in ways), strict=True)
-    shape = (layer.out_shape[0], in_shape[0] // groups, *kernel)
-    integers = layer.synapses[0].weights.dtype == np.int8
-    weights = rng.integers(-128, 128, shape) if integers else rng.normal(0.1, 1, shape)
-    return Synapses(
-        weights.astype(layer.synapses[0].weights.dtype), in_shape, layer.out_shape, stride, padding, dilation, groups
-    )
-
-
-@given(st.data())
-@settings(max_examples=80)
-def test_the_loop_equals_the_specification(data: st.DataObject) -> None:
-    program = data.draw(mixed_programs())
-    stream = data.draw(streams(program.input_shape))
-    assert_same(fast(program, stream), run_reference(program, stream))
 
 
 @given(st.data())
 @settings(max_examples=30)
 def test_looking_the_exponential_up_does_not_show(data: st.DataObject) -> None:
-    program = data.draw(mixed_programs())
+    program = data.draw(leaky_programs())
     stream = data.draw(streams(program.input_shape))
     plan = make_plan(program, state_type(program), vectors=True)
     shortened = replace(plan, layers=tuple(map(with_a_short_table, plan.layers)))
@@ -122,35 +50,6 @@ def with_a_short_table(layer: LayerPlan) -> LayerPlan:
         return layer
     dynamics = layer.mixed.dynamics._replace(factors=layer.mixed.dynamics.factors[:16])
     return replace(layer, mixed=replace(layer.mixed, dynamics=dynamics))
-
-
-@given(st.data())
-@settings(max_examples=30)
-def test_chunks_do_not_show(data: st.DataObject) -> None:
-    program = data.draw(mixed_programs())
-    stream = data.draw(streams(program.input_shape))
-    in_chunks = fast(program, stream, Limits(chunk=data.draw(st.integers(1, 9))))
-    assert_same(in_chunks, fast(program, stream))
-
-
-@given(st.data())
-@settings(max_examples=30)
-def test_updates_follow_from_counts(data: st.DataObject) -> None:
-    program = data.draw(mixed_programs())
-    stream = data.draw(streams(program.input_shape))
-    sample = fast(program, stream)
-    fired = {INPUT: count(stream.events, program.input_shape), **sample.counts}
-    assert sample.synops == sum(updates(layer, fired) for layer in make_plan(program, state_type(program)).layers)
-    assert sample.synops == sum(maps.sum() for maps in updates_of_neurons(program, fired).values())
-
-
-@given(data=st.data())
-@settings(max_examples=30)
-def test_programs_are_read_as_they_were_written(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    program = data.draw(mixed_programs())
-    folder = tmp_path_factory.mktemp("program")
-    save_program(program, folder)
-    assert load_program(folder).digest == program.digest
 
 
 @given(st.data())
