@@ -16,7 +16,7 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.torch.modules import from_module
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import Add, Concat, Conv, Flatten
+from deploytool.ir.nodes import Add, Concat, Conv, Flatten, SumPool
 
 layers = pytest.importorskip("sinabs.layers", reason="sinabs is not installed")
 
@@ -85,6 +85,60 @@ class Forward(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.run(self, x)
+
+
+def test_forms_of_the_same_tensor_are_the_same_node() -> None:
+    """Squeezes, views that change nothing, casts, and axes of one."""
+    ways: list[Callable[[Any, Tensor], Any]] = [
+        lambda net, x: net.conv(x).unsqueeze(1).squeeze(1),
+        lambda net, x: net.conv(x.contiguous().to(x.dtype).float()).clone().detach(),
+        lambda net, x: net.conv(x[:, :, 0:3]).view(-1, 2, 3, 3)[...],
+        lambda net, x: net.conv(x).flatten(2).unflatten(2, (3, 3)),
+        lambda net, x: net.conv(x).reshape(len(x), 2, 3, 3).cpu(),
+        lambda net, x: net.conv(x).permute(0, 1, 2, 3).expand(-1, -1, -1, -1),
+    ]
+    for way in ways:
+        assert from_module(Forward(way), (2, 3, 3)).order == ("input", "conv", "output")
+    one = Forward(lambda net, x: net.conv(x.unsqueeze(1)))
+    one.conv = nn.Conv2d(1, 2, 1)
+    assert from_module(one, (1, 3, 3)).shapes["output"] == (2, 3, 3), "its input has no axis of features"
+
+
+def test_global_pooling_in_its_spellings() -> None:
+    ways: list[tuple[str, Callable[[Any, Tensor], Any]]] = [
+        ("mean", lambda net, x: net.conv(x).mean((2, 3))),
+        ("mean", lambda net, x: torch.mean(net.conv(x), dim=(-1, -2), keepdim=True).flatten(1)),
+        ("mean", lambda net, x: net.conv(x).flatten(2).mean(-1)),
+        ("adaptive_avg_pool2d", lambda net, x: nn.functional.adaptive_avg_pool2d(net.conv(x), 1).squeeze()),
+        ("avg_pool2d", lambda net, x: nn.functional.avg_pool2d(net.conv(x), x.shape[-2:])[:, :, 0, 0]),
+        ("sum", lambda net, x: net.conv(x).sum((2, 3)) / 12),
+    ]
+    weight = torch.rand(2, 2, 1, 1)
+    for name, way in ways:
+        module = Forward(lambda net, x, way=way: net.fc(way(net, x)), fc=nn.Linear(2, 5))
+        module.conv.weight.data = weight
+        graph = from_module(module, (2, 3, 4))
+        assert name in graph.nodes
+        pool = graph.nodes[name]
+        assert pool.kernel == (3, 4)
+        assert graph.shapes["output"] == (5, 1, 1)
+    parts = from_module(Forward(lambda net, x: net.conv(x).mean(3).mean(2)), (2, 3, 4))
+    assert [parts.nodes[name].kernel for name in ("mean", "mean_1")] == [(1, 4), (3, 1)]
+    kept = from_module(Forward(lambda net, x: nn.functional.adaptive_avg_pool2d(net.conv(x), (3, None))), (2, 6, 4))
+    assert kept.shapes["output"] == (2, 3, 4)
+    with pytest.raises(UnsupportedError, match="AdaptiveAvgPool2d from 3x4 to 2x2; need sizes that divide"):
+        from_module(Forward(lambda net, x: nn.functional.adaptive_avg_pool2d(net.conv(x), 2)), (2, 3, 4))
+
+
+def test_factors_and_shifts_are_folded_into_weights() -> None:
+    half = Forward(lambda net, x: net.spikes(net.conv(x / 2) * 3 + torch.tensor([[[0.5]], [[1.0]]])))
+    node = from_module(half, (2, 3, 3)).nodes["conv"]
+    np.testing.assert_allclose(node.weight, half.conv.weight.detach().numpy() * 1.5, rtol=1e-6)
+    np.testing.assert_allclose(node.bias, half.conv.bias.detach().numpy() * 3 + [0.5, 1], rtol=1e-6)
+    pooled = Forward(lambda net, x: net.spikes(net.conv(nn.functional.avg_pool2d(x, 2) * 4)))
+    graph = from_module(pooled, (2, 4, 4))
+    assert isinstance(graph.nodes["avg_pool2d"], SumPool)
+    np.testing.assert_array_equal(graph.nodes["conv"].weight, pooled.conv.weight.detach().numpy())
 
 
 def test_all_ways_to_flatten_and_to_add() -> None:

@@ -180,3 +180,54 @@ def test_a_builder_is_code_of_the_user_s(
     for name in ("users_nets:nothing", "no_such_module:build", ":build"):
         with pytest.raises(UsageError, match="cannot be imported"):
             load_builder(name)
+
+
+class DVSLayer(nn.Module):
+    """Stands in for sinabs's layer for the sensor, whose package cannot be imported without the vendor's library."""
+
+    def __init__(self, pool: int = 1, crop: int = 0, flip: bool = False) -> None:
+        super().__init__()
+        self.pool_layer = nn.LPPool2d(1, pool)
+        self.crop, self.flip = crop, flip
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool_layer(x)
+        x = x[:, :, self.crop : x.shape[2] - self.crop, self.crop : x.shape[3] - self.crop]
+        return x.flip(3) if self.flip else x
+
+
+DVSLayer.__module__ = "sinabs.backend.dynapcnn.dvs_layer"
+
+
+def test_a_layer_for_the_sensor_is_its_pooling() -> None:
+    for pool, kinds in ((1, ["Input", "Conv"]), (2, ["Input", "SumPool", "Conv"])):
+        notes: list[str] = []
+        graph = from_module(nn.Sequential(DVSLayer(pool), nn.Conv2d(2, 4, 3)), (2, 16, 16), tell=notes.append)
+        assert [type(graph.nodes[name]).__name__ for name in graph.order[:-1]] == kinds
+        assert notes == ["module '0': a DVSLayer is read as its pooling; [map.dvs] of a recipe sets the sensor"]
+    for layer in (DVSLayer(crop=2), DVSLayer(flip=True), DVSLayer(2, 1, True)):
+        with pytest.raises(
+            UnsupportedError, match=r"module '0': a DVSLayer that crops.*\[map\.dvs\] of a recipe"
+        ) as error:
+            from_module(nn.Sequential(layer, nn.Conv2d(2, 4, 3)), (2, 16, 16))
+        assert len(error.value.problems) == 1
+
+
+def test_a_network_made_for_the_chip_says_what_to_convert() -> None:
+    made = type("DynapcnnNetwork", (nn.Module,), {"__module__": "sinabs.backend.dynapcnn.dynapcnn_network"})()
+    for module, where in ((made, "sinabs.DynapcnnNetwork"), (nn.Sequential(nn.Identity(), made), "module '1'")):
+        with pytest.raises(
+            UnsupportedError, match=rf"{where}: DynapcnnNetwork, .*Convert the spiking model it was made"
+        ):
+            from_module(module, (2, 16, 16))
+
+
+def test_a_threshold_for_each_feature_or_neuron_is_one_for_each_neuron() -> None:
+    for shape in ((2, 1, 1), (2, 3, 3)):
+        threshold = torch.rand(shape) + 0.5
+        found = spike(spike_threshold=threshold).threshold
+        np.testing.assert_array_equal(found, np.broadcast_to(threshold.numpy(), (2, 3, 3)))
+    with pytest.raises(
+        UnsupportedError, match=r"a spike_threshold of shape \(5, 1, 1\); need one that fits \(2, 3, 3\)"
+    ):
+        spike(spike_threshold=torch.rand(5, 1, 1) + 0.5)

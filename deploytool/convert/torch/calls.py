@@ -138,8 +138,11 @@ def _over_axes(network: Network, call: Call, kind: type[AvgPool] | type[SumPool]
         return replace(signal, left_out=f"the {call.step.function} over samples or time steps")
     c, h, w = shape
     body = value.shape[network.leading(value) :]
-    if (network.is_map(value, shape) and dims == [axes - 2, axes - 1]) or (body == (c, h * w) and dims == [axes - 1]):
+    if body == (c, h * w) and dims == [axes - 1]:
         return _pooled(network, call, kind((h, w), (h, w)))
+    if dims and network.is_map(value, shape) and dims[0] >= axes - 2:
+        window = (h if axes - 2 in dims else 1, w if axes - 1 in dims else 1)
+        return _pooled(network, call, kind(window, window))
     said = f"{call.step.function} over the axes {dims} of a tensor of {tuple(value.shape)}"
     raise UnsupportedError(call.where, said, "both axes of a map", "Write torch.nn.AdaptiveAvgPool2d(1).")
 

@@ -46,7 +46,7 @@ EXPORTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """{package of spiking neurons: its export to NIR}."""
 
-CONVERT_THE_MODEL: Final = "Convert the spiking model it was made of: a function that returns that one."
+CONVERT_THE_MODEL: Final = "Convert the spiking model it was made of."
 
 
 def kind_of(module: nn.Module) -> str:
@@ -82,7 +82,7 @@ def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
             return UnsupportedError(where, f"{kind} is a layer of {package}", "layers of torch and sinabs", todo)
         if cls.__module__.startswith("sinabs.backend") and cls.__name__.startswith("Dynapcnn"):
             found = f"{cls.__name__}, layers that were made for the chip"
-            return UnsupportedError(where, found, "the spiking model that it was made of", CONVERT_THE_MODEL)
+            return UnsupportedError(where, found, "layers of torch and sinabs", CONVERT_THE_MODEL)
     if isinstance(module, torch.jit.ScriptModule):
         need = "the module it was compiled from"
         return UnsupportedError(where, "a TorchScript module, whose layers cannot be told", need)

@@ -27,7 +27,7 @@ from deploytool.ir.nodes import Spike
 
 log = logging.getLogger(__name__)
 
-BATCH, STEPS = 2, 3
+BATCH, STEPS = 2, 2
 """Samples and time steps that go through a module, more than one of each so that none can be mixed unseen."""
 
 TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
@@ -89,6 +89,8 @@ def _trials(module: nn.Module, shape: Shape) -> Iterator[_Trial]:
         yield _Trial(clock, (*clock, *shape))
         if shape[1:] == (1, 1):
             yield _Trial(clock, (*clock, shape[0]))
+        elif shape[0] == 1:
+            yield _Trial(clock, (*clock, *shape[1:]))
 
 
 def _try(module: nn.Module, trial: _Trial, shape: Shape, relu: Spike | None) -> Reading:
@@ -99,7 +101,7 @@ def _try(module: nn.Module, trial: _Trial, shape: Shape, relu: Spike | None) -> 
     values = torch.randn(trial.shape, generator=random).to(parameter.device, kind)
     spikes = torch.randint(0, 3, trial.shape, generator=random).to(parameter.device, kind)
     with as_trained(module, trial.clock):
-        trace = record(module, values)
+        trace = record(module, values.clone())
     reading = read(trace, kind_of(module), module, shape, relu)
     require_same_layers(reading, trace, values)
     if not any(ALWAYS_ON in note for note in reading.notes):

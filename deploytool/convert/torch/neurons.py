@@ -16,7 +16,7 @@ from deploytool.convert.torch.arrays import to_array
 from deploytool.ir.neurons import Reset
 from deploytool.ir.nodes import Spike
 
-PROBE_STEPS: Final = 6
+PROBE_STEPS: Final = 4
 TOLERANCES: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
 COARSE: Final = 3e-2
 """How near to a threshold, as a part of it, rounding alone may decide whether a neuron fires; COARSE with 16 bits."""
@@ -32,8 +32,8 @@ class Neurons:
     """Whether time is folded into the axis of samples, as IAFSqueeze takes it, or is an axis of its own."""
 
 
-def read_neurons(layer: Any, where: str) -> Neurons:
-    """The neurons that ``layer``, an IAF or IAFSqueeze, says it has.
+def read_neurons(layer: Any, shape: tuple[int, ...], where: str) -> Neurons:
+    """The neurons that ``layer``, an IAF or IAFSqueeze, says it has on a tensor of ``shape``.
 
     It keeps threshold, min_v_mem (the floor) and reset. MultiSpike and SingleSpike tell how many spikes fit a time
     step, which event by event is not asked: a neuron fires at most once per update, as on the chip. Raises
@@ -53,12 +53,22 @@ def read_neurons(layer: Any, where: str) -> Neurons:
             raise UnsupportedError(where, "a min_v_mem per neuron", "one")
         floor = float(low.flat[0])
     reset = _reset(layer, threshold, where)
+    squeezed = any(cls.__name__ == "IAFSqueeze" for cls in type(layer).__mro__)
     if (threshold == threshold.flat[0]).all():
         node = Spike(float(threshold.flat[0]), floor, reset)
     else:
-        node = Spike(threshold.reshape(*threshold.shape, *[1] * (3 - threshold.ndim)), floor, reset)
-    squeezed = any(cls.__name__ == "IAFSqueeze" for cls in type(layer).__mro__)
+        node = Spike(_per_neuron(threshold, shape[1:] if squeezed else shape[2:], where), floor, reset)
     return Neurons(node, spikes == "SingleSpike", squeezed)
+
+
+def _per_neuron(threshold: Array, body: tuple[int, ...], where: str) -> Array:
+    """``threshold`` for every neuron of a map or vector of the shape ``body``, as (C, H, W)."""
+    try:
+        each = np.broadcast_to(threshold, body)
+    except ValueError:
+        found = f"a spike_threshold of shape {threshold.shape}"
+        raise UnsupportedError(where, found, f"one that fits {body}") from None
+    return np.array(each).reshape(*body, *[1] * (3 - len(body)))
 
 
 def _reset(layer: Any, threshold: Array, where: str) -> Reset:
@@ -83,8 +93,8 @@ def fire(neurons: Neurons, currents: Tensor) -> tuple[Tensor, Tensor]:
     """
     node = neurons.node
     tolerance = TOLERANCES.get(currents.dtype, COARSE)
-    currents = currents.to(torch.float64)
-    threshold = torch.as_tensor(np.array(node.threshold), dtype=torch.float64, device=currents.device)
+    currents = currents.to(torch.promote_types(currents.dtype, torch.float32))
+    threshold = torch.as_tensor(np.array(node.threshold)).to(currents)
     threshold = threshold.reshape(currents.shape[2:]) if threshold.numel() > 1 else threshold.reshape(())
     v = torch.zeros_like(currents[:, 0])
     undecided = torch.zeros_like(v, dtype=torch.bool)
@@ -118,7 +128,7 @@ def probe(
     todo = "Remove what changes them: hooks (handle.remove()), or a forward of its own."
     try:
         answer = run(currents.flatten(0, 1) if neurons.squeezed else currents)
-        spikes = answer.to(torch.float64).reshape(currents.shape)
+        spikes = answer.to(currents).reshape(currents.shape)
     except Exception as error:
         return UnsupportedError(where, f"its neurons cannot be run ({type(error).__name__}: {error})", need, todo)
     expected, doubts = fire(neurons, currents)

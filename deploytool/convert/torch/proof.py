@@ -62,7 +62,7 @@ def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock
 
         handles.append(step.layer.module.register_forward_hook(note))
     try:
-        answer = list(leaves(run(module, maps)))[reading.output]
+        answer = list(leaves(run(module, maps.clone())))[reading.output]
     finally:
         for handle in handles:
             handle.remove()
@@ -71,15 +71,17 @@ def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock
     def check(name: str, currents: Tensor) -> Tensor:
         if name not in neurons:
             return currents.relu()
-        layer = neurons[name].neurons
+        layer, where = neurons[name].neurons, f"module {neurons[name].layer.path!r}"
         assert layer is not None
+        if name not in fired:
+            raise UnsupportedError(where, "is not called every time", "a forward that does the same for all values")
         actual = _as_maps(fired[name], graph.shapes[name], graph)
         expected, doubts = fire(layer, _by_time(currents.to(maps.dtype), clock))
         differs = (expected != _by_time(actual, clock)) & ~doubts
         if wrong := int(differs.flatten(0, 1).any(0).sum()):
             total = math.prod(graph.shapes[name])
             found = f"{wrong} of {total} neurons fire otherwise than in the converted network, for one sample"
-            raise UnsupportedError(f"module {neurons[name].layer.path!r}", found, NEED, TODO)
+            raise UnsupportedError(where, found, NEED, TODO)
         return actual.to(precise)
 
     computed = compute(graph, _as_maps(maps, graph.shapes[INPUT], graph).to(precise), check)

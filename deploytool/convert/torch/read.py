@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +57,15 @@ def read(trace: Trace, name: str, module: nn.Module, shape: Shape, relu: Spike |
         try:
             _take(network, step)
         except (InputError, UnsupportedError) as error:
-            problems.setdefault((step.layer.sensor or step.layer.path, step.function), error)
+            place = (step.layer.path, step.function) if step.layer.sensor is None else (step.layer.sensor, "")
+            problems.setdefault(place, error)
             _stand_in(network, step)
     if problems:
         ill_formed = any(isinstance(problem, InputError) for problem in problems.values())
         raise (InputError if ill_formed else UnsupportedError).together(problems.values())
     signal = _finish(network, end)
     graph = Graph({**network.nodes, OUTPUT: Output()}, (*network.edges, (signal.node, OUTPUT)), name=name)
-    notes = (*trace.notes, *network.notes, *_unused(trace, needed), *_several(trace.output, name))
+    notes = (*trace.notes, *network.notes, *_sensors(steps), *_unused(trace, needed), *_several(trace.output, name))
     return Reading(graph, network.neurons, output, None if signal.left_out else end, notes)
 
 
@@ -115,7 +116,7 @@ def _in_context(step: Step, error: DeployError) -> DeployError:
     """``error``, or what it means where ``step`` stands in a hook or in sinabs's layer for the sensor."""
     if step.layer.sensor is not None:
         where, found = f"module {step.layer.sensor!r}", "a DVSLayer that crops, flips or merges polarities"
-        todo = "Leave the layer out: [map.dvs] of a recipe sets the sensor, and [data] what a file gives."
+        todo = "Leave the layer out: [map.dvs] of a recipe sets the sensor."
         return UnsupportedError(where, found, "one that only pools", todo)
     if step.in_hook:
         by = "" if step.change is None else f", by up to {step.change:.3g}"
@@ -148,6 +149,12 @@ def _finish(network: Network, end: Value) -> Signal:
     if signal.left_out:
         network.notes.append(f"{signal.left_out} at the end is left out: the answer is the class with most spikes")
     return signal
+
+
+def _sensors(steps: Sequence[Step]) -> Iterator[str]:
+    """What to say of sinabs's layers for the sensor."""
+    for path in dict.fromkeys(step.layer.sensor for step in steps if step.layer.sensor is not None):
+        yield f"module {path!r}: a DVSLayer is read as its pooling; [map.dvs] of a recipe sets the sensor"
 
 
 def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:

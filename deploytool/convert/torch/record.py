@@ -297,7 +297,7 @@ class _Recorder(TorchFunctionMode):
         neurons, problem = None, None
         where = self._where()
         try:
-            neurons = read_neurons(module, where)
+            neurons = read_neurons(module, tuple(given[0].shape), where)
         except (InputError, UnsupportedError) as error:
             problem = error
         if neurons is not None:
@@ -374,12 +374,14 @@ def _keeps(given: Tensor, answer: Any) -> bool:
     """Whether ``answer`` has the values of ``given`` in their order; where its type is coarser, rounded to it."""
     if not isinstance(answer, Tensor) or answer.numel() != given.numel() or not answer.is_floating_point():
         return False
-    old, new = given.reshape(-1).to(torch.float64), answer.detach().reshape(-1).to(torch.float64)
-    if answer.dtype == given.dtype or not given.is_floating_point():
+    old, new = given.reshape(-1), answer.detach().reshape(-1)
+    if answer.dtype == given.dtype:
         return torch.equal(old, new)
-    return torch.allclose(
-        old, new, rtol=4 * max(torch.finfo(answer.dtype).eps, torch.finfo(given.dtype).eps), atol=1e-30
-    )
+    old, new = old.to(torch.float64), new.to(torch.float64)
+    if not given.is_floating_point():
+        return torch.equal(old, new)
+    step = max(torch.finfo(answer.dtype).eps, torch.finfo(given.dtype).eps)
+    return torch.allclose(old, new, rtol=step, atol=step)
 
 
 def _change(given: Tensor, answer: Any) -> float | None:

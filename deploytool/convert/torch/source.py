@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -41,6 +42,7 @@ def line_of(error: BaseException, base: FrameType) -> str:
     return found
 
 
+@functools.cache
 def _is_library(file: str) -> bool:
     sinabs = getattr(sys.modules.get("sinabs"), "__file__", None)
     folders = [Path(name).parent for name in (torch.__file__, deploytool.__file__, sinabs) if name]

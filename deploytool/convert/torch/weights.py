@@ -166,10 +166,10 @@ def _scale(network: Network, call: Call, value: Value, factor: Array | None) -> 
 
 def _per_feature(network: Network, call: Call, value: Value, array: Array) -> Array:
     """``array`` as (O,), when it has one number for each feature of ``value``, or one for all."""
-    features = network.shapes[network.signals[value].node][0]
+    shape = network.shapes[network.signals[value].node]
+    features, behind = shape[0], 3 if network.is_map(value, shape) else 1
     if array.size == 1:
         return np.full(features, array.reshape(-1)[0])
-    behind = len(value.shape) - network.leading(value)
     wide = np.ones(max(len(value.shape) - array.ndim, 0), int).tolist() + list(array.shape)
     if wide[-behind:] == [features, *[1] * (behind - 1)] and array.size == features:
         return array.reshape(-1)

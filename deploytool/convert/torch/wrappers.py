@@ -41,7 +41,10 @@ def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
         if (refusal := refusal_of(module, kind)) is not None:
             raise refusal
         if kind in WRAPPERS:
-            module = getattr(module, WRAPPERS[kind])
+            inner = getattr(module, WRAPPERS[kind])
+            if not isinstance(inner, nn.Module):
+                raise UnsupportedError(kind, f"its {WRAPPERS[kind]} is {inner}", "a module in it")
+            module = inner
         elif _has_forward(module):
             return module
         else:
