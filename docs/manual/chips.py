@@ -40,7 +40,7 @@ def limits() -> str:
 def rules() -> str:
     """Every rule of every chip, with the chip's numbers in it, then those that all of them share."""
     others = (
-        f"### {ASKS[level].capitalize()}\n\n{definitions(_rules(level))}" for level in (Level.INTEGER, Level.EXECUTABLE)
+        f"### Rules of {ASKS[level]}\n\n{definitions(_rules(level))}" for level in (Level.INTEGER, Level.EXECUTABLE)
     )
     return "\n".join([_by_chip(lambda chip: definitions(_rules(Level.MAPPED, chip))), *others])
 
