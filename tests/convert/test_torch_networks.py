@@ -1,8 +1,8 @@
 """Networks as people write them: each is converted, and gives the spikes, or the outputs, of its module.
 
-A first forward of torch.fx and torch.export on the same 37 networks: fx makes a graph of 34, 5 of them with sizes for
-which it knows no numbers, and in 3 it keeps weights that the module does not use; export makes one of 36, with 70 to
-250 operations in place of each spiking network's 4 to 15 layers, and strict export of no spiking one.
+torch.fx makes a graph of 34 of these 37; in 4 of them it knows no sizes, and in 3 it shows weights that the module does
+not use. torch.export makes one of 36, with 73 to 252 operations in place of a spiking network's 4 to 11 nodes; its
+strict mode makes none of a spiking one. (torch 2.13; docs/trust.md tells the same.)
 """
 
 from __future__ import annotations
