@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,9 @@ class ReadoutSection(Section):
     average: Literal[1, 16, 32] = Field(1, description="Cycles of the slow clock in the moving average.")
 
 
+CALIBRATION_SAMPLES: Final = 16
+
+
 class MapSection(Section):
     """[map]: how the network is put on the cores of its chip, which is that of [constraints]."""
 
@@ -49,7 +52,9 @@ class MapSection(Section):
         "where that is closer to the trained network.",
     )
     calibration_samples: int = Field(
-        16, ge=1, description="Training samples for calibration. Twice as many others decide whether to keep it."
+        CALIBRATION_SAMPLES,
+        ge=1,
+        description="Training samples for calibration. Twice as many others decide whether to keep it.",
     )
     dvs: DvsSection = Field(DvsSection(), description="The chip's sensor layer.")
     readout: ReadoutSection | None = Field(
@@ -66,6 +71,13 @@ class MapSection(Section):
         if target == SIMULATOR:
             need = "run.on = ['simulator'], which runs the network without a chip"
         raise ValueError(f"found target = {target!r}; need {need}")
+
+    @model_validator(mode="after")
+    def _calibrates(self) -> MapSection:
+        if self.quantise == "plain" and self.calibration_samples != CALIBRATION_SAMPLES:
+            found = f"calibration_samples is {self.calibration_samples} and quantise plain"
+            raise ValueError(f"{found}; need quantise calibrated, or no calibration_samples")
+        return self
 
 
 class RunSection(Section):

@@ -27,7 +27,7 @@ from deploytool.workflow.networks import (
     refuse_options,
     trained_for,
 )
-from deploytool.workflow.preflight import untrainable
+from deploytool.workflow.preflight import require_configurable, untrainable
 
 if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport, Mapped
@@ -104,7 +104,13 @@ def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked
     pins = {**recipe.map.pins, **spec.pins}
     graph = recipe_geometry(recipe)
     report = check_fit(graph, chip_named(chip or recipe.constraints.chip), pins, recipe.map.split and spec.split)
-    return Checked(report, tuple(_refused_by_train(recipe)))
+    later = list(_refused_by_train(recipe))
+    if report.fits and recipe.run.on_chip:
+        try:
+            require_configurable(recipe)
+        except DeployError as error:
+            later += _sentences("train", error)
+    return Checked(report, tuple(later))
 
 
 def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:

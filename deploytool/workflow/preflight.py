@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from deploytool.base.errors import FitError, RecipeError
 from deploytool.base.machine import launched_processes
 from deploytool.chip.chips import chip_named
-from deploytool.recipe import BatchNormLayer, Recipe
+from deploytool.recipe import BatchNormLayer, DvsSection, Recipe
 from deploytool.train.methods.table import method_of
 from deploytool.workflow.networks import recipe_geometry
 
@@ -32,6 +34,28 @@ def refuse_impossible(recipe: Recipe) -> None:
     found = check_fit(graph, chip_named(recipe.constraints.chip), recipe.map.pins, recipe.map.split)
     if not found.fits:
         raise FitError.together([*(issue.error(FitError) for issue in found.issues), *_ways(found)])
+    require_configurable(recipe)
+
+
+def require_configurable(recipe: Recipe) -> None:
+    """Raises what `map` would because of [map.dvs] and [map.readout] of ``recipe``, whose network fits its chip.
+
+    What is learnt has no part in it: the network is mapped with weights that are all alike.
+    """
+    if recipe.map.readout is None and recipe.map.dvs == DvsSection():
+        return
+    from deploytool.convert.model import blank_weights, to_graph
+    from deploytool.map.compile import compile_graph
+    from deploytool.map.emit import configuration
+
+    chip = chip_named(recipe.constraints.chip)
+    blank = blank_weights(recipe.network)
+    below = recipe.constraints.threshold / 2
+    weights = {name: np.full_like(array, below) if array.ndim > 1 else array for name, array in blank.items()}
+    limits = recipe.constraints.model_copy(update={"fan_in": None, "fan_in_epochs": 1})
+    graph = to_graph(weights, recipe.network, limits)
+    program = compile_graph(graph, chip, pins=recipe.map.pins, split=recipe.map.split).program
+    configuration(program, chip, recipe.map.dvs, recipe.map.readout)
 
 
 def untrainable(recipe: Recipe) -> Iterator[RecipeError]:

@@ -88,6 +88,7 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
             ("[train]", '[run]\non = ["simulator"]\n[map]\nsplit = false\n[train]'),
             "map: given, and run.on is ['simulator']",
         ),
+        (("[train]", "[map]\ncalibration_samples = 4\n[train]"), "map: calibration_samples is 4 and quantise plain"),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
         (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],

@@ -143,6 +143,13 @@ def test_what_training_refuses_of_a_recipe(tmp_path: Path, change: tuple[str, st
     assert sentence in refusal(invoke(tmp_path, "train", tmp_path / "r.toml"), 3)
 
 
+def test_what_mapping_could_not_configure_of_a_recipe(tmp_path: Path) -> None:
+    sections = '[constraints]\nchip = "dynapcnn"\n[map.readout]\naverage = 16\n[train]'
+    (tmp_path / "r.toml").write_text(RECIPE.replace("[train]", sections))
+    found = checked(tmp_path, tmp_path / "r.toml", exit_code=6)
+    assert "whose readout fields are unknown" in says(found)["train"]
+
+
 def test_a_recipe_brings_its_chip_its_pins_and_whether_layers_may_be_split(tmp_path: Path) -> None:
     sections = '[constraints]\nchip = "speck2f"\n[map]\npins = { conv1 = 4 }\n[train]'
     (tmp_path / "r.toml").write_text(RECIPE.replace("[train]", sections))

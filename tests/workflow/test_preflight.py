@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploytool.base.errors import FitError, RecipeError
+from deploytool.base.errors import FitError, InputError, RecipeError, UnsupportedError
 from deploytool.recipe import parse_recipe
 from deploytool.workflow.preflight import refuse_impossible
 
@@ -95,3 +95,20 @@ def test_everything_that_a_method_cannot_do_is_refused_together():
     )
     with pytest.raises(RecipeError, match=r"constraints\.fan_in: given with method trev; need another method"):
         refuse_impossible(recipe(train={**section, "method": "trev"}, constraints={"fan_in": 3}))
+
+
+@pytest.mark.parametrize(
+    ("chip", "section", "error", "sentence"),
+    [
+        ("dynapcnn", {"readout": {}}, UnsupportedError, "readout: DynapCNN, whose readout fields are unknown"),
+        ("speck2e", {"dvs": {"origin": [120, 0]}}, InputError, "dvs: a crop from"),
+        ("speck2e", {"readout": {}}, FitError, "37 features for the readout take .* Pin it: --pin fc1=5"),
+    ],
+)
+def test_what_mapping_could_not_configure_is_refused(chip, section, error, sentence):
+    limits, pinned = {"chip": chip, "fan_in": 4, "threshold": 0.2}, {"pins": {"fc1": 5}}
+    with pytest.raises(error, match=sentence):
+        refuse_impossible(recipe(constraints=limits, map=section))
+    refuse_impossible(
+        recipe(constraints={**limits, "chip": "speck2e"}, map={"readout": {}, "dvs": {"live": True}, **pinned})
+    )
