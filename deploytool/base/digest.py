@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,19 +43,9 @@ def _feed(hasher: hashlib._Hash, value: Any) -> None:
             _feed(hasher, item)
             hasher.update(b",")
         hasher.update(b")")
-    elif value is None or isinstance(value, (bool, int, float, str)):
-        hasher.update(repr(value).encode())
     elif isinstance(value, np.generic):
         _feed(hasher, value.item())
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        hasher.update(repr(value).encode())
     else:
         raise TypeError(f"cannot digest a {type(value).__name__}")
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and two-space indentation, ending in a newline: equal values, equal bytes."""
-    return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def read_json(path: Path) -> Any:
-    """The value in the JSON file ``path``."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ def silent(_sentence: str) -> None:
 
 
 Tick: TypeAlias = Callable[[int, int, str], None]
-"""``tick(done, total, note)``: so many of ``total`` are done; ``note`` is a few words about the last one."""
+"""``tick(done, total, note)``: ``done`` of ``total`` are done; ``note`` is a few words about the last one."""
 
 SILENT_S: Final = 1.0
 PLAIN_LINE_EVERY_S: Final = 5.0

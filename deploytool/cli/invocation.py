@@ -31,9 +31,9 @@ class Invocation:
         if self.as_json:
             print(json.dumps(value, indent=2))
         else:
-            from deploytool.cli.tables import show
+            from deploytool.cli.terminal import print_value
 
-            show(value)
+            print_value(value)
 
     def show_artifact(self, artifact: Artifact, whole: bool = False) -> None:
         """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""

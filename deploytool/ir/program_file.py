@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from deploytool.base.arrays import Array
-from deploytool.base.digest import canonical_json, read_json
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.neurons import Leak, Neurons
 from deploytool.ir.program import Layer, Program, Route, Synapses

@@ -18,8 +18,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json
 from deploytool.ir.verdict import TYPED, Check, Difference, Rung, Verdict
 
 FILE: Final = "verdict.json"

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from deploytool.base.digest import canonical_json
+from deploytool.base.json_text import canonical_json
 from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.recording import Recording

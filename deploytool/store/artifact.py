@@ -26,8 +26,9 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploytool.base.digest import canonical_json, digest, read_json
+from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json, read_json
 
 Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
 _UNCHANGED: Final = "what deploytool wrote"

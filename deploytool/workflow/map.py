@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploytool.base.digest import canonical_json
 from deploytool.base.errors import UsageError
+from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import threads
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.chip.integers import IntegerFormat

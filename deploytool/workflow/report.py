@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploytool.base.digest import canonical_json
 from deploytool.base.errors import UsageError
+from deploytool.base.json_text import canonical_json
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import load_verdict

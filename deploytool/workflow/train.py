@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploytool.base.arrays import Array
-from deploytool.base.digest import canonical_json
+from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.recording import Recording

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json
 from deploytool.base.tensors import write_tensors
 from deploytool.store.artifact import KINDS, MANIFEST, Artifact, Request, Store, open_artifact
 

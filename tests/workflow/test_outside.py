@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploytool.base.digest import read_json
 from deploytool.base.errors import UsageError
+from deploytool.base.json_text import read_json
 from deploytool.base.messages import Messages
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.convert.model import blank_weights

@@ -59,7 +59,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
 
 def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Test accuracy of the trained network itself, and what its history says it cost."""
-    from deploytool.base.digest import read_json
+    from deploytool.base.json_text import read_json
     from deploytool.validate import metrics
 
     model = train(cache, recipe)
@@ -74,7 +74,7 @@ def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
 
     Above 1 an event brings more than the one spike that the chip has for it.
     """
-    from deploytool.base.digest import read_json
+    from deploytool.base.json_text import read_json
 
     history = read_json(train(cache, recipe).path / HISTORY)
     relu = min((row for row in history if row["stage"] == 0), key=lambda row: row["validation_loss"])

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array
-from deploytool.base.digest import canonical_json
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json
 from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.train.task import Epoch
 

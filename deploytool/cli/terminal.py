@@ -17,13 +17,13 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def show(value: Any) -> None:
+def print_value(value: Any) -> None:
     """Prints plain values (what JSON can say) for a person, on stdout."""
     console = _Console(width=max(shutil.get_terminal_size().columns, 80), highlight=False, markup=False, soft_wrap=True)
-    _show(console, value, "")
+    _print(console, value, "")
 
 
-def _show(console: Console, value: Any, indent: str) -> None:
+def _print(console: Console, value: Any, indent: str) -> None:
     if isinstance(value, Mapping):
         short = {key: item for key, item in value.items() if not _is_long(item)}
         width = max((len(str(key)) for key in short), default=0)
@@ -32,12 +32,12 @@ def _show(console: Console, value: Any, indent: str) -> None:
         for key, item in value.items():
             if _is_long(item):
                 console.print(f"{indent}{key}")
-                _show(console, item, indent + "  ")
+                _print(console, item, indent + "  ")
     elif _is_table(value):
         console.print(_table(value, indent), soft_wrap=False)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _show(console, item, indent)
+            _print(console, item, indent)
     else:
         console.print(f"{indent}{_cell(value)}")
 
