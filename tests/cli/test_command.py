@@ -1,0 +1,71 @@
+"""Commands: dataclasses of options become options, and what a function raises becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from deploytool.base.errors import FitError
+from deploytool.cli.command import command
+
+
+@dataclass(frozen=True)
+class Size:
+    width: Annotated[int, typer.Option(min=1, help="Columns.")]
+    height: int = 2
+
+
+def run(function: Callable[..., int | None], *arguments: str) -> Result:
+    app = typer.Typer()
+    command(app, "deploytool draw --width 3", name="draw")(function)
+    command(app, "deploytool other", name="other")(lambda _: None)
+    return CliRunner().invoke(app, ["draw", *arguments])
+
+
+def draw(invocation: Any, size: Size, colour: str = "red") -> int:
+    invocation.show({"area": size.width * size.height, "colour": colour, "store": str(invocation.cache.store.root)})
+    return 3
+
+
+def test_the_fields_of_a_dataclass_are_options(tmp_path: Path) -> None:
+    result = run(draw, "--width", "3", "--colour", "blue", "--store", str(tmp_path), "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {"area": 6, "colour": "blue", "store": str(tmp_path)}
+
+
+def test_a_field_without_a_default_is_required_and_limits_hold() -> None:
+    assert "--width" in run(draw).stderr
+    assert run(draw, "--width", "0").exit_code == 2
+
+
+def test_help_has_every_option_in_order_and_the_example() -> None:
+    shown = run(draw, "--help").stdout
+    places = [shown.index(option) for option in ("--width", "--height", "--colour", "--store", "--json", "--quiet")]
+    assert places == sorted(places)
+    assert "Example: deploytool draw --width 3" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (FitError("conv", "too large"), 7, "conv: too large."),
+        (KeyboardInterrupt(), 130, "Interrupted. Run the same command again: what is finished is kept."),
+        (ValueError("x"), 1, "This is a bug in deploytool (ValueError); please report it with the lines above."),
+    ],
+)
+def test_what_is_raised_has_a_sentence_and_an_exit_code(error: BaseException, code: int, sentence: str) -> None:
+    def fail(_: Any) -> None:
+        raise error
+
+    result = run(fail, "--json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout) == {"error": {"exit_code": code, "problems": [sentence]}}
+    assert sentence in result.stderr
+    assert ("Traceback" in result.stderr) is (code == 1)
