@@ -240,21 +240,37 @@ def foreign(package: str, name: str) -> nn.Module:
     return kind()
 
 
+class Leaky(nn.Module):
+    """Stands in for snnTorch's neurons."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+Leaky.__module__ = "snntorch._neurons.leaky"
+
+
 @pytest.mark.parametrize(
     ("package", "export"),
     [
         ("snntorch", r"snntorch\.export_nir\.export_to_nir\(net, sample"),
         ("spikingjelly", r"spikingjelly\.activation_based\.nir_exchange\.export_to_nir\(net, sample\)"),
-        ("norse", r"norse\.torch\.to_nir\(net, sample\)"),
+        ("norse", r"norse\.torch\.to_nir\(net\)"),
     ],
 )
 def test_neurons_of_other_packages_are_refused_with_their_export(package: str, export: str) -> None:
     module = Forward(lambda net, x: net.out(net.fc(net.lif(net.conv(x))[0].flatten(1))))
     module.lif = foreign(package, "Leaky")
-    with pytest.raises(
-        UnsupportedError, match=rf"module 'lif' {HERE}: {package}\.Leaky is a layer of.*{export}"
-    ) as error:
+    with pytest.raises(UnsupportedError, match=rf"module 'lif' {HERE}: a layer of {package}; need.*{export}") as error:
         from_module(module, SHAPE)
+    assert len(error.value.problems) == 1
+
+
+def test_many_neurons_of_another_package_are_one_problem() -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"module '1': a layer of snntorch, and so are 2 more.*init_hidden=True"
+    ) as error:
+        from_module(nn.Sequential(conv(), *[Leaky() for _ in range(3)]), SHAPE)
     assert len(error.value.problems) == 1
 
 

@@ -162,6 +162,7 @@ def test_a_builder_is_code_of_the_user_s(
         "def build():\n    return nn.Sequential(nn.Flatten())\n"
         "def fail():\n    raise ValueError('no such layer')\n"
         "def number():\n    return 3\n"
+        "net = nn.Sequential(nn.Flatten())\n"
     )
     (tmp_path / "users_mistake.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
@@ -169,6 +170,7 @@ def test_a_builder_is_code_of_the_user_s(
         module = load_builder("users_nets:build")()
     assert "running your code: users_nets:build" in caplog.text
     assert from_module(module, (2, 2, 2)).shapes["output"] == (8, 1, 1)
+    assert from_module(load_builder("users_nets:net")(), (2, 2, 2)).shapes["output"] == (8, 1, 1)
     for name, says in (
         ("users_nets:fail", "raised ValueError: no such layer"),
         ("users_nets:number", "returned a int"),

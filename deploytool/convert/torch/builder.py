@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def load_builder(name: str) -> Callable[[], nn.Module]:
-    """The function that ``name``, of the form package.module:function, stands for; it builds a module.
+    """The function that ``name``, of the form package.module:function, stands for; it builds a module, or is one.
 
     Importing and calling it runs code of the user's, and a line in the log says so first. The current folder is
     searched as well. Raises UsageError when there is no such function; what it raises itself, and anything but a
@@ -37,7 +37,7 @@ def load_builder(name: str) -> Callable[[], nn.Module]:
 
     def build() -> nn.Module:
         try:
-            module = function()
+            module = function if isinstance(function, nn.Module) else function()
         except (Exception, SystemExit) as error:
             raise _raised(name, error) from error
         if not isinstance(module, nn.Module):

@@ -12,7 +12,7 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.convert.torch import weights
 from deploytool.convert.torch.kinds import is_layer
 from deploytool.convert.torch.network import Call, Network, Signal
-from deploytool.convert.torch.record import Value
+from deploytool.convert.torch.trace import Value
 from deploytool.ir.nodes import AvgPool, Concat, Flatten, Spike, SumPool
 
 Read = Callable[[Network, Call], Signal]

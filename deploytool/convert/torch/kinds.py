@@ -5,7 +5,7 @@ Neither sinabs nor the vendor's library is imported, so that any release of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -40,11 +40,16 @@ EXPORTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "snntorch": "snntorch.export_nir.export_to_nir(net, sample, ignore_dims=[0])",
         "spikingjelly": "spikingjelly.activation_based.nir_exchange.export_to_nir(net, sample)",
-        "norse": "norse.torch.to_nir(net, sample)",
-        "rockpool": "rockpool.nn.modules.torch.nir.to_nir(net, sample)",
+        "norse": "norse.torch.to_nir(net)",
+        "rockpool": "rockpool.nn.modules.to_nir(net, sample)",
     }
 )
-"""{package of spiking neurons: its export to NIR}."""
+"""{package of spiking neurons: its export to NIR}. The first two were tried with snntorch 1.0 and spikingjelly 2.0."""
+
+BEFORE_EXPORT: Final[Mapping[str, str]] = MappingProxyType(
+    {"snntorch": "Give its neurons init_hidden=True, and beta and threshold as tensors of one number per neuron. "}
+)
+"""{package: what its export asks for}."""
 
 CONVERT_THE_MODEL: Final = "Convert the spiking model it was made of."
 
@@ -76,10 +81,6 @@ def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
     """Why ``module`` cannot be looked into; None when it can."""
     kind = kind_of(module)
     for cls in type(module).__mro__:
-        package = cls.__module__.partition(".")[0]
-        if package in EXPORTS:
-            todo = f"Export the network: nir.write('net.nir', {EXPORTS[package]}), and convert net.nir."
-            return UnsupportedError(where, f"{kind} is a layer of {package}", "layers of torch and sinabs", todo)
         if cls.__module__.startswith("sinabs.backend") and cls.__name__.startswith("Dynapcnn"):
             found = f"{cls.__name__}, layers that were made for the chip"
             return UnsupportedError(where, found, "layers of torch and sinabs", CONVERT_THE_MODEL)
@@ -93,6 +94,20 @@ def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
         found = f"{kind} is not supported" if base == kind else f"{kind}, made from {base}, is not supported"
         return UnsupportedError(where, found, SUPPORTED, SINABS_INSTEAD.get(base.partition(".")[2], ""))
     return None
+
+
+def foreign_package(module: nn.Module) -> str | None:
+    """The package of spiking neurons that ``module``, or a class it is made from, belongs to."""
+    packages = (cls.__module__.partition(".")[0] for cls in type(module).__mro__)
+    return next((package for package in packages if package in EXPORTS), None)
+
+
+def foreign_refusal(package: str, places: Sequence[str]) -> UnsupportedError:
+    """The refusal of the layers of ``package`` at ``places``, with the export that works."""
+    others = f", and so are {len(places) - 1} more" if len(places) > 1 else ""
+    export = f"Export the network: nir.write('net.nir', {EXPORTS[package]}), and convert net.nir."
+    todo = BEFORE_EXPORT.get(package, "") + export
+    return UnsupportedError(places[0], f"a layer of {package}{others}", "layers of torch and sinabs", todo)
 
 
 def _unsupported_base(module: nn.Module) -> str | None:

@@ -16,7 +16,7 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.convert.folding import Weighted
 from deploytool.convert.torch.arrays import to_array
 from deploytool.convert.torch.kinds import is_layer
-from deploytool.convert.torch.record import Step, Value
+from deploytool.convert.torch.trace import Step, Value
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Spike
 from deploytool.ir.shapes import out_shape
 

@@ -13,7 +13,8 @@ from deploytool.convert.torch.compute import compute
 from deploytool.convert.torch.network import INPUT, OUTPUT
 from deploytool.convert.torch.neurons import fire
 from deploytool.convert.torch.read import Reading
-from deploytool.convert.torch.record import Trace, leaves, run
+from deploytool.convert.torch.record import run
+from deploytool.convert.torch.trace import Trace, leaves
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Linear
 

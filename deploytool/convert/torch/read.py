@@ -15,7 +15,7 @@ from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.convert.torch.calls import CALLS, HINTS
 from deploytool.convert.torch.kinds import SUPPORTED, is_layer
 from deploytool.convert.torch.network import OUTPUT, Call, Network, Signal
-from deploytool.convert.torch.record import Step, Trace, Value, leaves
+from deploytool.convert.torch.trace import Step, Trace, Value, leaves
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Input, Output, Spike
 

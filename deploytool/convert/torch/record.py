@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
-from deploytool.convert.torch.kinds import is_layer, is_neurons, kind_of, refusal_of
-from deploytool.convert.torch.neurons import Neurons, probe, read_neurons
+from deploytool.convert.torch.kinds import foreign_package, foreign_refusal, is_layer, is_neurons, kind_of, refusal_of
+from deploytool.convert.torch.neurons import probe, read_neurons
 from deploytool.convert.torch.source import line_of, user_line
+from deploytool.convert.torch.trace import Layer, Step, Trace, Value, leaves
 
 
 def _names(listed: str) -> frozenset[str]:
@@ -53,78 +54,6 @@ ALWAYS_ON: Final = "dropout that is always on"
 
 class ForwardFailsError(InputError):
     """The forward of a module raises something on maps of one shape."""
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """A tensor of ``shape`` that depends on the input."""
-
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """The innermost module that is running."""
-
-    path: str
-    module: nn.Module
-    sensor: str | None
-    """The path of the DVSLayer around it, if there is one."""
-
-    @property
-    def is_hooked(self) -> bool:
-        return bool(self.module._forward_hooks or self.module._forward_pre_hooks)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A call of ``function``, which gave ``results``; tensors that depend on the input are Values in ``arguments``."""
-
-    function: str
-    layer: Layer
-    line: str
-    """``net.py:12``, or "" for none."""
-    in_hook: bool
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    results: tuple[Value, ...]
-    keeps: bool = False
-    """Whether the result has the values of the first tensor, in their order."""
-    change: float | None = None
-    """The largest difference between the result and the first tensor, where they are alike in shape."""
-    neurons: Neurons | None = None
-    problem: DeployError | None = None
-
-    @property
-    def where(self) -> str:
-        place = f"module {self.layer.path!r}" if self.layer.path else "forward"
-        return f"{place} ({self.line})" if self.line else place
-
-    @property
-    def what(self) -> str:
-        """``torch.MaxPool2d``, or ``max_pool2d`` where it is called as a function."""
-        return kind_of(self.layer.module) if is_layer(self.layer.module) else self.function.strip("_")
-
-    @property
-    def takes(self) -> tuple[Value, ...]:
-        """The values that it depends on."""
-        return tuple(found for found in leaves((self.arguments, self.options)) if isinstance(found, Value))
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """All ``steps`` from the value ``start`` on, and the ``output`` of the forward, with Values for tensors."""
-
-    start: Value
-    steps: tuple[Step, ...]
-    output: Any
-    currents: dict[Step, Tensor]
-    """What each layer of neurons was given."""
-    spikes: dict[Step, Tensor]
-    """What each layer of neurons was made to give: random numbers, so that layers behind have something to do."""
-    answer: dict[Value, Tensor]
-    """The tensors in ``output``."""
-    notes: tuple[str, ...]
 
 
 def record(module: nn.Module, maps: Tensor) -> Trace:
@@ -178,7 +107,9 @@ class _Recorder(TorchFunctionMode):
     stack: list[nn.Module] = field(default_factory=list)
     currents: dict[Step, Tensor] = field(default_factory=dict)
     spikes: dict[Step, Tensor] = field(default_factory=dict)
-    refusals: list[DeployError] = field(default_factory=list)
+    refused: list[DeployError] = field(default_factory=list)
+    foreign: dict[str, list[str]] = field(default_factory=dict)
+    """{package of spiking neurons: where its layers are called}"""
     notes: list[str] = field(default_factory=list)
     quiet: int = 0
     """How many modules deep it is in one that is taken as a whole."""
@@ -271,19 +202,34 @@ class _Recorder(TorchFunctionMode):
         self.stack.append(module)
         try:
             given = [item for item in leaves((args, kwargs)) if isinstance(item, Tensor) and id(item) in self.known]
-            if given and (problem := refusal_of(module, self._where())) is not None:
-                return self._refused(original, module, args, kwargs, problem)
+            if given and self._must_refuse(module):
+                return self._opaque(original, module, args, kwargs)
             if given and is_neurons(module):
                 return self._fire(original, module, args, kwargs, given)
             return original(module, *args, **kwargs)
         finally:
             self.stack.pop()
 
-    def _refused(
-        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any, problem: DeployError
-    ) -> Any:
-        if str(problem) not in map(str, self.refusals):
-            self.refusals.append(problem)
+    def _must_refuse(self, module: nn.Module) -> bool:
+        """Whether ``module`` cannot be looked into; it is noted for `refusals`."""
+        where = self._where()
+        if (package := foreign_package(module)) is not None:
+            places = self.foreign.setdefault(package, [])
+            places += [] if where in places else [where]
+            return True
+        if (problem := refusal_of(module, where)) is None:
+            return False
+        if str(problem) not in map(str, self.refused):
+            self.refused.append(problem)
+        return True
+
+    @property
+    def refusals(self) -> list[DeployError]:
+        """What cannot be looked into, once each."""
+        return [*(foreign_refusal(*item) for item in self.foreign.items()), *self.refused]
+
+    def _opaque(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """What a refused ``module`` gives, which goes on as if it were known, so that what follows is judged too."""
         with self._silent():
             answer = original(module, *args, **kwargs)
         for item in leaves(answer):
@@ -346,18 +292,6 @@ def _name_of(func: Any) -> str:
 def _is_training(args: Any, kwargs: Any) -> bool:
     default = args[2] if len(args) > 2 else True
     return bool(kwargs.get("training", kwargs.get("train", default))) and kwargs.get("p", (*args, 0.5)[1]) != 0
-
-
-def leaves(item: Any) -> Iterator[Any]:
-    """What is in ``item``, and in the lists, tuples and dicts in it."""
-    if isinstance(item, dict):
-        for part in item.values():
-            yield from leaves(part)
-    elif isinstance(item, list | tuple):
-        for part in item:
-            yield from leaves(part)
-    else:
-        yield item
 
 
 def _replaced(item: Any, value: Callable[[Any], Any]) -> Any:

@@ -11,7 +11,7 @@ from deploytool.base.errors import UnsupportedError
 from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, same_padding, scale_outputs, with_bias
 from deploytool.convert.torch.kinds import is_layer
 from deploytool.convert.torch.network import Call, Network, Signal
-from deploytool.convert.torch.record import Value
+from deploytool.convert.torch.trace import Value
 from deploytool.ir.nodes import Add, AvgPool, Conv, Linear, SumPool
 
 

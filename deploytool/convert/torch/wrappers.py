@@ -9,7 +9,7 @@ from typing import Final
 from torch import nn
 
 from deploytool.base.errors import UnsupportedError
-from deploytool.convert.torch.kinds import kind_of, refusal_of
+from deploytool.convert.torch.kinds import foreign_package, foreign_refusal, kind_of, refusal_of
 
 WRAPPERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -38,6 +38,8 @@ def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
     """
     for _ in range(100):
         kind = kind_of(module)
+        if (package := foreign_package(module)) is not None:
+            raise foreign_refusal(package, [kind])
         if (refusal := refusal_of(module, kind)) is not None:
             raise refusal
         if kind in WRAPPERS:
