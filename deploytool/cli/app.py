@@ -27,6 +27,7 @@ from deploytool.cli.options import (
     StatementOptions,
     TensorBoardOption,
     WidthOptions,
+    parse_bins,
     parse_pins,
 )
 
@@ -179,7 +180,8 @@ def run(
     say = invocation.cache.messages.say
     source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples, reading, say)
     watch = None if options.watch is None else tuple(options.watch)
-    job = Job(options.on, options.time_steps, Watch(watch, options.rasters, options.extremes))
+    watched = Watch(watch, options.rasters, options.extremes)
+    job = Job(options.on, options.time_steps, watched, bins=parse_bins(options.bins))
     ask = functools.partial(
         running.run,
         invocation.cache,

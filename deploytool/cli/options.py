@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from deploytool.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from deploytool.ir.events import Bins
 
 RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
 SetOption: TypeAlias = Annotated[
@@ -163,6 +166,9 @@ class RunOptions:
         "emulator"
     )
     time_steps: Annotated[int | None, typer.Option(min=1, help="Time steps, for --on quantised.")] = None
+    bins: Annotated[
+        str, typer.Option(metavar="time|count", help="Time steps of equal time, or of equal counts of events.")
+    ] = "time"
     watch: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="Count only these. Repeatable.")] = None
     rasters: Annotated[int, typer.Option(min=0, help="Keep the single spikes of this many samples.")] = 0
     extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False
@@ -200,6 +206,14 @@ class LimitOptions:
     ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
     max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
+
+
+def parse_bins(text: str) -> Bins:
+    """``text`` as what time steps have in common. Raises UsageError for any other text."""
+    known: dict[str, Bins] = {"time": "time", "count": "count"}
+    if text not in known:
+        raise UsageError("--bins", f"found {text!r}", " or ".join(known))
+    return known[text]
 
 
 def parse_pins(pins: Iterable[str] | None) -> dict[str, int]:

@@ -218,6 +218,16 @@ def bounds_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDAr
     return np.searchsorted(steps_of(stream, time_steps, bins), np.arange(time_steps + 1))
 
 
+def starts_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
+    """(``time_steps``,): when each step begins, in us; by count, at its first event, or at the next one where it has
+    none, or at the last of all."""
+    if bins == "count" and len(stream):
+        first = bounds_of(stream, time_steps, bins)[:-1]
+        starts: NDArray[np.int64] = stream.events["t"][np.minimum(first, len(stream) - 1)]
+        return starts
+    return np.arange(time_steps) * stream.duration_us // time_steps
+
+
 def cells_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
     """(N,): the flat places of the events in an array (T, C, H, W) of ``time_steps``, step * C * H * W + place."""
     return steps_of(stream, time_steps, bins) * math.prod(stream.shape) + places_of(stream.events, stream.shape)

@@ -33,7 +33,8 @@ class DataSection(Section):
     )
     bins: Bins = Field(
         "time",
-        description="How training divides a sample into time steps: equal time, or an equal number of events in each.",
+        description="How a sample is divided into time steps, in training and in the clock-driven runs after it: equal "
+        "time, or an equal number of events in each.",
     )
     size: tuple[Size, Size] | None = Field(
         None, description="[H, W] to which events, or the images of an image folder, are scaled."

@@ -5,6 +5,7 @@ Every step asks one question of the store (`StageCache.stored`); what is there a
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import Recipe
@@ -17,6 +18,9 @@ from deploytool.workflow.run import run
 from deploytool.workflow.samples import calibration, dataset
 from deploytool.workflow.train import run_trained, train
 from deploytool.workflow.validate import validate
+
+if TYPE_CHECKING:
+    from deploytool.run.jobs.job import Job
 
 
 def pipeline(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> tuple[Artifact, Artifact | None]:
@@ -34,8 +38,6 @@ def pipeline(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None)
 
 def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifact]:
     """The recordings of ``model`` on everything that the recipe runs it on."""
-    from deploytool.ir.target import Watch
-    from deploytool.run.jobs.job import Job
     from deploytool.run.targets.table import TARGETS
 
     graph = convert_model(cache, model)
@@ -43,10 +45,21 @@ def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifa
     programs = {chip: _mapped(cache, recipe, graph, chip) for chip in dict.fromkeys(chips.values())}
     recordings = []
     for name, chip in chips.items():
-        time_steps = recipe.train.time_steps if TARGETS[name].time_steps else None
-        job = Job(name, time_steps, Watch(rasters=recipe.run.rasters))
-        recordings.append(run(cache, programs[chip].name, job, dataset(recipe.data, recipe.seed)))
+        samples = dataset(recipe.data, recipe.seed)
+        recordings.append(run(cache, programs[chip].name, _job(recipe, name), samples))
     return recordings
+
+
+def _job(recipe: Recipe, name: str) -> Job:
+    """What is done with the samples of ``recipe`` on the target ``name``: in the time steps of training, if in any."""
+    from deploytool.ir.target import Watch
+    from deploytool.run.jobs.job import Job
+    from deploytool.run.targets.table import TARGETS
+
+    watch = Watch(rasters=recipe.run.rasters)
+    if not TARGETS[name].time_steps:
+        return Job(name, watch=watch)
+    return Job(name, recipe.train.time_steps, watch, bins=recipe.data.bins)
 
 
 def _mapped(cache: StageCache, recipe: Recipe, graph: Artifact, target: str) -> Artifact:

@@ -17,6 +17,7 @@ from deploytool.ir.events import (
     from_channels_last,
     neurons_of,
     places_of,
+    starts_of,
     steps_of,
     to_channels_last,
 )
@@ -123,5 +124,12 @@ def test_events_are_counted_in_time_steps(stream: EventStream, time_steps: int, 
     bounds = bounds_of(stream, time_steps, bins)
     assert np.array_equal(np.diff(bounds), frames.sum((1, 2, 3)))
     assert np.array_equal(np.repeat(np.arange(time_steps), np.diff(bounds)), steps_of(stream, time_steps, bins))
+    starts, times = starts_of(stream, time_steps, bins), stream.events["t"]
+    assert (np.diff(starts) >= 0).all()
+    assert ((starts >= 0) & (starts < stream.duration_us)).all()
     if bins == "count":
         assert np.ptp(np.diff(bounds)) <= 1
+        for start, first, end in zip(starts, bounds, bounds[1:], strict=False):
+            assert first == end or start == times[first]
+    else:
+        assert np.array_equal(starts, [step * stream.duration_us // time_steps for step in range(time_steps)])

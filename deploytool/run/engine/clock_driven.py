@@ -6,8 +6,8 @@ V is v_init at the start. Per time step and layer, with n the spikes of each neu
     ``many``);   V -= n threshold (or V = 0);   V = max(V, floor)
 
 A neuron that leaks goes over a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
-Layers follow one another within a step, but for routes that take time, in whole steps; pooling sums. An event at t is
-in step t T // duration.
+Layers follow one another within a step, but for routes that take time, in whole steps; pooling sums. In which step an
+event is says `deploytool.ir.events.steps_of`.
 V is int32 for an integer program, in which a step's sum may pass 16 bits, as one event's never does; what stays after
 firing saturates at the largest V of a core. It is float32 otherwise.
 """
@@ -20,8 +20,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from deploytool.base.arrays import Array
+from deploytool.base.errors import UnsupportedError
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of
+from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of, starts_of
 from deploytool.ir.program import INPUT, STATE, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
@@ -44,11 +45,14 @@ def run_clocked(
     """The Recording of ``program`` run in ``time_steps``: rung "quantised" in integers, "torch" in float32.
 
     Recorded spikes carry the time at which their step begins. Raises as `Target.run` does, and UnsupportedError for
-    delays that are no whole steps.
+    delays that are no whole steps, and for delays and leaks where steps are of equal counts of events.
     """
     integers = program.arithmetic != "float32"
     watched = watched_layers(program, watch.layers)
     plan = make_plan(program, np.int32 if integers else np.float32)
+    if time_steps.bins == "count" and (program.delayed or any(layer.leaks for layer in plan.layers)):
+        need = "neurons that do not leak and routes without delays, which need steps of equal time"
+        raise UnsupportedError("time steps", "of equal counts of events, which differ in length", need)
 
     def run(numbered: tuple[int, EventStream]) -> Sample:
         index, stream = numbered
@@ -69,7 +73,7 @@ def run_clocked_sample(
     late = Late(program, steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
-    bounds = bounds_of(stream, steps)
+    bounds, starts = bounds_of(stream, steps, time_steps.bins), starts_of(stream, steps, time_steps.bins)
     sites = neurons_of(stream.events, program.input_shape)
     synops = 0
     for step in range(steps):
@@ -94,8 +98,7 @@ def run_clocked_sample(
             counts[name][fired[name][1]] += fired[name][0]
         for name, parts in spikes.items():
             neurons = np.repeat(fired[name][1], fired[name][0])
-            begins = np.full(len(neurons), step * stream.duration_us // steps)
-            parts.append(at_neurons(begins, neurons, program.map_of(name)))
+            parts.append(at_neurons(starts[step], neurons, program.map_of(name)))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,

@@ -11,7 +11,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
-from deploytool.ir.events import to_channels_last
+from deploytool.ir.events import Bins, to_channels_last
 from deploytool.ir.program import Program
 from deploytool.run.kernels.leaky import Dynamics
 from deploytool.run.plan.layers import Fired, LayerPlan
@@ -22,11 +22,13 @@ How: TypeAlias = Literal["exact", "impulse", "euler"]
 @dataclass(frozen=True)
 class TimeSteps:
     """A ``number`` of time steps per sample. ``many``: a neuron may fire more than once per step. ``how`` a step stands
-    for continuous time in neurons that leak, as `DISCRETISATIONS` says."""
+    for continuous time in neurons that leak, as `DISCRETISATIONS` says. ``bins``: steps of equal time, or of equal
+    counts of a sample's events."""
 
     number: int
     many: bool = True
     how: How = "exact"
+    bins: Bins = "time"
 
 
 NOTHING: Final = np.empty(0, np.int64), np.empty(0, np.int32)

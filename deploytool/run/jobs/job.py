@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deploytool.base.errors import UsageError
-from deploytool.ir.events import EventStream, count
+from deploytool.ir.events import Bins, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
@@ -26,7 +26,8 @@ from deploytool.run.targets.table import check_time_steps, kind_of, make_target,
 class Job:
     """What is done with every sample: on which target it runs, in how many time steps, what is kept and perturbed.
 
-    ``time_steps`` is None for a target that is event-driven. Rasters are counted from the first sample of the whole
+    ``time_steps`` is None for a target that is event-driven; ``bins`` says whether steps are of equal time or of equal
+    counts of events. Rasters are counted from the first sample of the whole
     job. ``perturbation`` changes the program and every sample. Raises UsageError for options that exclude each other.
     """
 
@@ -34,10 +35,13 @@ class Job:
     time_steps: int | None = None
     watch: Watch = ALL_LAYERS
     perturbation: Perturbation | None = None
+    bins: Bins = "time"
 
     def __post_init__(self) -> None:
         kind, given = kind_of(self.on), f"given with --on {self.on}"
         check_time_steps(self.on, self.time_steps)
+        if self.bins != "time" and not kind.time_steps:
+            raise UsageError("--bins", given, options_of(lambda kind: kind.time_steps))
         if self.watch.extremes and not kind.extremes:
             raise UsageError("--extremes", given, options_of(lambda kind: kind.extremes))
         if self.perturbation and not kind.computes:
@@ -54,6 +58,8 @@ class Job:
         }
         if self.time_steps is not None:
             asked["time_steps"] = self.time_steps
+        if self.bins != "time":
+            asked["bins"] = self.bins
         if self.watch.extremes:
             asked["extremes"] = True
         if self.perturbation is not None:
@@ -67,7 +73,7 @@ class Job:
         """
         executed = program if self.perturbation is None else _perturbed(program, self.perturbation)
         sent = _Sent(executed, streams, first, self.perturbation)
-        target = make_target(self.on, replace(options, time_steps=self.time_steps))
+        target = make_target(self.on, replace(options, time_steps=self.time_steps, bins=self.bins))
         watch = replace(self.watch, rasters=max(0, self.watch.rasters - first))
         recording = target.run(executed, sent, watch)
         spikes = {INPUT: sent.counts, **{name: maps.sum(axis=0) for name, maps in recording.counts.items()}}

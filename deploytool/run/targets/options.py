@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.events import Bins
 from deploytool.ir.program import Program
 
 CPU: Final = "cpu"
@@ -24,7 +25,8 @@ class Options:
 
     ``threads`` of the CPU share the samples, or a GPU is the ``device``; ``tick`` is told of every sample.
     ``configure`` gives the configuration that a board is filled with, None where there can be no board.
-    ``time_steps`` are those of a target that runs in time steps: the only option that a result depends on.
+    ``time_steps`` and ``bins``, of equal time or of equal counts of events, are those of a target that runs in time
+    steps: the only options that a result depends on.
     """
 
     configure: Configure | None = None
@@ -32,6 +34,7 @@ class Options:
     tick: Tick = no_progress
     device: str = CPU
     time_steps: int | None = None
+    bins: Bins = "time"
 
 
 DEFAULTS: Final = Options()

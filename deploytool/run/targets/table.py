@@ -53,7 +53,7 @@ def _quantised(_: str, options: Options) -> Target:
     from deploytool.run.targets.clock_target import ClockTarget
 
     assert options.time_steps is not None
-    return ClockTarget(TimeSteps(options.time_steps), options)
+    return ClockTarget(TimeSteps(options.time_steps, bins=options.bins), options)
 
 
 def _simulator(_: str, options: Options) -> Target:

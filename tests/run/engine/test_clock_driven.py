@@ -12,7 +12,7 @@ from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.ir.events import EVENT, EventStream, count
+from deploytool.ir.events import EVENT, Bins, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.target import Watch
 from deploytool.run.engine.clock_driven import run_clocked
@@ -31,15 +31,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def as_torch(program: Program, stream: EventStream, time_steps: int, many: bool) -> dict[str, np.ndarray]:
+def as_torch(program: Program, stream: EventStream, time_steps: TimeSteps) -> dict[str, np.ndarray]:
     """{layer: counts} of an integer ``program``, by torch's convolutions in float64, in which integers are exact."""
+    many = time_steps.many
     v = {
         name: torch.zeros(1, *layer.out_shape, dtype=torch.float64) + torch.tensor(layer.neurons.v_init)
         for name, layer in program.layers.items()
     }
     total = {name: np.zeros(layer.out_shape, np.int64) for name, layer in program.layers.items()}
-    step_of = stream.events["t"] * time_steps // stream.duration_us
-    for step in range(time_steps):
+    step_of = stream.events["t"] * time_steps.number // stream.duration_us
+    if time_steps.bins == "count":
+        step_of = np.arange(len(stream)) * time_steps.number // max(1, len(stream))
+    for step in range(time_steps.number):
         spikes = {INPUT: count(stream.events[step_of == step], program.input_shape)}
         for name, layer in program.layers.items():
             frame = np.zeros(layer.single.in_shape)
@@ -70,16 +73,26 @@ def add_routed(frame: np.ndarray, spikes: np.ndarray, route: Route) -> None:
             frame[place] += n
 
 
-@given(st.data(), st.integers(1, 6), st.booleans())
-@settings(max_examples=40)
-def test_integers_equal_torch(data: st.DataObject, time_steps: int, many: bool) -> None:
+@given(st.data(), st.integers(1, 6), st.booleans(), st.sampled_from(["time", "count"]))
+@settings(max_examples=60)
+def test_integers_equal_torch(data: st.DataObject, number: int, many: bool, bins: Bins) -> None:
     program = data.draw(programs(integers=True))
     stream = data.draw(streams(program.input_shape))
-    found = run_clocked(program, [stream], TimeSteps(time_steps, many), Watch(rasters=1))
-    for name, wanted in as_torch(program, stream, time_steps, many).items():
+    time_steps = TimeSteps(number, many, bins=bins)
+    found = run_clocked(program, [stream], time_steps, Watch(rasters=1))
+    for name, wanted in as_torch(program, stream, time_steps).items():
         assert np.array_equal(found.counts[name][0], wanted), name
         assert np.array_equal(count(found.spikes[name], wanted.shape), wanted), name
     assert found.rung == "quantised"
+
+
+def test_steps_of_equal_counts_begin_at_their_first_events() -> None:
+    layer = make_layer(np.full((1, 1, 1, 1), 5, np.int8), 5, (1, 1, 1), (1, 1, 1), (), floor=-4)
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
+    events = np.zeros(4, EVENT)
+    events["t"] = [3, 4, 5, 90]
+    found = run_clocked(program, [EventStream(events, (1, 1, 1), 100)], TimeSteps(2, bins="count"), Watch(rasters=1))
+    assert found.spikes["fc"]["t"].tolist() == [3, 3, 5, 5]
 
 
 @given(st.data())

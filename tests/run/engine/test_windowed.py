@@ -107,6 +107,8 @@ def test_the_clock_driven_run_delays_by_whole_steps() -> None:
         UnsupportedError, match=r"route from .it. to .it.: a delay that is no whole number of steps of 12.5"
     ):
         run_clocked(loop(1.0, 30), [events(5)], TimeSteps(8))
+    with pytest.raises(UnsupportedError, match="time steps: of equal counts of events, which differ in length; need"):
+        run_clocked(loop(1.0, 30), [events(5)], TimeSteps(10, bins="count"))
 
 
 @given(st.data())

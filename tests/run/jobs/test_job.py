@@ -26,6 +26,7 @@ from deploytool.run.jobs.perturbation import Perturbation
             {"on": "speck2edevkit:0", "perturbation": Perturbation(drop=0.1)},
             "--perturb: given with --on speck2edevkit:0; need --on quantised, simulator or emulator.",
         ),
+        ({"on": "emulator", "bins": "count"}, "--bins: given with --on emulator; need --on quantised."),
         ({"on": "loihi"}, "target: no target 'loihi'; need one of"),
     ],
 )
@@ -52,4 +53,6 @@ def test_the_key_of_a_recording_stays_what_it_was() -> None:
             "repeat": 0,
         },
     }
-    assert Job("quantised", 30).asked == {"on": "quantised", "watch": None, "rasters": 0, "time_steps": 30}
+    in_steps = {"on": "quantised", "watch": None, "rasters": 0, "time_steps": 30}
+    assert Job("quantised", 30).asked == in_steps
+    assert Job("quantised", 30, bins="count").asked == {**in_steps, "bins": "count"}
