@@ -22,6 +22,16 @@ def is_folder(path: Path) -> bool:
     return _is(path, Path.is_dir)
 
 
+def listed(folder: Path) -> list[Path]:
+    """What ``folder`` holds, by name; nothing where there is no folder. Raises ArtifactError if it may not be read."""
+    if not is_folder(folder):
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ArtifactError(str(folder), f"cannot be read ({error.strerror})", "a folder that you may read") from None
+
+
 def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
     try:
         return ask(path)

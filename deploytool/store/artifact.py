@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
+from deploytool.base.files import is_file, listed
 from deploytool.base.json_text import canonical_json, read_json
 
 Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
@@ -145,15 +146,19 @@ class Store:
         return None
 
     def folders(self, *kinds: Kind) -> list[Path]:
-        """Folders of artifacts of ``kinds`` (of all, when none is given), newest first."""
-        found = [p for kind in kinds or KINDS for p in self.root.glob(f"{kind}-*") if (p / MANIFEST).is_file()]
+        """Folders of artifacts of ``kinds`` (of all, when none is given), newest first.
+
+        One that may not be entered counts. Raises ArtifactError for a store that may not be read.
+        """
+        wanted = kinds or KINDS
+        found = [path for path in listed(self.root) if path.name.partition("-")[0] in wanted and _has_manifest(path)]
         return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def _locate(self, reference: str) -> Path:
         direct = Path(reference)
         if direct.name == MANIFEST:
             direct = direct.parent
-        if (direct / MANIFEST).is_file():
+        if is_file(direct / MANIFEST):
             return direct
         kind, at, when = reference.partition("@")
         if at and kind in KINDS and when == "latest":
@@ -166,6 +171,14 @@ class Store:
         found = f"{len(matches)} artifacts start with it" if matches else f"no such artifact in {self.root}"
         known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
         raise ArtifactError(reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}.")
+
+
+def _has_manifest(folder: Path) -> bool:
+    """Whether ``folder`` is an artifact, or may be one because it cannot be entered."""
+    try:
+        return is_file(folder / MANIFEST)
+    except ArtifactError:
+        return True
 
 
 def _move_into_place(draft: Path, path: Path) -> None:
@@ -205,7 +218,7 @@ def open_artifact(path: Path) -> Artifact:
     if manifest is None or text != canonical_json(values) or _digest_of(values) != manifest.digest:
         raise ArtifactError(str(manifest_path), "its content does not match its digest", _UNCHANGED, _REMAKE)
     for name, expected in manifest.files.items():
-        if not (path / name).is_file():
+        if not is_file(path / name):
             raise ArtifactError(str(path / name), "missing", "the file the manifest lists", _REMAKE)
         if _sha256(path / name) != expected:
             raise ArtifactError(str(path / name), "its content does not match its SHA-256", _UNCHANGED, _REMAKE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UsageError
+from deploytool.base.files import is_file, is_folder
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection, MapSection, asked
 
@@ -65,7 +66,7 @@ def samples(
         section = asked(DataSection, set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
         return dataset(section, seed=0, say=say)
     path = Path(data)
-    if not path.exists():
+    if not is_file(path) and not is_folder(path):
         found, need = "neither a data set nor a file or folder", f"one of {', '.join(DATASETS)}, an event file"
         raise InputError(f"--data {data}", found, f"{need}, or a folder of them")
     if root or denoise_ms or count:

@@ -159,3 +159,30 @@ def test_a_copied_store_is_still_valid(store: Store, tmp_path: Path) -> None:
 
 def test_every_kind_has_a_name() -> None:
     assert len(set(KINDS)) == len(KINDS)
+
+
+def test_a_folder_that_may_not_be_entered_counts_and_a_store_that_may_not_be_read_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "model-1a2b").mkdir()
+    (tmp_path / "notes").mkdir()
+    assert store.folders() == []
+    stat = Path.stat
+
+    def refused(path: Path, **options: bool) -> object:
+        if "model-1a2b" in path.parts[:-1]:
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert store.folders("model", "graph") == [tmp_path / "model-1a2b"]
+    with pytest.raises(ArtifactError, match=r"manifest\.json: not readable"):
+        store.get("model-1a")
+
+    def no_listing(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", no_listing)
+    with pytest.raises(ArtifactError, match=r"cannot be read \(Permission denied\); need a folder that you may read"):
+        store.folders()
