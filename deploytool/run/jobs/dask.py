@@ -13,7 +13,7 @@ import logging
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -44,6 +44,9 @@ EVENTS_MAX: Final = 1 << 18
 
 STRETCHES_PER_WORKER: Final = 8
 """The least number of stretches per worker, so that no worker waits long for the last one."""
+
+NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
+"""How a cluster is started without a dashboard, and without the port 8787 that it otherwise takes all the same."""
 
 CONNECT_S: Final = 30
 """How long to wait for a scheduler and its first worker."""
@@ -82,9 +85,7 @@ def _local(processes: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     with _children_ignore_interrupts():
-        cluster = LocalCluster(
-            n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-        )
+        cluster = LocalCluster(n_workers=processes, threads_per_worker=1, silence_logs=logging.CRITICAL, **NO_DASHBOARD)
     with cluster, Client(cluster) as client:
         yield client
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import signal
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +30,7 @@ from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
 from deploytool.map.compile import compile_graph
 from deploytool.run.jobs import dask as cluster
-from deploytool.run.jobs.dask import on_workers, pack, stretches, unpack
+from deploytool.run.jobs.dask import NO_DASHBOARD, on_workers, pack, stretches, unpack
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation
 from deploytool.run.jobs.resume import in_this_process, run_job
@@ -131,11 +133,22 @@ def test_no_scheduler_there(tmp_path: Path) -> None:
         run_job(Job("emulator"), two_neurons(), [stream([0])], tmp_path, perform)
 
 
+def test_two_local_clusters_do_not_take_one_port(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            taken.bind(("", 8787))
+            taken.listen()
+        found = run_job(
+            Job("emulator"), two_neurons(), [stream([0] * 5)], tmp_path, on_workers("local:1", 1, no_progress)
+        )
+    assert found.output_counts.tolist() == [[3, 0]]
+
+
 @pytest.fixture
 def two_workers() -> Iterator[object]:
     distributed = pytest.importorskip("distributed")
-    options = {"dashboard_address": None, "silence_logs": 50}
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as found:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, silence_logs=50, **NO_DASHBOARD) as found:
         yield found
 
 
