@@ -33,7 +33,7 @@ class DeployError(Exception):
 
     @classmethod
     def together(cls, errors: Iterable[DeployError]) -> Self:
-        """One error of this class that tells the problems of all ``errors``, in their order."""
+        """One error of this class with the problems of all ``errors``, in their order."""
         joint = cls("", "")
         joint.problems = tuple(problem for error in errors for problem in error.problems)
         joint.args = ("\n".join(joint.problems),)
@@ -48,7 +48,7 @@ class DeployError(Exception):
 
 
 PART_MAX = 600
-"""The longest part of a sentence; what a file or a library says can be longer, and is cut."""
+"""The longest part of a sentence; texts of files and libraries can be longer, and are cut."""
 
 
 def _printable(text: str) -> str:

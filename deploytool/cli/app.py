@@ -236,7 +236,6 @@ def show(
 ) -> None:
     """Print an artifact and where it came from, or list all there are."""
     from deploytool.workflow import show as showing
-    from deploytool.workflow.validate import energy
 
     store = invocation.cache.store
     if datasets:
@@ -246,7 +245,7 @@ def show(
     elif artifact is None:
         invocation.show({"artifacts": showing.artifacts(store)})
     elif synop_pj is not None:
-        invocation.show(energy(invocation.cache, artifact, synop_pj))
+        invocation.show(showing.energy(store, artifact, synop_pj))
     else:
         invocation.show_artifact(store.get(artifact), whole=True)
 
@@ -261,7 +260,7 @@ def export(
     """Write spike counts of a layer as a numpy array."""
     from deploytool.workflow import export as exporting
 
-    invocation.show(exporting.export_counts(invocation.cache, recording, counts, output))
+    invocation.show(exporting.export_counts(invocation.cache.store, recording, counts, output))
 
 
 @command(device_app, "deploytool device list", name="list")

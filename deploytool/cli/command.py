@@ -82,7 +82,7 @@ def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _exit_code(invocation: Invocation, call: Callable[[], int | None]) -> int:
-    """The exit code of ``call``; what it raises is told in the way its kind deserves."""
+    """The exit code of ``call``; an error is shown as its kind asks for."""
     from deploytool.base.errors import INTERRUPTED, DeployError
 
     try:

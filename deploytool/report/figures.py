@@ -190,8 +190,8 @@ def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen
         axis.set(title=title, xlabel="epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()
-        says = f"{title} per epoch over {len(history)} epochs; validation at the chosen epoch {chosen['epoch']:.0f}"
-        return _svg(figure, f"{says}: {chosen[held_out]:.4g}")
+        alt = f"{title} per epoch over {len(history)} epochs; validation at the chosen epoch {chosen['epoch']:.0f}"
+        return _svg(figure, f"{alt}: {chosen[held_out]:.4g}")
 
 
 def _set_margins(figure: Canvas) -> None:

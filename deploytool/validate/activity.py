@@ -1,4 +1,4 @@
-"""What an engineer asks of a run: activity layer by layer, time to a decision, energy."""
+"""The activity of layers, and the time to a decision."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from deploytool.validate.metrics import rounded
 
 SATURATED: Final = 0.95
 """A neuron that fires on at least this share of its synaptic updates is saturated: it can hardly fire more."""
-
-RESTING_MW: Final = 0.42
-RESTING_SOURCE: Final = "processor at rest 0.42 mW: M. Yao et al., Nature Communications 15, 4464 (2024)"
-NO_SYNOP_SOURCE: Final = "synaptic updates not estimated: no source for their energy"
 
 
 def layer_figures(recording: Recording) -> tuple[LayerFigures, ...]:
@@ -86,22 +82,3 @@ def decision(recording: Recording) -> Decision:
         return Decision(0, None, None, None)
     median, least, greatest = float(np.median(taken_ms)), float(taken_ms.min()), float(taken_ms.max())
     return Decision(taken_ms.size, rounded(median), rounded(least), rounded(greatest))
-
-
-def energy(recording: Recording, picojoule_per_synop: float | None = None) -> str:
-    """The energy of a sample on the chip in one line, with every assumption and its source; an estimate.
-
-        E = 0.42 mW x duration + SynOps x energy per SynOp
-
-    No source gives the energy of a synaptic update of this chip: ``picojoule_per_synop`` is the caller's assumption.
-    """
-    if not len(recording.durations_us) or recording.rung not in ("emulator", "board"):
-        return "not estimated: durations are not recorded, or this is no run of a chip"
-    resting_uj = float(recording.durations_us.mean()) * RESTING_MW / 1e3
-    if picojoule_per_synop is None:
-        return f"estimate: {resting_uj:.3g} uJ per sample at rest ({RESTING_SOURCE}); {NO_SYNOP_SOURCE}"
-    synops_uj = float(recording.synops.mean()) * picojoule_per_synop / 1e6
-    return (
-        f"estimate: {resting_uj + synops_uj:.3g} uJ per sample = {resting_uj:.3g} at rest ({RESTING_SOURCE})"
-        f" + {synops_uj:.3g} for synaptic updates (assumed by you: {picojoule_per_synop:g} pJ each)"
-    )

@@ -12,7 +12,8 @@ from deploytool.ir.recording import RUNGS, Recording
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
-from deploytool.validate.activity import decision, energy, layer_figures
+from deploytool.validate.activity import decision, layer_figures
+from deploytool.validate.energy import energy
 from deploytool.validate.metrics import DECIMALS
 from deploytool.validate.requirements import checks
 

@@ -55,8 +55,8 @@ def _program(artifact: Artifact) -> dict[str, Any]:
 
 
 def _calibration(artifact: Artifact) -> dict[str, Any]:
-    told = artifact.read_json(CALIBRATION)
-    if told is None:
+    found = artifact.read_json(CALIBRATION)
+    if found is None:
         return {}
     rows = [
         {
@@ -65,9 +65,9 @@ def _calibration(artifact: Artifact) -> dict[str, Any]:
             "alone_percent": _gain(row["alone_held_out"]),
             "in_network_percent": _gain(row["network_held_out"]),
         }
-        for row in told["layers"]
+        for row in found["layers"]
     ]
-    return {"calibration": told["says"], "spike_difference": rows}
+    return {"calibration": found["says"], "spike_difference": rows}
 
 
 def _gain(gain: dict[str, float | None]) -> str:
@@ -89,7 +89,8 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 
 def _recording(artifact: Artifact) -> dict[str, Any]:
-    from deploytool.validate.activity import decision, energy, layer_figures
+    from deploytool.validate.activity import decision, layer_figures
+    from deploytool.validate.energy import energy
     from deploytool.validate.metrics import accuracy
 
     recording = load_recording(artifact.path)

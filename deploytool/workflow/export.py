@@ -10,12 +10,12 @@ import numpy as np
 
 from deploytool.base.files import write_file
 from deploytool.ir.recording_file import load_recording
-from deploytool.store.cache import StageCache
+from deploytool.store.artifact import Store
 
 
-def export_counts(cache: StageCache, reference: str, layer: str, output: Path) -> dict[str, Any]:
+def export_counts(store: Store, reference: str, layer: str, output: Path) -> dict[str, Any]:
     """Writes spikes per neuron of ``layer``, before pooling, to ``output``: int64 (samples, C, H, W)."""
-    recording = load_recording(cache.store.get(reference, "recording").path)
+    recording = load_recording(store.get(reference, "recording").path)
     counts = recording.counts[recording.layer(layer)]
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(counts, np.int64), allow_pickle=False)

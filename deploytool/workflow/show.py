@@ -33,6 +33,15 @@ def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
     }
 
 
+def energy(store: Store, reference: str, pj_per_synop: float) -> dict[str, Any]:
+    """The estimated energy of a sample of a recording, with an assumption of the caller's."""
+    from deploytool.ir.recording_file import load_recording
+    from deploytool.validate.energy import energy as estimate
+
+    recording = store.get(reference, "recording")
+    return {"artifact": recording.name, "energy": estimate(load_recording(recording.path), pj_per_synop)}
+
+
 def artifacts(store: Store) -> list[dict[str, Any]]:
     """One row per artifact of ``store``, newest first."""
     return [{"artifact": path.name, "made_from": _made_from(store, path)} for path in store.folders()]

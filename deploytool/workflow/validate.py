@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import save_verdict
@@ -29,11 +28,3 @@ def validate(
         lambda: judge([load_recording(a.path) for a in found], limits, reference),
         save_verdict,
     )
-
-
-def energy(cache: StageCache, reference: str, picojoule_per_synop: float) -> dict[str, Any]:
-    """The estimated energy of a sample, with an assumption of the caller's."""
-    from deploytool.validate.activity import energy
-
-    recording = cache.store.get(reference, "recording")
-    return {"artifact": recording.name, "energy": energy(load_recording(recording.path), picojoule_per_synop)}

@@ -1,4 +1,4 @@
-"""A made-up recording with everything a recording can hold."""
+"""Made-up recordings: one with everything a recording can hold, and one small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ import numpy as np
 
 from deploytool.ir.recording import SPIKE, LayerActivity, Recording
 from deploytool.ir.recording_file import write_recording
+
+TWO_SAMPLES = Recording(
+    rung="emulator",
+    samples=("a", "b"),
+    labels=np.array([0, 1]),
+    outputs=("fc",),
+    counts={"fc": np.array([[[[4]], [[0]], [[2]]], [[[6]], [[0]], [[0]]]])},
+    synops=np.array([100, 300]),
+    spikes={},
+    aliases={},
+    durations_us=np.array([1_000_000, 3_000_000]),
+    activity={"fc": LayerActivity(7, np.array([[[10]], [[10]], [[0]]]), None, (-9, 99))},
+)
 
 
 def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:

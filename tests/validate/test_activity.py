@@ -1,18 +1,17 @@
-"""What an engineer asks of a run: rates, silent and saturated neurons, time to a decision, energy; and spreads."""
+"""Activity: rates, silent and saturated neurons, and the time to a decision."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
+from helpers.recordings import TWO_SAMPLES as RUN
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploytool.ir.recording import SPIKE, LayerActivity, Recording
+from deploytool.ir.recording import SPIKE
 from deploytool.ir.verdict import Decision
-from deploytool.validate.activity import decision, decisions_us, energy, layer_figures
-from deploytool.validate.spread import spread
+from deploytool.validate.activity import decision, decisions_us, layer_figures
 
 
 def spikes(*rows: tuple[int, int, int]) -> np.ndarray:
@@ -21,21 +20,6 @@ def spikes(*rows: tuple[int, int, int]) -> np.ndarray:
     for index, (sample, t, c) in enumerate(rows):
         found[index] = (sample, t, c, 0, 0)
     return found
-
-
-COUNTS = np.array([[[[4]], [[0]], [[2]]], [[[6]], [[0]], [[0]]]])
-RUN = Recording(
-    rung="emulator",
-    samples=("a", "b"),
-    labels=np.array([0, 1]),
-    outputs=("fc",),
-    counts={"fc": COUNTS},
-    synops=np.array([100, 300]),
-    spikes={},
-    aliases={},
-    durations_us=np.array([1_000_000, 3_000_000]),
-    activity={"fc": LayerActivity(7, np.array([[[10]], [[10]], [[0]]]), None, (-9, 99))},
-)
 
 
 def test_a_row_per_layer() -> None:
@@ -85,26 +69,3 @@ def test_before_the_decision_the_answer_was_another(fired: list[int]) -> None:
 
 def test_without_single_spikes_no_decision_is_known() -> None:
     assert decision(RUN) == Decision(0, None, None, None)
-
-
-def test_energy_is_an_estimate_with_its_source_and_never_a_guess() -> None:
-    said = energy(RUN)
-    assert said.startswith("estimate: 840 uJ per sample at rest")
-    assert "Nature Communications" in said
-    assert "not estimated" in said
-    assumed = energy(RUN, picojoule_per_synop=1000)
-    assert "840 at rest" in assumed
-    assert "0.2 for synaptic updates (assumed by you: 1000 pJ each)" in assumed
-    assert energy(replace(RUN, rung="torch")).startswith("not estimated")
-
-
-def test_the_spread_is_against_the_unperturbed_run() -> None:
-    other = replace(RUN, counts={"fc": COUNTS + np.array([[[[0]], [[3]], [[0]]], [[[0]], [[9]], [[0]]]])})
-    found = spread(RUN, [RUN, other])
-    accuracy, difference, agreement = found["spread"]
-    assert found["accuracy_unperturbed_percent"] == 50
-    assert (accuracy["mean"], accuracy["min"], accuracy["max"]) == (75, 50, 100)
-    assert (difference["min"], difference["max"]) == (0, 100)
-    assert difference["sd"] == pytest.approx(70.7107, abs=1e-4)
-    assert agreement["min"] == 50
-    assert spread(RUN, [RUN])["spread"][0]["sd"] is None

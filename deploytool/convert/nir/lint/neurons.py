@@ -205,4 +205,4 @@ NEURON_RULES: Final = (
         f"{SNNTORCH}; {NORSE}; {JELLY}",
     ),
 )
-"""In the order in which they are told."""
+"""In the order in which they are reported."""

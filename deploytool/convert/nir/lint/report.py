@@ -16,7 +16,7 @@ from deploytool.convert.nir.read import top_graph
 from deploytool.convert.nir.wiring import GRAPH, flatten_subgraphs, on_cycles
 
 RULES: Final = (*STRUCTURE, *NEURON_RULES)
-"""Every rule that holds for a node is told; the gravest decides what becomes of it, and without any it is kept."""
+"""Every rule that holds for a node is reported; the gravest decides what becomes of it, and without any it is kept."""
 
 
 @dataclass(frozen=True)

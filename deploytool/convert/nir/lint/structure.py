@@ -118,4 +118,4 @@ STRUCTURE: Final = (
         "snntorch/import_nir.py _replace_rnn_subgraph_with_nirgraph",
     ),
 )
-"""In the order in which they are told."""
+"""In the order in which they are reported."""
