@@ -1,7 +1,7 @@
-"""The chips: every number a rule, the compiler or the emulator needs, with the source of each.
+"""The chips: every number that the rules, the compiler and the emulator need, with its source.
 
-Sources: "lib" observed on the vendor's own library (samna 0.7.1), "sinabs" read or run in sinabs 3.1.3,
-"doc" the vendor's documentation, "guess" inferred and never seen on silicon. Nothing was measured by us.
+Sources: "lib" was observed in the vendor's library (samna 0.7.1), "sinabs" was read or run in sinabs 3.1.3,
+"doc" is the vendor's documentation, "guess" is inferred and unconfirmed on silicon. We measured none of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class Core:
     neuron_words: int
     bias_words: int
     parallel_lanes: bool = False
-    """Computes in parallel lanes: more throughput, a good first layer; order and leak less certain."""
+    """The core computes in parallel lanes. Throughput is higher, which suits a first layer; the order of events and the
+    leak are less certain."""
 
     @property
     def kernel_bits(self) -> int:
@@ -36,7 +37,7 @@ class Core:
 
 @dataclass(frozen=True)
 class Readout:
-    """The readout layer: the last core's spikes go to ``destination``; feature ``spacing`` i is its class i + 1."""
+    """The readout layer. The last core sends its spikes to ``destination``; feature ``spacing`` i is class i + 1."""
 
     classes: int
     destination: int
@@ -64,13 +65,13 @@ class Chip:
     dvs_poolings: tuple[int, ...]
     dvs_features: int
     readout: Readout | None
-    """None where the names of its fields are not known."""
+    """None for a chip whose readout field names are unknown."""
     sources: Mapping[str, str]
 
     def integers_of(self, weight_bits: int | None) -> IntegerFormat:
-        """The integers of a core with weights of ``weight_bits``, or as wide as the chip has them for None.
+        """The integer format of a core for weights of ``weight_bits`` bits (None: the chip's own width).
 
-        Raises FitError for weights that are wider.
+        Raises FitError if ``weight_bits`` is more than the chip has.
         """
         if weight_bits is None:
             return self.integers
@@ -81,7 +82,7 @@ class Chip:
 
 
 def address_bits(n: int) -> int:
-    """Address bits that n different values take: ceil(log2 n), and 0 for a single one."""
+    """The number of address bits for n values: ceil(log2 n), and 0 for one value."""
     return (n - 1).bit_length()
 
 
@@ -155,7 +156,7 @@ def chip_names() -> tuple[str, ...]:
 
 
 def chip_named(name: str) -> Chip:
-    """The chip called ``name``. Raises UsageError, listing the chips there are."""
+    """The chip called ``name``. Raises UsageError with the list of known chips."""
     if name not in CHIPS:
         raise UsageError("chip", f"found {name!r}", f"one of {', '.join(CHIPS)}")
     return CHIPS[name]

@@ -1,12 +1,13 @@
-"""The integer arithmetic of a core: the one place where real numbers become the chip's integers.
+"""The integer arithmetic of a core: the only module that converts real numbers to the chip's integers.
 
 The rule (`Quantisation` below) has one scale per layer for weights, threshold and floor:
 
-    s = min(w_high / max w, w_low / min w, theta_max / theta)       a side that is empty does not bind
+    s = min(w_high / max w, w_low / min w, theta_max / theta)       the first (second) only if max w > 0 (min w < 0)
     w_int = round(w s)    theta_int = round(theta s)    floor_int = min(max(round(floor s), v_low), floor_max)
 
-with rounding half to even. On measured silicon it halves the spike difference of ``w_high / max |w|``.
-Neither the floor nor the bias chooses the scale: a floor of -infinity or a large bias would cost every weight.
+with rounding half to even. On measured silicon the spike difference is half that of ``w_high / max |w|``.
+The floor and the bias do not affect the scale: a floor of -infinity or a large bias would reduce the precision of
+every weight.
 Training's fake quantisation and the compiler both call these functions.
 """
 
@@ -22,14 +23,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class IntegerFormat:
-    """The integers a core computes with; the chip's data (chip.py) holds the numbers."""
+    """The integer format of a core. The values for each chip are in chips.py."""
 
     weight_bits: int
     state_bits: int
     threshold_max: int
-    """Largest threshold; lower than the state's maximum so that V + w cannot pass it."""
+    """Largest threshold. It is lower than the state's maximum, so that V + w does not exceed that maximum."""
     floor_max: int
-    """Highest lower clamp that works on silicon."""
+    """Highest floor (lower clamp of V) that works on silicon."""
 
     @property
     def weight_range(self) -> tuple[int, int]:
@@ -42,7 +43,7 @@ class IntegerFormat:
 
 @dataclass(frozen=True, eq=False)
 class QuantisedLayer:
-    """A layer in integers: value = integer / ``scale``."""
+    """A quantised layer: value = integer / ``scale``."""
 
     weights: NDArray[np.int8]
     bias: NDArray[np.int16] | None
@@ -54,7 +55,7 @@ class QuantisedLayer:
 def weight_scale(w_min: float, w_max: float, threshold: float, fmt: IntegerFormat) -> float:
     """The scale s of a layer whose weights lie in [w_min, w_max] and that fires at ``threshold``.
 
-    ``math.inf`` never comes back: with all weights zero the threshold alone chooses.
+    The result is always finite: if all weights are zero, the threshold alone determines it.
     """
     low, high = fmt.weight_range
     bounds = [fmt.threshold_max / threshold]
@@ -66,12 +67,12 @@ def weight_scale(w_min: float, w_max: float, threshold: float, fmt: IntegerForma
 
 
 def integer_threshold(threshold: float, scale: float, fmt: IntegerFormat) -> int:
-    """round(threshold * scale), at least 1: a core whose threshold is 0 would fire without end."""
+    """round(threshold * scale), at least 1, because a core with threshold 0 would never stop firing."""
     return min(max(round(threshold * scale), 1), fmt.threshold_max)
 
 
 def integer_floor(floor: float | None, scale: float, fmt: IntegerFormat) -> int:
-    """round(floor * scale) clipped into the state, at most ``fmt.floor_max``; no floor is the state's minimum."""
+    """round(floor * scale) clipped to the state's minimum and ``fmt.floor_max``; the state's minimum for no floor."""
     lowest = fmt.state_range[0]
     if floor is None or floor == -math.inf:
         return lowest
@@ -79,22 +80,22 @@ def integer_floor(floor: float | None, scale: float, fmt: IntegerFormat) -> int:
 
 
 def integer_start(v_init: float | NDArray[Any], scale: float, fmt: IntegerFormat) -> int | NDArray[np.int16]:
-    """round(v_init * scale), half to even, clipped into the state: one number, or one for each neuron."""
+    """round(v_init * scale), half to even, clipped to the state's range: one number, or one per neuron."""
     rounded = np.clip(np.rint(np.asarray(v_init, np.float64) * scale), *fmt.state_range).astype(np.int16)
     return rounded if rounded.ndim else int(rounded)
 
 
 def exact_scale(scale: float) -> float:
-    """The power of two nearest to ``scale``, by which integers become real numbers without rounding."""
+    """The power of two nearest to ``scale``. Dividing integers by it needs no rounding."""
     return float(2.0 ** round(math.log2(scale)))
 
 
 def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float]:
-    """(weights, threshold, floor) of ``layer`` as real numbers: the network trained by this rule, up to one factor.
+    """(weights, threshold, floor) of ``layer`` as real numbers, up to one common factor.
 
-    The integers are divided by the power of two nearest to the scale and not by the scale: float32 then holds every
-    sum of them exactly, and the real-valued network spikes as its integers do, on any simulator. Quantising again
-    gives the same integers. A floor at the state's minimum comes back as a number.
+    The integers are divided by the power of two nearest to the scale, not by the scale itself. float32 then represents
+    every sum exactly, so that the real-valued network spikes exactly as the integer network does, on any simulator.
+    Quantising again gives the same integers. A floor at the state's minimum is returned as a number.
     """
     scale = exact_scale(layer.scale)
     return layer.weights.astype(np.float32) / np.float32(scale), layer.threshold / scale, layer.floor / scale
@@ -110,8 +111,8 @@ def quantise(
 ) -> QuantisedLayer:
     """``weights`` (O, I, KH, KW), ``bias`` (O,) or None, threshold and floor in the integers of ``fmt``.
 
-    Weights are scaled in their own precision, so that training in float32 sees the same integers. Another ``scale``
-    than the rule's cuts the weights that it takes out of range.
+    Weights are scaled in their own precision, so that training in float32 sees the same integers. A ``scale`` given by
+    the caller replaces the rule's; weights outside the integer range are clipped.
     """
     if scale is None:
         scale = weight_scale(float(weights.min()), float(weights.max()), threshold, fmt)

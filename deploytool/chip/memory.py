@@ -1,14 +1,14 @@
-"""What a layer takes of a core's memories, and which cores can hold it.
+"""Memory that a layer needs on a core, and the cores that can hold it.
 
-A core's words are addressed by fields of whole bits, so that with bits(n) = ceil(log2 n)
+A core addresses its words by fields of whole bits. With bits(n) = ceil(log2 n)
 
     kernel bits = bits(c_in) + bits(c_out) + bits(kh kw)        neuron bits = bits(c_out) + bits(h) + bits(w)
 
-and 17 output features cost as much as 32. The vendor's validator prints the words in another form,
+so 17 output features need as much memory as 32. The vendor's validator prints the words in another form,
 
     kernel words = c_in 2^(bits(kh kw) + bits(c_out))           neuron words = c_out 2^(bits(h) + bits(w))
 
-which accepts the same layers, because memories are powers of two.
+which accepts the same layers, because memory sizes are powers of two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deploytool.chip.chips import Chip, Core, address_bits
 
 @dataclass(frozen=True)
 class Memory:
-    """Address bits and words of a layer; ``bias_words`` is 0 without bias."""
+    """Address bits and words that a layer needs; ``bias_words`` is 0 without bias."""
 
     kernel_bits: int
     neuron_bits: int
@@ -45,7 +45,7 @@ class Memory:
 
 
 def memory_of(features_in: int, out_shape: Shape, kernel: Pair, biased: bool) -> Memory:
-    """The memory of a layer from ``features_in`` to a map of ``out_shape`` (C, H, W) with a ``kernel`` (KH, KW).
+    """The memory for a layer from ``features_in`` to a map of ``out_shape`` (C, H, W) with a ``kernel`` (KH, KW).
 
     Every input feature is connected to every output feature.
     """
@@ -62,12 +62,12 @@ def memory_of(features_in: int, out_shape: Shape, kernel: Pair, biased: bool) ->
 
 
 def cores_for(memory: Memory, chip: Chip) -> tuple[int, ...]:
-    """Numbers of the cores of ``chip`` that can hold a layer that takes ``memory``."""
+    """Numbers of the cores of ``chip`` that can hold a layer that needs ``memory``."""
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))
 
 
-def memories(chip: Chip, cores: Iterable[int]) -> str:
-    """The memories of ``cores``, equal ones together: "kernel + neuron words 16,384 + 65,536 on cores 0, 1, 2; ..."."""
+def memories_text(chip: Chip, cores: Iterable[int]) -> str:
+    """The memories of ``cores``, grouped by size: "kernel + neuron words 16,384 + 65,536 on cores 0, 1; ..."."""
     alike: dict[str, list[str]] = {}
     for number in cores:
         core = chip.cores[number]

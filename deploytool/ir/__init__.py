@@ -1,1 +1,1 @@
-"""What passes between stages: events, graphs, programs, recordings, verdicts."""
+"""The values that pass between stages: events, graphs, programs, recordings, verdicts."""

@@ -1,8 +1,7 @@
-"""Events: the one representation of what flows into a network and out of its layers, and the one conversion of events
-to numbers of neurons, to counts and to time steps, and back.
+"""Events, and their conversion to neuron indices, counts and time steps, and back.
 
-A neuron has two numbers: its flat place on a map (C, H, W), (c * H + y) * W + x, and its channels-last number,
-(y * W + x) * C + c, by which the engines keep their state.
+A neuron on a map (C, H, W) has two indices: its flat (row-major) index (c * H + y) * W + x, here called its place, and
+its channels-last index (y * W + x) * C + c, here called its number, which the engines use to store state.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")]
 """One event: time t in microseconds, feature c, row y, column x. A DVS polarity is the feature c, ON = 1."""
 
 DURATION_MAX_US: Final = 2**52
-"""Over a century: times below it are exact as float64, and as int64 when multiplied by up to 2,048 time steps."""
+"""More than a century. Smaller times are exact in float64, and in int64 when multiplied by up to 2,048 time steps."""
 
-MIXED_UP_US: Final = 100_000
-"""Events that come late by no more are mixed up, as packets on a cable are, and may be sorted."""
+OUT_OF_ORDER_MAX_US: Final = 100_000
+"""Events that are out of order by at most this may simply be sorted: packets on a cable arrive out of order."""
 
-_WAYS_IN: Final = {
-    "c": "Give the network as many input features as the events have, or merge theirs.",
+_OUT_OF_MAP_HINTS: Final = {
+    "c": "Give the network as many input features as the events have, or merge the features of the events.",
     "y": "Crop or scale the events to the map.",
     "x": "Crop or scale the events to the map.",
 }
@@ -36,15 +35,15 @@ Events: TypeAlias = NDArray[np.void]
 """A one-dimensional array of dtype EVENT."""
 
 Bins: TypeAlias = Literal["time", "count"]
-"""Whether time steps take equal time, or hold equal counts of a sample's events."""
+"""Time steps of equal duration ("time"), or of equal numbers of events of a sample ("count")."""
 
 
 @dataclass(frozen=True, eq=False)
 class EventStream:
     """One sample: ``events`` (N,) of dtype EVENT in order of time, read-only, on a map of ``shape`` (C, H, W).
 
-    It knows its silent channels (``shape``) and its silent tail (``duration_us``), which an event list alone does not.
-    ``label`` is its class, -1 where unknown; ``name`` says where it came from and is used in messages.
+    ``shape`` includes silent channels and ``duration_us`` includes the silence after the last event.
+    ``label`` is its class, -1 if unknown; ``name`` is its origin, used in messages.
     Raises InputError for wrong fields, unsorted or negative times, coordinates outside ``shape``, a duration
     that ends before the last event or is above `DURATION_MAX_US`.
     """
@@ -77,7 +76,7 @@ class EventStream:
 def as_events(array: NDArray[np.void], name: str) -> Events:
     """``array`` as EVENT; accepts fields t, x, y and c or p (polarity) of any integer type, in any order.
 
-    Raises InputError when a field is missing or is not of integers, or a value does not fit its field.
+    Raises InputError if a field is missing or is not an integer type, or if a value does not fit its field.
     """
     if array.dtype == EVENT and array.ndim == 1:
         return array
@@ -90,7 +89,7 @@ def as_events(array: NDArray[np.void], name: str) -> Events:
     for to, source in (("t", "t"), ("c", feature), ("y", "y"), ("x", "x")):
         column = array[source]
         if column.dtype.kind not in "iub" or column.ndim > 1:
-            raise InputError(name, f"field {source} is of {column.dtype}", "integers, times in microseconds")
+            raise InputError(name, f"field {source} has dtype {column.dtype}", "integers, times in microseconds")
         if to != "t" and len(column) and (int(column.min()) < 0 or int(column.max()) > 0xFFFF):
             raise InputError(name, f"field {source} spans {column.min()}..{column.max()}", "0..65535")
         if len(column) and int(column.max()) > np.iinfo(np.int64).max:
@@ -100,7 +99,7 @@ def as_events(array: NDArray[np.void], name: str) -> Events:
 
 
 def check_events(events: Events, shape: Shape, name: str) -> None:
-    """Raises InputError unless times are sorted and not negative and every coordinate lies inside ``shape``."""
+    """Raises InputError unless times are sorted and non-negative and every coordinate is inside ``shape``."""
     if not len(events):
         return
     t = events["t"]
@@ -110,7 +109,7 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
     if (steps := np.flatnonzero(back > 0)).size:
         row = int(steps[0]) + 1
         found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us"
-        raise InputError(name, found, "events in order of time", _way_out(int(back.max())))
+        raise InputError(name, found, "events in order of time", _out_of_order_hint(int(back.max())))
     for axis, limit in zip("cyx", shape, strict=True):
         if (worst := int(events[axis].max())) >= limit:
             row = int(np.argmax(events[axis] >= limit))
@@ -118,19 +117,21 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
                 name,
                 f"event {row} has {axis} = {events[axis][row]} (the largest is {worst})",
                 f"{axis} in 0..{limit - 1} on a map of {format_shape(shape)}",
-                _WAYS_IN[axis],
+                _OUT_OF_MAP_HINTS[axis],
             )
 
 
-def _way_out(back_us: int) -> str:
-    """What to do where time goes back by ``back_us`` at most."""
-    if back_us <= MIXED_UP_US:
+def _out_of_order_hint(back_us: int) -> str:
+    """The hint for events whose time goes back by at most ``back_us``."""
+    if back_us <= OUT_OF_ORDER_MAX_US:
         return "Sort them by t with a stable sort."
-    return f"It goes back by up to {back_us} us: cut it where its clock was set back, or where recordings were joined."
+    return (
+        f"Time goes back by up to {back_us} us: cut the file where the clock was reset or where recordings were joined."
+    )
 
 
 class Strides(NamedTuple):
-    """What one feature, one row and one column more add to the number of a neuron."""
+    """Index steps of a neuron per feature, per row and per column."""
 
     c: int
     y: int
@@ -138,19 +139,19 @@ class Strides(NamedTuple):
 
 
 def flat(shape: Shape) -> Strides:
-    """The strides of flat places on a map of ``shape`` (C, H, W)."""
+    """The strides of flat indices on a map of ``shape`` (C, H, W)."""
     _, height, width = shape
     return Strides(height * width, width, 1)
 
 
 def channels_last(shape: Shape) -> Strides:
-    """The strides of channels-last numbers on a map of ``shape`` (C, H, W)."""
+    """The strides of channels-last indices on a map of ``shape`` (C, H, W)."""
     channels, _, width = shape
     return Strides(1, width * channels, channels)
 
 
 def places_of(events: Events, shape: Shape) -> NDArray[np.int64]:
-    """(N,): the flat places of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
+    """(N,): the flat indices of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
     strides = flat(shape)
     places: NDArray[np.int64] = events["c"].astype(np.int64) * strides.c
     places += events["y"].astype(np.int64) * strides.y
@@ -159,7 +160,7 @@ def places_of(events: Events, shape: Shape) -> NDArray[np.int64]:
 
 
 def neurons_of(events: Events, shape: Shape) -> NDArray[np.int32]:
-    """(N,): the channels-last numbers of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
+    """(N,): the channels-last indices of ``events`` (N,) on a map of ``shape`` (C, H, W)."""
     strides = channels_last(shape)
     neurons: NDArray[np.int32] = events["y"].astype(np.int32) * strides.y
     neurons += events["x"].astype(np.int32) * strides.x
@@ -168,7 +169,7 @@ def neurons_of(events: Events, shape: Shape) -> NDArray[np.int32]:
 
 
 def at_places(t_us: Array, places: Array, shape: Shape) -> Events:
-    """The events at ``t_us`` (N,), or at one time, whose flat ``places`` are (N,)."""
+    """Events at ``t_us``, (N,) or one time for all, with flat indices ``places`` (N,)."""
     events = np.empty(len(places), EVENT)
     events["t"] = t_us
     events["c"], events["y"], events["x"] = np.unravel_index(places, shape)
@@ -176,7 +177,7 @@ def at_places(t_us: Array, places: Array, shape: Shape) -> Events:
 
 
 def at_neurons(t_us: Array, neurons: Array, shape: Shape) -> Events:
-    """The events at ``t_us`` (N,), or at one time, whose channels-last ``neurons`` are (N,)."""
+    """Events at ``t_us``, (N,) or one time for all, with channels-last indices ``neurons`` (N,)."""
     strides = channels_last(shape)
     events = np.empty(len(neurons), EVENT)
     events["t"] = t_us
@@ -187,23 +188,23 @@ def at_neurons(t_us: Array, neurons: Array, shape: Shape) -> Events:
 
 
 def to_channels_last(values: Array) -> Array:
-    """Values (..., C, H, W) of neurons as a new array (..., C * H * W), in the order of channels-last numbers."""
+    """A copy of ``values`` (..., C, H, W) as (..., C * H * W) in channels-last order."""
     return np.array(np.moveaxis(values, -3, -1), order="C").reshape(*values.shape[:-3], -1)
 
 
 def from_channels_last(values: Array, shape: Shape) -> Array:
-    """Values (..., C * H * W) in the order of channels-last numbers as a view (..., C, H, W)."""
+    """A view (..., C, H, W) of ``values`` (..., C * H * W) in channels-last order."""
     channels, height, width = shape
     return np.moveaxis(values.reshape(*values.shape[:-1], height, width, channels), -1, -3)
 
 
 def count(events: Events, shape: Shape) -> NDArray[np.int64]:
-    """(C, H, W): how many of ``events`` (N,) there are at each place of a map of ``shape``."""
+    """(C, H, W): the number of ``events`` (N,) at each position of a map of ``shape``."""
     return np.bincount(places_of(events, shape), minlength=math.prod(shape)).reshape(shape)
 
 
 def steps_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
-    """(N,): in which of ``time_steps`` steps each event is, in ascending order.
+    """(N,): the time step of each event, 0 to ``time_steps`` - 1, in ascending order.
 
     An event at t falls into step t T // duration; with ``bins`` "count" event i of N falls into step i T // N.
     """
@@ -214,7 +215,7 @@ def steps_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArr
 
 
 def bounds_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
-    """(``time_steps`` + 1,): the events of step k are those from number ``bounds[k]`` to before ``bounds[k + 1]``."""
+    """(``time_steps`` + 1,): step k holds events ``bounds[k]`` up to, but not including, ``bounds[k + 1]``."""
     return np.searchsorted(steps_of(stream, time_steps, bins), np.arange(time_steps + 1))
 
 
@@ -229,11 +230,11 @@ def starts_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDAr
 
 
 def cells_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
-    """(N,): the flat places of the events in an array (T, C, H, W) of ``time_steps``, step * C * H * W + place."""
+    """(N,): the flat index of each event in an array (T, C, H, W) of ``time_steps``, step * C * H * W + place."""
     return steps_of(stream, time_steps, bins) * math.prod(stream.shape) + places_of(stream.events, stream.shape)
 
 
 def frames_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArray[np.int64]:
-    """(T, C, H, W): how many events there are in each of ``time_steps`` at each place."""
+    """(T, C, H, W): the number of events at each position in each of ``time_steps`` steps."""
     shape = (time_steps, *stream.shape)
     return np.bincount(cells_of(stream, time_steps, bins), minlength=math.prod(shape)).reshape(shape)

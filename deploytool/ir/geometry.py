@@ -6,27 +6,28 @@ from deploytool.ir.program import Program, Route, Synapses
 
 
 def targets(synapses: Synapses, axis: int, position: int) -> list[int]:
-    """Rows or columns of the neurons that an event at ``position``, inside the input map or not, reaches."""
+    """Rows or columns of the neurons that an event at ``position`` reaches, inside the input map or not."""
     stride, size = synapses.stride[axis], synapses.out_shape[1 + axis]
     taps = range(synapses.kernel[axis])
     shifted = (position + synapses.padding[axis] - tap * synapses.dilation[axis] for tap in taps)
     return [target // stride for target in shifted if target % stride == 0 and 0 <= target // stride < size]
 
 
-def arriving(program: Program, source: str, route: Route, axis: int) -> int:
-    """How many positions along ``axis`` the spikes of ``source`` take at the end of ``route``."""
+def arrival_size(program: Program, source: str, route: Route, axis: int) -> int:
+    """The number of positions along ``axis`` at which spikes of ``source`` can arrive through ``route``."""
     return -(-program.map_of(source)[1 + axis] // route.pool[axis])
 
 
-def stray(program: Program, source: str, route: Route) -> tuple[int, int] | None:
-    """The first (y, x) outside the map of ``route.to`` that a spike of ``source`` can take and that reaches a neuron.
+def position_outside_map(program: Program, source: str, route: Route) -> tuple[int, int] | None:
+    """The first (y, x) outside the input map of ``route.to`` at which a spike of ``source`` still reaches a neuron, or
+    None.
 
-    Such positions come from rows and columns that fill no whole pooling window. The network leaves them out, and
-    so does a Program; a chip passes them on.
+    Such spikes come from rows and columns that do not fill a whole pooling window. A network and a Program drop them; a
+    chip passes them on.
     """
     synapses = program.layers[route.to].synapses[route.synapses]
     height, width = synapses.in_shape[1:]
     rows, columns = (
-        [p for p in range(arriving(program, source, route, axis)) if targets(synapses, axis, p)] for axis in (0, 1)
+        [p for p in range(arrival_size(program, source, route, axis)) if targets(synapses, axis, p)] for axis in (0, 1)
     )
     return next(((y, x) for y in rows for x in columns if y >= height or x >= width), None)

@@ -1,4 +1,4 @@
-"""The network as a value: nodes by name and edges. A changed network is a new Graph."""
+"""The network as an immutable value: named nodes, and edges. Changing a network makes a new Graph."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class Graph:
     nodes: Mapping[str, Node]
     edges: tuple[tuple[str, str], ...]
     dt_ms: float | None = None
-    """Time step of the clock-driven network this was trained or written as, if it had one."""
+    """Time step of the clock-driven network this came from, or None."""
     name: str = field(default="graph", compare=False)
     weight_bits: int | None = None
-    """Bits of the integers, sign included, that the weights were trained in; None where nothing is known of them."""
+    """Width in bits, including the sign, of the integer weights used in training; None if unknown."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
         object.__setattr__(self, "edges", tuple((str(a), str(b)) for a, b in self.edges))
         if self.weight_bits is not None and self.weight_bits < MIN_WEIGHT_BITS:
-            need = f"at least {MIN_WEIGHT_BITS}, the sign included"
+            need = f"at least {MIN_WEIGHT_BITS}, including the sign"
             raise InputError(self.name, f"weights of {self.weight_bits} bits", need)
         self._check_edges()
         _ = self.shapes
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of nodes, edges, dt_ms, and weight_bits where they are known.
+        """SHA-256 of nodes, edges, dt_ms, and weight_bits if known.
 
-        The name does not count, nor does the order in which nodes are listed.
+        The graph's name and the order in which nodes are listed have no effect.
         """
         joined = [self.sources(name) for name in self.of_type(Concat)]
         width = [] if self.weight_bits is None else [self.weight_bits]
@@ -56,25 +56,25 @@ class Graph:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Names in topological order; among the ready ones the alphabetically first goes first.
+        """Names in topological order, ties broken alphabetically.
 
-        Where a cycle leaves none ready, the alphabetically first Delay on it goes before what feeds it.
+        A cycle is broken at its alphabetically first Delay, which then comes before the nodes that feed it.
         """
         waiting = {name: set(self.sources(name)) for name in self.nodes}
         order: list[str] = []
         while waiting:
-            ready = sorted(name for name, sources in waiting.items() if not sources) or self._ways_back(waiting)
+            ready = sorted(name for name, sources in waiting.items() if not sources) or self._feedback_delays(waiting)
             if not ready:
                 found = f"a cycle through {', '.join(sorted(waiting))}"
-                raise InputError(self.name, found, "a Delay on every way back")
+                raise InputError(self.name, found, "a Delay on every feedback path")
             order.append(ready[0])
             del waiting[ready[0]]
             for sources in waiting.values():
                 sources.discard(ready[0])
         return tuple(order)
 
-    def _ways_back(self, waiting: Mapping[str, set[str]]) -> list[str]:
-        """The Delays among ``waiting`` {name: sources that are waiting too} that feed themselves."""
+    def _feedback_delays(self, waiting: Mapping[str, set[str]]) -> list[str]:
+        """The Delays that are on a cycle among ``waiting`` {name: sources that are waiting too}."""
         delays = sorted(name for name in waiting if isinstance(self.nodes[name], Delay))
         return [name for name in delays if name in reachable(name, waiting)]
 
@@ -90,8 +90,8 @@ class Graph:
                 elif (known := known_shape(self.nodes[name])) is not None:
                     shapes[name] = known
             if len([name for name in missing if name not in shapes]) == len(missing):
-                found = "its shape does not follow from the Input, through the way back"
-                raise InputError(self._where(missing[0]), found, "a Delay there with delay_us for every neuron")
+                found = "its shape cannot be inferred from the Input, because of the feedback path"
+                raise InputError(self._where(missing[0]), found, "a Delay on that path with delay_us for every neuron")
         for name in self.order:
             inputs = [shapes[source] for source in self.sources(name)]
             out_shape(self.nodes[name], *inputs, where=self._where(name))
@@ -118,12 +118,12 @@ class Graph:
                 if name not in self.nodes:
                     raise InputError(
                         self.name,
-                        f"edge {edge[0]} -> {edge[1]} names {name!r}, which is no node",
+                        f"edge {edge[0]} -> {edge[1]} refers to {name!r}, which is not a node",
                         f"one of {', '.join(self.nodes)}",
                     )
         if len(set(self.edges)) < len(self.edges):
             twice = next(edge for edge in self.edges if self.edges.count(edge) > 1)
-            raise InputError(self.name, f"edge {twice[0]} -> {twice[1]} is there twice", "every edge once")
+            raise InputError(self.name, f"edge {twice[0]} -> {twice[1]} is listed twice", "each edge once")
         for name, node in self.nodes.items():
             found, where = len(self.sources(name)), self._where(name)
             kind = type(node).__name__
@@ -145,7 +145,7 @@ class Graph:
 
 
 def reachable(name: str, sources: Mapping[str, Iterable[str]]) -> set[str]:
-    """All nodes from which a way of at least one edge leads to ``name``; ``sources`` {node: what feeds it}."""
+    """All nodes with a path of at least one edge to ``name``; ``sources`` {node: nodes that feed it}."""
     found: set[str] = set()
     new = [name]
     while new:

@@ -1,4 +1,4 @@
-"""Neurons: what a membrane does with what arrives, between arrivals, and when it fires."""
+"""Neuron models: how the membrane integrates input, leaks, fires and resets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Reset: TypeAlias = Literal["subtract", "zero"]
 
 
 def arrays_of(value: Leak | Neurons) -> dict[str, Array]:
-    """{field: array} of the fields in which neurons differ."""
+    """{field: array} of the fields that differ between neurons."""
     values = {field.name: getattr(value, field.name) for field in fields(value)}
     return {name: array for name, array in values.items() if isinstance(array, np.ndarray)}
 
 
-def _settle(value: Leak | Neurons) -> None:
-    """Makes the arrays of a new ``value`` one number where all values are equal, and read-only elsewhere."""
+def _normalise_arrays(value: Leak | Neurons) -> None:
+    """Replaces arrays of equal values in a new ``value`` by one number, and makes the other arrays read-only."""
     for name, array in arrays_of(value).items():
         one = one_number(array)
         object.__setattr__(value, name, frozen(one) if isinstance(one, np.ndarray) else one)
@@ -28,9 +28,10 @@ def _settle(value: Leak | Neurons) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Leak:
-    """Membranes that decay to ``v_leak`` with ``tau_ms``; inputs decay with ``tau_syn_ms``, or (None) come at once.
+    """Leak of the membrane to ``v_leak`` with time constant ``tau_ms``.
 
-    Each is one number, or an array (C, H, W) where neurons differ.
+    The synaptic current decays with ``tau_syn_ms``; None means that input acts on V immediately. Each field is one
+    number, or an array (C, H, W) with one value per neuron.
     """
 
     tau_ms: float | Array
@@ -38,12 +39,13 @@ class Leak:
     tau_syn_ms: float | Array | None = None
 
     def __post_init__(self) -> None:
-        _settle(self)
+        _normalise_arrays(self)
 
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """Spiking neurons, whose membrane V, in the unit of the weights, starts at ``v_init``. An event of weight w is
+    """Spiking neurons with membrane potential V, in the unit of the weights, V = ``v_init`` at the start. An event of
+    weight w adds
 
         V += w                                                      without a synapse (``leak.tau_syn_ms`` None)
         I += w                                                      with one
@@ -54,14 +56,14 @@ class Neurons:
         tau_ms dV/dt = v_leak - V                                   LIF
         tau_ms dV/dt = v_leak - V + I,  tau_syn_ms dI/dt = -I       CubaLIF, with I = 0 at the start
 
-    the last two being NIR's (Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9) with their input gain taken out of
-    V; convert/nir/neurons.py says what it is. After each update V is clamped to at least ``floor`` (None: no clamp).
-    A neuron fires the moment an update leaves V >= ``threshold``, of LIF and CubaLIF also between events; then
-    ``reset`` "subtract" takes the threshold off V, and "zero" sets V to ``v_reset``. ``at_most_one`` spike per update
-    is what the chip does; otherwise a neuron fires until V < threshold.
+    The last two are NIR's equations (Pedersen et al., 2024, doi:10.1038/s41467-024-52259-9) with the input gain
+    factored out of V; see convert/nir/neurons.py. After each update V is clamped to at least ``floor`` (None: no
+    clamp). A neuron fires as soon as V >= ``threshold``, for LIF and CubaLIF also between events. ``reset`` "subtract"
+    then subtracts the threshold from V, and "zero" sets V to ``v_reset``. With ``at_most_one`` a neuron fires at most
+    once per update, as on the chip; otherwise it fires until V < threshold.
 
-    ``threshold``, ``v_init`` and ``v_reset`` are one number, or an array (C, H, W) where neurons differ. Arrays of
-    equal values become one number, here and in `Leak`, so that equal neurons are one value.
+    ``threshold``, ``v_init`` and ``v_reset`` are one number, or an array (C, H, W) with one value per neuron. Arrays of
+    equal values become one number, here and in `Leak`, so that equal neurons compare equal.
     """
 
     threshold: float | Array = 1.0
@@ -73,18 +75,18 @@ class Neurons:
     at_most_one: bool = True
 
     def __post_init__(self) -> None:
-        _settle(self)
+        _normalise_arrays(self)
 
     @property
     def fires_between(self) -> bool:
-        """Whether a neuron can reach its threshold between two inputs, as one that leaks to below it cannot."""
+        """Whether a neuron can reach its threshold between two inputs. One that leaks to a lower V cannot."""
         if self.leak is None:
             return False
         high = np.asarray(self.leak.v_leak, np.float32) >= np.asarray(self.threshold, np.float32)
         return self.leak.tau_syn_ms is not None or bool(np.any(high))
 
     def each(self, change: Callable[[Array], Array]) -> Neurons:
-        """The same neurons with ``change`` made to every array of them, as where their map takes another shape."""
+        """A copy with ``change`` applied to every array field, for example to reshape or slice the map."""
         leak = self.leak and replace(self.leak, **_changed(self.leak, change))
         return replace(self, leak=leak, **_changed(self, change))
 

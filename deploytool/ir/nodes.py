@@ -1,4 +1,4 @@
-"""The nodes of a network: what each computes.
+"""The nodes of a network and what they compute.
 
 Every map has the shape (C, H, W); a vector of N is (N, 1, 1). Weights are (O, I, KH, KW) or (O, I); pairs are
 (vertical, horizontal). Arrays inside nodes are read-only.
@@ -24,7 +24,7 @@ def _freeze(node: object, *names: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """Where events enter, on a map of ``shape`` (C, H, W)."""
+    """The network's input: events on a map of ``shape`` (C, H, W)."""
 
     shape: Shape
 
@@ -60,12 +60,12 @@ PER_NEURON: Final = ("threshold", "tau_ms", "tau_syn_ms", "v_leak", "v_reset", "
 
 @dataclass(frozen=True, eq=False)
 class Spike:
-    """Spiking neurons: what `Neurons` says of them, with the fields of its `Leak` among the others.
+    """Spiking neurons, with the fields of `Neurons` and of its `Leak`; see there for the equations.
 
     ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak``, ``v_reset`` and ``v_init`` are one number, or an array
-    (C, H, W) where neurons differ; equal values of all but the threshold become one number. Raises InputError for a
-    time constant that is not above 0, for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``, and for ``v_init`` below the
-    floor.
+    (C, H, W) with one value per neuron; arrays of equal values become one number, except for the threshold. Raises
+    InputError for a time constant that is not above 0, for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``, and for
+    ``v_init`` below the floor.
     """
 
     threshold: float | Array = 1.0
@@ -90,18 +90,18 @@ class Spike:
         if self.tau_ms is None and (self.tau_syn_ms is not None or np.any(self.v_leak)):
             raise InputError("Spike", "tau_syn_ms or v_leak without tau_ms", "the membrane's time constant as well")
         if np.any(self.v_init) and self.floor is not None and np.min(self.v_init) < self.floor:
-            raise InputError("Spike", f"v_init is {np.min(self.v_init)}", f"{self.floor} or more, which is the floor")
+            raise InputError("Spike", f"v_init is {np.min(self.v_init)}", f"at least the floor, {self.floor}")
 
     @property
     def neurons(self) -> Neurons:
-        """The neurons of a layer that this node becomes."""
+        """The neurons of the layer made from this node."""
         leak = None if self.tau_ms is None else Leak(self.tau_ms, self.v_leak, self.tau_syn_ms)
         return Neurons(self.threshold, self.floor, self.reset, self.v_init, leak, self.v_reset, self.at_most_one)
 
 
 @dataclass(frozen=True, eq=False)
 class SumPool:
-    """Sum over windows of ``kernel``; rows and columns that fill no whole window are left out."""
+    """Sum over windows of ``kernel``; rows and columns that do not fill a whole window are dropped."""
 
     kernel: Pair
     stride: Pair
@@ -109,7 +109,7 @@ class SumPool:
 
 @dataclass(frozen=True, eq=False)
 class AvgPool:
-    """Mean over windows of ``kernel``; rows and columns that fill no whole window are left out."""
+    """Mean over windows of ``kernel``; rows and columns that do not fill a whole window are dropped."""
 
     kernel: Pair
     stride: Pair
@@ -132,9 +132,9 @@ class Concat:
 
 @dataclass(frozen=True, eq=False)
 class Delay:
-    """Spikes later: y(t) = x(t - ``delay_us``), whole microseconds, one number or an array (C, H, W).
+    """Delay of spikes: y(t) = x(t - ``delay_us``), whole microseconds, one number or an array (C, H, W).
 
-    Every way back in a network leads through one. Raises InputError for a delay below 1 us or a part of one.
+    Every feedback path needs a Delay. Raises InputError for a delay below 1 us or of a fraction of a microsecond.
     """
 
     delay_us: int | Array
@@ -150,7 +150,7 @@ class Delay:
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """Where the answer leaves."""
+    """The network's output."""
 
 
 Node: TypeAlias = Input | Conv | Linear | Spike | SumPool | AvgPool | Flatten | Add | Concat | Delay | Output

@@ -1,49 +1,48 @@
-"""The program: what is put on a target, and nothing else is.
+"""The program: everything that is put on a target.
 
-`group` turns a Graph into a Program in float32; every later pass of `map/` takes a Program and returns one. The
-simulator runs any Program, the emulator one that was mapped for a chip, and a board gets exactly the same.
+`group` turns a Graph into a Program in float32; each later pass of `map/` takes a Program and returns a Program. The
+simulator runs any Program. The emulator runs Programs mapped for a chip, and a board runs exactly the same Programs.
 
-What an event (feature c, row y, column x) does in a layer, for each output feature o and kernel position (ky, kx):
-the target is ((y + p - ky d) / s, (x + p - kx d) / s), with padding p, dilation d and stride s, where both are whole
-and inside the output map, and there
+An event (feature c, row y, column x) updates a layer as follows. For each output feature o and kernel position
+(ky, kx), the target is ((y + p - ky d) / s, (x + p - kx d) / s), with padding p, dilation d and stride s, if both are
+whole numbers inside the output map. There
 
     V += w[o, c, ky, kx];   V = max(V, floor);   if V >= threshold: one spike, then V -= threshold (or V = 0)
 
-(without ``at_most_one``, again until V < threshold; a reset to zero is one to ``v_reset``). In int8/int16 V saturates
-at the ends of int16. Targets are visited row by row, column by column, feature by feature; their spikes leave in that
-order. A route divides y and x by its pooling, adds its feature shift, and drops what falls outside the next layer's
-input map.
-Where several routes meet, spikes are taken in order of the input event that caused them, then of the routes: of
-those of the input, then of each layer in turn.
+(without ``at_most_one``, repeated until V < threshold; reset "zero" sets V to ``v_reset``). In int8/int16 V saturates
+at the limits of int16. Targets are visited row by row, column by column, feature by feature, and spike in that order.
+A route divides y and x by its pooling, adds its feature shift, and drops events outside the next layer's input map.
+If several routes lead to one layer, spikes are processed in the order of the input events that caused them, then in
+the order of the routes: the routes of the input first, then those of each layer in turn.
 
-Before the first event V = ``v_init``; a neuron that starts at or above its threshold fires with its first update.
+Before the first event V = ``v_init``. A neuron that starts at or above its threshold fires at its first update.
 
-Neurons with a `Leak` leak. Before an update at t_us that follows one at u_us (the first: the start),
+Neurons with a `Leak` leak. Before an update at t_us, where the previous update (or the start) was at u_us,
 
     V = v_leak + (V - v_leak) exp(-(t_us - u_us) / (1000 tau_ms))
 
-which is exact. Neurons with ``tau_syn_ms`` have a synaptic current I, 0 at the start, to which weights are added
-instead of to V; then, with t for t_us - u_us in ms,
+which is exact. Neurons with ``tau_syn_ms`` have a synaptic current I, which is 0 at the start. Weights are added to I
+instead of V, and with t = t_us - u_us in ms,
 
     V = v_leak + (V - v_leak) exp(-t / tau) + I (exp(-t / tau) - exp(-t / tau_syn)) tau_syn / (tau - tau_syn)
     I = I exp(-t / tau_syn)
 
-All spikes that an input event causes are at its time. But with a synapse, or a v_leak that is not below the threshold,
-V may reach it between two events: then the neuron fires at the first whole microsecond after its last update at which
-V >= threshold. Of what happens at one time this comes first, in a layer row by row, column by column, feature by
-feature, before what it causes there is taken.
+All spikes caused by an input event have the time of that event. With a synaptic current, or a v_leak that is not below
+the threshold, V may also reach the threshold between two events. The neuron then fires at the first whole microsecond
+after its last update at which V >= threshold. Such spikes precede everything else at the same time. Within a layer they
+are ordered row by row, column by column, feature by feature, and all of them precede their consequences.
 
-A route may take time: a spike at t arrives at t + ``delay_us``, and what it causes there is at that time. Only such
-routes may lead back. Of what happens at one time, crossings come first, then input events, then the spikes that arrive
-late: in order of the layers they arrive at, then of the routes as above, then as they left. Each is taken through all
-layers before the next one. So spikes may go on after the last input event, until the stream ends: what would arrive
-later is lost.
+A route may have a delay: a spike at t arrives at t + ``delay_us``, and the spikes it causes have that time. Only such
+routes may lead back. Events at the same time are processed in this order: threshold crossings between events, input
+events, delayed spikes. Delayed spikes are ordered by the layer they arrive at, then by route as above, then by the
+order in which they left. Each event passes through all layers before the next one. Spikes can therefore continue after
+the last input event, until the stream ends; spikes that would arrive later are lost.
 
-The neurons of a layer may take events through several `Synapses`, as where a shortcut ends, each on an input map of
-its own. The route of an event says through which; all events share one queue.
+A layer may have several `Synapses`, for example at the end of a shortcut, each with its own input map. The route of an
+event selects the synapses; all events share one queue.
 
-A layer that no core holds may be computed in parts, each with some of its output features, on a core of its own. Its
-parts get the same spikes in the same order; what one of these causes leaves all parts as it would leave the layer.
+A layer that fits no core may be split into parts, each with some of its output features and on its own core. All parts
+get the same spikes in the same order, and their output spikes are ordered as those of the whole layer would be.
 """
 
 from __future__ import annotations
@@ -68,10 +67,10 @@ Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
 WEIGHTS: Final[Mapping[Arithmetic, np.dtype[Any]]] = MappingProxyType(
     {"int8/int16": np.dtype(np.int8), "float32": np.dtype(np.float32)}
 )
-"""The type of the weights in each arithmetic."""
+"""The dtype of the weights in each arithmetic."""
 
 STATE: Final = np.iinfo(np.int16)
-"""The range of V in int8/int16, where it saturates."""
+"""The range of V in int8/int16; V saturates at its limits."""
 
 SIMULATOR: Final = "simulator"
 INPUT: Final = "input"
@@ -79,10 +78,10 @@ INPUT: Final = "input"
 
 @dataclass(frozen=True)
 class Route:
-    """Where spikes go: layer ``to``, coordinates divided by ``pool`` (y, x), features moved up by ``feature_shift``.
+    """A connection to layer ``to``: coordinates are divided by ``pool`` (y, x), ``feature_shift`` is added to features.
 
-    ``synapses`` is the number of those that they meet there. ``delay_us`` is how much later they arrive, 0 being at
-    once; where the neurons that send them differ, one for each (C * H * W).
+    ``synapses`` is the index of the synapses of layer ``to`` that receive the spikes. ``delay_us`` is the delay, 0 for
+    none; one number, or (C * H * W) values if it differs between the sending neurons.
     """
 
     to: str
@@ -92,7 +91,7 @@ class Route:
     delay_us: int | tuple[int, ...] = 0
 
     def delays_us(self, shape: Shape) -> NDArray[np.int64]:
-        """How late the spikes of each neuron on a map of ``shape`` arrive: (C, H, W)."""
+        """(C, H, W): the delay of each neuron on a map of ``shape``."""
         delays = np.array(self.delay_us, np.int64)
         return delays.reshape(shape) if delays.ndim else np.full(shape, delays)
 
@@ -118,7 +117,7 @@ class Synapses:
 
 
 class Delayed(NamedTuple):
-    """Spikes of ``source`` that arrive late: flow ``number`` to layer ``to``, by ``route``."""
+    """Delayed spikes of ``source``: flow ``number`` to layer ``to``, by ``route``."""
 
     to: str
     number: int
@@ -128,14 +127,14 @@ class Delayed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Neurons, and the synapses through which spikes reach them.
+    """Neurons, and the synapses that connect to them.
 
-    There are one or more ``synapses``, which `Route.synapses` numbers from 0; all end on the map of the neurons, and a
-    layer on a chip has one. Potentials of the ``neurons`` are in the units of the weights, and integers where the
-    arithmetic is. Arrays of thresholds stand for mismatch, which no chip holds; leaks are in float32 only. ``bias``
-    (O,) or None. A real-valued weight is ``weights / scale``.
+    There are one or more ``synapses``, which `Route.synapses` indexes from 0. All have the neurons' map as output map;
+    a layer on a chip has one. Potentials of the ``neurons`` are in the units of the weights, and are integers in
+    integer arithmetic. Arrays of thresholds model mismatch, and chips have none; leaks exist in float32 only. ``bias``
+    is (O,) or None. A real-valued weight is ``weights / scale``.
     ``sources`` are the graph nodes this layer was made from.
-    ``part_of`` (logical layer, first feature) says of which layer it computes the features from there on.
+    ``part_of`` (logical layer, first feature) is set for a part: it computes the features of that layer from there on.
     """
 
     synapses: tuple[Synapses, ...]
@@ -157,16 +156,16 @@ class Layer:
 
     @property
     def single(self) -> Synapses:
-        """The synapses of a layer that has one set of them, as all on a chip have."""
+        """The only synapses of a layer. Every layer on a chip has exactly one set."""
         (synapses,) = self.synapses
         return synapses
 
     def with_single(self, **changes: Any) -> Self:
-        """The same layer with ``changes`` to its only synapses."""
+        """A copy with ``changes`` to its only synapses."""
         return replace(self, synapses=(replace(self.single, **changes),))
 
     def memory(self, features: int | None = None) -> Memory:
-        """What the layer takes of a core of a chip, or as many output ``features`` of it."""
+        """The memory that the layer, or a part with ``features`` output features, needs on a core."""
         synapses = self.single
         out_shape = synapses.out_shape if features is None else (features, *synapses.out_shape[1:])
         return memory_of(synapses.in_shape[0], out_shape, synapses.kernel, self.bias is not None)
@@ -174,10 +173,10 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Layers in topological order, but for routes that take time, and where they sit.
+    """Layers in topological order (ignoring delayed routes), and their placement on cores.
 
-    ``chip`` is the name of a chip or "simulator"; ``core_of`` gives each layer's core once placed, and is empty before.
-    ``outputs`` names the layers whose spikes are the answer; ``graph_digest`` the network this came from.
+    ``chip`` is the name of a chip or "simulator". ``core_of`` {layer: core} is empty until the program is placed.
+    ``outputs`` are the layers whose spikes are the network's output; ``graph_digest`` identifies the source network.
     """
 
     chip: str
@@ -196,7 +195,7 @@ class Program:
         for name, layer in reversed(tuple(self.layers.items())):
             reached = {route.to for route in layer.routes if not route.delay_us}
             if unknown := sorted(reached - later) + sorted({route.to for route in layer.routes} - self.layers.keys()):
-                raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a layer that comes after it, or a delay")
+                raise InputError(f"layer {name!r}", f"feeds {unknown[0]!r}", "a later layer, or a route with a delay")
             later.add(name)
         self._check_parts()
 
@@ -205,17 +204,17 @@ class Program:
         return digest(self)
 
     def with_layers(self, layers: Mapping[str, Layer], **changes: Any) -> Self:
-        """The same program with other layers (and other ``changes``)."""
+        """A copy with other layers (and other ``changes``)."""
         return replace(self, layers=layers, **changes)
 
     def feeders(self, name: str) -> tuple[tuple[str, Route], ...]:
-        """(layer or "input", route) for every route that leads to ``name``, in order of the layers."""
+        """(layer or "input", route) for every route to ``name``, in layer order."""
         sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
         return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
 
     @cached_property
     def delayed(self) -> tuple[Delayed, ...]:
-        """The flows of spikes that take time: layer by layer that they lead to, each in the order of `inflows`."""
+        """The delayed flows of spikes, ordered by the layer they lead to, then as in `inflows`."""
         return tuple(
             Delayed(name, number, source, route)
             for name in self.layers
@@ -226,7 +225,7 @@ class Program:
 
     @cached_property
     def parts(self) -> Mapping[str, tuple[str, ...]]:
-        """{logical layer: the layers that compute it, by rising features}; a layer that is no part is its own."""
+        """{logical layer: its parts by rising first feature}; a layer that is not split is its own part."""
         found: dict[str, tuple[str, ...]] = {}
         for name in self.layers:
             logical, _ = self.place_in(name)
@@ -234,13 +233,13 @@ class Program:
         return MappingProxyType(found)
 
     def place_in(self, name: str) -> tuple[str, int]:
-        """(logical layer, first feature) of layer ``name`` (or of "input"): itself and 0 where it is no part."""
+        """(logical layer, first feature) of layer ``name`` or "input"; (``name``, 0) if it is not a part."""
         return (name, 0) if name == INPUT else self.layers[name].part_of or (name, 0)
 
     def inflows(self, name: str) -> tuple[tuple[str, Mapping[str, Route]], ...]:
-        """(logical layer or "input", {part of it: route}) for every flow of spikes to ``name``, in order of the layers.
+        """(logical layer or "input", {part of it: route}) for every flow of spikes to ``name``, in layer order.
 
-        The first routes to ``name`` of all parts of a logical layer carry one flow, the second ones another.
+        The first routes to ``name`` of all parts of a logical layer form one flow, the second routes another.
         """
         flows: dict[tuple[str, int], dict[str, Route]] = {}
         for source, route in self.feeders(name):
@@ -250,7 +249,7 @@ class Program:
         return tuple((logical, routes) for (logical, _), routes in flows.items())
 
     def map_of(self, name: str) -> Shape:
-        """The shape (C, H, W) on which spikes of a layer, a logical layer or "input" live, before any pooling."""
+        """The shape (C, H, W) of the spikes of a layer, a logical layer or "input", before pooling."""
         if name == INPUT:
             return self.input_shape
         if name in self.layers:
@@ -259,7 +258,7 @@ class Program:
         return (sum(features for features, _, _ in maps), *maps[0][1:])
 
     def _check_parts(self) -> None:
-        """Raises InputError unless the parts of every logical layer follow one another and share its features."""
+        """Raises InputError unless the parts of every logical layer are consecutive and cover its features once."""
         names = list(self.layers)
         for logical, parts in self.parts.items():
             starts = [self.place_in(part)[1] for part in parts]
@@ -269,4 +268,6 @@ class Program:
             alone = len(parts) == 1 or logical not in self.layers
             if starts != [0, *ends[:-1]] or not (together and one_map and alone):
                 found = ", ".join(f"{part} from feature {start}" for part, start in zip(parts, starts, strict=True))
-                raise InputError(f"layer {logical!r}", f"parts {found}", "parts in a row, side by side from feature 0")
+                raise InputError(
+                    f"layer {logical!r}", f"parts {found}", "consecutive parts from feature 0 without gaps"
+                )

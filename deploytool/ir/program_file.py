@@ -1,7 +1,7 @@
-"""Programs on disk: ``program.json``, and ``program.safetensors`` with the arrays it names.
+"""Program files: ``program.json``, and ``program.safetensors`` with the arrays that it refers to.
 
-The JSON is a Program field by field. An array stands in it as ``{"array": name}``. ``version`` is that of the format;
-files of older versions are upgraded step by step as they are read.
+The JSON holds a Program field by field, with arrays as ``{"array": name}``. ``version`` is the format version; older
+files are upgraded step by step when they are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deploytool.ir.program import Layer, Program, Route, Synapses
 
 VERSION: Final = 2
 Described: TypeAlias = dict[str, Any]
-"""What ``program.json`` holds, arrays in their places."""
+"""The contents of ``program.json``, with arrays inserted."""
 
 
 def save_program(program: Program, folder: Path) -> None:
@@ -45,7 +45,7 @@ def save_program(program: Program, folder: Path) -> None:
 
 
 def load_program(folder: Path) -> Program:
-    """The program that ``save_program``, of this or an older version, wrote into ``folder``.
+    """The program in ``folder``, written by ``save_program`` of this or an older version.
 
     Raises ArtifactError for a file of a newer version.
     """
@@ -63,7 +63,7 @@ def load_program(folder: Path) -> Program:
 
 
 def _plain(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """``value`` as JSON has it; its arrays go to ``arrays``, under names that begin with ``name``."""
+    """``value`` as JSON values; its arrays are added to ``arrays`` under names that begin with ``name``."""
     if isinstance(value, np.ndarray):
         arrays[name] = value
         return {"array": name}
@@ -76,7 +76,7 @@ def _plain(value: Any, name: str, arrays: dict[str, Array]) -> Any:
 
 
 def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
-    """What `_plain` made JSON of: arrays in their places, and tuples."""
+    """The inverse of `_plain`: inserts arrays and turns lists into tuples."""
     if isinstance(value, dict):
         if value.keys() == {"array"} and isinstance(value["array"], str):
             return arrays[value["array"]]
@@ -102,8 +102,9 @@ def _routes(described: tuple[Described, ...]) -> tuple[Route, ...]:
 
 
 def branches_to_synapses(described: Described, arrays: Mapping[str, Array]) -> Described:
-    """Version 1 to 2: the first weights of a layer, its ``branches`` and its neurons' fields, all side by side in it,
-    became ``synapses`` and ``neurons``. In version 1 null stands for an array, which is named after its field.
+    """Version 1 to 2: ``synapses`` and ``neurons`` replace the flat fields of a layer and its ``branches``.
+
+    In version 1 null stands for an array, which is named after its field.
     """
 
     def field(name: str, layer: Described, key: str) -> Any:
@@ -132,4 +133,4 @@ def branches_to_synapses(described: Described, arrays: Mapping[str, Array]) -> D
 
 
 UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {1: branches_to_synapses}
-"""{version: what makes the JSON of the next version of it}."""
+"""{version: function that upgrades its JSON to the next version}."""

@@ -1,4 +1,4 @@
-"""The recording: what came out of a run, the same for every rung of the ladder from torch to silicon."""
+"""The recording: the results of a run, in the same form for every rung of the ladder from torch to silicon."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from deploytool.ir.events import places_of
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
-"""Torch: the trained network, clock-driven. Quantised: its integers, clock-driven. The others are event-driven."""
+"""torch: the trained network, clock-driven. quantised: the same with integers. The others are event-driven."""
 
 SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
 """One recorded spike: index of its sample, time in microseconds, feature, row, column."""
 
 
 NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
-"""Of a recording whose answer is spikes."""
+"""Potentials of a recording whose outputs are spikes."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerActivity:
-    """What a run tells of a layer beside its spikes.
+    """Statistics of a layer in a run, apart from its spikes.
 
-    ``weights_above`` weights are larger than the threshold. ``updates`` (C, H, W) int64 are the synaptic updates of
-    each neuron, all samples together. ``reached`` (lowest, highest) V before reset in int16, as measured; ``bound``
-    what no input can take V beyond. The last three are None where they are not known.
+    ``weights_above`` is the number of weights larger than the threshold. ``updates`` (C, H, W) int64 is the number of
+    synaptic updates of each neuron, summed over samples. ``reached`` is the measured (lowest, highest) V before reset,
+    in int16; ``bound`` is the range that V cannot leave for any input. The last three are None if unknown.
     """
 
     weights_above: int
@@ -49,16 +49,16 @@ class LayerActivity:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Spikes of S samples on one rung.
+    """The results of S samples on one rung.
 
-    ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron before pooling, of every layer that was watched.
-    ``outputs`` are the layers whose spikes are the answer; there are none where ``potentials`` (S, K) float32 are it,
-    those of a last layer that never fires, averaged over time. ``synops`` (S,) is the number of synaptic updates of
-    each sample. ``labels`` (S,) is -1 where unknown.
-    ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that were asked for.
-    ``aliases`` {graph node: layer} lets a layer be called by any node it was made from.
-    ``durations_us`` (S,) is how long the samples last, empty where it was not recorded; ``activity`` {layer: ...} what
-    else is known of layers. ``perturbation`` says what was done to the program and its input before the run.
+    ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron, before pooling, of every watched layer.
+    ``outputs`` are the layers whose spikes are the network's output. It is empty if the output is ``potentials`` (S, K)
+    float32, the mean over time of V in a last layer that never fires. ``synops`` (S,) is the number of synaptic updates
+    per sample. ``labels`` (S,) is -1 if unknown.
+    ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that the run kept.
+    ``aliases`` {graph node: layer} maps every node to the layer made from it.
+    ``durations_us`` (S,) are the durations of the samples, empty if not recorded. ``activity`` {layer: ...} holds other
+    statistics of the layers. ``perturbation`` describes changes to the program and its input before the run.
     """
 
     rung: RungName
@@ -91,12 +91,12 @@ class Recording:
 
     @cached_property
     def output_counts(self) -> NDArray[np.int64]:
-        """(S, classes): spikes of each output neuron, the outputs side by side."""
+        """(S, classes): spikes of each output neuron, with the outputs concatenated."""
         counts = [self.counts[name] for name in self.outputs]
         return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
 
     def answer(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(times in us, output neurons), numbered as in `output_counts`, of the recorded spikes of sample ``index``."""
+        """(times in us, output neurons) of the kept spikes of sample ``index``; neurons as in `output_counts`."""
         times, neurons, first = [], [], 0
         for name in self.outputs:
             _, channels, height, width = self.counts[name].shape
@@ -108,11 +108,11 @@ class Recording:
 
     @property
     def classes(self) -> int:
-        """Of how many classes the answer is one."""
+        """The number of classes."""
         return int(self.output_counts.shape[1] if self.outputs else self.potentials.shape[1])
 
     def layer(self, name: str) -> str:
-        """The layer called ``name``, or made from the graph node ``name``. Raises InputError when there is none."""
+        """The layer called ``name``, or made from the graph node ``name``. Raises InputError if there is none."""
         found = name if name in self.counts else self.aliases.get(name, "")
         if found not in self.counts:
             raise InputError("recording", f"no counts of layer {name!r}", f"one of {', '.join(self.counts)}")
@@ -120,17 +120,17 @@ class Recording:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """(S,): what ``answers`` makes of the output counts, or the largest of the potentials."""
+        """(S,): the class with the largest potential, or else ``answers`` of the output counts."""
         return answers(self.output_counts) if self.outputs else self.potentials.argmax(axis=1)
 
 
 def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(S,) for output ``counts`` (S, classes): the neuron with the most spikes, the first of equals; -1 where none."""
+    """(S,): the output neuron with most spikes in ``counts`` (S, classes), the first if tied; -1 without spikes."""
     return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
 
 
 def join(parts: Sequence[Recording]) -> Recording:
-    """The recording of the samples of all ``parts``, one part after the other, of one run on one rung."""
+    """One recording with the samples of all ``parts`` of a run, in that order."""
     first = parts[0]
     starts = np.cumsum([0, *map(len, parts)])
     recorded = dict.fromkeys(layer for part in parts for layer in part.spikes)
@@ -148,7 +148,7 @@ def join(parts: Sequence[Recording]) -> Recording:
 
 
 def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:
-    """The spikes of ``layer`` in all ``parts``, whose samples begin at ``starts``."""
+    """The spikes of ``layer`` in all ``parts``, with sample numbers offset by ``starts``."""
     found = []
     for start, part in zip(starts.tolist(), parts, strict=False):
         if layer in part.spikes:

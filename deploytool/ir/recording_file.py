@@ -1,6 +1,6 @@
-"""Recordings as files: numpy columns, no pickled objects, the same on disk and between processes.
+"""Recording files: numpy arrays without pickled objects, in the same form on disk and between processes.
 
-The columns are
+The columns (named arrays) are
 
     version, rung, samples, labels, outputs, synops, durations_us, perturbation, potentials: as in `Recording`
     alias_nodes, alias_layers: its aliases
@@ -25,13 +25,13 @@ from deploytool.ir.recording import NO_POTENTIALS, RUNGS, SPIKE, LayerActivity, 
 
 FILE: Final = "recording.npz"
 VERSION: Final = 3
-"""Of the columns: 3 has potentials; 2 has durations_us, perturbation, and the activity of layers; absent in 1."""
+"""Format version. 3 added potentials; 2 added durations_us, perturbation and activity; files of 1 do not state it."""
 
 _COUNTS, _SPIKES = "counts/", "spikes/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
 _NEED: Final = "a recording that deploytool wrote"
 _DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What zip files and arrays raise when they are damaged."""
+"""Exceptions raised when a zip file or an array in it is damaged."""
 
 
 def save_recording(recording: Recording, folder: Path) -> None:
@@ -41,7 +41,7 @@ def save_recording(recording: Recording, folder: Path) -> None:
 
 
 def load_recording(folder: Path) -> Recording:
-    """The recording that ``save_recording`` wrote into ``folder``. Raises ArtifactError when it is damaged or newer."""
+    """The recording in ``folder``. Raises ArtifactError if the file is damaged or of a newer version."""
     path = folder / FILE
     try:
         with path.open("rb") as file:
@@ -80,14 +80,14 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
 
 
 def _narrow(counts: NDArray[np.int64]) -> Array:
-    """The same counts in the smallest unsigned type that holds them."""
+    """``counts`` in the smallest unsigned dtype that holds them."""
     return np.asarray(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
 
 
 def read_recording(file: IO[bytes], where: str) -> Recording:
-    """The recording whose columns ``write_recording`` wrote to ``file``, called ``where`` in errors.
+    """The recording that ``write_recording`` wrote to ``file``, called ``where`` in errors.
 
-    Raises ArtifactError, naming the column, for a missing one and for one of another type or shape.
+    Raises ArtifactError, naming the column, if a column is missing or has the wrong type or shape.
     """
     try:
         with np.load(file, allow_pickle=False) as archive:
@@ -101,14 +101,14 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
 
 
 class _Reader:
-    """Takes columns out of a file, each with its type and shape checked."""
+    """Reads columns and checks their types and shapes."""
 
     def __init__(self, where: str, columns: Mapping[str, Array]) -> None:
         self.where = where
         self.columns = columns
 
     def recording(self) -> Recording:
-        """What all columns together say."""
+        """The recording made from all columns."""
         samples = self.texts("samples")
         count = len(samples)
         recorded = self.under(_COUNTS)
@@ -131,7 +131,7 @@ class _Reader:
         )
 
     def error(self, name: str, found: str, need: str) -> ArtifactError:
-        """What is wrong with column ``name``."""
+        """An error about column ``name``."""
         return ArtifactError(f"{self.where}: {name}", found, need)
 
     def under(self, prefix: str) -> list[str]:
@@ -139,7 +139,7 @@ class _Reader:
         return [name.removeprefix(prefix) for name in self.columns if name.startswith(prefix)]
 
     def column(self, name: str, default: Array | None = None) -> Array:
-        """Column ``name``, which older files may leave out where there is a ``default``."""
+        """Column ``name``, or ``default`` if the file lacks it. A column without ``default`` is required."""
         if name in self.columns:
             return self.columns[name]
         if default is None:
@@ -147,23 +147,23 @@ class _Reader:
         return default
 
     def integers(self, name: str, *shape: int | None, default: Array | None = None) -> Array:
-        """Column ``name``, whole numbers of ``shape``, in which None is any size."""
+        """Column ``name`` of integers, of ``shape``; None in ``shape`` means any size."""
         array = self.column(name, default)
         if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
             sizes = ", ".join("any" if size is None else str(size) for size in shape)
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"whole numbers of shape ({sizes})")
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"integers of shape ({sizes})")
         return array
 
     def texts(self, name: str) -> tuple[str, ...]:
         array = self.column(name)
         if array.ndim != 1 or (array.dtype.kind != "U" and array.size):
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a list of texts")
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a one-dimensional array of strings")
         return tuple(map(str, array))
 
     def text(self, name: str, default: str | None = None) -> str:
         array = self.column(name, None if default is None else np.array(default))
         if array.ndim or array.dtype.kind != "U":
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a text")
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "one string")
         return str(array)
 
     def rung(self) -> RungName:
@@ -176,13 +176,13 @@ class _Reader:
     def spikes(self, name: str) -> Array:
         array = self.column(name)
         if array.dtype != SPIKE or array.ndim != 1:
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a list of spikes")
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a one-dimensional array of spikes")
         return array
 
     def aliases(self) -> dict[str, str]:
         nodes, layers = self.texts("alias_nodes"), self.texts("alias_layers")
         if len(nodes) != len(layers):
-            raise self.error("alias_layers", f"{len(layers)} of them", f"one for each of {len(nodes)} alias_nodes")
+            raise self.error("alias_layers", f"found {len(layers)} entries", f"{len(nodes)}, as in alias_nodes")
         return dict(zip(nodes, layers, strict=True))
 
     def activity(self, layer: str) -> LayerActivity:

@@ -1,4 +1,4 @@
-"""Shapes: what a node gives for what it gets. The only shape rule there is."""
+"""Shape inference: the output shape of each node for its input shapes. No other module computes it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from deploytool.ir.nodes import (
 )
 
 VALUES_MAX: Final = 2**28
-"""The largest map: 600 times the largest of a network in the literature, and 1 GB in float32."""
+"""Largest map: 600 times the largest map we found in the literature, and 1 GB in float32."""
 
 
 def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
     """The output shape (C, H, W) of ``node`` for inputs of ``shapes``.
 
-    Raises InputError, saying ``where``, when the node cannot take these inputs.
+    Raises InputError, located at ``where``, if the node does not accept these inputs.
     """
     match node:
         case Input():
@@ -46,7 +46,7 @@ def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
                     where,
                     f"Linear takes {node.weight.shape[1]} values but gets {format_shape(shapes[0])}",
                     f"a vector of {node.weight.shape[1]}",
-                    "Is a Flatten missing?",
+                    "Check whether a Flatten is missing.",
                 )
             _check_bias(node, where)
             return (node.weight.shape[0], 1, 1)
@@ -110,7 +110,7 @@ def _positive(shape: Shape, where: str, what: str = "the map") -> Shape:
 
 
 def known_shape(node: Node) -> Shape | None:
-    """The output shape that ``node`` has whatever its inputs are; None where it depends on them."""
+    """The output shape of ``node`` if it does not depend on the inputs, else None."""
     match node:
         case Linear():
             return node.weight.shape[0], 1, 1

@@ -1,4 +1,4 @@
-"""The target: what runs a Program, and what it is asked to keep."""
+"""The Target protocol, and the choice of what a run records."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deploytool.ir.recording import Recording
 
 @dataclass(frozen=True)
 class Watch:
-    """What a run keeps of every sample.
+    """Selects what a run records.
 
-    Spikes of ``layers`` are counted, None being all of them, and those of the outputs always. Of the first ``rasters``
-    samples every single spike of these layers, and of "input", is kept too. With ``extremes`` the lowest and highest V
-    are measured, which takes a slower loop.
+    Spikes are counted in ``layers`` (None: all layers) and always in the outputs. For the first ``rasters`` samples the
+    single spikes of these layers and of "input" are kept too. ``extremes`` also measures the lowest and highest V, with
+    a slower loop.
     """
 
     layers: tuple[str, ...] | None = None
@@ -26,21 +26,21 @@ class Watch:
 
 
 ALL_LAYERS: Final = Watch()
-"""The counts of all layers, and nothing more."""
+"""Records spike counts of all layers, and nothing else."""
 
 
 class Target(Protocol):
-    """What runs a Program: the simulator, the emulator, a board. Tests of the contract are in tests/contract.py."""
+    """Runs a Program: the simulator, the emulator or a board. tests/contract.py tests this contract."""
 
     @property
     def name(self) -> str:
-        """What it is called: "emulator", or a board such as "speck2edevkit:0"."""
+        """The name of the target: "emulator", or a board such as "speck2edevkit:0"."""
         ...
 
     def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
-        """What came out for each of ``streams``, state reset before each.
+        """The recording of ``program`` on each of ``streams``. The state is reset before each stream.
 
-        Raises UnsupportedError when the target cannot run this program, or cannot measure what is asked, InputError
-        for streams that do not fit it, and TargetError when events were lost.
+        Raises UnsupportedError if the target cannot run this program or cannot measure what ``watch`` asks for,
+        InputError for streams that do not match its input, and TargetError if events were lost.
         """
         ...

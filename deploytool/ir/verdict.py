@@ -1,7 +1,7 @@
-"""The verdict: what recordings say of each other, rung by rung, and whether that is what was asked for.
+"""The verdict: results of every rung, differences between rungs, and the checks against the required limits.
 
-Shares, differences and intervals are in %; `deploytool.ir.verdict_file.UNITS` has the unit of every figure. The
-dataclasses are pydantic's, which refuse a value of another type: in this program, and in a file that is read.
+Shares, differences and intervals are in %; `deploytool.ir.verdict_file.UNITS` has the unit of every figure. These are
+pydantic dataclasses, which reject values of the wrong type, both in code and when a file is read.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from pydantic.dataclasses import dataclass
 
 Status: TypeAlias = Literal["run", "not run"]
 Potential: TypeAlias = Literal["measured", "bound", "not known"]
-"""What the lowest and highest V of a layer are."""
+"""How the lowest and highest V of a layer are known."""
 
 TYPED: Final = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True, config=TYPED)
 class Check:
-    """One requirement. ``passed`` None means not run, which is never the same as passed.
+    """One requirement. ``passed`` is None if it was not run; not run never counts as passed.
 
-    ``value`` is what was found (None when not run), ``limit`` what was asked for, both in ``unit``.
+    ``value`` is the result (None if not run) and ``limit`` the requirement, both in ``unit``.
     """
 
     id: str
@@ -38,12 +38,12 @@ class Check:
 
 @dataclass(frozen=True, config=TYPED)
 class LayerFigures:
-    """What a recording says of one layer; what it cannot tell is None.
+    """Statistics of one layer, computed from a recording; unknown ones are None.
 
-    ``spikes_per_sample`` are those of all neurons together, ``rate_hz`` is per neuron and second of the samples'
-    duration; ``synops_per_sample`` are synaptic updates. ``silent_neurons`` have no spike in any sample,
-    ``saturated_neurons`` fire on nearly every update (`deploytool.validate.activity.SATURATED`). ``v_lowest`` and
-    ``v_highest`` are before reset, in int16, measured or a bound, as ``v_is`` says. ``weights_above`` weights are
+    ``spikes_per_sample`` is summed over all neurons; ``rate_hz`` is spikes per neuron and second of sample duration;
+    ``synops_per_sample`` counts synaptic updates. ``silent_neurons`` never fire in any sample; ``saturated_neurons``
+    fire on nearly every update (`deploytool.validate.activity.SATURATED`). ``v_lowest`` and ``v_highest`` are before
+    reset, in int16; ``v_is`` tells whether they are measured or a bound. ``weights_above`` is the number of weights
     larger than the threshold.
     """
 
@@ -62,7 +62,7 @@ class LayerFigures:
 
 @dataclass(frozen=True, config=TYPED)
 class Decision:
-    """Time from the first input event to the decision, over ``samples`` samples; None where there is no sample."""
+    """Time from the first input event to the decision, over ``samples`` samples; None without samples."""
 
     samples: int
     median_ms: float | None
@@ -72,11 +72,12 @@ class Decision:
 
 @dataclass(frozen=True, config=TYPED)
 class Rung:
-    """A rung of the ladder, and what its recording says; a rung that was not run has None for every figure.
+    """A rung of the ladder and the figures of its recording; all figures are None for a rung that was not run.
 
-    ``right`` of ``labelled`` samples are predicted right, ``silent`` samples have no output spike. ``interval_95`` is
-    (low, high) of the accuracy. ``synops`` are synaptic updates per sample and ``spikes`` {layer: spikes per sample},
-    both means. ``confusion`` has a row per label and a column per prediction, the last of which is "no spike".
+    ``right`` of ``labelled`` samples are classified correctly; ``silent`` samples have no output spike. ``interval_95``
+    is (low, high) of the accuracy. ``synops`` is the mean number of synaptic updates per sample, ``spikes`` {layer:
+    mean spikes per sample}. ``confusion`` has a row per label and a column per prediction; the last column is "no
+    spike".
     """
 
     name: str
@@ -100,7 +101,7 @@ class Rung:
 
     @classmethod
     def not_run(cls, name: str) -> Self:
-        """The rung called ``name``, of which there is no recording."""
+        """The rung called ``name``, without a recording."""
         empty = ("name", "status", "samples", "spikes", "layers")
         unknown = {field.name: None for field in dataclasses.fields(cls) if field.name not in empty}
         return cls(name, "not run", samples=0, spikes={}, layers=(), **unknown)
@@ -108,11 +109,11 @@ class Rung:
 
 @dataclass(frozen=True, config=TYPED)
 class SpikeDifference:
-    """How far spike counts are from reference counts; `deploytool.validate.metrics.spike_difference` has the equations.
+    """Difference of spike counts from reference counts; `deploytool.validate.metrics.spike_difference` defines it.
 
-    ``pooled`` and ``mean`` are in %, None where the reference has no spike. ``exact_neurons`` of ``neurons`` have
-    equal counts on every one of ``samples`` samples; ``exact_counts`` is the share, in %, of all counts, one per
-    neuron and sample, that are equal (None without samples).
+    ``pooled`` and ``mean`` are in %, None if the reference has no spike. ``exact_neurons`` of ``neurons`` have equal
+    counts on each of ``samples`` samples; ``exact_counts`` is the share, in %, of equal counts among all counts (one
+    per neuron and sample; None without samples).
     """
 
     pooled: float | None
@@ -132,10 +133,10 @@ class LayerDifference(SpikeDifference):
 
 @dataclass(frozen=True, config=TYPED)
 class Difference:
-    """How far the rung ``test`` is from the rung ``reference``; ``says`` is what the difference is made of.
+    """The difference of rung ``test`` from rung ``reference``; ``says`` explains its causes.
 
-    ``agreement`` is the share of samples with the same prediction. Layers that only one of the two recorded are
-    ``not_compared``.
+    ``agreement`` is the share of samples with the same prediction. ``not_compared`` are layers that only one of the two
+    rungs recorded.
     """
 
     reference: str
@@ -149,7 +150,7 @@ class Difference:
 
 @dataclass(frozen=True, config=TYPED)
 class Verdict:
-    """Every rung of the ladder, the differences between those that were run, and the checks that were asked for."""
+    """Every rung of the ladder, the differences between the rungs that were run, and the requested checks."""
 
     rungs: tuple[Rung, ...]
     differences: tuple[Difference, ...]
@@ -157,14 +158,14 @@ class Verdict:
 
     @property
     def ran(self) -> Mapping[str, Rung]:
-        """{name: rung} of the rungs that were run, in the order of the ladder."""
+        """{name: rung} of the rungs that were run, in ladder order."""
         return {rung.name: rung for rung in self.rungs if rung.status == "run"}
 
     @property
     def passed(self) -> bool | None:
-        """True when all that was asked for was run and holds, False when a check failed, None otherwise.
+        """True if all checks were run and passed, False if a check failed, None otherwise.
 
-        None says that nothing was asked for, or that a check was not run and those that were run hold.
+        None means that there are no checks, or that some were not run and all others passed.
         """
         if any(check.passed is False for check in self.checks):
             return False
@@ -172,7 +173,7 @@ class Verdict:
 
     @property
     def negative(self) -> bool:
-        """True when something was asked for and not shown to hold: a check that failed, or was not run."""
+        """True if a check failed or was not run."""
         return bool(self.checks) and not self.passed
 
     @property
@@ -182,8 +183,8 @@ class Verdict:
         failed = sum(check.passed is False for check in self.checks)
         not_run = sum(check.passed is None for check in self.checks)
         if not total:
-            return "No check was asked for."
+            return "No checks were requested."
         if not failed and not not_run:
-            return "The one check holds." if total == 1 else f"All {total} checks hold."
+            return "The only check passed." if total == 1 else f"All {total} checks passed."
         parts = [f"{failed} failed"] * bool(failed) + [f"{not_run} not run"] * bool(not_run)
         return f"Of {total} check{'s' * (total > 1)}, {' and '.join(parts)}."

@@ -1,10 +1,10 @@
-"""Verdicts as JSON: in their files, in report.json, and on the command line with --json. One form, made here.
+"""Verdicts as JSON: verdict files, report.json and the command line's --json all use this form.
 
-units                  what every number is counted in
-rungs                  one per rung, in the order of the ladder; "status" is "run", or "not run" with null figures
-spike_difference       one per compared pair; layers that only one of the two recorded are in "not_compared"
-synops_per_sample      {rung: mean number of synaptic updates}, of the rungs that were run
-verdict                passed (true, false, or null: nothing asked for, or not run), says, and every check
+units                  the unit of every number
+rungs                  one per rung, in ladder order; "status" is "run", or "not run" with null figures
+spike_difference       one per compared pair; "not_compared" lists layers that only one of the two recorded
+synops_per_sample      {rung: mean number of synaptic updates} for the rungs that were run
+verdict                passed (true, false, or null: no checks, or some not run), says, and every check
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Outcome:
 
 @dataclass(frozen=True, config=TYPED)
 class _Payload:
-    """A verdict as it is stored: also what can be told from the rest of it, for scripts."""
+    """The stored form of a verdict. It also holds values derived from the rest, for scripts."""
 
     units: Mapping[str, str]
     rungs: tuple[Rung, ...]
@@ -65,7 +65,7 @@ _PAYLOAD: Final = TypeAdapter(_Payload)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """``verdict`` in values that JSON has, the keys of every object sorted."""
+    """``verdict`` as JSON values, with sorted keys."""
     payload = _Payload(
         units=UNITS,
         rungs=verdict.rungs,
@@ -93,9 +93,9 @@ def save_verdict(verdict: Verdict, folder: Path) -> None:
 
 
 def load_verdict(folder: Path) -> Verdict:
-    """The verdict that ``save_verdict`` wrote into ``folder``.
+    """The verdict in ``folder``, written by ``save_verdict``.
 
-    Raises ArtifactError, with one sentence for each field that is wrong.
+    Raises ArtifactError with one sentence for each wrong field.
     """
     path = folder / FILE
     try:
@@ -107,12 +107,12 @@ def load_verdict(folder: Path) -> Verdict:
     verdict = Verdict(payload.rungs, payload.spike_difference, payload.verdict.checks)
     if payload.verdict.passed is not verdict.passed:
         found, need = canonical_json(payload.verdict.passed).strip(), canonical_json(verdict.passed).strip()
-        raise ArtifactError(f"{path}: verdict.passed", f"found {found}", f"{need}, as its checks say")
+        raise ArtifactError(f"{path}: verdict.passed", f"found {found}", f"{need}, which follows from its checks")
     return verdict
 
 
 def _problem(path: Path, item: Any) -> ArtifactError:
-    """One of pydantic's errors as ours, with the field's place in the file."""
+    """An ArtifactError for one pydantic error, with the position of the field in the file."""
     place = ".".join(map(str, item["loc"]))
     need = "a verdict that deploytool wrote"
     return ArtifactError(f"{path}: {place}" if place else str(path), item["msg"][:1].lower() + item["msg"][1:], need)

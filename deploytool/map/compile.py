@@ -16,7 +16,7 @@ from deploytool.chip.memory import Memory, cores_for
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Level, Violation
-from deploytool.ir.spec.verify import BIASED, check_rules, verify
+from deploytool.ir.spec.verify import ALLOW_BIAS, check_rules, verify
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
 from deploytool.map.group import group, group_sizes
 from deploytool.map.lower import lower
@@ -116,15 +116,15 @@ def compile_graph(
     lowered = lower(group(graph), chip)
     fitting = fit(lowered, chip, pins, split)
     _refuse(fitting.issues)
-    verify(lowered, Level.EXECUTABLE, chip, BIASED)
+    verify(lowered, Level.EXECUTABLE, chip, ALLOW_BIAS)
     fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
     quantised = calibrated.program if calibrated else quantise(lowered, fmt)
-    verify(quantised, Level.INTEGER, chip, BIASED)
+    verify(quantised, Level.INTEGER, chip, ALLOW_BIAS)
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))
     placed = place(cut, chip, pins, synops)
-    verify(placed, Level.MAPPED, chip, BIASED)
+    verify(placed, Level.MAPPED, chip, ALLOW_BIAS)
     return Mapped(placed, lowered, layer_report(lowered, quantised, fmt), fitting.splits, calibrated)
 
 

@@ -17,7 +17,7 @@ from deploytool.base.errors import InputError
 from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program, Route, Synapses
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import BIASED, verify
+from deploytool.ir.spec.verify import ALLOW_BIAS, verify
 from deploytool.map.readout import widen
 from deploytool.recipe import DvsSection, ReadoutSection
 
@@ -40,7 +40,7 @@ def configuration(
     """
     if program.chip != chip.name:
         raise InputError("program", f"mapped for {program.chip}", f"one mapped for {chip.name}")
-    verify(program, Level.MAPPED, chip, BIASED)
+    verify(program, Level.MAPPED, chip, ALLOW_BIAS)
     return described(program, chip, dvs, readout)
 
 

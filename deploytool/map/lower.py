@@ -17,7 +17,7 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import Chip
-from deploytool.ir.geometry import arriving, targets
+from deploytool.ir.geometry import arrival_size, targets
 from deploytool.ir.program import Layer, Program, Synapses
 from deploytool.ir.spec.verify import rules_named, violations
 
@@ -36,7 +36,7 @@ def lower(program: Program, chip: Chip) -> Program:
     layers: Mapping[str, Layer] = program.layers
     for name, layer in program.layers.items():
         last = [
-            max((arriving(program, source, route, axis) for source, route in program.feeders(name)), default=0)
+            max((arrival_size(program, source, route, axis) for source, route in program.feeders(name)), default=0)
             for axis in (0, 1)
         ]
         synapses, fill = layer.single, ignores_zeros(layer)

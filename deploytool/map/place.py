@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from deploytool.base.errors import FitError, InputError, UsageError
 from deploytool.chip.chips import Chip
-from deploytool.chip.memory import cores_for, memories
+from deploytool.chip.memory import cores_for, memories_text
 from deploytool.ir.geometry import targets
 from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Violation
@@ -180,8 +180,8 @@ def _reason(
         for name in names
     ]
     if cores:
-        allowed = f"one core each, but together they fit only {_listed(cores)} ({memories(chip, cores)})"
+        allowed = f"one core each, but together they fit only {_listed(cores)} ({memories_text(chip, cores)})"
     else:
-        allowed = f"a core that holds it ({memories(chip, range(len(chip.cores)))})"
+        allowed = f"a core that holds it ({memories_text(chip, range(len(chip.cores)))})"
     hint = "Make one of them smaller, or free a pinned core." if pins else "Make one of them smaller."
     return Violation("placement", tuple(names), "; ".join(needs), allowed, hint)

@@ -9,7 +9,7 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import FitError, UnsupportedError
 from deploytool.chip.chips import Chip, Readout
-from deploytool.chip.memory import cores_for, memories
+from deploytool.chip.memory import cores_for, memories_text
 from deploytool.ir.program import Layer, Program
 
 
@@ -28,7 +28,7 @@ def widen(program: Program, chip: Chip) -> Program:
         raise FitError(
             f"layer {name!r}",
             f"{wide.out_shape[0]} features for the readout take {wide.memory().words}",
-            f"a core that holds them ({memories(chip, [core])} is where it sits)",
+            f"a core that holds them ({memories_text(chip, [core])} is where it sits)",
             hint,
         )
     return program.with_layers({**program.layers, name: wide})

@@ -16,7 +16,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import BIASED, verify
+from deploytool.ir.spec.verify import ALLOW_BIAS, verify
 from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
@@ -115,7 +115,7 @@ def _grouped(graph: Graph) -> Program:
     from deploytool.map.group import group
 
     program = group(graph)
-    verify(program, Level.EXECUTABLE, allow=BIASED)
+    verify(program, Level.EXECUTABLE, allow=ALLOW_BIAS)
     return program
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from deploytool.chip import memory as memory_module
 from deploytool.chip.chips import Chip, chip_named, chip_names
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import ASKS, RULES
+from deploytool.ir.spec.verify import REQUIRED_BY, RULES
 from manual.markdown import definitions, listed, table
 
 SOURCES: Final = {
@@ -40,7 +40,8 @@ def limits() -> str:
 def rules() -> str:
     """Every rule of every chip, with the chip's numbers in it, then those that all of them share."""
     others = (
-        f"### Rules of {ASKS[level]}\n\n{definitions(_rules(level))}" for level in (Level.INTEGER, Level.EXECUTABLE)
+        f"### Rules of {REQUIRED_BY[level]}\n\n{definitions(_rules(level))}"
+        for level in (Level.INTEGER, Level.EXECUTABLE)
     )
     return "\n".join([_by_chip(lambda chip: definitions(_rules(Level.MAPPED, chip))), *others])
 

@@ -125,5 +125,5 @@ def test_wrong_weights_are_told_all_at_once() -> None:
 
 def test_a_network_whose_shapes_do_not_match_is_the_recipe_s_fault() -> None:
     unflattened = {"input": (2, 9, 9), "layers": [{"type": "linear", "out": 5}, {"type": "spike"}]}
-    with pytest.raises(RecipeError, match=r"network.layers: 'fc1': .*Is a Flatten missing"):
+    with pytest.raises(RecipeError, match=r"network.layers: 'fc1': .*Check whether a Flatten is missing"):
         blank_weights(NetworkSection.model_validate(unflattened))

@@ -67,7 +67,7 @@ def test_polarity_becomes_the_feature() -> None:
 def test_wrong_fields_are_refused() -> None:
     with pytest.raises(InputError, match="need a one-dimensional structured array"):
         as_events(np.zeros(3, [("t", "i8"), ("x", "i2")]), "a")
-    with pytest.raises(InputError, match="field t is of float64"):
+    with pytest.raises(InputError, match="field t has dtype float64"):
         as_events(np.zeros(1, [("t", "f8"), ("c", "i2"), ("y", "i2"), ("x", "i2")]), "a")
     with pytest.raises(InputError, match=r"field x spans -1\.\.-1"):
         as_events(np.array([(1, 0, 0, -1)], [("t", "i8"), ("c", "i2"), ("y", "i2"), ("x", "i2")]), "a")

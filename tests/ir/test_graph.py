@@ -81,7 +81,7 @@ def test_merges() -> None:
 @pytest.mark.parametrize(
     ("nodes", "edges", "sentence"),
     [
-        ({"in": Input((1, 1, 1)), "out": Output()}, (("in", "nowhere"),), "names 'nowhere', which is no node"),
+        ({"in": Input((1, 1, 1)), "out": Output()}, (("in", "nowhere"),), "refers to 'nowhere', which is not a node"),
         ({"in": Input((1, 1, 1)), "out": Output()}, (), "Input feeds nothing"),
         (
             {"in": Input((1, 1, 1)), "a": Spike(), "b": Spike(), "out": Output()},
@@ -125,7 +125,9 @@ def test_a_way_back_leads_through_a_delay() -> None:
     assert graph.order == ("in", "back", "add", "conv", "if", "out")
     assert set(graph.shapes.values()) == {(2, 4, 4)}
     assert graph.digest != ring(("conv", conv), ("if", Spike()), back=Delay(6)).digest
-    with pytest.raises(InputError, match="a cycle through add, back, conv, if, out; need a Delay on every way back"):
+    with pytest.raises(
+        InputError, match="a cycle through add, back, conv, if, out; need a Delay on every feedback path"
+    ):
         ring(("conv", conv), ("if", Spike()), back=Spike())
     with pytest.raises(InputError, match="node 'add': Add of 2x4x4, 2x2x2; need inputs of one shape"):
         ring(("conv", conv), ("pool", SumPool((2, 2), (2, 2))), back=Delay(5))
@@ -135,7 +137,7 @@ def test_a_delay_says_the_shape_where_nothing_else_does() -> None:
     conv = Conv(np.ones((3, 5, 3, 3), np.float32), padding=(1, 1))
     nodes = {"in": Input((2, 4, 4)), "c": Concat(), "conv": conv, "s": Spike(), "d": Delay(5), "out": Output()}
     edges = (("in", "c"), ("d", "c"), ("c", "conv"), ("conv", "s"), ("s", "d"), ("s", "out"))
-    with pytest.raises(InputError, match=r"node 'd': its shape does not follow .* a Delay there with"):
+    with pytest.raises(InputError, match=r"node 'd': its shape cannot be inferred .* a Delay on that path with"):
         Graph(nodes, edges)
     assert Graph({**nodes, "d": Delay(np.full((3, 4, 4), 5))}, edges).shapes["c"] == (5, 4, 4)
     with pytest.raises(InputError, match=r"node 'd': delay_us of shape \(2, 4, 4\)"):

@@ -191,7 +191,10 @@ def damaged(change: Callable[[Any], Any]) -> dict[str, Any]:
         (lambda p: p["rungs"][0]["layers"][0].update(v_is="so"), r"rungs\.0\.layers\.0\.v_is"),
         (lambda p: p["spike_difference"][0]["output"].update(more=1), r"spike_difference\.0\.output\.more"),
         (lambda p: p["verdict"]["checks"][0].update(passed="no"), r"verdict\.checks\.0\.passed"),
-        (lambda p: p["verdict"].update(passed=True), r"verdict\.passed: found true; need false, as its checks say"),
+        (
+            lambda p: p["verdict"].update(passed=True),
+            r"verdict\.passed: found true; need false, which follows from its checks",
+        ),
         (lambda p: p.pop("units"), r"verdict\.json: units"),
     ],
 )

@@ -107,8 +107,8 @@ def test_neurons_of_the_simulator_alone_are_refused_with_all_reasons(compiled: C
     assert "a leak" in leak
     assert "simulator" in leak
     assert "a v_reset that is not 0" in v_reset
-    assert "an Add of the potentials of 2 sets of weights (a, b, add, s)" in added
-    assert "join the inputs by a Concat before one Conv" in added
+    assert "an Add of the currents of 2 sets of weights (a, b, add, s)" in added
+    assert "Concat the inputs before one Conv" in added
 
 
 def test_mapping_keeps_the_float_program_and_reports_every_layer(nmnist: Graph) -> None:

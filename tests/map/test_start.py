@@ -75,7 +75,7 @@ def test_a_start_that_int16_cannot_hold_is_cut_and_told() -> None:
 
 
 def test_a_start_below_the_floor_is_refused() -> None:
-    with pytest.raises(InputError, match=r"v_init is -1.5; need -1.0 or more, which is the floor"):
+    with pytest.raises(InputError, match=r"v_init is -1.5; need at least the floor, -1.0"):
         one_layer(-1.5, floor=-1.0)
     with pytest.raises(InputError, match="v_init of shape"):
         one_layer(np.arange(3.0).reshape(3, 1, 1))

@@ -74,7 +74,7 @@ def test_all_checks_pass_or_fail_by_their_limits() -> None:
     assert checks(verdict) == dict.fromkeys([r.id for r in REQUIREMENTS], True)
     assert verdict.passed is True
     assert not verdict.negative
-    assert verdict.sentence == "All 4 checks hold."
+    assert verdict.sentence == "All 4 checks passed."
     strict = ALL.model_copy(update={"min_accuracy": 75.1, "max_synops": 79})
     verdict = judge(made, strict)
     assert checks(verdict) == {
@@ -118,7 +118,7 @@ def test_nothing_asked_is_neither_passed_nor_negative() -> None:
     verdict = judge([TORCH], NOTHING)
     assert verdict.passed is None
     assert not verdict.negative
-    assert verdict.sentence == "No check was asked for."
+    assert verdict.sentence == "No checks were requested."
     assert verdict.checks == ()
 
 

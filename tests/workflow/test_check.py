@@ -56,7 +56,7 @@ def test_artifacts_onnx_and_modules(cli: Deploytool, tmp_path: Path, monkeypatch
     assert "no input shape; need --shape C,H,W" in refusal(invoke(tmp_path, "check", "checked_net:build"), 2)
     found = checked(tmp_path, "checked_net:build", "--shape", "2,8,8")
     assert found["fits"] is True
-    assert "has a bias; need none, or zeros" in says(found)["run"]
+    assert "has a bias; need no bias, or a bias of zeros" in says(found)["run"]
 
 
 def test_mapping_a_trained_model_is_mapping_its_graph(cli: Deploytool) -> None:

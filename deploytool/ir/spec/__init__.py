@@ -1,1 +1,1 @@
-"""What is legal at which level: every rule as one record."""
+"""The rules for legal programs at each level, one record per rule."""

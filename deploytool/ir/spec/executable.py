@@ -1,4 +1,4 @@
-"""What every engine asks of a program: the compiled loops rely on each of these rules."""
+"""Rules that every engine requires of a program. The compiled loops rely on each of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploytool.ir.shapes import out_shape
 from deploytool.ir.spec.rule import Findings, Level, Rule, on_layers, on_program
 
 SPIKES_PER_UPDATE_MAX: Final = 1024
-"""Where a neuron may fire many times per update: more than this is a mistake in the weights or the threshold."""
+"""Limit for neurons that may fire several times per update. More indicates an error in the weights or the threshold."""
 
 
 def _fed(program: Program) -> Findings:
@@ -30,7 +30,7 @@ def _synapses_fed(program: Program) -> Findings:
         there = set(range(len(layer.synapses)))
         if arriving and arriving != there:
             found = ", ".join(map(str, sorted(arriving)))
-            yield name, f"routes to its synapses {found}, of which it has {len(there)}"
+            yield name, f"routes to synapses {found}, but it has {len(there)} synapses"
 
 
 def _bias(layer: Layer) -> str | None:
@@ -54,13 +54,13 @@ def _maps(program: Program) -> Findings:
         for number, synapses in enumerate(layer.synapses):
             at, wanted = _at(name, number), synapses.out_shape
             if wanted != layer.out_shape:
-                yield at, f"an output map of {format_shape(wanted)} beside one of {format_shape(layer.out_shape)}"
+                yield at, f"an output map of {format_shape(wanted)}, but the layer has {format_shape(layer.out_shape)}"
             elif (given := _given(synapses)) != wanted:
-                yield at, f"an output map of {format_shape(wanted)}, where its kernel gives {_shown(given)}"
+                yield at, f"an output map of {format_shape(wanted)}, but its kernel gives {_shown(given)}"
 
 
 def _given(synapses: Synapses) -> tuple[int, int, int] | None:
-    """The output map that the kernel gives; None where it gives none."""
+    """The output map that the kernel gives, or None if it does not fit."""
     weights, stride, padding = synapses.weights, synapses.stride, synapses.padding
     try:
         return out_shape(Conv(weights, None, stride, padding, synapses.dilation, synapses.groups), synapses.in_shape)
@@ -77,7 +77,7 @@ def _at(name: str, number: int) -> str:
 
 
 def _parameters(neurons: Neurons) -> dict[str, Array]:
-    """{field: array} of all arrays of neurons and of their leak."""
+    """{field: array} of all arrays of the neurons and of their leak."""
     return arrays_of(neurons) | (arrays_of(neurons.leak) if neurons.leak else {})
 
 
@@ -137,13 +137,13 @@ def _v_reset(layer: Layer) -> str | None:
 def _between_once(layer: Layer) -> str | None:
     if not _well_shaped(layer) or not layer.neurons.fires_between or layer.neurons.at_most_one:
         return None
-    return "several spikes at once of neurons that fire between events"
+    return "several spikes per update, in neurons that can fire between events"
 
 
 def _between_whole(layer: Layer) -> str | None:
     if not _well_shaped(layer) or not layer.neurons.fires_between or layer.part_of is None:
         return None
-    return "neurons that fire between events, in a part of a layer"
+    return "neurons that can fire between events, in a part of a split layer"
 
 
 def _delays(program: Program) -> Findings:
@@ -151,7 +151,7 @@ def _delays(program: Program) -> Findings:
         where, delays = f"route from {source!r} to {to!r}", np.array(route.delay_us)
         neurons = int(np.prod(program.map_of(source)))
         if delays.shape not in ((), (neurons,)):
-            yield where, f"{delays.size} delays of {neurons} neurons"
+            yield where, f"{delays.size} delays for {neurons} neurons"
         elif delays.min() < 1:
             yield where, f"a delay of {delays.min()} us"
 
@@ -160,31 +160,31 @@ def _delays_whole(program: Program) -> Findings:
     whole = {INPUT, *(name for name in program.layers if program.place_in(name)[0] == name)}
     for to, _, source, _ in program.delayed:
         if not {source, to} <= whole:
-            yield f"route from {source!r} to {to!r}", "a delay between parts of layers"
+            yield f"route from {source!r} to {to!r}", "a delay between parts of split layers"
 
 
 EXECUTABLE: Final[tuple[Rule, ...]] = (
     Rule(
-        "fed", Level.EXECUTABLE, "a route to every layer", on_program(_fed), "Give it a route, or leave the layer out."
+        "fed", Level.EXECUTABLE, "a route to every layer", on_program(_fed), "Add a route to it, or remove the layer."
     ),
     Rule(
         "synapses-fed",
         Level.EXECUTABLE,
-        "routes to each of its synapses, and to no others",
+        "a route to each of its synapses, and no other routes",
         on_program(_synapses_fed),
-        "Number the synapses of a layer from 0, and lead a route to each.",
+        "Number the synapses of a layer from 0, and add a route to each.",
     ),
     Rule(
         "bias",
         Level.EXECUTABLE,
-        "none, or zeros",
+        "no bias, or a bias of zeros",
         on_layers(_bias),
-        "A bias is a leak on the slow clock, which event-driven targets do not run: train without it.",
+        "Train without a bias: the chip adds it as a leak on its slow clock, which event-driven targets do not run.",
     ),
     Rule(
         "weights",
         Level.EXECUTABLE,
-        "weights of int8 in int8/int16, and of float32 in float32",
+        "int8 weights in int8/int16, float32 weights in float32",
         on_program(_weights),
         "Convert the weights, or quantise the program.",
     ),
@@ -192,14 +192,14 @@ EXECUTABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "maps",
         Level.EXECUTABLE,
-        "the output map that kernel, stride, padding and dilation give",
+        "the output map that follows from kernel, stride, padding and dilation",
         on_program(_maps),
         "Compute it from the input map with deploytool.ir.shapes.out_shape.",
     ),
     Rule(
         "shapes",
         Level.EXECUTABLE,
-        "one number, or one for each neuron",
+        "one number, or one per neuron",
         on_layers(_shapes),
         "Give the array the shape of the layer's output map.",
     ),
@@ -208,7 +208,7 @@ EXECUTABLE: Final[tuple[Rule, ...]] = (
         Level.EXECUTABLE,
         "thresholds above 0",
         on_layers(_threshold),
-        "A neuron with another threshold would fire without end.",
+        "A neuron with a threshold of 0 or less would never stop firing.",
     ),
     Rule(
         "floor",
@@ -221,56 +221,56 @@ EXECUTABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "start",
         Level.EXECUTABLE,
-        "finite starts that are not below the floor",
+        "a finite v_init that is not below the floor",
         on_layers(_start),
-        "Start the membranes at 0, or lower the floor.",
+        "Set v_init to 0, or lower the floor.",
     ),
     Rule(
         "spikes-per-update",
         Level.EXECUTABLE,
         f"at most {SPIKES_PER_UPDATE_MAX} spikes per update",
         on_layers(_spikes_per_update),
-        "Raise the threshold, use smaller weights, or one spike per update.",
+        "Raise the threshold, use smaller weights, or allow one spike per update.",
     ),
     Rule(
         "time-constants",
         Level.EXECUTABLE,
         "time constants above 0",
         on_layers(_time_constants),
-        "Leave the leak out where there is none.",
+        "For neurons without a leak, omit it.",
     ),
     Rule(
         "v-reset",
         Level.EXECUTABLE,
         "a v_reset below the threshold, in float32",
         on_layers(_v_reset),
-        "A neuron that is reset to its threshold would fire without end.",
+        "A neuron that is reset to its threshold would never stop firing.",
     ),
     Rule(
         "between-once",
         Level.EXECUTABLE,
-        "one spike at a time",
+        "at most one spike per update",
         on_layers(_between_once),
-        "Give these neurons one spike per update.",
+        "Set at_most_one for these neurons.",
     ),
     Rule(
         "between-whole",
         Level.EXECUTABLE,
-        "whole layers of neurons that fire between events",
+        "an unsplit layer if its neurons can fire between events",
         on_layers(_between_whole),
         "Do not split the layer.",
     ),
     Rule(
         "delays",
         Level.EXECUTABLE,
-        "one delay, or one for each neuron, of at least 1 us",
+        "one delay, or one per neuron, of at least 1 us",
         on_program(_delays),
-        "Leave the delay out where spikes arrive at once.",
+        "For spikes without a delay, omit delay_us.",
     ),
     Rule(
         "delays-whole",
         Level.EXECUTABLE,
-        "delays between whole layers",
+        "delays between unsplit layers only",
         on_program(_delays_whole),
         "Do not split layers at either end of a delay.",
     ),

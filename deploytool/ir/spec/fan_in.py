@@ -1,4 +1,4 @@
-"""The limit that [constraints] sets on the inputs of a neuron: how many of its weights may be other than 0."""
+"""The fan-in limit of [constraints]: the largest number of nonzero weights per neuron."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from deploytool.ir.spec.rule import Violation
 
 
 def fan_in(weights: Array) -> int:
-    """The most weights other than 0 that an output feature of ``weights`` (O, ...) has."""
+    """The largest number of nonzero weights of an output feature of ``weights`` (O, ...)."""
     return int(np.count_nonzero(weights.reshape(len(weights), -1), axis=1).max())
 
 
 def over_fan_in(weights: Mapping[str, Array], limit: int | None) -> tuple[Violation, ...]:
-    """What breaks a ``limit`` of inputs per neuron among the ``weights`` {layer: (O, ...)}; nothing without a limit."""
+    """Violations of the fan-in ``limit`` among ``weights`` {layer: (O, ...)}; () without a limit."""
     if limit is None:
         return ()
     return tuple(
         Violation(
             "constraints-fan-in",
             (name,),
-            f"a neuron has {found} weights that are not 0",
-            f"at most {limit}, constraints.fan_in",
+            f"a neuron has {found} nonzero weights",
+            f"at most {limit} (constraints.fan_in)",
             "Train it with that limit.",
         )
         for name, array in weights.items()

@@ -1,4 +1,4 @@
-"""What int8/int16 asks of a program: numbers that it has, and neurons whose V depends on no time."""
+"""Rules for int8/int16 arithmetic: representable numbers, and neurons without time constants."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from deploytool.ir.program import STATE, Layer, Program
 from deploytool.ir.spec.rule import Findings, Level, Rule, on_layers, on_program
 
 NO_LEAK: Final = (
-    "Train with integrate-and-fire neurons, or with a time constant much longer than a sample, or run it on the "
-    "simulator."
+    "Train with integrate-and-fire neurons, or with a time constant much longer than a sample, or run the network on "
+    "the simulator."
 )
 
 
@@ -74,27 +74,27 @@ INTEGER: Final[tuple[Rule, ...]] = (
         Level.INTEGER,
         "reset by subtraction or to 0 in int8/int16",
         on_layers(_zero_reset),
-        "Train with such a reset, or run it on the simulator.",
+        "Train with one of these resets, or run the network on the simulator.",
         early=True,
     ),
     Rule(
         "whole-threshold",
         Level.INTEGER,
-        f"whole thresholds of at most {STATE.max}",
+        f"integer thresholds of at most {STATE.max}",
         on_layers(_threshold),
         "Quantise the layer again.",
     ),
     Rule(
         "whole-floor",
         Level.INTEGER,
-        f"whole floors of at least {STATE.min}",
+        f"integer floors of at least {STATE.min}",
         on_layers(_floor),
         "Quantise the layer again.",
     ),
     Rule(
         "whole-start",
         Level.INTEGER,
-        f"whole starts in {STATE.min}..{STATE.max}",
+        f"integer v_init in {STATE.min}..{STATE.max}",
         on_layers(_start),
         "Quantise the layer again.",
     ),

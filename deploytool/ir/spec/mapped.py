@@ -1,6 +1,6 @@
-"""What a chip asks of a program: one record per rule, with the chip's numbers in the law.
+"""Rules of a chip: one record per rule, with the chip's numbers in the sentence.
 
-Cycles need no rule: a way back takes time, which no chip has.
+Cycles need no rule of their own: every feedback path has a delay, and no chip has delays.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from deploytool.base.arrays import format_shape
 from deploytool.chip.chips import Chip, chip_names
 from deploytool.chip.memory import cores_for
-from deploytool.ir.geometry import stray
+from deploytool.ir.geometry import position_outside_map
 from deploytool.ir.program import INPUT, Layer, Program, Synapses
 from deploytool.ir.spec.rule import Check, Findings, Level, Rule, on_chip, on_layers, on_program
 
@@ -21,7 +21,7 @@ MAP: Final = "Map the network for a chip first: deploytool map GRAPH --target sp
 
 
 def _layers_on_chip(found: Callable[[Layer, Chip], str | None]) -> Check:
-    """A check of a program out of a check of one layer."""
+    """The check of a program that applies ``found`` to each layer."""
 
     def check(program: Program, chip: Chip) -> Findings:
         for name, layer in program.layers.items():
@@ -32,7 +32,7 @@ def _layers_on_chip(found: Callable[[Layer, Chip], str | None]) -> Check:
 
 
 def _synapses_on_chip(found: Callable[[Synapses, Chip], str | None]) -> Check:
-    """A check of a program out of a check of one layer's synapses."""
+    """The check of a program that applies ``found`` to the synapses of each layer."""
 
     def check(program: Program, chip: Chip) -> Findings:
         for name, layer in program.layers.items():
@@ -136,12 +136,12 @@ def _pooling(program: Program, chip: Chip) -> Findings:
 def _pooling_remainder(program: Program) -> Findings:
     for name in (INPUT, *program.layers):
         for route in program.input_routes if name == INPUT else program.layers[name].routes:
-            if (position := stray(program, name, route)) is not None:
+            if (position := position_outside_map(program, name, route)) is not None:
                 height, width = program.map_of(name)[1:]
                 yield (
                     name,
                     (
-                        f"a map of {height}x{width} pooled by {_by(route.pool)} leaves a rest that reaches neurons of "
+                        f"pooling a map of {height}x{width} by {_by(route.pool)} leaves a rest that reaches neurons of "
                         f"{route.to} from row {position[0]}, column {position[1]}, outside its map of "
                         f"{_by(program.layers[route.to].synapses[route.synapses].in_shape[1:])}"
                     ),
@@ -173,15 +173,15 @@ def _fan_in(program: Program) -> Findings:
         ends = [0, *(end for _, end, _ in ranges)]
         if [start for start, _, _ in ranges] != ends[:-1] or ends[-1] != features:
             each = ", ".join(f"{start}..{end - 1} from {source}" for start, end, source in ranges)
-            yield name, f"gets the features {each or 'of nothing'} for its {features}"
+            yield name, f"gets the features {each or 'of no source'} for its {features} input features"
 
 
 def _outside_input(program: Program, chip: Chip) -> Findings:
-    """Such events do not pass the sensor's layer, so that the vendor's driver does not see where they come from."""
+    """Events from outside do not pass the sensor's layer, so the vendor's driver does not know their source."""
     if program.input_shape[0] > chip.dvs_features:
         for route in program.input_routes:
             if others := [source for source, _ in program.feeders(route.to) if source != INPUT]:
-                yield route.to, f"{program.input_shape[0]} features of the input beside those of {', '.join(others)}"
+                yield route.to, f"gets {program.input_shape[0]} input features and those of {', '.join(others)}"
 
 
 def _by(pair: tuple[int, ...]) -> str:
@@ -191,7 +191,7 @@ def _by(pair: tuple[int, ...]) -> str:
 def _one_synapses(program: Program) -> Findings:
     for name, layer in program.layers.items():
         if (sets := len(layer.synapses)) > 1:
-            yield name, f"an Add of the potentials of {sets} sets of weights ({', '.join(layer.sources)})"
+            yield name, f"an Add of the currents of {sets} sets of weights ({', '.join(layer.sources)})"
 
 
 def _no_delay(program: Program) -> Findings:
@@ -229,29 +229,29 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "layers",
         "at most {cores} layers, one per core",
         on_chip(_layers),
-        "Leave out layers; poolings and Flatten take no core.",
+        "Use fewer layers; poolings and Flatten need no core.",
     ),
     _early(
         "sensor", "at most {sensor}x{sensor} pixels", on_chip(_sensor), "Crop or pool the events before the network."
     ),
     _early(
         "input-routes",
-        "one pooling of {dvs_poolings} for all, and no feature shift",
+        "the same pooling of {dvs_poolings} to all destinations, and no feature shift",
         on_chip(_input_routes),
-        "Pool behind the first layer, or give both layers the same pooling.",
+        "Pool after the first layer, or give both layers the same pooling.",
     ),
-    _early("fan-out", "at most {fan_out} destinations", on_chip(_fan_out), "Let one layer feed the others in a chain."),
+    _early("fan-out", "at most {fan_out} destinations", on_chip(_fan_out), "Connect the layers in a chain."),
     _early(
         "fan-in",
-        "sources side by side, every input feature from exactly one",
+        "each input feature from exactly one source",
         on_program(_fan_in),
-        "Replace an Add by a Concat: the layer behind it then learns to add.",
+        "Replace an Add by a Concat; the next layer can learn the sum.",
     ),
     _early(
         "outside-input",
-        "only the input, or one of at most {dvs_features} features",
+        "an input without other sources, or an input of at most {dvs_features} features",
         on_chip(_outside_input),
-        "Give the input a layer of its own, and join its spikes.",
+        "Put a layer directly after the input, and concatenate its spikes.",
     ),
     _early(
         "feature-shift", "a feature shift of at most {shift}", on_chip(_feature_shift), "Concatenate fewer features."
@@ -260,9 +260,9 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "kernel",
         "a square kernel of 1x1 to {kernel}x{kernel}",
         _synapses_on_chip(_kernel),
-        "Use a smaller kernel; before a Linear, pool more, so that its input map is smaller.",
+        "Use a smaller kernel. Before a Linear, pool more to make its input map smaller.",
     ),
-    _early("stride", "strides of {strides}", _synapses_on_chip(_stride), "Use the next smaller stride of these."),
+    _early("stride", "strides of {strides}", _synapses_on_chip(_stride), "Use the next smaller of these strides."),
     _early(
         "padding",
         "a padding of at most {padding}",
@@ -276,7 +276,7 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "groups",
         "one group",
         _synapses_on_chip(_groups),
-        "Kernels are filled up with zeros only where no weight is above the threshold; train with smaller weights.",
+        "Train with smaller weights: kernels are padded with zeros only if no weight is above the threshold.",
     ),
     _early(
         "input-map",
@@ -295,36 +295,34 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "memory",
         "one core that holds it ({memories})",
         _layers_on_chip(_memory),
-        "Use fewer features (powers of two count), a smaller kernel or a smaller map.",
+        "Use fewer features (memory grows in powers of two), a smaller kernel or a smaller map.",
     ),
-    _early(
-        "pooling", "a pooling of {poolings}, along both axes", on_chip(_pooling), "Use such a pooling, or a stride."
-    ),
+    _early("pooling", "a pooling of {poolings}, along both axes", on_chip(_pooling), "Use one of these, or a stride."),
     _early(
         "pooling-remainder",
-        "poolings whose rest reaches no neuron",
+        "poolings whose remainder reaches no neuron",
         on_program(_pooling_remainder),
-        "Crop the map to a multiple of the pooling, or use less padding behind it.",
+        "Crop the map to a multiple of the pooling, or use less padding after it.",
     ),
     _early(
         "threshold",
         "one threshold for all neurons of a layer",
         on_layers(_one_threshold),
-        "Train with one threshold per layer; per-feature thresholds can go into the weights.",
+        "Train with one threshold per layer; per-feature thresholds can be folded into the weights.",
     ),
-    _early("one-spike", "at most one spike per update", on_layers(_one_spike), "Map with one spike per update."),
+    _early("one-spike", "at most one spike per update", on_layers(_one_spike), "Set at_most_one for its neurons."),
     _early(
         "synapses",
         "one Conv or Linear before a Spike",
         on_program(_one_synapses),
-        "Put a Spike behind each of them, or join the inputs by a Concat before one Conv, or run it on the simulator.",
+        "Put a Spike after each of them, or Concat the inputs before one Conv, or run the network on the simulator.",
     ),
     _early(
         "no-delay",
-        "spikes that arrive at once",
+        "spikes without a delay",
         on_program(_no_delay),
-        "A core sends spikes on as soon as it can, and cores in a circle may deadlock: leave the Delay out, or run it "
-        "on the simulator.",
+        "Remove the Delay, or run the network on the simulator: a core forwards spikes immediately, and cycles of "
+        "cores may deadlock.",
     ),
     _early(
         "integers",
@@ -333,7 +331,7 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "Quantise the layer again.",
     ),
     Rule("chip", Level.MAPPED, f"one of {', '.join(chip_names())}", on_program(_chip), MAP),
-    Rule("cores", Level.MAPPED, "each layer on one of the {cores} cores, alone", on_chip(_cores), MAP),
+    Rule("cores", Level.MAPPED, "each layer on its own core, one of {cores}", on_chip(_cores), MAP),
     Rule(
         "core-memory",
         Level.MAPPED,

@@ -1,4 +1,4 @@
-"""A rule as one record, and what breaks it. Error texts, `deploytool check` and the manual come from these."""
+"""Rules and their violations. Error texts, `deploytool check` and the manual are made from these records."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import TypeAlias
 
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import Chip
-from deploytool.chip.memory import memories
+from deploytool.chip.memory import memories_text
 from deploytool.ir.program import Layer, Program
 
 
 class Level(IntEnum):
-    """How far a program has come on its way to a chip. Each level asks for all that those below it do."""
+    """The stage of a program on its way to a chip. Each level includes the rules of the levels below it."""
 
     EXECUTABLE = 1
-    """The engines run it, in its arithmetic."""
+    """The engines can run it, in its arithmetic."""
     INTEGER = 2
     """It computes in int8/int16."""
     MAPPED = 3
-    """It sits on the cores of a chip, and asks for nothing that the chip does not have."""
+    """It is placed on the cores of a chip, and uses only what the chip has."""
 
 
 Findings: TypeAlias = Iterator[tuple[str, str]]
-"""(where, what was found there); where is a layer, "input", "network", a route or the program."""
+"""(where, found); where is a layer, "input", "network", a route or the program."""
 
 Check: TypeAlias = Callable[[Program, Chip | None], Findings]
-"""What breaks a rule. Only checks of MAPPED look at the chip, and find nothing where there is none."""
+"""Finds violations of a rule. Only checks of level MAPPED use the chip; they find none without a chip."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """``law`` completes "need ..." and holds names of `numbers`; ``check`` yields what breaks it.
+    """One rule. ``law`` completes "need ..." and refers to names of `numbers`; ``check`` yields violations.
 
-    ``early``: whether `deploytool check` judges it, before the program computes in integers or sits on cores.
+    ``early`` rules are checked by `deploytool check`, before the program is quantised and placed.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Violation:
-    """What of a program breaks which rule; ``layers`` are several where only together they do."""
+    """A broken rule, and where. ``layers`` has several entries if only their combination breaks the rule."""
 
     rule: str
     layers: tuple[str, ...]
@@ -74,17 +74,17 @@ class Violation:
 
 
 def on_program(check: Callable[[Program], Findings]) -> Check:
-    """A check that looks at no chip."""
+    """A check that does not use the chip."""
     return lambda program, _chip: check(program)
 
 
 def on_chip(check: Callable[[Program, Chip], Findings]) -> Check:
-    """A check that looks at the chip."""
+    """A check that uses the chip."""
     return lambda program, chip: iter(()) if chip is None else check(program, chip)
 
 
 def on_layers(check: Callable[[Layer], str | None]) -> Check:
-    """A check of a program out of a check of one layer."""
+    """The check of a program that applies ``found`` to each layer."""
 
     def each(program: Program) -> Findings:
         for name, layer in program.layers.items():
@@ -95,11 +95,11 @@ def on_layers(check: Callable[[Layer], str | None]) -> Check:
 
 
 def numbers(chip: Chip) -> dict[str, str]:
-    """The chip's numbers as they stand in the laws."""
+    """The chip's numbers, as inserted into the laws."""
     lowest = chip.integers.state_range[0]
     return {
         "cores": str(len(chip.cores)),
-        "memories": memories(chip, range(len(chip.cores))),
+        "memories": memories_text(chip, range(len(chip.cores))),
         "kernel": str(chip.kernel_max),
         "strides": _listed(chip.strides),
         "padding": str(chip.padding_max),

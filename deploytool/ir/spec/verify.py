@@ -1,4 +1,4 @@
-"""The one table of what is legal at which level, and what asks it."""
+"""The table of all rules, and the functions that check programs against it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from deploytool.ir.spec.rule import Level, Rule, Violation
 
 RULES: Final[tuple[Rule, ...]] = (*EXECUTABLE, *INTEGER, *MAPPED)
 
-ASKS: Final = {Level.EXECUTABLE: "every target", Level.INTEGER: "int8/int16", Level.MAPPED: "{chip}"}
-"""Who asks for the rules of a level."""
+REQUIRED_BY: Final = {Level.EXECUTABLE: "every target", Level.INTEGER: "int8/int16", Level.MAPPED: "{chip}"}
+"""What requires the rules of a level."""
 
-BIASED: Final = ("bias",)
-"""Rules that a program may break and be mapped: a chip has a bias, although no target of ours runs it."""
+ALLOW_BIAS: Final = ("bias",)
+"""Rules that a mapped program may break: a chip has a bias, although none of our targets runs it."""
 
-MISMATCHED: Final = ("threshold", "integers")
-"""Rules that a program may break and be emulated: thresholds that differ stand for neurons that do not behave alike."""
+ALLOW_MISMATCH: Final = ("threshold", "integers")
+"""Rules that an emulated program may break: different thresholds model mismatch between neurons."""
 
 
 def verify(program: Program, level: Level, chip: Chip | None = None, allow: Collection[str] = ()) -> None:
-    """Raises UnsupportedError, telling all violations, unless ``program`` is legal at ``level``.
+    """Raises UnsupportedError with all violations unless ``program`` is legal at ``level``.
 
-    ``chip`` is by default the one of its name; rules whose ids are in ``allow`` may be broken.
+    ``chip`` defaults to the program's chip. Rules whose ids are in ``allow`` may be broken.
     """
     asked = tuple(rule for rule in RULES if rule.level <= level and rule.id not in allow)
     if found := violations(program, asked, chip):
@@ -41,7 +41,7 @@ def level_of(program: Program) -> Level:
 
 
 def violations(program: Program, rules: Collection[Rule] = RULES, chip: Chip | None = None) -> tuple[Violation, ...]:
-    """Everything in ``program`` that breaks ``rules``, rule by rule, on ``chip`` (by default the one of its name)."""
+    """All violations of ``rules`` in ``program``, rule by rule, on ``chip`` (default: the program's chip)."""
     if chip is None and program.chip in chip_names():
         chip = chip_named(program.chip)
     return tuple(
@@ -52,19 +52,19 @@ def violations(program: Program, rules: Collection[Rule] = RULES, chip: Chip | N
 
 
 def check_rules(program: Program, chip: Chip) -> tuple[Violation, ...]:
-    """Everything that keeps ``program`` from ``chip`` and is known before it computes in integers and sits on cores."""
+    """All violations on ``chip`` that are known before ``program`` is quantised and placed."""
     return violations(program, [rule for rule in RULES if rule.early], chip)
 
 
 def rules_named(*ids: str) -> tuple[Rule, ...]:
-    """The rules of these ``ids``, in the order of the table."""
+    """The rules with these ``ids``, in table order."""
     return tuple(rule for rule in RULES if rule.id in ids)
 
 
 def rules_manual(chip: Chip) -> str:
-    """Every rule with the numbers of ``chip``, its own first, as text for a person."""
+    """All rules as readable text, with the numbers of ``chip``; the chip's own rules come first."""
     parts = []
     for level in reversed(Level):
         entries = (f"{rule.id}\n  Need {rule.need(chip)}.\n  {rule.hint}" for rule in RULES if rule.level == level)
-        parts.append(f"What {ASKS[level].format(chip=chip.title)} asks of a network\n\n" + "\n\n".join(entries))
+        parts.append(f"Requirements of {REQUIRED_BY[level].format(chip=chip.title)}\n\n" + "\n\n".join(entries))
     return "\n\n".join(parts) + "\n"

@@ -10,7 +10,7 @@ from typing import Final
 from deploytool.base.errors import UsageError
 from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import MISMATCHED, level_of, verify
+from deploytool.ir.spec.verify import ALLOW_MISMATCH, level_of, verify
 from deploytool.ir.target import Target
 from deploytool.run.record.checks import check_sendable, check_stream
 from deploytool.run.targets.board_kinds import BOARDS
@@ -45,7 +45,7 @@ def _runs(program: Program) -> None:
 
 def _emulates(program: Program) -> None:
     """Raises UnsupportedError unless ``program`` is mapped for a chip; thresholds may differ, as where perturbed."""
-    verify(program, Level.MAPPED, allow=MISMATCHED)
+    verify(program, Level.MAPPED, allow=ALLOW_MISMATCH)
 
 
 def _quantised(_: str, options: Options) -> Target:

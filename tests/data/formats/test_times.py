@@ -147,10 +147,10 @@ def test_a_recording_cannot_begin_in_1970() -> None:
 @pytest.mark.parametrize(
     ("times", "says"),
     [
-        (np.array(["1", "2"]), "field t is of <U1; need integers"),
+        (np.array(["1", "2"]), "field t has dtype <U1; need integers"),
         (np.array([1.0, np.nan]), "times that are not finite"),
         (np.array([2**63 + 5], np.uint64), "field t goes up to 9223372036854775813; need signed 64-bit integers"),
-        (np.zeros((3, 2)), "field t is of float64"),
+        (np.zeros((3, 2)), "field t has dtype float64"),
     ],
 )
 def test_what_is_no_time_is_refused(times: np.ndarray, says: str) -> None:

@@ -97,7 +97,7 @@ def test_several_spikes_at_once_are_refused() -> None:
     graph = chain(
         [("in", Input((1, 1, 1))), ("s", Spike(tau_ms=1.0, tau_syn_ms=1.0, at_most_one=False)), ("out", Output())]
     )
-    with pytest.raises(UnsupportedError, match="several spikes at once of neurons that fire between events"):
+    with pytest.raises(UnsupportedError, match="several spikes per update, in neurons that can fire between events"):
         run_reference(group(graph), EventStream(np.zeros(0, EVENT), (1, 1, 1), 10))
 
 

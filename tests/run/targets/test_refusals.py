@@ -35,14 +35,20 @@ def as_float(**changes: object) -> Program:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"bias": np.array([1, 0], np.int16)}, "fc: has a bias; need none, or zeros. A bias is a leak"),
+        (
+            {"bias": np.array([1, 0], np.int16)},
+            "fc: has a bias; need no bias, or a bias of zeros. Train without a bias",
+        ),
         ({"threshold": 0}, "a threshold of 0; need thresholds above 0"),
-        ({"threshold": 40000}, "a threshold of 40000; need whole thresholds of at most 32767"),
-        ({"threshold": 2.5}, "a threshold of 2.5; need whole thresholds"),
+        ({"threshold": 40000}, "a threshold of 40000; need integer thresholds of at most 32767"),
+        ({"threshold": 2.5}, "a threshold of 2.5; need integer thresholds"),
         ({"floor": 3}, "a floor of 3; need a floor of at most 0"),
-        ({"floor": -40000}, "a floor of -40000; need whole floors of at least -32768"),
-        ({"out_shape": (2, 1, 2)}, "an output map of 2x1x2, where its kernel gives 2x1x1; need the output map that"),
-        ({"weights": np.ones((2, 2, 1, 1), np.float32)}, "weights of float32 in a program of int8/int16; need weights"),
+        ({"floor": -40000}, "a floor of -40000; need integer floors of at least -32768"),
+        ({"out_shape": (2, 1, 2)}, "an output map of 2x1x2, but its kernel gives 2x1x1; need the output map that"),
+        (
+            {"weights": np.ones((2, 2, 1, 1), np.float32)},
+            "weights of float32 in a program of int8/int16; need int8 weights",
+        ),
     ],
 )
 def test_an_integer_layer_that_cannot_run_is_refused(changes: dict[str, object], says: str) -> None:
@@ -83,7 +89,7 @@ def test_a_layer_that_nothing_feeds_is_refused() -> None:
     ("changes", "says"),
     [
         ({"chip": "simulator", "core_of": {}}, "not mapped for a chip; need one of speck2e"),
-        ({"core_of": {}}, "layers without a core: a, b; need each layer on one of the 9 cores, alone. Map the network"),
+        ({"core_of": {}}, "layers without a core: a, b; need each layer on its own core, one of 9. Map the network"),
         ({"core_of": {"a": 0, "b": 9}}, "layers without a core: b"),
         ({"core_of": {"a": 3, "b": 3}}, "two layers on one core"),
         ({"arithmetic": "float32"}, "computes in float32; need int8/int16"),

@@ -161,7 +161,7 @@ def test_conversion_refuses_a_model_with_more_inputs(tmp_path):
     with pytest.raises(FitError) as error:
         to_graph(trained.weights, NETWORK, PRUNED)
     assert [problem.split(";")[0] for problem in error.value.problems] == [
-        f"{name}: a neuron has {count} weights that are not 0" for name, count in (("conv1", 18), ("fc1", 27))
+        f"{name}: a neuron has {count} nonzero weights" for name, count in (("conv1", 18), ("fc1", 27))
     ]
 
 

@@ -162,7 +162,7 @@ def test_fewer_bits_fewer_levels():
 
 
 def test_layers_that_do_not_fit_together():
-    with pytest.raises(RecipeError, match=r"network\.layers: 'fc1'.*Is a Flatten missing"):
+    with pytest.raises(RecipeError, match=r"network\.layers: 'fc1'.*Check whether a Flatten is missing"):
         blocks_of(network({"type": "linear", "out": 3}, {"type": "spike"}))
 
 
