@@ -78,6 +78,35 @@ def test_hooks_that_scale_or_shift_are_folded_and_told() -> None:
     assert_layer_is(module, read(module)[0])
 
 
+def test_hooks_may_look_at_values_but_not_use_them() -> None:
+    seen: list[float] = []
+    module = net(nn.AvgPool2d(2))
+    for layer in module:
+        layer.register_forward_hook(lambda _module, _given, answer: seen.append(answer.mean().item()))
+    assert not read(module)[1]
+    assert seen
+    module[0].register_forward_hook(lambda *given: given[-1] / given[-1].max().item())
+    with pytest.raises(UnsupportedError, match=r"fire otherwise than in the conv|differs by"):
+        from_module(module, SHAPE)
+    wrapped = nn.DataParallel(net())
+    wrapped.register_forward_hook(lambda *given: given[-1].clamp(max=1))
+    with pytest.raises(UnsupportedError, match=r"test_module_proof\.py:\d+\): clamp is not supported"):
+        from_module(wrapped, SHAPE)
+
+
+@pytest.mark.filterwarnings("ignore:SNNAnalyzer is deprecated:DeprecationWarning")
+def test_hooks_that_count_for_sinabs_change_nothing() -> None:
+    from sinabs.synopcounter import SNNAnalyzer
+
+    module = net()
+    counter = SNNAnalyzer(module)
+    module(torch.rand(5, *SHAPE))
+    counted = counter.get_model_statistics()["synops"]
+    read(module)
+    assert counter.get_model_statistics()["synops"] == counted
+    assert module[0]._forward_hooks
+
+
 def on_neurons(hook: Callable[..., Any], before: bool = False) -> nn.Module:
     module = net()
     (module[1].register_forward_pre_hook if before else module[1].register_forward_hook)(hook)

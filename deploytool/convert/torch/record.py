@@ -33,7 +33,7 @@ METADATA: Final = _names(
     "size dim ndimension numel nelement is_floating_point is_complex is_signed is_contiguous stride storage_offset "
     "element_size get_device has_names data_ptr untyped_storage is_pinned is_inference is_shared is_conj is_neg "
     "is_same_size type dim_order result_type can_cast __len__ __repr__ __str__ __format__ __hash__ __dir__ "
-    "register_hook retain_grad backward is_storage is_tensor"
+    "register_hook retain_grad backward is_storage is_tensor set_requires_grad set_grad"
 )
 """Functions and methods that tell of a tensor what does not depend on its values."""
 
@@ -150,13 +150,16 @@ class _Recorder(TorchFunctionMode):
         return answer
 
     def _note(self, name: str, taken: tuple[Any, Any], made: list[Tensor], **more: Any) -> Step:
-        line, inside = user_line(self.base, _Recorder.call.__code__)
-        layer = self._layer()
-        in_hook = inside and is_layer(layer.module) and layer.is_hooked
+        line, in_hook = self._place()
         results = tuple(self.tag(tensor) for tensor in made)
-        step = Step(name, layer, line, in_hook, *taken, results, **more)
+        step = Step(name, self._layer(), line, in_hook, *taken, results, **more)
         self.steps.append(step)
         return step
+
+    def _place(self) -> tuple[str, bool]:
+        """(``net.py:12``, whether that is in a hook of a layer of torch or sinabs)."""
+        line, inside = user_line(self.base, _Recorder.call.__code__)
+        return line, inside and is_layer(self.stack[-1]) and self._layer().is_hooked
 
     def _layer(self) -> Layer:
         path = self.paths.get(id(self.stack[-1]), "")
@@ -164,10 +167,13 @@ class _Recorder(TorchFunctionMode):
         return Layer(path, self.stack[-1], next(around, None))
 
     def _where(self) -> str:
-        line, _ = user_line(self.base, _Recorder.call.__code__)
-        return Step("", self._layer(), line, False, (), {}, ()).where
+        line, in_hook = self._place()
+        return Step("", self._layer(), line, in_hook, (), {}, ()).where
 
     def _refuse_values(self, name: str) -> None:
+        """Raises InputError, unless a hook only looks: what it changes shows when other values go through."""
+        if self._place()[1] and name != "__bool__":
+            return
         found = f"asks for values of a map ({name.strip('_')})"
         todo = "Take out what depends on them: an if, an assert, item()."
         raise InputError(self._where(), found, "a forward that does the same for all values", todo)
@@ -205,7 +211,7 @@ class _Recorder(TorchFunctionMode):
             if given and self._must_refuse(module):
                 return self._opaque(original, module, args, kwargs)
             if given and is_neurons(module):
-                return self._fire(original, module, args, kwargs, given)
+                return self._fire(original, module, given[0])
             return original(module, *args, **kwargs)
         finally:
             self.stack.pop()
@@ -237,24 +243,22 @@ class _Recorder(TorchFunctionMode):
                 self.tag(item)
         return answer
 
-    def _fire(
-        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any, given: list[Tensor]
-    ) -> Tensor:
+    def _fire(self, original: Callable[..., Any], module: nn.Module, given: Tensor) -> Tensor:
+        """What a layer of neurons is made to give for ``given``, after it was tried alone."""
         neurons, problem = None, None
         where = self._where()
         try:
-            neurons = read_neurons(module, tuple(given[0].shape), where)
+            neurons = read_neurons(module, tuple(given.shape), where)
         except (InputError, UnsupportedError) as error:
             problem = error
         if neurons is not None:
             with self._silent():
-                problem = probe(neurons, module, lambda currents: original(module, currents), given[0], where)
+                problem = probe(neurons, module, lambda currents: original(module, currents), given, where)
         with self._silent():
-            current = given[0].detach().clone()
+            current = given.detach().clone()
             spikes = torch.rand(current.shape, generator=self.draws).to(current)
             made = spikes.clone()
-        taken = _replaced(args, self.value), _replaced(kwargs, self.value)
-        step = self._note("neurons", taken, [made], neurons=neurons, problem=problem)
+        step = self._note("neurons", ((self.value(given),), {}), [made], neurons=neurons, problem=problem)
         self.currents[step], self.spikes[step] = current, spikes
         return made
 
@@ -285,8 +289,10 @@ def _name_of(func: Any) -> str:
     if func is torch.batch_norm:
         return "torch.batch_norm"
     name = str(getattr(func, "__name__", func)).partition(".")[0]
-    attribute = getattr(getattr(func, "__self__", None), "__name__", None)
-    return {"data": "data", "T": "T", "mT": "mT"}.get(str(attribute), name) if name == "__get__" else name
+    attribute = str(getattr(getattr(func, "__self__", None), "__name__", None))
+    if name == "__set__":
+        return f"set_{attribute}"
+    return attribute if name == "__get__" and attribute in ("data", "T", "mT") else name
 
 
 def _is_training(args: Any, kwargs: Any) -> bool:

@@ -26,7 +26,9 @@ CHECKPOINT_KEYS: Final[tuple[str, ...]] = ("state_dict", "model_state_dict", "mo
 """Where trainers keep the state dict in their files, the surest first."""
 PREFIXES: Final = ("module.", "model.", "_orig_mod.", "_forward_module.", "net.", "network.", "snn.", "spiking_model.")
 """What wrappers, trainers and attributes put before every name."""
-WHOLE: Final = "Write a function that returns it: torch.load(path, weights_only=False) in your own code; and convert"
+WHOLE: Final = (
+    "Write a function that returns torch.load(path, weights_only=False), and convert package.module:function."
+)
 
 
 def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
@@ -94,7 +96,7 @@ def _refuse_modules(path: Path) -> None:
         raise InputError(str(path), "a program of torch.export", NEED, todo)
     if first is not None and not first.startswith("collections."):
         found = f"a whole pickled module ({first}), which only running its code can read"
-        raise InputError(str(path), found, NEED, f"{WHOLE} package.module:function.")
+        raise InputError(str(path), found, NEED, WHOLE)
 
 
 def _first_class(pickled: bytes) -> str | None:

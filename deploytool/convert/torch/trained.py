@@ -19,9 +19,11 @@ def as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        prepared = (_in_eval_mode(module), _in_single_precision(module), _on_clock(module, clock), _without_autocast())
-        for context in prepared:
-            stack.enter_context(context)
+        stack.enter_context(_in_eval_mode(module))
+        stack.enter_context(_in_single_precision(module))
+        stack.enter_context(_on_clock(module, clock))
+        stack.enter_context(_without_counters(module))
+        stack.enter_context(_without_autocast())
         yield
 
 
@@ -42,6 +44,24 @@ def _in_single_precision(module: nn.Module) -> Iterator[None]:
     finally:
         for tensor, data in zip(narrow, kept, strict=True):
             tensor.data = data
+
+
+@contextmanager
+def _without_counters(module: nn.Module) -> Iterator[None]:
+    """Within it the hooks are off with which sinabs counts spikes and synaptic operations: they only look, and add up
+    over calls."""
+    parts = list(module.modules())
+    kept = [dict(part._forward_hooks) for part in parts]
+    try:
+        for part, hooks in zip(parts, kept, strict=True):
+            for key, hook in hooks.items():
+                if str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith("sinabs."):
+                    del part._forward_hooks[key]
+        yield
+    finally:
+        for part, hooks in zip(parts, kept, strict=True):
+            part._forward_hooks.clear()
+            part._forward_hooks.update(hooks)
 
 
 @contextmanager

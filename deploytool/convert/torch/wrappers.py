@@ -42,7 +42,7 @@ def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
             raise foreign_refusal(package, [kind])
         if (refusal := refusal_of(module, kind)) is not None:
             raise refusal
-        if kind in WRAPPERS:
+        if kind in WRAPPERS and not (module._forward_hooks or module._forward_pre_hooks):
             inner = getattr(module, WRAPPERS[kind])
             if not isinstance(inner, nn.Module):
                 raise UnsupportedError(kind, f"its {WRAPPERS[kind]} is {inner}", "a module in it")
