@@ -83,7 +83,7 @@ def test_updates_of_spikes_that_may_be_lost_are_not_told() -> None:
 
 @pytest.mark.parametrize(
     ("delay_us", "found"),
-    [(-1, "a delay of -1 us"), ((5, 0, 5), "a delay of 0 us"), ((5, 5), "2 delays of 3 neurons; need one delay")],
+    [(-1, "a delay of -1 us"), ((5, 0, 5), "a delay of 0 us"), ((5, 5), "2 delays for 3 neurons; need one delay")],
 )
 def test_delays_that_cannot_be_meant_are_refused(delay_us: int | tuple[int, ...], found: str) -> None:
     with pytest.raises(UnsupportedError, match=f"route from 'it' to 'it': {found}"):
