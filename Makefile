@@ -4,6 +4,7 @@
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
 # make docs    the documentation: site/index.html
+# make pictures   the pictures of the report in the documentation (needs chromium)
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
 .PHONY: setup demo test check bench docs pictures vendor-check clean
 

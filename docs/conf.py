@@ -29,7 +29,6 @@ html_copy_source = False
 html_show_sphinx = False
 html_use_index = False
 copybutton_prompt_text = "$ "
-pygments_style = "default"
 
 
 def setup(app: Any) -> None:
@@ -37,7 +36,7 @@ def setup(app: Any) -> None:
     resources = contextlib.ExitStack()
     made: list[Sandbox] = []
 
-    def bench() -> Sandbox:
+    def prepared_once() -> Sandbox:
         if not made:
             made.append(resources.enter_context(sandbox()))
         return made[0]
@@ -45,7 +44,7 @@ def setup(app: Any) -> None:
     def fill(_app: Any, page: str, source: list[str]) -> None:
         source[0] = filled(source[0])
         if "```" in source[0]:
-            prepared = bench()
+            prepared = prepared_once()
             source[0] = shown(source[0], prepared.copy(prepared.folder.parent / page.replace("/", "-")))
 
     app.connect("source-read", fill)

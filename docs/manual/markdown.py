@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Sequence
 
@@ -23,11 +22,6 @@ def listed(values: Sequence[str], last: str = "or") -> str:
     """``values`` in one phrase: "a, b or c"."""
     *most, final = values
     return f"{', '.join(most)} {last} {final}" if most else final
-
-
-def docstring(of: object) -> str:
-    """The docstring of a class or function in Markdown: one kind of quotes for code."""
-    return prose(inspect.getdoc(of) or "")
 
 
 def first_sentence(text: str) -> str:
