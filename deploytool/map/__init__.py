@@ -1,1 +1,1 @@
-"""From a Graph to a Program on cores, one file per pass."""
+"""The compiler from a Graph to a Program on cores, one file per pass."""

@@ -1,4 +1,4 @@
-"""Calibration: the scale and the rounding of each layer that keep its spikes closest to the float network's.
+"""Calibration: finds the scale and the rounding of each layer whose spikes are closest to the float network's.
 
 The rule of fixedpoint.py looks at weights alone. It has two errors: the threshold is rounded too, which changes the
 gain of the whole layer, and the errors of weights that many events share add up. Here a layer's scale is that of a
@@ -31,16 +31,16 @@ from deploytool.map.quantise import in_integers, quantise
 from deploytool.map.rounding import Matrix, compensated, second_moments
 
 WINDOWS: Final = (3, 10, 30)
-"""Into how many windows a sample is cut where errors are to cancel within a window; one rounding for each."""
+"""Numbers of windows per sample within which rounding errors cancel; each number gives one rounding to try."""
 GROWTH: Final = 1.04
-"""From one threshold that is tried to the next."""
+"""Ratio between one threshold tried and the next."""
 PATIENCE: Final = 4
-"""So many thresholds in a row that are no better end the search."""
+"""The search ends after this many consecutive thresholds without improvement."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What to calibrate with: ``target`` runs programs of any size; samples to search on, and others that decide."""
+    """Settings: a ``target`` that runs programs of any size, samples to search on, and held-out samples that decide."""
 
     target: Target
     samples: Sequence[EventStream]
@@ -50,23 +50,23 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Gain:
-    """Pooled spike differences from the float event-driven network in %, None where that has no spike."""
+    """Pooled spike differences from the float event-driven network in %, None if that has no spike."""
 
     plain: float | None
     calibrated: float | None
 
     @property
-    def closer(self) -> bool:
+    def is_closer(self) -> bool:
         return self.plain is not None and self.calibrated is not None and self.calibrated < self.plain
 
     @property
-    def no_further(self) -> bool:
-        return self.closer or (self.plain is not None and self.calibrated == self.plain)
+    def is_no_worse(self) -> bool:
+        return self.is_closer or (self.plain is not None and self.calibrated == self.plain)
 
 
 @dataclass(frozen=True)
 class LayerCalibration:
-    """What was found for one layer, and whether it was ``kept`` in the program.
+    """The calibration of one layer; ``kept`` tells whether the program uses it.
 
     ``found`` says whether it is closer alone, on the held-out samples too.
     ``cut`` weights are out of range at the new scale, ``moved`` weights are not rounded to the nearest integer.
@@ -88,9 +88,9 @@ class LayerCalibration:
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """``program`` in integers, and how it was found. ``kept`` is False where it is the plain rule's.
+    """The calibrated ``program`` in integers and its statistics. ``kept`` is False if the plain rule was used.
 
-    ``output`` and ``output_held_out`` are the gains at the network's outputs over so many ``samples``, ``held_out``.
+    ``output`` and ``output_held_out`` are the gains at the network's outputs over ``samples`` and ``held_out`` samples.
     """
 
     program: Program
@@ -103,16 +103,16 @@ class Calibrated:
 
     @property
     def says(self) -> str:
-        """One sentence on what calibration gained."""
+        """The gain from calibration in one sentence."""
         gain = self.output_held_out
         if gain.plain is None or gain.calibrated is None:
             return f"Calibration kept the plain rule: no output spike on {self.held_out} held-out samples."
         change = f"from {gain.plain:.2f} % to {gain.calibrated:.2f} % on {self.held_out} held-out samples"
         if self.kept:
-            return f"Calibration took the spike difference at the output {change}."
+            return f"Calibration changed the spike difference at the output {change}."
         if not any(layer.found for layer in self.layers):
             return f"Calibration kept the plain rule: no layer came closer on {self.held_out} held-out samples."
-        return f"Calibration kept the plain rule: it would have taken the spike difference at the output {change}."
+        return f"Calibration kept the plain rule: it would have changed the spike difference at the output {change}."
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -127,8 +127,8 @@ class Calibrated:
 
 
 @dataclass(frozen=True, eq=False)
-class _Alone:
-    """One layer as a program of its own, the spikes that the float network sends it, and its answer ``wanted``."""
+class _IsolatedLayer:
+    """One layer as a separate program, its input spikes in the float network, and its output there, ``wanted``."""
 
     target: Target
     program: Program
@@ -137,7 +137,7 @@ class _Alone:
     wanted: NDArray[np.int64]
 
     def distances(self, layer: Layer) -> NDArray[np.int64]:
-        """(O,): spikes of each feature that ``layer``, in integers, has too many or too few."""
+        """(O,): number of extra plus missing spikes of each feature of ``layer`` in integers."""
         program = self.program.with_layers({self.name: replace(layer, routes=())}, arithmetic="int8/int16")
         found = self.target.run(program, self.streams).counts[self.name]
         return np.asarray(np.abs(found - self.wanted).sum(axis=(0, 2, 3)))
@@ -148,7 +148,7 @@ class _Alone:
 
 
 def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibrated:
-    """``program`` (float32, lowered) in the integers of ``fmt``, closest to itself on the samples of ``spec``.
+    """``program`` (float32, lowered) quantised to ``fmt`` so that its spikes change least on the samples of ``spec``.
 
     The same every time. Each layer alone, and the outputs, are on neither group of samples further off than with
     `quantise`. Raises FitError as `quantise` does, UnsupportedError for what the target cannot run.
@@ -165,19 +165,19 @@ def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibr
         gains[name] = [part.gain(plain.layers[name], found[name]) for part in alone]
     spec.tick(len(program.layers), len(program.layers), "")
 
-    closer = {name: found[name] for name in found if all(gain.closer for gain in gains[name])}
-    calibrated = plain.with_layers({**plain.layers, **closer})
+    is_closer = {name: found[name] for name in found if all(gain.is_closer for gain in gains[name])}
+    calibrated = plain.with_layers({**plain.layers, **is_closer})
     runs = [
         (recording, *(spec.target.run(quantised, streams) for quantised in (plain, calibrated)))
         for recording, streams in zip(wanted, groups, strict=True)
     ]
     output = [_gain(*(recording.output_counts for recording in run)) for run in runs]
-    kept = bool(closer) and all(gain.no_further for gain in output)
+    kept = bool(is_closer) and all(gain.is_no_worse for gain in output)
     rows = tuple(
         LayerCalibration(
             layer=name,
-            kept=kept and name in closer,
-            found=name in closer,
+            kept=kept and name in is_closer,
+            found=name in is_closer,
             threshold=int(layer.neurons.threshold),
             threshold_plain=int(plain.layers[name].neurons.threshold),
             **_changes(program.layers[name], layer, fmt),
@@ -191,8 +191,8 @@ def calibrate(program: Program, fmt: IntegerFormat, spec: Calibration) -> Calibr
     return Calibrated(calibrated if kept else plain, kept, rows, output[0], output[1], *map(len, groups))
 
 
-def _searched(layer: Layer, plain: Layer, alone: _Alone, fmt: IntegerFormat) -> Layer:
-    """The best of all thresholds and roundings of ``layer``; ``plain`` where none is better."""
+def _searched(layer: Layer, plain: Layer, alone: _IsolatedLayer, fmt: IntegerFormat) -> Layer:
+    """``layer`` with the best threshold and rounding found, or ``plain`` if none is better."""
     best, least = plain, int(alone.distances(plain).sum())
     if not least:
         return plain
@@ -209,7 +209,7 @@ def _searched(layer: Layer, plain: Layer, alone: _Alone, fmt: IntegerFormat) -> 
 
 
 def _thresholds(plain: int, fmt: IntegerFormat) -> Iterator[int]:
-    """Integer thresholds around ``plain``, then ever larger ones."""
+    """Integer thresholds to try: around ``plain``, then increasing."""
     threshold = max(plain - 2, 1)
     while threshold <= fmt.threshold_max:
         yield threshold
@@ -217,9 +217,9 @@ def _thresholds(plain: int, fmt: IntegerFormat) -> Iterator[int]:
 
 
 def _rounded(
-    layer: Layer, threshold: int, moments: Sequence[tuple[Matrix, ...]], alone: _Alone, fmt: IntegerFormat
+    layer: Layer, threshold: int, moments: Sequence[tuple[Matrix, ...]], alone: _IsolatedLayer, fmt: IntegerFormat
 ) -> tuple[Layer, int]:
-    """(``layer`` at the scale of ``threshold``, each feature rounded in the best way; its distance)."""
+    """(``layer`` at the scale of ``threshold`` with the best rounding of each feature, its distance)."""
     weights = layer.single.weights
     nearest = in_integers(layer, fmt, threshold / float(layer.neurons.threshold))
     nearest = replace(nearest, neurons=replace(nearest.neurons, threshold=threshold))
@@ -233,17 +233,19 @@ def _rounded(
 
 
 def _changes(layer: Layer, found: Layer, fmt: IntegerFormat) -> dict[str, int]:
-    """How many weights of ``layer`` are cut, and how many not rounded to the nearest, in ``found``."""
+    """The number of weights of ``layer`` that ``found`` clips, and the number not rounded to nearest."""
     weights = layer.single.weights
     exact = np.rint(weights * weights.dtype.type(found.scale))
     nearest = np.clip(exact, *fmt.weight_range)
     return {"cut": int((nearest != exact).sum()), "moved": int((nearest != found.single.weights).sum())}
 
 
-def _alone(program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target) -> _Alone:
-    """Layer ``name`` of ``program`` on the spikes it got in ``recording``.
+def _alone(
+    program: Program, name: str, recording: Recording, streams: Sequence[EventStream], target: Target
+) -> _IsolatedLayer:
+    """Layer ``name`` of ``program`` with its input spikes from ``recording``.
 
-    Where routes meet, spikes of the same microsecond are taken route by route.
+    Spikes that arrive by several routes in the same microsecond are ordered by route.
     """
     layer = program.layers[name]
     in_shape = layer.single.in_shape
@@ -259,7 +261,7 @@ def _alone(program: Program, name: str, recording: Recording, streams: Sequence[
             events[column] = chosen[column]
         inputs.append(EventStream(events, in_shape, stream.duration_us, stream.label, stream.name))
     wanted = target.run(single, inputs).counts[name]
-    return _Alone(target, single, name, tuple(inputs), wanted)
+    return _IsolatedLayer(target, single, name, tuple(inputs), wanted)
 
 
 def _arrivals(program: Program, name: str, recording: Recording) -> NDArray[np.void]:

@@ -1,6 +1,6 @@
-"""The compiler: Graph to Program on a chip, pass by pass, and the check that needs no numbers but sizes.
+"""The compiler passes from a Graph to a Program on a chip, and the check, which needs only sizes.
 
-group -> lower -> quantise -> split -> place, each followed by what ir/spec asks of its result
+group -> lower -> quantise -> split -> place; after each pass the result is verified against ir/spec
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from deploytool.map.suggest import Suggestion, free_features, suggestions
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """A network on a chip: ``program`` in integers on cores, ``float_program`` the same before rounding and splitting.
+    """A mapped network: ``program`` in integers on cores, and ``float_program`` before quantisation and splitting.
 
-    ``splits`` tells which layers were split, and which got relays; ``calibrated`` what calibration found, None where
-    the plain rule was asked for.
+    ``splits`` lists the layers that were split or got relays. ``calibrated`` is the result of calibration, None if the
+    plain rule was requested.
     """
 
     program: Program
@@ -44,9 +44,9 @@ class Mapped:
 
 @dataclass(frozen=True)
 class LayerFit:
-    """What a layer takes, on which cores it would fit, and its core where the whole network could be placed.
+    """Memory of a layer, the cores that it fits, and its core if the whole network can be placed.
 
-    ``free_features`` is how many output features it could have at no cost, where that is more than it has.
+    ``free_features`` is the number of output features it could have at no extra cost, if more than it has.
     """
 
     name: str
@@ -58,9 +58,9 @@ class LayerFit:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Whether a network fits ``chip``, what is in the way, and what would make it fit.
+    """Whether a network fits ``chip``, the broken rules, and suggestions.
 
-    ``layers`` are those on the cores: parts and relays where ``splits`` were needed and make it fit.
+    ``layers`` are the layers on the cores, including parts and relays if ``splits`` make the network fit.
     """
 
     chip: str
@@ -105,13 +105,13 @@ def compile_graph(
     synops: Mapping[str, float] = NO_SYNOPS,
     calibration: Calibration | None = None,
 ) -> Mapped:
-    """``graph`` on the cores of ``chip``, split only where it must be.
+    """``graph`` mapped to the cores of ``chip``, with layers split only if necessary.
 
-    Its weights keep the width that it states, or get the chip's; ``integers`` say otherwise.
+    Weights have the width that the graph states, or else the chip's; ``integers`` overrides both.
     ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
-    its samples choose scale and rounding, where that is better than the plain rule.
-    Raises UnsupportedError for nodes without meaning on a target, FitError with every rule that is broken, or
-    with the layers that no assignment of cores can hold.
+    its samples determine scale and rounding if that is better than the plain rule.
+    Raises UnsupportedError for nodes that no target supports, and FitError with every broken rule, or with the layers
+    that cannot all be placed.
     """
     lowered = lower(group(graph), chip)
     fitting = fit(lowered, chip, pins, split)
@@ -129,9 +129,9 @@ def compile_graph(
 
 
 def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:
-    """Whether ``graph`` fits ``chip``, by sizes alone.
+    """Whether ``graph`` fits ``chip``, judged by sizes only.
 
-    Raises UnsupportedError for nodes without meaning on a target.
+    Raises UnsupportedError for nodes that no target supports.
     """
 
     def judge(changed: Graph, may_split: bool = split) -> Fit:

@@ -1,6 +1,6 @@
-"""Delays in front of weights, where routes have them.
+"""Moves delays in front of weights, because only routes can have delays.
 
-Weights and sums do the same to a spike whenever it comes, so a delay behind them is one in front of them.
+Weights and sums do not depend on time, so a delay after them equals a delay before them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from deploytool.ir.nodes import Add, Conv, Delay, Flatten, Linear, Node, Spike
 
 
 def before_weights(graph: Graph) -> Graph:
-    """``graph`` with every Delay of potentials, which weights and sums of them give, moved in front of the weights.
+    """``graph`` with every Delay of currents (outputs of weights or of their sums) moved in front of the weights.
 
-    Weights that feed something else as well are repeated. Raises UnsupportedError for a Delay of potentials whose
-    neurons differ, and for a way back on which there is no Spike.
+    Weights that also feed other nodes are duplicated. Raises UnsupportedError for a Delay of currents that differs
+    between neurons, and for a feedback path without a Spike.
     """
     for name in graph.of_type(Delay):
         if name in reachable(name, {node: _neuron_free(graph, node) for node in graph.nodes}):
             where = f"{graph.name}: node {name!r}"
-            raise UnsupportedError(where, "a way back without neurons", "a Spike on every cycle")
+            raise UnsupportedError(where, "a feedback path without neurons", "a Spike on every cycle")
     while name := next((name for name in graph.of_type(Delay) if _gives_potentials(graph, graph.sources(name)[0])), ""):
         graph = _moved(graph, name)
     return graph
 
 
 def _neuron_free(graph: Graph, name: str) -> list[str]:
-    """The sources of ``name`` that are no neurons, nor is it."""
+    """The sources of ``name`` that are not neurons; () if ``name`` is."""
     sources = () if isinstance(graph.nodes[name], Spike) else graph.sources(name)
     return [source for source in sources if not isinstance(graph.nodes[source], Spike)]
 
@@ -43,13 +43,13 @@ def _gives_potentials(graph: Graph, name: str) -> bool:
 
 
 def _moved(graph: Graph, name: str) -> Graph:
-    """``graph`` with the Delay ``name`` one node further to the front: before each input of what feeds it."""
+    """``graph`` with the Delay ``name`` moved before its source node, onto each input of that node."""
     delay, (behind,) = graph.nodes[name], graph.sources(name)
     if not isinstance(delay, Delay) or not isinstance(delay.delay_us, int):
         raise UnsupportedError(
             f"{graph.name}: node {name!r}",
-            f"delays that differ between the potentials of {behind!r}",
-            "one delay",
+            f"different delays for the outputs of {behind!r}",
+            "the same delay for all",
             f"Put the Delay in front of {behind!r}.",
         )
     passed = behind if graph.targets(behind) == (name,) else f"{behind}.{name}"

@@ -1,8 +1,8 @@
-"""The chip's configuration as plain values, in the vendor's terms; configuration.schema.json describes it.
+"""The chip's configuration as JSON values in the vendor's terms; configuration.schema.json describes it.
 
-Axes are transposed against ours: weights are [out][in][kx][ky], neurons [feature][x][y]. Sizes are {"x", "y"}.
+Axes are transposed relative to ours: weights are [out][in][kx][ky], neurons [feature][x][y]. Sizes are {"x", "y"}.
 Events pass the sensor's layer in this order (the Speck user guide, and sinabs 3.1.3 likewise): polarities, pooling,
-crop, mirror. Recorded events are sent to the cores, and pass none of it.
+crop, mirror. Recorded events are sent directly to the cores and bypass this layer.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from deploytool.recipe import DvsSection, ReadoutSection
 
 DESTINATIONS: Final = 2
 BY_FEATURE: Final = 3
-"""readout_configuration_sel: the class is the feature (1 x 1 neurons, 16 features)."""
+"""Value of readout_configuration_sel: the class is the feature (1 x 1 neurons, 16 features)."""
 COMPARED: Final = 1
-"""output_mode_sel: the readout value tells which classes reach the threshold."""
+"""Value of output_mode_sel: the readout value tells which classes reach the threshold."""
 ALL_ON: Final = DvsSection()
 
 
 def configuration(
     program: Program, chip: Chip, dvs: DvsSection = ALL_ON, readout: ReadoutSection | None = None
 ) -> dict[str, Any]:
-    """The configuration of ``chip`` for a ``program`` that was mapped for it: plain JSON values, as `described` says.
+    """The configuration of ``chip`` for a ``program`` mapped for it, as JSON values; see `described`.
 
-    Raises InputError when the program was mapped for another chip or the sensor cannot give what ``dvs`` asks for,
-    UnsupportedError for one that breaks a rule, UnsupportedError or FitError when the readout layer cannot take the
-    answer.
+    Raises InputError if the program was mapped for another chip or the sensor does not support the settings in ``dvs``,
+    UnsupportedError if the program breaks a rule, and UnsupportedError or FitError if its output does not suit the
+    readout layer.
     """
     if program.chip != chip.name:
         raise InputError("program", f"mapped for {program.chip}", f"one mapped for {chip.name}")
@@ -47,11 +47,11 @@ def configuration(
 def described(
     program: Program, chip: Chip, dvs: DvsSection = ALL_ON, readout: ReadoutSection | None = None
 ) -> dict[str, Any]:
-    """The configuration of ``chip`` for a ``program`` on its cores, whether it has what the program asks for or not.
+    """The configuration of ``chip`` for a placed ``program``, without checking the chip's rules.
 
     "cnn_layers" has an entry for every core, None where it is unused; outputs are monitored, nothing else is.
-    "unknown" tells what in it no source settles. With ``readout`` the last layer is widened (see readout.py), and
-    monitored spikes have its features.
+    "unknown" lists points on which the sources are silent or disagree. With ``readout`` the last layer is widened (see
+    readout.py), and monitored spikes have the widened features.
     Raises InputError, UnsupportedError and FitError as `configuration` does.
     """
     if readout is not None:
@@ -119,7 +119,7 @@ def _destinations(program: Program, routes: tuple[Route, ...]) -> list[dict[str,
 
 
 def _from_sensor(program: Program, chip: Chip) -> bool:
-    """Whether the sensor's layer can give the input; events of more features come from outside."""
+    """Whether the sensor can provide the input. Events with more features must come from outside."""
     return program.input_shape[0] <= chip.dvs_features
 
 
@@ -170,7 +170,7 @@ def _no_crop(program: Program, chip: Chip, dvs: DvsSection) -> tuple[Pair, Pair]
             "dvs",
             f"settings for an input of {program.input_shape[0]} features",
             f"at most {chip.dvs_features}, one per polarity",
-            "Leave [map.dvs] out: such events come from outside.",
+            "Remove [map.dvs]: events with more features come from outside the chip.",
         )
     return (0, 0), (chip.dvs_size - 1, chip.dvs_size - 1)
 
@@ -188,7 +188,7 @@ def _readout(readout: ReadoutSection) -> dict[str, Any]:
 
 
 def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSection | None) -> Iterator[str]:
-    """What this configuration relies on and no source settles."""
+    """Assumptions of this configuration that no source confirms."""
     pooled = any(route.pool != (1, 1) for route in program.input_routes)
     if pooled and _from_sensor(program, chip):
         counted = "of the sensor" if dvs.crop == "sensor" else "after pooling"

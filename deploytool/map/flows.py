@@ -1,4 +1,4 @@
-"""What flows behind the nodes of a Graph while they become layers: spikes on their way to weights, and potentials."""
+"""The outputs of Graph nodes while they are grouped into layers: spikes, and currents."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from deploytool.ir.program import Route
 
 @dataclass(frozen=True, eq=False)
 class Tap:
-    """Spikes of ``layer`` on their way to weights: pooled, moved up by ``feature_shift``, worth ``factor`` each, and
-    late by ``delay_us``, one number or (C, H, W) of that layer. On a way back a Delay stands for the layer."""
+    """Spikes of ``layer`` before they reach weights: pooled, shifted by ``feature_shift`` features, scaled by
+    ``factor``, and delayed by ``delay_us``, one number or (C, H, W) of that layer. On a feedback path ``layer`` is the
+    name of a Delay."""
 
     layer: str
     features: int
@@ -26,25 +27,25 @@ class Tap:
 
     @property
     def plain(self) -> bool:
-        """Whether the spikes arrive as they left, but for another feature."""
+        """Whether the spikes are unchanged, except for the feature shift."""
         return self.pool == (1, 1) and self.factor == 1 and isinstance(self.delay_us, int) and self.delay_us == 0
 
     def pooled(self, window: Pair, share: float) -> Tap:
-        """The same behind a pooling."""
+        """A copy after a pooling."""
         pool = self.pool[0] * window[0], self.pool[1] * window[1]
         return replace(self, pool=pool, factor=self.factor * share)
 
     def delayed(self, delay_us: int | Array, source: Shape) -> Tap:
-        """The same behind a Delay of ``delay_us``; the layer's map is ``source``."""
+        """A copy after a Delay of ``delay_us``; the layer's map is ``source``."""
         return replace(self, delay_us=self.delay_us + _at_sources(delay_us, self, source))
 
     def then(self, way: Tap, source: Shape) -> Tap:
-        """The same on ``way`` further; the layer's map is ``source``."""
+        """A copy continued along ``way``; the layer's map is ``source``."""
         further = self.delayed(way.delay_us, source).pooled(way.pool, way.factor)
         return replace(further, feature_shift=self.feature_shift + way.feature_shift)
 
     def route(self, to: str, synapses: int) -> Route:
-        """The route that takes the spikes to layer ``to``, through its ``synapses`` of that number."""
+        """The route of the spikes to layer ``to``, to its synapses with index ``synapses``."""
         delay = one_number(np.asarray(self.delay_us))
         delay_us = tuple(delay.ravel().tolist()) if isinstance(delay, np.ndarray) else int(delay)
         return Route(to, self.pool, self.feature_shift, synapses, delay_us)
@@ -62,7 +63,7 @@ def _at_sources(delay_us: int | Array, tap: Tap, source: Shape) -> int | Array:
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
-    """What flows behind ``node``: spikes of several layers on one map of ``shape``, seen as a vector when ``flat``."""
+    """Output of ``node``: spikes of one or more layers on a map of ``shape``, treated as a vector if ``flat``."""
 
     node: str
     taps: tuple[Tap, ...]
@@ -71,8 +72,8 @@ class Spikes:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
-    """The spikes ``source`` behind weights: those of the graph's ``node``, or a shortcut's, which has none."""
+class WeightedSpikes:
+    """The spikes ``source`` multiplied by the weights of ``node``, or by 1 for a shortcut, which has no node."""
 
     node: str | None
     weights: Conv | Linear
@@ -81,10 +82,10 @@ class Weighed:
 
 @dataclass(frozen=True, eq=False)
 class Currents:
-    """What flows behind ``node``: the sum of what weights give, on a map of ``shape``; ``through`` which nodes."""
+    """Output of ``node``: a sum of weighted spikes on a map of ``shape``, computed by the nodes ``through``."""
 
     node: str
-    weighed: tuple[Weighed, ...]
+    weighed: tuple[WeightedSpikes, ...]
     shape: Shape
     through: tuple[str, ...]
     flat: bool = False

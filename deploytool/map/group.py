@@ -1,6 +1,6 @@
-"""From a Graph to a Program in float32: which nodes become which layer, without changing one spike.
+"""The first pass, from a Graph to a Program in float32: groups nodes into layers without changing any spike.
 
-What each node takes, and what it becomes:
+The input of each node, and what it becomes:
 
     Input             the program's input
     Conv     spikes   weights of a layer, which is named after it
@@ -17,8 +17,8 @@ What each node takes, and what it becomes:
     Delay    spikes   time that routes take; behind weights, the same in front of them
     Output   spikes   the layers to read; behind a pooling, an Add or a Delay, a relay: one 1x1 weight of 1, threshold 1
 
-Currents are what Conv and Linear give; nothing but a Spike may take them, on the way through Adds or not. Each Spike
-that does is a layer; a second one behind the same weights has them too, and its own name behind theirs.
+Currents are the outputs of Conv and Linear. Only a Spike may use them, directly or through Adds. Each such Spike
+becomes a layer; a second Spike after the same weights gets a copy of them, and its own name appended to theirs.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 from deploytool.ir.program import INPUT, SIMULATOR, Layer, Program, Route, Synapses
 from deploytool.map.delays import before_weights
-from deploytool.map.flows import Currents, Flow, Spikes, Tap, Weighed
+from deploytool.map.flows import Currents, Flow, Spikes, Tap, WeightedSpikes
 
 
 def group(graph: Graph) -> Program:
-    """The Program in float32 that computes what ``graph`` means, for the simulator.
+    """The Program in float32, for the simulator, that computes the same as ``graph``.
 
-    Raises UnsupportedError with every node that fits no row of the table above.
+    Raises UnsupportedError with every node that matches no row of the table above.
     """
     return replace(group_sizes(graph), graph_digest=graph.digest)
 
 
 def group_sizes(graph: Graph) -> Program:
-    """`group` without the digest of the graph, for which every weight would be read: enough to judge sizes."""
+    """`group` without the digest of the graph, which would need every weight; enough to judge sizes."""
     graph = before_weights(graph)
     grouping = _Grouping(graph)
     flows: dict[str, Flow | None] = {}
     problems: list[DeployError] = []
     for name in graph.order:
         if not flows.keys() >= {*graph.sources(name)}:
-            flows[name] = grouping.way_back(name)
+            flows[name] = grouping.feedback_spikes(name)
             continue
         inputs = [flows[source] for source in graph.sources(name)]
         known = [flow for flow in inputs if flow is not None]
@@ -69,19 +69,19 @@ def group_sizes(graph: Graph) -> Program:
         kind = InputError if all(isinstance(problem, InputError) for problem in problems) else UnsupportedError
         raise kind.together(problems)
     for name in tuple(grouping.ways_back):
-        grouping.come_back(name, flows)
+        grouping.connect_feedback(name, flows)
     return grouping.program()
 
 
 @dataclass
 class _Grouping:
-    """The layers found so far, while the nodes of ``graph`` are visited in topological order."""
+    """The layers found so far. The nodes of ``graph`` are visited in topological order."""
 
     graph: Graph
     input_shape: Shape | None = None
     layers: dict[str, Layer] = field(default_factory=dict)
     sent: dict[str, list[tuple[Tap, str, int]]] = field(default_factory=lambda: {INPUT: []})
-    """{layer or Delay of a way back: (tap, layer, number of its synapses) of all that its spikes are sent to}."""
+    """{layer or feedback Delay: (tap, destination layer, index of its synapses) for all its destinations}."""
     ways_back: dict[str, Spikes] = field(default_factory=dict)
     sources: dict[str, list[str]] = field(default_factory=lambda: {INPUT: []})
     outputs: list[str] = field(default_factory=list)
@@ -107,13 +107,13 @@ class _Grouping:
         return tuple(tap.route(to, synapses) for tap, to, synapses in self.sent[name])
 
     def _map_of(self, name: str) -> Shape:
-        """The map on which the spikes of a layer, of a Delay on a way back, or of the input live."""
+        """The map of the spikes of a layer, of a feedback Delay, or of the input."""
         if name == INPUT and self.input_shape is not None:
             return self.input_shape
         return self.layers[name].out_shape if name in self.layers else self.ways_back[name].shape
 
-    def way_back(self, name: str) -> Spikes:
-        """What flows behind the Delay ``name``, of which it is not known yet what flows before it."""
+    def feedback_spikes(self, name: str) -> Spikes:
+        """The output of the feedback Delay ``name``, whose input is not known yet."""
         source, flat = self.graph.sources(name)[0], False
         while isinstance(node := self.graph.nodes[source], Flatten | Delay):
             flat = flat or isinstance(node, Flatten)
@@ -123,24 +123,24 @@ class _Grouping:
         self.sent[name], self.sources[name] = [], []
         return self._delay(name, self.ways_back[name])
 
-    def come_back(self, name: str, flows: Mapping[str, Flow | None]) -> None:
-        """Sends what comes to the Delay ``name``, now that it is known, to where that leads."""
-        for tap in self._coming(name, flows):
+    def connect_feedback(self, name: str, flows: Mapping[str, Flow | None]) -> None:
+        """Connects the input of the feedback Delay ``name``, now known, to its destinations."""
+        for tap in self._feedback_taps(name, flows):
             source = self._map_of(tap.layer)
             self.sent[tap.layer] += [(tap.then(way, source), to, number) for way, to, number in self.sent[name]]
             self.sources[tap.layer] += [node for node in self.sources[name] if node not in self.sources[tap.layer]]
 
-    def _coming(self, name: str, flows: Mapping[str, Flow | None]) -> list[Tap]:
-        """The spikes of layers, and of the input, before the Delay ``name``; over other ways back, if need be."""
+    def _feedback_taps(self, name: str, flows: Mapping[str, Flow | None]) -> list[Tap]:
+        """The spikes of layers and of the input that reach the Delay ``name``, also through other feedback paths."""
         ahead, flow = self.ways_back[name], flows[self.graph.sources(name)[0]]
         if not isinstance(flow, Spikes) or (flow.shape, flow.flat) != (ahead.shape, ahead.flat):
-            raise UnsupportedError(self._where(name), "a Delay on a way back", "a Spike before it")
+            raise UnsupportedError(self._where(name), "a Delay on a feedback path", "a Spike before it")
         if any(tap.factor != 1 for tap in flow.taps):
-            found = f"takes the averages of {flow.node!r}"
-            raise UnsupportedError(self._where(name), found, "spikes", "Pool behind the Delay.")
+            found = f"its input is the averages of {flow.node!r}"
+            raise UnsupportedError(self._where(name), found, "spikes", "Pool after the Delay.")
         found_taps: list[Tap] = []
         for tap in flow.taps:
-            before = self._coming(tap.layer, flows) if tap.layer in self.ways_back else []
+            before = self._feedback_taps(tap.layer, flows) if tap.layer in self.ways_back else []
             found_taps += [each.then(tap, self._map_of(each.layer)) for each in before] or [tap]
         return found_taps
 
@@ -181,14 +181,14 @@ class _Grouping:
             return flow
         kind = type(self.graph.nodes[name]).__name__
         if kind == "Output":
-            todo = f"Put a Spike behind {flow.node!r}: only spikes leave a layer, potentials cannot be read."
+            todo = f"Put a Spike after {flow.node!r}: a layer sends only spikes, and potentials cannot be read."
         else:
             todo = f"Put a Spike between {flow.node!r} and {name!r}."
         raise UnsupportedError(self._where(name), f"{kind} takes the potentials of {flow.node!r}", "spikes", todo)
 
     def _input(self, name: str, node: Input) -> Spikes:
         if self.input_shape is not None:
-            raise UnsupportedError(self._where(name), "a second Input", "one", "Join the inputs along the features.")
+            raise UnsupportedError(self._where(name), "a second Input", "one", "Concatenate the inputs.")
         self.input_shape = node.shape
         return Spikes(name, (Tap(INPUT, node.shape[0]),), node.shape)
 
@@ -197,23 +197,23 @@ class _Grouping:
 
     def _weights(self, name: str, node: Conv | Linear, spikes: Spikes) -> Currents:
         if isinstance(node, Conv) and spikes.flat:
-            raise UnsupportedError(self._where(name), "Conv behind a Flatten", "a Linear there, or no Flatten")
+            raise UnsupportedError(self._where(name), "Conv after a Flatten", "a Linear there, or no Flatten")
         if not np.isfinite(node.weight).all():
-            raise InputError(self._where(name), "weights that are infinite or no numbers", "finite weights")
+            raise InputError(self._where(name), "weights that are infinite or NaN", "finite weights")
         shape = (node.weight.shape[0], 1, 1) if isinstance(node, Linear) else self.graph.shapes[name]
-        return Currents(name, (Weighed(name, node, spikes),), shape, (name,))
+        return Currents(name, (WeightedSpikes(name, node, spikes),), shape, (name,))
 
     def _sum(self, name: str, flows: list[Flow]) -> Currents:
-        """The sum of currents, and of spikes that each count as a current of 1."""
+        """The sum of currents and spikes; a spike counts as a current of 1."""
         self._same_maps(name, [flow.shape for flow in flows], flows)
-        weighed: list[Weighed] = []
+        weighed: list[WeightedSpikes] = []
         through: list[str] = []
         for flow in flows:
             if isinstance(flow, Currents):
                 weighed += flow.weighed
                 through += flow.through
             else:
-                weighed.append(Weighed(None, _one_to_one(flow.shape[0]), flow))
+                weighed.append(WeightedSpikes(None, _one_to_one(flow.shape[0]), flow))
         shape, flat = flows[0].shape, flows[0].flat
         return Currents(name, tuple(sorted(weighed, key=lambda each: each.node is None)), shape, (*through, name), flat)
 
@@ -232,8 +232,8 @@ class _Grouping:
         self.driving.update(currents.through)
         return Spikes(name, (Tap(layer_name, currents.shape[0]),), currents.shape, currents.flat)
 
-    def _synapses(self, weighed: Weighed, shape: Shape) -> Synapses:
-        """The weights on their way to neurons of ``shape``, times what each spike is worth."""
+    def _synapses(self, weighed: WeightedSpikes, shape: Shape) -> Synapses:
+        """The synapses to neurons of ``shape``: the weights, times the factor of their input spikes."""
         node, source = weighed.weights, weighed.source
         factors = self._factors(source)
         if isinstance(node, Linear):
@@ -244,7 +244,7 @@ class _Grouping:
 
     def _relay(self, name: str, spike: Spike, spikes: Spikes) -> Spikes:
         """One neuron per input neuron: a layer named after the node."""
-        synapses = self._synapses(Weighed(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
+        synapses = self._synapses(WeightedSpikes(None, _one_to_one(spikes.shape[0]), spikes), spikes.shape)
         layer = Layer((synapses,), self._neurons_on(spikes.shape, name, spike))
         self._add_layer(name, layer, [spikes], [name])
         return Spikes(name, (Tap(name, spikes.shape[0]),), spikes.shape, spikes.flat)
@@ -255,9 +255,9 @@ class _Grouping:
         if lowest <= 0:
             raise InputError(where, f"a threshold of {lowest}", "thresholds above 0")
         if np.any(spike.v_reset) and spike.reset == "subtract":
-            raise UnsupportedError(where, "a v_reset that is not 0 with reset by subtraction", "the reset to it, or 0")
+            raise UnsupportedError(where, "a v_reset that is not 0 with reset by subtraction", "a v_reset of 0")
         if np.any(np.asarray(spike.v_reset) >= spike.threshold):
-            raise InputError(where, "a v_reset that is not below the threshold", "one below it")
+            raise InputError(where, "a v_reset that is not below the threshold", "a v_reset below the threshold")
         neurons = spike.neurons.each(lambda array: array.reshape(shape))
         threshold = neurons.threshold
         return replace(neurons, threshold=_float32(threshold) if isinstance(threshold, np.ndarray) else threshold)
@@ -273,16 +273,16 @@ class _Grouping:
                 self.sent[tap.layer].append((tap, name, number))
 
     def _factors(self, spikes: Spikes) -> Array:
-        """(C,): what a spike of each input feature is worth."""
+        """(C,): the factor of a spike of each input feature."""
         factors = np.zeros(spikes.shape[0])
         for tap in spikes.taps:
             features = factors[tap.feature_shift : tap.feature_shift + tap.features]
             if not np.isin(features, (0, tap.factor)).all():
                 raise UnsupportedError(
                     self._where(spikes.node),
-                    "gives a sum of averages over windows of different sizes",
-                    "one window size for all that is added",
-                    "Pool behind the Add.",
+                    "adds averages over windows of different sizes",
+                    "the same window size for all inputs",
+                    "Pool after the Add.",
                 )
             features[:] = tap.factor
         return factors
@@ -328,15 +328,18 @@ class _Grouping:
         if len({(part.flat, shape) for part, shape in zip(parts, maps, strict=True)}) > 1:
             found = ", ".join(format_shape(part.shape) + (" flattened" if part.flat else "") for part in parts)
             raise UnsupportedError(
-                self._where(name), f"joins {found}", "maps of one size on every input", "Join before the Flatten."
+                self._where(name),
+                f"joins {found}",
+                "maps of the same size on every input",
+                "Join them before the Flatten.",
             )
 
     def _output(self, name: str, spikes: Spikes) -> None:
-        """Layers to be read one after the other are read as they are; anything else goes through a relay."""
+        """Makes layers outputs if they can be read unchanged; adds a relay otherwise."""
         layers = [tap.layer for tap in spikes.taps]
         plain = all(tap.plain for tap in spikes.taps)
         if plain and layers == [INPUT]:
-            raise UnsupportedError(self._where(name), "takes the events of the Input", "neurons in between")
+            raise UnsupportedError(self._where(name), "is connected to the Input", "neurons in between")
         shifts = [0, *itertools.accumulate(tap.features for tap in spikes.taps)]
         side_by_side = [tap.feature_shift for tap in spikes.taps] == shifts[:-1] and len(set(layers)) == len(layers)
         if side_by_side and INPUT not in layers and plain:
@@ -345,9 +348,9 @@ class _Grouping:
         if any(tap.factor != 1 for tap in spikes.taps):
             raise UnsupportedError(
                 self._where(name),
-                f"takes the averages of {spikes.node!r}",
+                f"its input is the averages of {spikes.node!r}",
                 "spikes",
-                "Make it a SumPool, which gives the same classes, or put a Spike behind it.",
+                "Use a SumPool, which gives the same classes, or put a Spike after it.",
             )
         if spikes.node not in self.layers:
             self._relay(spikes.node, Spike(threshold=1.0), spikes)

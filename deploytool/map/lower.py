@@ -1,8 +1,8 @@
 """Exact rewrites of layers into the shapes a chip has: dense, undilated, square kernels.
 
-Each fills a kernel with zeros. An update by 0 changes no neuron, unless one update can leave a potential at or
-above the threshold, where the next update of any weight lets the neuron fire. Layers with such weights keep their
-form, except where no event ever meets the zeros: a Linear on an oblong map.
+Each pads a kernel with zeros. An update by 0 changes no neuron, unless an earlier update can leave V at or above the
+threshold: then any update, even by 0, makes the neuron fire. Layers with such weights stay as they are, except if no
+event ever reaches the zeros: a Linear on an oblong map.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from deploytool.ir.program import Layer, Program, Synapses
 from deploytool.ir.spec.verify import rules_named, violations
 
 NEURONS: Final = rules_named("leak", "zero-reset", "synapses", "no-delay")
-"""Rules about the neurons of a layer, which no other sizes mend."""
+"""Rules about the neurons of a layer; no change of sizes can satisfy them."""
 
 
 def lower(program: Program, chip: Chip) -> Program:
-    """``program`` with groups, dilation and oblong kernels filled up with zeros where that changes no spike.
+    """``program`` with grouped, dilated and oblong kernels padded with zeros if that changes no spike.
 
-    What cannot be rewritten exactly stays, and the rules of the chip speak about it.
-    Raises UnsupportedError with every layer whose neurons no chip has: those that leak or add potentials.
+    Other layers stay as they are; the chip's rules report them.
+    Raises UnsupportedError with every layer whose neurons no chip supports: those that leak or add currents.
     """
     if found := violations(program, NEURONS, chip):
         raise UnsupportedError.together(violation.error(UnsupportedError) for violation in found)
@@ -47,9 +47,9 @@ def lower(program: Program, chip: Chip) -> Program:
 
 
 def ignores_zeros(layer: Layer) -> bool:
-    """Whether an update by 0 changes nothing: no neuron has V >= threshold before it, and none starts below its floor.
+    """Whether an update by 0 has no effect: V < threshold before it, and no neuron starts below its floor.
 
-    With V < threshold and w <= threshold, V + w - threshold < threshold: after its spike a neuron is below again.
+    With V < threshold and w <= threshold, V + w - threshold < threshold, so V is below the threshold after a spike.
     """
     neurons = layer.neurons
     settles = neurons.reset == "zero" or not neurons.at_most_one
@@ -71,7 +71,7 @@ def _dense(synapses: Synapses) -> Synapses:
 
 
 def _undilated(synapses: Synapses, chip: Chip) -> Synapses:
-    """The kernel with zeros between its rows and columns, where ``chip`` takes one of that size."""
+    """The kernel with zeros between its rows and columns, if ``chip`` supports that size."""
     dy, dx = synapses.dilation
     kernel = (dy * (synapses.kernel[0] - 1) + 1, dx * (synapses.kernel[1] - 1) + 1)
     if synapses.dilation == (1, 1) or max(kernel) > chip.kernel_max:
@@ -82,10 +82,10 @@ def _undilated(synapses: Synapses, chip: Chip) -> Synapses:
 
 
 def _square(synapses: Synapses, fill: bool, last: list[int], chip: Chip) -> Synapses:
-    """The kernel made square along its shorter side, or ``synapses`` themselves where no way is exact.
+    """The kernel padded to a square, or ``synapses`` unchanged if no exact rewrite exists.
 
-    ``fill`` says that updates by 0 change nothing; ``last`` (rows, columns) is how far arriving events reach, their
-    pooling rest included.
+    ``fill`` is True if updates by 0 have no effect; ``last`` (row, column) is the last position of arriving events,
+    including the pooling remainder.
     """
     side = max(synapses.kernel)
     if synapses.kernel[0] == synapses.kernel[1] or side > chip.kernel_max or synapses.dilation != (1, 1):
@@ -113,7 +113,7 @@ def _filled(synapses: Synapses, axis: int, before: int, missing: int, step: int)
 
 
 def _has_room(filled: Synapses, axis: int, chip: Chip) -> bool:
-    """Whether the chip takes the padding of ``filled``, and computes the output map it should."""
+    """Whether the chip supports the padding of ``filled`` and computes the right output map."""
     room = filled.in_shape[1 + axis] + 2 * filled.padding[axis] - filled.kernel[axis]
     output = room // filled.stride[axis] + 1
     return filled.padding[axis] <= chip.padding_max and room >= 0 and output == filled.out_shape[1 + axis]

@@ -1,6 +1,6 @@
-"""Which layer sits on which core: the best of all assignments, or the reason why there is none.
+"""Placement: the best assignment of layers to cores, or the reason why none exists.
 
-Among the assignments in which every layer fits its core the best has, in this order,
+Among all assignments in which every layer fits its core, the best has, in this order of priority,
 
     1. the fewest biased layers on cores with parallel lanes, where the leak is reported to be unreliable;
     2. the fewest SynOps of first layers, which get the input's events, on cores without parallel lanes;
@@ -8,7 +8,7 @@ Among the assignments in which every layer fits its core the best has, in this o
     4. the least memory, in bytes, in the cores used;
     5. the lowest core numbers, layer by layer.
 
-SynOps are measured ones where they are given. Otherwise they are `predicted_synops`, an estimate from sizes alone.
+SynOps are measured values if given, and otherwise `predicted_synops`, an estimate from sizes.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ NO_SYNOPS: Final[Mapping[str, float]] = {}
 def place(
     program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS, synops: Mapping[str, float] = NO_SYNOPS
 ) -> Program:
-    """``program`` on the cores of ``chip``, with the layers in ``pins`` {layer: core} where they are pinned.
+    """``program`` placed on the cores of ``chip``; ``pins`` {layer: core} fixes the cores of some layers.
 
-    ``synops`` {logical layer: measured SynOps per sample} take the place of the estimate; give all or none.
-    Raises FitError naming the smallest set of layers that together fit fewer cores than they are, UsageError for
-    a pin of no layer or to no core, InputError for layers without ``synops`` where others have them.
+    ``synops`` {logical layer: measured SynOps per sample} replaces the estimate; give all layers or none.
+    Raises FitError naming the smallest set of layers that fits fewer cores than it has layers, UsageError for a pin
+    with an unknown layer or core, and InputError if only some layers have ``synops``.
     """
     if (reason := misfit(program, chip, pins)) is not None:
         raise reason.error(FitError)
@@ -63,7 +63,7 @@ def place(
 
 
 def predicted_synops(program: Program, name: str) -> int:
-    """The synaptic updates in layer ``name`` when every neuron (and pixel) in front of it fires once: an estimate."""
+    """Estimated SynOps: updates in layer ``name`` if every neuron (or pixel) that feeds it fires once."""
     synapses = program.layers[name].single
     into, total = synapses.in_shape, 0
     for source, route in program.feeders(name):
@@ -77,7 +77,7 @@ def predicted_synops(program: Program, name: str) -> int:
 
 
 def misfit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> Violation | None:
-    """The smallest set of layers that together fit fewer cores than they are; None when all can be placed.
+    """The smallest set of layers that fits fewer cores than it has layers; None if all can be placed.
 
     By Hall's theorem an assignment exists exactly when there is no such set. A set that violates it fits only the
     cores of some set, so it is enough to count, for every set of cores, the layers that fit no other.
@@ -94,7 +94,7 @@ def misfit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS) -> V
 
 
 def assignable(choices: Collection[tuple[int, ...]]) -> bool:
-    """Whether each of ``choices`` can have a core of its own, by augmenting paths."""
+    """Whether each of ``choices`` can get its own core, by augmenting paths."""
     listed, holder = list(choices), dict[int, int]()
 
     def find(layer: int, tried: set[int]) -> bool:
@@ -126,13 +126,13 @@ def _choices(program: Program, chip: Chip, pins: Mapping[str, int]) -> dict[str,
 
 
 def _loads(program: Program, synops: Mapping[str, float]) -> dict[str, float]:
-    """{layer: SynOps}; a part has its share of those of its logical layer. What only passes spikes on counts none."""
+    """{layer: SynOps}. A part has its share of its logical layer's; a relay has 0."""
     if not synops:
         return {name: predicted_synops(program, name) for name in program.layers}
     logical = {name: program.place_in(name)[0] for name in program.layers}
     missing = [name for name, layer in program.layers.items() if layer.sources and logical[name] not in synops]
     if missing:
-        raise InputError("measured SynOps", f"none of {', '.join(missing)}", "those of every layer, or none")
+        raise InputError("measured SynOps", f"none for {', '.join(missing)}", "values for every layer, or for none")
     return {
         name: synops.get(logical[name], 0) * layer.out_shape[0] / program.map_of(logical[name])[0]
         for name, layer in program.layers.items()

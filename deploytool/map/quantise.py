@@ -1,4 +1,4 @@
-"""From real numbers to the integers of a chip, layer by layer, and what that costs."""
+"""Quantisation of each layer to the chip's integers, and statistics of the rounding error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW_LEVELS: Final = 16
 
 @dataclass(frozen=True)
 class LayerQuantisation:
-    """What integers did to one layer; value = integer / ``scale``.
+    """The effect of quantisation on one layer; value = integer / ``scale``.
 
     ``levels`` different weights of ``levels_before``; ``zeros`` share of weights that are 0, of ``zeros_before``;
     ``relative_error`` = |w_int / theta_int - w / theta| / |w / theta|, Euclidean norms over the layer's weights;
@@ -62,7 +62,7 @@ def quantise(program: Program, fmt: IntegerFormat) -> Program:
 
 
 def layer_report(before: Program, after: Program, fmt: IntegerFormat) -> tuple[LayerQuantisation, ...]:
-    """What quantising ``before`` into ``after``, in the integers of ``fmt``, did to each layer."""
+    """The effect on each layer of quantising ``before`` to ``after`` in the integers of ``fmt``."""
     return tuple(_compared(name, layer, after.layers[name], fmt) for name, layer in before.layers.items())
 
 
@@ -85,7 +85,7 @@ def _lost(layer: Layer, fmt: IntegerFormat) -> Iterator[tuple[str, str, str]]:
         largest = float(np.abs(weights).max())
         yield (
             f"every weight becomes 0 (the largest is {largest:g}, the threshold {threshold:g})",
-            "weights that one event after the other can bring to the threshold",
+            "weights with which successive events can reach the threshold",
             "Train it, or lower its threshold.",
         )
 
@@ -117,7 +117,7 @@ def _compared(name: str, before: Layer, after: Layer, fmt: IntegerFormat) -> Lay
 
 
 def _outlier(before: Array, after: Array) -> float | None:
-    """The largest weight, where fewer than FEW_LEVELS levels are left although it takes more; None elsewhere."""
+    """The largest weight if it leaves fewer than FEW_LEVELS levels where there were more, else None."""
     integers = np.abs(after.astype(np.int16))
     if len(np.unique(after)) < FEW_LEVELS <= min(len(np.unique(before)), int(integers.max())):
         return float(before.flat[int(np.abs(before).argmax())])
@@ -132,7 +132,7 @@ def _warnings(found: LayerQuantisation, before: Layer, after: Layer, lost: Vanis
         largest = weights.flat[int(np.abs(weights).argmax())]
         typical = float(np.median(np.abs(weights[weights != 0])))
         yield (
-            f"{found.layer}: only {found.levels} different weights are left of {found.levels_before}, because one "
+            f"{found.layer}: only {found.levels} of {found.levels_before} different weights are left, because one "
             f"scale holds the largest ({largest:g}), the threshold ({threshold:g}) and the typical "
             f"({typical:g})"
         )
@@ -143,11 +143,11 @@ def _warnings(found: LayerQuantisation, before: Layer, after: Layer, lost: Vanis
         )
     floor = before.neurons.floor
     if floor is not None and found.floor != (exact := round(floor * found.scale)):
-        yield f"{found.layer}: the floor becomes {found.floor} instead of {exact}, which no core can hold"
+        yield f"{found.layer}: the floor becomes {found.floor} instead of {exact}, which a core cannot hold"
     if before.bias is not None and after.bias is not None:
         exact_bias = np.rint(before.bias * found.scale)
         if (exact_bias != after.bias).any():
-            yield f"{found.layer}: the largest bias, {np.abs(exact_bias).max():.0f} in integers, is cut to 16 bits"
+            yield f"{found.layer}: the largest bias, {np.abs(exact_bias).max():.0f} in integers, is clipped to 16 bits"
     exact_start = np.rint(np.asarray(before.neurons.v_init, np.float64) * found.scale)
     if (exact_start != after.neurons.v_init).any():
-        yield f"{found.layer}: the largest start, {np.abs(exact_start).max():.0f} in integers, is cut to 16 bits"
+        yield f"{found.layer}: the largest v_init, {np.abs(exact_start).max():.0f} in integers, is clipped to 16 bits"

@@ -1,4 +1,4 @@
-"""The last layer as the chip's readout layer wants it: its features apart by the chip's spacing."""
+"""Adapts the last layer to the chip's readout layer: spreads its features by the chip's spacing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deploytool.ir.program import Layer, Program
 
 
 def widen(program: Program, chip: Chip) -> Program:
-    """``program`` with feature i of its last layer moved to feature 4 i (the chip's spacing), and silence in between.
+    """``program`` with feature i of its last layer moved to feature 4 i (the chip's spacing), silent ones in between.
 
     Exact: weights, biases and starts of the features in between are 0 and their threshold is above 0: they never fire.
-    ``program`` is placed and in integers. Raises UnsupportedError where the readout layer cannot take the answer,
-    FitError where the core of the last layer is too small for the widened one.
+    ``program`` is placed and in integers. Raises UnsupportedError if its output does not suit the readout layer, and
+    FitError if the core of the last layer is too small for the widened layer.
     """
     readout, name = _readout(chip), _answer(program, chip)
     wide = _spaced(program.layers[name], readout.spacing)
@@ -27,8 +27,8 @@ def widen(program: Program, chip: Chip) -> Program:
         hint = f"Pin it: --pin {name}={fitting[0]}." if fitting else "Use fewer features before it."
         raise FitError(
             f"layer {name!r}",
-            f"{wide.out_shape[0]} features for the readout take {wide.memory().words}",
-            f"a core that holds them ({memories_text(chip, [core])} is where it sits)",
+            f"{wide.out_shape[0]} features for the readout need {wide.memory().words}",
+            f"a core that holds them (it is placed on {memories_text(chip, [core])})",
             hint,
         )
     return program.with_layers({**program.layers, name: wide})
@@ -36,14 +36,16 @@ def widen(program: Program, chip: Chip) -> Program:
 
 def _readout(chip: Chip) -> Readout:
     if chip.readout is None:
-        raise UnsupportedError("readout", f"{chip.title}, whose readout fields are unknown", "a Speck", "Leave it off.")
+        raise UnsupportedError(
+            "readout", f"{chip.title}, whose readout fields are unknown", "a Speck", "Turn the readout off."
+        )
     return chip.readout
 
 
 def _answer(program: Program, chip: Chip) -> str:
     """The one layer that gives the classes."""
     if len(program.outputs) != 1:
-        raise UnsupportedError("readout", f"{len(program.outputs)} output layers", "one", "Leave the readout off.")
+        raise UnsupportedError("readout", f"{len(program.outputs)} output layers", "one", "Turn the readout off.")
     (name,) = program.outputs
     layer, classes = program.layers[name], _readout(chip).classes
     if layer.routes or layer.out_shape[1:] != (1, 1) or layer.out_shape[0] > classes:
@@ -51,8 +53,8 @@ def _answer(program: Program, chip: Chip) -> str:
         raise UnsupportedError(
             f"layer {name!r}",
             f"an output of {'x'.join(map(str, layer.out_shape))}{feeds}",
-            f"1 to {classes} features of one neuron that feed nothing else",
-            "Leave the readout off.",
+            f"1 to {classes} features of one neuron each that feed no other layer",
+            "Turn the readout off.",
         )
     return name
 

@@ -1,4 +1,4 @@
-"""Rounding of weights such that their errors cancel on the events a layer really gets."""
+"""Rounding of weights so that errors cancel on the events that a layer receives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploytool.ir.program import Synapses
 Matrix = NDArray[np.float64]
 
 BLOCK: Final = 1024
-"""Weights of a neuron that are rounded together; a neuron with more has them rounded in blocks of so many."""
+"""Number of weights of a neuron that are rounded together; more weights are rounded in blocks of this size."""
 _DAMPING: Final = 0.01
 
 
@@ -47,7 +47,7 @@ def compensated(exact: Matrix, moments: Sequence[Matrix], fmt: IntegerFormat) ->
 
         w_k <- w_k - (w_j - q_j) U_jk / U_jj        for all k > j
 
-    which is the best that the weights not yet rounded can do about the error of w_j. A weight of 0 stays 0.
+    which is the best compensation of the error of w_j by the weights not yet rounded. A weight of 0 stays 0.
     Source: Frantar, Ashkboos, Hoefler, Alistarh, "GPTQ", ICLR 2023, arXiv 2210.17323, equations 2 and 3.
     """
     starts = np.cumsum([0, *map(len, moments)])
@@ -72,14 +72,14 @@ def _block(exact: Matrix, moment: Matrix, fmt: IntegerFormat) -> Matrix:
 
 
 def _windowed(stream: EventStream, windows: int) -> Iterator[Array]:
-    """(C, H, W) float32: how many events arrive at each place, for each window that has any."""
+    """(C, H, W) float32: the number of events at each position, for each nonempty window."""
     for start, end in itertools.pairwise(bounds_of(stream, windows)):
         if end > start:
             yield count(stream.events[start:end], stream.shape).astype(np.float32)
 
 
 def _patches(synapses: Synapses, counts: Array) -> Array:
-    """(N, I * KH * KW) float32: what each of the N neurons of a feature that get events gets through its weights."""
+    """(N, I * KH * KW) float32: events per weight, for each of the N neurons of a feature that receive events."""
     (rows, columns), (high, wide) = synapses.padding, synapses.dilation
     padded = np.pad(counts, ((0, 0), (rows, rows), (columns, columns)))
     reach = (synapses.kernel[0] - 1) * high + 1, (synapses.kernel[1] - 1) * wide + 1

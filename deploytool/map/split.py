@@ -1,4 +1,4 @@
-"""Layers over several cores: what a network needs beyond one core per layer, found, and done without changing a spike.
+"""Splitting of layers over several cores, and relays, without changing any spike.
 
 A layer is split over its output features. Each part gets its slice of the weights and a core of its own; its routes'
 feature shifts grow by its first feature, and whatever fed the layer feeds every part.
@@ -6,7 +6,7 @@ feature shifts grow by its first feature, and whatever fed the layer feeds every
 A source with more destinations than a core has gets relays: identity cores (weight 1, threshold 1) that pass its
 spikes on, each at the place of one destination and with as many of its own.
 
-Both are done only where the network fits with them and does not without. Among the ways that fit, the one with the
+Both are used only if the network fits with them and not without. Among the options that fit, the one with the
 fewest cores is taken, then the one with the fewest layers split. Layers that are pinned stay whole.
 """
 
@@ -33,8 +33,8 @@ from deploytool.map.place import NO_PINS, assignable, misfit
 Sizes: TypeAlias = Mapping[str, tuple[int, ...]]
 """{layer: output features of each of its parts}, for the layers that are split."""
 
-MENDED: Final = ("memory", "features", "fan-out", "placement")
-"""Rules that splits and relays can satisfy."""
+FIXABLE_BY_SPLIT: Final = ("memory", "features", "fan-out", "placement")
+"""Rules that splitting and relays can satisfy."""
 Key: TypeAlias = tuple[str, frozenset[str]]
 """(rule, logical layers) of a violation."""
 
@@ -49,13 +49,13 @@ class Split:
 
     @property
     def cores(self) -> int:
-        """How many cores it takes beyond those it would take whole."""
+        """The number of additional cores, compared with the unsplit layer."""
         return len(self.into) - (self.layer != INPUT)
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What stands between a program and a chip: broken rules that no split can mend, and the ``sizes`` of splits."""
+    """The broken rules that no split can satisfy, and the ``sizes`` of the splits."""
 
     issues: tuple[Violation, ...]
     sizes: Sizes = field(default_factory=dict)
@@ -63,12 +63,12 @@ class Fit:
 
 
 def fit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS, may_split: bool = True) -> Fit:
-    """What ``chip`` cannot do of ``program``, and how it is split where that is what makes it fit.
+    """The rules of ``chip`` that ``program`` breaks, and the splits that make it fit.
 
-    Where something else is in the way too, only that is told, and nothing is split.
+    If splits are not enough, the other broken rules are reported and nothing is split.
     """
     issues = _issues(program, chip, pins)
-    if not may_split or not any(issue.rule in MENDED for issue in issues):
+    if not may_split or not any(issue.rule in FIXABLE_BY_SPLIT for issue in issues):
         return Fit(issues)
     found = _smallest(program, chip, pins, issues)
     if found is None:
@@ -80,7 +80,7 @@ def fit(program: Program, chip: Chip, pins: Mapping[str, int] = NO_PINS, may_spl
 
 
 def split(program: Program, sizes: Sizes, chip: Chip) -> Program:
-    """``program`` with the layers in ``sizes`` split into parts, and relays where destinations are too many."""
+    """``program`` with the layers in ``sizes`` split into parts, and relays for layers with too many destinations."""
     parts = {name: _parts(program, name, sizes) for name in program.layers}
     layers: dict[str, Layer] = {}
     for name, layer in program.layers.items():
@@ -133,7 +133,7 @@ def _unused(name: str, program: Program) -> str:
 
 
 def _relayed(program: Program, source: str, chip: Chip) -> Program:
-    """``program`` with as many relays, one behind the other, as the logical layer ``source`` has too many routes."""
+    """``program`` with a chain of relays, one for each excess route of the logical layer ``source``."""
     feeder = source
     for number in itertools.count(1):
         if len(_routes(program, feeder)) <= chip.fan_out_max:
@@ -144,7 +144,7 @@ def _relayed(program: Program, source: str, chip: Chip) -> Program:
 
 
 def _with_relay(program: Program, feeder: str, relay: str, chip: Chip) -> Program:
-    """``program`` in which the last routes of ``feeder``, more than a core has, start at an identity core ``relay``."""
+    """``program`` with the excess routes of ``feeder`` moved to an identity core ``relay``."""
     routes = _routes(program, feeder)
     kept, passed = len(routes[: chip.fan_out_max - 1]), routes[chip.fan_out_max - 1 :]
     pool = _common_pool(program.map_of(feeder), passed)
@@ -166,7 +166,7 @@ def _routes(program: Program, source: str) -> tuple[Route, ...]:
 
 
 def _common_pool(shape: Shape, routes: Sequence[Route]) -> Pair:
-    """The largest pooling that all ``routes`` share and that leaves no rest of a map of ``shape``."""
+    """The largest pooling common to all ``routes`` that leaves no remainder on a map of ``shape``."""
     shared = (math.gcd(shape[1 + axis], *(route.pool[axis] for route in routes)) for axis in (0, 1))
     return next(shared), next(shared)
 
@@ -181,7 +181,7 @@ def _identity(program: Program, shape: Shape, pool: Pair, routes: tuple[Route, .
 
 
 def _issues(program: Program, chip: Chip, pins: Mapping[str, int]) -> tuple[Violation, ...]:
-    """Every broken rule, and where each layer fits some core, the layers that together do not."""
+    """Every broken rule; if each layer fits some core, also the set of layers that cannot be placed together."""
     issues = check_rules(program, chip)
     if {"memory", "layers"} & {issue.rule for issue in issues}:
         return issues
@@ -196,7 +196,7 @@ def _key(issue: Violation, program: Program) -> Key:
 def _smallest(
     program: Program, chip: Chip, pins: Mapping[str, int], issues: Sequence[Violation]
 ) -> tuple[Sizes, set[Key]] | None:
-    """The splits with the fewest cores that mend all that splits can mend, and what is left; None: there are none."""
+    """The splits with the fewest cores that satisfy all rules splits can satisfy, and other violations, or None."""
     known = {_key(issue, program) for issue in issues if issue.rule not in ("memory", "fan-out", "placement")}
     most = len(chip.cores) - len(program.layers) + 1
     options = [_options(layer, chip, pins.get(name), most) for name, layer in program.layers.items()]
@@ -216,15 +216,15 @@ def _smallest(
 
 
 @dataclass(frozen=True)
-class _Way:
-    """One way to put a layer on cores: ``sizes`` of its parts, and for each part the cores that hold it."""
+class _SplitOption:
+    """One option for a layer: the ``sizes`` of its parts, and for each part the cores that hold it."""
 
     sizes: tuple[int, ...]
     fits: tuple[tuple[int, ...], ...]
 
 
-def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]:
-    """The ways to share the output features of ``layer`` among ``most`` cores, each no larger than it needs to be.
+def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_SplitOption]:
+    """The options to divide the output features of ``layer`` among at most ``most`` cores, each no larger than needed.
 
     Only numbers of features at which another core becomes large enough matter: 1, and powers of two.
     """
@@ -232,7 +232,7 @@ def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]
     if pin is not None or layer.single.groups > 1 or isinstance(layer.neurons.threshold, np.ndarray):
         fits = cores_for(layer.memory(), chip)
         fits = fits if pin is None else tuple(core for core in fits if core == pin)
-        return [_Way((features,), (fits,))] if fits else []
+        return [_SplitOption((features,), (fits,))] if fits else []
     capacities: dict[tuple[int, ...], int] = {}
     for bits in range(address_bits(features), -1, -1):
         if (size := min(1 << bits, features)) <= chip.features_max and (fits := cores_for(layer.memory(size), chip)):
@@ -243,7 +243,7 @@ def _options(layer: Layer, chip: Chip, pin: int | None, most: int) -> list[_Way]
         for chosen in itertools.combinations_with_replacement(steps, count):
             if sum(chosen) >= features and not _wasteful(features, chosen, steps):
                 sizes = _shared(features, chosen)
-                ways.append(_Way(sizes, tuple(cores_for(layer.memory(size), chip) for size in sizes)))
+                ways.append(_SplitOption(sizes, tuple(cores_for(layer.memory(size), chip) for size in sizes)))
     return ways
 
 
@@ -261,8 +261,8 @@ def _wasteful(features: int, chosen: Sequence[int], steps: Sequence[int]) -> boo
     return any(capacity - max((step for step in steps if step < capacity), default=0) <= spare for capacity in chosen)
 
 
-def _combinations(options: Sequence[Sequence[_Way]], cores: int) -> Iterator[tuple[_Way, ...]]:
-    """One way for every layer, ``cores`` parts at most in all."""
+def _combinations(options: Sequence[Sequence[_SplitOption]], cores: int) -> Iterator[tuple[_SplitOption, ...]]:
+    """One option for every layer, with at most ``cores`` parts in total."""
     if not options:
         yield ()
         return
@@ -274,34 +274,34 @@ def _combinations(options: Sequence[Sequence[_Way]], cores: int) -> Iterator[tup
 
 
 def _relays(program: Program, sizes: Sizes, chip: Chip) -> int:
-    """How many relays the splits ``sizes`` ask for: each takes one destination and gives as many as a core has."""
+    """The number of relays that ``sizes`` needs: each uses one destination and adds as many as a core has."""
     listed = [program.input_routes, *(layer.routes for layer in program.layers.values())]
     destinations = (sum(len(sizes.get(route.to, (0,))) for route in routes) for routes in listed)
     return sum(max(-(-(count - chip.fan_out_max) // (chip.fan_out_max - 1)), 0) for count in destinations)
 
 
 def _splits(program: Program, cut: Program, chip: Chip) -> Iterator[Split]:
-    """What became of the layers of ``program`` in ``cut``, and why."""
+    """The changes from ``program`` to ``cut`` for each layer, with reasons."""
     for source in (INPUT, *program.layers):
         reasons, into = [], () if source == INPUT else cut.parts[source]
         if len(into) > 1:
             layer = program.layers[source]
             held = cores_for(layer.memory(), chip) and layer.out_shape[0] <= chip.features_max
-            why = "whole it would leave another layer without a core" if held else "no core holds it"
+            why = "unsplit, it would leave another layer without a core" if held else "no core holds it"
             features = " + ".join(str(cut.layers[part].out_shape[0]) for part in into)
-            reasons.append(f"takes {layer.memory().words}, and {why}: its features are shared {features}")
+            reasons.append(f"needs {layer.memory().words}, and {why}: its features are divided {features}")
         if relays := _relays_behind(program, cut, source):
             into += relays
             destinations = sum(len(cut.parts[route.to]) for route in _routes(program, source))
             reasons.append(
-                f"feeds {destinations} cores, and has {chip.fan_out_max} destinations: its spikes are passed on"
+                f"feeds {destinations} cores, but a core has {chip.fan_out_max} destinations: relays pass its spikes on"
             )
         if reasons:
             yield Split(source, into, "; ".join(reasons))
 
 
 def _relays_behind(program: Program, cut: Program, source: str) -> tuple[str, ...]:
-    """The relays behind ``source`` in ``cut``, which has them beyond the layers of ``program``."""
+    """The relays after ``source`` in ``cut``, which are not layers of ``program``."""
     relays: tuple[str, ...] = ()
     for route in _routes(cut, source):
         if cut.place_in(route.to)[0] not in program.layers:
@@ -310,7 +310,7 @@ def _relays_behind(program: Program, cut: Program, source: str) -> tuple[str, ..
 
 
 def _with_cost(issue: Violation, program: Program, chip: Chip) -> Violation:
-    """``issue``, and where a layer is too large for every core, in its hint how many cores it would take in parts."""
+    """``issue``, with a hint on how many cores a split layer would need if the layer is too large for every core."""
     if issue.rule != "memory":
         return issue
     layer = program.layers[issue.layer]
@@ -318,6 +318,6 @@ def _with_cost(issue: Violation, program: Program, chip: Chip) -> Violation:
     powers = [1 << bits for bits in range(address_bits(features))]
     largest = max((size for size in powers if cores_for(layer.memory(size), chip)), default=0)
     if not largest:
-        return replace(issue, hint=f"{issue.hint} Even one of its output features alone fits no core.")
+        return replace(issue, hint=f"{issue.hint} Even a single output feature fits no core.")
     cores = -(-features // largest)
-    return replace(issue, hint=f"{issue.hint} Split, it would take {cores} cores or more, and there is no room.")
+    return replace(issue, hint=f"{issue.hint} Splitting it would need at least {cores} cores, which are not free.")

@@ -1,6 +1,6 @@
-"""What would make a network fit: few changes, each set applied to the network and checked before it is told.
+"""Suggestions to make a network fit: small sets of changes, each applied and checked before it is suggested.
 
-A changed network has the new shapes; its weights are the old ones cut or filled up with zeros, and need training.
+A changed network has the new shapes; its weights are the old ones cropped or padded with zeros, and need training.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Quantity: TypeAlias = Literal["crop", "features", "kernel", "stride", "pooling"]
 
 
 class Judge(Protocol):
-    """Says what is in the way of a graph, on the chip and with the pins that are meant."""
+    """Finds what keeps a graph from fitting, for a given chip and given pins."""
 
     def __call__(self, graph: Graph, may_split: bool = ..., /) -> Fit: ...
 
@@ -45,9 +45,9 @@ REMEDIES: Final[dict[str, tuple[Quantity, ...]]] = {
     "pooling-remainder": ("crop", "pooling"),
     "input-routes": ("pooling",),
 }
-"""What may be changed where a rule is broken, the mildest first; no change of size helps the other rules."""
+"""Quantities to change for each broken rule, mildest first. Changing sizes does not help with other rules."""
 
-SAYS: Final[dict[Quantity, str]] = {
+CHANGE_TEXTS: Final[dict[Quantity, str]] = {
     "crop": "events cropped to {0}x{0}",
     "features": "{} output features",
     "kernel": "a kernel of {}",
@@ -55,7 +55,7 @@ SAYS: Final[dict[Quantity, str]] = {
     "pooling": "a pooling of {} before it",
 }
 MOST_CHANGES: Final = 4
-"""A set of more changes is another network."""
+"""The most changes in one suggestion; with more it would be a different network."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,18 @@ class Change:
     def says(self) -> str:
         unpooled = self.quantity == "pooling" and self.before == 1
         instead = "none" if unpooled else str(self.before)
-        return f"{self.node}: {SAYS[self.quantity].format(self.after)} instead of {instead}"
+        return f"{self.node}: {CHANGE_TEXTS[self.quantity].format(self.after)} instead of {instead}"
 
     @property
     def factor(self) -> float:
-        """How many times fewer (or more) neurons or weights there are: all but features change along two axes."""
+        """The ratio of neurons or weights before and after: all quantities but features act along two axes."""
         ratio = max(self.before, self.after) / min(self.before, self.after)
         return ratio if self.quantity == "features" else ratio**2
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Changes that together make the network fit, with ``splits`` where these are needed as well."""
+    """Changes that together make the network fit, and the ``splits`` needed with them."""
 
     changes: tuple[Change, ...]
     splits: tuple[Split, ...] = ()
@@ -102,22 +102,22 @@ class Suggestion:
 
 
 def suggestions(graph: Graph, chip: Chip, found: Fit, judge: Judge) -> tuple[Suggestion, ...]:
-    """Sets of changes after which ``judge`` finds nothing, the smallest first; () where none was found.
+    """Sets of changes after which ``judge`` finds no violation, smallest first; () if none was found.
 
-    ``found`` is what it says of ``graph`` itself. One set is sought for each quantity that is preferred to the
-    others. Where splitting layers was not allowed and would be enough, that is among them.
+    ``found`` is its result for ``graph``. One set is searched for each preferred quantity. If splitting was not allowed
+    and would be enough, that is included.
     """
     ways: dict[tuple[Change, ...], Suggestion] = {}
     if not (split := judge(graph, True)).issues:
         ways[()] = Suggestion((), split.splits)
-    for preferred in SAYS:
+    for preferred in CHANGE_TEXTS:
         if suggestion := _repair(graph, chip, found, judge, preferred):
             ways[suggestion.changes] = suggestion
     return tuple(sorted(ways.values(), key=lambda suggestion: suggestion.size))
 
 
 def free_features(graph: Graph, program: Program, chip: Chip) -> dict[str, int]:
-    """{layer: output features it could have at no cost}, where that is more than it has; outputs keep their classes.
+    """{layer: output features it could have at no extra cost}, if more than it has; outputs are left out.
 
     Up to the next power of two nothing changes in a core's addresses, as long as those who get the features have
     bits left for them. Each of these can be taken alone.
@@ -141,9 +141,9 @@ def _is_dense(node: Node | None) -> bool:
 
 
 def apply(graph: Graph, change: Change) -> Graph:
-    """``graph`` with ``change`` made and everything behind it fitted to the new shapes.
+    """``graph`` with ``change`` applied and all later nodes adapted to the new shapes.
 
-    Raises InputError where that gives no network.
+    Raises InputError if the result is not a valid network.
     """
     nodes, edges = dict(graph.nodes), list(graph.edges)
     order = list(graph.order)
@@ -169,7 +169,7 @@ def apply(graph: Graph, change: Change) -> Graph:
 
 
 def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quantity) -> Suggestion | None:
-    """Changes, made one by one for the first violation there is, until nothing is violated; None when that fails."""
+    """Changes found one by one, each for the first remaining violation; None if some violation cannot be fixed."""
     changes: list[Change] = []
     changed, left = graph, found
     while left.issues and len(changes) < MOST_CHANGES:
@@ -192,7 +192,7 @@ def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quant
 
 
 def _judged(graph: Graph, changes: Sequence[Change], judge: Judge) -> tuple[Graph, Fit] | None:
-    """``graph`` after ``changes``, and what is in its way; None where they give no network."""
+    """``graph`` after ``changes`` and its violations, or None if the result is not a valid network."""
     try:
         for change in changes:
             graph = apply(graph, change)
@@ -202,7 +202,7 @@ def _judged(graph: Graph, changes: Sequence[Change], judge: Judge) -> tuple[Grap
 
 
 def _merged(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """``changes`` with those of the same quantity of a node as one."""
+    """``changes`` with several changes of one quantity of a node merged."""
     merged: dict[tuple[str, Quantity], Change] = {}
     for change in changes:
         first = merged.get((change.node, change.quantity), change)
@@ -211,14 +211,14 @@ def _merged(changes: Sequence[Change]) -> tuple[Change, ...]:
 
 
 def _settles(before: Sequence[Violation], after: Sequence[Violation]) -> bool:
-    """Whether the first issue is gone and nothing but another placement, which is judged last, became one instead."""
+    """Whether the first issue is solved and no new one appeared, except for placement, which is checked last."""
     known = {(other.rule, other.layers) for other in before}
     left = {(other.rule, other.layers) for other in after}
     return (before[0].rule, before[0].layers) not in left and all(rule == "placement" for rule, _ in left - known)
 
 
 def _options(graph: Graph, chip: Chip, issue: Violation, preferred: Quantity) -> list[Change]:
-    """What could mend ``issue``: the ``preferred`` quantity first, its layer before neighbours, small steps first."""
+    """Changes that may solve ``issue``: ``preferred`` first, its layer before neighbours, small steps first."""
     remedies = sorted(REMEDIES.get(issue.rule, ()), key=lambda quantity: quantity != preferred)
     return [
         Change(node, quantity, *pair)
@@ -233,7 +233,7 @@ def _nodes_around(graph: Graph, issue: Violation) -> list[str]:
 
 
 def _around(graph: Graph, layer: str) -> list[str]:
-    """The Conv or Linear of ``layer``, then those before and those behind it."""
+    """The Conv or Linear of ``layer``, then those before and after it."""
     own = [layer] if isinstance(graph.nodes.get(layer), Conv | Linear) else []
     start = layer if layer in graph.nodes else next(iter(graph.order))
     return [*own, *_weights_next(graph, start, graph.sources), *_weights_next(graph, start, graph.targets)]
@@ -251,7 +251,7 @@ def _weights_next(graph: Graph, start: str, neighbours: Callable[[str], tuple[st
 
 
 def _values(graph: Graph, chip: Chip, name: str, quantity: Quantity) -> list[tuple[int, int]]:
-    """(now, then) for the values that ``quantity`` of node ``name`` could take, the nearest first."""
+    """(current, new) for the possible values of ``quantity`` of node ``name``, nearest first."""
     node = graph.nodes[name]
     match quantity:
         case "features" if isinstance(node, Conv | Linear) and not _is_last(graph, name):
@@ -278,7 +278,7 @@ def _values(graph: Graph, chip: Chip, name: str, quantity: Quantity) -> list[tup
 
 
 def _is_last(graph: Graph, name: str) -> bool:
-    """Whether the neurons of ``name`` are the classes."""
+    """Whether the output features of ``name`` are the classes."""
     waiting = list(graph.targets(name))
     while waiting:
         target = waiting.pop()
@@ -290,7 +290,7 @@ def _is_last(graph: Graph, name: str) -> bool:
 
 
 def _pooling_before(graph: Graph, name: str) -> tuple[str, SumPool | AvgPool | None]:
-    """The pooling in front of ``name`` and its name; where there is none, the node in front of which one can go."""
+    """(name, node) of the pooling before ``name``; without one, (node before which it can be inserted, None)."""
     place = name
     while isinstance(graph.nodes[source := graph.sources(place)[0]], Flatten):
         place = source
@@ -315,7 +315,7 @@ def _changed(node: Node, change: Change) -> Node:
 
 
 def _fitted(node: Node, *shapes: Shape) -> Node:
-    """``node`` with as many inputs as ``shapes`` have."""
+    """``node`` adapted to inputs of ``shapes``."""
     match node:
         case Conv() if node.groups == 1:
             return replace(
@@ -329,7 +329,7 @@ def _fitted(node: Node, *shapes: Shape) -> Node:
 
 
 def _resized(array: Array, shape: tuple[int, ...]) -> Array:
-    """``array`` cut to ``shape``, or filled up with zeros."""
+    """``array`` cropped to ``shape``, or padded with zeros."""
     if array.shape == shape:
         return array
     resized = np.zeros(shape, array.dtype)

@@ -1,7 +1,7 @@
-"""Weights that vanish: what becomes 0 because one scale serves a whole layer, what sets that scale, and what helps.
+"""Vanishing weights: weights that quantisation rounds to 0, their cause, and hints.
 
 A core has one threshold, and so one scale for all weights of a layer. A single large weight, or one large output
-feature, leaves steps that are too coarse for all others.
+feature, makes the steps too coarse for all others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from deploytool.base.arrays import Array
 from deploytool.chip.integers import IntegerFormat, weight_scale
 
 VANISHED_SHARE: Final = 0.25
-"""Share of the weights other than 0 from which on it is warned of that they become 0."""
+"""A warning is given if at least this share of the nonzero weights becomes 0."""
 MANY_TIMES: Final = 8
-"""How many times larger than the typical weight those are that are told by their place."""
+"""Weights this many times larger than the typical weight are reported with their position."""
 FEW: Final = 0.01
-"""The largest share of the weights of a layer that are told as a few."""
+"""The largest share of a layer's weights that counts as "few"."""
 
 ScaleSetBy: TypeAlias = Literal["threshold", "calibration", "features", "few weights", "all weights"]
 CALIBRATE: Final = "map --quantise calibrated --data SET looks for a scale that cuts the largest weights."
@@ -28,12 +28,12 @@ CALIBRATE: Final = "map --quantise calibrated --data SET looks for a scale that 
 
 @dataclass(frozen=True)
 class Vanished:
-    """What became 0 in one layer, and why.
+    """The weights of one layer that became 0, and the cause.
 
-    ``share`` of the weights other than 0 became 0; of the output features ``silenced`` no weight is left of several.
-    ``weight`` is the one that bounds the scale, at ``place`` (output feature, input feature, row, column); ``large``
-    are the output features that are about as large as its own, if they are few; ``typical`` is the median size of the
-    other weights, and what is below ``smallest_left`` became 0. Weights are as they were before quantisation.
+    ``share`` of the nonzero weights became 0. The output features ``silenced`` had several nonzero weights and lost
+    all. ``weight`` bounds the scale, at ``place`` (output feature, input feature, row, column). ``large`` are the
+    output features about as large as its own, if few. ``typical`` is the median size of the other weights; weights
+    below ``smallest_left`` became 0. All weights are given as before quantisation.
     """
 
     share: float
@@ -53,7 +53,7 @@ class Vanished:
 
     @property
     def why(self) -> str:
-        """What sets the scale, as a part of a sentence."""
+        """The cause of the scale, as a clause."""
         feature, source, row, column = self.place
         times = f"{abs(self.weight) / self.typical:,.0f} times the typical one ({self.typical:.3g})"
         match self.scale_set_by:
@@ -72,7 +72,7 @@ class Vanished:
 
     @property
     def hint(self) -> str:
-        """What helps, in whole sentences."""
+        """Hints, in full sentences."""
         match self.scale_set_by:
             case "threshold":
                 return "Train with larger weights or a lower threshold; scaling both has no effect."
@@ -91,16 +91,16 @@ class Vanished:
 
     def says(self, layer: str) -> str:
         """The warning about ``layer``."""
-        lost = f"{self.share:.0%} of the weights that were not 0 become 0"
+        lost = f"{self.share:.0%} of the nonzero weights become 0"
         if self.silenced:
             lost += f", and {_named('feature', self.silenced)} of {self.features} lose all their weights"
         return f"{layer}: {lost}, because {self.why}. Weights below {self.smallest_left:.3g} become 0. {self.hint}"
 
 
 def vanished(before: Array, after: Array, threshold: float, scale: float, fmt: IntegerFormat) -> Vanished:
-    """What of the weights ``before`` (O, I, KH, KW), of a layer with ``threshold``, became 0 in ``after``, integers.
+    """The weights ``before`` (O, I, KH, KW), of a layer with ``threshold``, that became 0 in the integers ``after``.
 
-    ``before`` has a weight other than 0; ``scale`` is that of the integers of ``fmt``.
+    ``before`` has a nonzero weight; ``scale`` is the scale of the integers of ``fmt``.
     """
     weights = before.astype(np.float64)
     low, high = fmt.weight_range
@@ -131,7 +131,7 @@ def vanished(before: Array, after: Array, threshold: float, scale: float, fmt: I
 
 
 def _large_features(weights: NDArray[Any], feature: int) -> NDArray[np.int64]:
-    """Output ``feature`` and those about as large, if they are few and many times larger than the rest; else none."""
+    """Output ``feature`` and those about as large, if few and many times larger than all others; otherwise empty."""
     sizes = np.array([_typical(each) for each in weights])
     large = sizes >= sizes[feature] / MANY_TIMES**0.5
     rest = weights[~large]
@@ -148,7 +148,7 @@ def _is_alone(weights: NDArray[Any]) -> bool:
 
 
 def _typical(weights: NDArray[Any]) -> float:
-    """The median size of those of ``weights`` that are not 0; 0 where all are."""
+    """The median size of the nonzero ``weights``; 0 if there are none."""
     sizes = np.abs(weights[weights != 0])
     return float(np.median(sizes)) if sizes.size else 0.0
 

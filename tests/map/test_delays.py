@@ -207,18 +207,20 @@ def test_flattened_ways_back() -> None:
 def test_what_cannot_be_delayed_is_refused_by_name() -> None:
     differ = Delay(np.arange(1, 33).reshape(2, 4, 4))
     nodes = [("in", Input((2, 4, 4))), ("a", weights(2, 2)), ("d", differ), ("s", Spike()), ("out", Output())]
-    with pytest.raises(UnsupportedError, match="'d': delays that differ between the potentials of 'a'; need one delay"):
+    with pytest.raises(
+        UnsupportedError, match="'d': different delays for the outputs of 'a'; need the same delay for all"
+    ):
         group(chain(nodes))
     averages = recurrent(("p", AvgPool((1, 1), (1, 1))), back=weights(2, 2))
     assert group(averages).layers["a"].routes
     averages = recurrent(("p", AvgPool((2, 2), (2, 2))), back=Conv(np.ones((2, 2, 3, 3), np.float32), padding=(2, 2)))
-    with pytest.raises(UnsupportedError, match=r"'d': takes the averages of 'p'.*Pool behind the Delay"):
+    with pytest.raises(UnsupportedError, match=r"'d': its input is the averages of 'p'.*Pool after the Delay"):
         group(averages)
     echo = Graph(
         {"in": Input((1, 1, 1)), "add": Add(), "d": Delay(5), "s": Spike(), "out": Output()},
         (("in", "add"), ("d", "add"), ("add", "d"), ("add", "s"), ("s", "out")),
     )
-    with pytest.raises(UnsupportedError, match="'d': a way back without neurons"):
+    with pytest.raises(UnsupportedError, match="'d': a feedback path without neurons"):
         group(echo)
 
 

@@ -24,13 +24,13 @@ def _chain(*nodes: Node) -> Graph:
 
 
 REFUSED = [
-    ([_conv(2, 2)], "'out': Output takes the potentials of 'n0'", "Put a Spike behind 'n0'"),
+    ([_conv(2, 2)], "'out': Output takes the potentials of 'n0'", "Put a Spike after 'n0'"),
     ([_conv(2, 2), _conv(2, 2), Spike()], "'n1': Conv takes the potentials of 'n0'", "Put a Spike between 'n0' and"),
     ([_conv(2, 2), SumPool((2, 2), (2, 2)), Spike()], "'n1': SumPool takes the potentials of 'n0'", "between"),
     ([SumPool((3, 3), (1, 1)), Spike()], "'n0': a window of 3x3 with stride 1x1", "a stride equal to the window"),
-    ([Spike(), AvgPool((2, 2), (2, 2))], "'out': takes the averages of 'n1'", "SumPool"),
-    ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv behind a Flatten", "Linear"),
-    ([Flatten()], "'out': takes the events of the Input", "neurons in between"),
+    ([Spike(), AvgPool((2, 2), (2, 2))], "'out': its input is the averages of 'n1'", "SumPool"),
+    ([Flatten(), _conv(3, 32), Spike()], "'n1': Conv after a Flatten", "Linear"),
+    ([Flatten()], "'out': is connected to the Input", "neurons in between"),
 ]
 
 
@@ -166,7 +166,7 @@ def test_leaks_and_resets_reach_the_layer() -> None:
     ("nodes", "found"),
     [
         ([_conv(2, 2), Spike(0.0)], "a threshold of 0.0"),
-        ([Conv(np.full((1, 2, 1, 1), np.nan, np.float32)), Spike()], "infinite or no numbers"),
+        ([Conv(np.full((1, 2, 1, 1), np.nan, np.float32)), Spike()], "infinite or NaN"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(nodes: list[Node], found: str) -> None:

@@ -131,7 +131,7 @@ def test_the_busiest_layers_get_the_parallel_lanes_the_first_one_before_all(nmni
     measured = {"conv1": 1.0, "conv2": 2.0, "conv3": 9.0, "fc1": 3.0}
     core_of = place(program, CHIP, synops=measured).core_of
     assert {core_of["conv1"], core_of["conv3"]} == {0, 1}
-    with pytest.raises(InputError, match="measured SynOps: none of fc1"):
+    with pytest.raises(InputError, match="measured SynOps: none for fc1"):
         place(program, CHIP, synops={name: measured[name] for name in ("conv1", "conv2", "conv3")})
 
 

@@ -85,7 +85,7 @@ def test_what_is_doubtful_is_warned_of() -> None:
     assert "different weights are left" in _warnings(weight, Spike(500.0))
     assert "holds the largest (-0.1" in _warnings(weight, Spike(500.0))
     assert "the floor becomes -1 instead of 0" in _warnings(weight, Spike(1.0, floor=0.0))
-    assert "is cut to 16 bits" in _warnings(weight, Spike(1.0), np.full(8, 1e3))
+    assert "is clipped to 16 bits" in _warnings(weight, Spike(1.0), np.full(8, 1e3))
     assert _warnings(weight, Spike(1.0), np.full(8, 0.5)) == ""
 
 

@@ -198,7 +198,7 @@ def test_the_report_says_what_was_split_and_why() -> None:
     assert found["splits"][0] == {
         "layer": "a",
         "into": ["a_part1", "a_part2"],
-        "why": "takes 4,096 kernel and 98,304 neuron words, and no core holds it: its features are shared 32 + 64",
+        "why": "needs 4,096 kernel and 98,304 neuron words, and no core holds it: its features are divided 32 + 64",
     }
     assert {layer["name"] for layer in found["layers"]} == {"a_part1", "a_part2", "fc_part1", "fc_part2"}
     assert None not in {layer["core"] for layer in found["layers"]}
@@ -207,7 +207,7 @@ def test_the_report_says_what_was_split_and_why() -> None:
         {
             "layer": "a",
             "into": ["a", "a_relay1"],
-            "why": "feeds 3 cores, and has 2 destinations: its spikes are passed on",
+            "why": "feeds 3 cores, but a core has 2 destinations: relays pass its spikes on",
         }
     ]
 
@@ -246,9 +246,9 @@ def test_a_layer_that_no_split_can_save_says_what_it_would_take() -> None:
     assert check(_nine(small, small), CHIP).fits
     issue = check(_nine(small, Conv(_weight(1024, 8, 3, 3), padding=(1, 1))), CHIP).issues[0]
     assert issue.rule == "memory"
-    assert issue.hint.endswith("Split, it would take 4 cores or more, and there is no room.")
+    assert issue.hint.endswith("Splitting it would need at least 4 cores, which are not free.")
     issue = check(_nine(Conv(_weight(8, 512, 15, 15), padding=(7, 7)), small), CHIP).issues[0]
-    assert issue.hint.endswith("Even one of its output features alone fits no core.")
+    assert issue.hint.endswith("Even a single output feature fits no core.")
 
 
 def test_relays_lead_past_a_rest_of_the_pooling() -> None:

@@ -70,7 +70,7 @@ def test_a_start_that_int16_cannot_hold_is_cut_and_told() -> None:
     program = group(one_layer(1e6))
     quantised = quantise(program, CHIP.integers)
     assert quantised.layers["conv"].neurons.v_init == 32767
-    assert "is cut to 16 bits" in " ".join(layer_report(program, quantised, CHIP.integers)[0].warnings)
+    assert "is clipped to 16 bits" in " ".join(layer_report(program, quantised, CHIP.integers)[0].warnings)
     assert integer_start(-1e9, 1.0, CHIP.integers) == -32768
 
 

@@ -71,7 +71,7 @@ def test_an_outlier_is_named_by_its_place(value: float) -> None:
     assert (lost.scale_set_by, lost.place, lost.weight) == ("few weights", (1, 2, 0, 1), value)
     assert lost.silenced == (0, 2, 3)
     said = lost.says("conv")
-    assert "conv: 99% of the weights that were not 0 become 0, and features 0, 2, 3 of 4 lose all their weights" in said
+    assert "conv: 99% of the nonzero weights become 0, and features 0, 2, 3 of 4 lose all their weights" in said
     assert f"one weight sets the scale: {value:g} (from feature 2 to feature 1, row 0, column 1)" in said
 
 

@@ -99,7 +99,7 @@ def test_weights_that_vanish_are_told_by_check_map_and_show(tmp_path: Path) -> N
     weight[1, 0, 2, 1] = 50
     write_nir(network(weight=weight), tmp_path / "net.nir")
     (said, *_) = checked(tmp_path, tmp_path / "net.nir")["warnings"]
-    assert "conv: 99% of the weights that were not 0 become 0, and features 0, 2, 3 of 4 lose all their weights" in said
+    assert "conv: 99% of the nonzero weights become 0, and features 0, 2, 3 of 4 lose all their weights" in said
     assert "one weight sets the scale: 50 (from feature 0 to feature 1, row 2, column 1)" in said
     mapped = answer(invoke(tmp_path, "map", tmp_path / "net.nir", "--json"))
     assert mapped["warnings"] == checked(tmp_path, "graph@latest")["warnings"]
