@@ -28,7 +28,7 @@ def widen(program: Program, chip: Chip) -> Program:
         raise FitError(
             f"layer {name!r}",
             f"{wide.out_shape[0]} features for the readout need {wide.memory().words}",
-            f"a core that holds them (it is placed on {memories_text(chip, [core])})",
+            f"a core that holds them (now it has {memories_text(chip, [core])})",
             hint,
         )
     return program.with_layers({**program.layers, name: wide})

@@ -225,7 +225,7 @@ def test_widening_changes_no_spike(seed: int, classes: int) -> None:
         (classifier(16), "speck2e", UnsupportedError, "an output of 16x1x1; need 1 to 15 features of one neuron"),
         (replace(PROGRAMS[3], outputs=("a", "fc")), "speck2e", UnsupportedError, "2 output layers"),
         (replace(PROGRAMS[3], outputs=("a",)), "speck2e", UnsupportedError, "2x4x4, feeding fc"),
-        (classifier(15, (4, 16, 16)), "speck2e", FitError, "57 features for the readout take .* --pin fc=5"),
+        (classifier(15, (4, 16, 16)), "speck2e", FitError, "57 features for the readout need .* --pin fc=5"),
         (replace(classifier(), chip="dynapcnn"), "dynapcnn", UnsupportedError, "DynapCNN, whose readout fields"),
     ],
 )
