@@ -1,4 +1,4 @@
-"""Benchmarks of speed, each beside a named peer or the machine's limit, measured in the same run."""
+"""Speed benchmarks, each compared with a named peer or the machine's limit in the same run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
 
 
 def bench(what: str) -> dict[str, Any]:
-    """The tables of the benchmark ``what``, or of all. Raises UsageError when there is no such benchmark."""
+    """The tables of the benchmark ``what``, or of all. Raises UsageError if it does not exist."""
     if what != "all" and what not in BENCHMARKS:
         raise UsageError("bench", f"found {what!r}", f"one of {', '.join(BENCHMARKS)}, claims, or nothing for all")
     chosen = BENCHMARKS if what == "all" else {what: BENCHMARKS[what]}

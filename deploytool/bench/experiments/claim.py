@@ -1,4 +1,4 @@
-"""A claim: what a paper says, and what is trained and measured to test it; one TOML file each."""
+"""A claim of a paper, and the trainings and measurements that test it; one TOML file each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Expectation(Section):
 
 
 class Claim(Section):
-    """What a paper claims, and the trainings that test it.
+    """A claim of a paper, and the trainings that test it.
 
     Every arm is the recipe with the keys of `set` and of the arm in it, trained once with each seed.
     """

@@ -1,4 +1,4 @@
-"""What is measured of a trained model, each a function that trains it first if it is not in the store yet."""
+"""Measurements of a trained model. Each function trains the model first if it is not in the store."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
 
 
 def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """Test accuracy of the trained network itself, and what its history says it cost."""
+    """Test accuracy of the trained network, and the training cost from its history."""
     from deploytool.base.json_text import read_json
     from deploytool.validate import metrics
 
@@ -72,7 +72,7 @@ def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str
 def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
 
-    Above 1 an event brings more than the one spike that the chip has for it.
+    Above 1 an event causes more than one spike, and the chip allows only one.
     """
     from deploytool.base.json_text import read_json
 
@@ -189,7 +189,7 @@ def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
 
 
 def memory(_cache: StageCache, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """MB per time step of what is kept and of what is undone; see `deploytool.bench.speed.memory`."""
+    """MB per time step with kept and with recomputed activations; see `deploytool.bench.speed.memory`."""
     from deploytool.bench.speed.memory import memory as measured
 
     rows = {row["kind"]: row for row in measured()}

@@ -1,4 +1,4 @@
-"""Runs claims: every arm with every seed, on all cores; what was done before, in the same store, is not done again."""
+"""Runs claims: every arm with every seed, on all cores. Results that are in the store are reused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
 
 VERSION: Final = 1
-"""Raised when a measure changes, so that no older figure is taken."""
+"""Version of the measures. Increase it if a measure changes, so that older figures are not reused."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What came out of claims as tables: mean and spread over seeds, and whether what was expected holds."""
+"""Result tables of claims: mean and spread over seeds, and whether the expectations hold."""
 
 from __future__ import annotations
 

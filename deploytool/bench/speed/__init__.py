@@ -1,1 +1,1 @@
-"""Speed, as ratios measured in one run."""
+"""Speed benchmarks: ratios measured in one run."""

@@ -1,4 +1,4 @@
-"""What `deploytool check` costs beyond starting Python."""
+"""The time of `deploytool check` beyond starting Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of a training step over T time steps: what is computed backwards against what is kept.
+"""Memory of a training step over T time steps: recomputed backwards, compared with kept.
 
 Every figure is the peak resident memory of a process of its own above that before the step, whose input is there
 already. Neurons fire in 2 to 13 % of the steps, those of the T-RevSNN in about 45 %. A slope is that of a straight line

@@ -1,4 +1,4 @@
-"""The event-driven engine: against this machine's limit, against sinabs, over threads, over lengths, and at size."""
+"""The event-driven engine compared with the machine's limit and with sinabs; by threads, length and network size."""
 
 from __future__ import annotations
 

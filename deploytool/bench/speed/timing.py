@@ -1,6 +1,6 @@
-"""How long things take, measured in turn, so that a machine whose speed drifts drifts for all of them.
+"""Timing of several functions in turn, so that drifts of the machine's speed affect all of them equally.
 
-What else a machine does can only add to a time: the shortest of several is the nearest to what the code itself takes.
+Other load only adds time, so the shortest of several measurements is closest to the time of the code itself.
 """
 
 from __future__ import annotations

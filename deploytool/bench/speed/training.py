@@ -1,4 +1,4 @@
-"""A whole training step against other libraries; what is measured, and how, is in peers.py."""
+"""A whole training step compared with other libraries; peers.py describes the measurement."""
 
 from __future__ import annotations
 
