@@ -1,1 +1,1 @@
-"""Targets: what runs a Program."""
+"""Targets, which run Programs, and their engines."""

@@ -83,7 +83,7 @@ class Chunk:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What passes from chunk to chunk, on the GPU, for each sample of a batch.
+    """The state that is passed from chunk to chunk, on the GPU, for each sample of a batch.
 
     V and the times of the last update by layer, counts by logical layer, (lowest, highest) V by layer, and updates.
     """
@@ -98,9 +98,9 @@ class State:
 def run_streams(
     plan: Plan, streams: Iterable[EventStream], room: Room, tick: Tick = no_progress, sizes: Sizes = SIZES
 ) -> list[Samples]:
-    """What `deploytool.run.engine.event_driven.run_streams` gives, in the same bits.
+    """The results of `deploytool.run.engine.event_driven.run_streams`, bit for bit.
 
-    Raises TargetError when there is no GPU or it fails, UnsupportedError for what is left to the CPU.
+    Raises TargetError if there is no GPU or it fails, and UnsupportedError for programs that only the CPU supports.
     """
     refuse(plan)
     done: list[Samples] = []
@@ -132,13 +132,13 @@ class Run:
         return GpuLayer(layer, lanes._replace(**arrays), logical, self.sizes)
 
     def samples_at_once(self) -> int:
-        """How many samples fit beside one another."""
+        """The number of samples that fit in memory together."""
         neurons = sum(layer.plan.threshold.nbytes + 8 * len(layer.lanes.tau_us) for layer in self.layers)
         counts = sum(8 * math.prod(self.program.map_of(name)) for name in self.watched)
         return int(min(self.sizes.samples, max(1, free_bytes() / 4 / (neurons + counts))))
 
     def batch(self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False) -> Samples:
-        """What came out for each of ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
+        """The results for ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
         state = self._rest(len(streams))
         spikes: dict[str, list[list[Events]]] = {name: [[] for _ in streams] for name in counts} if keep_spikes else {}
         for chunk in self._chunks(streams):

@@ -1,4 +1,4 @@
-"""The kernels: what the threads of a GPU do with the events of many samples in one layer.
+"""The GPU kernels, which process the events of many samples in one layer.
 
 The events of a layer lie in one queue, sample after sample; the ``cause`` of each is the input event, by its number
 in the batch, from which it came. A spike is first one bit of the event that causes it, at the place of its target in
@@ -33,13 +33,13 @@ from deploytool.run.cuda.lanes import (
 from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS
 
 TILE: Final = 32
-"""Events whose records a block reads at once."""
+"""Number of events whose records a block reads at once."""
 
 WORD: Final = 32
 """Bits of a word of marks."""
 
 STRETCH: Final = 64
-"""Events that one thread counts the spikes of."""
+"""Number of events whose spikes one thread counts."""
 
 
 class Queue(NamedTuple):
@@ -109,7 +109,7 @@ def repeat(start: Any, values: Any) -> None:
 
 @cuda.jit
 def rank(keys: Any, others: Any, ties: bool, ranks: Any) -> None:
-    """Adds to ``ranks`` (N,) how many of ``others``, which ascend, are below each of ``keys`` (``ties``: or equal)."""
+    """Adds to ``ranks`` (N,) the number of sorted ``others`` that are below each of ``keys`` (``ties``: or equal)."""
     for i in range(cuda.grid(1), len(keys), cuda.gridsize(1)):
         key, low, high = keys[i], 0, len(others)
         while low < high:
@@ -268,7 +268,7 @@ def leaked(v: Any, neuron: Any, t_us: int, sample: int, lanes: Any, updated_us: 
 
 @cache
 def update_and_fire(wide: Any) -> tuple[Any, Any]:
-    """What an event does to a neuron, computed in the type ``wide``: two device functions.
+    """Two device functions that update a neuron for an event, computed in the type ``wide``.
 
     ``update(v, weight, lanes)`` gives V + w within its bounds; ``fire(v, neuron, lanes)`` gives V after its spikes and
     their number.

@@ -110,21 +110,21 @@ def make_lanes(layer: LayerPlan, neurons: Neurons) -> Lanes:
 
 
 def refuse(plan: Plan) -> None:
-    """Raises UnsupportedError telling all that is in a program and is left to the CPU."""
+    """Raises UnsupportedError with everything in a program that only the CPU supports."""
     problems: list[UnsupportedError] = []
 
     def found(name: str, what: str, need: str) -> None:
         problems.append(UnsupportedError(f"layer {name!r}", what, f"{need} on a GPU", "Run it with --device cpu."))
 
     for each in plan.program.delayed:
-        found(each.to, f"gets spikes of {each.source!r} with a delay", "routes that take no time")
+        found(each.to, f"gets spikes of {each.source!r} with a delay", "routes without a delay")
     for layer in plan.layers:
         if plan.program.layers[layer.name].neurons.fires_between:
-            found(layer.name, "may fire between two inputs", "neurons that fire on an input")
+            found(layer.name, "may fire between two inputs", "neurons that fire only on an input")
         for distances in _distances(_geometries(layer)):
             if len(distances) > 1:
                 listed = " and ".join(map(str, sorted(distances)))
-                found(layer.name, f"synapses whose targets are {listed} apart", "one distance for all of them")
+                found(layer.name, f"synapses whose targets are {listed} apart", "the same distance for all of them")
     if problems:
         raise UnsupportedError.together(problems)
 

@@ -1,4 +1,4 @@
-"""The memory of a GPU: whether there is one, what fits, and buffers that are kept from one chunk to the next."""
+"""GPU availability, free memory, and buffers that are reused between chunks."""
 
 # mypy: disable-error-code="no-any-return, no-untyped-call"
 # numba has no types of its own.
@@ -25,16 +25,16 @@ WHERE: Final = "--device cuda"
 
 
 def available() -> bool:
-    """Whether the package numba-cuda finds a GPU here, with driver and compiler; numba's simulator counts as one."""
+    """Whether numba-cuda finds a GPU with driver and compiler, or numba's CUDA simulator is on."""
     return bool(config.ENABLE_CUDASIM or (importlib.util.find_spec("numba_cuda") and cuda.is_available()))
 
 
 @contextlib.contextmanager
 def gpu() -> Iterator[None]:
-    """Lets a GPU be used. Raises TargetError when there is none, and when it fails."""
+    """A context for GPU code. Raises TargetError if there is no GPU or if it fails."""
     if not available():
         need = "an NVIDIA GPU with its driver, and pip install 'deploytool[cuda]'"
-        raise TargetError(WHERE, "no GPU that CUDA can use here", need)
+        raise TargetError(WHERE, "no GPU that CUDA can use", need)
     from numba.cuda.cudadrv.driver import CudaAPIError
 
     with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def gpu() -> Iterator[None]:
             yield
         except CudaAPIError as error:
             found = " ".join(str(error).split())
-            raise TargetError(WHERE, f"the GPU failed ({found})", "one that works, with more memory free") from None
+            raise TargetError(WHERE, f"the GPU failed ({found})", "a working GPU with more free memory") from None
 
 
 def free_bytes() -> float:

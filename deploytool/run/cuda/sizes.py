@@ -1,4 +1,4 @@
-"""How much a GPU gets at a time. No result depends on it."""
+"""Batch, chunk and block sizes on the GPU. Results do not depend on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much a GPU gets at a time.
+    """Batch, chunk and block sizes on the GPU.
 
     At most ``samples`` run together, with at most ``held`` input events. The first chunk has ``first`` events of each
     sample, which shows how many spikes they cause; later ones have about ``events`` events in their longest queue. The

@@ -1,4 +1,4 @@
-"""The clock-driven run: the network as training sees it, in time steps, on the arithmetic of a Program.
+"""The clock-driven engine: runs the network in time steps, as training does, in the arithmetic of a Program.
 
 V is v_init at the start. Per time step and layer, with n the spikes of each neuron:
 
@@ -26,7 +26,7 @@ from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from
 from deploytool.ir.program import INPUT, STATE, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
-from deploytool.run.engine.discretisation import Late, TimeSteps, advance
+from deploytool.run.engine.discretisation import DelayedSpikes, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
@@ -64,13 +64,13 @@ def run_clocked(
 def run_clocked_sample(
     plan: Plan, stream: EventStream, time_steps: TimeSteps, watch: Sequence[str], keep_spikes: bool = False
 ) -> Sample:
-    """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    """The result for ``stream``: counts of the layers in ``watch``, and their single spikes if requested."""
     program = plan.program
     check_stream(program, stream)
     integers, steps = program.arithmetic != "float32", time_steps.number
     state = {layer.name: layer.start.copy() for layer in plan.layers}
     currents = {layer.name: np.zeros_like(layer.start) for layer in plan.layers}
-    late = Late(program, steps, stream.duration_us)
+    late = DelayedSpikes(program, steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     bounds, starts = bounds_of(stream, steps, time_steps.bins), starts_of(stream, steps, time_steps.bins)

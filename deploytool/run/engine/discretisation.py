@@ -1,4 +1,4 @@
-"""Time steps: what neurons do between two of them, and spikes that arrive some steps later."""
+"""Discretisation in time: neuron updates over one step, and spikes delayed by whole steps."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ The last two give V another unit than the first where it was trained without NIR
 
 
 def advance(v: Array, current: Array, arrived: Array, dynamics: Dynamics, dt_us: float, how: How) -> None:
-    """Takes ``v`` (N,) and, of neurons with a synapse, ``current`` (N,) over a step in which ``arrived`` (N,) comes in.
+    """Advances ``v`` (N,), and ``current`` (N,) of neurons with a synapse, by one step with input ``arrived`` (N,).
 
     With a synapse, where e = exp(-x) of each time constant, input comes to I at the end of the step; in Euler's method
     at its beginning, and I drives V with its new value:
@@ -83,7 +83,7 @@ def advance(v: Array, current: Array, arrived: Array, dynamics: Dynamics, dt_us:
 
 
 def response(x: Array, x_syn: Array) -> Array:
-    """What a synaptic current of 1 has added to V after ``x`` membrane and ``x_syn`` synaptic time constants.
+    """Change of V caused by a synaptic current of 1 after ``x`` membrane and ``x_syn`` synaptic time constants.
 
     (exp(-x) - exp(-x_syn)) x / (x_syn - x), and x exp(-x) where both are the same.
     """
@@ -92,8 +92,8 @@ def response(x: Array, x_syn: Array) -> Array:
     return np.where(same, x * np.exp(-x), x * np.exp(-x) * -np.expm1(-apart) / np.where(same, 1, apart))
 
 
-class Late:
-    """Spikes on their way by routes that take whole steps. Raises UnsupportedError for other delays."""
+class DelayedSpikes:
+    """Spikes on delayed routes, in whole steps. Raises UnsupportedError for other delays."""
 
     def __init__(self, program: Program, time_steps: int, duration_us: int) -> None:
         self.program = program
@@ -105,14 +105,14 @@ class Late:
             if np.any(scaled % duration_us):
                 raise UnsupportedError(
                     f"route from {source!r} to {to!r}",
-                    f"a delay that is no whole number of steps of {duration_us / time_steps:g} us",
+                    f"a delay that is not a whole number of steps of {duration_us / time_steps:g} us",
                     "whole steps in the clock-driven run",
-                    "Choose other time steps, or run it event by event.",
+                    "Choose another number of time steps, or use an event-driven target.",
                 )
             self.steps.append(scaled // duration_us)
 
     def arrivals(self, layer: LayerPlan, fired: Mapping[str, Fired], step: int) -> Fired:
-        """(amounts, rows of ``layer.coordinates``) of what comes in at ``step``, at once or late."""
+        """(amounts, rows of ``layer.coordinates``) of the input at ``step``, delayed or not."""
         amounts, sites = [], []
         for number, (source, offset) in enumerate(layer.feeders):
             flow = self.flow_of.get((layer.name, number))
@@ -122,7 +122,7 @@ class Late:
         return np.concatenate(amounts), np.concatenate(sites)
 
     def leave(self, fired: Mapping[str, Fired], step: int) -> None:
-        """Sends what ``fired`` at ``step`` on its way."""
+        """Puts the spikes ``fired`` at ``step`` on the delayed routes."""
         for flow, (_, _, source, _) in enumerate(self.program.delayed):
             amounts, neurons = fired[source]
             steps = self.steps[flow][neurons]

@@ -1,9 +1,9 @@
 """The event-driven engine: layer by layer over batches of input events, equal to `reference` event for event.
 
-A layer works through its own queue of events in order; queues meet only where routes merge, by causing input event.
-So layers may run one after the other over a whole batch of input events, which is what makes the loops long: as many
-small samples as come to `Limits.chunk` events, each of which begins at rest, or that many events of a long one, whose
-state passes from chunk to chunk. Memory does not grow with the length of a recording.
+A layer processes its own queue of events in order. Queues are merged only where routes meet, ordered by causing input
+event. Layers can therefore run one after another over a whole batch of input events, which keeps the loops long. A
+batch is several small samples with `Limits.chunk` events in total, each starting at rest, or that many events of a long
+sample, whose state is passed from chunk to chunk. Memory does not grow with the length of a recording.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 
 
 class Batch(NamedTuple):
-    """Streams that are run together, from sample ``first`` on, and whether their single spikes are kept."""
+    """Streams run together, from sample ``first`` on, and whether their single spikes are kept."""
 
     first: int
     streams: list[EventStream]
@@ -53,7 +53,7 @@ def run_streams(
     tick: Tick = no_progress,
     limits: Limits = LIMITS,
 ) -> Iterator[Samples]:
-    """What came out for ``streams``, batch by batch, counted in ``room``; the same for every number of ``threads``."""
+    """The results for ``streams``, batch by batch, counted in ``room``; independent of the number of ``threads``."""
     compile_loops(plan, partial(tick, 0, room.total))
 
     def run(numbered: tuple[int, Batch]) -> Samples:
@@ -65,7 +65,7 @@ def run_streams(
 
 
 def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:
-    """Has numba compile the loops of ``plan`` that it has not kept from an earlier run; ``tell`` says how far it is."""
+    """Compiles the loops of ``plan`` that are not in numba's cache; reports progress to ``tell``."""
     for number, layer in enumerate(plan.layers, start=1):
         before = compilations()
         layer.integrate(layer.rest(), np.empty(0, np.int32))
@@ -106,9 +106,9 @@ def run_samples(
     keep_spikes: bool = False,
     limits: Limits = LIMITS,
 ) -> Samples:
-    """What came out for each of ``streams``, as `run_sample` gives it; they go through every layer together.
+    """The results for ``streams``, equal to those of `run_sample`; all pass through each layer together.
 
-    ``counts`` {logical layer: zeros (S, C, H, W)} says which layers are counted, and where.
+    ``counts`` {logical layer: zeros (S, C, H, W)} selects the layers to count and receives the counts.
     """
     program, layers = plan.program, plan.layers
     if needs_windows(plan):
@@ -184,7 +184,7 @@ def _places(shape: Shape) -> Array:
 
 
 def _through(layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], traced: bool) -> Caused:
-    """What the spikes in ``fired`` cause in ``layer``; adds its spikes there, with their causes where ``traced``.
+    """Runs ``layer`` on the spikes in ``fired`` and adds its spikes there, with their causes if ``traced``.
 
     ``times_us`` are those of the input events, by which a cause is numbered.
     """

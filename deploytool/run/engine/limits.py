@@ -1,4 +1,4 @@
-"""How much goes through the engine at a time."""
+"""Batch and chunk sizes of the engine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from deploytool.run.record.checks import IN_FLIGHT_MAX
 
 @dataclass(frozen=True)
 class Limits:
-    """How much goes through all layers before the next does; no result depends on it.
+    """Batch and chunk sizes of the engine; results do not depend on them.
 
     ``chunk`` input events of samples together, or of a long one; ``roots`` of a window of time. More spikes than
-    ``in_flight`` on delayed routes at one time are refused: a network that excites itself without end.
+    ``in_flight`` on delayed routes at one time are refused (runaway excitation).
     """
 
     chunk: int = 1 << 14

@@ -1,5 +1,4 @@
-"""Runs in windows of time: the engine for programs in which time itself lets things happen. Spikes take time on their
-way, and may come back; neurons reach their threshold between two events.
+"""The engine for programs with delays, feedback, or threshold crossings between events: runs in windows of time.
 
 No spike arrives sooner than the shortest delay after it left. Within a window that is no longer, all that arrives late
 is known when the window begins, and layers run one after the other over it, as they do without delays. An event at the
@@ -45,9 +44,9 @@ class Roots:
 
 
 class InFlight:
-    """The events that have not begun yet, of the input and of every delayed flow; each in the order in which it begins.
+    """Pending events of the input and of every delayed flow, in order of time.
 
-    Not a value: it is used up and filled as the run goes on.
+    This object is mutable: the run removes and adds events.
     """
 
     def __init__(self, program: Program, stream: EventStream, limits: Limits) -> None:
@@ -62,7 +61,7 @@ class InFlight:
         self.flows |= dict.fromkeys(range(len(self.delays_us)), nothing)
 
     def take(self, crossing_us: int) -> Roots | None:
-        """The roots of the next window; None where there are no more. The next crossing without them is known."""
+        """The roots of the next window, or None at the end. ``crossing_us`` is the next crossing without them."""
         begin_us = min([crossing_us, *(int(times[0]) for times, _ in self.flows.values() if len(times))])
         if begin_us >= self.duration_us:
             return None
@@ -81,7 +80,7 @@ class InFlight:
         return Roots(end_us, (times[order] << TIME) + np.arange(1, len(order) + 1), flows[order], neurons[order])
 
     def leave(self, flow: int, spikes: Fired) -> None:
-        """Sends ``spikes`` (keys, neurons) on their way by ``flow``; those that would arrive after the end are lost."""
+        """Puts ``spikes`` (keys, neurons) on ``flow``; drops those that would arrive after the end."""
         keys, neurons = spikes
         arrive_us = (keys >> TIME) + self.delays_us[flow][neurons]
         before_end = arrive_us < self.duration_us
@@ -90,7 +89,7 @@ class InFlight:
         self.flows[flow] = times[order], np.concatenate([self.flows[flow][1], neurons[before_end]])[order]
 
     def check(self, t_us: int) -> None:
-        """Raises UnsupportedError when there are more spikes than the limit: the network excites itself."""
+        """Raises UnsupportedError if more spikes are pending than the limit (runaway excitation)."""
         spikes = sum(len(times) for flow, (times, _) in self.flows.items() if flow >= 0)
         check_in_flight(self.name, spikes, t_us, self.limits.in_flight)
 
@@ -98,9 +97,9 @@ class InFlight:
 def run_in_windows(
     plan: Plan, stream: EventStream, watch: Sequence[str], keep_spikes: bool = False, limits: Limits = LIMITS
 ) -> Sample:
-    """What `deploytool.run.engine.event_driven.run_sample` gives, for a ``plan`` that `needs_windows`.
+    """The result of `deploytool.run.engine.event_driven.run_sample` for a ``plan`` that `needs_windows`.
 
-    Raises UnsupportedError when the network excites itself without end.
+    Raises UnsupportedError for runaway excitation.
     """
     program = plan.program
     state = {layer.name: layer.rest() for layer in plan.layers}
@@ -147,7 +146,7 @@ def run_in_windows(
 
 
 def needs_windows(plan: Plan) -> bool:
-    """Whether time itself lets things happen in a program."""
+    """Whether a program has delays, or neurons that can fire between events."""
     between = (layer.mixed is not None and layer.mixed.fires_between for layer in plan.layers)
     return bool(plan.program.delayed) or any(between)
 
@@ -158,7 +157,7 @@ def _next_crossing(plan: Plan, state: Mapping[str, Any]) -> int:
 
 
 def _arrivals(layer: LayerPlan, fired: Mapping[str, Fired], roots: Roots, flow_of: Mapping[Any, int]) -> Fired:
-    """(keys, rows of ``layer.coordinates``) of what arrives at ``layer``, at once or late, in order of the keys."""
+    """(keys, rows of ``layer.coordinates``) of the events that arrive at ``layer``, delayed or not, in key order."""
     flows = [
         roots.of(flow_of[layer.name, number]) if (layer.name, number) in flow_of else fired[source]
         for number, (source, _) in enumerate(layer.feeders)

@@ -1,1 +1,1 @@
-"""Runs over many samples: perturbed, interrupted and resumed, spread over processes and machines."""
+"""Runs over many samples: perturbation, resumption, and distribution over processes and machines."""

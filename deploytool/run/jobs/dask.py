@@ -1,7 +1,7 @@
-"""Jobs spread over machines by Dask distributed: stretches of samples go out, recordings come back.
+"""Distributes jobs over machines with Dask: sends stretches of samples to workers and collects their recordings.
 
-Programs and recordings travel in the form in which they are stored. A stretch whose worker dies before its recording
-arrived is run again on another worker; one that has arrived is never run again.
+Programs and recordings are sent in their stored form. If a worker dies, its unfinished stretches run again on another
+worker; finished stretches are never repeated.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from distributed import Client
 
 SAMPLES_MAX: Final = 256
-"""The most samples of a stretch."""
+"""Largest number of samples per stretch."""
 
 EVENTS_MAX: Final = 1 << 18
-"""Input events after which a stretch ends, so that it is small compared with the memory of a worker."""
+"""A stretch ends after this many input events, so that it stays small compared with a worker's memory."""
 
 STRETCHES_PER_WORKER: Final = 8
-"""The least number of stretches per worker, so that no worker waits long for the last one."""
+"""Smallest number of stretches per worker, so that no worker waits long for the last stretch."""
 
 NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
 """How a cluster is started without a dashboard, and without the port 8787 that it otherwise takes all the same."""
@@ -55,9 +55,10 @@ NEED: Final = "local, local:N for N processes, or the address of a scheduler suc
 
 
 def on_workers(scheduler: str, processes: int, tick: Tick, connect_s: float = CONNECT_S) -> Perform:
-    """Performs a job on the workers of ``scheduler``: "local[:N]" (by default ``processes``) or "tcp://host:port".
+    """A function that runs a job on the workers of ``scheduler``: "local[:N]" (default ``processes``) or an address.
 
-    Raises UsageError without Dask, or for another name, TargetError when there is no scheduler or worker there.
+    An address has the form "tcp://host:port". Raises UsageError without Dask or for another name, and TargetError if
+    there is no scheduler or worker.
     """
     if importlib.util.find_spec("distributed") is None:
         raise UsageError("--scheduler", "Dask distributed is not installed", "pip install 'deploytool[cluster]'")
@@ -92,7 +93,7 @@ def _local(processes: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _children_ignore_interrupts() -> Iterator[None]:
-    """Processes that are started here ignore an interruption from the keyboard; this one, which gets it, ends them."""
+    """Processes started in this context ignore keyboard interrupts; this process handles them and ends the others."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -110,19 +111,21 @@ def _remote(address: str, connect_s: float) -> Iterator[Client]:
     try:
         client = Client(address, timeout=connect_s)
     except (OSError, ValueError) as error:
-        raise TargetError(f"--scheduler {address}", str(error), "a Dask scheduler that answers") from None
+        raise TargetError(f"--scheduler {address}", str(error), "a Dask scheduler that responds") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=connect_s)
         except TimeoutError:
-            raise TargetError(f"--scheduler {address}", "no worker", "at least one, with deploytool on it") from None
+            raise TargetError(
+                f"--scheduler {address}", "no worker", "at least one, with deploytool installed"
+            ) from None
         yield client
 
 
 def _perform(
     client: Client, job: Packed, streams: Sequence[EventStream], spans: Sequence[Span], tick: Tick
 ) -> Iterator[tuple[int, Recording]]:
-    """Keeps two stretches per worker in progress, and hands each recording over as soon as it arrives."""
+    """Keeps two stretches per worker in progress and yields each recording as soon as it arrives."""
     import dask
     from distributed import KilledWorker, as_completed
 
@@ -150,8 +153,8 @@ def _perform(
                 yield first_of.pop(task.key), part
                 send(1)
         except KilledWorker as error:
-            found = f"{error.allowed_failures + 1} workers died one after the other while they ran {error.task}"
-            raise TargetError("--scheduler", found, "workers that stay alive", "Give them more memory.") from None
+            found = f"{error.allowed_failures + 1} workers in a row died while they ran {error.task}"
+            raise TargetError("--scheduler", found, "workers that do not die", "Give them more memory.") from None
 
 
 def stretches(
@@ -172,14 +175,14 @@ def stretches(
 
 @dataclass(frozen=True)
 class Packed:
-    """A job and its program in the form in which they travel, the program as its files."""
+    """A job and its program in the form that is sent to workers, the program as file contents."""
 
     job: Job
     files: tuple[tuple[str, bytes], ...]
 
 
 def pack(job: Job, program: Program) -> Packed:
-    """``job`` and ``program`` as they travel."""
+    """``job`` and ``program`` in the form that is sent to workers."""
     with tempfile.TemporaryDirectory() as folder:
         save_program(program, Path(folder))
         return Packed(job, tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())))
@@ -195,7 +198,7 @@ def unpack(packed: Packed) -> Program:
 
 
 def run_stretch(packed: Packed, first: int, streams: Sequence[EventStream]) -> bytes:
-    """The stored form of the recording of ``streams``, samples ``first`` and on of the job; this runs on a worker."""
+    """The stored recording of ``streams``, the samples of the job from ``first`` on. Runs on a worker."""
     buffer = io.BytesIO()
     write_recording(packed.job.run(unpack(packed), streams, first, Options()), buffer)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A job: what a run does with every sample. Any stretch of the samples can be run by itself, here or elsewhere."""
+"""A job: the settings of a run. Any stretch of its samples can be run separately, on any machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from deploytool.run.targets.table import check_time_steps, kind_of, make_target,
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with every sample: on which target it runs, in how many time steps, what is kept and perturbed.
+    """The settings for all samples of a run: target, time steps, what to record, perturbation.
 
     ``time_steps`` is None for a target that is event-driven; ``bins`` says whether steps are of equal time or of equal
     counts of events. Rasters are counted from the first sample of the whole
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """The part of a recording's key beside program and samples. Stores of users rely on it: it does not change."""
+        """The part of a recording's key besides program and samples. It must not change: existing stores rely on it."""
         layers = self.watch.layers
         asked: dict[str, Any] = {
             "on": self.on,
@@ -67,7 +67,7 @@ class Job:
         return asked
 
     def run(self, program: Program, streams: Iterable[EventStream], first: int, options: Options) -> Recording:
-        """What ``program`` makes of ``streams``, which are the samples of the job from number ``first`` on.
+        """The recording of ``program`` on ``streams``, the samples of the job from number ``first`` on.
 
         Raises as `Target.run` does.
         """
@@ -89,13 +89,13 @@ class Job:
 
 @lru_cache(maxsize=1)
 def _perturbed(program: Program, perturbation: Perturbation) -> Program:
-    """Made once for all stretches of the samples."""
+    """The perturbed program, cached for all stretches of samples."""
     return perturb_program(program, perturbation)
 
 
 @dataclass(eq=False)
 class _Sent:
-    """Streams on their way into a run: perturbed, and what is sent summed up in passing."""
+    """Iterates over perturbed streams and adds up the events sent."""
 
     program: Program
     streams: Iterable[EventStream]

@@ -1,4 +1,4 @@
-"""Perturbations: what silicon, a cable or a sensor may do to a program and to the events it gets, as models.
+"""Perturbations: models of what silicon, cable and sensor may do to a program and its input events.
 
     order=W us     local reordering, as parallel lanes do it: events are sorted, stably, by t + u with u uniform in
                    [0, W); the times of arrival stay what they were. Events W or more apart never swap;
@@ -25,7 +25,7 @@ from deploytool.ir.events import EventStream
 from deploytool.ir.program import STATE, Layer, Program
 
 LEAST_THRESHOLD: Final = 0.01
-"""The least that is left of a threshold in float32, as a share."""
+"""Smallest ratio of a perturbed threshold to the original, in float32."""
 
 _UNITS: Final = {"order": ("us", 1.0), "drop": ("%", 0.01), "threshold": ("%", 0.01), "weights": ("%", 0.01)}
 _NEED: Final = "one or more of order=8us, drop=0.1%, threshold=2%, weights=1%, separated by commas"
@@ -33,7 +33,7 @@ _NEED: Final = "one or more of order=8us, drop=0.1%, threshold=2%, weights=1%, s
 
 @dataclass(frozen=True)
 class Perturbation:
-    """How much of each model: ``order`` in us, the others as shares. ``seed`` and ``repeat`` name the random draw."""
+    """Strength of each model: ``order`` in us, the others as shares. ``seed`` and ``repeat`` select the random draw."""
 
     order: float = 0.0
     drop: float = 0.0
@@ -44,18 +44,18 @@ class Perturbation:
 
     @property
     def models(self) -> str:
-        """The models that are on, as they are asked for."""
+        """The active models, in the syntax of the option."""
         amounts = {name: getattr(self, name) / per for name, (_, per) in _UNITS.items()}
         return ",".join(f"{name}={amount:g}{_UNITS[name][0]}" for name, amount in amounts.items() if amount)
 
     @property
     def says(self) -> str:
-        """The models that are on, and the draw."""
+        """The active models and the random draw."""
         return f"{self.models} seed {self.seed} repeat {self.repeat}"
 
 
 def parse_perturbation(text: str, seed: int = 0) -> Perturbation:
-    """The perturbation that ``text`` asks for, as in ``order=8us,drop=0.1%``. Raises UsageError with every mistake."""
+    """The perturbation given by ``text``, such as ``order=8us,drop=0.1%``. Raises UsageError with every mistake."""
     amounts: dict[str, float] = {}
     mistakes = []
     for item in text.split(","):
@@ -83,7 +83,7 @@ def parse_perturbation(text: str, seed: int = 0) -> Perturbation:
 
 
 def perturb_program(program: Program, how: Perturbation) -> Program:
-    """``program`` with thresholds and weights that differ from neuron to neuron and from weight to weight."""
+    """``program`` with perturbed thresholds and weights, drawn per neuron and per weight."""
     layers = {
         name: _perturb_layer(layer, how, _draw(how, 0, number))
         for number, (name, layer) in enumerate(program.layers.items())
@@ -92,7 +92,7 @@ def perturb_program(program: Program, how: Perturbation) -> Program:
 
 
 def perturb_stream(stream: EventStream, how: Perturbation, index: int) -> EventStream:
-    """``stream``, the sample number ``index``, with events lost and in another order."""
+    """``stream``, sample number ``index``, with events dropped and reordered."""
     rng = _draw(how, 1, index)
     events = stream.events
     if how.drop:
@@ -127,7 +127,7 @@ def _varied_weights(weights: Array, share: float, rng: np.random.Generator) -> A
 
 
 def _draw(how: Perturbation, kind: int, number: int) -> np.random.Generator:
-    """Random numbers of their own for layer (``kind`` 0) or sample (1) ``number`` of one repeat."""
+    """An independent random generator for layer (``kind`` 0) or sample (1) ``number`` of one repeat."""
     return np.random.default_rng(np.random.SeedSequence(how.seed, spawn_key=(how.repeat, kind, number)))
 
 

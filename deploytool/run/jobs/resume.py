@@ -1,8 +1,8 @@
-"""Runs that can be interrupted: what is finished is kept on disk, and a second run goes on from there.
+"""Resumable runs: finished samples are kept on disk, and the next run continues from there.
 
     <folder>/<first>-<stop>.npz      the recording of the samples first .. stop - 1
 
-A part is moved into place when it is whole. The recording of all parts is the one an uninterrupted run makes.
+A part is moved into place when it is complete. All parts joined equal the recording of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deploytool.run.targets.options import Options
 from deploytool.store.artifact import writing
 
 PART_S: Final = 10.0
-"""Time between two parts that are written to disk."""
+"""Time between two writes of parts to disk."""
 
 Span: TypeAlias = tuple[int, int]
 """(first sample, the one after the last)."""
@@ -39,7 +39,7 @@ Perform: TypeAlias = Callable[[Job, Program, Sequence[EventStream], Sequence[Spa
 
 
 def run_job(job: Job, program: Program, streams: Sequence[EventStream], folder: Path, perform: Perform) -> Recording:
-    """What ``job`` with ``program`` makes of ``streams``; what an earlier run left in ``folder`` is not run again."""
+    """The recording of ``job`` with ``program`` on ``streams``. Samples finished in ``folder`` are not run again."""
     parts = dict(_read(folder))
     todo = gaps([(first, first + len(part)) for first, part in parts.items()], len(streams))
     try:
@@ -55,12 +55,12 @@ def run_job(job: Job, program: Program, streams: Sequence[EventStream], folder: 
 
 
 def finished(folder: Path) -> int:
-    """The number of samples that an earlier run left in ``folder``."""
+    """The number of finished samples in ``folder``."""
     return sum(stop - first for first, stop in _spans(folder))
 
 
 def gaps(spans: Sequence[Span], total: int) -> list[Span]:
-    """The parts of 0 .. ``total`` that are not in ``spans``; one empty span where there are no samples at all."""
+    """The parts of 0 .. ``total`` that are not in ``spans``; one empty span if there are no samples."""
     ends = [0, *(stop for _, stop in sorted(spans))]
     starts = [*(first for first, _ in sorted(spans)), total]
     missing = [(end, start) for end, start in zip(ends, starts, strict=True) if start > end]
@@ -68,9 +68,9 @@ def gaps(spans: Sequence[Span], total: int) -> list[Span]:
 
 
 def in_this_process(options: Options, say: Callable[[str], None] = lambda _: None, part_s: float = PART_S) -> Perform:
-    """Performs a job in this process, and hands over what is finished every ``part_s``.
+    """A function that runs a job in this process and yields finished parts every ``part_s``.
 
-    An interruption lets the samples that have begun finish, and keeps them.
+    On an interrupt, samples in progress are finished and kept.
     """
 
     def perform(
@@ -125,7 +125,7 @@ def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
-        say("The samples that have begun are being finished and kept; interrupt again to stop at once.")
+        say("Finishing and keeping the samples in progress; interrupt again to stop at once.")
 
     before = signal.signal(signal.SIGINT, on_signal)
     try:
@@ -148,7 +148,7 @@ def _read(folder: Path) -> Iterator[tuple[int, Recording]]:
         with path.open("rb") as file:
             part = read_recording(file, str(path))
         if len(part) != stop - first:
-            raise ArtifactError(str(path), f"{len(part)} samples", f"{stop - first}", "Delete it, and run again.")
+            raise ArtifactError(str(path), f"{len(part)} samples", f"{stop - first}", "Delete the file and run again.")
         yield first, part
 
 

@@ -1,6 +1,6 @@
 """The loop for neurons that may reach their threshold between two events: each layer keeps a queue of such crossings.
 
-It computes what `deploytool.run.reference.neurons` says, in the same bits.
+Its results are bit-identical to those of `deploytool.run.reference.neurons`.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, no-untyped-call"

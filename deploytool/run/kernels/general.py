@@ -1,4 +1,4 @@
-"""The compiled loops: what a layer does with input events one by one, and with the input of a whole time step.
+"""The general compiled loops: process the input of a layer event by event, or a whole time step at once.
 
 State is flat and channels-last: neuron (o, y, x) is at (y * W + x) * O + o. Which neurons an input event reaches is
 read from tables (`Geometry`), so that one loop serves every kernel, stride, padding, dilation and group.
@@ -85,12 +85,12 @@ _COMPILED: Final[list[Any]] = []
 
 
 def compilations() -> int:
-    """How often this process had to compile a loop, instead of taking it from disk."""
+    """The number of loops that this process compiled instead of loading them from disk."""
     return sum(sum(function.stats.cache_misses.values()) for function in _COMPILED)
 
 
 def compiled(function: Any) -> Any:
-    """``function`` compiled by numba, without the interpreter's lock; kept on disk where a folder can be written."""
+    """``function`` compiled by numba, without the GIL, and cached on disk if a folder is writable."""
     try:
         loop = njit(cache=True, nogil=True)(function)
     except RuntimeError:
@@ -101,7 +101,7 @@ def compiled(function: Any) -> Any:
 
 @compiled
 def grown(buffer: Array, needed: int) -> Array:
-    """A copy of ``buffer`` with room for ``needed``, and for twice of what it held."""
+    """A copy of ``buffer`` with room for ``needed`` elements, and at least twice its size."""
     larger = np.empty(max(2 * len(buffer), needed), buffer.dtype)
     larger[: len(buffer)] = buffer
     return larger

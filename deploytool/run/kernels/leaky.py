@@ -1,6 +1,6 @@
-"""The loop for what the others do not take: neurons that leak, and several sets of weights on the same neurons.
+"""The loop for layers that the others do not support: leaky neurons, and several synapses on the same neurons.
 
-It computes what `deploytool.run.reference.neurons` says, in the same bits.
+Its results are bit-identical to those of `deploytool.run.reference.neurons`.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, no-untyped-call, return-value"

@@ -1,4 +1,4 @@
-"""This machine's own limit: how fast vectors of weights can be added to vectors of state in the first-level cache."""
+"""The speed limit of this machine: adding vectors of weights to vectors of state in the first-level cache."""
 
 # mypy: disable-error-code="untyped-decorator, no-any-return"
 # numba has no types of its own.
@@ -33,11 +33,11 @@ LENGTH: Final = 4096
 PASSES: Final = 5000
 
 UPDATES: Final = LENGTH * PASSES
-"""Updates of one call of what `limit` returns."""
+"""Number of updates per call of the function that `limit` returns."""
 
 
 def limit(state: Any) -> Callable[[], int]:
-    """What does `UPDATES` updates of a state of type ``state``, with weights of int8 for int16, and does no more.
+    """A function that only does `UPDATES` updates of a state of type ``state``, with int8 weights for int16.
 
     Each adds a weight, clamps at a floor and compares with a threshold, as the fast loops do for an event.
     """

@@ -89,7 +89,7 @@ class LayerPlan:
 
     @property
     def leaks(self) -> bool:
-        """Whether V depends on when events come, not only on their order."""
+        """Whether V depends on the times of events, not only on their order."""
         return self.mixed is not None and self.mixed.leaks
 
     def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
@@ -135,7 +135,7 @@ class LayerPlan:
         )
 
     def geometry_of(self, site: int) -> Geometry:
-        """Where an event at row ``site`` of ``coordinates`` goes."""
+        """The geometry for an event at row ``site`` of ``coordinates``."""
         return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.synapses_of[site]]
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:

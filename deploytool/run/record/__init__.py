@@ -1,1 +1,1 @@
-"""What is kept of a run: samples, activity, and the checks before it starts."""
+"""Results of a run (samples, activity), and the checks before it starts."""

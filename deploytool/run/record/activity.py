@@ -1,4 +1,4 @@
-"""What a run says of layers beside their spikes: updates per neuron, how far V can go, weights above threshold."""
+"""Statistics of layers in a run: updates per neuron, bounds of V, weights above the threshold."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def weights_above(layer: Layer) -> int:
 
 
 def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
-    """(lowest, highest) V that no input can pass, before reset; None in float32, or where V may pile up.
+    """(lowest, highest) bounds of V before reset, for any input; None in float32, or if V may accumulate.
 
         floor <= V <= max(threshold - 1, v_init) + max w
 
     holds where V < threshold before every update, or below v_init: with a reset to zero, with many spikes per update,
-    or where no weight is above the threshold. Elsewhere what one spike leaves adds up, until V saturates.
+    or if no weight is above the threshold. Otherwise the remainder after each spike accumulates until V saturates.
     """
     if arithmetic == "float32":
         return None
@@ -36,7 +36,7 @@ def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
 
 
 def updates_of_neurons(program: Program, spikes: Mapping[str, Array]) -> dict[str, NDArray[np.int64]]:
-    """{logical layer: (C, H, W)}: synaptic updates of every neuron, from the spikes that were sent to its layer.
+    """{logical layer: (C, H, W)}: synaptic updates of every neuron, computed from the spikes sent to its layer.
 
     ``spikes`` {logical layer or "input": (C, H, W)} are counts before pooling; layers that get spikes from one that
     is not among them, or that may arrive after the end, are left out.
@@ -50,7 +50,7 @@ def updates_of_neurons(program: Program, spikes: Mapping[str, Array]) -> dict[st
 
 
 def _updates(program: Program, name: str, spikes: Mapping[str, Array]) -> NDArray[np.int64]:
-    """Updates (O, H, W) of the neurons of one layer: the events on its input maps below each of its kernels."""
+    """(O, H, W): updates of each neuron of one layer, the number of input events under its kernels."""
     layer = program.layers[name]
     arrived = [np.zeros(synapses.in_shape, np.int64) for synapses in layer.synapses]
     for source, routes in program.inflows(name):
@@ -64,7 +64,7 @@ def _updates(program: Program, name: str, spikes: Mapping[str, Array]) -> NDArra
 
 
 def _below(synapses: Synapses, arrived: Array) -> NDArray[np.int64]:
-    """How many of the events ``arrived`` (C, H, W) each neuron (O, H, W) has below its kernel."""
+    """(O, H, W): the number of events ``arrived`` (C, H, W) under the kernel of each neuron."""
     outputs, height, width = synapses.out_shape
     (y_side, x_side), groups = synapses.padding, synapses.groups
     by_group = arrived.reshape(groups, -1, *synapses.in_shape[1:]).sum(axis=1)
@@ -79,7 +79,7 @@ def _below(synapses: Synapses, arrived: Array) -> NDArray[np.int64]:
 
 
 def _arrive(arrived: Array, sent: Array, route: Route) -> None:
-    """Adds the spikes ``sent`` (C, H, W) to where they arrive by ``route``; those that fall outside are dropped."""
+    """Adds the spikes ``sent`` (C, H, W) to ``arrived`` at their positions after ``route``; drops those outside."""
     shape: Shape = sent.shape
     c, y, x = np.indices(shape)
     c, y, x = c + route.feature_shift, y // route.pool[0], x // route.pool[1]

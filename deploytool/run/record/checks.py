@@ -1,4 +1,4 @@
-"""What every run checks before it starts: the program, its streams, the layers to watch."""
+"""Checks before every run: the streams and the layers to watch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 
 TIMESTAMP_MAX: Final = (1 << 32) - 1
-"""Largest time in us that a router word holds."""
+"""Largest timestamp in us that fits in a router word."""
 
 IN_FLIGHT_MAX: Final = 1 << 22
-"""Spikes that may be on delayed routes at one time: more is a network that excites itself without end."""
+"""Largest number of spikes on delayed routes at one time. More indicates runaway recurrent excitation."""
 
 
 def check_stream(program: Program, stream: EventStream) -> None:
-    """Raises InputError unless ``stream`` lives on the program's input map."""
+    """Raises InputError unless ``stream`` has the shape of the program's input map."""
     if stream.shape != program.input_shape:
         raise InputError(
             stream.name,
@@ -28,13 +28,13 @@ def check_stream(program: Program, stream: EventStream) -> None:
 
 
 def check_in_flight(where: str, spikes: int, t_us: int, most: int = IN_FLIGHT_MAX) -> None:
-    """Raises UnsupportedError when more than ``most`` ``spikes`` are on delayed routes: they can only become more."""
+    """Raises UnsupportedError if more than ``most`` ``spikes`` are on delayed routes (runaway excitation)."""
     if spikes > most:
         raise UnsupportedError(
             where,
             f"{spikes:,} spikes on delayed routes at {t_us} us",
             f"at most {most:,}",
-            "The network excites itself without end: use smaller recurrent weights, or a higher threshold.",
+            "Recurrent excitation grows without limit: use smaller recurrent weights, or a higher threshold.",
         )
 
 
@@ -42,13 +42,15 @@ def check_sendable(program: Program, stream: EventStream) -> None:
     """Raises InputError unless ``stream`` fits the program's input map and the 32 bits of a timestamp in us."""
     check_stream(program, stream)
     if stream.duration_us > TIMESTAMP_MAX:
-        raise InputError(stream.name, f"lasts {stream.duration_us} us", f"at most {TIMESTAMP_MAX} us", "Cut it.")
+        raise InputError(
+            stream.name, f"lasts {stream.duration_us} us", f"at most {TIMESTAMP_MAX} us", "Cut it into shorter samples."
+        )
 
 
 def watched_layers(program: Program, watch: Sequence[str] | None) -> tuple[str, ...]:
     """The logical layers to count, in the order of the program: those in ``watch`` (None: all), and the outputs.
 
-    A layer may be called by any graph node it was made from. Raises InputError for a name that is neither.
+    Each name is a layer or a graph node from which one was made. Raises InputError for any other name.
     """
     called = {**aliases(program), **{name: name for name in program.parts}}
     wanted = {program.place_in(name)[0] for name in program.outputs}

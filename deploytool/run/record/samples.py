@@ -1,4 +1,4 @@
-"""What came out of one sample or of several together, and how samples become a Recording."""
+"""Results of one or several samples, and their conversion to a Recording."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What came out of S streams, in their order: each field is that of a `Sample` with an axis more.
+    """Results of S streams, in order: the fields of `Sample` with one more axis.
 
     ``counts`` {logical layer: (S, C, H, W)}; ``spikes`` {logical layer or "input": (events of each sample)};
     ``extremes`` {layer: (S, 2)}.
@@ -62,7 +62,7 @@ class Samples:
 
 
 class Room:
-    """Where the samples of a run are counted: in one array per layer, so that nothing is copied in the end.
+    """Count arrays for the samples of a run, one per layer, allocated once to avoid a final copy.
 
     ``total`` is their number where it is known before; samples beyond get arrays of their own. The single spikes of the
     first ``rasters`` samples are kept.
@@ -79,7 +79,7 @@ class Room:
         return {name: maps[first : first + number] for name, maps in self.counts.items()}
 
     def joined(self, batches: Sequence[Samples]) -> dict[str, NDArray[np.int64]]:
-        """{layer: counts (S, C, H, W)} of ``batches``, which took their room here; nobody changes them any more."""
+        """{layer: counts (S, C, H, W)} of ``batches``, which were counted in this room and are complete."""
         number = sum(map(len, batches))
         whole = {name: maps[:number] for name, maps in self.counts.items()}
         if number > self.total:
@@ -90,7 +90,7 @@ class Room:
 
 
 def together(samples: Sequence[Sample]) -> Samples:
-    """``samples`` of one run, at least one, as what came out of several streams."""
+    """The `Samples` made from ``samples`` of one run, at least one."""
     first = samples[0]
     return Samples(
         names=tuple(sample.name for sample in samples),
@@ -126,7 +126,7 @@ def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable
 
 
 def _activity(program: Program, name: str, batches: Sequence[Samples]) -> LayerActivity:
-    """What is known of the logical layer ``name``; V only where every sample tells it of every part."""
+    """Statistics of the logical layer ``name``; extremes of V only if every sample has them for every part."""
     parts = program.parts[name]
     reached = [_spanned(batch.extremes.get(part)) for batch in batches for part in parts]
     bounds = [bound(program.layers[part], program.arithmetic) for part in parts]

@@ -1,8 +1,8 @@
-"""When V reaches its threshold between two inputs: neurons with a synapse that decays, or a v_leak that is high enough.
+"""Threshold crossings between two inputs, for neurons with a decaying synaptic current or a high v_leak.
 
-Between inputs V is a constant and two exponentials, with a single extremum at most. Its threshold is looked for on the
-clock of the events: a neuron fires at the first whole microsecond at which V, in float32, is at its threshold. Only
-products, sums and comparisons of float64 decide, so that every loop finds the same microsecond.
+Between inputs V is the sum of a constant and two exponentials, with at most one extremum. A neuron fires at the first
+whole microsecond at which V, in float32, reaches its threshold. Only products, sums and comparisons in float64 decide,
+so every loop finds the same microsecond.
 
 The functions are plain Python, and compiled where compiled loops call them. A ``cell`` is (threshold, V, I, v_leak,
 tau_us, tau_syn_us) of one neuron, times 0 where it has no synapse.
@@ -23,16 +23,16 @@ Cell: TypeAlias = tuple[float, float, float, float, float, float]
 
 NEVER: Final = 1 << 62
 AT_REST: Final = LONG / 2
-"""Time constants after which V in float32 is v_leak; less than those up to which `remains` follows the exponential."""
+"""Number of time constants after which V in float32 equals v_leak; less than `LONG`, the limit of `remains`."""
 SAME: Final = 1e-6
 """Time constants closer than this, counted in those that passed, are taken for one, to the first order."""
 ROUNDING: Final = 1e-6
-"""More than float32 rounds up, as a share."""
+"""Relative bound on rounding up to float32."""
 
 
 @register_jitable
 def response(passed_us: int, tau_us: float, tau_syn_us: float) -> float:
-    """What a synaptic current of 1 has added to V: (exp(-x) - exp(-x_syn)) x / (x_syn - x), with x = t / tau."""
+    """Change of V caused by a synaptic current of 1: (exp(-x) - exp(-x_syn)) x / (x_syn - x), with x = t / tau."""
     return _response(passed_us, tau_us, tau_syn_us, remains(passed_us, tau_us), remains(passed_us, tau_syn_us))
 
 
@@ -47,7 +47,7 @@ def _response(passed_us: int, tau_us: float, tau_syn_us: float, left: float, lef
 
 @register_jitable
 def course(passed_us: int, cell: Cell) -> tuple[float, float]:
-    """(V - v_leak, I) ``passed_us`` later, without an input."""
+    """(V - v_leak, I) after ``passed_us`` without input."""
     _, v, current, v_leak, tau_us, tau_syn_us = cell
     left = remains(passed_us, tau_us)
     away = (v - v_leak) * left
@@ -59,21 +59,21 @@ def course(passed_us: int, cell: Cell) -> tuple[float, float]:
 
 @register_jitable
 def reaches(passed_us: int, cell: Cell) -> bool:
-    """Whether V is at the threshold ``passed_us`` later."""
+    """Whether V >= threshold after ``passed_us`` without input."""
     away, _ = course(passed_us, cell)
     return bool(np.float32(cell[3] + away) >= cell[0])
 
 
 @register_jitable
 def slope(passed_us: int, cell: Cell) -> float:
-    """tau dV/dt = v_leak - V + I, ``passed_us`` later."""
+    """tau dV/dt = v_leak - V + I after ``passed_us`` without input."""
     away, current = course(passed_us, cell)
     return current - away
 
 
 @register_jitable
 def turn(sign: float, cell: Cell, end_us: int) -> int:
-    """The last whole microsecond up to ``end_us`` at which V still goes the way of ``sign``, as it does at 0."""
+    """The last whole microsecond up to ``end_us`` at which dV/dt still has ``sign``, its sign at 0."""
     low, high = 0, end_us + 1
     while high - low > 1:
         middle = (low + high) // 2
@@ -86,7 +86,7 @@ def turn(sign: float, cell: Cell, end_us: int) -> int:
 
 @register_jitable
 def earliest(cell: Cell) -> int:
-    """A number of microseconds, at least 1, before which V is not at the threshold; `NEVER` where it surely never is.
+    """A lower bound, at least 1, on the microseconds until V reaches the threshold; `NEVER` if it provably never does.
 
     V stays below the larger of its value and v_leak + I, and I adds no more to it than I tau_syn / tau. From its value
     on it rises no faster than by (v_leak - V + I) / tau.
@@ -104,10 +104,10 @@ def earliest(cell: Cell) -> int:
 
 @register_jitable
 def first_crossing(cell: Cell) -> int:
-    """After how many whole microseconds, at least 1, V is at the threshold for the first time; `NEVER` where it is not.
+    """Whole microseconds, at least 1, until V first reaches the threshold; `NEVER` if it does not.
 
-    Where the bounds of `earliest` do not rule it out, the extremum of V is looked for, and on the way up to it the
-    crossing.
+    If the bounds of `earliest` do not exclude a crossing, this finds the extremum of V and searches for the crossing
+    before it.
     """
     threshold, _, _, v_leak, tau_us, tau_syn_us = cell
     comes_to_rest_below = np.float32(v_leak) < threshold

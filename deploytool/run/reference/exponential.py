@@ -1,4 +1,4 @@
-"""The exponential of leaks, of products and sums in float64 alone: the same bits in every loop, on any machine.
+"""The exponential for leaks, computed from float64 products and sums only: bit-identical in every loop and machine.
 
 Plain Python, and compiled where compiled loops call it.
 """
@@ -16,11 +16,11 @@ from numba.extending import register_jitable
 PER_LOG2: Final = 1 / math.log(2)
 LOG2_HIGH: Final = float.fromhex("0x1.62e42fee00000p-1")
 LOG2_LOW: Final = float.fromhex("0x1.a39ef35793c76p-33")
-"""ln 2 in two parts, of which whole numbers times the first are exact."""
+"""ln 2 in two parts; integer multiples of the first are exact."""
 TERMS: Final = tuple(1 / math.factorial(n) for n in range(13, -1, -1))
 HALVES: Final = 2.0 ** -np.arange(1001)
 LONG: Final = 690.0
-"""Beyond so many time constants nothing is left in float32, and 2^-1000 stays in float64."""
+"""Number of time constants after which the result is 0 in float32; 2^-1000 is still representable in float64."""
 
 
 @register_jitable

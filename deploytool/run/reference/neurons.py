@@ -1,4 +1,4 @@
-"""The neurons of one layer in plain numpy: what an update does to V. The specification's part that knows no geometry.
+"""Neuron dynamics of one layer in plain numpy: the part of the specification that does not involve geometry.
 
 Leaks are computed in float64 (exponential.py, crossings.py); V and I are rounded to float32 once per decay and once per
 update.
@@ -42,7 +42,7 @@ class Membranes:
         self._look_ahead(...)
 
     def add(self, here: Any, weights: Array, t_us: int) -> NDArray[np.bool_]:
-        """Brings the neurons ``here`` to ``t_us`` and adds ``weights``: which of them reach their threshold."""
+        """Advances the neurons ``here`` to ``t_us`` and adds ``weights``; returns which reach their threshold."""
         self._decay(here, t_us)
         moved = self.current if self.has_synapse else self.v
         moved[here] += weights.astype(self.number)
@@ -88,7 +88,7 @@ class Membranes:
         self.updated_us[here] = t_us
 
     def _look_ahead(self, here: Any) -> None:
-        """Finds when the neurons ``here`` cross their threshold next, if no input comes before."""
+        """Computes the next threshold crossing of the neurons ``here`` without further input."""
         if self.neurons.fires_between:
             cells = self.threshold, self.v, self.current, self.v_leak, self.tau_us, self.tau_syn_us
             after_us = _each(lambda *cell: first_crossing(cell), *(each[here] for each in cells))
@@ -96,11 +96,11 @@ class Membranes:
 
 
 def _each(function: Callable[..., Any], *values: Array) -> Array:
-    """``function`` of each of ``values``, which are of one shape, in plain Python."""
+    """``function`` applied elementwise to ``values``, arrays of equal shape, in plain Python."""
     found = [function(*each) for each in zip(*(np.ravel(value).tolist() for value in values), strict=True)]
     return np.array(found).reshape(np.shape(values[0]))
 
 
 def on_map(value: float | Array, shape: Shape, number: Any) -> Array:
-    """(O, H, W) of type ``number``: ``value``, one for all neurons or one for each."""
+    """``value``, one number or one per neuron, as an array (O, H, W) of dtype ``number``."""
     return np.broadcast_to(np.asarray(value, number), shape)

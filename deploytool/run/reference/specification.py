@@ -1,8 +1,8 @@
-"""The specification in executable form: what one event does, in plain numpy, one event after the other.
+"""The executable specification: processes one event after another in plain numpy.
 
-It is slow, and every fast path equals it event for event. Each input event is taken through all layers before the
-next one: the spikes it causes in a layer enter the following layers in the order in which they left. A spike that
-takes time on its way is an event of its own when it arrives, and so is each time at which thresholds are crossed.
+It is slow, and every fast path equals it event for event. Each input event passes through all layers before the next
+one; the spikes it causes in a layer enter the following layers in the order in which they left. A delayed spike is a
+separate event when it arrives, and so is each time at which neurons cross their threshold between events.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ Place: TypeAlias = tuple[int, int, int]
 """(feature, row, column)."""
 
 Arrival: TypeAlias = tuple[int, Place]
-"""(which synapses of a layer, where on their input map)."""
+"""(index of the synapses of a layer, position on their input map)."""
 
 
 def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLIGHT_MAX) -> Sample:
-    """What came out of ``program`` for ``stream``: counts and single spikes of every layer.
+    """Counts and single spikes of every layer of ``program`` for ``stream``.
 
-    Raises UnsupportedError when the program cannot be run event by event, or has more spikes than ``in_flight`` on
-    delayed routes, and InputError when the stream does not fit it.
+    Raises UnsupportedError if the program cannot be run event by event or has more than ``in_flight`` spikes on delayed
+    routes, and InputError if the stream does not match its input.
     """
     verify(program, level_of(program))
     check_stream(program, stream)
@@ -72,14 +72,14 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
 
 
 def _next(neurons: Mapping[str, Membranes]) -> int:
-    """When a neuron reaches its threshold next without an input."""
+    """The time of the next threshold crossing without input."""
     return min(int(each.crossing_us.min()) for each in neurons.values())
 
 
 def _queue(
     program: Program, name: str, caused: Mapping[str, list[Place]], late: Mapping[tuple[str, int], list[Place]]
 ) -> list[Arrival]:
-    """What layer ``name`` gets, in order: from spikes ``caused`` in earlier logical layers, and by flows ``late``."""
+    """The input of layer ``name``, in order: spikes ``caused`` in earlier logical layers, and the flows ``late``."""
     arrived = []
     for number, (source, routes) in enumerate(program.inflows(name)):
         delayed = any(route.delay_us for route in routes.values())
@@ -105,7 +105,7 @@ def _spikes(
 
 
 def routed(event: Place, route: Route, shape: Shape) -> list[Place]:
-    """[(c, y, x)] at which ``event`` arrives by ``route`` on a map of ``shape``; nothing when that is outside."""
+    """[(c, y, x)], the position of ``event`` after ``route`` on a map of ``shape``; [] if outside."""
     c, y, x = event
     arrival = c + route.feature_shift, y // route.pool[0], x // route.pool[1]
     return [arrival] if all(at < size for at, size in zip(arrival, shape, strict=True)) else []

@@ -1,1 +1,1 @@
-"""What runs a program: emulator, simulator, board."""
+"""The targets: emulator, simulator, board."""

@@ -1,7 +1,7 @@
-"""The board: a Target over samna, SynSense's driver. It has never met silicon.
+"""The board target, which uses samna, SynSense's driver. It has never been tested on silicon.
 
-samna is imported only when a board is asked for. What PyPI calls samna is a placeholder since 0.9: importing it starts
-an installation over the network. It is told apart by its files: the driver has compiled ones, the placeholder none.
+samna is imported only if a board is used. Since 0.9 the package samna on PyPI is a placeholder that starts an
+installation over the network when imported. The driver contains compiled files, the placeholder does not.
 The calls to samna follow sinabs 3.1.3 (sinabs.backend.dynapcnn), which has run on boards.
 """
 
@@ -39,11 +39,11 @@ INSTALL: Final = "Install samna from SynSense's own package index, as its docume
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a board is waited for.
+    """Delays and timeouts of a board.
 
-    The first event comes ``lead_us`` after the reset of the board's clock. A sample is over when its duration has
-    passed and no spike has come for ``quiet_s``; after ``patience_s`` beyond its duration the board is given up. Spikes
-    are fetched every ``poll_s``. The first two are guesses.
+    The first event is sent ``lead_us`` after the board's clock is reset. A sample ends when its duration has passed and
+    no spike has arrived for ``quiet_s``. If spikes still arrive ``patience_s`` after its duration, the run fails.
+    Spikes are read every ``poll_s``. The first two are guesses.
     """
 
     lead_us: int = 100_000
@@ -53,27 +53,27 @@ class Timing:
 
 
 def list_devices() -> list[str]:
-    """Names of the boards that are connected, such as "speck2edevkit:0". Raises TargetError without a driver."""
+    """Names of the connected boards, such as "speck2edevkit:0". Raises TargetError without a driver."""
     return list(_connected(load_samna()))
 
 
 def load_samna() -> Any:
-    """The module samna. Raises TargetError, without importing anything, when it is missing or PyPI's placeholder."""
+    """The module samna. Raises TargetError before importing it if it is missing or PyPI's placeholder."""
     spec = importlib.util.find_spec("samna")
     if spec is None:
         raise TargetError("samna", "not installed", "the driver of SynSense's boards", INSTALL)
     files = [path.name for folder in spec.submodule_search_locations or () for path in Path(folder).iterdir()]
     if not any(name.endswith(tuple(EXTENSION_SUFFIXES)) for name in files):
-        found = "PyPI's placeholder, which would install something over the network when imported"
+        found = "PyPI's placeholder, which starts an installation over the network when imported"
         raise TargetError("samna", found, "the driver of SynSense's boards", INSTALL)
     return importlib.import_module("samna")
 
 
 class Board:
-    """A Target that is a chip, called for example "speck2edevkit:0".
+    """A Target that runs on a chip, for example "speck2edevkit:0".
 
-    All layers are monitored: counts and SynOps come from their spikes. Raises TargetError when the driver or the board
-    is missing.
+    All layers are monitored; counts and SynOps are computed from their spikes. Raises TargetError if the driver or the
+    board is missing.
     """
 
     def __init__(self, name: str, configure: Configure, tick: Tick = no_progress, timing: Timing = Timing()) -> None:
@@ -88,13 +88,13 @@ class Board:
         self.samna = load_samna()
         boards = _connected(self.samna)
         if name not in boards:
-            raise TargetError(name, "no such board is connected", ", ".join(boards) or "a board")
+            raise TargetError(name, "this board is not connected", ", ".join(boards) or "a board")
         self.board = boards[name]
 
     def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
-        """See `deploytool.ir.target.Target`. Raises TargetError when the board does not answer."""
+        """See `deploytool.ir.target.Target`. Raises TargetError if the board does not respond."""
         if watch.extremes:
-            raise UnsupportedError(self.name, "the lowest and highest V asked for", "a target that computes V")
+            raise UnsupportedError(self.name, "asked to measure the lowest and highest V", "a target that computes V")
         verify(program, Level.MAPPED)
         if program.chip != self.kind.chip:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
@@ -110,7 +110,7 @@ class Board:
                 samples.append(_sample(plan, stream, spikes, keep_spikes=index < watch.rasters))
                 self.tick(index + 1, max(total, index + 1), "")
         except (RuntimeError, AttributeError, TypeError, OSError) as error:
-            raise TargetError(self.name, f"samna says: {error}", "a board that answers") from error
+            raise TargetError(self.name, f"samna reports: {error}", "a board that responds") from error
         return as_recording(program, "board", watched, samples)
 
 
@@ -139,7 +139,7 @@ class _Chip:
             graph.start()
 
     def play(self, program: Program, stream: EventStream) -> dict[str, Events]:
-        """{layer: spikes} that ``stream`` causes; the configuration is written anew, so that every V starts at 0."""
+        """{layer: spikes} for ``stream``. Writes the configuration again first, which resets every V to 0."""
         self.model.apply_configuration(self.configuration)
         time.sleep(self.timing.quiet_s)
         self.sink.get_events()
@@ -161,7 +161,7 @@ class _Chip:
         return self._by_layer(program, received)
 
     def _sent(self, program: Program, event: tuple[int, int, int, int]) -> Iterator[Any]:
-        """What is sent for one input event: a spike to the core at the end of each input route."""
+        """The spikes to send for one input event: one to the core at the end of each input route."""
         t_us, *place = event
         for route in program.input_routes:
             for c, y, x in routed((place[0], place[1], place[2]), route, program.layers[route.to].single.in_shape):
@@ -182,12 +182,14 @@ class _Chip:
             for axis, size in zip("cyx", program.layers[name].out_shape, strict=True):
                 if len(events) and int(events[axis].max()) >= size:
                     found = f"a spike of {name} at {axis} = {events[axis].max()}"
-                    raise TargetError(self.name, found, f"{axis} in 0..{size - 1}", "Events were garbled on the way.")
+                    raise TargetError(
+                        self.name, found, f"{axis} in 0..{size - 1}", "Events were corrupted in transfer."
+                    )
         return spikes
 
 
 def _connected(samna: Any) -> dict[str, Any]:
-    """{name: samna's description} of every board that is connected, numbered by USB address within its kind."""
+    """{name: samna's description} of every connected board, numbered by USB address within its kind."""
     found = sorted(samna.device.get_all_devices(), key=lambda info: info.usb_device_address)
     named = {}
     for name, kind in BOARDS.items():

@@ -1,4 +1,4 @@
-"""The kinds of boards, by what they are called here."""
+"""The table of board kinds by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 
 class BoardKind(NamedTuple):
-    """A kind of board: what samna calls it, the chip on it, and samna's names for where events enter and leave."""
+    """A kind of board: samna's name for it, its chip, and samna's names for its event input and output."""
 
     device_type: str
     chip: str

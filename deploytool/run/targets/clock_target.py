@@ -1,4 +1,4 @@
-"""The target that runs a Program in time steps, as training sees the network."""
+"""The target that runs a Program in time steps, as training does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from deploytool.run.targets.options import DEFAULTS, Options
 
 @dataclass(frozen=True)
 class ClockTarget:
-    """A Target with the clock-driven run. It runs every Program; the rung is "torch" in float32."""
+    """A clock-driven Target. It runs every Program; the rung is "torch" in float32."""
 
     time_steps: TimeSteps
     options: Options = DEFAULTS
     name: ClassVar[str] = "quantised"
 
     def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
-        """See `deploytool.ir.target.Target`. Raises UnsupportedError for delays that are no whole steps."""
+        """See `deploytool.ir.target.Target`. Raises UnsupportedError for delays that are not whole steps."""
         if watch.extremes:
-            raise UnsupportedError(self.name, "the lowest and highest V asked for", "an event-driven target")
+            raise UnsupportedError(self.name, "asked to measure the lowest and highest V", "an event-driven target")
         return run_clocked(program, streams, self.time_steps, watch, self.options.threads, self.options.tick)

@@ -19,9 +19,9 @@ from deploytool.run.targets.options import CPU, DEFAULTS, Options
 
 @dataclass(frozen=True)
 class EventTarget:
-    """A Target with the event-driven engine. What comes out depends on none of its ``options``.
+    """An event-driven Target. Its ``options`` do not affect results.
 
-    ``admits(program)`` raises UnsupportedError for a program that it does not run, ``accepts(program, stream)``
+    ``admits(program)`` raises UnsupportedError for a program that it cannot run; ``accepts(program, stream)`` raises
     InputError for a stream that cannot be sent to it.
     """
 
@@ -31,7 +31,7 @@ class EventTarget:
     options: Options = DEFAULTS
 
     def run(self, program: Program, streams: Iterable[EventStream], watch: Watch = ALL_LAYERS) -> Recording:
-        """See `deploytool.ir.target.Target`. Raises TargetError when a GPU is asked for and there is none."""
+        """See `deploytool.ir.target.Target`. Raises TargetError if a GPU is requested and none is available."""
         self.admits(program)
         plan = make_plan(program, state_type(program), vectors=not watch.extremes)
         sent = _Accepted(self, program, streams)
@@ -39,7 +39,7 @@ class EventTarget:
         return recording_of(program, self.name, room, self._computed(plan, sent, room))
 
     def _computed(self, plan: Plan, sent: Iterable[EventStream], room: Room) -> Iterable[Samples]:
-        """What came out of ``sent``, batch by batch, computed on the device."""
+        """The results for ``sent``, batch by batch, computed on the device."""
         if self.options.device == CPU:
             threads, tick = self.options.threads, self.options.tick
             return event_driven.run_streams(plan, sent, room, threads, tick)
@@ -50,7 +50,7 @@ class EventTarget:
 
 @dataclass(frozen=True, eq=False)
 class _Accepted:
-    """``streams`` on their way to a target, each of which it accepts."""
+    """Iterates over ``streams`` and checks that the target accepts each."""
 
     target: EventTarget
     program: Program

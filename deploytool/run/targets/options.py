@@ -1,4 +1,4 @@
-"""How a target runs: what the command line and the machine decide, and no result depends on."""
+"""Run options of a target. Only the number of time steps affects results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from deploytool.ir.program import Program
 CPU: Final = "cpu"
 CUDA: Final = "cuda"
 DEVICES: Final = (CPU, CUDA)
-"""What can compute a run."""
+"""The devices that can compute a run."""
 
 Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]
-"""The chip's configuration, in the vendor's terms, of a mapped program."""
+"""A function that returns the chip's configuration, in the vendor's terms, for a mapped program."""
 
 
 @dataclass(frozen=True)

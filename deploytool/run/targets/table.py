@@ -1,4 +1,4 @@
-"""The targets by name. A new one is a line in TARGETS, whose record says all that other code must know of it."""
+"""The table of targets. To add a target, add a record to TARGETS; other code reads all its properties from there."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from deploytool.run.targets.options import CPU, DEFAULTS, DEVICES, Options
 
 @dataclass(frozen=True)
 class TargetKind:
-    """What the rest of the code must know of a target. ``make(name, options)`` returns one.
+    """The properties of a target. ``make(name, options)`` returns the target.
 
-    ``mapped``: the pipeline of a recipe gives it the program that was mapped for the chip, not the float32 network.
-    ``devices``: what can compute it; empty for silicon. ``time_steps``: it runs in time steps and needs their number.
+    ``mapped``: a recipe's pipeline runs the program mapped for the chip on it, not the float32 network.
+    ``devices``: the devices that can compute it; empty for silicon. ``time_steps``: it is clock-driven and needs the
+    number of steps.
     ``extremes``: it can measure the lowest and highest V.
     """
 
@@ -34,17 +35,17 @@ class TargetKind:
 
     @property
     def computes(self) -> bool:
-        """Whether it runs on a computer, where programs can be perturbed and samples spread over several processes."""
+        """Whether it runs on a computer, where programs can be perturbed and samples run in several processes."""
         return bool(self.devices)
 
 
 def _runs(program: Program) -> None:
-    """Raises UnsupportedError unless the engines run ``program``."""
+    """Raises UnsupportedError unless the engines can run ``program``."""
     verify(program, level_of(program))
 
 
 def _emulates(program: Program) -> None:
-    """Raises UnsupportedError unless ``program`` is mapped for a chip; thresholds may differ, as where perturbed."""
+    """Raises UnsupportedError unless ``program`` is mapped for a chip. Thresholds may differ (perturbed programs)."""
     verify(program, Level.MAPPED, allow=ALLOW_MISMATCH)
 
 
@@ -72,7 +73,7 @@ def _board(name: str, options: Options) -> Target:
     from deploytool.run.targets.board import Board
 
     if options.configure is None:
-        raise UsageError(name, "a board, and no function that configures it", "the option configure")
+        raise UsageError(name, "no function that configures the board", "the option configure")
     return Board(name, options.configure, options.tick)
 
 
@@ -84,7 +85,7 @@ TARGETS: Final[Mapping[str, TargetKind]] = MappingProxyType(
         **dict.fromkeys(BOARDS, TargetKind(_board)),
     }
 )
-"""The targets by name. The name of a board is its kind and number, as in "speck2edevkit:0"."""
+"""The targets by name. The name of a board is its kind and number, for example "speck2edevkit:0"."""
 
 
 def kind_of(name: str) -> TargetKind:
@@ -98,7 +99,7 @@ def kind_of(name: str) -> TargetKind:
 def make_target(name: str, options: Options = DEFAULTS) -> Target:
     """The target called ``name``, for example "emulator" or "speck2edevkit:0".
 
-    Raises UsageError for an unknown name and for time steps that are missing or have no effect, TargetError when the
+    Raises UsageError for an unknown name and for time steps that are missing or have no effect, and TargetError if the
     board or its driver is missing.
     """
     check_time_steps(name, options.time_steps)
@@ -112,7 +113,7 @@ def options_of(chosen: Callable[[TargetKind], bool]) -> str:
 
 
 def check_time_steps(on: str, time_steps: int | None) -> None:
-    """Raises UsageError unless ``time_steps`` are given where the target runs in time steps, and only there."""
+    """Raises UsageError unless ``time_steps`` are given exactly if the target is clock-driven."""
     needed = kind_of(on).time_steps
     if needed and time_steps is None:
         raise UsageError(f"--on {on}", "no number of time steps", "--time-steps N")
@@ -122,7 +123,7 @@ def check_time_steps(on: str, time_steps: int | None) -> None:
 
 
 def check_device(device: str, on: str, scheduler: str | None) -> None:
-    """Raises UsageError unless a run ``on`` a target, spread by ``scheduler``, can compute on ``device``."""
+    """Raises UsageError unless ``device`` can compute a run ``on`` a target with ``scheduler``."""
     if device not in DEVICES:
         raise UsageError("--device", f"found {device!r}", " or ".join(DEVICES))
     if device == CPU:

@@ -21,7 +21,7 @@ without_a_gpu = pytest.mark.skipif(available(), reason="a GPU is here")
 
 @without_a_gpu
 def test_no_gpu_is_one_sentence() -> None:
-    with pytest.raises(TargetError, match=r"^--device cuda: no GPU that CUDA can use here; need an NVIDIA GPU"), gpu():
+    with pytest.raises(TargetError, match=r"^--device cuda: no GPU that CUDA can use; need an NVIDIA GPU"), gpu():
         pass
 
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 @without_a_gpu
 def test_a_run_without_a_gpu_ends_with_the_code_of_a_target(folder: Path) -> None:
     asked = ("run", "program@latest", "--data", folder / "events.npy", "--on", "simulator", "--device", "cuda")
-    assert "--device cuda: no GPU that CUDA can use here" in refusal(invoke(folder, *asked), 8)
+    assert "--device cuda: no GPU that CUDA can use" in refusal(invoke(folder, *asked), 8)
 
 
 def test_the_device_is_no_part_of_what_was_asked(folder: Path) -> None:

@@ -281,9 +281,12 @@ def synaptic() -> Program:
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
-        (two_synapses(), "layer 'add': synapses whose targets are 1 and 2 apart; need one distance for all of them"),
-        (late(), "layer 'back': gets spikes of 'fc' with a delay; need routes that take no time on a GPU"),
-        (synaptic(), "layer 'fc': may fire between two inputs; need neurons that fire on an input on a GPU"),
+        (
+            two_synapses(),
+            "layer 'add': synapses whose targets are 1 and 2 apart; need the same distance for all of them",
+        ),
+        (late(), "layer 'back': gets spikes of 'fc' with a delay; need routes without a delay on a GPU"),
+        (synaptic(), "layer 'fc': may fire between two inputs; need neurons that fire only on an input on a GPU"),
     ],
 )
 def test_what_is_left_to_the_cpu_is_refused(program: Program, sentence: str) -> None:

@@ -104,7 +104,7 @@ def test_the_clock_driven_run_delays_by_whole_steps() -> None:
     differ = run_clocked(loop(0.0, (10, 20, 200), features=3), [events(5)], TimeSteps(10))
     assert differ.synops.tolist() == [3 + 3 * 3 + 2 * 3]
     with pytest.raises(
-        UnsupportedError, match=r"route from .it. to .it.: a delay that is no whole number of steps of 12.5"
+        UnsupportedError, match=r"route from .it. to .it.: a delay that is not a whole number of steps of 12.5"
     ):
         run_clocked(loop(1.0, 30), [events(5)], TimeSteps(8))
     with pytest.raises(UnsupportedError, match="time steps: of equal counts of events, which differ in length; need"):

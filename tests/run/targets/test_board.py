@@ -144,7 +144,7 @@ def test_what_samna_throws_becomes_a_sentence(target: FakedBoard, monkeypatch: p
         raise RuntimeError("USB gone")
 
     monkeypatch.setattr(FakeChip, "write", broken)
-    with pytest.raises(TargetError, match="samna says: USB gone"):
+    with pytest.raises(TargetError, match="samna reports: USB gone"):
         target.run(two_neurons(), [stream([0])])
 
 
@@ -159,7 +159,7 @@ def test_a_program_for_another_chip_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_connected_boards_are_listed_and_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(board, "load_samna", FakeChip(two_neurons()).samna)
     assert list_devices() == ["speck2edevkit:0"]
-    with pytest.raises(TargetError, match="speck2edevkit:1: no such board is connected; need speck2edevkit:0"):
+    with pytest.raises(TargetError, match="speck2edevkit:1: this board is not connected; need speck2edevkit:0"):
         Board("speck2edevkit:1", configure=dict)
     with pytest.raises(UsageError, match="speck2edevkit:0"):
         Board("speck2edevkit", configure=dict)
