@@ -24,6 +24,8 @@ DURATION_MAX_US: Final = 2**52
 
 OUT_OF_ORDER_MAX_US: Final = 100_000
 """Events that are out of order by at most this may simply be sorted: packets on a cable arrive out of order."""
+JUMPS_MAX: Final = 10
+"""So may events whose time goes back more often than this, and more often than at every twentieth event."""
 
 _OUT_OF_MAP_HINTS: Final = {
     "c": "Give the network as many input features as the events have, or merge the features of the events.",
@@ -109,7 +111,9 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
     if (steps := np.flatnonzero(back > 0)).size:
         row = int(steps[0]) + 1
         found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us"
-        raise InputError(name, found, "events in order of time", _out_of_order_hint(int(back.max())))
+        raise InputError(
+            name, found, "events in order of time", _out_of_order_hint(int(back.max()), len(steps), len(t))
+        )
     for axis, limit in zip("cyx", shape, strict=True):
         if (worst := int(events[axis].max())) >= limit:
             row = int(np.argmax(events[axis] >= limit))
@@ -121,9 +125,9 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
             )
 
 
-def _out_of_order_hint(back_us: int) -> str:
-    """The hint for events whose time goes back by at most ``back_us``."""
-    if back_us <= OUT_OF_ORDER_MAX_US:
+def _out_of_order_hint(back_us: int, jumps: int, number: int) -> str:
+    """The hint for a ``number`` of events whose time goes back by at most ``back_us``, in so many ``jumps``."""
+    if back_us <= OUT_OF_ORDER_MAX_US or jumps > max(JUMPS_MAX, number // 20):
         return "Sort them by t with a stable sort."
     return (
         f"Time goes back by up to {back_us} us: cut the file where the clock was reset or where recordings were joined."

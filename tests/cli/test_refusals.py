@@ -55,6 +55,7 @@ BAD_EVENTS = [
     (lambda folder: event_file(folder, x=[1, 2, 16]), "x = 16"),
     (lambda folder: event_file(folder, c=[0, 1, 2]), "c = 2"),
     (lambda folder: folder / "none.npy", "neither a data set nor a file"),
+    (lambda folder: folder / ("a" * 300), "neither a data set nor a file"),
     (lambda folder: folder, "an empty folder"),
 ]
 
@@ -74,7 +75,7 @@ def test_event_files_with_wrong_fields_or_no_events(cli: Deploytool, program: st
     (tmp_path / "c.txt").write_text("1 2 3")
     assert "not an event file" in refusal(cli("run", program, "--data", tmp_path / "c.txt"), 5)
     np.save(tmp_path / "d.npy", np.zeros(3, [("t", "i8", 2), ("x", "u2"), ("y", "u2"), ("p", "u1")]))
-    assert "field t is of" in refusal(cli("run", program, "--data", tmp_path / "d.npy"), 5)
+    assert "field t has dtype" in refusal(cli("run", program, "--data", tmp_path / "d.npy"), 5)
 
 
 def test_bad_network_files(cli: Deploytool, tmp_path: Path) -> None:

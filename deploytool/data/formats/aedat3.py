@@ -1,7 +1,7 @@
 """AEDAT 3.1, of cAER, in which DVS128 Gesture was recorded: a text header, then packets of one type of events each.
 
 A packet begins with 28 bytes: type and source (16 bits each), then in 32 bits each the bytes of an event, where in it
-its time is, how often the 31 bits of times ran over, and how many events there is room for, there are, and are valid.
+its time is, how often the 31 bits of times overflowed, and how many events there is room for, there are, and are valid.
 Events of pixels are type 1: 32 bits with a mark of validity in bit 0, polarity in bit 1, y in bits 2..16 and x in bits
 17..31, then 32 bits of time. Specification: docs.inivation.com, "AEDAT 3.1".
 """

@@ -13,6 +13,9 @@ import numpy as np
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import RawEvents, Reading
 
+HEADER: Final = b"IOHE"
+HEADER_END: Final = 26
+"""Where the name of the header's type ends: behind the version, the header's size and an offset."""
 NEED: Final = "an AEDAT4 file with one stream of events"
 
 
@@ -23,6 +26,9 @@ def read(path: Path, _: Reading) -> RawEvents:
     """
     import aedat
 
+    with path.open("rb") as file:
+        if file.read(HEADER_END)[-len(HEADER) :] != HEADER:
+            raise InputError(str(path), "cannot be read (its header is damaged)", NEED, "Copy it again.")
     try:
         decoder = aedat.Decoder(path)
         streams = {number: each for number, each in decoder.id_to_stream().items() if each["type"] == "events"}

@@ -61,8 +61,9 @@ def events_in_array(array: Array, reading: Reading, name: str) -> RawEvents:
         return columns_named({field: array[field] for field in array.dtype.names}, reading, name)
     found = f"an array {array.shape} of {array.dtype}"
     if array.ndim >= 3:
-        frames = "frames: counts in time steps, in which the times of events are lost"
-        raise InputError(name, f"{found}, {frames}", "the events they were made of", "Save these as t, x, y, p.")
+        frames = "frames, which are counts per time step without the times of events"
+        need, todo = "the events that they were made from", "Save these as a structured array of t, x, y and p."
+        raise InputError(name, f"{found}: {frames}", need, todo)
     if array.ndim != 2 or array.shape[1] != len(COLUMNS) or array.dtype.kind not in "iuf":
         todo = "Transpose it." if array.ndim == 2 and array.shape[0] == len(COLUMNS) else ""
         raise InputError(name, found, NEED, todo)

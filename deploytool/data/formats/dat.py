@@ -1,7 +1,7 @@
 """Prophesee DAT: a text header, a byte for the type of events and one for their size, then 8 bytes per event.
 
 An event is its time in 32 bits, then 32 bits with x, y and polarity; where time falls by nearly 2^32 us, its counter
-ran over. Version 2 has 14 bits of x, 14 of y and the polarity in bit 28; older ones 9 bits of x, 8 of y and the
+overflowed. Version 2 has 14 bits of x, 14 of y and the polarity in bit 28; older ones 9 bits of x, 8 of y and the
 polarity in bit 17. Specification: docs.prophesee.ai, "DAT File Format".
 """
 

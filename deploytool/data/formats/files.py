@@ -130,7 +130,7 @@ def _remarks(
         overflows = f"{number} overflow{'s' * (number > 1)} of a {bits}-bit clock"
         yield f"Unwrapped {overflows} in {len(over)} of {len(done)} files."
     elif unwrap:
-        yield "--unwrap changed nothing: no clock ran over."
+        yield "--unwrap had no effect: no clock overflowed."
     unknown = sorted({Path(stream.name).absolute().parent.name for stream in streams if stream.label < 0})
     if len(unknown) > 1:
         yield f"No labels for what is in {_listed(unknown)}: only a folder whose name is a number states a class."

@@ -1,7 +1,7 @@
 """The .bin files of N-MNIST and N-Caltech101: five bytes per event, x, y, then 24 bits, the highest first.
 
 Of these, bit 23 is the polarity (1 = ON) and bits 22..0 are the time in microseconds. What looks like an event in row
-240, of which the sensor has no more than 240, says that the clock ran over: later times are 2^13 us later.
+240, of which the sensor has no more than 240, says that the clock overflowed: later times are 2^13 us later.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def joined(path: Path, header: Header, words: int, parts: Iterable[RawEvents]) -
     whose time and place were stated before."""
     listed = [part for part in parts if len(part)]
     if not listed and words:
-        found = f"{words} words without an event whose time was stated before it"
-        raise InputError(str(path), found, f"events of the encoding EVT {header.encoding}", "The file is damaged.")
+        found = f"no events in its {words} words: none comes after a word with the time"
+        raise InputError(str(path), found, f"a recording in EVT {header.encoding}", "The file is damaged.")
     if not listed:
         nothing = np.empty(0, np.int64)
         return RawEvents(nothing, nothing, nothing, nothing, sensor=header.sensor)

@@ -22,7 +22,7 @@ class Reading:
     ``columns`` is the order of the columns of a plain array or of a table without names, such as "xypt".
     ``time_unit`` is that of the times in arrays and tables; None takes them as microseconds unless that is implausible.
     With ``absolute_time`` a recording begins when its clock was 0, otherwise at its first event. ``unwrap`` adds
-    2^k where time jumps back because a k-bit clock ran over; formats with a rule of their own need it not.
+    2^k where time jumps back because a k-bit clock overflowed; formats with a rule of their own do not need it.
     Raises UsageError for columns or a unit that are none.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
+from deploytool.data.formats.arrays import events_in_array
 from deploytool.data.formats.named import columns_named, complete
 from deploytool.data.formats.reading import COLUMNS, RawEvents, Reading
 
@@ -22,7 +23,6 @@ _SEPARATORS: Final = re.compile(r"\s*[,;]\s*|\s+")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$")
 HEAD_LINES: Final = 50
 """Lines among which the names of the columns are looked for."""
-NEED: Final = "a first line that names the columns t, x, y and p, or --columns"
 
 
 def is_table(head: bytes) -> bool:
@@ -47,12 +47,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
     if names:
         table = _table(text, skipped, len(names), str(path))
         return columns_named({name: table[:, i] for i, name in enumerate(names)}, reading, str(path))
-    if reading.columns is None:
-        first = next(iter(text.splitlines()), "")[:40]
-        raise InputError(str(path), f"a table whose first line is {first!r}", NEED, "For example --columns txyp.")
-    table = _table(text, 0, len(COLUMNS), str(path))
-    t, x, y, p = (table[:, reading.columns.index(column)] for column in COLUMNS)
-    return RawEvents(t, x, y, p, in_us=False)
+    return events_in_array(_table(text, 0, len(COLUMNS), str(path)), reading, str(path))
 
 
 def _names(text: str) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""Times as event files have them: their unit, clocks that ran over, and when a recording begins.
+"""Times as event files have them: their unit, clocks that overflow, and when a recording begins.
 
 A recording begins at its first event: what a camera's clock showed at that moment says nothing about what it saw.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
-from deploytool.base.errors import InputError
+from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import UNITS_US, Reading
 
 Times: TypeAlias = NDArray[np.int64]
@@ -21,7 +21,7 @@ Times: TypeAlias = NDArray[np.int64]
 CLOCK_BITS: Final = (32, 31, 24, 23)
 """The counters that cameras and files are known to have."""
 NEARLY: Final = 0.95
-"""A clock ran over where time falls by more than this share of its range."""
+"""A clock overflowed where time falls by more than this share of its range."""
 
 YEARS_S: Final = (946_684_800, 4_102_444_800)
 """The years 2000 to 2100 in seconds since 1970."""
@@ -36,7 +36,7 @@ RATE_MIN_HZ: Final = 100.0
 @dataclass(frozen=True, eq=False)
 class Timed:
     """Times ``t_us`` (N,) of a recording that began ``removed_us`` after its clock's zero; its last event takes
-    ``step_us``. Its clock ran over so many times as ``overflows`` says, of ``clock_bits``."""
+    ``step_us``. Its clock, of ``clock_bits``, overflowed ``overflows`` times."""
 
     t_us: Times
     removed_us: int = 0
@@ -48,10 +48,12 @@ class Timed:
 def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Timed:
     """The times ``t`` (N,) in the file ``name``, of a map of so many ``pixels``, in microseconds.
 
-    Raises InputError for times that are no numbers, that go back as where a clock ran over, or that are no
-    microseconds by the look of them where no unit is stated.
+    Raises InputError for times that are no numbers, that go back as when a clock overflows, or that are implausible
+    as microseconds where no unit is stated.
     """
-    unit = "us" if in_us else reading.time_unit
+    if t.dtype.kind in "mM" and reading.time_unit is not None:
+        raise UsageError("--time-unit", f"given with {name}, whose times have dtype {t.dtype}", "times without a unit")
+    unit = "us" if in_us or t.dtype.kind in "mM" else reading.time_unit
     numbers = _numbers(t, unit, name)
     if not len(numbers):
         return Timed(np.empty(0, np.int64))
@@ -79,7 +81,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
     if t.dtype.kind in "mM":
         return t.astype(f"{t.dtype.kind}8[us]").astype(np.int64)
     if t.dtype.kind not in "iuf" or t.ndim != 1:
-        raise InputError(name, f"field t is of {t.dtype}", "integers, times in microseconds")
+        raise InputError(name, f"field t has dtype {t.dtype}", "integers, times in microseconds")
     if t.dtype.kind == "f":
         if not np.isfinite(t).all():
             raise InputError(name, "times that are not finite", "numbers")
@@ -110,7 +112,7 @@ def _unwrapped(t: Array, unwrap: bool, unit: str, name: str) -> tuple[Array, int
         found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} {unit}"
         raise InputError(
             name,
-            f"{found}, as where a {bits}-bit clock ran over",
+            f"{found}, as when a {bits}-bit clock overflows",
             "events in order of time",
             f"Add --unwrap, which adds 2^{bits} {unit} from there on.",
         )

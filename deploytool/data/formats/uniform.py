@@ -54,7 +54,9 @@ def polarities(p: Array, name: str) -> NDArray[np.int64]:
     if p.dtype.kind == "b" or not len(p):
         return p.astype(np.int64)
     if p.dtype.kind not in "iuf" or p.ndim != 1 or not (p == np.rint(p)).all():
-        raise InputError(name, f"polarities of {p.dtype}", "true and false, 1 and 0, or 1 and -1")
+        raise InputError(name, f"polarities of dtype {p.dtype}", "true and false, 1 and 0, or 1 and -1")
+    if set(np.unique(p[:10_000]).tolist()) == {1, 2}:
+        raise InputError(name, "polarities 1 and 2", "1 and 0, or 1 and -1", "Subtract 1 from them.")
     if p.min() >= 0:
         return _whole("p", p, name)
     if set(np.unique(p).tolist()) <= {-1, 1}:
@@ -65,7 +67,7 @@ def polarities(p: Array, name: str) -> NDArray[np.int64]:
 def _whole(field: str, column: Array, name: str) -> Array:
     """``column`` (N,) as integers that fit a field of an event."""
     if column.dtype.kind not in "iubf" or column.ndim != 1:
-        raise InputError(name, f"field {field} is of {column.dtype}", "whole numbers")
+        raise InputError(name, f"field {field} has dtype {column.dtype}", "whole numbers")
     if not len(column) or (column.dtype.kind in "ub" and column.dtype.itemsize <= 2):
         return column
     low, high = column.min(), column.max()

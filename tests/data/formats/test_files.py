@@ -236,14 +236,14 @@ def test_a_clock_that_ran_over_is_unwrapped_and_told(tmp_path: Path) -> None:
     events = some_events()
     events["t"] = (events["t"] + 2**32 - 15) % 2**32
     np.save(tmp_path / "a.npy", events)
-    with pytest.raises(InputError, match=r"from 4294967291 to 5 us, as where a 32-bit clock ran over; .* Add --unwrap"):
+    with pytest.raises(InputError, match=r"from 4294967291 to 5 us, as when a 32-bit clock overflows; .* Add --unwrap"):
         read_events(tmp_path / "a.npy", SHAPE)
     lines = said(tmp_path / "a.npy", unwrap=True)
     assert lines[-1] == "Unwrapped 1 overflow of a 32-bit clock in 1 of 1 files."
     (stream,) = read_events(tmp_path / "a.npy", SHAPE, Reading(unwrap=True))
     assert stream.events["t"].tolist() == [0, 10, 20, 30, 40]
     np.save(tmp_path / "b.npy", some_events())
-    assert said(tmp_path / "b.npy", unwrap=True) == ["--unwrap changed nothing: no clock ran over."]
+    assert said(tmp_path / "b.npy", unwrap=True) == ["--unwrap had no effect: no clock overflowed."]
 
 
 def test_sorting_is_advised_only_where_it_is_right(tmp_path: Path) -> None:
@@ -252,10 +252,18 @@ def test_sorting_is_advised_only_where_it_is_right(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", events)
     with pytest.raises(InputError, match=r"from 20 to 10 us; need events in order of time\. Sort them"):
         read_events(tmp_path / "a.npy", SHAPE)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).permutation(some_events(30)[::-1]))
+    with pytest.raises(InputError, match="Sort them"):
+        read_events(tmp_path / "a.npy", SHAPE)
+    mixed = some_events(30)
+    mixed["t"] = np.random.default_rng(0).permutation(30) * 10**6
+    np.save(tmp_path / "a.npy", mixed)
+    with pytest.raises(InputError, match="Sort them"):
+        read_events(tmp_path / "a.npy", SHAPE)
     events["t"] = [0, 20, 7_000_000, 30, 40]
     np.save(tmp_path / "a.npy", events)
     with pytest.raises(
-        InputError, match="It goes back by up to 6999970 us: cut it where its clock was set back, or where"
+        InputError, match="Time goes back by up to 6999970 us: cut the file where the clock was reset or where"
     ):
         read_events(tmp_path / "a.npy", SHAPE)
 

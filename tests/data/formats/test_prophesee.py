@@ -136,8 +136,16 @@ def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
         (dat, event_files.dat([(70, 1, 2, 1)])[:-3], "bytes after its header; need a multiple of 8"),
         (dat, event_files.dat([])[:-1], "nothing after its header"),
         (dat, b"% Version 2\n" + bytes([14, 8]) + bytes(8), "events of type 14 and 8 bytes; need events of pixels"),
-        (evt2, b"% evt 2.0\n" + bytes(64), "16 words without an event whose time was stated before it"),
-        (evt3, b"% evt 3.0\n" + bytes(64), "32 words without an event whose time was stated before it"),
+        (
+            evt2,
+            b"% evt 2.0\n" + bytes(64),
+            "no events in its 16 words: none comes after .*; need a recording in EVT 2.0",
+        ),
+        (
+            evt3,
+            b"% evt 3.0\n" + bytes(64),
+            "no events in its 32 words: none comes after .*; need a recording in EVT 3.0",
+        ),
     ],
 )
 def test_damaged_files_are_one_sentence(tmp_path: Path, module: object, content: bytes, says: str) -> None:

@@ -63,6 +63,8 @@ def test_a_sample_in_milliseconds_lasts_until_its_last_millisecond_is_over() -> 
 def test_numpys_own_times_know_their_unit(kind: str) -> None:
     times = np.array([5, 5, 9], f"{kind[:2]}[ms]").astype(kind)
     assert of(times).t_us.tolist() == [0, 0, 4000]
+    with pytest.raises(UsageError, match=r"--time-unit: given with a.npy, whose times have dtype"):
+        of(times, time_unit="ms")
 
 
 @pytest.mark.parametrize("bits", [32, 31, 24, 23])
@@ -72,7 +74,7 @@ def test_a_clock_that_ran_over_is_named_and_unwrapped_on_request(bits: int) -> N
     row = int(np.flatnonzero(np.diff(wrapped) < 0)[0]) + 1
     says = refused(wrapped)
     assert f"time goes back at event {row}, from {wrapped[row - 1]} to {wrapped[row]} us" in says
-    assert f"as where a {bits}-bit clock ran over; need events in order of time." in says
+    assert f"as when a {bits}-bit clock overflows; need events in order of time." in says
     assert says.endswith(f"Add --unwrap, which adds 2^{bits} us from there on.")
     found = of(wrapped, unwrap=True)
     assert np.array_equal(found.t_us, true - true[0])

@@ -46,8 +46,9 @@ def test_one_polarity_alone() -> None:
         ([-1, 0, 1], "polarities from -1 to 1; need 1 and 0, or 1 and -1"),
         ([-1, 0], "polarities from -1 to 0"),
         ([-2, 1], "polarities from -2 to 1"),
-        ([0.5, 1], "polarities of float64"),
-        (["a", "b"], "polarities of <U1"),
+        ([1, 2, 1], "polarities 1 and 2; need 1 and 0, or 1 and -1. Subtract 1 from them."),
+        ([0.5, 1], "polarities of dtype float64"),
+        (["a", "b"], "polarities of dtype <U1"),
         ([0, 70_000], "field p spans 0..70000; need 0..65535"),
     ],
 )
@@ -84,7 +85,7 @@ def test_places_are_whole_numbers_that_fit() -> None:
     for x, says in (
         ([0.5, 1], "field x has fractions"),
         ([-1, 0], r"field x spans -1\.\.0"),
-        (["a", "b"], "field x is of"),
+        (["a", "b"], "field x has dtype"),
     ):
         with pytest.raises(InputError, match=says):
             of(RawEvents(t, np.array(x), t, t))
