@@ -168,7 +168,7 @@ REFUSED = [
     ({"tau_ms": np.arange(1.0, 4).reshape(3, 1, 1)}, r"tau_ms of shape \(3, 1, 1\)"),
     ({"tau_ms": 1.0, "tau_syn_ms": -1.0}, "tau_syn_ms is -1.0"),
     ({"v_reset": 1.0 - 1e-12}, "a v_reset that is not below the threshold"),
-    ({"synapses": (ONE, ONE)}, "routes to its synapses 0, of which it has 2"),
+    ({"synapses": (ONE, ONE)}, "routes to synapses 0, but it has 2 synapses"),
     ({"synapses": (ONE, replace(ONE, weights=np.ones((1, 1, 1, 1), np.int8)))}, "synapses 1: weights of int8"),
     ({"synapses": (ONE, replace(ONE, in_shape=(1, 2, 2)))}, "synapses 1: an output map"),
 ]
