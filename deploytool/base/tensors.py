@@ -27,4 +27,4 @@ def read_tensors(path: Path) -> dict[str, Array]:
     try:
         return {name: frozen(array) for name, array in load_file(path).items()}
     except SafetensorError as error:
-        raise ArtifactError(str(path), f"no safetensors file ({error})", "a file that deploytool wrote") from None
+        raise ArtifactError(str(path), f"not a safetensors file ({error})", "a file that deploytool wrote") from None

@@ -95,7 +95,7 @@ def convert(
         Path | None, typer.Option("--output", "-o", help="Also write the network to this .nir file.")
     ] = None,
     lint: Annotated[
-        bool, typer.Option("--lint", help="Only say what other frameworks would do with a .nir file.")
+        bool, typer.Option("--lint", help="Only report how other frameworks would read a .nir file.")
     ] = False,
 ) -> None:
     """Bring a network into the store as NIR."""
@@ -104,7 +104,9 @@ def convert(
 
     if lint:
         if stated != StatementOptions() or output is not None:
-            raise UsageError("--lint", "given with options of a conversion", "no other option: it converts nothing")
+            raise UsageError(
+                "--lint", "given with options for a conversion", "no other option, because it does not convert"
+            )
         invocation.show(conversion.lint(Path(source)))
         return
     invocation.show_artifact(conversion.convert(invocation.cache, source, _statements(stated), output))
@@ -125,7 +127,7 @@ def check(
 
     if rules or source is None:
         if source is not None or fit != FitOptions(fit.chip) or stated != StatementOptions():
-            raise UsageError("--rules", "given with a network, or options of one", "only --chip beside it")
+            raise UsageError("--rules", "given with a network or its options", "no option but --chip")
         invocation.show({"rules": checking.rules(fit.chip)})
         return 0
     spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
@@ -200,7 +202,7 @@ def run(
 def validate(
     invocation: Invocation,
     recording: Annotated[list[str], typer.Argument(metavar="RECORDING...", help="Recordings of the same samples.")],
-    against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are measured against.")],
+    against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are compared with.")],
     limits: LimitOptions,
 ) -> int:
     """Measure how far recordings are from one another, and judge it."""
@@ -289,7 +291,7 @@ def bench(
         str,
         typer.Argument(metavar="[simulator|large|gpu|training|memory|check|claims]", help="By default all but claims."),
     ] = "all",
-    claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this one of the claims.")] = None,
+    claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this claim.")] = None,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the claims.")] = Path("recipes/claims"),
     root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder with nmnist and mnist, for the claims.")

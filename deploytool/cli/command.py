@@ -91,7 +91,7 @@ def _exit_code(invocation: Invocation, call: Callable[[], int | None]) -> int:
         invocation.fail(error.problems, error.exit_code)
         return error.exit_code
     except KeyboardInterrupt:
-        invocation.fail(("Interrupted. Run the same command again: what is finished is kept.",), INTERRUPTED)
+        invocation.fail(("Interrupted. Run the same command again to continue; finished work is kept.",), INTERRUPTED)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What `check` says on a terminal."""
+"""The output of `check` on a terminal."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 
 
 def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What `check --json` says, for a person: what is in the way first, empty parts left out."""
+    """The output of `check --json` for a terminal: problems first, empty parts left out."""
     broken = len(report["issues"])
-    sentence = f"does not fit {report['chip']}: {broken} in the way" if broken else f"fits {report['chip']}"
+    sentence = (
+        f"does not fit {report['chip']}: {broken} problem{'s' if broken > 1 else ''}"
+        if broken
+        else f"fits {report['chip']}"
+    )
     if not broken and not report["fits"]:
         sentence += ", and map refuses its weights"
     parts = {
-        "in the way": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
+        "problems": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
         "refused later": [f"{refusal['command']}: {refusal['says']}" for refusal in report["refused_later"]],
         "warnings": report["warnings"],
-        "what would make it fit": [suggestion["says"] for suggestion in report["suggestions"]],
+        "suggestions": [suggestion["says"] for suggestion in report["suggestions"]],
         "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
         "free growth": report["growth"],
         "layers": [

@@ -29,14 +29,14 @@ SourceArgument: TypeAlias = Annotated[
     str,
     typer.Argument(
         metavar="MODEL|GRAPH|FILE|pkg.mod:function",
-        help="A trained model, a graph, a .nir, .onnx or .pt file, or a function of yours that returns a torch or "
+        help="A trained model, a graph, a .nir, .onnx or .pt file, or a function you wrote that returns a torch or "
         "sinabs module. Its file is imported, which runs its code.",
     ),
 ]
 RecipeOrSourceArgument: TypeAlias = Annotated[
     str | None,
     typer.Argument(
-        metavar="MODEL|GRAPH|FILE|pkg.mod:function|RECIPE", help="What convert takes, or a recipe before its training."
+        metavar="MODEL|GRAPH|FILE|pkg.mod:function|RECIPE", help="A source that convert takes, or an untrained recipe."
     ),
 ]
 PinOption: TypeAlias = Annotated[
@@ -64,19 +64,19 @@ class StatementOptions:
     """What a person states about a network whose file does not."""
 
     reset: Annotated[
-        str | None, typer.Option(metavar="subtract|zero", help="Reset rule of a file that does not state it.")
+        str | None, typer.Option(metavar="subtract|zero", help="Reset rule, if the file does not state it.")
     ] = None
-    floor: Annotated[float | None, typer.Option(help="Lower clamp of a file that does not state it.")] = None
+    floor: Annotated[float | None, typer.Option(help="Lower clamp, if the file does not state it.")] = None
     dt_ms: Annotated[
-        float | None, typer.Option(help="Time for which a spike drives leaky neurons, where a file does not state it.")
+        float | None, typer.Option(help="Time for which a spike drives leaky neurons, if the file does not state it.")
     ] = None
     delay_us: Annotated[
         int | None,
-        typer.Option("--delay-us", help="Delay of recurrent connections, where a file does not state it."),
+        typer.Option("--delay-us", help="Delay of recurrent connections, if the file does not state it."),
     ] = None
-    shape: Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of a module of yours.")] = None
+    shape: Annotated[str | None, typer.Option(metavar="C,H,W", help="Input shape of your module.")] = None
     network: Annotated[
-        Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] a state_dict belongs to.")
+        Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] the state dict belongs to.")
     ] = None
 
 
@@ -85,7 +85,8 @@ class FitOptions:
     """What a network is to fit, and how."""
 
     chip: Annotated[
-        str | None, typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip of its training, or speck2e.")
+        str | None,
+        typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip it was trained for, or speck2e."),
     ] = None
     pin: PinOption = None
     split: SplitOption = True
@@ -97,7 +98,9 @@ class PlacementOptions:
 
     target: Annotated[
         str | None,
-        typer.Option(help="speck2e, speck2f, dynapcnn or simulator; by default the chip of its training, or speck2e."),
+        typer.Option(
+            help="speck2e, speck2f, dynapcnn or simulator; by default the chip it was trained for, or speck2e."
+        ),
     ] = None
     pin: PinOption = None
     split: SplitOption = True
@@ -109,10 +112,10 @@ class WidthOptions:
 
     weight_bits: Annotated[
         int | None,
-        typer.Option(min=2, max=8, help="Bits of a weight: by default those of its training, or the chip's 8."),
+        typer.Option(min=2, max=8, help="Bits of a weight; by default those of the training, or the chip's 8."),
     ] = None
     requantise: Annotated[
-        bool, typer.Option("--requantise", help="Give trained weights another width, --weight-bits, than their own.")
+        bool, typer.Option("--requantise", help="Requantise trained weights to the width of --weight-bits.")
     ] = False
 
 
@@ -126,7 +129,8 @@ class CalibrationOptions:
     data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None
     root: DataFolderOption = None
     calibration_samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples searched on; twice as many others decide. By default 16.")
+        int | None,
+        typer.Option(min=1, help="Samples for the search; twice as many others decide on the result. By default 16."),
     ] = None
 
 
@@ -137,7 +141,9 @@ class SampleOptions:
     data: Annotated[str, typer.Option(help="A data set's name, an event file, or a folder of event files.")]
     root: DataFolderOption = None
     denoise_ms: Annotated[float | None, typer.Option(help="Drop events without a neighbour in this many ms.")] = None
-    samples: Annotated[int | None, typer.Option(min=1, help="Only this many samples, evenly over the classes.")] = None
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Use only this number of samples, spread evenly over the classes.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class ReadingOptions:
         str | None, typer.Option(metavar="us|ms|s|ns", help="The unit of times in an array or a table.")
     ] = None
     absolute_time: Annotated[
-        bool, typer.Option("--absolute-time", help="Begin where the clock was 0, not at the first event.")
+        bool, typer.Option("--absolute-time", help="Start at clock time 0, not at the first event.")
     ] = False
     unwrap: Annotated[
         bool, typer.Option("--unwrap", help="Undo the overflow of a clock, where time jumps back by nearly 2^32.")
@@ -167,16 +173,18 @@ class RunOptions:
     )
     time_steps: Annotated[int | None, typer.Option(min=1, help="Time steps, for --on quantised.")] = None
     bins: Annotated[
-        str, typer.Option(metavar="time|count", help="Time steps of equal time, or of equal counts of events.")
+        str, typer.Option(metavar="time|count", help="Time steps of equal duration, or with equal numbers of events.")
     ] = "time"
-    watch: Annotated[list[str] | None, typer.Option(metavar="LAYER", help="Count only these. Repeatable.")] = None
-    rasters: Annotated[int, typer.Option(min=0, help="Keep the single spikes of this many samples.")] = 0
+    watch: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="Count spikes in these layers only. Repeatable.")
+    ] = None
+    rasters: Annotated[int, typer.Option(min=0, help="Keep every spike of this number of samples.")] = 0
     extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False
     scheduler: Annotated[
         str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
     ] = None
     device: Annotated[
-        str, typer.Option(metavar="cpu|cuda", help="Where it is computed; the result is the same, bit for bit.")
+        str, typer.Option(metavar="cpu|cuda", help="Device of the run; the result is the same, bit for bit.")
     ] = "cpu"
 
 
@@ -202,7 +210,7 @@ class LimitOptions:
 
     min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% correct on the emulator.")] = None
     max_accuracy_drop: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Points lost from torch to the emulator.")
+        float | None, typer.Option(min=0, max=100, help="Percentage points lost from torch to the emulator.")
     ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
     max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
@@ -224,6 +232,6 @@ def parse_pins(pins: Iterable[str] | None) -> dict[str, int]:
         if not layer or not core.isdecimal():
             raise UsageError(f"--pin {pin}", "not of the form LAYER=CORE", "for example --pin conv1=0")
         if layer in parsed:
-            raise UsageError(f"--pin {pin}", f"{layer} is pinned to core {parsed[layer]} already", "every layer once")
+            raise UsageError(f"--pin {pin}", f"{layer} is already pinned to core {parsed[layer]}", "every layer once")
         parsed[layer] = int(core)
     return parsed

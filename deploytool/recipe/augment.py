@@ -10,7 +10,7 @@ from pydantic import Field
 from deploytool.recipe.section import Section
 
 ALSO_IN_TRAIN: Final = ("shift", "drop")
-"""Keys that may as well stand in [train] itself."""
+"""Keys that may also be set in [train] itself."""
 
 
 class AugmentSection(Section):
@@ -20,14 +20,16 @@ class AugmentSection(Section):
     Shifting by up to n pixels is the same as padding by n pixels and cropping at random.
     """
 
-    drop: float = Field(0.0, ge=0, lt=1, description="Leave out a random share of the events, at most this one.")
-    flip_time: float = Field(0.0, ge=0, le=1, description="Share of the samples that are played backwards.")
+    drop: float = Field(0.0, ge=0, lt=1, description="Drop a random share of the events, at most this share.")
+    flip_time: float = Field(0.0, ge=0, le=1, description="Share of the samples that are reversed in time.")
     flip_polarity: float = Field(
         0.0, ge=0, le=1, description="Share of the samples whose ON and OFF events are swapped."
     )
     flip: float = Field(0.0, ge=0, le=1, description="Share of the samples that are mirrored left to right.")
     shift: int = Field(0, ge=0, description="Shift by up to this number of pixels along both axes.")
-    cutout: int = Field(0, ge=0, description="Empty a square with this side, in pixels, at a random place.")
+    cutout: int = Field(
+        0, ge=0, description="Remove the events in a square with this side, in pixels, at a random position."
+    )
 
 
 def gathered(train: Any) -> Any:
@@ -44,6 +46,6 @@ def gathered(train: Any) -> Any:
         return train
     for key in ALSO_IN_TRAIN:
         if key in train and key in augment:
-            raise ValueError(f"{key} stands in [train] and in [train.augment]; need it in one of them")
+            raise ValueError(f"{key} is set in both [train] and [train.augment]; need it in only one")
     moved = {key: train[key] for key in ALSO_IN_TRAIN if key in train}
     return {**{key: value for key, value in train.items() if key not in moved}, "augment": {**augment, **moved}}

@@ -12,7 +12,7 @@ from deploytool.chip.integers import IntegerFormat
 from deploytool.recipe.section import Section
 
 UNQUANTISED: Final = 32
-"""Weight bits that mean: real numbers."""
+"""The value of `weight_bits` that stands for weights that are not quantised."""
 
 
 class ConstraintsSection(Section):
@@ -36,13 +36,16 @@ class ConstraintsSection(Section):
         "subtract", description="After a spike: subtract the threshold from the membrane, or set it to zero."
     )
     decay: float = Field(
-        1.0, gt=0, le=1, description="Factor on the membrane per time step. Below 1 (LIF) is for training only."
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor that multiplies the membrane at each time step. Below 1 (LIF) it is for training only.",
     )
     fan_in: int | None = Field(
-        None, ge=1, description="Largest number of weights per neuron that are not 0; the largest weights stay."
+        None, ge=1, description="Largest number of nonzero weights per neuron; the largest weights are kept."
     )
     fan_in_epochs: int = Field(
-        1, ge=1, description="Epoch from which `fan_in` holds; until then the limit falls step by step."
+        1, ge=1, description="Epoch from which `fan_in` applies; before it the limit decreases step by step."
     )
     max_weight_penalty: float = Field(
         0.0,

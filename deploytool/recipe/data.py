@@ -14,10 +14,10 @@ class DataSection(Section):
     """[data]: which samples, how they become events, and how events are cleaned before anything sees them."""
 
     set: str = Field(description="Name of a data set. `deploytool show --datasets` lists them.")
-    root: str | None = Field(None, description="Folder that holds the data, for sets that are read from disk.")
+    root: str | None = Field(None, description="Folder of the data, for data sets that are read from disk.")
     coding: Literal["events", "count", "rate", "direct"] | None = Field(
         None,
-        description="How a sample reaches the network. Event sets: `events`. Images: `count` (the default; a pixel "
+        description="How samples are fed to the network. Event sets: `events`. Images: `count` (the default; a pixel "
         "sends events in proportion to its brightness), `rate` (the same on average, at random times), or `direct` "
         "(the image itself at every time step, for training only).",
     )

@@ -35,34 +35,38 @@ class Recipe(Section):
     )
     data: DataSection = Field(description="The samples.")
     network: NetworkSection = Field(description="The input map and the layers.")
-    constraints: ConstraintsSection = Field(ConstraintsSection(), description="What the chip demands of the network.")
+    constraints: ConstraintsSection = Field(ConstraintsSection(), description="The chip's constraints on the network.")
     train: TrainSection = Field(description="The training method and its settings.")
-    map: MapSection = Field(MapSection(), description="How the network is put on its target.")
-    run: RunSection = Field(RunSection(), description="Where the program runs.")
+    map: MapSection = Field(MapSection(), description="How the network is mapped to its target.")
+    run: RunSection = Field(RunSection(), description="The engines that run the program.")
     validation: ValidateSection = Field(
-        ValidateSection(), alias="validate", description="What must hold for a positive verdict."
+        ValidateSection(), alias="validate", description="The requirements for a positive verdict."
     )
-    report: ReportSection = Field(ReportSection(), description="What the report shows.")
+    report: ReportSection = Field(ReportSection(), description="The contents of the report.")
 
     @model_validator(mode="after")
     def _spikes_leave(self) -> Recipe:
         if self.run.on and not self.network.ends_in_spikes:
-            found = "network.layers: the last layer is no spike layer"
-            raise ValueError(f"{found}; need one, because only spikes leave the chip, or run.on = [] to train only")
+            found = "network.layers: the last layer is not a spike layer"
+            raise ValueError(
+                f"{found}; need a spike layer, because only spikes leave the chip, or run.on = [] to train only"
+            )
         return self
 
     @model_validator(mode="after")
     def _events_run(self) -> Recipe:
         if self.run.on and self.data.coding == "direct":
             found = "data.coding: found 'direct'"
-            raise ValueError(f"{found}; need count or rate, because only events run, or run.on = [] to train only")
+            raise ValueError(
+                f"{found}; need count or rate, because the program runs on events, or run.on = [] to train only"
+            )
         return self
 
     @model_validator(mode="after")
     def _chip_is_used(self) -> Recipe:
         emulated = self.train.method == "ptl" and self.train.ptl.forward == "emulator"
         if self.run.on and not self.run.on_chip and not emulated and self.map != MapSection():
-            found = f"map: given, and run.on is {list(self.run.on)}, which needs no chip"
+            found = f"map: given, but run.on = {list(self.run.on)} needs no chip"
             raise ValueError(f"{found}; need quantised or emulator in run.on, or no [map]")
         return self
 
@@ -107,7 +111,7 @@ def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
     values = read_toml(path)
     known = [field.alias or name for name, field in Recipe.model_fields.items()]
     if unknown := [key for key in values if key not in known]:
-        need, todo = "a key that a recipe has", f"Known keys: {', '.join(known)}."
+        need, todo = "a key of a recipe", f"Known keys: {', '.join(known)}."
         raise RecipeError.together(RecipeError(f"{path}: {key}", "unknown key", need, todo) for key in unknown)
     found = _parsed(_Network, values, str(path))
     return found.network, found.constraints
@@ -140,7 +144,7 @@ def _problem(where: str, item: Any) -> RecipeError:
     where = f"{where}: {place}" if place else where
     match kind:
         case "extra_forbidden":
-            return RecipeError(where, "unknown key", "a key that the section has", _nearest(item["loc"]))
+            return RecipeError(where, "unknown key", "a key of the section", _nearest(item["loc"]))
         case "missing":
             return RecipeError(where, "missing", "a value")
         case "model_type":

@@ -48,7 +48,7 @@ class _Layer(Section):
     source: str | None = Field(
         None,
         alias="from",
-        description="The earlier layer, or `input`, that this layer takes; by default the one before.",
+        description="The earlier layer, or `input`, that feeds this layer; by default the previous layer.",
     )
 
 
@@ -66,10 +66,12 @@ class ConvLayer(_WeightLayer):
 
     type: Literal["conv"]
     kernel: PositivePair = Field(description="Size of the kernel.")
-    stride: PositivePair = Field((1, 1), description="Step between two positions of the kernel.")
+    stride: PositivePair = Field((1, 1), description="Stride: the step between two positions of the kernel.")
     padding: Padding = Field((0, 0), description="Rows and columns of zeros on each side of the input map.")
-    dilation: PositivePair = Field((1, 1), description="Distance between two rows, or columns, of the kernel.")
-    groups: int = Field(1, ge=1, description="Number of groups of features that are convolved apart.")
+    dilation: PositivePair = Field(
+        (1, 1), description="Dilation: the distance between two rows, or columns, of the kernel."
+    )
+    groups: int = Field(1, ge=1, description="Number of groups of features that are convolved separately.")
 
 
 class LinearLayer(_WeightLayer):
@@ -149,14 +151,14 @@ class NetworkSection(Section):
         if not isinstance(values, Mapping) or "preset" not in values:
             return values
         if "layers" in values:
-            raise ValueError("found preset and layers; need one of the two")
+            raise ValueError("found both preset and layers; need only one")
         return {"input": values.get("input"), "layers": expand(values)}
 
     @model_validator(mode="after")
     def _names_differ(self) -> NetworkSection:
         names = [INPUT, "output", *(name for name, _ in self.named_layers())]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two layers are named {twice[0]!r}; need names that differ, also from input and output")
+            raise ValueError(f"two layers are named {twice[0]!r}; need unique names other than input and output")
         return self
 
     @model_validator(mode="after")
@@ -164,11 +166,11 @@ class NetworkSection(Section):
         known = [INPUT]
         for name, sources in self.sources().items():
             if unknown := [source for source in sources if source not in known]:
-                raise ValueError(f"{name!r} takes {unknown[0]!r}; need a layer before it: {', '.join(known)}")
+                raise ValueError(f"{name!r} takes {unknown[0]!r}; need an earlier layer: {', '.join(known)}")
             known.append(name)
         taken = {source for sources in self.sources().values() for source in sources}
         if unused := [name for name in known[:-1] if name not in taken]:
-            raise ValueError(f"{unused[0]!r} feeds nothing; need every layer but the last to feed one after it")
+            raise ValueError(f"{unused[0]!r} feeds no layer; need every layer except the last to feed a later one")
         return self
 
     @model_validator(mode="after")
@@ -187,7 +189,7 @@ class NetworkSection(Section):
                 raise ValueError(f"{name!r} ({layer.type}) comes after {after}; need {need}")
             spikes[name] = not isinstance(layer, ConvLayer | LinearLayer | BatchNormLayer)
         if not self.ends_in_spikes and spikes[self.named_layers()[-1][0]]:
-            raise ValueError("the last layer is no spike layer; need one, because only spikes leave the chip")
+            raise ValueError("the last layer is not a spike layer; need one, because only spikes leave the chip")
         return self
 
     def named_layers(self) -> list[tuple[str, LayerSection]]:

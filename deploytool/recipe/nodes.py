@@ -28,7 +28,7 @@ from deploytool.recipe.network import INPUT
 NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
 """The arrays (C,) of a batchnorm layer "bn1", which are called "bn1.gamma" and so on."""
 NORM_EPSILON: Final = 1e-5
-"""Added to a variance before its root is taken (torch's default)."""
+"""Added to a variance before the square root (torch's default)."""
 
 
 START: Final = "v_init"
@@ -74,7 +74,9 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
         weight: Array | None = None
         if isinstance(layer, ConvLayer):
             if given[0][0] % layer.groups:
-                raise RecipeError(where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of them")
+                raise RecipeError(
+                    where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of the groups"
+                )
             weight = np.zeros((layer.out, given[0][0] // layer.groups, *layer.kernel), np.float32)
         elif isinstance(layer, LinearLayer):
             weight = np.zeros((layer.out, given[0][0]), np.float32)

@@ -20,7 +20,9 @@ class PtlSection(Section):
         99.0, gt=0, le=100, description="Percentile of a layer's activations that maps to one spike per time step."
     )
     output_spikes: int | None = Field(
-        None, ge=1, description="Spikes of an output neuron that stand for this percentile; by default `time_steps`."
+        None,
+        ge=1,
+        description="Number of spikes of an output neuron that represents this percentile; by default `time_steps`.",
     )
     threshold_samples: int = Field(256, ge=1, description="Training samples on which the percentile is measured.")
     stage_epochs: int | None = Field(
@@ -37,6 +39,6 @@ class PtlSection(Section):
     )
     forward: Literal["counts", "emulator"] = Field(
         "counts",
-        description="What counts the spikes of a converted layer in training: a clock-driven run, or the chip's "
+        description="How the spikes of a converted layer are counted in training: a clock-driven run, or the chip's "
         "emulator on the events.",
     )

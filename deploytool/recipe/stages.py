@@ -24,9 +24,9 @@ class DvsSection(Section):
     )
     mirror: tuple[Literal["x", "y", "diagonal"], ...] = Field((), description="Axes along which events are mirrored.")
     polarity: Literal["both", "on", "off"] = Field(
-        "both", description="Which events pass. A network with one input feature gets both merged."
+        "both", description="Polarity of the events that pass. For a network with one input feature, both are merged."
     )
-    live: bool = Field(False, description="Let the sensor's own events in.")
+    live: bool = Field(False, description="Feed the sensor's own events to the network.")
 
 
 class ReadoutSection(Section):
@@ -54,11 +54,12 @@ class MapSection(Section):
     calibration_samples: int = Field(
         CALIBRATION_SAMPLES,
         ge=1,
-        description="Training samples for calibration. Twice as many others decide whether to keep it.",
+        description="Training samples for the calibration search. Twice as many others decide whether to keep its "
+        "result.",
     )
     dvs: DvsSection = Field(DvsSection(), description="The chip's sensor layer.")
     readout: ReadoutSection | None = Field(
-        None, description="The chip's readout layer. Off unless the section is there."
+        None, description="The chip's readout layer. Off unless the section is given."
     )
 
     @model_validator(mode="before")
@@ -75,7 +76,7 @@ class MapSection(Section):
     @model_validator(mode="after")
     def _calibrates(self) -> MapSection:
         if self.quantise == "plain" and self.calibration_samples != CALIBRATION_SAMPLES:
-            found = f"calibration_samples is {self.calibration_samples} and quantise plain"
+            found = f"calibration_samples is {self.calibration_samples} with quantise plain"
             raise ValueError(f"{found}; need quantise calibrated, or no calibration_samples")
         return self
 
@@ -86,7 +87,7 @@ class RunSection(Section):
     on: tuple[Literal["quantised", "simulator", "emulator"], ...] = Field(
         ("quantised", "simulator", "emulator"),
         description="`quantised`: the chip's integers in time steps. `simulator`: float32, event by event. `emulator`: "
-        "the chip's integers, core by core, event by event. An empty list means: train only.",
+        "the chip's integers, core by core, event by event. With an empty list the network is only trained.",
     )
     rasters: int = Field(4, ge=0, description="Number of samples for which every spike is kept, for the report.")
 

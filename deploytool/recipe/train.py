@@ -19,7 +19,7 @@ class BaseSection(Section):
     """
 
     epochs: int = Field(ge=1, description="Number of passes over the training samples.")
-    learning_rate: float = Field(gt=0, description="Learning rate of this training.")
+    learning_rate: float = Field(gt=0, description="Learning rate of this stage.")
     time_steps: int | None = Field(None, ge=1, description="Time steps per sample; by default those of [train].")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
 
@@ -34,8 +34,8 @@ class TrainSection(Section):
         "every time step. `mse`: restore the input picture, for method `ptl` only.",
     )
     logit_scale: float = Field(0.3, gt=0, description="Factor from an output neuron's spike count to its logit.")
-    tet_lambda: float = Field(0.0, ge=0, le=1, description="Share of the regulariser in the `tet` loss.")
-    tet_phi: float = Field(1.0, description="Value to which the regulariser of the `tet` loss pulls the outputs.")
+    tet_lambda: float = Field(0.0, ge=0, le=1, description="Weight of the regulariser in the `tet` loss.")
+    tet_phi: float = Field(1.0, description="Target of the outputs in the regulariser of the `tet` loss.")
     time_steps: int = Field(
         ge=1, description="T, the number of time steps per sample at which the network is trained and evaluated."
     )
@@ -62,13 +62,13 @@ class TrainSection(Section):
     )
     ttm: Literal["replicate", "spread"] = Field(
         "replicate",
-        description="Methods `nmt`, `mtt`: from fewer to more time steps, repeat the spikes of a step, or divide them "
-        "among the steps.",
+        description="Methods `nmt`, `mtt`: to go from fewer to more time steps, repeat the spikes of a step or divide "
+        "them among the steps.",
     )
     tit: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
         (), description="Method `tit`: [time steps, epochs] of each stage."
     )
-    base: BaseSection | None = Field(None, description="A training with batch norm that comes first.")
+    base: BaseSection | None = Field(None, description="A first training with batch norm.")
     epochs: int = Field(ge=1, description="Number of passes over the training samples.")
     batch: int = Field(ge=1, description="Samples per step of the optimizer.")
     accumulate: int = Field(
@@ -106,7 +106,7 @@ class TrainSection(Section):
         "periodic", description="Shape of the surrogate gradient around the threshold."
     )
     spikes_per_step: Literal["many", "one"] = Field(
-        "many", description="Whether a neuron may fire several times per time step. On the event-driven chip it may."
+        "many", description="Whether a neuron may fire several times per time step. On the event-driven chip it can."
     )
     gain: float = Field(
         1.5, gt=0, description="Factor on the default initial weights. With 1, deep layers stay silent."
@@ -116,7 +116,7 @@ class TrainSection(Section):
     )
     augment: AugmentSection = Field(
         AugmentSection(),
-        description="Random changes of the training samples. `shift` and `drop` may also stand in [train] itself.",
+        description="Random changes of the training samples. `shift` and `drop` may also be set in [train] itself.",
     )
 
     @model_validator(mode="before")
@@ -136,42 +136,48 @@ class TrainSection(Section):
     @model_validator(mode="after")
     def _inherits_time(self) -> TrainSection:
         if (self.method == "tit") != bool(self.tit):
-            raise ValueError(f"method {self.method} and {len(self.tit)} stages of tit; need both, or neither")
+            raise ValueError(f"method {self.method} with {len(self.tit)} stages of tit; need both, or neither")
         if self.tit and (self.tit[-1][0], sum(epochs for _, epochs in self.tit)) != (self.time_steps, self.epochs):
             found = f"tit ends at {self.tit[-1][0]} steps and has {sum(epochs for _, epochs in self.tit)} epochs"
-            raise ValueError(f"{found}; need time_steps {self.time_steps} and epochs {self.epochs}, or others of these")
+            raise ValueError(
+                f"{found}; need {self.time_steps} steps and {self.epochs} epochs, the values of time_steps and epochs"
+            )
         return self
 
     @model_validator(mode="after")
     def _pictures(self) -> TrainSection:
         if self.loss == "mse" and self.method != "ptl":
-            raise ValueError(f"loss mse and method {self.method}; need method ptl, the only one that restores pictures")
+            raise ValueError(
+                f"loss mse with method {self.method}; need method ptl, the only one that restores pictures"
+            )
         return self
 
     @model_validator(mode="after")
     def _base(self) -> TrainSection:
         if self.base is not None and self.method in ("ptl", "trev"):
-            raise ValueError(f"a base before method {self.method}; need sdt, nmt, mtt or tit")
+            raise ValueError(f"[train.base] with method {self.method}; need sdt, nmt, mtt or tit")
         return self
 
     @model_validator(mode="after")
     def _own_sections(self) -> TrainSection:
         for method, section in (("ptl", self.ptl), ("trev", self.trev)):
             if self.method != method and section != type(section)():
-                raise ValueError(f"a section {method} and method {self.method}; need method {method}, or no section")
+                raise ValueError(
+                    f"section [train.{method}] with method {self.method}; need method {method}, or no section"
+                )
         return self
 
     @model_validator(mode="after")
     def _schedule(self) -> TrainSection:
         if (self.schedule == "steps") != bool(self.milestones):
-            found = f"schedule {self.schedule} and {len(self.milestones)} milestones"
+            found = f"schedule {self.schedule} with {len(self.milestones)} milestones"
             raise ValueError(f"{found}; need both steps and milestones, or neither")
         epochs = min((epochs for _, epochs in self.tit), default=self.epochs)
         if list(self.milestones) != sorted({*self.milestones}) or any(m >= epochs for m in self.milestones):
             found = f"milestones {list(self.milestones)} of {epochs} epochs"
             raise ValueError(f"{found}; need epochs in ascending order, before the last")
         if self.warmup_epochs >= epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} of {epochs} epochs; need fewer")
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} of {epochs} epochs; need fewer than epochs")
         return self
 
     @property

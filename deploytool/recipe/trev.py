@@ -17,7 +17,7 @@ class TrevSection(Section):
     """
 
     on: tuple[str, ...] = Field(
-        (), description="Spike layers at the ends of stages that keep their potential (turn-on); all others forget it."
+        (), description="Spike layers at the ends of stages that keep their potential (turn-on); all others discard it."
     )
     fusion: bool = Field(
         True, description="A stage also takes the spikes that the next stage fired one time step before."
@@ -30,7 +30,7 @@ class TrevSection(Section):
         0.5,
         ge=1e-3,
         le=1,
-        description="Share of the potential that stays per time step; the value at the start of training.",
+        description="Share of the potential that is kept per time step; the value at the start of training.",
     )
     reversible: bool = Field(True, description="`false` keeps all time steps, to compare memory and gradients.")
 
@@ -43,7 +43,7 @@ class TrevSection(Section):
 
 
 _OF_TURN_ON: Final = ("fusion", "grouped", "own", "alpha")
-"""Keys that say something of turn-on neurons only."""
+"""Keys that apply to turn-on neurons only."""
 
 
 def _default(key: str) -> object:

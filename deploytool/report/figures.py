@@ -24,7 +24,7 @@ _RAMP: Final = np.array([(255, 255, 255), (196, 217, 237), (107, 160, 209), (31,
 MAPS_MAX: Final = 16
 """Features shown of one layer."""
 _MAP_WIDTH: Final = 215
-"""Width in CSS pixels that a count map is drawn at, about."""
+"""Approximate width of a count map, in CSS pixels."""
 
 _STYLE: Final[Any] = {
     "svg.fonttype": "none",

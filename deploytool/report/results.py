@@ -41,13 +41,15 @@ def outcome(verdict: Verdict) -> tuple[str, str]:
 
 
 def headline(verdict: Verdict) -> list[str]:
-    """What a reader in a hurry should know, in at most three sentences."""
+    """A summary of at most three sentences."""
     sentences, ran = [], verdict.ran
     if deployed := next((ran[name] for name in EVENT_DRIVEN if name in ran), None):
-        sentence = f"The {deployed.name} is right on {share(deployed.accuracy)} of {deployed.labelled:,} samples"
+        sentence = (
+            f"The {deployed.name} classifies {share(deployed.accuracy)} of {deployed.labelled:,} samples correctly"
+        )
         trained = ran.get("torch")
         if trained and trained.accuracy is not None and deployed.accuracy is not None:
-            sentence += f", the trained network on {share(trained.accuracy)}"
+            sentence += f", the trained network {share(trained.accuracy)}"
         sentences.append(sentence + "." if deployed.labelled else "No sample has a label, so accuracy is not known.")
     if "board" not in ran:
         sentences.append("No board was run: nothing in this report was measured on silicon.")
@@ -55,7 +57,7 @@ def headline(verdict: Verdict) -> list[str]:
 
 
 def ladder(verdict: Verdict) -> list[tuple[Rung, str]]:
-    """The rungs, each with what it is."""
+    """The rungs, each with its title."""
     return [(rung, RUNG_TITLES.get(rung.name, "another run of this rung")) for rung in verdict.rungs]
 
 

@@ -33,7 +33,7 @@ from deploytool.base.json_text import canonical_json, read_json
 
 Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
 _UNCHANGED: Final = "what deploytool wrote"
-_REMAKE: Final = "Delete the artifact's folder and run the command again to make it anew."
+_REMAKE: Final = "Delete the artifact's folder and run the command again to recreate it."
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -168,7 +168,7 @@ class Store:
         matches = [path for path in self.folders() if path.name.startswith(reference)]
         if len(matches) == 1:
             return matches[0]
-        found = f"{len(matches)} artifacts start with it" if matches else f"no such artifact in {self.root}"
+        found = f"{len(matches)} artifacts match it" if matches else f"no such artifact in {self.root}"
         known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
         raise ArtifactError(reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}.")
 

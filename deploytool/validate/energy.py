@@ -18,7 +18,7 @@ def energy(recording: Recording, pj_per_synop: float | None = None) -> str:
     No source gives the energy of a synaptic update of this chip: ``pj_per_synop`` is the caller's assumption.
     """
     if not len(recording.durations_us) or recording.rung not in ("emulator", "board"):
-        return "not estimated: durations are not recorded, or this is no run of a chip"
+        return "not estimated: durations are not recorded, or the run is not on a chip"
     resting_uj = float(recording.durations_us.mean()) * RESTING_MW / 1e3
     if pj_per_synop is None:
         return f"estimate: {resting_uj:.3g} uJ per sample at rest ({RESTING_SOURCE}); {NO_SYNOP_SOURCE}"

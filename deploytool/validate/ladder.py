@@ -19,8 +19,8 @@ from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
-        ("board", "emulator"): "what the emulator does not know about silicon",
-        ("board", "simulator"): "silicon and integers together",
+        ("board", "emulator"): "differences between silicon and its emulator",
+        ("board", "simulator"): "silicon and integers combined",
         ("board", "quantised"): "silicon, and events instead of time steps",
         ("board", "torch"): "everything between the trained network and silicon",
         ("emulator", "simulator"): "the chip's integers instead of float32, both event by event",
@@ -30,7 +30,7 @@ COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
         ("quantised", "torch"): "the chip's integers instead of float32, both in time steps",
     }
 )
-"""(reference, test): what the difference is made of. The rung nearer to silicon is the reference."""
+"""(reference, test): the cause of the difference. The rung nearer to silicon is the reference."""
 
 
 def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:

@@ -75,11 +75,11 @@ def _check(requirement: Requirement, limit: float, recordings: Mapping[str, Reco
     if missing := [rung for rung in requirement.rungs if rung not in recordings]:
         value, passed, sentence = None, None, f"{title}: not run, no recording of {' and '.join(missing)}"
     elif (value := metrics.rounded(requirement.measure(*(recordings[rung] for rung in requirement.rungs)))) is None:
-        passed, sentence = None, f"{title}: not run, the recordings have no labels or no output spikes to tell it from"
+        passed, sentence = None, f"{title}: not run, the recordings have no labels or no output spikes"
     else:
         passed = value >= limit if requirement.at_least else value <= limit
         bound = "at least" if requirement.at_least else "at most"
-        sentence = f"{title}: {_short(value)} {requirement.unit}, {bound} {_short(limit)} asked"
+        sentence = f"{title}: {_short(value)} {requirement.unit}, {bound} {_short(limit)} required"
     return Check(requirement.id, value, limit, requirement.unit, passed, sentence)
 
 

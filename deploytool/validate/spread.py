@@ -27,7 +27,7 @@ def spread(plain: Recording, repeats: Sequence[Recording]) -> dict[str, Any]:
                 **_summary([metrics.spike_difference(plain, each).pooled for each in repeats]),
             },
             {
-                "of": "same answer as the unperturbed run, % of samples",
+                "of": "same prediction as the unperturbed run, % of samples",
                 **_summary([metrics.agreement(plain, each) for each in repeats]),
             },
         ],

@@ -68,7 +68,7 @@ def map_graph(
         if calibration is not None or spec != PLAIN or width != AS_TRAINED:
             raise UsageError(
                 "--quantise, --pin, --no-split, --weight-bits, --requantise",
-                "given for the simulator, in float32 and without cores",
+                "given for the simulator, which computes in float32 and has no cores",
                 "a chip as --target",
             )
         return cache.stored(Request("program", inputs, {"target": target}), lambda: _grouped(graph), save_program)
@@ -136,7 +136,7 @@ def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:
             f"--weight-bits {width.bits}",
             f"the network was trained at {trained} bits, and its weights would change",
             f"--weight-bits {trained}, or no --weight-bits",
-            "Add --requantise to change them all the same.",
+            "Add --requantise to change them anyway.",
         )
     return chip.integers_of(trained if width.bits is None else width.bits)
 

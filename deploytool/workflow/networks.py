@@ -68,7 +68,7 @@ TAKES: Final[Mapping[SourceKind, tuple[str, ...]]] = {
     "a state_dict": ("network",),
     "a module": ("shape",),
 }
-"""The options that each kind of source takes; it says the rest itself."""
+"""The options that each kind of source takes; the source itself states the rest."""
 
 SUFFIXES: Final[Mapping[str, SourceKind]] = {
     ".toml": "a recipe",
@@ -137,7 +137,7 @@ def kind_of(source: str) -> SourceKind:
             return kind
         if _begins_with(path, _HDF5):
             return "a .nir file"
-        raise InputError(source, "not a network, as far as its name and its first bytes tell", NEED)
+        raise InputError(source, "neither its name nor its first bytes are those of a network", NEED)
     if (source and is_folder(path)) or _REFERENCE.fullmatch(source):
         return "an artifact"
     if _FUNCTION.fullmatch(source) and Path(source).suffix.lower() not in SUFFIXES:
@@ -164,7 +164,7 @@ def refuse_options(kind: SourceKind, options: ImportOptions) -> None:
     ]
     if given:
         takes = ", ".join(OPTIONS[name] for name in TAKES[kind]) or "none of these options"
-        raise UsageError(", ".join(given), f"given with {kind}, which says it itself", f"{takes} with {kind}")
+        raise UsageError(", ".join(given), f"given with {kind}, which already states this", f"{takes} with {kind}")
 
 
 def artifact_graph(artifact: Artifact) -> Graph:
@@ -239,7 +239,7 @@ def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:
     if options.network is None:
         weights = ", ".join(name for name, array in state.items() if array.ndim > 1)
         found = f"weights without their layers ({weights})"
-        raise UsageError(str(path), found, "--network RECIPE, whose [network] they belong to")
+        raise UsageError(str(path), found, "--network RECIPE, with the [network] of these weights")
     loaded = from_state_dict(state, *load_network(options.network))
     for warning in loaded.warnings:
         log.warning(warning)

@@ -81,8 +81,8 @@ def _bias(recipe: Recipe) -> Iterator[RecipeError]:
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         yield RecipeError(
             "network.layers",
-            f"{norms[0]!r} is a batchnorm layer, and folding it into the weights leaves a bias",
-            "no bias: the chip adds one only at ticks of its slow clock, and events do not drive that",
-            "Add [train.base], which trains with batch norms and then removes their bias, or leave them out; "
-            "or only train, with run.on = [].",
+            f"{norms[0]!r} is a batchnorm layer, which leaves a bias when it is folded into the weights",
+            "no bias, because the chip adds one only at ticks of its slow clock, which events do not drive",
+            "Add [train.base], which trains with batch norm and then removes the bias; or remove the layer; "
+            "or set run.on = [] to train only.",
         )

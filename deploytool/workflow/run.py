@@ -49,7 +49,7 @@ def run(
 
             loaded = load_program(mapped.path)
             if kept := finished(unfinished):
-                cache.messages.say(f"{job.on:<10} {kept} samples were finished before")
+                cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:
                 if scheduler is None:
                     perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Say: TypeAlias = Callable[[str], None]
 
 CALIBRATION_PARTS: Final = 3
-"""Of so many calibration samples one is searched on; the others decide what is kept."""
+"""One of this number of calibration samples is for the search; the others decide what is kept."""
 
 
 def silent(line: str) -> None:
@@ -91,7 +91,7 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
                 "calibration samples",
                 f"found {count}",
                 f"at most {len(found) // CALIBRATION_PARTS}",
-                f"There are {len(found)} training samples, and for each that is searched on two more decide.",
+                f"There are {len(found)} training samples, and each one searched needs two more for the decision.",
             )
         return found.take(even_subset(found.labels, wanted, seed))
 

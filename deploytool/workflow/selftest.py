@@ -33,7 +33,7 @@ def selftest(device: str) -> dict[str, Any]:
     wanted, found = run_reference(program, stream).counts, target.run(program, [stream]).counts
     different = [name for name in wanted if not np.array_equal(wanted[name], found[name][0])]
     if different:
-        raise TargetError(device, f"other counts than the specification in {', '.join(different)}", "equal counts")
+        raise TargetError(device, f"counts differ from the specification in {', '.join(different)}", "equal counts")
     spikes = {layer: int(counts.sum()) for layer, counts in found.items()}
     return {"device": device, "selftest": "every count equals the specification", "spikes": spikes}
 

@@ -56,7 +56,7 @@ def test_help_has_every_option_in_order_and_the_example() -> None:
     ("error", "code", "sentence"),
     [
         (FitError("conv", "too large"), 7, "conv: too large."),
-        (KeyboardInterrupt(), 130, "Interrupted. Run the same command again: what is finished is kept."),
+        (KeyboardInterrupt(), 130, "Interrupted. Run the same command again to continue; finished work is kept."),
         (ValueError("x"), 1, "This is a bug in deploytool (ValueError); please report it with the lines above."),
     ],
 )

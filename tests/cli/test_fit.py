@@ -32,9 +32,9 @@ def test_a_network_that_fits_has_one_line() -> None:
 def test_what_is_in_the_way_comes_first() -> None:
     issues = [{"says": "conv: a stride of 3.", "hint": "Use 1, 2, 4 or 8."}]
     shown = fit_for_terminal(NOTHING | {"fits": False, "issues": issues, "layers": [layer(core=None)]})
-    assert list(shown) == ["network", "in the way", "layers"]
-    assert shown["network"] == "does not fit speck2e: 1 in the way"
-    assert shown["in the way"] == ["conv: a stride of 3. Use 1, 2, 4 or 8."]
+    assert list(shown) == ["network", "problems", "layers"]
+    assert shown["network"] == "does not fit speck2e: 1 problem"
+    assert shown["problems"] == ["conv: a stride of 3. Use 1, 2, 4 or 8."]
 
 
 def test_weights_that_map_refuses_are_no_issue_of_the_geometry() -> None:

@@ -153,7 +153,7 @@ def test_options_that_say_nothing_are_refused(cli: Deploytool, program: str, tmp
     assert "--reset" in refusal(cli("convert", "model@latest", "--reset", "subtract"), 2)
     assert "--floor" in refusal(cli("convert", "no.module:build", "--floor", "-1", "--shape", "1,2,3"), 2)
     assert "--pin" in refusal(cli("map", "graph@latest", "--target", "simulator", "--pin", "conv=0"), 2)
-    assert "pinned to core 0 already" in refusal(cli("map", "graph@latest", "--pin", "conv=0", "--pin", "conv=1"), 2)
+    assert "already pinned to core 0" in refusal(cli("map", "graph@latest", "--pin", "conv=0", "--pin", "conv=1"), 2)
     assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--time-steps", "5"), 2)
     assert "--claim" in refusal(cli("bench", "check", "--claim", "x"), 2)
     assert "check, claims, or nothing" in refusal(cli("bench", "nope"), 2)

@@ -310,7 +310,7 @@ def test_a_recipe_for_weights_needs_a_network_only(tmp_path: Path) -> None:
     path.write_text(network + "[constraints]\nthreshold = 2\n[train]\nmethod = 'none'\n")
     assert load_network(path)[1].threshold == 2
     path.write_text(network + "[constrants]\nthreshold = 2\n")
-    with pytest.raises(RecipeError, match=r"constrants: unknown key; need a key that a recipe has\. Known keys: name"):
+    with pytest.raises(RecipeError, match=r"constrants: unknown key; need a key of a recipe\. Known keys: name"):
         load_network(path)
     path.write_text("[constraints]\nthreshold = -2\n")
     with pytest.raises(RecipeError) as error:

@@ -81,7 +81,7 @@ OUTPUT = SpikeDifference(12.5, 13.0, 1, 2, 75.0, 2)
 VERDICT = Verdict(
     (EMULATOR, Rung.not_run("board")),
     (Difference("emulator", "torch", "all", 100.0, OUTPUT, (LayerDifference(**vars(OUTPUT), layer="fc1"),), ("c",)),),
-    (Check("min_accuracy", 50.0, 95.0, "%", False, "Accuracy: 50 %, at least 95 asked"),),
+    (Check("min_accuracy", 50.0, 95.0, "%", False, "Accuracy: 50 %, at least 95 required"),),
 )
 
 
@@ -151,7 +151,7 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                     "id": "min_accuracy",
                     "limit": 95.0,
                     "passed": False,
-                    "says": "Accuracy: 50 %, at least 95 asked",
+                    "says": "Accuracy: 50 %, at least 95 required",
                     "unit": "%",
                     "value": 50.0,
                 }

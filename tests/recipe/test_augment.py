@@ -37,10 +37,13 @@ def test_shift_and_drop_mean_the_same_in_train() -> None:
 @pytest.mark.parametrize(
     ("train", "problem"),
     [
-        ({"shift": 1, "augment": {"shift": 2}}, "recipe: train: shift stands in [train] and in [train.augment]; need"),
+        (
+            {"shift": 1, "augment": {"shift": 2}},
+            "recipe: train: shift is set in both [train] and [train.augment]; need",
+        ),
         ({"shift": -1}, "recipe: train.augment.shift: found -1; need greater than or equal to 0."),
         ({"augment": {"flip": 1.5}}, "recipe: train.augment.flip: found 1.5; need less than or equal to 1."),
-        ({"augment": {"mirror": 1}}, "recipe: train.augment.mirror: unknown key; need a key that the section has."),
+        ({"augment": {"mirror": 1}}, "recipe: train.augment.mirror: unknown key; need a key of the section."),
     ],
 )
 def test_what_cannot_be_is_refused_where_it_stands(train: dict[str, object], problem: str) -> None:
@@ -52,7 +55,7 @@ def test_what_cannot_be_is_refused_where_it_stands(train: dict[str, object], pro
 def test_images_injected_directly_are_for_training_only() -> None:
     direct = {**GOOD, "data": {"set": "digits-images", "coding": "direct"}}
     with pytest.raises(
-        RecipeError, match=r"found 'direct'; need count or rate, because only events run, or run.on = \[\]"
+        RecipeError, match=r"found 'direct'; need count or rate, because the program runs on events, or run.on = \[\]"
     ):
         parse_recipe(direct, "recipe")
     assert parse_recipe({**direct, "run": {"on": []}}, "recipe").data.coding == "direct"

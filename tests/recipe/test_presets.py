@@ -273,7 +273,7 @@ def test_too_small_an_input_is_told_the_least_one() -> None:
         ({"preset": "vgg9", "classes": 9, "input": [2, 64, 64], "pool": "max"}, "network.pool: found 'max'; need"),
         ({"preset": "vgg9", "norms": True}, "preset 'vgg9' with norms; need no keys but preset, input, classes, norm"),
         ({"preset": "alexnet", "pool": "sum"}, "preset 'alexnet' with pool; need no keys but"),
-        ({"preset": "nmnist", "layers": []}, "r: network: found preset and layers; need one of the two."),
+        ({"preset": "nmnist", "layers": []}, "r: network: found both preset and layers; need only one."),
         ({"preset": "resnet18", "classes": 9, "input": [2, 48, 32]}, "need as many rows as columns"),
         ({"preset": "separation", "input": [512, 2, 30]}, "need [features, 1, time frames]"),
     ],

@@ -56,8 +56,7 @@ def test_all_errors_at_once_each_with_its_path(tmp_path: Path) -> None:
         "/recipe.toml: network.layers.0.kernel: found 'three'; "
         "need a whole number from 1, or two, [vertical, horizontal].",
         "/recipe.toml: train.epochs: found 0; need greater than or equal to 1.",
-        "/recipe.toml: train.epoch: unknown key; need a key that the section has. Known keys: "
-        + found[3].split("keys: ")[1],
+        "/recipe.toml: train.epoch: unknown key; need a key of the section. Known keys: " + found[3].split("keys: ")[1],
     )
     assert "epochs" in found[3]
 
@@ -72,12 +71,12 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         (('type = "conv"', 'type = "cnv"'), "'cnv'"),
-        (('{ type = "spike" },\n]', "]"), "the last layer is no spike layer"),
+        (('{ type = "spike" },\n]', "]"), "the last layer is not a spike layer"),
         (("out = 4,", 'out = 4, name = "fc1",'), "two layers are named 'fc1'"),
         (("epochs = 1", "epochs = 1\nt_min = 9"), "t_min 9 is above t_max 5"),
         (("epochs = 1", "epochs = 1\nshift = 8"), "train.augment.shift: found 8; need less than 8"),
-        (("epochs = 1", 'epochs = 1\nptl.bias = "none"'), "a section ptl and method sdt; need method ptl"),
-        (("epochs = 1", 'epochs = 1\ntrev.on = ["spike1"]'), "a section trev and method sdt; need method trev"),
+        (("epochs = 1", 'epochs = 1\nptl.bias = "none"'), "section [train.ptl] with method sdt; need method ptl"),
+        (("epochs = 1", 'epochs = 1\ntrev.on = ["spike1"]'), "section [train.trev] with method sdt; need method trev"),
         (("epochs = 1", 'epochs = 1\nmethod = "trev"\ntrev.grouped = true'), "grouped is True without on"),
         (("epochs = 1", "epochs = 1\nptl = 3"), "train.ptl: found 3; need a section, [train.ptl]"),
         (
@@ -86,9 +85,9 @@ def test_a_syntax_error_says_where(tmp_path: Path) -> None:
         ),
         (
             ("[train]", '[run]\non = ["simulator"]\n[map]\nsplit = false\n[train]'),
-            "map: given, and run.on is ['simulator']",
+            "map: given, but run.on = ['simulator']",
         ),
-        (("[train]", "[map]\ncalibration_samples = 4\n[train]"), "map: calibration_samples is 4 and quantise plain"),
+        (("[train]", "[map]\ncalibration_samples = 4\n[train]"), "map: calibration_samples is 4 with quantise plain"),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
         (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],

@@ -99,7 +99,7 @@ def test_with_a_board_it_is_compared_and_the_sentence_is_gone() -> None:
     text = Page(render(example.content("emulator", "board"))).text
     assert "board, emulator" in text
     assert "No board was run" not in text
-    assert "The board is right on" in text
+    assert "The board classifies" in text
 
 
 def test_nothing_is_loaded_from_elsewhere(html: str, page: Page) -> None:
@@ -172,7 +172,7 @@ def test_a_report_of_the_least_there_can_be() -> None:
     assert "2 samples without labels" in text
     assert "there is only one recording" in text
     assert "not placed on a chip" in text
-    assert "No single spikes of this sample were kept" in text
+    assert "The spikes of this sample were not kept" in text
     assert "No training history" in text
 
 
@@ -183,15 +183,15 @@ def test_a_split_is_told_and_the_spikes_of_the_whole_stand_in_its_first_row() ->
     why = "takes 2,048 kernel words, and no core holds it: its features are shared 12 + 4"
     told = {"layer": "conv2", "into": ["conv2_part1", "conv2_part2"], "why": why}
     text = Page(render(example.content(program=placed, splits=(told,), samples=0))).text
-    assert f"conv2 {why}. That makes conv2_part1 and conv2_part2." in text
-    assert text.count("the whole of conv2") == text.count("in conv2_part1’s row") == 1
+    assert f"conv2 {why}. It becomes conv2_part1 and conv2_part2." in text
+    assert text.count("all of conv2") == text.count("in conv2_part1’s row") == 1
     assert "not recorded" not in text
     assert "8 → 12 features, 3×3; conv2’s features 0 … 11 of 16" in text
     assert "8 → 4 features, 3×3; conv2’s features 12 … 15 of 16" in text
 
 
 def test_a_whole_layer_has_its_spikes_without_a_note(page: Page) -> None:
-    assert "the whole of" not in page.text
+    assert "all of" not in page.text
     assert "’s row" not in page.text
 
 
@@ -206,7 +206,7 @@ def test_calibration_shows_its_gains_on_both_groups_of_samples(kept: bool) -> No
     found = Calibrated(example.program(), kept, rows, Gain(4.0, 1.0), Gain(5.0, 2.0), samples=16, held_out=32)
     text = Page(render(example.content(calibration=found.as_json(), samples=0))).text
     assert found.says in text
-    assert "searched on 16 samples; 32 others" in text
+    assert "searched on 16 samples; 32 other" in text
     for gain in ("6.25 % → 3.00 %", "7.50 % → 4.50 %", "5.00 % → 2.00 %", "no spikes"):
         assert gain in text
     assert ("conv1kept" if kept else "conv1closer alone, not kept") in text

@@ -107,7 +107,7 @@ def test_references(store: Store) -> None:
     assert store.get(str(second.path)) == second
     assert store.get("model@latest") == second
     assert store.by_digest(first.digest) == first
-    with pytest.raises(ArtifactError, match="2 artifacts start with it"):
+    with pytest.raises(ArtifactError, match="2 artifacts match it"):
         store.get("model-")
     with pytest.raises(ArtifactError, match="no such artifact"):
         store.get("model-zzz")

@@ -180,7 +180,7 @@ def test_rules_take_no_network(tmp_path: Path) -> None:
 def test_options_that_have_no_effect(tmp_path: Path) -> None:
     write_nir(network(), tmp_path / "net.nir")
     for options in (("--lint", "--reset", "zero"), ("--lint", "-o", "x.nir")):
-        assert "--lint: given with options of a conversion" in refusal(
+        assert "--lint: given with options for a conversion" in refusal(
             invoke(tmp_path, "convert", tmp_path / "net.nir", *options), 2
         )
     said = refusal(invoke(tmp_path, "map", tmp_path / "net.nir", "--target", "simulator", "--no-split"), 2)

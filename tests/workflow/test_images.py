@@ -50,7 +50,7 @@ def test_images_injected_directly_are_learnt(recipe: Path, tmp_path: Path) -> No
 
 def test_what_images_cannot_do_is_refused_before_training(recipe: Path, tmp_path: Path) -> None:
     for option, says in (
-        ("data.coding=direct", "only events run, or run.on = [] to train only"),
+        ("data.coding=direct", "the program runs on events, or run.on = [] to train only"),
         ("network.input=[2, 8, 8]", "network.input: found [2, 8, 8]; need [1, 8, 8]"),
         ("train.augment.flip_polarity=0.5", "train.augment.flip_polarity: above 0 on a map of 1x8x8"),
     ):

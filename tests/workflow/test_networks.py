@@ -54,7 +54,7 @@ def test_what_is_there_counts_whatever_its_name_looks_like(tmp_path: Path, monke
     Path("NET.ONNX").write_bytes(b"")
     assert kind_of("NET.ONNX") == "a .onnx file"
     Path("notes.txt").write_text("text")
-    with pytest.raises(InputError, match=r"notes\.txt: not a network, as far as its name and its first bytes tell"):
+    with pytest.raises(InputError, match=r"notes\.txt: neither its name nor its first bytes are those of a network"):
         kind_of("notes.txt")
 
 

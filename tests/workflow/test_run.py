@@ -115,7 +115,7 @@ def test_an_interrupted_run_is_resumed(store: Path, folder: Path, monkeypatch: p
     assert len(list((store / "unfinished").glob("*/*.npz"))) == 1
     monkeypatch.undo()
     resumed = run(store, folder)
-    assert "8 samples were finished before" in resumed.stderr
+    assert "8 samples are already finished" in resumed.stderr
     assert not (store / "unfinished").exists()
     other = store / "other"
     assert invoke(other, "map", folder / "net.nir").exit_code == 0

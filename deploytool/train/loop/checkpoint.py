@@ -103,6 +103,6 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         raise ArtifactError(
             str(path),
             f"not readable ({error})",
-            "a checkpoint as training left it",
+            "an intact checkpoint",
             f"Remove {folder} to train from the start.",
         ) from None

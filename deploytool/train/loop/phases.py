@@ -42,7 +42,7 @@ def phases_of(
     found = []
     if spec.base is not None:
         if not any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-            raise RecipeError("train.base", "given, and [network] has no batchnorm layer", "one, or no base")
+            raise RecipeError("train.base", "given, but [network] has no batchnorm layer", "one, or no base")
         found.append(Phase(Descent(), network, _free(constraints), _base(spec), merges=True))
         network = without_norms(network)
     for number, section in enumerate(descent.phases(spec)):

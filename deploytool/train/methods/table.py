@@ -56,16 +56,20 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
         "sdt": Method("standard direct training: every layer runs the same fixed number of time steps", _sdt),
         "nmt": Method("MTT with one stage: one number of time steps, drawn for the whole network", _nmt),
-        "mtt": Method("mixed time-step training: every stage runs a number of time steps of its own, drawn anew", _mtt),
-        "tit": Method("time inheritance training: few time steps first, then more, with the weights so far", _tit),
+        "mtt": Method(
+            "mixed time-step training: every stage runs a number of time steps of its own, drawn for every batch", _mtt
+        ),
+        "tit": Method(
+            "time inheritance training: few time steps first, then more, from the weights of the stage before", _tit
+        ),
         "trev": Method(
-            "temporal reversibility: the backward pass finds earlier membranes again instead of keeping them",
+            "temporal reversibility: the backward pass recomputes earlier membranes instead of storing them",
             _trev,
             restrictions=trev.restrictions,
             undeployable=trev.undeployable,
         ),
         "ptl": Method(
-            "progressive tandem learning: a network with ReLUs becomes one of spikes, layer by layer",
+            "progressive tandem learning: a network with ReLUs is converted to a spiking network, layer by layer",
             _ptl,
             needs=ptl.needs,
             restrictions=ptl.restrictions,

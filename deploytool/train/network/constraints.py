@@ -18,7 +18,7 @@ from deploytool.train.network.spiking import SpikingNetwork, Weights
 def require_possible(constraints: ConstraintsSection, spec: TrainSection) -> None:
     """Raises RecipeError for a limit that training would never reach."""
     if constraints.fan_in is not None and constraints.fan_in_epochs > spec.epochs:
-        found = f"found {constraints.fan_in_epochs}, and {spec.epochs} epochs of training"
+        found = f"found {constraints.fan_in_epochs} with {spec.epochs} epochs of training"
         raise RecipeError("constraints.fan_in_epochs", found, f"at most {spec.epochs}")
 
 

@@ -28,7 +28,7 @@ def stages_of(network: NetworkSection, spec: TrainSection) -> tuple[int, ...]:
     if not marks:
         raise RecipeError(
             "train.stages",
-            "found 'marks', and no layer with stage = true",
+            "found 'marks' without a layer with stage = true",
             "a layer that begins a stage",
             "Mark layers in [network], or set train.stages to 'layers'.",
         )

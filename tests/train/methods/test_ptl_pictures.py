@@ -131,7 +131,7 @@ def test_what_restores_no_picture_is_refused_at_once(tmp_path: Path) -> None:
             )
         )
     for said in (
-        "data.set: is not of images; need a set of images with train.loss mse",
+        "data.set: does not hold images; need a set of images with train.loss mse",
         "network.layers: the last is a spike layer; need none with train.loss mse",
         "network.layers: the last gives 5x1x1; need 72 values or a map of 2x6x6, as the input",
     ):

@@ -80,6 +80,6 @@ def test_stages_are_layers_or_begin_at_marks():
     assert stages_of(network(True, False, True, True, False), marks) == (0, 0, 1, 2, 2)
     assert stages_of(network(False, False, True, False, True), marks) == (0, 0, 0, 0, 1)
     with pytest.raises(
-        RecipeError, match=r"train\.stages: found 'marks', and no layer with stage = true; need a layer"
+        RecipeError, match=r"train\.stages: found 'marks' without a layer with stage = true; need a layer"
     ):
         stages_of(plain, marks)

@@ -27,7 +27,7 @@ TRAIN: Final = MappingProxyType(
     }
 )
 CONSTRAINTS: Final = MappingProxyType({"reset": "subtract", "decay": 1, "fan_in_epochs": 1, "max_weight_penalty": 0})
-"""The values that keys must have which other methods can vary."""
+"""The required values of keys that other methods can vary."""
 
 
 def needs(spec: TrainSection) -> Needs:
@@ -56,14 +56,14 @@ def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
     """What a training by ``spec`` needs and ``outside`` does not supply."""
     wanted = needs(spec)
     if wanted.pictures and outside.white is None:
-        yield RecipeError("data.set", "is not of images", "a set of images with train.loss mse")
+        yield RecipeError("data.set", "does not hold images", "a set of images with train.loss mse")
     biased = [name for name in outside.ann or {} if name.endswith(f".{BIAS}")]
     if spec.ptl.bias == "none" and biased:
-        yield RecipeError("train.ptl.bias", f"found none, where {biased[0]} is given", "initial")
+        yield RecipeError("train.ptl.bias", f"found none, but {biased[0]} is given", "initial")
     if wanted.ann is not None and outside.ann is None:
-        yield RecipeError("train.ptl.ann", f"found {wanted.ann}, and no arrays were supplied", "them in Task.outside")
+        yield RecipeError("train.ptl.ann", f"found {wanted.ann}, but no arrays were supplied", "them in Task.outside")
     if wanted.emulator and outside.emulated is None:
-        yield RecipeError("train.ptl.forward", "found emulator, and none was supplied", "one in Task.outside")
+        yield RecipeError("train.ptl.forward", "found emulator, but none was supplied", "one in Task.outside")
 
 
 def _no_picture(network: NetworkSection) -> Iterator[RecipeError]:

@@ -109,7 +109,9 @@ class TrevNetwork(SpikingNetwork):
         if self.spec.trev.grouped:
             frames = self._groups(frames, weights["stem"])
         if self.spec.trev.own and len(frames) != self.spec.time_steps:
-            raise RecipeError("train.time_steps", f"{len(frames)} steps", f"{self.spec.time_steps}, a sub-network each")
+            raise RecipeError(
+                "train.time_steps", f"{len(frames)} steps", f"{self.spec.time_steps}, one per sub-network"
+            )
         names = [name for name in weights if name != "stem"]
         values = [weights[name] for name in names]
         if self.spec.trev.reversible:
@@ -205,7 +207,7 @@ def require_exact(weights: Mapping[str, Tensor], steps: int) -> None:
     if error > LARGEST_ERROR:
         raise RecipeError(
             "train.trev.alpha",
-            f"{smallest:.3g} over {steps} time steps, backwards an error of {error:.1g}",
+            f"{smallest:.3g} over {steps} time steps, which gives a backward error of {error:.1g}",
             f"alpha^-(T-1) times the rounding error below {LARGEST_ERROR:g}",
             "Use fewer time steps, a larger alpha, or reversible = false.",
         )

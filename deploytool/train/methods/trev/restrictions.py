@@ -29,7 +29,7 @@ def undeployable(spec: TrainSection) -> UnsupportedError | None:
     return UnsupportedError(
         "train.trev.on",
         f"{', '.join(spec.trev.on)} keep potentials that leak at every time step and are never reset",
-        "neurons that fire and reset when an event comes, which is all that events can drive",
+        "neurons that change only on events, because events are all that drives the chip",
         "Leave it empty: trev then saves memory on integrate-and-fire neurons, which the chip has.",
     )
 
@@ -55,7 +55,9 @@ def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> It
     """What in a recipe makes the time steps of integrate-and-fire neurons impossible to undo."""
     yield from _limited(constraints)
     if constraints.floor is not None and constraints.floor != -float("inf"):
-        yield RecipeError("constraints.floor", f"found {constraints.floor}", "-inf with trev: a clamp cannot be undone")
+        yield RecipeError(
+            "constraints.floor", f"found {constraints.floor}", "-inf with trev: a clamp cannot be inverted"
+        )
     if constraints.reset != "subtract":
         yield RecipeError("constraints.reset", f"found {constraints.reset!r}", "'subtract' with trev")
     if constraints.decay != 1:
