@@ -1,4 +1,4 @@
-"""Arrays that nobody can edit, and the names of their types."""
+"""Read-only arrays, and the names of their types."""
 
 from __future__ import annotations
 

@@ -43,12 +43,12 @@ class DeployError(Exception):
         return "\n".join(self.problems)
 
     def __reduce__(self) -> tuple[Callable[..., DeployError], tuple[type[DeployError], tuple[str, ...]]]:
-        """What lets an error travel from one process to another."""
+        """Pickling support, so that an error can pass between processes."""
         return _of_problems, (type(self), self.problems)
 
 
 PART_MAX = 600
-"""The longest part of a sentence; texts of files and libraries can be longer, and are cut."""
+"""The longest part of a sentence; longer texts of files and libraries are cut."""
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What this machine has, and the processes that were started on it."""
+"""The processor cores of this machine, and the processes that torchrun started."""
 
 from __future__ import annotations
 

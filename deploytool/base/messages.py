@@ -1,4 +1,4 @@
-"""What is told to the person who waits: lines and progress, on stderr."""
+"""Messages to the user: lines and progress, on stderr."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Tell: TypeAlias = Callable[[str], None]
 
 
 def silent(_sentence: str) -> None:
-    """Tells nobody."""
+    """Does nothing."""
 
 
 Tick: TypeAlias = Callable[[int, int, str], None]

@@ -98,7 +98,7 @@ def convert(
         bool, typer.Option("--lint", help="Only report how other frameworks would read a .nir file.")
     ] = False,
 ) -> None:
-    """Bring a network into the store as NIR."""
+    """Import a network into the store as NIR."""
     from deploytool.base.errors import UsageError
     from deploytool.workflow import convert as conversion
 
@@ -120,7 +120,7 @@ def check(
     source: RecipeOrSourceArgument = None,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
 ) -> int:
-    """Say whether a network fits the chip, why not, what would make it fit, and what later commands would refuse."""
+    """Check whether a network fits the chip; list the obstacles, remedies, and what later commands would refuse."""
     from deploytool.base.errors import UsageError
     from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
@@ -169,7 +169,7 @@ def run(
     options: RunOptions,
     perturbation: PerturbationOptions,
 ) -> None:
-    """Run a program event by event over samples and record the spikes. Interrupted, it goes on where it was."""
+    """Run a program event by event on samples and record the spikes. An interrupted run continues where it stopped."""
     from deploytool.data.formats.reading import Reading
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job
@@ -205,7 +205,7 @@ def validate(
     against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are compared with.")],
     limits: LimitOptions,
 ) -> int:
-    """Measure how far recordings are from one another, and judge it."""
+    """Measure the differences between recordings and give a verdict."""
     from deploytool.recipe import ValidateSection, asked
     from deploytool.workflow import validate as validation
 
@@ -219,7 +219,7 @@ def report(
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
     samples: Annotated[int, typer.Option(min=0, help="Number of samples shown.")] = 4,
 ) -> None:
-    """Write a verdict and all that led to it as one HTML page."""
+    """Write a verdict and everything behind it as one HTML page."""
     from deploytool.workflow.report import report as write_report
 
     invocation.show_artifact(write_report(invocation.cache, verdict, samples))
@@ -236,7 +236,7 @@ def show(
         float | None, typer.Option(min=0, help="Energy per SynOp, in pJ, that you assume for a recording.")
     ] = None,
 ) -> None:
-    """Print an artifact and where it came from, or list all there are."""
+    """Print an artifact and its lineage, or list all artifacts."""
     from deploytool.workflow import show as showing
 
     store = invocation.cache.store

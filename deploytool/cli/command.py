@@ -52,7 +52,7 @@ def command(app: typer.Typer, example: str, name: str | None = None) -> Callable
 
 
 def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
-    """What ``parameter`` is to Typer: the fields of a dataclass, or itself."""
+    """The parameters of ``parameter`` for Typer: the fields of a dataclass, or itself."""
     if dataclasses.is_dataclass(parameter.annotation):
         yield from _fields(parameter.annotation)
     else:
@@ -70,7 +70,7 @@ def _fields(options: Any) -> Iterator[inspect.Parameter]:
 
 
 def _argument(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:
-    """What is handed to ``parameter``, of ``values`` {option: value}."""
+    """The argument for ``parameter``, from ``values`` {option: value}."""
     if dataclasses.is_dataclass(parameter.annotation):
         return _gathered(parameter.annotation, values)
     return values[parameter.name]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """What commands are given. Their result goes to stdout, for a person or as one JSON object, all else to stderr."""
+    """The context of a command. Its result goes to stdout, for a person or as one JSON object, all else to stderr."""
 
     def __init__(self, store: Path, as_json: bool, quiet: bool) -> None:
         self.cache = StageCache(Store(store), Messages(quiet or not is_first_process()))
@@ -65,7 +65,7 @@ class Invocation:
         return checked.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:
-        """Tells what went wrong; with --json also as the one object on stdout."""
+        """Prints the error; with --json also as the one object on stdout."""
         for problem in problems:
             print(problem, file=sys.stderr)
         if self.as_json:

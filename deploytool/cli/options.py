@@ -50,7 +50,7 @@ DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", 
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """What every command takes."""
+    """Options of every command."""
 
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the artifacts.")] = Path("artifacts")
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")] = False
@@ -61,7 +61,7 @@ class CommonOptions:
 
 @dataclass(frozen=True)
 class StatementOptions:
-    """What a person states about a network whose file does not."""
+    """Options for what the file of a network does not state."""
 
     reset: Annotated[
         str | None, typer.Option(metavar="subtract|zero", help="Reset rule, if the file does not state it.")
@@ -82,7 +82,7 @@ class StatementOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """What a network is to fit, and how."""
+    """The chip that a network must fit, and how it may be placed."""
 
     chip: Annotated[
         str | None,
@@ -148,7 +148,7 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """What a person states about event files that do not state it."""
+    """Options for what event files do not state."""
 
     columns: Annotated[
         str | None, typer.Option(metavar="xytp", help="The order of the columns of a plain array or table.")
@@ -166,7 +166,7 @@ class ReadingOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """On what a program runs and how, and what of it is recorded."""
+    """Where and how a program runs, and what is recorded."""
 
     on: Annotated[str, typer.Option(help="emulator, simulator, quantised, or a board such as speck2edevkit:0.")] = (
         "emulator"
@@ -190,7 +190,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class PerturbationOptions:
-    """What is done to a program and its input before it runs, and how often."""
+    """Perturbations of a program and its input, and how often they are drawn."""
 
     perturb: Annotated[
         str | None,
@@ -206,7 +206,7 @@ class PerturbationOptions:
 
 @dataclass(frozen=True)
 class LimitOptions:
-    """What must hold for a positive verdict: the keys of [validate]."""
+    """Requirements for a positive verdict: the keys of [validate]."""
 
     min_accuracy: Annotated[float | None, typer.Option(min=0, max=100, help="% correct on the emulator.")] = None
     max_accuracy_drop: Annotated[

@@ -60,7 +60,7 @@ def _is_table(value: Any) -> bool:
 
 
 def _is_long(value: Any) -> bool:
-    """True for what does not fit behind its key on one line."""
+    """Whether the value does not fit on one line with its key."""
     if isinstance(value, Mapping):
         return bool(value)
     if isinstance(value, (list, tuple)):

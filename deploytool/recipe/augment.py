@@ -1,4 +1,4 @@
-"""[train.augment]: how training samples are changed anew in every epoch."""
+"""[train.augment]: random changes of the training samples in every epoch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALSO_IN_TRAIN: Final = ("shift", "drop")
 
 
 class AugmentSection(Section):
-    """[train.augment]: random changes of the training samples, drawn anew for every sample in every epoch.
+    """[train.augment]: random changes of the training samples, drawn again for every sample in every epoch.
 
     They are applied in the order below, and 0 turns one off. A share is the probability that a sample is changed.
     Shifting by up to n pixels is the same as padding by n pixels and cropping at random.

@@ -1,4 +1,4 @@
-"""[constraints]: what the chip demands of the network."""
+"""[constraints]: the chip's constraints on the network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNQUANTISED: Final = 32
 
 
 class ConstraintsSection(Section):
-    """[constraints]: what the chip demands of the network. Training keeps to it, and `map` checks it again.
+    """[constraints]: the chip's constraints on the network. Training keeps to it, and `map` checks it again.
 
     With quantised weights, thresholds are integers too, and membranes stay within the chip's 16 bits.
     """
@@ -79,7 +79,7 @@ class ConstraintsSection(Section):
         return bits
 
     @model_validator(mode="after")
-    def _for_something(self) -> ConstraintsSection:
+    def _fan_in_epochs_need_fan_in(self) -> ConstraintsSection:
         if self.fan_in is None and self.fan_in_epochs > 1:
             raise ValueError(f"fan_in_epochs is {self.fan_in_epochs} without fan_in; need both, or neither")
         return self

@@ -45,7 +45,7 @@ class Recipe(Section):
     report: ReportSection = Field(ReportSection(), description="The contents of the report.")
 
     @model_validator(mode="after")
-    def _spikes_leave(self) -> Recipe:
+    def _ends_in_spikes(self) -> Recipe:
         if self.run.on and not self.network.ends_in_spikes:
             found = "network.layers: the last layer is not a spike layer"
             raise ValueError(
@@ -54,7 +54,7 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _events_run(self) -> Recipe:
+    def _codes_events(self) -> Recipe:
         if self.run.on and self.data.coding == "direct":
             found = "data.coding: found 'direct'"
             raise ValueError(
@@ -71,7 +71,7 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _something_is_left(self) -> Recipe:
+    def _augmentation_leaves_events(self) -> Recipe:
         side = min(self.network.input[1:])
         for key in ("shift", "cutout"):
             if side > 1 and (found := getattr(self.train.augment, key)) >= side:

@@ -39,7 +39,7 @@ Padding: TypeAlias = Annotated[Pair, BeforeValidator(_pair(0)), _pair_schema(0)]
 
 
 class _Layer(Section):
-    """What every layer has."""
+    """The fields of every layer."""
 
     name: str | None = Field(
         None,
@@ -53,7 +53,7 @@ class _Layer(Section):
 
 
 class _WeightLayer(_Layer):
-    """What every layer with weights has."""
+    """The fields of every layer with weights."""
 
     out: int = Field(ge=1, description="Number of output features.")
     stage: bool = Field(

@@ -90,13 +90,13 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
 
 
 def weight_count(network: NetworkSection) -> int:
-    """How many weights ``network`` has, batch norms not counted. Raises RecipeError as ``blank_nodes``."""
+    """The number of weights of ``network``, without batch norms. Raises RecipeError as ``blank_nodes``."""
     nodes, _ = blank_nodes(network)
     return sum(node.weight.size for node in nodes.values() if isinstance(node, Conv | Linear))
 
 
 def output_count(network: NetworkSection) -> int:
-    """How many values the last layer of ``network`` gives. Raises RecipeError as ``blank_nodes``."""
+    """The number of values of the last layer of ``network``. Raises RecipeError as ``blank_nodes``."""
     _, shapes = blank_nodes(network)
     return math.prod(list(shapes.values())[-1])
 

@@ -1,4 +1,4 @@
-"""What every section of a recipe is: frozen, every key known, every value checked."""
+"""The base of every section of a recipe: frozen, every key known, every value checked."""
 
 from __future__ import annotations
 

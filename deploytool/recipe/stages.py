@@ -1,4 +1,4 @@
-"""[map], [run], [validate] and [report]: what becomes of the trained network."""
+"""[map], [run], [validate] and [report]: the stages after training."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CALIBRATION_SAMPLES: Final = 16
 
 
 class MapSection(Section):
-    """[map]: how the network is put on the cores of its chip, which is that of [constraints]."""
+    """[map]: how the network is placed on the cores of its chip, which [constraints] names."""
 
     pins: dict[str, int] = Field(
         default_factory=dict, description="Fixed places: `{ conv1 = 0 }` puts layer conv1 on core 0."
@@ -82,7 +82,7 @@ class MapSection(Section):
 
 
 class RunSection(Section):
-    """[run]: where the program runs, in addition to the trained network itself."""
+    """[run]: the engines that run the program, in addition to the trained network itself."""
 
     on: tuple[Literal["quantised", "simulator", "emulator"], ...] = Field(
         ("quantised", "simulator", "emulator"),
@@ -98,7 +98,7 @@ class RunSection(Section):
 
 
 class ValidateSection(Section):
-    """[validate]: what must hold for a positive verdict. A key that is absent checks nothing."""
+    """[validate]: the requirements for a positive verdict. An absent key checks nothing."""
 
     min_accuracy: float | None = Field(None, ge=0, le=100, description="Lowest accuracy on the emulator, in percent.")
     max_accuracy_drop: float | None = Field(
@@ -119,6 +119,6 @@ class ValidateSection(Section):
 
 
 class ReportSection(Section):
-    """[report]: what the report shows."""
+    """[report]: the content of the report."""
 
     samples: int = Field(4, ge=0, description="Number of samples shown.")

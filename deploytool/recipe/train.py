@@ -134,7 +134,7 @@ class TrainSection(Section):
         return self
 
     @model_validator(mode="after")
-    def _inherits_time(self) -> TrainSection:
+    def _tit_matches_totals(self) -> TrainSection:
         if (self.method == "tit") != bool(self.tit):
             raise ValueError(f"method {self.method} with {len(self.tit)} stages of tit; need both, or neither")
         if self.tit and (self.tit[-1][0], sum(epochs for _, epochs in self.tit)) != (self.time_steps, self.epochs):
@@ -159,7 +159,7 @@ class TrainSection(Section):
         return self
 
     @model_validator(mode="after")
-    def _own_sections(self) -> TrainSection:
+    def _sections_match_method(self) -> TrainSection:
         for method, section in (("ptl", self.ptl), ("trev", self.trev)):
             if self.method != method and section != type(section)():
                 raise ValueError(

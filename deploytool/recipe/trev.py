@@ -35,7 +35,7 @@ class TrevSection(Section):
     reversible: bool = Field(True, description="`false` keeps all time steps, to compare memory and gradients.")
 
     @model_validator(mode="after")
-    def _for_something(self) -> TrevSection:
+    def _turn_on_keys_need_on(self) -> TrevSection:
         if not self.on and (given := [key for key in _OF_TURN_ON if getattr(self, key) != _default(key)]):
             found = f"{given[0]} is {getattr(self, given[0])!r} without on"
             raise ValueError(f"{found}; need spike layers in on, or neither")

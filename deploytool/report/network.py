@@ -1,4 +1,4 @@
-"""What the page says of a program: its cores, its layers, how it was quantised, calibrated and split."""
+"""The program on the page: its cores, its layers, how it was quantised, calibrated and split."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _threshold(threshold: float | Array) -> str:
 
 
 def split(found: Mapping[str, Any]) -> dict[str, str]:
-    """What was split, into what, and why, in words."""
+    """The split layers, their parts, and the reason, in words."""
     return {"layer": found["layer"], "why": found["why"], "into": " and ".join(_listed(found["into"]))}
 
 
@@ -164,7 +164,7 @@ def quantisation(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def calibration(found: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found for each layer and at the output; differences read "plain → calibrated"."""
+    """The calibration result of each layer and of the output; differences read "plain → calibrated"."""
     return {
         "says": found["says"],
         "kept": found["kept"],

@@ -23,7 +23,7 @@ def whole(value: float | None) -> str:
 
 
 def real(value: float | None) -> str:
-    """Four digits that count."""
+    """Four significant digits."""
     return _number(value, ".4g")
 
 

@@ -1,4 +1,4 @@
-"""The report: `write_report` puts all that is known about one deployment on one page that needs nothing else.
+"""The report: `write_report` writes everything known about one deployment to one self-contained page.
 
 Figures and styles are inside the file, there is no script, and equal content gives equal bytes.
 """
@@ -36,7 +36,7 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """All that goes into a report.
+    """The content of a report.
 
     ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per

@@ -1,4 +1,4 @@
-"""What the page says of a verdict: the banner, the ladder, the differences and the confusion matrix."""
+"""The verdict on the page: the banner, the ladder, the differences and the confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples as figures and tables: what went in, what each layer made of it, what each rung answered."""
+"""Samples as figures and tables: the input, the spikes of each layer, the answer of each rung."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES_MAX: Final = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What one rung made of a sample: spikes of the shown outputs, and the prediction (-1 without spikes)."""
+    """The answer of one rung to a sample: spikes of the shown outputs, and the prediction (-1 without spikes)."""
 
     rung: str
     counts: tuple[int, ...]

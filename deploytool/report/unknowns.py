@@ -1,4 +1,4 @@
-"""What nothing in a report can tell."""
+"""What a report does not know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deploytool.ir.verdict import Verdict
 
 
 def unknowns(program: Program, chip: Chip | None, verdict: Verdict) -> list[str]:
-    """One sentence for each thing that the report of ``program`` cannot tell."""
+    """One sentence for each fact that the report of ``program`` does not know."""
     sentences = []
     if "board" not in verdict.ran:
         sentences.append(

@@ -41,7 +41,7 @@ MADE_BY: Final = f"deploytool {version('deploytool')}"
 
 
 class Manifest(BaseModel):
-    """What an artifact is. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided."""
+    """The description of an artifact. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,7 +57,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: an artifact of ``kind`` made from ``inputs`` {role: digest}, as ``recipe`` decides."""
+    """A request: an artifact of ``kind`` made from ``inputs`` {role: digest}, as ``recipe`` decides."""
 
     kind: Kind
     inputs: Mapping[str, str]
@@ -257,7 +257,7 @@ def _sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Turns a full disk or an unwritable store into one sentence."""
+    """Turns a full disk or an unwritable store into an error of one sentence."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The store as a cache of stages: what was asked for before is not made again."""
+"""The store as a cache of stages: a request made before is not computed again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StageCache:
-    """Where stages find what they made before, and keep what they make; ``messages`` tell which of the two it was."""
+    """The store of stage results; ``messages`` tell whether a result was stored already or made."""
 
     store: Store
     messages: Messages

@@ -1,4 +1,4 @@
-"""Where a training runs, and how exactly it computes there."""
+"""The device of a training, and its precision."""
 
 from __future__ import annotations
 

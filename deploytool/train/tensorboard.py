@@ -20,7 +20,7 @@ def require_tensorboard() -> None:
 
 @contextmanager
 def event_file(folder: Path) -> Iterator[Observe]:
-    """What writes every value of an epoch as a scalar, at the step of that epoch, to a new event file in ``folder``.
+    """A function that writes each value of an epoch as a scalar at the epoch's step to a new event file in ``folder``.
 
     An epoch is in the file when the call returns. Raises UsageError without TensorBoard, ArtifactError where the file
     cannot be written.

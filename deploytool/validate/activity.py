@@ -68,7 +68,7 @@ def _first_times(inputs: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def _decided(t_us: NDArray[np.int64], neuron: NDArray[np.int64], neurons: int) -> int:
-    """The time of the spike after which the answer stays what it is; spikes (N,) in order, at least one."""
+    """The time of the spike after which the prediction no longer changes; spikes (N,) in order, at least one."""
     so_far = np.cumsum(neuron[:, None] == np.arange(neurons), axis=0)
     answer = so_far.argmax(axis=1)
     changes = np.flatnonzero(answer[1:] != answer[:-1])

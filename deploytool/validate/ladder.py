@@ -34,7 +34,7 @@ COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 
 
 def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:
-    """What ``recordings`` of the same samples say about each other, and whether they meet what is ``asked``.
+    """The verdict on ``recordings`` of the same samples: their differences, and whether they meet ``asked``.
 
     A second recording of a rung is called "emulator 2", and so on; checks are on the first. Compared are the pairs
     of COMPARISONS and repeated runs with the first of their rung, or, with ``against``, all others with that one.

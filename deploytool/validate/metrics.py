@@ -13,7 +13,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import SpikeDifference
 
 DECIMALS: Final = 4
-"""Of stored figures: far more than any data set can tell apart."""
+"""Decimals of stored figures: more than any data set can resolve."""
 
 
 def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
@@ -55,7 +55,7 @@ def spike_difference(reference: Recording, test: Recording, layer: str | None = 
 
 
 def accuracy(recording: Recording) -> float | None:
-    """% of the labelled samples that are predicted right, 100 * right / labelled; None without labels.
+    """% of the labelled samples that are predicted correctly, 100 * right / labelled; None without labels.
 
     The prediction is the output neuron with the most spikes; a sample without output spikes is wrong.
     """

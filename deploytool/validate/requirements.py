@@ -1,4 +1,4 @@
-"""What a person can ask of a deployment: one record per key of [validate]."""
+"""The requirements on a deployment: one record per key of [validate]."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def checks(recordings: Mapping[str, Recording], asked: ValidateSection) -> tuple
 
 
 def _check(requirement: Requirement, limit: float, recordings: Mapping[str, Recording]) -> Check:
-    """The check of one requirement; not run when a rung is missing, or its recording cannot tell."""
+    """The check of one requirement; not run when a rung is missing, or its recording lacks the data."""
     title = requirement.title
     if missing := [rung for rung in requirement.rungs if rung not in recordings]:
         value, passed, sentence = None, None, f"{title}: not run, no recording of {' and '.join(missing)}"

@@ -1,4 +1,4 @@
-"""The verb check: whether a network fits a chip, what becomes of its weights, and what later commands would refuse."""
+"""The verb check: whether a network fits a chip, whether map takes its weights, and what later commands refuse."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        """That of the next command: 7 for a network that does not fit, else that of what train or map refuse."""
+        """7 for a network that does not fit, otherwise the exit code of what train or map refuse."""
         if not self.report.fits:
             return FitError.exit_code
         return next((refusal.exit_code for refusal in self.later if refusal.command in ("train", "map")), 0)

@@ -1,4 +1,4 @@
-"""What is in an artifact, in a few lines: a function per kind."""
+"""The content of an artifact in a few lines: a function per kind."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
 
 
 def _range(layer: LayerFigures) -> str:
-    """How far V went, or can go, before reset."""
+    """The range of V before reset, measured or possible."""
     return layer.v_is if layer.v_lowest is None else f"{layer.v_lowest}..{layer.v_highest} ({layer.v_is})"
 
 

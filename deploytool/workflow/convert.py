@@ -24,7 +24,7 @@ def convert(
 
 
 def lint(source: Path) -> dict[str, Any]:
-    """What other frameworks would make of a .nir file, node by node."""
+    """How other frameworks would read a .nir file, node by node."""
     from deploytool.convert.nir.lint import lint as lint_file
 
     return lint_file(source).as_json()
@@ -36,7 +36,7 @@ def convert_model(cache: StageCache, model: Artifact) -> Artifact:
 
 
 def _stored(cache: StageCache, network: NamedNetwork) -> Artifact:
-    """The graph of ``network`` in the store; where it is there already, that."""
+    """The graph of ``network`` in the store; the stored one where it exists."""
     graph, source = network.graph, network.artifact
     if source is not None and source.kind == "graph":
         return source

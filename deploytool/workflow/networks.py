@@ -1,4 +1,4 @@
-"""The one door for a network that a person names: an artifact, a file, a module of theirs, or a recipe."""
+"""The network that a user names: an artifact, a file, a module of their own, or a recipe."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
 
 
 def kind_of(source: str) -> SourceKind:
-    """What ``source`` names, by what is there and, where nothing is, by its form.
+    """The kind of ``source``, from what exists there or, where nothing exists, from its form.
 
     Raises ArtifactError for a file that does not exist, InputError for one that is not a network.
     """
@@ -158,7 +158,7 @@ def _begins_with(path: Path, magic: bytes) -> bool:
 
 
 def refuse_options(kind: SourceKind, options: ImportOptions) -> None:
-    """Raises UsageError for the options that a source of this ``kind`` says itself."""
+    """Raises UsageError for the options whose values a source of this ``kind`` states itself."""
     given = [
         option for name, option in OPTIONS.items() if getattr(options, name) is not None and name not in TAKES[kind]
     ]

@@ -51,7 +51,7 @@ def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifa
 
 
 def _job(recipe: Recipe, name: str) -> Job:
-    """What is done with the samples of ``recipe`` on the target ``name``: in the time steps of training, if in any."""
+    """The job of the samples of ``recipe`` on the target ``name``, in the time steps of training if it has any."""
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job
     from deploytool.run.targets.table import TARGETS

@@ -1,4 +1,4 @@
-"""What is refused before the first step of training: what a later stage could not do, whatever is learnt."""
+"""Checks before the first step of training: what later stages cannot do, whatever the weights."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
 
 
 def _ways(found: CheckReport) -> list[FitError]:
-    """What would make the network fit, in one sentence; none where nothing was found."""
+    """The changes that would make the network fit, in one sentence; empty where none was found."""
     ways = [way.says for way in found.suggestions]
     return [FitError("network.layers", f"do not fit {found.chip}", " | ".join(ways))] if ways else []
 
 
 def _bias(recipe: Recipe) -> Iterator[RecipeError]:
-    """One error where batch norms would leave a bias in a network that events are to drive."""
+    """One error where batch norms would leave a bias in a network that events drive."""
     trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         yield RecipeError(

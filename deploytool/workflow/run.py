@@ -28,7 +28,7 @@ def run(
     scheduler: str | None = None,
     device: str = "cpu",
 ) -> Artifact:
-    """The recording of what a ``job`` does with a program and ``samples``. An interrupted run goes on where it was.
+    """The recording of a ``job`` with a program and ``samples``. An interrupted run continues where it stopped.
 
     ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; what comes out is
     the same.

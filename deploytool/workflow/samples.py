@@ -1,4 +1,4 @@
-"""Samples that a person names: data sets, event files, calibration samples."""
+"""Samples that a user names: data sets, event files, calibration samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALIBRATION_PARTS: Final = 3
 
 
 def silent(line: str) -> None:
-    """Tells nobody."""
+    """Does nothing."""
 
 
 @dataclass(frozen=True)

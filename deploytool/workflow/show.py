@@ -48,7 +48,7 @@ def artifacts(store: Store) -> list[dict[str, Any]]:
 
 
 def _made_from(store: Store, path: Path) -> str:
-    """The names of what the artifact in ``path`` was made from, or what is wrong with it."""
+    """The names of the artifacts that the one in ``path`` was made from, or the problem with it."""
     try:
         return ", ".join(lineage(store, store.get(str(path)))) or "-"
     except ArtifactError as error:

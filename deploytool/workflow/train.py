@@ -28,7 +28,7 @@ from deploytool.workflow.samples import dataset
 
 
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
-    """The trained model of ``recipe``; an interrupted training goes on where it was.
+    """The trained model of ``recipe``; an interrupted training continues where it stopped.
 
     Its history also goes to an event file in the folder ``tensorboard``. Of processes that torchrun started, the first
     goes on from here and all others end.

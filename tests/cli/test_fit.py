@@ -1,4 +1,4 @@
-"""What `check` says on a terminal: what is in the way comes first, and nothing empty is shown."""
+"""The output of `check` on a terminal: what is in the way comes first, and nothing empty is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before the first step of training."""
+"""Checks before the first step of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What presets are built of: layers, layers with neurons, rows of convolutions, and the head."""
+"""The building blocks of presets: layers, layers with neurons, rows of convolutions, and the head."""
 
 from __future__ import annotations
 

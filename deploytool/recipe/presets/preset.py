@@ -1,4 +1,4 @@
-"""What a preset is, and what a recipe says about one."""
+"""Presets, and the section of a recipe that names one."""
 
 from __future__ import annotations
 

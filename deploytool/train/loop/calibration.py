@@ -1,4 +1,4 @@
-"""Statistics of batch norms, measured anew for weights that have none of their own."""
+"""Statistics of batch norms, measured for weights that have none of their own."""
 
 from __future__ import annotations
 

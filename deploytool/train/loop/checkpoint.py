@@ -1,4 +1,4 @@
-"""Checkpoints: everything that training needs to go on after an epoch, in a folder that is valid at every moment.
+"""Checkpoints: everything that training needs to continue after an epoch, in a folder that is valid at every moment.
 
 ``checkpoint.json`` names the safetensors file of the last complete epoch. Both are written under another name and
 moved into place, the tensors first, so that a run killed at any time finds one or the other complete epoch.

@@ -1,4 +1,4 @@
-"""The loop over epochs that every method shares, with a checkpoint after each from which the next run goes on."""
+"""The loop over epochs that every method shares, with a checkpoint after each, from which the next run continues."""
 
 from __future__ import annotations
 

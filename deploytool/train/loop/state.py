@@ -116,7 +116,7 @@ class State:
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
-        """Goes back to where ``found`` was made."""
+        """Restores the state in ``found``."""
 
         def group(name: str) -> dict[str, Tensor]:
             return {key: tensor.to(self.net.device) for key, tensor in found.tensors(name).items()}

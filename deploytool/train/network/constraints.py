@@ -1,4 +1,4 @@
-"""What the chip demands beyond integers: few inputs per neuron, and weights of at most the threshold."""
+"""The chip's constraints beyond integers: few inputs per neuron, and weights of at most the threshold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def require_possible(constraints: ConstraintsSection, spec: TrainSection) -> Non
 
 
 def fan_in_limit(constraints: ConstraintsSection, epoch: int, full: int) -> int:
-    """How many weights of a neuron with ``full`` inputs may differ from 0 in ``epoch``, from 1.
+    """The largest number of nonzero weights of a neuron with ``full`` inputs in ``epoch``, from 1.
 
     limit = f + (full - f) (1 - epoch / E)^3 for the limit f from epoch E on: gradual pruning (Zhu and Gupta, 2017,
     arXiv 1710.01878).

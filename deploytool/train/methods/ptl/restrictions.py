@@ -1,4 +1,4 @@
-"""What PTL cannot do, and what it takes from other stages."""
+"""The limits of PTL, and what it needs from other stages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
 
 
 def _no_picture(network: NetworkSection) -> Iterator[RecipeError]:
-    """What stands in the way of a network that is to restore the pictures it is given."""
+    """The problems of a network that must restore its input pictures."""
     if network.ends_in_spikes:
         need = "none with train.loss mse, which takes the potential of the last layer"
         yield RecipeError("network.layers", "the last is a spike layer", need)

@@ -25,7 +25,7 @@ PATIENCE: Final = 6
 
 
 class State:
-    """Where training stands: the ``stage``, 0 for the network with ReLUs alone, its weights and the best of them.
+    """The state of a training: the ``stage``, 0 for the network with ReLUs alone, its weights and the best of them.
 
     ``thetas`` {layer or "input": the activation that one spike stands for}; ``masks`` {layer: 1 where a weight may be
     other than 0}. A trained ``ann`` is where stage 1 begins.

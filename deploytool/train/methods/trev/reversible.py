@@ -37,7 +37,7 @@ MOST_PER_STEP: Final = 255
 
 
 class ReversibleNetwork(SpikingNetwork):
-    """A `SpikingNetwork` that forgets its membranes while it runs and finds them again in the backward pass.
+    """A `SpikingNetwork` that discards its membranes in the forward pass and recomputes them in the backward pass.
 
     Its Activity has the spikes of hidden layers summed over time, (1, B, C, H, W). Raises RecipeError for a floor, a
     reset to zero, a leak, batch norms, or layers that are not one chain, as no step of these can be undone.
