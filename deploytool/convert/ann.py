@@ -24,7 +24,7 @@ def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:
         raise RecipeError("network.input", found, f"{format_shape(shape)}, which {graph.name} takes")
     if branching := [name for name in graph.nodes if len(graph.targets(name)) > 1 or len(graph.sources(name)) > 1]:
         raise UnsupportedError(
-            f"{graph.name}: node {branching[0]!r}", "a branch", "a chain, in which each feeds the next"
+            f"{graph.name}: node {branching[0]!r}", "a branch", "a chain, where each node feeds the next"
         )
     given = [(name, graph.nodes[name]) for name in graph.order if not isinstance(graph.nodes[name], Input | Output)]
     wanted = list(blank_nodes(network)[0].items())
@@ -41,7 +41,7 @@ def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:
             bias = np.zeros(len(node.weight)) if node.bias is None else node.bias
             arrays[f"{layer}.bias"] = bias.astype(np.float32)
     if len(given) != len(wanted):
-        found = f"{len(wanted)} layers but batch norms and the last spikes"
+        found = f"{len(wanted)} layers without batch norms and the last spike layer"
         raise RecipeError("network.layers", found, f"{len(given)}, as {graph.name} has")
     return arrays
 

@@ -38,7 +38,9 @@ class BatchNorm:
 def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
     """``node`` followed by ``norm``, as one node. Raises InputError, saying ``where``, when they do not match."""
     if norm.gamma.shape != (len(node.weight),):
-        raise InputError(where, f"a batch norm of {norm.gamma.size} features", f"{len(node.weight)}, as come before it")
+        raise InputError(
+            where, f"a batch norm of {norm.gamma.size} features", f"{len(node.weight)}, as the layer before it gives"
+        )
     factor = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + norm.eps)
     bias = (0 if node.bias is None else node.bias) - norm.mean.astype(np.float64)
     return with_bias(
@@ -69,7 +71,7 @@ def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair
     total = [dilation[i] * (kernel[i] - 1) for i in (0, 1)]
     if stride != (1, 1) or any(size % 2 for size in total):
         found = f"padding 'same' with a kernel of {kernel[0]}x{kernel[1]}, stride {stride} and dilation {dilation}"
-        raise UnsupportedError(where, found, "stride 1 and as much padding on one side as on the other")
+        raise UnsupportedError(where, found, "stride 1 and equal padding on both sides")
     return total[0] // 2, total[1] // 2
 
 
@@ -86,5 +88,5 @@ def input_to_output(shape: Shape, nodes: Iterable[tuple[str, Node]], name: str, 
     listed = [("input", Input(shape)), *nodes, ("output", Output())]
     names = [node_name for node_name, _ in listed]
     if twice := sorted({node_name for node_name in names if names.count(node_name) > 1}):
-        raise InputError(name, f"two nodes are named {twice[0]!r}", "different names, none of them input or output")
+        raise InputError(name, f"two nodes are named {twice[0]!r}", "unique names other than input and output")
     return chain(listed, dt_ms, name)

@@ -138,7 +138,7 @@ def _start(weights: Mapping[str, Array], name: str, shape: Shape, alone: bool) -
     if key not in weights:
         return 0.0
     if not alone:
-        raise UnsupportedError(f"layer {name!r}", "has v_init and no neurons of its own", "a spike layer behind it")
+        raise UnsupportedError(f"layer {name!r}", "has v_init but no neurons", "a spike layer after it")
     return np.broadcast_to(weights[key].reshape(-1, 1, 1), shape)
 
 

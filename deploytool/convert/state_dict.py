@@ -36,7 +36,7 @@ REMOVE: Final[Mapping[str, str]] = MappingProxyType(
         "original1": "Call torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') before saving.",
     }
 )
-"""{last part of a name: what takes such entries away}."""
+"""{last part of a name: how to remove such entries}."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LoadedNetwork:
     entries: Mapping[str, str]
     """{layer: the entry whose weights it got}."""
     warnings: tuple[str, ...]
-    """Which of these are a guess, or not in the order of the file."""
+    """Warnings about entries that were assigned by guess or against their names."""
 
 
 def from_state_dict(
@@ -62,13 +62,13 @@ def from_state_dict(
     Raises InputError naming every entry that is something else; ArtifactError and RecipeError as ``to_graph``.
     """
     if any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-        raise UnsupportedError("state_dict", "a network with batchnorm layers", "one without", TAKE_MODULE)
+        raise UnsupportedError("state_dict", "a network with batch norm layers", "one without", TAKE_MODULE)
     stored = {name: array for name, array in state.items() if _is_weights(name, array)}
     problems = [problem for name, array in state.items() if (problem := _entry_problem(name, array, constraints))]
     ends = {name.rpartition(".")[2] for name in state}
     if "spike_threshold" in ends and "min_v_mem" not in ends and constraints.floor not in (None, -math.inf):
-        found = f"neurons without min_v_mem, where constraints.floor is {constraints.floor}"
-        problems.append(InputError("state_dict", found, "both alike", "Write floor = -inf for none."))
+        found = f"neurons without min_v_mem, but constraints.floor is {constraints.floor}"
+        problems.append(InputError("state_dict", found, "the same floor in both", "Write floor = -inf for none."))
     blank = blank_weights(network)
     assignment = _assign({name: array.shape for name, array in stored.items()}, {n: a.shape for n, a in blank.items()})
     if problems := [*problems, *assignment.problems]:
@@ -90,7 +90,7 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
     match kind:
         case "bias":
             if np.any(array):
-                return InputError(where, "a bias", "zeros: layers of a recipe have none", TAKE_MODULE)
+                return InputError(where, "a bias", "zeros: recipe layers have no bias", TAKE_MODULE)
             return None
         case "spike_threshold" | "min_v_mem":
             key = "threshold" if kind == "spike_threshold" else "floor"
@@ -99,7 +99,7 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
                 return InputError(where, found, f"{value}, which is constraints.{key}")
             return None
     need = "weights, spike_threshold, min_v_mem"
-    return InputError(where, "an entry that no layer of a recipe has", need, REMOVE.get(kind, TAKE_MODULE))
+    return InputError(where, "an entry that recipe layers do not have", need, REMOVE.get(kind, TAKE_MODULE))
 
 
 @dataclass
@@ -115,7 +115,7 @@ def _assign(stored: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[in
     """Which of the entries ``stored`` {name: shape} goes to which of the layers ``wanted`` {layer: shape}."""
     found = _Assignment()
     if len(stored) != len(wanted):
-        said = f"{len(stored)} arrays of weights ({', '.join(stored) or 'none'})"
+        said = f"{len(stored)} weight arrays ({', '.join(stored) or 'none'})"
         found.problems.append(InputError("state_dict", said, f"{len(wanted)}, for {', '.join(wanted)}"))
         return found
     left_names, left_layers = list(stored), list(wanted)
@@ -140,12 +140,12 @@ def _in_order_of(layers: Sequence[str], names: Sequence[str], warnings: list[str
     listed = ", ".join(names)
     ordered = _by_their_names(layers, names)
     if ordered is None:
-        said = f"state_dict: {listed} have one shape: that {', '.join(layers)} get them in this order is a guess"
-        todo = "Call the layers of the recipe what the entries are called, or convert the module itself"
+        said = f"state_dict: {listed} have the same shape; their order for {', '.join(layers)} is a guess"
+        todo = "Give the recipe layers the names of the entries, or convert the module itself"
         warnings.append(f"{said}. {todo}")
         return list(names)
     if ordered != list(names):
-        said = f"state_dict: {listed} have one shape and stand in this order in the file, but their names say another"
+        said = f"state_dict: {listed} have the same shape and this order in the file, but their names say another"
         warnings.append(f"{said}: {', '.join(layers)} get {', '.join(ordered)}")
     return ordered
 

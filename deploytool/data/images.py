@@ -15,7 +15,7 @@ from deploytool.base.errors import InputError
 from deploytool.ir.events import EventStream, at_places
 
 _GOLDEN: Final = 40503
-"""2**16 over the golden ratio: multiples of it, modulo 2**16, are spread evenly and never in order."""
+"""2**16 divided by the golden ratio: its multiples modulo 2**16 are evenly spread and not in order."""
 
 
 @dataclass(frozen=True, eq=False)

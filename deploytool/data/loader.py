@@ -21,7 +21,7 @@ from deploytool.recipe import AugmentSection, DataSection
 
 AS_THEY_ARE: Final = AugmentSection()
 HELD_EVENTS: Final = 2**29
-"""So many events are kept in memory, four bytes each; samples after that are read again whenever they are asked for."""
+"""Number of events kept in memory, at four bytes each; further samples are read again on each access."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,9 @@ def bin_events(
     for number, stream in enumerate(streams, start=1):
         if stream.shape != shape:
             raise InputError(
-                stream.name, f"a map of {format_shape(stream.shape)}", f"{format_shape(shape)}, as the sample before it"
+                stream.name,
+                f"a map of {format_shape(stream.shape)}",
+                f"{format_shape(shape)}, the map of the sample before it",
             )
         room -= len(stream)
         if room >= 0:

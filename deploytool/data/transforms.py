@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deploytool.ir.events import Events, EventStream
 
 MERGED: Final = "ON and OFF events are merged: the network has one input feature."
-"""What a person is told where `Merge` is done unasked."""
+"""The note to the user when `Merge` is applied automatically."""
 
 _NEIGHBOURS = ((0, -1), (0, 1), (-1, 0), (1, 0))
 

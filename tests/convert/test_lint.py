@@ -124,13 +124,13 @@ def test_what_we_state_is_lost_unless_the_importer_does_it_anyway(tmp_path: Path
     assert said(Spike(2.0, -1.0, "zero"), "sinabs") == {
         "gets a floor of -v_threshold",
         "subtracts the threshold on reset",
-        "fires several times in a time step",
+        "can fire several times per time step",
     }
     assert said(Spike(2.0, None, "zero"), "Norse") == set()
     assert said(Spike(2.0, -1.0, "subtract", at_most_one=False), "Norse") == {
-        "the floor is lost",
+        "the floor is ignored",
         "resets to a fixed value",
-        "fires once in a time step at most",
+        "fires at most once per time step",
     }
 
 

@@ -72,7 +72,7 @@ def test_hooks_that_scale_or_shift_are_folded_and_told() -> None:
         graph, notes = read(module)
         assert_layer_is(module, graph)
         assert len(notes) == 1
-        assert re.fullmatch(r"module '0' \(test_module_proof\.py:\d+\): what its hook does \(\w+\) is .*", notes[0])
+        assert re.fullmatch(r"module '0' \(test_module_proof\.py:\d+\): its hook \(\w+\) is .*", notes[0])
     module = net()
     module[0].register_forward_pre_hook(lambda _module, given: (given[0] * 3,))
     assert_layer_is(module, read(module)[0])
@@ -86,7 +86,7 @@ def test_hooks_may_look_at_values_but_not_use_them() -> None:
     assert not read(module)[1]
     assert seen
     module[0].register_forward_hook(lambda *given: given[-1] / given[-1].max().item())
-    with pytest.raises(UnsupportedError, match=r"fire otherwise than in the conv|differs by"):
+    with pytest.raises(UnsupportedError, match=r"fire differently from the conv|differs by"):
         from_module(module, SHAPE)
     wrapped = nn.DataParallel(net())
     wrapped.register_forward_hook(lambda *given: given[-1].clamp(max=1))
@@ -171,15 +171,27 @@ HERE = r"\(test_module_proof\.py:\d+\)"
             lambda: on_weights(lambda *given: given[-1] + torch.randn_like(given[-1])),
             "its forward draws random numbers",
         ),
-        (lambda: on_neurons(lambda *given: given[-1] * 2), r"module '1': \d+ of 1024 neurons fire otherwise.*up to 2"),
-        (lambda: on_neurons(lambda _, given: (given[0] / 2,), before=True), r"module '1': \d+ of 1024 neurons fire"),
-        (lambda: nn.Sequential(conv(), Halved(batch_size=1)), r"module '1': \d+ of 1024 neurons fire otherwise"),
-        (lambda: nn.Sequential(conv(), sl.IAF()), r"module '1': neurons that take \(samples, time steps"),
+        (
+            lambda: on_neurons(lambda *given: given[-1] * 2),
+            r"module '1': \d+ of 1024 neurons do not fire as threshold.*up to 2",
+        ),
+        (
+            lambda: on_neurons(lambda _, given: (given[0] / 2,), before=True),
+            r"module '1': \d+ of 1024 neurons do not fire",
+        ),
+        (
+            lambda: nn.Sequential(conv(), Halved(batch_size=1)),
+            r"module '1': \d+ of 1024 neurons do not fire as threshold",
+        ),
+        (lambda: nn.Sequential(conv(), sl.IAF()), r"module '1': neurons that expect \(samples, time steps"),
         (fake_quantised, r"'0.activation_post_process': fused_.*by up to 0\.0.*disable_fake_quant"),
         (lambda: Forward(changed_behind_another_name), "layer 'fc': gives up to .* differs by up to"),
         (lambda: Forward(kept_and_overwritten), f"forward {HERE}: setitem is not supported"),
         (lambda: nn.Sequential(torch.jit.script(conv()), iaf()), "module '0': a TorchScript module"),
-        (lambda: net(nn.BatchNorm2d(4, track_running_stats=False)), "module '2': a batch norm with the statistics"),
+        (
+            lambda: net(nn.BatchNorm2d(4, track_running_stats=False)),
+            "module '2': a batch norm that uses batch statistics",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*(torch.ao.quantization|torch.jit.script).* is deprecated:DeprecationWarning")
@@ -206,14 +218,14 @@ def test_training_mode_and_dropout_that_stays_on_are_told() -> None:
     module[1].running_mean.fill_(0.5)
     module[1].running_var.fill_(4)
     graph, notes = read(module)
-    assert notes == ["torch.Sequential is in training mode; it is converted as after eval() (BatchNorm2d, Dropout)"]
+    assert notes == ["torch.Sequential is in training mode; it is converted in eval mode (BatchNorm2d, Dropout)"]
     np.testing.assert_allclose(graph.nodes["0"].weight, module[0].weight.detach().numpy() / 2, rtol=1e-4)
     np.testing.assert_allclose(graph.nodes["0"].bias, -0.25, rtol=1e-4)
     assert module[1].training
     assert float(module[1].running_var[0]) == 4
     _, notes = read(Forward(lambda net, x: net.spk(F.dropout(net.conv(x)))))
     assert len(notes) == 1
-    assert "dropout that is always on is left out; pass training=self.training" in notes[0]
+    assert "dropout that is always on is ignored; pass training=self.training" in notes[0]
 
 
 def test_what_the_forward_leaves_out_is_told() -> None:
@@ -224,17 +236,17 @@ def test_what_the_forward_leaves_out_is_told() -> None:
 
     _, notes = read(Forward(with_a_head))
     assert re.fullmatch(
-        rf"module 'fc' {HERE}: its output is not used for the output of the network: left out", notes[0]
+        rf"module 'fc' {HERE}: ignored, because the output of the network does not depend on it", notes[0]
     )
     _, notes = read(Forward(lambda net, x: net.out(net.fc(net.spk(net.conv(x)).flatten(1))).softmax(-1)))
-    assert notes == ["the softmax at the end is left out: the answer is the class with most spikes"]
+    assert notes == ["ignored the softmax at the end: the prediction is the class with the most spikes"]
 
     def counted(net: Any, x: Tensor) -> Tensor:
         steps = net.spk(net.conv(x.flatten(0, 1))).unflatten(0, x.shape[:2])
         return steps.mean(1)
 
     _, notes = read(Forward(counted))
-    assert notes[0].startswith("the mean over samples or time steps at the end is left out")
+    assert notes[0].startswith("ignored the mean over samples or time steps at the end")
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
@@ -297,7 +309,7 @@ def test_neurons_of_other_packages_are_refused_with_their_export(package: str, e
 
 def test_many_neurons_of_another_package_are_one_problem() -> None:
     with pytest.raises(
-        UnsupportedError, match=r"module '1': a layer of snntorch, and so are 2 more.*init_hidden=True"
+        UnsupportedError, match=r"module '1': a layer of snntorch \(and 2 more\).*init_hidden=True"
     ) as error:
         from_module(nn.Sequential(conv(), *[Leaky() for _ in range(3)]), SHAPE)
     assert len(error.value.problems) == 1
@@ -326,7 +338,7 @@ def test_leaky_neurons_of_sinabs_are_refused_by_name() -> None:
         (lambda net, x: net.spk(net.conv(x)) * net.conv(x), "mul of two tensors of the network"),
         (lambda net, x: F.max_pool2d(net.spk(net.conv(x)), 2), "max_pool2d is not supported.*average pooling"),
         (lambda net, x: net.spk(net.conv(x)).int(), "int is not supported"),
-        (lambda net, x: torch.from_numpy(net.conv(x).numpy()), "asks for values of a map .numpy."),
+        (lambda net, x: torch.from_numpy(net.conv(x).numpy()), "reads values of a map .numpy."),
         (lambda net, x: net.spk(net.conv(x)) * 0.5, "an output that is multiplied"),
         (lambda net, x: net.fc(net.conv(x)), r"its forward raises RuntimeError at test_module_proof\.py:\d+"),
     ],

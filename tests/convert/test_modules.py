@@ -126,7 +126,7 @@ def test_global_pooling_in_its_spellings() -> None:
     assert [parts.nodes[name].kernel for name in ("mean", "mean_1")] == [(1, 4), (3, 1)]
     kept = from_module(Forward(lambda net, x: nn.functional.adaptive_avg_pool2d(net.conv(x), (3, None))), (2, 6, 4))
     assert kept.shapes["output"] == (2, 3, 4)
-    with pytest.raises(UnsupportedError, match="AdaptiveAvgPool2d from 3x4 to 2x2; need sizes that divide"):
+    with pytest.raises(UnsupportedError, match="AdaptiveAvgPool2d from 3x4 to 2x2; need a size that divides it"):
         from_module(Forward(lambda net, x: nn.functional.adaptive_avg_pool2d(net.conv(x), 2)), (2, 3, 4))
 
 
@@ -167,15 +167,15 @@ LINE = r"\(test_modules\.py:\d+\)"
         (lambda net, x: torch.flatten(net.conv(x)), UnsupportedError, f"forward {LINE}: flatten mixes samples"),
         (lambda net, x: net.spikes(net.conv(x)) + 1, UnsupportedError, "add of a constant that is not 0; need Conv2d"),
         (lambda net, x: torch.add(net.conv(x), x, alpha=2), UnsupportedError, "add with alpha 2"),
-        (lambda net, x: torch.cat([net.conv(x), x]), UnsupportedError, "cat along axis 0; need the axis of the feat"),
+        (lambda net, x: torch.cat([net.conv(x), x]), UnsupportedError, "cat along axis 0; need the feature axis"),
         (lambda net, x: net.spikes(net.spikes(net.conv(x))), UnsupportedError, f"'spikes' {LINE}: is called twice"),
         (lambda _, x: x + x, UnsupportedError, "takes the same output twice"),
-        (lambda net, x: x if net.conv(x).sum() > 0 else 0, InputError, f"{LINE}: asks for values of a map .bool"),
-        (lambda net, x: net.conv(x) / x.max().item(), InputError, f"{LINE}: asks for values of a map .item"),
+        (lambda net, x: x if net.conv(x).sum() > 0 else 0, InputError, f"{LINE}: reads values of a map .bool"),
+        (lambda net, x: net.conv(x) / x.max().item(), InputError, f"{LINE}: reads values of a map .item"),
         (lambda net, x: net.missing(x), InputError, r"its forward raises AttributeError at test_modules\.py:\d+"),
         (lambda net, x: net.norm(net.conv(x)) + net.conv.weight, UnsupportedError, "a constant of shape .2, 2, 1, 1"),
         (lambda net, x: net.conv(x) * torch.rand(1), UnsupportedError, "its forward draws random numbers"),
-        (lambda net, _: net.conv.weight, UnsupportedError, "returns a Parameter without a tensor that its layers gave"),
+        (lambda net, _: net.conv.weight, UnsupportedError, "returns a Parameter without any output of its layers"),
     ],
 )
 def test_what_is_not_understood_is_named(
@@ -191,7 +191,7 @@ def test_a_batch_norm_of_weights_that_feed_something_else_is_refused() -> None:
         return net.norm(x) + net.spikes(x)
 
     with pytest.raises(
-        UnsupportedError, match=rf"module 'norm' {LINE}: a batch norm that follows no weights of its own"
+        UnsupportedError, match=rf"module 'norm' {LINE}: a batch norm without its own weights before it"
     ):
         from_module(Forward(forward, norm=nn.BatchNorm2d(2), drop=nn.Dropout()), (2, 3, 3))
 

@@ -115,7 +115,9 @@ LOOP = "i>a a>s s>r r>s s>o"
 
 def test_the_time_of_a_way_back_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path, LOOP, a=linear(), s=neurons(), r=linear())
-    with pytest.raises(UsageError, match="how long the way back through r, s takes; need --delay-us N") as error:
+    with pytest.raises(
+        UsageError, match="the delay of the recurrent connections through r, s; need --delay-us N"
+    ) as error:
         read_nir(path)
     assert len(error.value.problems) == 2
     graph = read_nir(path, "subtract", delay_us=70)
@@ -148,7 +150,7 @@ def test_circles_in_circles_get_a_delay_each(tmp_path: Path) -> None:
 
 def test_a_circle_without_a_beginning_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "i>s i>t s>b b>t t>r r>s t>o", s=neurons(), b=linear(), t=neurons(), r=linear())
-    with pytest.raises(UnsupportedError, match="through b, r, s, t that are fed at 2 nodes; need one of them at which"):
+    with pytest.raises(UnsupportedError, match="through b, r, s, t that have inputs at 2 nodes; need one node where"):
         read_nir(path, "subtract", delay_us=9)
 
 
@@ -161,7 +163,7 @@ def test_a_circle_without_neurons_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["braille_noDelay_bias_zero", "braille_noDelay_noBias_subtract"])
 def test_the_braille_networks_are_read_with_a_delay(shared_data: Path, tmp_path: Path, name: str) -> None:
     path = shared_data / "nir" / f"{name}.nir"
-    with pytest.raises(UsageError, match=r"the way back through lif1.lif, lif1.w_rec takes; need --delay-us N"):
+    with pytest.raises(UsageError, match=r"the recurrent connections through lif1.lif, lif1.w_rec; need --delay-us N"):
         read_nir(path, "zero", dt_ms=0.1)
     graph = read_nir(path, "zero", dt_ms=0.1, delay_us=100)
     assert graph.sources("lif1.w_rec.delay") == ("lif1.w_rec",)

@@ -150,8 +150,8 @@ def test_parameters_per_neuron_and_a_missing_or_single_w_in(tmp_path: Path) -> N
     [
         (lif(tau=-0.01), InputError, "tau is -0.01; need time constants above 0"),
         (lif(r=-1.0), UnsupportedError, "r is -1.0"),
-        (lif(r=[1.0, 2.0]), InputError, "parameters of unequal shapes"),
-        (lif(v_reset=0.5), UnsupportedError, "v_reset that is not 0 with reset by subtraction"),
+        (lif(r=[1.0, 2.0]), InputError, "parameters of different shapes"),
+        (lif(v_reset=0.5), UnsupportedError, "a nonzero v_reset with reset by subtraction"),
         (lif(v_initial=1.0), UnsupportedError, "field 'v_initial'"),
         (cuba(tau_syn=0.0), InputError, "tau_syn is 0.0"),
         (cuba(tau_mem=math.nan), InputError, "tau_mem has 1 values that are not finite"),
@@ -235,7 +235,7 @@ def test_a_leak_that_is_infinitely_slow_is_none() -> None:
     ("changes", "says"),
     [
         ({"tau": [np.inf, 0.01], "r": [np.inf, 1.0]}, "tau is infinite for some neurons only"),
-        ({"tau": [np.inf] * 2, "r": [1.0] * 2}, "tau is infinite and r is not, so that no input moves V"),
+        ({"tau": [np.inf] * 2, "r": [1.0] * 2}, "tau is infinite but r is finite, so no input changes V"),
         ({"tau": [-np.inf] * 2, "r": [np.inf] * 2}, "tau is infinite for some neurons only|above 0"),
         ({"tau": [np.nan] * 2}, "not finite"),
     ],

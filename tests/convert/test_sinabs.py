@@ -123,7 +123,7 @@ def test_everything_unknown_is_named_at_once() -> None:
     assert "torch.MaxPool2d is not supported" in str(error.value)
     with pytest.raises(UnsupportedError, match=r"'module': torch\.Tanh is not supported"):
         from_module(nn.Tanh(), (2, 6, 6))
-    with pytest.raises(UnsupportedError, match=r"torch\.ModuleList: has no forward, and 1 modules in it"):
+    with pytest.raises(UnsupportedError, match=r"torch\.ModuleList: has no forward but contains 1 modules"):
         from_module(nn.ModuleList([nn.Tanh()]), (2, 6, 6))
 
 
@@ -206,7 +206,9 @@ def test_a_layer_for_the_sensor_is_its_pooling() -> None:
         notes: list[str] = []
         graph = from_module(nn.Sequential(DVSLayer(pool), nn.Conv2d(2, 4, 3)), (2, 16, 16), tell=notes.append)
         assert [type(graph.nodes[name]).__name__ for name in graph.order[:-1]] == kinds
-        assert notes == ["module '0': a DVSLayer is read as its pooling; [map.dvs] of a recipe sets the sensor"]
+        assert notes == [
+            "module '0': only the pooling of the DVSLayer is converted; [map.dvs] of a recipe sets the sensor"
+        ]
     for layer in (DVSLayer(crop=2), DVSLayer(flip=True), DVSLayer(2, 1, True)):
         with pytest.raises(
             UnsupportedError, match=r"module '0': a DVSLayer that crops.*\[map\.dvs\] of a recipe"
@@ -219,7 +221,8 @@ def test_a_network_made_for_the_chip_says_what_to_convert() -> None:
     made = type("DynapcnnNetwork", (nn.Module,), {"__module__": "sinabs.backend.dynapcnn.dynapcnn_network"})()
     for module, where in ((made, "sinabs.DynapcnnNetwork"), (nn.Sequential(nn.Identity(), made), "module '1'")):
         with pytest.raises(
-            UnsupportedError, match=rf"{where}: DynapcnnNetwork, .*Convert the spiking model it was made"
+            UnsupportedError,
+            match=rf"{where}: DynapcnnNetwork has layers already .*Convert the spiking model it was built",
         ):
             from_module(module, (2, 16, 16))
 

@@ -55,7 +55,7 @@ def test_bad_sections_are_one_sentence() -> None:
             function(DataSection(set="dogs"), 0)
     with pytest.raises(RecipeError, match=r"data.test_samples: found 360; need at most 359"):
         load(DataSection(set="digits", test_samples=360), 0)
-    with pytest.raises(InputError, match="of 1 training samples 1 are for validation; need at least one"):
+    with pytest.raises(InputError, match="1 of 1 training samples are for validation; need at least one"):
         load(DataSection(set="digits", train_samples=1), 0)
 
 
@@ -115,16 +115,16 @@ def test_only_events_are_for_those_who_need_events() -> None:
         (
             {"set": "digits", "coding": "count", "levels": 4},
             [
-                "data.coding: found 'count'; need events for the set digits, which is of events.",
+                "data.coding: found 'count'; need events for the set digits, which holds events.",
                 "data.levels: found 4; need none without count or rate coding of images.",
             ],
         ),
         (
             {"set": "mnist", "coding": "events", "denoise_ms": 1, "size": [5, 5]},
             [
-                "data.coding: found 'events'; need count, rate, direct for the set mnist, which is of images.",
-                "data.denoise_ms: found 1; need none for the set mnist, which is of images.",
-                "data.size: found [5, 5]; need none for the set mnist, which is of images of one size.",
+                "data.coding: found 'events'; need count, rate, direct for the set mnist, which holds images.",
+                "data.denoise_ms: found 1; need none for the set mnist, which holds images.",
+                "data.size: found [5, 5]; need none for the set mnist, which holds images of one size.",
             ],
         ),
         (

@@ -61,12 +61,12 @@ def test_idx_files_are_read_whole_or_not_at_all(array: np.ndarray, cut: int) -> 
     assert np.array_equal(read, array)
     assert not read.flags.writeable
     for damaged in (content[:-cut], content + b"0", b"\0\0\x0d" + content[3:], b""):
-        with pytest.raises(InputError, match=r"^file: \d+ bytes; need an IDX file of unsigned bytes, whole"):
+        with pytest.raises(InputError, match=r"^file: \d+ bytes; need a complete IDX file of unsigned bytes"):
             idx_array(damaged, "file")
 
 
 def test_an_idx_header_whose_lengths_wrap_around_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^file: 20 bytes; need an IDX file"):
+    with pytest.raises(InputError, match=r"^file: 20 bytes; need a complete IDX file"):
         idx_array(b"\0\0\x08\x04" + b"\0\1\0\0" * 4, "file")
 
 
@@ -200,7 +200,7 @@ def test_folders_without_pictures_are_one_sentence(tmp_path: Path) -> None:
     ):
         imagefolder.parts(None)
     for root in (tmp_path, tmp_path / "none"):
-        with pytest.raises(InputError, match="no folder of folders; need train and val"):
+        with pytest.raises(InputError, match="no folder that contains folders; need train and val"):
             imagefolder.fingerprint(str(root))
     (tmp_path / "cats").mkdir()
     with pytest.raises(InputError, match=r"no .png or .jpg or .jpeg files in cats"):

@@ -97,7 +97,7 @@ def test_what_cannot_be_binned_together() -> None:
     with pytest.raises(InputError, match="no samples"):
         bin_events([], 3)
     rng = np.random.default_rng(0)
-    with pytest.raises(InputError, match="events: a map of 1x4x4; need 2x4x4, as the sample before it"):
+    with pytest.raises(InputError, match="events: a map of 1x4x4; need 2x4x4, the map of the sample before it"):
         bin_events([stream(rng, (2, 4, 4), 0), stream(rng, (1, 4, 4), 0)], 3)
 
 

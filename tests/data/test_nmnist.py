@@ -103,7 +103,7 @@ def test_broken_archives_are_one_sentence(tmp_path: Path) -> None:
     good = path.read_bytes()
     for damage in (good[:200], b"text", good[:300] + bytes([good[300] ^ 0xFF]) + good[301:]):
         path.write_bytes(damage)
-        with pytest.raises(InputError, match=r"nmnist_1ms_test.npz: broken \(.*; need an archive") as caught:
+        with pytest.raises(InputError, match=r"nmnist_1ms_test.npz: damaged \(.*; need an archive") as caught:
             nmnist.parts(str(tmp_path))
         assert len(str(caught.value).splitlines()) == 1
     write_archive(path, in_ms=True, x=np.zeros(6, np.uint8))
@@ -138,7 +138,7 @@ def test_without_a_root_it_is_downloaded_or_refused_in_one_sentence(
 
     monkeypatch.setitem(sys.modules, "tonic", tonic)
     monkeypatch.setattr(tonic.datasets, "NMNIST", partly)
-    with pytest.raises(InputError, match=r"some samples are absent after the download; need 70000 \.bin files"):
+    with pytest.raises(InputError, match=r"some samples are missing after the download; need 70000 \.bin files"):
         nmnist.parts(None)
     monkeypatch.setattr(nmnist, "OFFICIAL_SIZES", {"train": 20, "test": 20})
     assert len(nmnist.parts(None)[0]) == 20

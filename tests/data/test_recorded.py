@@ -73,8 +73,8 @@ def test_gesture_is_split_by_people(tmp_path: Path, folder: str, kind: type[np.n
     [
         (np.zeros((3, 3)), r"an array \(3, 3\) of float64"),
         (np.zeros((0, 4)), r"an array \(0, 4\)"),
-        (np.array([[0, 0, 0, 0.5]]), "no pixels, polarities or whole milliseconds"),
-        (np.array([[0, -1, 0, 0]]), "no pixels, polarities or whole milliseconds"),
+        (np.array([[0, 0, 0, 0.5]]), "not pixels, polarities or whole milliseconds"),
+        (np.array([[0, -1, 0, 0]]), "not pixels, polarities or whole milliseconds"),
         (np.array([[0, 128, 0, 0]]), "event 0 has y = 128"),
         (np.array([[0, 0, 2, 0]]), "event 0 has c = 2"),
         (np.array([["a", "b", "c", "d"]]), "an array"),

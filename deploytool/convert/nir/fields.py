@@ -23,7 +23,7 @@ class Assumptions:
     reset: Reset = "subtract"
     floor: float | None = None
     dt_ms: float | None = None
-    """Time step for which a spike is held as a current; without one it is an impulse."""
+    """Time step over which a spike acts as a constant current; None where a spike is an impulse."""
 
 
 def type_of(values: Mapping[str, Any]) -> str:
@@ -49,7 +49,7 @@ class Fields:
 
     def get(self, name: str) -> Any:
         if name not in self.values:
-            raise InputError(self.where, f"{self.type} has no field {name!r}", "a file with all its fields")
+            raise InputError(self.where, f"{self.type} has no field {name!r}", f"every field of {self.type}")
         return self.values[name]
 
     def array(self, name: str, *axes: int) -> Array:
@@ -67,7 +67,7 @@ class Fields:
     def _numbers(self, name: str, *axes: int) -> Array:
         array = np.asarray(self.get(name))
         if array.dtype.kind not in "fiu":
-            raise InputError(self.where, f"{name} is of {array.dtype}", "numbers")
+            raise InputError(self.where, f"{name} has dtype {array.dtype}", "numbers")
         if axes and array.ndim not in axes:
             raise InputError(self.where, f"{name} has {array.ndim} axes", " or ".join(map(str, axes)))
         if not array.size:
@@ -90,7 +90,7 @@ class Fields:
         """Field ``name`` as (vertical, horizontal); one number stands for both."""
         values = self.integers(name, least)
         if len(values) not in (1, 2):
-            raise InputError(self.where, f"{name} is {values}", "one number or two")
+            raise InputError(self.where, f"{name} is {values}", "one or two numbers")
         return values[0], values[-1]
 
     def shape(self, name: str) -> Shape:
@@ -103,7 +103,7 @@ class Fields:
         for name in sorted(self.values.keys() - harmless):
             value = self.values[name]
             if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fiub" or np.any(value):
-                found = f"{self.type} has a field {name!r} whose meaning we do not know"
+                found = f"{self.type} has an unknown field {name!r}"
                 raise UnsupportedError(self.where, found, f"only {', '.join(known) or 'a type'}")
 
 
@@ -116,4 +116,4 @@ def as_shape(sizes: tuple[int, ...], where: str) -> Shape:
             return c, 1, length
         case (int(c), int(h), int(w)):
             return c, h, w
-    raise InputError(where, f"a shape {sizes}", "(C, H, W), (C, L) or (N,), without axes of batch or time")
+    raise InputError(where, f"a shape {sizes}", "(C, H, W), (C, L) or (N,), without a batch or time axis")

@@ -14,7 +14,7 @@ from deploytool.base.errors import InputError
 
 BYTES_MIN: Final = 2**30
 BYTES_PER_BYTE: Final = 20
-"""Arrays may take 1 GiB, or this many times the size of their file: more is no network but a bomb."""
+"""Arrays may take 1 GiB, or this many times the size of their file; more counts as a decompression bomb."""
 
 DEPTH_MAX: Final = 64
 """How deep groups may be nested."""
@@ -40,7 +40,7 @@ def load(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         todo = "Copy or write the file again."
-        raise InputError(where, f"truncated or damaged ({reason})", "a whole HDF5 file", todo) from None
+        raise InputError(where, f"truncated or damaged ({reason})", "a complete HDF5 file", todo) from None
 
 
 def save(members: Mapping[str, Any], path: Path) -> None:
@@ -68,7 +68,7 @@ class _Reading:
         """{name: dictionary, array or string} of everything in ``group``."""
         if group.id in self.seen or depth > DEPTH_MAX:
             found = f"group {group.name} is {'linked twice' if group.id in self.seen else 'nested too deeply'}"
-            raise InputError(self.where, found, f"every group once, at most {DEPTH_MAX} deep")
+            raise InputError(self.where, found, f"each group once, nested at most {DEPTH_MAX} deep")
         self.seen.add(group.id)
         members: dict[str, Any] = {}
         for name in group:
@@ -78,23 +78,23 @@ class _Reading:
             if isinstance(name, bytes):
                 raise ValueError(f"the name {name!r} is not in UTF-8")
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise InputError(self.where, f"{group.name}/{name} is a link", "groups and arrays of the file itself")
+                raise InputError(self.where, f"{group.name}/{name} is a link", "groups and arrays in the file itself")
             item = group[name]
             if isinstance(item, h5py.Group):
                 members[name] = self.members(item, depth + 1)
             elif isinstance(item, h5py.Dataset):
                 members[name] = self._array(item)
             else:
-                raise KeyError(f"{name} is no data")
+                raise KeyError(f"{name} is not a dataset")
         return members
 
     def _array(self, item: h5py.Dataset) -> Any:
         if item.external or item.is_virtual:
-            raise InputError(self.where, f"{item.name} is kept in other files", "arrays in the file itself")
+            raise InputError(self.where, f"{item.name} is stored in other files", "arrays in the file itself")
         self.bytes_left -= item.nbytes
         if self.bytes_left < 0:
-            found = f"{item.name} of {item.shape} takes more than the file can mean"
-            raise InputError(self.where, found, "arrays of at most 1 GiB together, or 20 times the file's size")
+            found = f"{item.name} of shape {item.shape} is too large for a file of this size"
+            raise InputError(self.where, found, "arrays of at most 1 GiB in total, or 20 times the file's size")
         return item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
 
 

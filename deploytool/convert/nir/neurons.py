@@ -52,7 +52,7 @@ def never_leaks(fields: Fields) -> bool:
     if not (tau == np.inf).all():
         raise InputError(fields.where, "tau is infinite for some neurons only", "all finite, or all infinite")
     if not (fields.limits("r") == np.inf).all():
-        found = "tau is infinite and r is not, so that no input moves V"
+        found = "tau is infinite but r is finite, so no input changes V"
         raise InputError(fields.where, found, "r infinite too, or a finite tau", "Write nir.IF with r = 1.")
     return True
 
@@ -140,7 +140,7 @@ def _parameters(fields: Fields, *names: str) -> dict[str, Array]:
         arrays["w_in"] = np.full(shape, arrays["w_in"])
     if len({array.shape for array in arrays.values()}) > 1:
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        raise InputError(fields.where, f"parameters of unequal shapes: {found}", "one shape")
+        raise InputError(fields.where, f"parameters of different shapes: {found}", "one shape")
     for name, what in (("v_threshold", "thresholds"), *((name, "time constants") for name in TIMES)):
         if name in arrays and np.any(arrays[name] <= 0):
             raise InputError(fields.where, f"{name} is {arrays[name].min()}", f"{what} above 0")
@@ -166,8 +166,8 @@ def _stated_times(
         times[name] = values.astype(np.float64).reshape(shape)
     expected = _time_fields(times, assumed.dt_ms)
     if not all(np.allclose(arrays[name], array, rtol=1e-6, atol=0) for name, array in expected.items()):
-        found = f"{', '.join(expected)} are not those of the stated time constants"
-        raise InputError(fields.where, found, "both alike")
+        found = f"{', '.join(expected)} do not match the stated time constants"
+        raise InputError(fields.where, found, "equal values")
     return times
 
 
@@ -200,8 +200,8 @@ def _over(array: Array, gain: Array) -> Array:
 def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> None:
     v_reset = arrays["v_reset"]
     if reset == "subtract" and np.any(v_reset):
-        found, todo = "a v_reset that is not 0 with reset by subtraction", "Use --reset zero if that is meant."
-        raise UnsupportedError(fields.where, found, "v_reset 0, or the reset to it", todo)
+        found, todo = "a nonzero v_reset with reset by subtraction", "Use --reset zero to reset to v_reset."
+        raise UnsupportedError(fields.where, found, "v_reset 0, or a reset to v_reset", todo)
     if np.any(v_reset >= arrays["v_threshold"]):
         raise InputError(fields.where, f"v_reset is {v_reset.max()}", "v_reset below v_threshold")
 
@@ -222,7 +222,9 @@ def _floor(fields: Fields, assumed: Assumptions, gain: Array) -> float | None:
     if floor is None or np.all(gain == 1):
         return floor
     if isinstance(factor := one_number(gain), np.ndarray):
-        raise UnsupportedError(fields.where, "r differs between neurons that have a floor", "one input gain")
+        raise UnsupportedError(
+            fields.where, "r differs between neurons that have a floor", "the same r for all neurons"
+        )
     return floor / factor
 
 
@@ -234,7 +236,7 @@ def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array
     number: float | None = fields.stated.get("threshold")
     if number is not None:
         if np.any(v_threshold != v_threshold.dtype.type(number)):
-            raise InputError(fields.where, f"v_threshold is not the stated threshold {number}", "both alike")
+            raise InputError(fields.where, f"v_threshold differs from the stated threshold {number}", "equal values")
         return number if np.all(gain == 1) else _on_map(fields, one_number(number / gain))
     threshold = _over(v_threshold, gain)
     one = threshold if "reset" in fields.stated else one_number(threshold)

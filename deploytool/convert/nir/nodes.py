@@ -17,7 +17,7 @@ from deploytool.convert.nir.neurons import current_based, integrate_and_fire, le
 from deploytool.ir.nodes import AvgPool, Conv, Delay, Flatten, Input, Linear, Node, Output, SumPool
 
 US_TOLERANCE: Final = 0.01
-"""How far a delay may be from a whole microsecond: what float32 makes of seconds."""
+"""Largest allowed distance from a whole microsecond, in us: the rounding error of float32 seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
 def _without_bias(fields: Fields, node: Conv | Linear) -> Conv | Linear:
     """``node``, whose bias is told by booleans, none of which may be true: what some writers have for none."""
     if np.any(fields.get("bias")):
-        raise InputError(fields.where, "bias is of bool, and true", "numbers, or false for no bias")
+        raise InputError(fields.where, "bias is true", "numbers, or false for no bias")
     return node
 
 
@@ -147,7 +147,7 @@ def _flatten(fields: Fields, _: Assumptions) -> Node:
     start, end = (int(fields.array(name, 0)) for name in ("start_dim", "end_dim"))
     if start + (rank if start < 0 else 0) not in (0, 1) or end not in (-1, rank - 1, rank):
         found = f"Flatten from axis {start} to axis {end}"
-        raise UnsupportedError(fields.where, found, "all of the map as a vector: from 0 or 1 to -1")
+        raise UnsupportedError(fields.where, found, "the whole map as a vector: from axis 0 or 1 to axis -1")
     return Flatten()
 
 
@@ -161,7 +161,7 @@ def _delay(fields: Fields, _: Assumptions) -> Node:
         raise UnsupportedError(fields.where, found, "whole microseconds, at least 1")
     stated: int | None = fields.stated.get("delay_us")
     if stated is not None and np.any(whole != stated):
-        raise InputError(fields.where, f"delay is not the stated {stated} us", "both alike")
+        raise InputError(fields.where, f"delay differs from the stated {stated} us", "equal values")
     if whole.size == 1 or stated is not None:
         return Delay(int(whole.flat[0]))
     return Delay(whole.astype(np.int64).reshape(as_shape(whole.shape, f"{fields.where}: delay")))
@@ -190,7 +190,7 @@ NODES: Final[Mapping[str, Callable[[Fields, Assumptions], Node | Scale]]] = Mapp
         "Delay": _delay,
     }
 )
-"""The NIR nodes that are read, beside NIRGraph (flattened) and Identity (left out)."""
+"""The supported NIR nodes, besides NIRGraph, which is flattened, and Identity, which is removed."""
 
 Parsed: TypeAlias = Node | Scale
 

@@ -91,7 +91,7 @@ def top_graph(path: Path) -> Mapping[str, Any]:
     if not isinstance(top, Mapping):
         raise InputError(str(path), "an HDF5 file without a NIR graph", "a NIR file")
     if type_of(top) != GRAPH:
-        raise InputError(str(path), f"holds {type_of(top)} and no graph", f"a {GRAPH}")
+        raise InputError(str(path), f"holds {type_of(top)} instead of a graph", f"a {GRAPH}")
     return top
 
 
@@ -126,7 +126,7 @@ def _check_said(
                 file,
                 f"does not say how the neurons {_listed(silent)} reset",
                 "--reset subtract|zero",
-                "NIR cannot state it; sinabs subtracts the threshold unless told otherwise.",
+                "NIR cannot state it; sinabs subtracts the threshold by default.",
             )
         )
     if dt_ms is None and (silent := [name for name, fields in neurons.items() if needs_time_step(fields)]):
@@ -135,16 +135,16 @@ def _check_said(
                 file,
                 f"does not say how long a spike drives the neurons {_listed(silent)}",
                 "--dt-ms MS",
-                "Give the time step of the network that was exported; snnTorch and SpikingJelly have 0.1.",
+                "Give the time step of the exported network; snnTorch and SpikingJelly use 0.1.",
             )
         )
     if open_cycles:
         problems.append(
             UsageError(
                 file,
-                f"does not say how long the way back through {_listed(open_cycles)} takes",
+                f"does not state the delay of the recurrent connections through {_listed(open_cycles)}",
                 "--delay-us N",
-                "In a network of time steps it is one step: give its length.",
+                "A network with time steps delays them by one step: give its length.",
             )
         )
     if problems:
@@ -165,7 +165,7 @@ def _check_stated_shapes(graph: Graph, nodes: Mapping[str, Fields]) -> None:
             sources = graph.sources(name)
             actual = graph.shapes[name if side == "out" else sources[0]]
             if claimed != actual:
-                found = f"states the shape {format_shape(claimed)} where {format_shape(actual)} arrives or leaves"
-                problems.append(InputError(fields.where, found, "shapes that match"))
+                found = f"states the shape {format_shape(claimed)} but gets or gives {format_shape(actual)}"
+                problems.append(InputError(fields.where, found, "matching shapes"))
     if problems:
         raise InputError.together(problems)

@@ -60,16 +60,16 @@ def stated(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     except (TypeError, ValueError, RecursionError):
         statements = None
     if not isinstance(statements, dict):
-        raise InputError(where, f"metadata {KEY!r} is no JSON object", "what deploytool wrote")
+        raise InputError(where, f"metadata {KEY!r} is not a JSON object", "the object that deploytool wrote")
     for name, value in statements.items():
         if not isinstance(value, KNOWN.get(name, ())) or _is_huge(value):
             found = f"metadata {KEY!r} states {name} = {value!r}"
-            raise InputError(where, found, "what this version knows", "Update deploytool.")
+            raise InputError(where, found, "a statement that this version knows", "Update deploytool.")
     return statements
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _is_huge(value: Any) -> bool:

@@ -44,7 +44,7 @@ def flatten_subgraphs(graph: Mapping[str, Any], file: str, prefix: str = "") -> 
             edges += inner_edges
             ports[full] = _close_ports(inner, _nodes_of(values, full), f"{full}.", file)
         if twice := sorted(inner.keys() & nodes.keys()):
-            raise InputError(file, f"two nodes are named {twice[0]!r} once subgraphs are flattened", "different names")
+            raise InputError(file, f"two nodes are named {twice[0]!r} once subgraphs are flattened", "unique names")
         nodes |= inner
     for a, b in _edges_of(graph, where):
         source, target = prefix + a, prefix + b
@@ -59,7 +59,7 @@ def without_batch_axis(nodes: Nodes, edges: Edges, file: str, tell: Tell) -> Nod
     if not batched:
         return nodes
     axes = max(np.size(nodes[name].values["shape"]) for name in batched)
-    tell(f"{file}: the batch axis of 1 in the shape of {', '.join(sorted(batched))} is left out")
+    tell(f"{file}: ignored the batch axis of size 1 in the shape of {', '.join(sorted(batched))}")
     return {name: Fields(fields.where, _unbatched(fields.values, axes)) for name, fields in nodes.items()}
 
 
@@ -89,7 +89,7 @@ def _nodes_of(graph: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str,
     if not isinstance(nodes, Mapping) or not nodes:
         raise InputError(where, "a NIRGraph without nodes", "a graph with nodes")
     if wrong := [name for name, values in nodes.items() if not isinstance(values, Mapping)]:
-        raise InputError(where, f"node {wrong[0]!r} is no group of fields", "a node with its fields")
+        raise InputError(where, f"node {wrong[0]!r} is not a group of fields", "a node with its fields")
     return nodes
 
 
@@ -118,7 +118,7 @@ def _check_ends(edges: Iterable[Edge], nodes: Nodes, file: str) -> None:
     for edge in edges:
         for name in edge:
             if name not in nodes:
-                found = f"edge {edge[0]} -> {edge[1]} names {name!r}, which is no node"
+                found = f"edge {edge[0]} -> {edge[1]} names {name!r}, which is not a node"
                 raise InputError(file, found, f"one of {', '.join(nodes)}")
 
 
@@ -152,8 +152,8 @@ def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[N
         if len(entries) != 1:
             raise UnsupportedError(
                 file,
-                f"recurrent connections through {', '.join(sorted(cycle))} that are fed at {len(entries)} nodes",
-                "one of them at which the cycle begins",
+                f"recurrent connections through {', '.join(sorted(cycle))} that have inputs at {len(entries)} nodes",
+                "one node where the cycle begins",
                 "Write the file with Delay nodes.",
             )
         for source in sorted(a for a, b in edges if b == entries[0] and a in cycle):
@@ -183,8 +183,8 @@ def leave_out(names: Iterable[str], edges: Edges) -> Edges:
         sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
         kept = [edge for edge in edges if name not in edge]
         if len(kept) + len(sources) * len(targets) > EDGES_MAX:
-            found = f"left out, node {name!r} leaves more than {EDGES_MAX:,} connections"
-            raise InputError("the graph", found, "fewer nodes that do nothing beside one another")
+            found = f"removing node {name!r} creates more than {EDGES_MAX:,} connections"
+            raise InputError("the graph", found, "fewer parallel nodes that have no effect")
         edges = (*kept, *((a, b) for a in sources for b in targets))
     return edges
 
@@ -228,7 +228,7 @@ def _shape_wanted(name: str, nodes: Nodes, edges: Edges, file: str) -> tuple[int
                 return fields.integers("input_type", 1)
             case "IF" | "LIF" | "CubaLIF" if shape := fields.array("v_threshold").shape:
                 return shape
-    found = f"the file states no input shape, and none follows from node {', '.join(map(repr, targets))}"
+    found = f"the file states no input shape, and none can be inferred from node {', '.join(map(repr, targets))}"
     raise InputError(file, found, "an Input node with a shape, or an input_shape", "Write it with a newer nir.")
 
 
@@ -257,7 +257,7 @@ def fold_scales(nodes: Mapping[str, Parsed], edges: Edges, file: str) -> tuple[d
         ):
             folded[targets[0]] = scale_inputs(after, per)
         else:
-            found = "Scale that cannot be multiplied into weights beside it"
+            found = "a Scale that cannot be folded into adjacent weights"
             problems.append(UnsupportedError(f"{file}: node {name!r}", found, "one factor per feature of a layer"))
             continue
         del folded[name]

@@ -18,7 +18,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 
 VERSION: Final = "1.0.8"
-"""The release of NIR whose fields are written; v_reset, which older ones refuse, only where it is not 0."""
+"""The NIR release whose fields are written; v_reset, which older releases refuse, is written only if not 0."""
 
 
 def write_nir(graph: Graph, path: Path) -> None:
@@ -83,7 +83,7 @@ def _check_sayable(graph: Graph, edges: Edges, vectors: set[str]) -> None:
         if isinstance(node, Conv | SumPool | AvgPool) and _takes_vector(graph, name, vectors):
             refuse(name, f"{type(node).__name__} of a vector, which NIR cannot turn into a map", "a map")
         if twice := sorted({a for a, b in edges if b == name and edges.count((a, b)) > 1}):
-            refuse(name, f"gets {twice[0]!r} twice in a sum, and NIR has every edge once", "different inputs")
+            refuse(name, f"sums {twice[0]!r} twice, but NIR stores each edge once", "different inputs")
     if problems:
         raise UnsupportedError.together(problems)
 

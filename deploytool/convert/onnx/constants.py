@@ -40,7 +40,7 @@ COMPUTED: Final = frozenset(
         "Unsqueeze",
     }
 )
-"""Operators that exporters leave between stored arrays, and in the arithmetic of shapes."""
+"""Operators that exporters leave between stored arrays and in shape arithmetic."""
 
 ELEMENTS_MAX: Final = 2**28
 """The largest array that is computed from stored ones: 1 GB in float32."""
@@ -57,7 +57,7 @@ def compute(operator: Operator, given: Sequence[Array], opsets: Mapping[str, int
         found = f"{operator.type} of stored arrays is not supported"
         raise UnsupportedError(operator.where, found, f"one of {', '.join(sorted(COMPUTED))}", SIMPLIFY)
     if (size := _size(operator.type, given)) > ELEMENTS_MAX:
-        raise UnsupportedError(operator.where, f"{operator.type} makes {size:,} values", f"at most {ELEMENTS_MAX:,}")
+        raise UnsupportedError(operator.where, f"{operator.type} creates {size:,} values", f"at most {ELEMENTS_MAX:,}")
     if operator.type in ("Squeeze", "Unsqueeze"):
         return (_axes_of_one(operator, given),)
     names = [name for name in operator.inputs if name]
@@ -67,7 +67,7 @@ def compute(operator: Operator, given: Sequence[Array], opsets: Mapping[str, int
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         found = f"{operator.type} cannot be computed ({reason})"
-        raise UnsupportedError(operator.where, found, "whole arrays") from None
+        raise UnsupportedError(operator.where, found, "valid stored arrays") from None
     return tuple(np.asarray(array) for array in made)
 
 
@@ -102,4 +102,6 @@ def _axes_of_one(operator: Operator, given: Sequence[Array]) -> Array:
             return np.expand_dims(given[0], wanted)
         return np.squeeze(given[0], wanted or None)
     except ValueError as error:
-        raise UnsupportedError(operator.where, f"{operator.type} of the axes {wanted} ({error})", "axes of 1") from None
+        raise UnsupportedError(
+            operator.where, f"{operator.type} of the axes {wanted} ({error})", "axes of size 1"
+        ) from None

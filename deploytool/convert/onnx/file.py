@@ -28,7 +28,7 @@ TYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "UINT64": np.dtype(np.uint64),
     "BOOL": np.dtype(np.bool_),
 }
-"""The types of stored arrays that are read, and how they lie in a file."""
+"""The supported types of stored arrays, and their layout in a file."""
 
 SIZE_MAX: Final = 2**40
 """No axis, kernel, stride or padding of a network is larger; it keeps products of sizes within 64 bits."""
@@ -132,7 +132,7 @@ def _load(path: Path) -> Any:
         import onnx
     except ImportError:
         raise UsageError(
-            str(path), "reading ONNX takes the onnx package", "it installed", "pip install 'deploytool[onnx]'"
+            str(path), "the onnx package is not installed", "it to read ONNX files", "pip install 'deploytool[onnx]'"
         ) from None
     from google.protobuf.message import DecodeError
 
@@ -143,7 +143,7 @@ def _load(path: Path) -> Any:
         onnx.checker.check_model(str(path))
     except (OSError, DecodeError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise InputError(str(path), f"no whole ONNX file ({reason})", "a file that onnx can read") from None
+        raise InputError(str(path), f"not a complete ONNX file ({reason})", "a file that onnx can read") from None
     return proto
 
 
@@ -166,7 +166,7 @@ def _operators(graph: Any, path: Path) -> Iterator[Operator]:
                 raise UnsupportedError(where, "an array outside the file", "arrays of nodes in the file itself")
         inputs, outputs = tuple(item.input), tuple(item.output)
         if not outputs:
-            raise InputError(where, f"{item.op_type} makes nothing", "an output")
+            raise InputError(where, f"{item.op_type} has no output", "an output")
         yield Operator(where, name, item.op_type, inputs, outputs, attributes, item)
 
 
@@ -204,13 +204,13 @@ def _outside(tensor: Any, path: Path, where: str, size: int) -> bytes:
     location = told.get("location", "")
     folder, file = path.resolve().parent, (path.parent / location).resolve()
     if not location or Path(location).is_absolute() or not file.is_relative_to(folder) or not file.is_file():
-        raise InputError(where, f"kept in {location!r}", "a file in the folder of the model")
+        raise InputError(where, f"stored in {location!r}", "a file in the folder of the model")
     offset, length = told.get("offset", "0"), told.get("length", str(size))
     if not (offset.isdecimal() and length.isdecimal() and len(offset + length) < 40):
         raise InputError(where, f"offset {offset!r} and length {length!r}", "whole numbers")
     if int(length) != size or int(offset) + size > file.stat().st_size:
         found = f"bytes {offset} to {int(offset) + int(length)} of {location}, which has {file.stat().st_size}"
-        raise InputError(where, found, f"{size} bytes that are there")
+        raise InputError(where, found, f"{size} bytes within the file")
     with file.open("rb") as stream:
         stream.seek(int(offset))
         return bytes(stream.read(size))

@@ -49,7 +49,7 @@ class Network:
         """Input ``index`` of ``operator``, which must be stored in the file or computed from what is."""
         name = operator.inputs[index] if index < len(operator.inputs) else ""
         if name not in self.constants:
-            raise UnsupportedError(operator.where, f"{operator.type} computes its input {index}", "a stored array")
+            raise UnsupportedError(operator.where, f"{operator.type} has a computed input {index}", "a stored array")
         array = self.constants[name]
         if array.dtype.kind not in "fiub":
             raise UnsupportedError(operator.where, f"{name} holds {array.dtype}", "numbers")
@@ -69,15 +69,15 @@ class Network:
         """Input ``index`` of ``operator``, which the network computes."""
         name = operator.inputs[index] if self.has(operator, index) else ""
         if name not in self.tensors:
-            found = f"{operator.type} takes {name or 'nothing'} as its input {index}"
-            raise UnsupportedError(operator.where, found, "something that the network computes")
+            found = f"{operator.type} has {name or 'nothing'} as input {index}"
+            raise UnsupportedError(operator.where, found, "a value that the network computes")
         return self.tensors[name]
 
     def add(self, operator: Operator, node: Node, *inputs: Tensor, axes: int | None = None, suffix: str = "") -> None:
         """Makes the output of ``operator`` a new ``node`` behind ``inputs``; it has as many ``axes`` as the first."""
         name = operator.name + suffix
         if name in self.nodes:
-            raise UnsupportedError(operator.where, f"a second node named {name}", "names of their own")
+            raise UnsupportedError(operator.where, f"a second node named {name}", "unique names")
         shape = out_shape(node, *(tensor.shape for tensor in inputs), where=operator.where)
         self.nodes[name] = node
         self.edges += [(tensor.node, name) for tensor in inputs]
@@ -99,10 +99,12 @@ class Network:
         tensor = self.tensor(operator, index)
         node = self.nodes.get(tensor.node)
         if not isinstance(node, Conv | Linear):
-            raise UnsupportedError(operator.where, f"{operator.type} that follows no weights", "Conv, Gemm or MatMul")
+            raise UnsupportedError(
+                operator.where, f"{operator.type} without weights before it", "Conv, Gemm or MatMul before it"
+            )
         if self.uses[operator.inputs[index]] > 1:
-            found = f"{operator.type} of {operator.inputs[index]}, which other nodes read too"
-            raise UnsupportedError(operator.where, found, "weights that nothing else follows")
+            found = f"{operator.type} of {operator.inputs[index]}, which other nodes also use"
+            raise UnsupportedError(operator.where, found, "weights whose output feeds this node only")
         self.nodes[tensor.node] = fit(node)
         self.keep(operator, tensor)
 

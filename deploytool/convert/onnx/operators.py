@@ -114,7 +114,7 @@ def _scale(network: Network, operator: Operator, factor: Array, index: int) -> N
 def _require_per_feature(operator: Operator, array: Array, node: Weighted) -> None:
     """Raises UnsupportedError unless ``array`` has one number, or one for each output feature of ``node``."""
     if isinstance(node, Conv) and array.size > 1 and array.shape[-3:] != (len(node.weight), 1, 1):
-        found = f"{operator.type} of shape {array.shape} to a map"
+        found = f"{operator.type} of a map with an array of shape {array.shape}"
         raise UnsupportedError(operator.where, found, "one number per feature")
 
 
@@ -210,7 +210,7 @@ def _squeeze(network: Network, operator: Operator) -> None:
     if given.axes == 4 and axes == {2, 3} and given.shape[1:] == (1, 1):
         network.keep(operator, Tensor(given.node, given.shape, 2))
     else:
-        raise network.refuse(operator, given, f"over the axes {sorted(axes)}", "both axes of a map of one place")
+        raise network.refuse(operator, given, f"over the axes {sorted(axes)}", "both axes of a 1x1 map")
 
 
 def _unsqueeze(network: Network, operator: Operator) -> None:
@@ -221,7 +221,7 @@ def _unsqueeze(network: Network, operator: Operator) -> None:
     if given.axes == 2 and axes == [2, 3]:
         network.keep(operator, Tensor(given.node, given.shape, 4))
     else:
-        raise network.refuse(operator, given, f"over the axes {axes}", "a vector as a map of one place")
+        raise network.refuse(operator, given, f"over the axes {axes}", "a vector as a 1x1 map")
 
 
 def _nothing(network: Network, operator: Operator) -> None:
@@ -256,21 +256,21 @@ OPERATORS: Final[Mapping[str, TakeIn]] = MappingProxyType(
 """{type: what it is}. Nodes of nothing but stored arrays need no entry."""
 
 ANSWERS: Final = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Sigmoid"})
-"""Operators that only turn the values of the last layer into an answer."""
+"""Operators that only turn the values of the last layer into a prediction."""
 
 IN_PLACE_OF: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "MaxPool": "Train with average pooling or a stride: a maximum of spikes has no meaning event by event.",
-        "Clip": "Train with ReLU in place of ReLU6, or a clipped one.",
-        "LeakyRelu": "Train with ReLU: a neuron gives no negative spikes.",
+        "MaxPool": "Train with average pooling or a stride: max pooling is not defined for single spikes.",
+        "Clip": "Train with ReLU instead of ReLU6 or a clipped ReLU.",
+        "LeakyRelu": "Train with ReLU: neurons do not fire negative spikes.",
         "Sigmoid": "Train with ReLU.",
         "HardSwish": "Train with ReLU.",
         "Gelu": "Train with ReLU.",
-        "Erf": "Train with ReLU in place of GELU.",
+        "Erf": "Train with ReLU instead of GELU.",
         "Tanh": "Train with ReLU.",
     }
 )
-"""{type: what to do where a network has it}."""
+"""{type: what to do if a network has it}."""
 
 
 def _padding(operator: Operator) -> Pair:
@@ -282,7 +282,9 @@ def _padding(operator: Operator) -> Pair:
     if min(top, left, bottom, right) < 0:
         raise UnsupportedError(operator.where, f"padding {(top, left, bottom, right)}", "padding of 0 or more")
     if (top, left) != (bottom, right):
-        raise UnsupportedError(operator.where, f"padding {(top, left, bottom, right)}", "as much on opposite sides")
+        raise UnsupportedError(
+            operator.where, f"padding {(top, left, bottom, right)}", "equal padding on opposite sides"
+        )
     return top, left
 
 

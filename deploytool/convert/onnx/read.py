@@ -116,7 +116,9 @@ def _read(network: Network, operator: Operator) -> None:
         made = compute(operator, [network.constants[name] for name in given], network.file.opsets)
         network.constants.update(zip(operator.outputs, made, strict=False))
     elif _is_answer(network.file, operator):
-        network.notes.append(f"the {operator.type} at the end is left out: the answer is the class with most spikes")
+        network.notes.append(
+            f"ignored the {operator.type} at the end: the prediction is the class with the most spikes"
+        )
         network.keep(operator, network.tensor(operator))
     else:
         OPERATORS[operator.type](network, operator)
@@ -127,7 +129,9 @@ def _end(network: Network) -> None:
     file = network.file
     if len(file.outputs) != 1 or file.outputs[0] not in network.tensors:
         made = ", ".join(file.outputs) or "none"
-        raise UnsupportedError(file.name, f"the outputs {made}", "one, which the network computes from its input")
+        raise UnsupportedError(
+            file.name, f"the outputs {made}", "one output, which the network computes from its input"
+        )
     last = network.tensors[file.outputs[0]]
     if last.node == INPUT:
         raise InputError(file.name, "a network without layers", "at least one")
@@ -136,6 +140,6 @@ def _end(network: Network) -> None:
         end = f"{last.node}.spike"
         network.nodes[end] = network.spike
         network.edges.append((last.node, end))
-        network.notes.append("the last layer has no ReLU: neurons are added, because only spikes leave a chip")
+        network.notes.append("the last layer has no ReLU: neurons are added, because a chip outputs only spikes")
     network.nodes[OUTPUT] = Output()
     network.edges.append((end, OUTPUT))

@@ -21,7 +21,7 @@ def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
     values that are not finite.
     """
     if is_lazy(tensor):
-        raise InputError(where, f"{what} of a lazy layer has no values yet", "weights", "Run the module once before.")
+        raise InputError(where, f"{what} of a lazy layer has no values yet", "weights", "Run the module once first.")
     if tensor.is_meta:
         todo = "Load the weights first: load_state_dict(torch.load(path), assign=True)."
         raise InputError(where, f"{what} is a meta tensor, which has no values", "weights that are loaded", todo)

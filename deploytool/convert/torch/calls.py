@@ -16,7 +16,7 @@ from deploytool.convert.torch.trace import Value
 from deploytool.ir.nodes import AvgPool, Concat, Flatten, Spike, SumPool
 
 Read = Callable[[Network, Call], Signal]
-"""Takes a call into the network; what it gives."""
+"""Adds a call to the network and returns its result."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _relu(network: Network, call: Call) -> Signal:
 def _kept(network: Network, call: Call) -> Signal:
     """What changes no value, but at most the type, device or place in memory of a tensor."""
     if not call.step.keeps:
-        raise UnsupportedError(call.where, _changes(call), "the values as they are", HINTS.get(call.step.function, ""))
+        raise UnsupportedError(call.where, _changes(call), "unchanged values", HINTS.get(call.step.function, ""))
     return network.signal(call, call.value())
 
 
@@ -62,14 +62,14 @@ def _rearranged(network: Network, call: Call) -> Signal:
     if not call.step.keeps or len(call.step.results) != 1:
         does = f"{call.step.function.strip('_')} picks or reorders values"
         found = f"{does}: {tuple(value.shape)} to {tuple(result.shape)}"
-        raise UnsupportedError(call.where, found, "all values in their order", ALL_STEPS)
+        raise UnsupportedError(call.where, found, "all values in their original order", ALL_STEPS)
     if signal.left_out:
         return signal
     try:
         network.leading(result)
     except ValueError:
         found = f"{call.step.function} mixes samples: {tuple(value.shape)} to {tuple(result.shape)}"
-        raise UnsupportedError(call.where, found, "all of the map as a vector", "Write torch.flatten(x, 1).") from None
+        raise UnsupportedError(call.where, found, "the whole map as a vector", "Write torch.flatten(x, 1).") from None
     size = math.prod(shape)
     if network.is_map(value, shape) and network.is_vector(result, size) and not network.is_map(result, shape):
         named = is_layer(call.step.layer.module)
@@ -116,7 +116,7 @@ def _adaptive_avg_pool(network: Network, call: Call) -> Signal:
     out_h, out_w = (size if out is None else int(out) for out, size in zip(wanted, (h, w), strict=True))
     if h % out_h or w % out_w:
         said = f"AdaptiveAvgPool2d from {h}x{w} to {out_h}x{out_w}"
-        raise UnsupportedError(call.where, said, "sizes that divide, so that all windows are alike")
+        raise UnsupportedError(call.where, said, "a size that divides it, so that all windows are equal")
     return _pooled(network, call, AvgPool((h // out_h, w // out_w), (h // out_h, w // out_w)))
 
 
@@ -151,14 +151,14 @@ def _join(network: Network, call: Call) -> Signal:
     """Branches joined along the axis of features."""
     values = [value for value in call.argument("tensors") if isinstance(value, Value)]
     if len(values) < len(call.argument("tensors")):
-        raise UnsupportedError(call.where, "a constant that is joined", "what layers give")
+        raise UnsupportedError(call.where, "concatenates a constant", "outputs of layers")
     axis = int(call.argument("dim", 0)) % len(values[0].shape)
     signals = [network.plain(call, value) for value in values]
     for value, signal in zip(values, signals, strict=True):
         shape = network.shapes[signal.node]
         feature = len(value.shape) - (3 if network.is_map(value, shape) else 1)
         if axis != feature:
-            raise UnsupportedError(call.where, f"{call.step.function} along axis {axis}", "the axis of the features: 1")
+            raise UnsupportedError(call.where, f"{call.step.function} along axis {axis}", "the feature axis, 1")
     if len({signal.node for signal in signals}) < len(signals):
         raise UnsupportedError(call.where, "takes the same output twice", "different inputs")
     return network.add(call, Concat(), *signals) if len(signals) > 1 else signals[0]
@@ -178,9 +178,9 @@ def _neurons(network: Network, call: Call) -> Signal:
     axes = network.leading(value)
     if network.samples > 1 and axes != (1 if neurons.squeezed else 2):
         takes = "(samples x time steps, ...)" if neurons.squeezed else "(samples, time steps, ...)"
-        found = f"neurons that take {takes} get a tensor of {tuple(value.shape)}"
-        todo = "Use IAFSqueeze for the one, IAF for the other."
-        raise UnsupportedError(call.where, found, "time where the neurons look for it", todo)
+        found = f"neurons that expect {takes} get a tensor of shape {tuple(value.shape)}"
+        todo = "Use IAFSqueeze for (samples x time steps, ...), IAF for (samples, time steps, ...)."
+        raise UnsupportedError(call.where, found, f"a tensor of {takes}", todo)
     signal = network.add(call, neurons.node, network.plain(call, value))
     network.neurons[signal.node] = call.step
     return signal
@@ -234,19 +234,19 @@ CALLS: Final[Mapping[str, Known]] = MappingProxyType(
 """{function or method: what it is}."""
 
 ALL_STEPS: Final = (
-    "To go through time steps, fold them into the samples: sinabs's FlattenTime, or x.flatten(0, 1), and IAFSqueeze."
+    "To process time steps, fold them into the samples: use sinabs's FlattenTime or x.flatten(0, 1), and IAFSqueeze."
 )
 
 _FAKE = (
-    "Its activations are rounded as for another chip's integers: train without (a qconfig whose activation is "
-    "torch.nn.Identity), or switch it off: module.apply(torch.ao.quantization.disable_fake_quant)."
+    "It quantizes activations, which the chip does not do: train without it (a qconfig whose activation is "
+    "torch.nn.Identity), or disable it: module.apply(torch.ao.quantization.disable_fake_quant)."
 )
 
 HINTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(
             ("max_pool2d", "adaptive_max_pool2d", "max_pool2d_with_indices"),
-            "Train with average pooling or a stride: a maximum of spikes has no meaning event by event.",
+            "Train with average pooling or a stride: max pooling is not defined for single spikes.",
         ),
         **dict.fromkeys(
             ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "fused_moving_avg_obs_fake_quant"),
@@ -259,4 +259,4 @@ HINTS: Final[Mapping[str, str]] = MappingProxyType(
         "stack": "Let forward take one time step, or use torch.cat along the features.",
     }
 )
-"""{function: what to do where a network has it}."""
+"""{function: what to do if a network has it}."""

@@ -15,7 +15,7 @@ from torch import nn
 from deploytool.base.errors import UnsupportedError
 
 NEURONS: Final = ("sinabs.IAF", "sinabs.IAFSqueeze")
-"""Layers of neurons that become a node as a whole."""
+"""Neuron layers that become one node each."""
 
 TRANSPARENT: Final = frozenset(
     {
@@ -23,10 +23,10 @@ TRANSPARENT: Final = frozenset(
         *("Merge", "FlattenTime", "UnflattenTime", "SumPool2d"),
     }
 )
-"""Modules of sinabs that are what their forward calls."""
+"""Sinabs modules that are converted from the calls in their forward."""
 
 BASES: Final = ("StatefulLayer", "SqueezeMixin")
-"""Classes of sinabs that people build neurons of their own on."""
+"""Sinabs base classes of custom neurons."""
 
 CONTAINERS: Final = ("torch.nn.modules.module", "torch.nn.modules.container", "torch.nn.parallel", "torch.fx")
 CONTAINERS_BY_NAME: Final = ("sinabs.Network", "sinabs.Repeat", "sinabs.DVSLayer")
@@ -44,14 +44,14 @@ EXPORTS: Final[Mapping[str, str]] = MappingProxyType(
         "rockpool": "rockpool.nn.modules.to_nir(net, sample)",
     }
 )
-"""{package of spiking neurons: its export to NIR}. The first two were tried with snntorch 1.0 and spikingjelly 2.0."""
+"""{package of spiking neurons: its export to NIR}. The first two were tested with snntorch 1.0 and spikingjelly 2.0."""
 
 BEFORE_EXPORT: Final[Mapping[str, str]] = MappingProxyType(
     {"snntorch": "Give its neurons init_hidden=True, and beta and threshold as tensors of one number per neuron. "}
 )
-"""{package: what its export asks for}."""
+"""{package: what its export requires}."""
 
-CONVERT_THE_MODEL: Final = "Convert the spiking model it was made of."
+CONVERT_THE_MODEL: Final = "Convert the spiking model it was built from."
 
 
 def kind_of(module: nn.Module) -> str:
@@ -82,14 +82,14 @@ def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
     kind = kind_of(module)
     for cls in type(module).__mro__:
         if cls.__module__.startswith("sinabs.backend") and cls.__name__.startswith("Dynapcnn"):
-            found = f"{cls.__name__}, layers that were made for the chip"
+            found = f"{cls.__name__} has layers already converted for the chip"
             return UnsupportedError(where, found, "layers of torch and sinabs", CONVERT_THE_MODEL)
     if isinstance(module, torch.jit.ScriptModule):
         need = "the module it was compiled from"
-        return UnsupportedError(where, "a TorchScript module, whose layers cannot be told", need)
+        return UnsupportedError(where, "a TorchScript module, whose layers cannot be identified", need)
     if type(module).__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")):
-        todo = "Convert the module as it was before torch.ao.quantization.convert."
-        return UnsupportedError(where, f"{kind} computes with torch's own integers", "weights in floating point", todo)
+        todo = "Convert the module from before torch.ao.quantization.convert."
+        return UnsupportedError(where, f"{kind} is a quantized torch layer", "floating-point weights", todo)
     if (base := _unsupported_base(module)) is not None:
         found = f"{kind} is not supported" if base == kind else f"{kind}, made from {base}, is not supported"
         return UnsupportedError(where, found, SUPPORTED, SINABS_INSTEAD.get(base.partition(".")[2], ""))
@@ -104,7 +104,7 @@ def foreign_package(module: nn.Module) -> str | None:
 
 def foreign_refusal(package: str, places: Sequence[str]) -> UnsupportedError:
     """The refusal of the layers of ``package`` at ``places``, with the export that works."""
-    others = f", and so are {len(places) - 1} more" if len(places) > 1 else ""
+    others = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     export = f"Export the network: nir.write('net.nir', {EXPORTS[package]}), and convert net.nir."
     todo = BEFORE_EXPORT.get(package, "") + export
     return UnsupportedError(places[0], f"a layer of {package}{others}", "layers of torch and sinabs", todo)
@@ -131,4 +131,4 @@ SINABS_INSTEAD: Final[Mapping[str, str]] = MappingProxyType(
         "ExpLeakSqueeze": "Train with IAFSqueeze: the chip's neurons do not leak.",
     }
 )
-"""{class of sinabs: what to do where a network has it}."""
+"""{class of sinabs: what to do if a network has it}."""

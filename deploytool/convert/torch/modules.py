@@ -28,10 +28,10 @@ from deploytool.ir.nodes import Spike
 log = logging.getLogger(__name__)
 
 BATCH, STEPS = 2, 2
-"""Samples and time steps that go through a module, more than one of each so that none can be mixed unseen."""
+"""Samples and time steps of the inputs that trace a module; more than one of each, so that mixing them shows."""
 
 TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
-"""Modules that take an axis of time behind that of samples."""
+"""Modules that expect a time axis after the sample axis."""
 
 
 def from_module(
@@ -121,7 +121,8 @@ def _require_one_input(module: nn.Module) -> None:
     ]
     if len(needed) > 1:
         raise UnsupportedError.together(
-            UnsupportedError(f"forward: {name}", "a second input", "one", "Give it a default.") for name in needed[1:]
+            UnsupportedError(f"forward: {name}", "a second input", "one input", "Give it a default value.")
+            for name in needed[1:]
         )
 
 
@@ -129,7 +130,7 @@ def _mode_notes(module: nn.Module) -> Iterator[str]:
     """What to say of a module whose batch norms or dropouts are in training mode."""
     kinds = sorted({type(part).__name__ for part in module.modules() if part.training and _changes_by_mode(part)})
     if kinds:
-        yield f"{kind_of(module)} is in training mode; it is converted as after eval() ({', '.join(kinds)})"
+        yield f"{kind_of(module)} is in training mode; it is converted in eval mode ({', '.join(kinds)})"
 
 
 def _changes_by_mode(module: nn.Module) -> bool:

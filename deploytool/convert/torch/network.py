@@ -87,22 +87,22 @@ class Network:
         """What ``value`` is. Raises UnsupportedError where it is an answer already."""
         signal = self.signals[value]
         if signal.left_out:
-            raise UnsupportedError(call.where, f"{call.step.function} behind {signal.left_out}", "it at the end only")
+            raise UnsupportedError(call.where, f"{call.step.function} after {signal.left_out}", "it only at the end")
         return signal
 
     def unpadded(self, call: Call, value: Value) -> Signal:
         """What ``value`` is. Raises UnsupportedError where it is padded, or an answer already."""
         signal = self.signal(call, value)
         if signal.padding != (0, 0):
-            raise UnsupportedError(call.where, f"{call.step.function} of a padded map", "Conv2d behind the padding")
+            raise UnsupportedError(call.where, f"{call.step.function} of a padded map", "Conv2d after the padding")
         return signal
 
     def plain(self, call: Call, value: Value) -> Signal:
         """What ``value`` is. Raises UnsupportedError where it is scaled, padded, or an answer already."""
         signal = self.unpadded(call, value)
         if signal.scale != 1:
-            found = f"{call.step.function} of what was multiplied by {signal.scale:g}"
-            raise UnsupportedError(call.where, found, "Conv2d or Linear right before or behind the factor")
+            found = f"{call.step.function} of values multiplied by {signal.scale:g}"
+            raise UnsupportedError(call.where, found, "Conv2d or Linear directly before or after the factor")
         return signal
 
     def weighted(self, call: Call, value: Value) -> Weighted | None:
@@ -186,9 +186,9 @@ class Call:
         """The argument ``name``, which depends on the input."""
         found = self.argument(name)
         if not isinstance(found, Value):
-            need = "what the layers before give"
+            need = "an output of the layers before it"
             raise UnsupportedError(
-                self.where, f"{self.step.function} of something that does not come from the input", need
+                self.where, f"{self.step.function} of a value that does not come from the input", need
             )
         return found
 

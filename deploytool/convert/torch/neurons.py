@@ -19,7 +19,7 @@ from deploytool.ir.nodes import Spike
 PROBE_STEPS: Final = 4
 TOLERANCES: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
 COARSE: Final = 3e-2
-"""How near to a threshold, as a part of it, rounding alone may decide whether a neuron fires; COARSE with 16 bits."""
+"""Largest distance to the threshold, relative to it, where rounding can decide a spike; COARSE with 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def read_neurons(layer: Any, shape: tuple[int, ...], where: str) -> Neurons:
     if layer.min_v_mem is not None:
         low = _numbers(layer.min_v_mem, "min_v_mem", where)
         if not (low == low.flat[0]).all():
-            raise UnsupportedError(where, "a min_v_mem per neuron", "one")
+            raise UnsupportedError(where, "a min_v_mem per neuron", "one value for all neurons")
         floor = float(low.flat[0])
     reset = _reset(layer, threshold, where)
     squeezed = any(cls.__name__ == "IAFSqueeze" for cls in type(layer).__mro__)
@@ -124,8 +124,8 @@ def probe(
     draws = torch.rand(samples, PROBE_STEPS, *body, generator=torch.Generator().manual_seed(0))
     currents = ((3 * draws - 1) * float(np.mean(neurons.node.threshold))).to(given)
     forget(layer)
-    need = "neurons that do what sinabs's IAF does"
-    todo = "Remove what changes them: hooks (handle.remove()), or a forward of its own."
+    need = "neurons that behave like sinabs's IAF"
+    todo = "Remove hooks (handle.remove()) or a custom forward that changes them."
     try:
         answer = run(currents.flatten(0, 1) if neurons.squeezed else currents)
         spikes = answer.to(currents).reshape(currents.shape)
@@ -133,7 +133,7 @@ def probe(
         return UnsupportedError(where, f"its neurons cannot be run ({type(error).__name__}: {error})", need, todo)
     expected, doubts = fire(neurons, currents)
     if wrong := int(((spikes != expected) & ~doubts).flatten(0, 1).any(0).sum()):
-        found = f"{wrong} of {expected[0, 0].numel()} neurons fire otherwise than threshold, reset and min_v_mem say"
+        found = f"{wrong} of {expected[0, 0].numel()} neurons do not fire as threshold, reset and min_v_mem specify"
         largest = f" (by up to {float((spikes - expected).abs().max()):g} spikes in a time step)"
         return UnsupportedError(where, found + largest, need, todo)
     return None

@@ -18,11 +18,11 @@ from deploytool.convert.torch.trace import Trace, leaves
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Linear
 
-NEED: Final = "a forward whose calls say all that it does"
-TODO: Final = "Remove hooks (handle.remove()), and changes of a tensor in place that another name still stands for."
+NEED: Final = "a forward whose calls define its whole output"
+TODO: Final = "Remove hooks (handle.remove()) and in-place changes of tensors that other variables share."
 TOLERANCES: Final = {torch.float64: 1e-7, torch.float32: 1e-3}
 COARSE: Final = 0.1
-"""The difference that rounding may make, as a part of the largest value; COARSE with 16 bits."""
+"""Largest difference due to rounding, relative to the largest value; COARSE with 16 bits."""
 
 
 def require_same_layers(reading: Reading, trace: Trace, maps: Tensor) -> None:
@@ -75,13 +75,15 @@ def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock
         layer, where = neurons[name].neurons, f"module {neurons[name].layer.path!r}"
         assert layer is not None
         if name not in fired:
-            raise UnsupportedError(where, "is not called every time", "a forward that does the same for all values")
+            raise UnsupportedError(
+                where, "is not called every time", "a forward that makes the same calls for all values"
+            )
         actual = _as_maps(fired[name], graph.shapes[name], graph)
         expected, doubts = fire(layer, _by_time(currents.to(maps.dtype), clock))
         differs = (expected != _by_time(actual, clock)) & ~doubts
         if wrong := int(differs.flatten(0, 1).any(0).sum()):
             total = math.prod(graph.shapes[name])
-            found = f"{wrong} of {total} neurons fire otherwise than in the converted network, for one sample"
+            found = f"{wrong} of {total} neurons fire differently from the converted network for one sample"
             raise UnsupportedError(where, found, NEED, TODO)
         return actual.to(precise)
 
@@ -99,14 +101,14 @@ def _compare(graph: Graph, name: str, computed: Tensor, given: Tensor) -> None:
     scale = max(largest, float(computed.abs().max()), 0.0 if bias is None else float(abs(bias).max()))
     difference = float((actual - computed).abs().max())
     if not difference <= TOLERANCES.get(given.dtype, COARSE) * scale:
-        found = f"gives up to {largest:.3g} in the module, and differs by up to {difference:.3g} once converted"
+        found = f"gives up to {largest:.3g} in the module, but the converted network differs by up to {difference:.3g}"
         raise UnsupportedError(f"layer {name!r}", found, NEED, TODO)
 
 
 def _as_maps(tensor: Tensor, shape: tuple[int, int, int], graph: Graph) -> Tensor:
     """``tensor`` as maps (N, C, H, W), which its values are in order."""
     if tensor.numel() % math.prod(shape):
-        raise UnsupportedError(graph.name, f"gives {tuple(tensor.shape)}", f"maps of {shape}")
+        raise UnsupportedError(graph.name, f"returns a tensor of shape {tuple(tensor.shape)}", f"maps of {shape}")
     return tensor.detach().reshape(-1, *shape)
 
 

@@ -26,9 +26,9 @@ class Reading:
 
     graph: Graph
     neurons: dict[str, Step]
-    """The step of every layer of neurons that is a module, by its node."""
+    """{node: the step of its neuron layer, which is a module}."""
     output: int
-    """Which of the tensors that the forward returns is the output."""
+    """Index of the output among the tensors that the forward returns."""
     end: Value | None
     """That tensor, where it is what the Output gets; None where something behind it was left out."""
     notes: tuple[str, ...]
@@ -39,8 +39,8 @@ def read(trace: Trace, name: str, module: nn.Module, shape: Shape, relu: Spike |
     returned = list(leaves(trace.output))
     output = next((index for index, item in enumerate(returned) if isinstance(item, Value)), None)
     if output is None:
-        found = f"its forward returns {_kind(trace.output)} without a tensor that its layers gave"
-        raise UnsupportedError(name, found, "a forward that returns the output alone")
+        found = f"its forward returns {_kind(trace.output)} without any output of its layers"
+        raise UnsupportedError(name, found, "a forward that returns only the output")
     end = returned[output]
     needed = _needed(trace, end)
     steps = [step for step in trace.steps if step in needed]
@@ -98,17 +98,15 @@ def _take(network: Network, step: Step) -> None:
     for value in step.results:
         network.signals[value] = signal
     if step.in_hook and not step.keeps:
-        network.notes.append(
-            f"{step.where}: what its hook does ({step.function.strip('_')}) is folded into the weights"
-        )
+        network.notes.append(f"{step.where}: its hook ({step.function.strip('_')}) is folded into the weights")
 
 
 def _unknown(step: Step) -> UnsupportedError:
     hint = HINTS.get(step.function, "")
     if is_layer(step.layer.module):
         return UnsupportedError(step.where, f"{step.what} is not supported", SUPPORTED, hint)
-    need = "layers, and what only reshapes, scales, adds or joins their outputs"
-    todo = hint or "Use sinabs's IAFSqueeze for spiking neurons, and put anything else behind the network."
+    need = "layers, and functions that only reshape, scale, add or concatenate their outputs"
+    todo = hint or "Use sinabs's IAFSqueeze for spiking neurons, and move everything else after the network."
     return UnsupportedError(step.where, f"{step.what} is not supported", need, todo)
 
 
@@ -116,12 +114,12 @@ def _in_context(step: Step, error: DeployError) -> DeployError:
     """``error``, or what it means where ``step`` stands in a hook or in sinabs's layer for the sensor."""
     if step.layer.sensor is not None:
         where, found = f"module {step.layer.sensor!r}", "a DVSLayer that crops, flips or merges polarities"
-        todo = "Leave the layer out: [map.dvs] of a recipe sets the sensor."
+        todo = "Remove the layer: [map.dvs] of a recipe sets the sensor."
         return UnsupportedError(where, found, "one that only pools", todo)
     if step.in_hook:
         by = "" if step.change is None else f", by up to {step.change:.3g}"
-        found = f"a hook changes what it takes or gives ({step.function.strip('_')}{by})"
-        return UnsupportedError(step.where, found, "the layer alone", "Take the hook away: handle.remove().")
+        found = f"a hook changes its input or output ({step.function.strip('_')}{by})"
+        return UnsupportedError(step.where, found, "a layer without hooks", "Remove the hook: handle.remove().")
     return error
 
 
@@ -142,19 +140,19 @@ def _finish(network: Network, end: Value) -> Signal:
     """The signal of the output."""
     signal = network.signals[end]
     if signal.scale != 1 or signal.padding != (0, 0):
-        found = "an output that is multiplied or padded behind the last layer"
-        raise UnsupportedError(network.name, found, "what the last layer gives")
+        found = "an output that is multiplied or padded after the last layer"
+        raise UnsupportedError(network.name, found, "the output of the last layer")
     if isinstance(network.nodes[signal.node], Input):
         raise InputError(network.name, "a network without layers", "at least one")
     if signal.left_out:
-        network.notes.append(f"{signal.left_out} at the end is left out: the answer is the class with most spikes")
+        network.notes.append(f"ignored {signal.left_out} at the end: the prediction is the class with the most spikes")
     return signal
 
 
 def _sensors(steps: Sequence[Step]) -> Iterator[str]:
     """What to say of sinabs's layers for the sensor."""
     for path in dict.fromkeys(step.layer.sensor for step in steps if step.layer.sensor is not None):
-        yield f"module {path!r}: a DVSLayer is read as its pooling; [map.dvs] of a recipe sets the sensor"
+        yield f"module {path!r}: only the pooling of the DVSLayer is converted; [map.dvs] of a recipe sets the sensor"
 
 
 def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:
@@ -162,13 +160,13 @@ def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:
     layers = ("conv2d", "linear", "neurons")
     for step in trace.steps:
         if step not in needed and step.function in layers:
-            yield f"{step.where}: its output is not used for the output of the network: left out"
+            yield f"{step.where}: ignored, because the output of the network does not depend on it"
 
 
 def _several(returned: Any, name: str) -> Iterator[str]:
     """What to say of a forward that returns more than one tensor."""
     if not isinstance(returned, Value):
-        yield f"{name}: its forward returns {_kind(returned)}: the first tensor in it is the output"
+        yield f"{name}: its forward returns {_kind(returned)}; the first tensor in it is the output"
 
 
 def _kind(returned: Any) -> str:

@@ -35,13 +35,13 @@ METADATA: Final = _names(
     "is_same_size type dim_order result_type can_cast __len__ __repr__ __str__ __format__ __hash__ __dir__ "
     "register_hook retain_grad backward is_storage is_tensor set_requires_grad set_grad"
 )
-"""Functions and methods that tell of a tensor what does not depend on its values."""
+"""Functions and methods whose result does not depend on the values of a tensor."""
 
 CONSTANTS: Final = _names(
     "zeros_like ones_like full_like empty_like rand_like randn_like randint_like "
     "new_zeros new_ones new_full new_empty new_tensor"
 )
-"""Functions and methods that take from a tensor its shape only."""
+"""Functions and methods that use only the shape of a tensor."""
 
 DROPOUTS: Final = frozenset(
     f"{name}{end}"
@@ -59,7 +59,7 @@ class ForwardFailsError(InputError):
 def record(module: nn.Module, maps: Tensor) -> Trace:
     """What the forward of ``module`` does with ``maps``; every layer of neurons is tried on the way.
 
-    Raises ForwardFailsError when it raises something, InputError when it asks for values of a map (``if x.sum() > 0``)
+    Raises ForwardFailsError when it raises something, InputError when it reads values of a map (``if x.sum() > 0``)
     or draws random numbers, UnsupportedError when it cannot be looked into.
     """
     recorder = _Recorder(dict(reversed([(id(part), path) for path, part in module.named_modules()])), sys._getframe())
@@ -92,7 +92,7 @@ def run(module: nn.Module, maps: Tensor) -> Any:
         raised = (str(error).strip() or "no message").splitlines()[0]
         found = f"its forward raises {type(error).__name__}{f' at {line}' if line else ''} ({raised})"
         where = f"{kind_of(module)} on a tensor of {tuple(maps.shape)}"
-        raise ForwardFailsError(where, found, "a forward that takes it", "Is --shape right?") from error
+        raise ForwardFailsError(where, found, "a forward that accepts it", "Check --shape.") from error
 
 
 @dataclass(eq=False)
@@ -112,7 +112,7 @@ class _Recorder(TorchFunctionMode):
     """{package of spiking neurons: where its layers are called}"""
     notes: list[str] = field(default_factory=list)
     quiet: int = 0
-    """How many modules deep it is in one that is taken as a whole."""
+    """Nesting depth inside a module that is converted as a whole."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -171,12 +171,12 @@ class _Recorder(TorchFunctionMode):
         return Step("", self._layer(), line, in_hook, (), {}, ()).where
 
     def _refuse_values(self, name: str) -> None:
-        """Raises InputError, unless a hook only looks: what it changes shows when other values go through."""
+        """Raises InputError, except where a hook only reads values: its changes show in the proof with other values."""
         if self._place()[1] and name != "__bool__":
             return
-        found = f"asks for values of a map ({name.strip('_')})"
-        todo = "Take out what depends on them: an if, an assert, item()."
-        raise InputError(self._where(), found, "a forward that does the same for all values", todo)
+        found = f"reads values of a map ({name.strip('_')})"
+        todo = "Remove code that depends on them: if, assert, item()."
+        raise InputError(self._where(), found, "a forward that makes the same calls for all values", todo)
 
     def _left_out(self, args: Any, kwargs: Any) -> Any:
         """What a dropout that is on outside of training takes, unchanged."""
@@ -184,7 +184,7 @@ class _Recorder(TorchFunctionMode):
         made = given.clone()
         taken = _replaced(args, self.value), _replaced(kwargs, self.value)
         step = self._note("dropout", taken, [made], keeps=True)
-        self.notes.append(f"{step.where}: {ALWAYS_ON} is left out; pass training=self.training to it")
+        self.notes.append(f"{step.where}: {ALWAYS_ON} is ignored; pass training=self.training to it")
         return made
 
     @contextmanager

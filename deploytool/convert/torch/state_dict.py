@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 NEED: Final = "what torch.save(module.state_dict(), path) writes, or a .safetensors file"
 CHECKPOINT_KEYS: Final[tuple[str, ...]] = ("state_dict", "model_state_dict", "model", "net", "weights", "module")
-"""Where trainers keep the state dict in their files, the surest first."""
+"""Keys under which trainers store the state dict, the most reliable first."""
 PREFIXES: Final = ("module.", "model.", "_orig_mod.", "_forward_module.", "net.", "network.", "snn.", "spiking_model.")
-"""What wrappers, trainers and attributes put before every name."""
+"""Prefixes that wrappers, trainers and attributes add to every name."""
 WHOLE: Final = (
     "Write a function that returns torch.load(path, weights_only=False), and convert package.module:function."
 )
@@ -51,7 +51,7 @@ def _load_safetensors(path: Path) -> Any:
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise InputError(str(path), f"no safetensors file ({_first_line(error)})", NEED) from None
+        raise InputError(str(path), f"not a safetensors file ({_first_line(error)})", NEED) from None
 
 
 def _load_torch(path: Path) -> Any:
@@ -66,7 +66,7 @@ def _load_torch(path: Path) -> Any:
             found_in_it = f"holds a Python object ({found.group(1)}), which only running its code can read"
             raise InputError(str(path), found_in_it, "tensors by name", todo) from None
         if (protocol := re.search(r"pickle protocol (\d+) in the checkpoint", _warned(noted))) is not None:
-            todo = "Save it with the protocol that torch.save uses by itself."
+            todo = "Save it with the default protocol of torch.save."
             raise InputError(str(path), f"pickle protocol {protocol.group(1)}", NEED, todo) from None
         raise InputError(str(path), f"cannot be read ({_first_line(error)})", NEED) from None
 
@@ -90,7 +90,7 @@ def _refuse_modules(path: Path) -> None:
         first = _first_class(archive.read(data)) if data is not None and "constants.pkl" not in names else None
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         todo = "Save its weights: torch.save(torch.jit.load(path).state_dict(), 'weights.pth'), or convert the module."
-        raise InputError(str(path), "a TorchScript module, whose layers cannot be told", NEED, todo)
+        raise InputError(str(path), "a TorchScript module, whose layers cannot be identified", NEED, todo)
     if any(name.startswith(("models/", "archive_format")) for name in names):
         todo = "Write a function that returns torch.export.load(path).module(), and convert package.module:function."
         raise InputError(str(path), "a program of torch.export", NEED, todo)
@@ -131,7 +131,7 @@ def _tensors(path: Path, state: Any, tell: Callable[[str], None]) -> Mapping[str
         others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
         found = f"holds more than named tensors ({', '.join(others[:5])})" if others else "holds nothing"
         raise InputError(str(path), found, NEED)
-    tell(f"{path}: of {', '.join(map(str, state))} only {chosen[0]} is read")
+    tell(f"{path}: only {chosen[0]} of {', '.join(map(str, state))} is read")
     return {str(name): tensor for name, tensor in parts[chosen[0]].items()}
 
 
@@ -144,12 +144,12 @@ def _without_prefixes(
 ) -> Mapping[str, torch.Tensor]:
     """``tensors`` without what stands before every name; of a saved sinabs Network, those of the spiking model."""
     if {name.partition(".")[0] for name in tensors} == {"analog_model", "spiking_model"}:
-        tell(f"{path}: of analog_model and spiking_model only spiking_model is read")
+        tell(f"{path}: only spiking_model of analog_model and spiking_model is read")
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("spiking_model.")}
     left_out = ""
     while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         left_out += prefix
     if left_out:
-        tell(f"{path}: the prefix {left_out!r} of every name is left out")
+        tell(f"{path}: the prefix {left_out!r} is removed from every name")
     return tensors

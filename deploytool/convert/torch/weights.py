@@ -45,7 +45,7 @@ def matmul(network: Network, call: Call) -> Signal:
     signal = network.as_vector(call, call.value())
     matrix = call.constant("other")
     if matrix is None or matrix.ndim != 2:
-        raise UnsupportedError(call.where, "a product with something else than a matrix", "a matrix (I, O)")
+        raise UnsupportedError(call.where, "a product with something other than a matrix", "a matrix (I, O)")
     return _add(network, call, Linear(np.ascontiguousarray(_scaled(matrix.T, signal))), signal)
 
 
@@ -69,8 +69,8 @@ def require_first_call(network: Network, call: Call, what: str) -> None:
     """Raises UnsupportedError where the layer with ``what`` of its own was called before."""
     module = call.step.layer.module
     if is_layer(module) and id(module) in network.called:
-        todo = "Make a second layer; it may share the weights." if what == "weights" else "Make a second layer."
-        raise UnsupportedError(call.where, f"is called twice, and has {what} of its own", "each such layer once", todo)
+        todo = "Create a second layer; it may share the weights." if what == "weights" else "Create a second layer."
+        raise UnsupportedError(call.where, f"is called twice, but has its own {what}", "one call per layer", todo)
     network.called.add(id(module))
 
 
@@ -78,12 +78,12 @@ def batch_norm(network: Network, call: Call) -> Signal:
     """A batch norm with its running statistics, folded into the weights before it."""
     mean, variance = call.constant("running_mean"), call.constant("running_var")
     if call.argument("training", False) or mean is None or variance is None:
-        found = "a batch norm with the statistics of its batch"
+        found = "a batch norm that uses batch statistics"
         raise UnsupportedError(call.where, found, "running statistics (track_running_stats=True)")
     weighted = network.weighted(call, call.value())
     if weighted is None:
-        need = "Conv2d or Linear before it, which feeds nothing else"
-        raise UnsupportedError(call.where, "a batch norm that follows no weights of its own", need)
+        need = "Conv2d or Linear before it that feeds nothing else"
+        raise UnsupportedError(call.where, "a batch norm without its own weights before it", need)
     gamma, beta = call.constant("weight"), call.constant("bias")
     gamma = np.ones_like(mean) if gamma is None else gamma
     beta = np.zeros_like(mean) if beta is None else beta
@@ -100,7 +100,9 @@ def add(network: Network, call: Call) -> Signal:
         constant = "input" if isinstance(other, Value) else "other"
         return _bias(network, call, call.value("other" if constant == "input" else "input"), call.constant(constant), 1)
     if one.shape != other.shape:
-        raise UnsupportedError(call.where, f"a sum of tensors of {one.shape} and {other.shape}", "tensors of one shape")
+        raise UnsupportedError(
+            call.where, f"a sum of tensors of {one.shape} and {other.shape}", "tensors of the same shape"
+        )
     if network.signals[one].node == network.signals[other].node:
         raise UnsupportedError(call.where, "takes the same output twice", "different inputs")
     return network.add(call, Add(), network.plain(call, one), network.plain(call, other))
@@ -120,7 +122,7 @@ def _bias(network: Network, call: Call, value: Value, constant: Array | None, si
     weighted = network.weighted(call, value)
     if weighted is None:
         found = f"{call.step.function} of a constant that is not 0"
-        raise UnsupportedError(call.where, found, "Conv2d or Linear right before it, which feeds nothing else")
+        raise UnsupportedError(call.where, found, "Conv2d or Linear directly before it that feeds nothing else")
     bias = sign * _per_feature(network, call, value, constant)
     old = 0 if weighted.bias is None else weighted.bias
     return network.refit(value, lambda node: with_bias(node, (old + bias).astype(node.weight.dtype)))
@@ -139,7 +141,7 @@ def multiply(network: Network, call: Call) -> Signal:
 def divide(network: Network, call: Call) -> Signal:
     """A divisor that is the same for every input."""
     if isinstance(call.argument("other"), Value) or call.argument("rounding_mode") is not None:
-        raise UnsupportedError(call.where, "a division that is no constant factor", "a constant divisor")
+        raise UnsupportedError(call.where, "a division that is not by a constant", "a constant divisor")
     divisor = call.constant("other")
     if divisor is None or not divisor.all():
         raise UnsupportedError(call.where, "a division by 0", "another divisor")
@@ -149,14 +151,14 @@ def divide(network: Network, call: Call) -> Signal:
 def _scale(network: Network, call: Call, value: Value, factor: Array | None) -> Signal:
     """Folds ``factor`` into the weights before it, or keeps it for those behind it."""
     if factor is None:
-        raise UnsupportedError(call.where, f"{call.step.function} by nothing", "a constant factor")
+        raise UnsupportedError(call.where, f"{call.step.function} without a factor", "a constant factor")
     weighted = network.weighted(call, value)
     if weighted is not None:
         per_feature = _per_feature(network, call, value, factor)
         return network.refit(value, lambda node: scale_outputs(node, per_feature))
     if factor.size != 1 or not factor.all():
-        found = f"a factor of shape {factor.shape} behind no weights of its own"
-        raise UnsupportedError(call.where, found, "one number other than 0, or Conv2d or Linear right before it")
+        found = f"a factor of shape {factor.shape} without its own weights before it"
+        raise UnsupportedError(call.where, found, "one number other than 0, or Conv2d or Linear directly before it")
     signal = network.signal(call, value)
     scale, node = signal.scale * float(factor.reshape(-1)[0]), network.nodes[signal.node]
     if isinstance(node, AvgPool) and scale == node.kernel[0] * node.kernel[1] and network.is_alone(signal.node):
@@ -187,7 +189,7 @@ def pad(network: Network, call: Call) -> Signal:
     constant = call.argument("mode", "constant") == "constant" and (call.argument("value") or 0) == 0
     if not constant or any(sides[4:]) or (left, top) != (right, bottom) or min(sides) < 0:
         found = f"padding {tuple(sides)} of mode {call.argument('mode', 'constant')!r}"
-        raise UnsupportedError(call.where, found, "zeros, as many on opposite sides of the map")
+        raise UnsupportedError(call.where, found, "zero padding, equal on opposite sides of the map")
     signal = network.signal(call, value)
     network.require_map(call, value, grown=signal.padding)
     return replace(signal, padding=(signal.padding[0] + top, signal.padding[1] + left))

@@ -28,7 +28,7 @@ NO_FORWARD: Final = ("torch.nn.modules.module", "torch.nn.modules.container", "l
 """Packages whose own forward of a module only raises an error."""
 
 INNER: Final = ("model", "net", "network", "snn", "backbone")
-"""What people call the network in a module without a forward, which trains or logs."""
+"""Usual names of the network in a module without a forward that trains or logs."""
 
 
 def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
@@ -72,5 +72,5 @@ def _inner(module: nn.Module) -> tuple[str, nn.Module]:
         with_weights = [name for name, child in children.items() if any(True for _ in child.parameters())]
         if len(with_weights) == 1:
             return with_weights[0], children[with_weights[0]]
-    found = f"has no forward, and {len(children)} modules in it"
+    found = f"has no forward but contains {len(children)} modules"
     raise UnsupportedError(kind_of(module), found, "a module whose forward calls its layers")

@@ -31,7 +31,7 @@ def read(path: Path, _: Reading) -> RawEvents:
     content = path.read_bytes()
     start = content.find(HEADER_END)
     if start < 0:
-        raise InputError(str(path), "no end of its header", "an AEDAT 3.1 file", "Copy it again.")
+        raise InputError(str(path), "its header has no end", "an AEDAT 3.1 file", "Copy it again.")
     packets = list(_packets(content, start + len(HEADER_END), str(path)))
     t = np.concatenate([np.empty(0, np.int64), *(times for times, _ in packets)])
     data = np.concatenate([np.empty(0, np.uint32), *(words for _, words in packets)])
@@ -42,7 +42,7 @@ def _packets(content: bytes, at: int, name: str) -> Iterator[tuple[NDArray[np.in
     """(times in us, words of data) of the valid events of pixels, packet by packet, from byte ``at`` on."""
     while at < len(content):
         if len(content) - at < PACKET.size:
-            raise InputError(name, "ends inside the head of a packet", "an AEDAT 3.1 file", "The file was cut short.")
+            raise InputError(name, "ends inside a packet header", "an AEDAT 3.1 file", "The file was cut short.")
         kind, _, size, _, ran_over, room, number, _ = PACKET.unpack_from(content, at)
         at += PACKET.size
         if not (0 <= number <= room and size > 0) or at + room * size > len(content):

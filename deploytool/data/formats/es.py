@@ -24,7 +24,7 @@ DVS, ATIS = 1, 2
 HEADER: Final = 20
 BYTES_PER_EVENT: Final = 5
 MARKS: Final = {DVS: 254, ATIS: 252}
-"""Bytes from this one on are no event's first."""
+"""No event starts with this byte or a larger one."""
 
 
 def read(path: Path, _: Reading) -> RawEvents:

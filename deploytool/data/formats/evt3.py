@@ -26,7 +26,7 @@ ROW, EVENT, BASE, VECTOR_12, VECTOR_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
 HIGH_BITS: Final = 12
 X_MAX: Final = 0x7FF
 LENGTHS: Final = np.array([12 if kind == VECTOR_12 else 8 if kind == VECTOR_8 else 0 for kind in range(16)], np.int32)
-"""Pixels of a word of each kind."""
+"""Pixels per word of each kind."""
 
 
 class State(NamedTuple):

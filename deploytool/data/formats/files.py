@@ -18,12 +18,12 @@ from deploytool.data.transforms import MERGED
 from deploytool.ir.events import Events, EventStream
 
 LABEL_DIGITS: Final = 3
-"""A folder with a longer number for a name is a date or an identifier, and no class."""
+"""A folder whose name is a longer number is a date or an identifier, not a class."""
 OFFSET_TOLD_US: Final = 1_000_000
-"""A clock that showed more than this at the first event is told of."""
+"""A clock that shows more than this at the first event is reported."""
 NAMES_TOLD: Final = 3
 PROCEDURE: Final = 1
-"""Version of how files become samples: to be raised with every change of code that changes any sample."""
+"""Version of the conversion of files to samples. Raise it with every code change that changes a sample."""
 
 Say = Callable[[str], None]
 
@@ -38,7 +38,7 @@ def kinds(path: Path) -> list[tuple[Path, Format | InputError | None]]:
     if not any(kind for _, kind in found):
         names = [file for file, _ in found]
         says = f"a folder with no event file ({_named(names)})" if names else "an empty folder"
-        says = "not an event file, by its content" if path.is_file() else says
+        says = "its content is not an event file" if path.is_file() else says
         raise InputError(str(path), says, f"one of {formats()}")
     return found
 
@@ -121,7 +121,7 @@ def _remarks(
 ) -> Iterator[str]:
     """One sentence for each thing that was done to recordings, or left out, that a person may not expect."""
     if skipped:
-        yield f"Left out, because they are no recordings: {_named(skipped)}."
+        yield f"Ignored, because they are not recordings: {_named(skipped)}."
     if any(each.merged for each in done):
         yield MERGED
     yield from _late([each.times.removed_us for each in done], Path(streams[0].name).name)
@@ -133,7 +133,7 @@ def _remarks(
         yield "--unwrap had no effect: no clock overflowed."
     unknown = sorted({Path(stream.name).absolute().parent.name for stream in streams if stream.label < 0})
     if len(unknown) > 1:
-        yield f"No labels for what is in {_listed(unknown)}: only a folder whose name is a number states a class."
+        yield f"No labels for recordings in {_listed(unknown)}: only a folder whose name is a number states a class."
 
 
 def _late(removed_us: Sequence[int], first: str) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _late(removed_us: Sequence[int], first: str) -> Iterator[str]:
     one = len(removed_us) == 1
     which = f"{first} begins at its first event" if one else f"{len(late)} recordings begin at their first events"
     since = date(max(late))
-    clock = f"which as a time since 1970 is {since}" if since else "which --absolute-time keeps"
+    clock = f"which is {since} as a time since 1970" if since else "which --absolute-time keeps"
     yield f"{which}, {'up to ' * (not one)}{max(late):,} us after the clock's zero, {clock}."
 
 

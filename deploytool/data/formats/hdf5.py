@@ -12,7 +12,7 @@ from deploytool.data.formats.arrays import events_in_array
 from deploytool.data.formats.named import columns_named, complete
 from deploytool.data.formats.reading import RawEvents, Reading
 
-NEED: Final = "one group with the data sets t, x, y and p, or one data set of events"
+NEED: Final = "one group with the datasets t, x, y and p, or one dataset of events"
 
 
 def read(path: Path, reading: Reading) -> RawEvents:
@@ -28,7 +28,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
             content = {key: np.asarray(found[key][()]) for key in _keys(found, groups, arrays, str(path))}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        todo = "Where a filter is missing, hdf5plugin has most of them; save the events as .npz."
+        todo = "If a filter is missing, which hdf5plugin may have, save the events as .npz."
         raise InputError(str(path), f"cannot be read ({reason})", "an HDF5 file of events", todo) from None
     if groups:
         return columns_named({key.rsplit("/", 1)[-1]: value for key, value in content.items()}, reading, str(path))

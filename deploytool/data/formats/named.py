@@ -16,7 +16,7 @@ NAMES: Final[Mapping[str, Sequence[str]]] = {
     "p": ("p", "ps", "pol", "polarity", "polarities", "on"),
     "c": ("c", "channel", "feature"),
 }
-"""What a column is called, whatever the case of its letters. c numbers a feature, p is a polarity: one of them."""
+"""Column names, in any case. c is a feature number and p a polarity; a file has one of the two."""
 
 NEED: Final = "a structured array with the fields t, x, y and c (or p), or columns of these names"
 
@@ -48,5 +48,5 @@ def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> 
     lengths = {role: len(columns[found[role]]) for role in ("t", "x", "y", feature)}
     if len({*lengths.values()}) > 1:
         says = ", ".join(f"{number} of {role}" for role, number in lengths.items())
-        raise InputError(name, says, "as many of each")
+        raise InputError(name, says, "the same number of each")
     return RawEvents(t, x, y, p, in_us=False, features=feature == "c")

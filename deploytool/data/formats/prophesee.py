@@ -20,10 +20,10 @@ from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import RawEvents
 
 HEADER_MAX: Final = 1 << 16
-"""Bytes of a file in which its header is looked for."""
+"""Number of leading bytes that are searched for the header."""
 
 CHUNK: Final = 1 << 15
-"""Words that are decoded at a time: few enough that what is made of them stays in a cache."""
+"""Number of words decoded at a time, few enough for the results to fit in the cache."""
 
 _ENCODING: Final = re.compile(r"^(?:evt |format EVT)(\d)\.?(\d?)", re.MULTILINE)
 _SIZES: Final = (

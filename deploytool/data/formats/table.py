@@ -77,10 +77,10 @@ FORMATS: Final[Mapping[str, Format]] = {
     ),
     "bin": Format("N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", nbin.read),
 }
-"""In the order in which a file is tried: those without a mark of their own come last."""
+"""In the order of recognition; formats without a signature come last."""
 
 TEXTS: Final = FORMATS["table"].suffixes
-"""Files of these names may be anything: those that are no events are left out of a folder."""
+"""Files with these suffixes may hold anything; a folder skips those without events."""
 
 KNOWN: Final = (
     Known("AEDAT 1.0 or 2.0, in which the camera decides what an address means", _begins(b"#!AER-DAT"), "DV and jAER"),
@@ -88,14 +88,18 @@ KNOWN: Final = (
     Known("EVT 4.0", _encoded("4.0"), "metavision_file_to_csv"),
     Known("a Prophesee file that does not state its encoding", _begins(b"% "), "metavision_file_to_csv"),
     Known("a ROS bag", _begins(b"#ROSBAG"), "the package rosbags"),
-    Known("a compressed file", _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"Rar!"), "unpacking it first"),
+    Known(
+        "a compressed file",
+        _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"Rar!"),
+        "a program that unpacks it",
+    ),
     Known(
         "a pickle, which could run any code when read",
         _begins(*_PICKLES),
         "np.save",
     ),
 )
-"""What is recognised and not read, and what makes it a file that is."""
+"""Recognised formats that are not supported, with the tool that converts them."""
 
 
 def format_of(path: Path) -> Format | None:
@@ -113,11 +117,11 @@ def format_of(path: Path) -> Format | None:
         return found
     if known := next((each for each in KNOWN if each.recognise(head, path)), None):
         need = f"one of {formats()}"
-        raise InputError(str(path), f"{known.says}, which is not read here", need, f"Convert it with {known.todo}.")
+        raise InputError(str(path), f"{known.says}, which is not supported", need, f"Convert it with {known.todo}.")
     suffix = path.suffix.lower()
     if called := [each.says for each in FORMATS.values() if suffix in each.suffixes and suffix not in TEXTS]:
-        says = f"called {suffix}, and by its content not {' or '.join(called)}"
-        raise InputError(str(path), says, "what its name says", "Copy it again; it may be damaged.")
+        says = f"named {suffix}, but its content is not {' or '.join(called)}"
+        raise InputError(str(path), says, "content that matches its name", "Copy it again; it may be damaged.")
     return None
 
 

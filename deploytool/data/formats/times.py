@@ -19,18 +19,18 @@ from deploytool.data.formats.reading import UNITS_US, Reading
 Times: TypeAlias = NDArray[np.int64]
 
 CLOCK_BITS: Final = (32, 31, 24, 23)
-"""The counters that cameras and files are known to have."""
+"""Widths in bits of the counters that cameras and files have."""
 NEARLY: Final = 0.95
 """A clock overflowed where time falls by more than this share of its range."""
 
 YEARS_S: Final = (946_684_800, 4_102_444_800)
 """The years 2000 to 2100 in seconds since 1970."""
 ENOUGH: Final = 100
-"""Events from which on their rate says something about the unit of their times."""
+"""Smallest number of events whose rate says something about the unit of their times."""
 RATE_MAX_HZ: Final = 1000.0
-"""Events per pixel and second, the mean over a recording, above which its times are no microseconds."""
+"""Mean events per pixel and second of a recording above which its times are not microseconds."""
 RATE_MIN_HZ: Final = 100.0
-"""Events per second, all pixels together, below which times in whole thousands are no microseconds."""
+"""Events per second over all pixels below which times in whole thousands are not microseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Ti
     numbers, overflows, bits = _unwrapped(numbers, reading.unwrap, unit or "us", name)
     t_us = _in_us(numbers, unit or "us", name)
     if unit is None and (other := _other_unit(t_us, pixels)):
-        todo = f"Add --time-unit {other[0]} if that is so, --time-unit us if they are microseconds after all."
+        todo = f"Add --time-unit {other[0]} if that is right, or --time-unit us if they are microseconds."
         raise InputError(name, other[1], "times in microseconds", todo)
     removed_us = 0 if reading.absolute_time else int(t_us.min())
     if reading.absolute_time and (since := date(int(t_us.min()))):
@@ -141,7 +141,7 @@ def _other_unit(t: Times, pixels: int) -> tuple[str, str] | None:
     if since := date(first // 1000):
         return "ns", f"times that are nanoseconds since 1970, from {since} on"
     if since := date(first * 1000):
-        return "ms", f"times that as milliseconds since 1970 begin at {since}"
+        return "ms", f"times that begin at {since} if they are milliseconds since 1970"
     if len(t) < ENOUGH or last == first or (t[1:] < t[:-1]).any():
         return None
     gaps, seconds = np.diff(t), (last - first) / 1e6

@@ -77,7 +77,7 @@ def fingerprint(layout: Layout, root: str | None) -> str:
 
 
 def _locate(layout: Layout, root: str | None) -> Path:
-    hint = f"It is {layout.archive} of https://www.cs.toronto.edu/~kriz/cifar.html."
+    hint = f"Download {layout.archive} from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it."
     if root is not None:
         folder = Path(root).expanduser()
         is_pickled = folder.name == layout.pickled or (folder / layout.pickled).is_dir()

@@ -65,7 +65,7 @@ def _stream(path: Path, label: int, name: str) -> EventStream:
         raise InputError(str(path), f"an array {rows.shape} of {rows.dtype}", _COLUMNS)
     columns = rows.astype(np.int64)
     if np.any(columns != rows) or columns[:, :3].min() < 0 or columns[:, :3].max() > np.iinfo(np.uint16).max:
-        raise InputError(str(path), "values that are no pixels, polarities or whole milliseconds", _COLUMNS)
+        raise InputError(str(path), "values that are not pixels, polarities or whole milliseconds", _COLUMNS)
     columns = columns[np.argsort(columns[:, 3], kind="stable")]
     events = np.empty(len(columns), EVENT)
     events["t"] = (columns[:, 3] - columns[0, 3]) * 1000

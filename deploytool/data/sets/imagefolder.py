@@ -18,7 +18,7 @@ TRAIN: Final = "train"
 TEST: Final = "val"
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 TEST_SHARE: Final = 0.1
-_NEED: Final = f"{TRAIN} and {TEST}, each with a folder of pictures per class, or such folders alone"
+_NEED: Final = f"{TRAIN} and {TEST}, each with a folder of pictures per class, or only those class folders"
 
 
 def parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
@@ -42,7 +42,7 @@ def _files(root: str | None) -> list[ClassFiles]:
         raise RecipeError("data.root", "missing for the set imagefolder", f"a folder with {_NEED}")
     folder = Path(root).expanduser()
     if not folder.is_dir() or not class_folders(folder):
-        raise InputError(f"data.root {root}", "no folder of folders", _NEED)
+        raise InputError(f"data.root {root}", "no folder that contains folders", _NEED)
     if not all((folder / part).is_dir() for part in (TRAIN, TEST)):
         return [class_files(folder, "", class_folders(folder), SUFFIXES)]
     classes = class_folders(folder / TRAIN)

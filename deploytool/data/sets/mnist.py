@@ -29,7 +29,7 @@ FILES: Final = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-_NEED: Final = f"{', '.join(name for files in FILES.values() for name in files)}, each as it is or as .gz"
+_NEED: Final = f"{', '.join(name for files in FILES.values() for name in files)}, each unpacked or as .gz"
 
 
 def parts(name: str, root: str | None) -> tuple[Samples[Image], Samples[Image]]:
@@ -92,5 +92,5 @@ def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
     start = 4 + 4 * axes
     lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)
     if not axes or len(lengths) != axes or len(content) - start != math.prod(lengths.tolist()):
-        raise InputError(where, f"{len(content)} bytes", "an IDX file of unsigned bytes, whole", "Copy it again.")
+        raise InputError(where, f"{len(content)} bytes", "a complete IDX file of unsigned bytes", "Copy it again.")
     return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)

@@ -25,7 +25,7 @@ SHAPE: Final[Shape] = (2, 180, 240)
 CLASSES: Final = 101
 TEST_SHARE: Final = 0.1
 DURATION_US: Final = 320_000
-"""One duration for all samples that are not longer, so that a time step is as long in each."""
+"""One duration for all samples that are not longer, so that their time steps are equally long."""
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:

@@ -34,7 +34,7 @@ from deploytool.ir.events import EVENT, Events, EventStream
 SHAPE: Final[Shape] = (2, 34, 34)
 CLASSES: Final = 10
 DURATION_US: Final = 320_000
-"""One duration for all samples, so that a time step is as long in each; the longest known sample lasts 315.2 ms."""
+"""One duration for all samples, so that their time steps are equally long; the longest known sample lasts 315.2 ms."""
 
 ARCHIVES: Final = {
     "train": ("nmnist_1ms_train.npz", "nmnist_train1000_us.npz"),
@@ -128,12 +128,12 @@ def _downloaded(root: Path) -> Path:
             "data.set nmnist",
             f"not in {folder}, and the download failed ({error})",
             need,
-            "Try again with a network, or name its folder with data.root.",
+            "Try again with a network connection, or name its folder with data.root.",
         ) from None
     if not _is_whole(folder):
         raise InputError(
             str(folder),
-            "some samples are absent after the download",
+            "some samples are missing after the download",
             f"{sum(OFFICIAL_SIZES.values())} .bin files",
             f"Delete {folder} and try again, or set data.root to {root} to use what is there.",
         )
@@ -205,4 +205,4 @@ def _reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", need) from None
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(str(path), f"broken ({error})", need, "Copy it again.") from None
+        raise InputError(str(path), f"damaged ({error})", need, "Copy it again.") from None

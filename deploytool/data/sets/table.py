@@ -18,10 +18,10 @@ from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection
 
 PROCEDURE: Final = 1
-"""Version of how samples are made and split: to be raised with every change of code that changes any sample."""
+"""Version of how samples are made and split. Raise it with every code change that changes a sample."""
 LEVELS: Final = 16
 IMAGE_DURATION_MS: Final = 100.0
-"""How images become events where a recipe does not say."""
+"""The default conversion of images to events."""
 _SUBSET_SEED: Final = 1
 
 Made = TypeVar("Made", EventStream, Image)
@@ -139,7 +139,7 @@ class Promise:
     def require(self, shape: Shape) -> None:
         """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
         if shape != self.shape:
-            need = f"{list(self.shape)}, the map of the set {self.name} as [data] asks for it"
+            need = f"{list(self.shape)}, the map of the set {self.name} with these [data] settings"
             raise RecipeError("network.input", f"found {list(shape)}", need)
 
     def require_outputs(self, count: int) -> None:
@@ -185,7 +185,7 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     if not len(train) or not len(validation):
         raise InputError(
             f"data.set {spec.set}",
-            f"of {len(training)} training samples {len(validation)} are for validation",
+            f"{len(validation)} of {len(training)} training samples are for validation",
             "at least one to train on and one to choose the model",
             "Use more samples, or change data.validation.",
         )
@@ -220,7 +220,7 @@ def _source(spec: DataSection) -> Source[Any]:
 def _problems(spec: DataSection) -> Iterator[RecipeError]:
     """One error for each key that does not go with the kind of the set."""
     of_images = spec.set in IMAGE_SETS
-    kind = f"the set {spec.set}, which is of {'images' if of_images else 'events'}"
+    kind = f"the set {spec.set}, which holds {'images' if of_images else 'events'}"
     codings = ("count", "rate", "direct") if of_images else ("events",)
     if spec.coding not in (None, *codings):
         yield RecipeError("data.coding", f"found {spec.coding!r}", f"{', '.join(codings)} for {kind}")
@@ -261,5 +261,5 @@ def _subset(samples: Samples[Any], count: int | None, key: str) -> Samples[Any]:
     if count is None:
         return samples
     if count > len(samples):
-        raise RecipeError(key, f"found {count}", f"at most {len(samples)}, which is all there are")
+        raise RecipeError(key, f"found {count}", f"at most {len(samples)}, the number of samples")
     return samples.take(even_subset(samples.labels, count, _SUBSET_SEED))

@@ -93,7 +93,7 @@ def test_an_archive_holds_columns_or_one_array(tmp_path: Path) -> None:
     assert same(read_npz(tmp_path / "columns.npz", AS_IT_IS))
     assert same(read_npz(tmp_path / "one.npz", Reading("xytp")))
     np.savez(tmp_path / "short.npz", **ROWS | {"x": X[1:]})
-    with pytest.raises(InputError, match="40 of t, 39 of x, 40 of y, 40 of p; need as many of each"):
+    with pytest.raises(InputError, match="40 of t, 39 of x, 40 of y, 40 of p; need the same number of each"):
         read_npz(tmp_path / "short.npz", AS_IT_IS)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:50])
     with pytest.raises(InputError, match=r"not a .npz file of events"):

@@ -228,7 +228,7 @@ def test_what_a_format_states_itself_cannot_be_stated(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n", "AEDAT 1.0 or 2.0, in which the camera decides"),
-        (b"% evt 2.1\n" + bytes(16), "EVT 2.1, which is not read here"),
+        (b"% evt 2.1\n" + bytes(16), "EVT 2.1, which is not supported"),
         (b"% Date 2020-01-01\n" + bytes(16), "a Prophesee file that does not state its encoding"),
         (b"#ROSBAG V2.0\n", "a ROS bag"),
         (b"\x1f\x8b\x08\x00", "a compressed file"),

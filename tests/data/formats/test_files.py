@@ -161,7 +161,7 @@ def test_bad_places(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a folder with no event file \(1 file, notes.txt\); need one of numpy .npy"):
         read_events(tmp_path, SHAPE)
     with pytest.raises(
-        InputError, match=r"notes.txt: not an event file, by its content; need one of numpy .npy \(.npy\),"
+        InputError, match=r"notes.txt: its content is not an event file; need one of numpy .npy \(.npy\),"
     ):
         read_events(tmp_path / "notes.txt", SHAPE)
 
@@ -199,7 +199,7 @@ def test_a_late_beginning_is_told(tmp_path: Path) -> None:
     np.save(tmp_path / "b.npy", events)
     (line,) = said(tmp_path)
     assert line.startswith("2 recordings begin at their first events, up to 1,700,000,060,000,139 us after the clock's")
-    assert line.endswith("which as a time since 1970 is 2023-11-14 22:14:20 UTC.")
+    assert line.endswith("which is 2023-11-14 22:14:20 UTC as a time since 1970.")
 
 
 def test_a_recording_is_the_same_whatever_the_clock_showed(tmp_path: Path) -> None:
@@ -268,12 +268,12 @@ def test_sorting_is_advised_only_where_it_is_right(tmp_path: Path) -> None:
         read_events(tmp_path / "a.npy", SHAPE)
 
 
-def test_files_that_are_no_recordings_are_left_out_aloud(tmp_path: Path) -> None:
+def test_files_that_are_not_recordings_are_ignored_with_a_note(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", some_events())
     for name in ("README.md", "labels.json", "notes.txt", "photo.png"):
         (tmp_path / name).write_bytes(b"# words\n\nand more of them\n")
     assert said(tmp_path) == [
-        "Left out, because they are no recordings: 4 files, README.md, labels.json, notes.txt, ...."
+        "Ignored, because they are not recordings: 4 files, README.md, labels.json, notes.txt, ...."
     ]
     assert len(read_events(tmp_path, SHAPE)) == 1
 
@@ -283,7 +283,7 @@ def test_folders_that_are_no_labels_are_told(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "a.npy", some_events())
     assert said(tmp_path) == [
-        "No labels for what is in cats, dogs: only a folder whose name is a number states a class."
+        "No labels for recordings in cats, dogs: only a folder whose name is a number states a class."
     ]
 
 

@@ -99,9 +99,11 @@ def test_what_is_no_overflow_is_left_to_the_check_of_order() -> None:
 def test_milliseconds_are_recognised() -> None:
     says = refused(US // 1000)
     assert "500 events within 49 us, several at each time, as if times were milliseconds" in says
-    assert "Add --time-unit ms if that is so, --time-unit us if they are microseconds after all." in says
+    assert "Add --time-unit ms if that is right, or --time-unit us if they are microseconds." in says
     assert np.array_equal(of(US // 1000, time_unit="us").t_us, US // 1000 - US[0] // 1000)
-    assert f"milliseconds since 1970 begin at {date(SINCE_1970_S * 10**6)}" in refused(US[:9] + SINCE_1970_S * 1000)
+    assert f"begin at {date(SINCE_1970_S * 10**6)} if they are milliseconds since 1970" in refused(
+        US[:9] + SINCE_1970_S * 1000
+    )
 
 
 def test_nanoseconds_are_recognised() -> None:

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 Outcome: TypeAlias = Literal["keep", "alter", "drop", "refuse"]
 ORDER: Final[tuple[Outcome, ...]] = ("keep", "alter", "drop", "refuse")
-"""From what does no harm to what is gravest."""
+"""From harmless to most severe."""
 
 
 SINABS: Final = "sinabs/nir.py _import_sinabs_module"
@@ -28,7 +28,7 @@ class Importer:
     source: str
     knows: tuple[str, ...]
     unknown: Outcome
-    """What becomes of other node types."""
+    """The outcome for other node types."""
 
 
 IMPORTERS: Final[Mapping[str, Importer]] = MappingProxyType(
@@ -94,8 +94,8 @@ IMPORTERS: Final[Mapping[str, Importer]] = MappingProxyType(
 
 EFFECT_OF_UNKNOWN: Final[Mapping[Outcome, str]] = MappingProxyType(
     {
-        "drop": "not imported: the chain breaks here and what comes before or after is skipped without a word; "
-        "a second such node is a KeyError",
+        "drop": "not imported: the chain breaks here and the nodes before or after it are silently skipped; "
+        "a second such node raises KeyError",
         "refuse": "ValueError, unknown node type",
     }
 )

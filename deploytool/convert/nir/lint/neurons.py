@@ -29,7 +29,7 @@ def _synapse_unfit(node: Node) -> bool:
 
 
 NEURON_RULES: Final = (
-    Rule(("sinabs",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is left out", SINABS),
+    Rule(("sinabs",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is ignored", SINABS),
     Rule(("sinabs",), ("IF",), _floor_beside_threshold, "alter", "gets a floor of -v_threshold", SINABS),
     Rule(
         ("sinabs",),
@@ -44,7 +44,7 @@ NEURON_RULES: Final = (
         ("IF", "LIF"),
         lambda n: n.states("at_most_one", True),
         "alter",
-        "fires several times in a time step",
+        "can fire several times per time step",
         "sinabs/layers/iaf.py, lif.py (MultiSpike)",
     ),
     Rule(("sinabs",), ("LIF", "LI"), lambda n: n.has("v_leak", 0), "refuse", "ValueError: v_leak", SINABS),
@@ -54,11 +54,16 @@ NEURON_RULES: Final = (
         ("LIF", "LI"),
         always,
         "alter",
-        "tau, in seconds, is taken for a number of time steps",
+        "reads tau, in seconds, as a number of time steps",
         f"{SINABS}; sinabs/layers/lif.py alpha_mem_calculated",
     ),
     Rule(
-        ("sinabs",), ("LIF",), lambda n: n.fields.stated.get("floor") is not None, "alter", "the floor is lost", SINABS
+        ("sinabs",),
+        ("LIF",),
+        lambda n: n.fields.stated.get("floor") is not None,
+        "alter",
+        "the floor is ignored",
+        SINABS,
     ),
     Rule(
         ("sinabs", "snnTorch", "Norse", "SpikingJelly"),
@@ -73,7 +78,7 @@ NEURON_RULES: Final = (
         ("IF",),
         always,
         "alter",
-        "leaks, with a beta of 0.9, and the model raises when it is run",
+        "leaks with beta 0.9, and running the model raises an error",
         SNNTORCH,
     ),
     Rule(("snnTorch",), ("IF",), lambda n: n.has("r", 1), "refuse", "AssertionError: r != 1", SNNTORCH),
@@ -82,7 +87,7 @@ NEURON_RULES: Final = (
         ("IF", "LIF"),
         lambda n: n.differs("v_threshold"),
         "refuse",
-        "AssertionError: thresholds that differ",
+        "AssertionError: thresholds differ",
         SNNTORCH,
     ),
     Rule(
@@ -106,7 +111,7 @@ NEURON_RULES: Final = (
         ("snnTorch",), ("LIF", "CubaLIF"), lambda n: n.states("reset", "subtract"), "alter", "resets to zero", SNNTORCH
     ),
     Rule(("snnTorch",), ("LIF", "CubaLIF"), always, "alter", "Euler's method with a time step of 0.1 ms", SNNTORCH),
-    Rule(("Norse",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is left out, with a warning", NORSE),
+    Rule(("Norse",), ("IF", "LIF"), lambda n: n.has("r", 1), "alter", "r is ignored, with a warning", NORSE),
     Rule(
         ("Norse",),
         ("LIF", "CubaLIF"),
@@ -129,7 +134,7 @@ NEURON_RULES: Final = (
         NEURONS,
         lambda n: n.differs("r", "tau", "tau_mem", "tau_syn", "v_leak", "v_threshold", "v_reset", "w_in"),
         "refuse",
-        "ValueError: neurons that differ",
+        "ValueError: parameters of the neurons differ",
         f"{JELLY} _uniform_scalar",
     ),
     Rule(
@@ -185,7 +190,7 @@ NEURON_RULES: Final = (
         NEURONS,
         lambda n: n.has("v_reset", 0),
         "alter",
-        "v_reset is left out",
+        "v_reset is ignored",
         f"{SNNTORCH}; {NORSE}",
     ),
     Rule(
@@ -193,7 +198,7 @@ NEURON_RULES: Final = (
         NEURONS,
         lambda n: n.fields.stated.get("floor") is not None,
         "alter",
-        "the floor is lost",
+        "the floor is ignored",
         f"{SNNTORCH}; {NORSE}; {JELLY}",
     ),
     Rule(
@@ -201,8 +206,8 @@ NEURON_RULES: Final = (
         NEURONS,
         lambda n: n.states("at_most_one", False),
         "alter",
-        "fires once in a time step at most",
+        "fires at most once per time step",
         f"{SNNTORCH}; {NORSE}; {JELLY}",
     ),
 )
-"""In the order in which they are reported."""
+"""In report order."""

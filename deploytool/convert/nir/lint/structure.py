@@ -49,7 +49,7 @@ STRUCTURE: Final = (
         ("Conv2d",),
         _not_square,
         "refuse",
-        "ValueError: nir infers a wrong shape of a kernel that is not square and finds it unlike what follows",
+        "ValueError: nir infers a wrong output shape for a non-square kernel, which does not match the next node",
         "nir 1.0.8 nir/ir/utils.py calculate_conv_output",
     ),
     Rule(
@@ -57,7 +57,7 @@ STRUCTURE: Final = (
         ("Conv2d",),
         lambda n: _groups(n) > 1,
         "refuse",
-        "ValueError: nir infers a wrong input shape of a grouped convolution",
+        "ValueError: nir infers a wrong input shape for a grouped convolution",
         "nir 1.0.8 nir/ir/conv.py",
     ),
     Rule(
@@ -65,10 +65,10 @@ STRUCTURE: Final = (
         ("Conv2d",),
         lambda n: n.fields.array("weight").shape[1] % _groups(n) > 0,
         "refuse",
-        "ValueError: in_channels is taken from the weights, which have those of one group",
+        "ValueError: in_channels is read from the weights, which have the channels of one group only",
         SINABS,
     ),
-    Rule(("sinabs",), ("Conv1d",), always, "refuse", "AttributeError: takes the weights for a tensor", SINABS),
+    Rule(("sinabs",), ("Conv1d",), always, "refuse", "AttributeError: treats the weights as a tensor", SINABS),
     Rule(
         ("SpikingJelly",),
         ("Conv1d", "Conv2d"),
@@ -82,7 +82,7 @@ STRUCTURE: Final = (
         ("Affine",),
         always,
         "alter",
-        "the bias is lost, and a random one takes its place",
+        "a random bias replaces the bias",
         f"{NIRTORCH} _default_map_affine",
     ),
     Rule(
@@ -90,7 +90,7 @@ STRUCTURE: Final = (
         ("SumPool2d",),
         lambda n: n.has("padding", 0),
         "alter",
-        "the padding is left out",
+        "the padding is ignored",
         f"{SINABS}; {NORSE}; {NIRTORCH} _default_map_sumpool2d",
     ),
     Rule(
@@ -98,7 +98,7 @@ STRUCTURE: Final = (
         ("Flatten",),
         lambda n: not n.has("start_dim", 0),
         "alter",
-        "flattens the axis of the batch as well",
+        "also flattens the batch axis",
         f"{SNNTORCH}; {NORSE}; {NIRTORCH} _default_map_flatten",
     ),
     Rule(
@@ -106,7 +106,7 @@ STRUCTURE: Final = (
         ANY,
         lambda n: len(n.sources) > 1 and not n.on_cycle,
         "alter",
-        "what arrives over a second branch is added one time step late, or not at all",
+        "adds the input from a second branch one time step late, or not at all",
         "nirtorch/graph_utils.py trace_execution",
     ),
     Rule(
@@ -118,4 +118,4 @@ STRUCTURE: Final = (
         "snntorch/import_nir.py _replace_rnn_subgraph_with_nirgraph",
     ),
 )
-"""In the order in which they are reported."""
+"""In report order."""
