@@ -1,1 +1,1 @@
-"""The borders: other people's formats to and from Graph."""
+"""Conversion between other formats and Graph."""

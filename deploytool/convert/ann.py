@@ -47,7 +47,7 @@ def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:
 
 
 def _says(node: Node) -> str:
-    """What a layer is, but for its numbers."""
+    """A description of a layer without its weights."""
     match node:
         case Conv():
             options = f"stride {node.stride}, padding {node.padding}, dilation {node.dilation}, groups {node.groups}"

@@ -1,4 +1,4 @@
-"""What every border shares: arithmetic that moves a factor, a batch norm or a zero bias into the weights beside it.
+"""Arithmetic shared by all importers: folds a factor, a batch norm or a zero bias into adjacent weights.
 
 Each fold is exact in real numbers; the new weights are computed in float64 and rounded once to their own precision.
 """
@@ -21,7 +21,7 @@ Weighted: TypeAlias = Conv | Linear
 
 @dataclass(frozen=True, eq=False)
 class BatchNorm:
-    """The affine map per feature that a trained batch norm is.
+    """A trained batch norm as an affine map per feature.
 
         y = gamma * (x - mean) / sqrt(variance + eps) + beta        Ioffe & Szegedy, 2015, algorithm 2
 
@@ -62,7 +62,7 @@ def scale_inputs(node: Weighted, factor: Array) -> Weighted:
 
 
 def with_bias(node: Weighted, bias: Array | None) -> Weighted:
-    """``node`` with ``bias`` (O,); a bias of nothing but zeros is no bias."""
+    """``node`` with ``bias`` (O,); a bias of zeros is dropped."""
     return replace(node, bias=None if bias is None or not np.any(bias) else bias)
 
 
@@ -76,7 +76,7 @@ def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair
 
 
 def require_finite(where: str, what: str, array: Array) -> None:
-    """Raises InputError when ``array`` holds a NaN, an infinity, or what float32 takes for one."""
+    """Raises InputError when ``array`` holds a NaN, an infinity, or a value that overflows float32."""
     with np.errstate(over="ignore"):
         finite = np.isfinite(np.asarray(array, np.float32))
     if bad := int(np.size(array) - np.count_nonzero(finite)):

@@ -143,7 +143,7 @@ def _start(weights: Mapping[str, Array], name: str, shape: Shape, alone: bool) -
 
 
 def normalised_layers(network: NetworkSection) -> set[str]:
-    """The layers that a batchnorm layer of ``network`` follows."""
+    """The layers that are followed by a batch norm layer of ``network`` follows."""
     sources = network.sources()
     return {sources[name][0] for name, layer in network.named_layers() if isinstance(layer, BatchNormLayer)}
 
@@ -154,7 +154,7 @@ def _norm(weights: Mapping[str, Array], name: str) -> BatchNorm:
 
 
 def blank_weights(network: NetworkSection) -> dict[str, Array]:
-    """Weights of nothing but zeros {layer name: float32 array}, in the shapes that ``network`` needs.
+    """Zero weights {layer name: float32 array}, in the shapes that ``network`` needs.
 
     Batch norms change nothing. With them ``to_graph`` gives a graph for questions of geometry and memory before
     anything is trained. Raises RecipeError when the shapes of the layers do not match.

@@ -1,4 +1,4 @@
-"""The fields of one NIR node, read with care; what holds where the file does not say it."""
+"""The validated fields of one NIR node, and the assumptions for what the file does not state."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from deploytool.ir.neurons import Reset
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What holds for neurons of which the file does not say it."""
+    """Assumptions about neurons that the file does not state."""
 
     reset: Reset = "subtract"
     floor: float | None = None

@@ -28,7 +28,7 @@ class Scale:
 
 
 def does_nothing(fields: Fields) -> bool:
-    """Whether the node leaves everything as it is: an Identity, or a Delay of no time."""
+    """Whether the node has no effect: an Identity, or a Delay of zero."""
     return fields.type == "Identity" or (fields.type == "Delay" and not np.any(fields.array("delay")))
 
 

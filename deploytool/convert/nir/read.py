@@ -96,7 +96,7 @@ def top_graph(path: Path) -> Mapping[str, Any]:
 
 
 def _parse(nodes: Nodes, edges: Edges, assumed: Assumptions, file: str) -> dict[str, Parsed]:
-    """Every node read; all that cannot be are told at once."""
+    """All nodes. Raises every error at once."""
     parsed: dict[str, Parsed] = {}
     problems: list[DeployError] = []
     for name, fields in nodes.items():

@@ -1,4 +1,4 @@
-"""How NIR nodes are connected: subgraphs flattened, nodes that do nothing left out, sums made explicit."""
+"""How NIR nodes are connected: subgraphs flattened, nodes without effect removed, sums made explicit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operators of nothing but stored arrays, computed while the file is read."""
+"""Operators with only stored arrays as inputs, computed while the file is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX files: read whole, with nothing allocated on the file's word, and every fault of theirs one sentence."""
+"""ONNX files, read without trusting their stated sizes; each fault gives a one-sentence error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other frameworks would do with a NIR file: literal tables, read from their importers and tried with them.
+"""What other frameworks would do with a NIR file: tables taken from the source of their importers and tested with them.
 
     importers.py   the frameworks, and the node types that each knows
     rule.py        what a rule is, and the node that it judges

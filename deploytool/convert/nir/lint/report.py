@@ -64,7 +64,7 @@ class LintReport:
         }
 
     def outcome(self, importer: str) -> Outcome:
-        """The gravest of what ``importer`` does with the nodes."""
+        """The most severe outcome of what ``importer`` does with the nodes."""
         return _gravest(row.outcome for row in self.rows if row.importer == importer)
 
 

@@ -1,4 +1,4 @@
-"""What a rule is, and a node as a rule sees it."""
+"""Rules, and the view of a node that they get."""
 
 from __future__ import annotations
 
