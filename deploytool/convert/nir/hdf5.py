@@ -11,10 +11,7 @@ import h5py
 import numpy as np
 
 from deploytool.base.errors import InputError
-
-BYTES_MIN: Final = 2**30
-BYTES_PER_BYTE: Final = 20
-"""Arrays may take 1 GiB, or this many times the size of their file; more counts as a decompression bomb."""
+from deploytool.base.hdf5 import bytes_allowed, bytes_of
 
 DEPTH_MAX: Final = 64
 """How deep groups may be nested."""
@@ -36,7 +33,7 @@ def load(path: Path) -> dict[str, Any]:
         if not h5py.is_hdf5(path):
             raise InputError(where, "not an HDF5 file", "a NIR file, which is HDF5")
         with h5py.File(path, "r") as file:
-            return _Reading(where, max(BYTES_MIN, BYTES_PER_BYTE * path.stat().st_size)).members(file)
+            return _Reading(where, bytes_allowed(path)).members(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         todo = "Copy or write the file again."
@@ -89,12 +86,7 @@ class _Reading:
         return members
 
     def _array(self, item: h5py.Dataset) -> Any:
-        if item.external or item.is_virtual:
-            raise InputError(self.where, f"{item.name} is stored in other files", "arrays in the file itself")
-        self.bytes_left -= item.nbytes
-        if self.bytes_left < 0:
-            found = f"{item.name} of shape {item.shape} is too large for a file of this size"
-            raise InputError(self.where, found, "arrays of at most 1 GiB in total, or 20 times the file's size")
+        self.bytes_left -= bytes_of(item, self.where, self.bytes_left)
         return item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
 
 

@@ -28,9 +28,11 @@ def read_npz(path: Path, reading: Reading) -> RawEvents:
     """The events in a .npz file: its one array, or the arrays called t, x, y and p. Raises InputError as `read_npy`."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays: dict[str, Array] = {name: archive[name] for name in archive.files}
+            arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise InputError(str(path), f"not a .npz file of events ({error})", NEED) from None
+    if not arrays or not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise InputError(str(path), "a zip archive of other files than arrays", NEED)
     if arrays.keys() >= ARCHIVE_OF_NMNIST:
         todo = f"Name the data set: --data nmnist --root {path.parent}."
         raise InputError(str(path), "an archive of many samples of N-MNIST", "one recording per file", todo)

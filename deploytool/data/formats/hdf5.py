@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.errors import InputError
+from deploytool.base.hdf5 import bytes_allowed, bytes_of
 from deploytool.data.formats.arrays import events_in_array
-from deploytool.data.formats.named import columns_named, complete
+from deploytool.data.formats.named import columns_named, complete, roles
 from deploytool.data.formats.reading import RawEvents, Reading
 
 NEED: Final = "one group with the datasets t, x, y and p, or one dataset of events"
@@ -25,8 +26,11 @@ def read(path: Path, reading: Reading) -> RawEvents:
             file.visititems(lambda name, item: found.update({name: item}))
             groups = [group for group in ("", *found) if complete(_columns(found, group))]
             arrays = [name for name, item in found.items() if isinstance(item, h5py.Dataset) and _is_events(item)]
-            content = {key: np.asarray(found[key][()]) for key in _keys(found, groups, arrays, str(path))}
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            content, left = {}, bytes_allowed(path)
+            for key in _keys(found, groups, arrays, str(path)):
+                left -= bytes_of(found[key], str(path), left)
+                content[key] = np.asarray(found[key][()])
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         todo = "If a filter is missing, which hdf5plugin may have, save the events as .npz."
         raise InputError(str(path), f"cannot be read ({reason})", "an HDF5 file of events", todo) from None
@@ -38,7 +42,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
 def _keys(found: dict[str, Any], groups: list[str], arrays: list[str], name: str) -> list[str]:
     """The data sets with the events of the one recording. Raises InputError when there is none, or several."""
     if len(groups) == 1:
-        return [f"{groups[0]}/{column}".lstrip("/") for column in _columns(found, groups[0])]
+        return [f"{groups[0]}/{column}".lstrip("/") for column in roles(_columns(found, groups[0])).values()]
     if len(groups) > 1 or len(arrays) != 1:
         places = [group or "/" for group in groups] or arrays
         says = f"events in {', '.join(places)}" if places else f"{', '.join(list(found)[:8]) or 'nothing'}"

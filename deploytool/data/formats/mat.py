@@ -30,7 +30,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
         raise InputError(str(path), f"cannot be read ({error})", "a MATLAB file", "Copy it again.") from None
     if TRAIN in variables:
         return _spike_train(path, np.asarray(variables[TRAIN]))
-    vectors = {name: np.ravel(array) for name, array in variables.items() if array.dtype.kind in "iufb"}
+    vectors = {name: array for name, array in variables.items() if array.dtype.kind in "iufb"}
     return columns_named(vectors, reading, str(path))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import RawEvents, Reading
@@ -44,9 +46,13 @@ def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> 
     if reading.columns is not None:
         raise UsageError("--columns", f"given with {name}, which names its columns", "a file that does not")
     feature = "c" if "c" in found else "p"
-    t, x, y, p = (columns[found[role]] for role in ("t", "x", "y", feature))
-    lengths = {role: len(columns[found[role]]) for role in ("t", "x", "y", feature)}
-    if len({*lengths.values()}) > 1:
-        says = ", ".join(f"{number} of {role}" for role, number in lengths.items())
+    t, x, y, p = (_vector(columns[found[role]]) for role in ("t", "x", "y", feature))
+    if len({len(t), len(x), len(y), len(p)}) > 1:
+        says = f"{len(t)} of t, {len(x)} of x, {len(y)} of y, {len(p)} of {feature}"
         raise InputError(name, says, "the same number of each")
     return RawEvents(t, x, y, p, in_us=False, features=feature == "c")
+
+
+def _vector(column: Array) -> Array:
+    """``column`` (N,), (N, 1) or (1, N) as (N,); any other as it is."""
+    return column.ravel() if column.ndim == 2 and 1 in column.shape else np.atleast_1d(column)

@@ -57,8 +57,13 @@ def _is_dat(head: bytes, path: Path) -> bool:
     return header.text.startswith("Data file containing") or (bool(header.end) and path.suffix.lower() == ".dat")
 
 
+def _is_raw(head: bytes, path: Path) -> bool:
+    return head.startswith(b"% ") and (path.suffix.lower() == ".raw" or b"\0" in head)
+
+
 _DATASETS: Final = "pip install 'deploytool[datasets]'"
 _STATED: Final = ("--columns", "--time-unit")
+_HDF5: Final = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3 MAT-file")
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 FORMATS: Final[Mapping[str, Format]] = {
@@ -71,7 +76,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.read),
     "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.read),
     "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.read, "scipy", _DATASETS, ("--time-unit",)),
-    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(b"\x89HDF\r\n\x1a\n"), hdf5.read, takes=_STATED),
+    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), hdf5.read, takes=_STATED),
     "table": Format(
         "a table of text", (".csv", ".txt", ".tsv"), lambda head, _: text.is_table(head), text.read, takes=_STATED
     ),
@@ -86,18 +91,14 @@ KNOWN: Final = (
     Known("AEDAT 1.0 or 2.0, in which the camera decides what an address means", _begins(b"#!AER-DAT"), "DV and jAER"),
     Known("EVT 2.1", _encoded("2.1"), "metavision_file_to_csv"),
     Known("EVT 4.0", _encoded("4.0"), "metavision_file_to_csv"),
-    Known("a Prophesee file that does not state its encoding", _begins(b"% "), "metavision_file_to_csv"),
+    Known("a Prophesee file that does not state its encoding", _is_raw, "metavision_file_to_csv"),
     Known("a ROS bag", _begins(b"#ROSBAG"), "the package rosbags"),
     Known(
         "a compressed file",
         _begins(b"\x1f\x8b", b"7z\xbc\xaf", b"BZh", b"\xfd7zXZ", b"Rar!"),
         "a program that unpacks it",
     ),
-    Known(
-        "a pickle, which could run any code when read",
-        _begins(*_PICKLES),
-        "np.save",
-    ),
+    Known("a pickle, which could run any code when read", _begins(*_PICKLES), "np.save"),
 )
 """Recognised formats that are not supported, with the tool that converts them."""
 
@@ -145,4 +146,4 @@ def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents
     try:
         return kind.read(path, reading)
     except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror or error})", f"a file of {kind.says}") from None
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a readable file") from None

@@ -28,7 +28,7 @@ HEAD_LINES: Final = 50
 def is_table(head: bytes) -> bool:
     """Whether the lines at the beginning of a file name the columns of events, or have four numbers each."""
     try:
-        text = head.decode("utf-8-sig")
+        text = head[: head.rfind(b"\n") + 1 or None].decode("utf-8-sig")
     except UnicodeDecodeError:
         return False
     names, skipped = _names(text)

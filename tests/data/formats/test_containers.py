@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -138,7 +139,7 @@ def test_hdf5_with_a_data_set_for_each_column(tmp_path: Path, group: str) -> Non
     columns = np.array(ROWS).T
     with h5py.File(tmp_path / "a.h5", "w") as file:
         for name, values in zip("txyp", columns, strict=True):
-            file[group + name] = values
+            file[group + name] = values[None] if group == "CD/" else values  # MATLAB 7.3 has rows
         file["ms_to_idx"] = np.arange(9)
     assert rows_of(read_raw(tmp_path / "a.h5", FORMATS["hdf5"])) == ROWS
 
@@ -160,6 +161,33 @@ def test_hdf5_with_one_data_set_of_events(tmp_path: Path) -> None:
         file["spikes/times"] = file["spikes/units"] = np.arange(9)
     with pytest.raises(InputError, match="an HDF5 file with spikes, spikes/times, spikes/units; need one group"):
         read_raw(tmp_path / "d.h5", FORMATS["hdf5"])
+
+
+def test_hdf5_does_not_lead_out_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(80))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "xyp":
+            file[name] = np.zeros(10, np.int64)
+        file.create_dataset("t", (10,), np.int64, external=[(str(tmp_path / "secret"), 0, 80)])
+    with pytest.raises(InputError, match="/t is stored in other files; need arrays in the file itself"):
+        read_raw(tmp_path / "a.h5", FORMATS["hdf5"])
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        for name in "txyp":
+            file.create_dataset(name, (10**12,), np.int64, chunks=(1000,))
+    with pytest.raises(InputError, match="is too large for a file of this size"):
+        read_raw(tmp_path / "b.h5", FORMATS["hdf5"])
+
+
+def test_a_zip_without_arrays_is_one_sentence(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
+        archive.writestr("data.pkl", b"\x80\x02")
+    with pytest.raises(InputError, match="a zip archive of other files than arrays; need"):
+        read_events(tmp_path / "model.npz", (2, 34, 34))
+
+
+def test_comments_of_latex_are_no_camera(tmp_path: Path) -> None:
+    (tmp_path / "notes.tex").write_text("% a comment\nwords\n")
+    assert format_of(tmp_path / "notes.tex") is None
 
 
 def test_matlab_vectors(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""HDF5 files that anybody may have written: which of their arrays may be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploytool.base.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+BYTES_MIN: Final = 2**30
+BYTES_PER_BYTE: Final = 20
+"""Arrays may take 1 GiB, or this many times the size of their file; more counts as a decompression bomb."""
+
+
+def bytes_allowed(path: Path) -> int:
+    """The number of bytes that the arrays of the file ``path`` may take in total."""
+    return max(BYTES_MIN, BYTES_PER_BYTE * path.stat().st_size)
+
+
+def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
+    """The number of bytes that the array ``item`` of the file ``where`` takes.
+
+    Raises InputError when it is stored in other files, or takes more than ``bytes_left``.
+    """
+    if item.external or item.is_virtual:
+        raise InputError(where, f"{item.name} is stored in other files", "arrays in the file itself")
+    if item.nbytes > bytes_left:
+        found = f"{item.name} of shape {item.shape} is too large for a file of this size"
+        raise InputError(where, found, "arrays of at most 1 GiB in total, or 20 times the file's size")
+    return int(item.nbytes)
