@@ -70,9 +70,9 @@ def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str
 
 
 def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """Of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
+    """Figures of PTL: validation accuracy with ReLUs and after the last stage, and the largest weight in thresholds.
 
-    Above 1 an event causes more than one spike, and the chip allows only one.
+    If the largest weight is above 1, an event causes more than one spike, and the chip allows only one.
     """
     from deploytool.base.json_text import read_json
 
@@ -87,9 +87,9 @@ def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
 
 
 def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """Of an autoencoder by PTL: how close it brings test pictures, and how close its network with ReLUs did (ANN).
+    """Figures of an autoencoder by PTL: how close it, and its network with ReLUs (ANN), come to test pictures.
 
-    Means over pictures, against the pictures themselves and not their events; see `deploytool.validate.images`.
+    Means over pictures, compared with the pictures themselves and not their events; see `deploytool.validate.images`.
     """
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
@@ -156,11 +156,11 @@ def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str,
 
 
 def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
-    """Accuracy % on test samples as they are, with events ``lost``, with events ``added``, and attacked.
+    """Accuracy % on test samples unchanged, with events ``lost``, with events ``added``, and attacked.
 
     ``lost``: a share of the events at random; ``added``: this number of random events per real one; ``attacked``: input
-    counts moved by epsilon along the sign of the loss's gradient (FGSM: Goodfellow et al. 2015), which is no event
-    stream any more, so that it bounds what an attacker could do.
+    counts moved by epsilon along the sign of the loss's gradient (FGSM: Goodfellow et al. 2015). The result is no
+    longer an event stream, so this is a bound on what an attacker could do.
     """
     import torch
 

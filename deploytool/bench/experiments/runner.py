@@ -29,7 +29,7 @@ VERSION: Final = 1
 
 @dataclass(frozen=True)
 class Trial:
-    """One ``arm`` of the claim ``name`` with one ``seed``: what is trained, if anything, and what is measured of it."""
+    """The ``arm`` of the claim ``name`` with one ``seed``: what is trained, if anything, and what is measured."""
 
     name: str
     arm: str
@@ -40,7 +40,7 @@ class Trial:
 
     @property
     def trained_key(self) -> str:
-        """Names what is trained: trials with the same key share it, and run one after the other."""
+        """The key of what is trained: trials with the same key share the training, and run one after the other."""
         if self.recipe is None:
             return digest((self.name, self.arm))
         return digest(self.recipe.section("seed", "data", "network", "constraints", "train"))
@@ -54,7 +54,7 @@ class Trial:
 def claims(cache: StageCache, folder: Path, only: str | None = None, data_root: Path | None = None) -> dict[str, Any]:
     """The table of all claims in ``folder`` (or of the one called ``only``), which is also written to the store.
 
-    ``data_root`` has the folders nmnist and mnist, without which the claims that need them are "not run".
+    ``data_root`` contains the folders nmnist and mnist; without them, the claims that need them are "not run".
     """
     found = load_claims(folder, only)
     trials: list[Trial] = []
@@ -98,8 +98,8 @@ def _short(value: Any) -> str:
 
 
 def _begin() -> None:
-    """Each worker computes on one thread, so that figures do not depend on how many there are, and leaves an interrupt
-    to the process that waits for it."""
+    """Makes each worker compute on one thread, so that figures do not depend on the number of workers, and ignore
+    interrupts, which the waiting parent process handles."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -107,12 +107,12 @@ def _begin() -> None:
 
 
 def _measure_group(root: Path, trials: Iterable[Trial]) -> list[tuple[Trial, dict[str, Any]]]:
-    """The figures of ``trials``, all of which train the same."""
+    """The figures of ``trials``, which all share one training."""
     return [(trial, _figures(root, trial)) for trial in trials]
 
 
 def _figures(root: Path, trial: Trial) -> dict[str, Any]:
-    """What was measured of ``trial``, now or before; {"failed": sentence} where it could not be."""
+    """The measurements of ``trial``, from the store or new; {"failed": sentence} if they could not be made."""
     from deploytool.bench.experiments.measures import MEASURES
 
     path = root / "claims" / f"{trial.key[:16]}.json"

@@ -14,7 +14,7 @@ Measured: TypeAlias = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
 def rows(claim: Claim, measured: Measured) -> dict[str, Any]:
-    """The claim with one row per arm and one per expectation; "not run" where nothing was measured."""
+    """The claim with one row per arm and one per expectation; "not run" if nothing was measured."""
     head = {"says": claim.says, "source": claim.source, "paper": claim.paper, "cost": claim.cost}
     if not measured:
         return {**head, "status": f"not run: it needs the data set {claim.needs}, in a folder given by --root"}
@@ -48,7 +48,7 @@ def spread(values: list[Any]) -> str:
 
 
 def _digits(largest: float) -> int:
-    """Digits behind the point that are worth showing, of numbers from 1e-5 on."""
+    """The number of decimal places worth showing, for numbers from 1e-5 on."""
     return 0 if largest >= 1000 else 1 if largest >= 10 else 3 if largest >= 0.01 or largest == 0 else 6
 
 
@@ -72,7 +72,7 @@ def _judged(expected: Expectation, measured: Measured) -> dict[str, Any]:
 
 
 def for_terminal(results: Mapping[str, Any]) -> dict[str, Any]:
-    """``results`` with the figures of an arm in one column, which a terminal can break."""
+    """``results`` with the figures of an arm in one column, which a terminal can wrap."""
     shown = {}
     for name, result in results.items():
         shown[name] = dict(result)

@@ -18,7 +18,7 @@ from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spik
 
 
 def check() -> list[dict[str, Any]]:
-    """Process time of `deploytool check` on a NIR file against that of a Python that does nothing."""
+    """Process time of `deploytool check` on a NIR file, compared with that of a Python process that does nothing."""
     from deploytool.convert.nir import write_nir
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The event-driven engine on a GPU against the same engine on all cores of the CPU."""
+"""The event-driven engine on a GPU compared with the same engine on all cores of the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deploytool.run.targets.table import make_target
 
 
 class Load(NamedTuple):
-    """A network on a map of ``shape``, and how many ``samples`` it gets, of how many ``events`` each."""
+    """A network on a map of ``shape``, the number of ``samples`` it gets, and the number of ``events`` in each."""
 
     network: str
     shape: Shape
@@ -36,7 +36,7 @@ REPETITIONS: Final = 3
 
 
 def gpu() -> list[dict[str, Any]]:
-    """Samples and updates per second on both, and whether every count was the same."""
+    """Samples and updates per second on both, and whether all counts were equal."""
     from deploytool.run.cuda.memory import available
 
     if not available():

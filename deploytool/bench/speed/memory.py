@@ -1,8 +1,8 @@
-"""Memory of a training step over T time steps: recomputed backwards, compared with kept.
+"""Memory of a training step over T time steps: activations recomputed in the backward pass, compared with kept.
 
-Every figure is the peak resident memory of a process of its own above that before the step, whose input is there
-already. Neurons fire in 2 to 13 % of the steps, those of the T-RevSNN in about 45 %. A slope is that of a straight line
-through the figures, in MB per time step.
+Every figure is the increase in peak resident memory of a separate process during the step; the input is in memory
+before it. Neurons fire in 2 to 13 % of the steps, those of the T-RevSNN in about 45 %. A slope is that of a straight
+line fitted to the figures, in MB per time step.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def prepared(kind: str, steps: int) -> Any:
 
 
 def memory() -> list[dict[str, Any]]:
-    """One row per kind: peak MB at each number of time steps, MB per step, and that over the one of all kept, in %.
+    """One row per kind: peak MB at each number of time steps, MB per step, and its ratio to that of all kept, in %.
 
-    On Linux, whose /proc has the peak.
+    Needs Linux, where /proc reports the peak.
     """
     rows: list[dict[str, Any]] = []
     for kind, says in KINDS.items():
@@ -120,6 +120,6 @@ def memory() -> list[dict[str, Any]]:
 
 
 def peak_mb(kind: str, steps: int) -> float:
-    """Peak MB of a training step of ``kind`` over ``steps`` time steps, in a process of its own."""
+    """Peak MB of a training step of ``kind`` over ``steps`` time steps, in a separate process."""
     done = subprocess.run([sys.executable, "-c", _CHILD, kind, str(steps)], capture_output=True, text=True, check=True)
     return int(done.stdout) / 1024

@@ -1,4 +1,4 @@
-"""Networks with random weights whose layers fire as often as wanted, and random events for them."""
+"""Networks with random weights whose layers fire at chosen rates, and random events for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from deploytool.run.plan.layers import Fired, LayerPlan, make_plan, state_type
 
 @dataclass(frozen=True)
 class Spiking:
-    """A convolution with spiking neurons: ``rate`` spikes per event that it gets, then sums over ``pool`` x ``pool``.
+    """A convolution with spiking neurons: ``rate`` spikes per input event, then sums over ``pool`` x ``pool``.
 
     A ``kernel`` as large as the map makes a fully connected layer.
     """
@@ -105,7 +105,7 @@ def _fires(layer: LayerPlan, threshold: int, sites: Array) -> Array:
 
 
 def random_stream(shape: Shape, count: int, seed: int = 2) -> EventStream:
-    """``count`` events, evenly over a map of ``shape`` and 300 ms."""
+    """``count`` events, uniform over a map of ``shape`` and 300 ms."""
     rng = np.random.default_rng(seed)
     events = np.zeros(count, EVENT)
     events["t"] = np.sort(rng.integers(0, 300_000, count))

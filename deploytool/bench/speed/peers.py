@@ -1,9 +1,9 @@
-"""A whole training step, forward, backward and optimizer, of one network on one thread, against other libraries.
+"""A whole training step (forward, backward, optimizer) of one network on one thread, compared with other libraries.
 
-The network is that of recipes/digits.toml without quantisation, which the others have not, on random events; all have
-the same weights, the same neurons (as far as they have these: see `PEERS`) and the same loss. A row tells how far
-apart the gradients of the first step are, relative to the largest of each layer; weights are multiples of 1/64 then, of
-which float32 holds every sum, so that all libraries see the same spikes.
+The network is that of recipes/digits.toml without quantisation, which the other libraries lack, on random events. All
+have the same weights, the same neurons (as far as they support them: see `PEERS`) and the same loss. A row gives the
+difference between the gradients of the first step, relative to the largest of each layer. For this the weights are
+multiples of 1/64, whose sums are exact in float32, so that all libraries see the same spikes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from deploytool.train.network.spiking import SpikingNetwork
 STEPS: Final = (10, 30, 100)
 BATCH: Final = 32
 EVENTS: Final = 1000
-"""Events per sample, about the number that a digit has."""
+"""Number of events per sample, about that of a digit."""
 
 NETWORK: Final = NetworkSection.model_validate(
     {
@@ -49,7 +49,7 @@ NETWORK: Final = NetworkSection.model_validate(
 
 
 def training_steps() -> list[dict[str, Any]]:
-    """Milliseconds per step against every library of `PEERS`, over time steps; "not run" where one is missing."""
+    """Milliseconds per step for every library of `PEERS`, over time steps; "not run" if one is missing."""
     torch.set_num_threads(1)
     keep_freed_memory()
     rows = []
@@ -65,7 +65,7 @@ def training_steps() -> list[dict[str, Any]]:
 class Peer:
     """A library, in ``module``: ``build(weights, time_steps)`` gives (parameters by layer, frames -> output spikes).
 
-    ``keys`` of [train] and ``floor`` give neurons that it has.
+    ``keys`` of [train] and ``floor`` select neurons that the library has.
     """
 
     module: str
@@ -115,7 +115,7 @@ def row(name: str, steps: int) -> dict[str, Any]:
 def _step(
     parameters: Mapping[str, Tensor], forward: Callable[[], Tensor], labels: Tensor, spec: TrainSection
 ) -> Callable[[], None]:
-    """What trains ``parameters`` by one step."""
+    """A function that trains ``parameters`` by one step."""
     optimizer = torch.optim.AdamW(parameters.values(), spec.learning_rate)
 
     def step() -> None:
@@ -185,7 +185,7 @@ def _spikingjelly(
 
 
 class _SumPool(nn.Module):
-    """Sums over 2 x 2. That of sinabs, a power average of power 1, has no gradient where the sum is 0."""
+    """Sums over 2 x 2. The sum in sinabs, a power average of power 1, has no gradient where the sum is 0."""
 
     def forward(self, spikes: Tensor) -> Tensor:
         return F.avg_pool2d(spikes, 2, divisor_override=1)

@@ -39,7 +39,7 @@ RATES: Final = {"low": 0.1, "high": 1.0}
 
 
 class SingleLayer(NamedTuple):
-    """A layer on a map of ``shape``, and the share of the limit aimed at in int8/int16, at each of `RATES`."""
+    """A layer on a map of ``shape``, and the target share of the limit in int8/int16, at each of `RATES`."""
 
     shape: Shape
     layer: Spiking
@@ -58,7 +58,7 @@ LAYERS: Final = (
 )
 
 EVENTS: Final = 200_000
-"""Enough that the CPU's branch predictor cannot remember which of them make a neuron fire."""
+"""Number of events: enough that the CPU's branch predictor cannot remember which of them make a neuron fire."""
 
 ROUNDS: Final = 9
 NETWORK_ROUNDS: Final = 25
@@ -72,7 +72,7 @@ _Result = TypeVar("_Result")
 
 
 class Took(NamedTuple):
-    """``seconds`` per sample, of ``batch`` samples at once; 0 where the engine decides how many."""
+    """``seconds`` per sample, with ``batch`` samples at once; 0 if the engine decides how many."""
 
     what: str
     threads: int
@@ -96,7 +96,7 @@ def simulator() -> dict[str, Any]:
 
 
 def aims(took: Sequence[Took], ns_per_synop: Sequence[float], most: float) -> list[dict[str, Any]]:
-    """The aims for whole networks, each beside what was measured. ``most``: what two threads gain on this machine."""
+    """The aims for whole networks, and the measured values. ``most``: the gain of two threads on this machine."""
     ours = {each.threads: each.seconds for each in took if not each.batch}
     found: list[tuple[str, float, str | None]] = [
         ("ms per sample, one thread", 1e3 * ours[1], "at most 0.5"),
@@ -116,7 +116,7 @@ def _layers() -> list[dict[str, Any]]:
 
 
 def _layer(single: SingleLayer, arithmetic: Arithmetic, firing: str) -> dict[str, Any]:
-    """The speed of one layer, whose neurons fire at the rate called ``firing``, beside this machine's limit."""
+    """The speed of one layer, whose neurons fire at the rate called ``firing``, compared with this machine's limit."""
     shape, spec = single.shape, single.layer
     stream = random_stream(shape, EVENTS)
     wanted = Spiking(spec.features, spec.kernel, RATES[firing], spec.padding, spec.stride)
@@ -146,7 +146,7 @@ def _layer(single: SingleLayer, arithmetic: Arithmetic, firing: str) -> dict[str
 
 
 def _network() -> list[Took]:
-    """The engine on one thread and on two, and on as many sinabs, with the same weights in time steps of 1 ms."""
+    """The engine and sinabs, each on one thread and on two, with the same weights in time steps of 1 ms."""
     streams = [random_stream(NMNIST, 4000, seed) for seed in range(SAMPLES)]
     program = network(NMNIST, NMNIST_NETWORK, "int8/int16", streams[0])
     targets = [make_target("simulator", Options(threads=threads)) for threads in THREADS]
@@ -170,7 +170,7 @@ def _network() -> list[Took]:
 
 
 def _gain_of_two_threads() -> float:
-    """How much faster two threads do what one does where nothing keeps them from it but the machine."""
+    """The speed-up of two threads over one for work that only the machine limits."""
     own = limit(np.int16), limit(np.int16)
 
     def work(thread: int) -> None:
@@ -215,7 +215,7 @@ def _sinabs(program: Program, streams: Sequence[EventStream], threads: int = 1, 
 
 
 def _lengths() -> list[dict[str, Any]]:
-    """Samples of 10^5 to 10^9 updates: time per update, and the memory that one takes beside its events."""
+    """Samples of 10^5 to 10^9 updates: time per update, and the memory of a sample in addition to its events."""
     program = network(NMNIST, NMNIST_NETWORK, "int8/int16", random_stream(NMNIST, 4000))
     plan = make_plan(program, state_type(program), vectors=True)
     sets = []
@@ -249,7 +249,7 @@ def events_for(plan: Plan, synops: int) -> int:
 
 
 def large() -> list[dict[str, Any]]:
-    """A sample of 10^5 events through the network of 9.2 million weights and 409,600 neurons, and sinabs beside it."""
+    """A sample of 10^5 events through the network of 9.2 million weights and 409,600 neurons, compared with sinabs."""
     stream = random_stream(DVS, 100_000)
     rows: list[dict[str, Any]] = []
     for arithmetic in ARITHMETICS:
@@ -273,7 +273,7 @@ def large() -> list[dict[str, Any]]:
 
 
 def synops_of(plan: Plan, streams: Sequence[EventStream]) -> int:
-    """Runs ``streams`` on this thread; their synaptic updates."""
+    """Runs ``streams`` on this thread; returns their synaptic updates."""
     total = 0
     for batch in batches(streams, rasters=0):
         room = Room(plan.program, plan.program.outputs, len(batch.streams))
@@ -282,7 +282,7 @@ def synops_of(plan: Plan, streams: Sequence[EventStream]) -> int:
 
 
 def _peak(call: Callable[[], _Result]) -> tuple[_Result, float]:
-    """What ``call`` returns, and the most memory in MB that it held at once."""
+    """The result of ``call``, and the peak memory in MB that it used."""
     tracemalloc.start()
     result = call()
     _, peak = tracemalloc.get_traced_memory()

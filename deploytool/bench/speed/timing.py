@@ -15,9 +15,9 @@ REPETITIONS: Final = 5
 def in_turn(
     *sides: Callable[[], Any], repetitions: int = REPETITIONS, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Fewest seconds by ``clock`` of each of ``sides``, which are run in turn after one round that does not count.
+    """Shortest time in seconds by ``clock`` of each of ``sides``, run in turn after one round that is not counted.
 
-    `time.thread_time` leaves out what other processes take of the core.
+    `time.thread_time` excludes the time that other processes use on the core.
     """
     seconds: list[list[float]] = [[] for _ in sides]
     for round_ in range(repetitions + 1):

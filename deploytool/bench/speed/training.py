@@ -6,7 +6,7 @@ from typing import Any
 
 
 def training() -> list[dict[str, Any]]:
-    """Milliseconds per step against every library of `deploytool.bench.speed.peers`, at 10, 30 and 100 time steps."""
+    """Milliseconds per step for every library of `deploytool.bench.speed.peers`, at 10, 30 and 100 time steps."""
     from deploytool.bench.speed.peers import training_steps
 
     return training_steps()

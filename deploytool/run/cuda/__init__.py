@@ -1,1 +1,1 @@
-"""The event-driven engine on a CUDA GPU: many samples at once, the same bits as on the CPU."""
+"""The event-driven engine on a CUDA GPU: runs many samples at once, with results bit-identical to the CPU's."""

@@ -1,7 +1,7 @@
 """The event-driven engine on a GPU: layer by layer over chunks of the events of many samples, equal to the CPU's.
 
-As on the CPU, a layer works through its own queue of events in order, and state passes from chunk to chunk. The
-queue of a layer holds the events of all samples of a batch, one sample after the other. Memory is bounded by the
+As on the CPU, a layer processes its own queue of events in order, and state passes from chunk to chunk. The queue of
+a layer holds the events of all samples of a batch, one sample after the other. Three limits bound the memory: the
 number of samples in a batch, of events in a chunk, and of marks that are set before they are read.
 """
 
@@ -34,7 +34,7 @@ NO_EVENTS: Final = np.empty(0, EVENT)
 
 
 class Flow(NamedTuple):
-    """Spikes that meet others: in order of ``keys`` (N,), which ascend; ``offset`` is added to their sites."""
+    """Spikes to be merged with others: ``keys`` (N,) ascend; ``offset`` is added to their sites."""
 
     keys: Any
     queue: Queue
@@ -43,7 +43,7 @@ class Flow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GpuLayer:
-    """A layer: its ``lanes`` and, of a part, the ``logical`` number of each neuron, both on the GPU."""
+    """A layer: its ``lanes`` and, for a part of a layer, the ``logical`` number of each neuron, both on the GPU."""
 
     plan: LayerPlan
     lanes: Lanes
@@ -56,22 +56,22 @@ class GpuLayer:
 
     @property
     def shared(self) -> int:
-        """Bytes of a block's own memory for V; 0 where V lies in the GPU's."""
+        """Bytes of a block's shared memory for V; 0 if V is in the GPU's global memory."""
         size = self.plan.threshold.nbytes
         return size if self.lanes.number <= self.sizes.block and size <= self.sizes.shared else 0
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
+        """The number of threads per block."""
         warp, most = self.sizes.warp, self.sizes.block if self.shared else self.sizes.threads
         return min(-(-self.lanes.number // warp) * warp, most)
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Input events of all samples of a batch: those of sample s are ``first[s]`` to ``first[s + 1]`` of ``events``.
+    """Input events of all samples of a batch; ``events[first[s]:first[s + 1]]`` are those of sample s.
 
-    ``starts`` is ``first``, ``sample_of`` (N,) the sample of each event, and ``times_us`` (N,) its time, on the GPU.
+    On the GPU, ``starts`` is ``first``, ``sample_of`` (N,) the sample of each event, and ``times_us`` (N,) its time.
     """
 
     events: Events
@@ -85,7 +85,7 @@ class Chunk:
 class State:
     """The state that is passed from chunk to chunk, on the GPU, for each sample of a batch.
 
-    V and the times of the last update by layer, counts by logical layer, (lowest, highest) V by layer, and updates.
+    V and the times of the last update per layer, counts per logical layer, (lowest, highest) V per layer, and updates.
     """
 
     v: Mapping[str, Any]
@@ -115,7 +115,7 @@ def run_streams(
 
 
 class Run:
-    """Takes batches of samples through ``plan`` on the GPU."""
+    """Runs batches of samples through ``plan`` on the GPU."""
 
     def __init__(self, plan: Plan, watched: Sequence[str], sizes: Sizes = SIZES) -> None:
         self.program, self.watched, self.sizes = plan.program, watched, sizes
@@ -184,7 +184,7 @@ class Run:
         )
 
     def _chunks(self, streams: Sequence[EventStream]) -> Iterator[Chunk]:
-        """The events of ``streams``: ``self.length`` of each at a time."""
+        """The events of ``streams``, ``self.length`` events of each stream at a time."""
         done = 0
         while any(done < len(stream) for stream in streams):
             parts = [stream.events[done : done + self.length] for stream in streams]
@@ -200,7 +200,7 @@ class Run:
             )
 
     def _through(self, chunk: Chunk, state: State) -> dict[str, Queue]:
-        """The spikes of each logical layer for the events of a ``chunk``; how many there are decides the next one."""
+        """The spikes of each logical layer for the events of a ``chunk``; their number sets the next chunk's size."""
         sites = upload(neurons_of(chunk.events, self.program.input_shape))
         fired = {INPUT: Queue(sites, upload(np.arange(len(chunk.events), dtype=np.int32)))}
         parts: list[Flow] = []
@@ -221,20 +221,20 @@ class Run:
         return fired
 
     def _arrivals(self, layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
-        """The events that arrive at ``layer``, in order of their causes, then of the flows they come by."""
+        """The events that arrive at ``layer``, ordered by cause, then by flow."""
         if len(layer.feeders) == 1:
             return fired[layer.feeders[0][0]]
         flows = [Flow(fired[source].tags, fired[source], offset) for source, offset in layer.feeders]
         return self._merged(f"{layer.name}: arrivals", flows)
 
     def _part(self, name: str, spikes: Queue, size: int) -> Flow:
-        """The ``spikes`` of a part of a layer of ``size`` neurons, in the order in which that would fire whole."""
+        """The ``spikes`` of a part of a layer of ``size`` neurons, in the order in which the whole layer fires."""
         keys = self.buffers.take(f"{name}: keys", spikes.size, np.int64) if spikes.size else self.nothing
         self.launch(kernels.pair, spikes.size, spikes.tags, spikes.sites, size, keys)
         return Flow(keys, spikes, 0)
 
     def _merged(self, name: str, flows: Sequence[Flow]) -> Queue:
-        """One queue of ``flows``, by their keys; those with equal keys in the order of the flows."""
+        """One queue of all ``flows``, ordered by key; events with equal keys are in the order of the flows."""
         size = sum(flow.queue.size for flow in flows)
         if not size:
             return Queue(self.nothing, self.nothing)
@@ -290,8 +290,7 @@ class Run:
         return spikes
 
     def _ends(self, caused: Any, begin: int) -> tuple[Any, int]:
-        """(where the spikes of each event end, on the GPU; where those of the last end) when the first begin at
-        ``begin``."""
+        """(end of each event's spikes, on the GPU; end of the last event's), where the first begin at ``begin``."""
         stretches = -(-len(caused) // STRETCH)
         totals = self.buffers.take("totals", stretches, np.int64)
         self.launch(kernels.subtotal, stretches, caused, totals)

@@ -1,8 +1,8 @@
 """The GPU kernels, which process the events of many samples in one layer.
 
-The events of a layer lie in one queue, sample after sample; the ``cause`` of each is the input event, by its number
-in the batch, from which it came. A spike is first one bit of the event that causes it, at the place of its target in
-the window; the bits are then read in their order, which is that of the specification.
+The queue of a layer holds the events of all samples, one sample after the other. The ``cause`` of an event is the input
+event from which it came, given by its number in the batch. Each spike is first stored as one bit of the event that
+causes it, at the place of its target in the window. The bits are then read in the order of the specification.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, no-untyped-call"
@@ -36,7 +36,7 @@ TILE: Final = 32
 """Number of events whose records a block reads at once."""
 
 WORD: Final = 32
-"""Bits of a word of marks."""
+"""Number of bits in a word of marks."""
 
 STRETCH: Final = 64
 """Number of events whose spikes one thread counts."""
@@ -45,8 +45,8 @@ STRETCH: Final = 64
 class Queue(NamedTuple):
     """Events that arrive at a layer, or spikes that leave one: ``sites`` (N,) and ``tags`` (N,), sample after sample.
 
-    A tag is the input event, by its number in the chunk, that is the cause; of a part of a layer, the event in its
-    queue.
+    A tag is the number, in the chunk, of the input event that is the cause. In a part of a layer, it is the number of
+    the event in the part's queue.
     """
 
     sites: Any
@@ -58,9 +58,9 @@ class Queue(NamedTuple):
 
 
 class Arrivals(NamedTuple):
-    """Events of a queue from number ``start`` on: ``sites`` (N,), ``causes`` (N,), and ``times_us`` of all causes.
+    """The events of a queue from number ``start`` on: ``sites`` (N,), ``causes`` (N,), and ``times_us`` of all causes.
 
-    Those of sample s are numbered ``begins[s]`` to ``begins[s + 1]`` in the whole queue.
+    In the whole queue, the events of sample s are numbered ``begins[s]`` to ``begins[s + 1]``.
     """
 
     begins: Any
@@ -71,15 +71,15 @@ class Arrivals(NamedTuple):
 
 
 class Potentials(NamedTuple):
-    """``v`` (samples, neurons), and when each was ``updated_us`` last, where neurons leak."""
+    """``v`` (samples, neurons) and, if neurons leak, ``updated_us``, the time of the last update of each."""
 
     v: Any
     updated_us: Any
 
 
 class Marks(NamedTuple):
-    """What each of N events did: ``fired`` (words, N) has a bit for each target that fired, ``caused`` (N,) counts the
-    spikes, and ``amounts`` (targets, N) those of each target, where one can fire more than once."""
+    """The effect of each of N events: ``fired`` (words, N) has a bit for each target that fired, and ``caused`` (N,) is
+    the number of spikes. ``amounts`` (targets, N) is the number for each target, if one can fire more than once."""
 
     fired: Any
     amounts: Any
@@ -87,7 +87,7 @@ class Marks(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Of each sample: ``synops`` (samples,), and the lowest and highest V, ``extremes`` (samples, 2)."""
+    """Per sample: ``synops`` (samples,), and the lowest and highest V, ``extremes`` (samples, 2)."""
 
     synops: Any
     extremes: Any
@@ -102,14 +102,14 @@ def clear(values: Any) -> None:
 
 @cuda.jit
 def repeat(start: Any, values: Any) -> None:
-    """Sets ``values`` (N,) to ``start``, over and over."""
+    """Fills ``values`` (N,) with repeated copies of ``start``."""
     for i in range(cuda.grid(1), len(values), cuda.gridsize(1)):
         values[i] = start[i % len(start)]
 
 
 @cuda.jit
 def rank(keys: Any, others: Any, ties: bool, ranks: Any) -> None:
-    """Adds to ``ranks`` (N,) the number of sorted ``others`` that are below each of ``keys`` (``ties``: or equal)."""
+    """Adds to ``ranks`` (N,) the number of sorted ``others`` below each of ``keys`` (with ``ties``: below or equal)."""
     for i in range(cuda.grid(1), len(keys), cuda.gridsize(1)):
         key, low, high = keys[i], 0, len(others)
         while low < high:
@@ -123,21 +123,21 @@ def rank(keys: Any, others: Any, ties: bool, ranks: Any) -> None:
 
 @cuda.jit
 def scatter(values: Any, offset: int, ranks: Any, merged: Any) -> None:
-    """Puts ``values[i] + offset`` at ``merged[ranks[i] + i]``."""
+    """Writes ``values[i] + offset`` to ``merged[ranks[i] + i]``."""
     for i in range(cuda.grid(1), len(values), cuda.gridsize(1)):
         merged[ranks[i] + i] = values[i] + offset
 
 
 @cuda.jit
 def gather(values: Any, chosen: Any) -> None:
-    """Replaces each of ``chosen`` (N,) by the one of ``values`` that it numbers."""
+    """Replaces each element of ``chosen`` (N,), an index, by the element of ``values`` at that index."""
     for i in range(cuda.grid(1), len(chosen), cuda.gridsize(1)):
         chosen[i] = values[chosen[i]]
 
 
 @cuda.jit
 def pair(events: Any, neurons: Any, size: int, keys: Any) -> None:
-    """Makes ``keys`` (N,) that ascend by event, then by neuron of a map of ``size``."""
+    """Writes ``keys`` (N,), which ascend by event, then by neuron of a map of ``size``."""
     for i in range(cuda.grid(1), len(keys), cuda.gridsize(1)):
         keys[i] = np.int64(events[i]) * size + neurons[i]
 
@@ -151,7 +151,7 @@ def tally(causes: Any, neurons: Any, sample_of: Any, counts: Any) -> None:
 
 @cuda.jit
 def subtotal(caused: Any, totals: Any) -> None:
-    """Makes ``totals`` the sums of every `STRETCH` of ``caused`` (N,)."""
+    """Writes to ``totals`` the sums of every `STRETCH` elements of ``caused`` (N,)."""
     for i in range(cuda.grid(1), len(totals), cuda.gridsize(1)):
         total = 0
         for event in range(i * STRETCH, min((i + 1) * STRETCH, len(caused))):
@@ -161,7 +161,7 @@ def subtotal(caused: Any, totals: Any) -> None:
 
 @cuda.jit
 def cumulate(caused: Any, begins: Any, ends: Any) -> None:
-    """Makes ``ends`` (N,) where the spikes of each event end, those of each `STRETCH` beginning at ``begins``."""
+    """Writes to ``ends`` (N,) where the spikes of each event end; those of each `STRETCH` begin at ``begins``."""
     for i in range(cuda.grid(1), len(begins), cuda.gridsize(1)):
         end = begins[i]
         for event in range(i * STRETCH, min((i + 1) * STRETCH, len(caused))):
@@ -173,7 +173,7 @@ def cumulate(caused: Any, begins: Any, ends: Any) -> None:
 def expand(lanes: Any, events: Any, marks: Any, ends: Any, logical: Any, spikes: Any) -> None:
     """Writes the ``spikes`` of ``events``, each a `Queue`, in order: the neurons that fired, and the events' tags.
 
-    The spikes of each event end at ``ends`` (N,). Neuron n is called ``logical[n]``, unless that is empty.
+    The spikes of each event end at ``ends`` (N,). Neuron n is written as ``logical[n]``, unless ``logical`` is empty.
     """
     for i in range(cuda.grid(1), len(events.sites), cuda.gridsize(1)):
         begin, end = ends[i] - marks.caused[i], ends[i]
@@ -207,7 +207,7 @@ times: Final[Any] = _product if config.ENABLE_CUDASIM else libdevice.dmul_rn
 
 @cuda.jit(device=True)
 def remains(passed_us: int, tau_us: float) -> float:
-    """`deploytool.run.reference.exponential.remains`, in the same bits."""
+    """`deploytool.run.reference.exponential.remains`, bit-identical."""
     x = min(passed_us / tau_us, LONG)
     k = float(math.floor(times(x, PER_LOG2) + 0.5))
     r = times(k, LOG2_HIGH) - x + times(k, LOG2_LOW)
@@ -219,7 +219,7 @@ def remains(passed_us: int, tau_us: float) -> float:
 
 @cuda.jit(device=True)
 def decayed(v: Any, v_leak: float, tau_us: float, passed_us: int) -> Any:
-    """V after it has leaked for ``passed_us``."""
+    """V after a leak over ``passed_us``."""
     if passed_us <= 0:
         return v
     return np.float32(v_leak + times(v - v_leak, remains(passed_us, tau_us)))
@@ -227,13 +227,13 @@ def decayed(v: Any, v_leak: float, tau_us: float, passed_us: int) -> Any:
 
 @cuda.jit(device=True)
 def from_first(lane: int, first: int, size: int) -> int:
-    """How many places along an axis ``lane`` of ``size`` is from lane ``first``."""
+    """The distance, along an axis of ``size`` lanes, from lane ``first`` to ``lane``."""
     return lane - first if lane >= first else lane - first + size
 
 
 @cuda.jit(device=True)
 def mark(target: Any, event: int, fired: int, many: bool, marks: Any) -> None:
-    """Notes that ``target`` of the window of ``event`` has ``fired``, and how often where there can be ``many``."""
+    """Marks that ``target`` of the window of ``event`` has ``fired``, and how often if there can be ``many`` spikes."""
     if fired:
         bit = np.uint32(1) << target % np.uint32(WORD)
         cuda.atomic.or_(marks.fired, (target // np.uint32(WORD), event), bit)
@@ -244,14 +244,14 @@ def mark(target: Any, event: int, fired: int, many: bool, marks: Any) -> None:
 
 @cuda.jit(device=True)
 def copy(values: Any, to: Any) -> None:
-    """Copies ``values`` (N,), the threads of a block together."""
+    """Copies ``values`` (N,); the threads of a block share the work."""
     for i in range(cuda.threadIdx.x, len(to), cuda.blockDim.x):
         to[i] = values[i]
 
 
 @cuda.jit(device=True)
 def read(records: Any, sites: Any, event: int, count: int, tile: Any) -> None:
-    """Makes ``tile`` the ``records`` of ``count`` events, from ``event`` on, the threads of a block together."""
+    """Copies ``records`` of ``count`` events, from ``event`` on, to ``tile``; the threads of a block share the work."""
     for i in range(cuda.threadIdx.x, count, cuda.blockDim.x):
         for field in range(FIELDS):
             tile[i, field] = records[sites[event + i], field]
@@ -259,7 +259,7 @@ def read(records: Any, sites: Any, event: int, count: int, tile: Any) -> None:
 
 @cuda.jit(device=True)
 def leaked(v: Any, neuron: Any, t_us: int, sample: int, lanes: Any, updated_us: Any) -> Any:
-    """V at ``t_us``, which is noted as the time of the last update."""
+    """V at ``t_us``; stores ``t_us`` as the time of the last update."""
     passed_us = t_us - updated_us[sample, neuron]
     now = decayed(v, lanes.v_leak[neuron], lanes.tau_us[neuron], passed_us)
     updated_us[sample, neuron] = t_us
@@ -270,8 +270,8 @@ def leaked(v: Any, neuron: Any, t_us: int, sample: int, lanes: Any, updated_us: 
 def update_and_fire(wide: Any) -> tuple[Any, Any]:
     """Two device functions that update a neuron for an event, computed in the type ``wide``.
 
-    ``update(v, weight, lanes)`` gives V + w within its bounds; ``fire(v, neuron, lanes)`` gives V after its spikes and
-    their number.
+    ``update(v, weight, lanes)`` returns V + w within its bounds. ``fire(v, neuron, lanes)`` returns V after the
+    neuron's spikes, and their number.
     """
 
     @cuda.jit(device=True)
@@ -293,9 +293,10 @@ def update_and_fire(wide: Any) -> tuple[Any, Any]:
 
 @cache
 def integrate(kind: np.dtype[Any], leaks: bool, shared: bool) -> Any:
-    """The kernel that takes events through a layer whose V is of type ``kind``, ``shared``: in a block's own memory.
+    """The kernel for events in a layer whose V has type ``kind``; ``shared``: V is in a block's shared memory.
 
-    Its blocks are (sample, part of the lanes); it gets `Lanes`, `Arrivals`, `Potentials`, `Marks` and `Totals`.
+    Its blocks are (sample, part of the lanes). Its arguments are `Lanes`, `Arrivals`, `Potentials`, `Marks` and
+    `Totals`.
     """
     integers = kind.kind == "i"
     wide = np.int32 if integers else np.float32

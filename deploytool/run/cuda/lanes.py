@@ -1,9 +1,9 @@
-"""The lanes of a layer: which thread of a GPU updates which neurons, so that no two threads ever share one.
+"""The lanes of a layer: the assignment of neurons to GPU threads, in which no two threads share a neuron.
 
-An input event reaches rows x columns x features of targets. The targets of a window of that size at any place have
-different (row mod rows, column mod columns, feature mod features): one lane takes all neurons with one such triple,
-works through the events in their order, and updates at most one neuron for each. It waits for no other lane, and what
-it finds does not depend on what the others do.
+An input event reaches rows x columns x features targets. The targets of a window of that size at any place have
+different (row mod rows, column mod columns, feature mod features). One lane holds all neurons with one such triple. It
+processes the events in order and updates at most one neuron for each. It does not wait for other lanes, and its results
+do not depend on what they do.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from deploytool.run.reference.neurons import on_map
 FIRST, TAP, WEIGHT_ROW, ROW, ROWS, COLUMN, COLUMNS, FEATURE, FEATURES = range(9)
 """The columns of a record: what an event at one site does.
 
-`FIRST` target neuron and `TAP`, its weight; the next row of targets is `Lanes.row_stride` neurons and `WEIGHT_ROW`
-weights on, the next column `Lanes.column_stride` and `FEATURES`. There are `ROWS` x `COLUMNS` x `FEATURES` targets, of
-which the first belongs to the lane (`ROW`, `COLUMN`, `FEATURE`). An event outside the map has none.
+`FIRST` is the first target neuron and `TAP` its weight. The next row of targets is `Lanes.row_stride` neurons and
+`WEIGHT_ROW` weights further on, the next column `Lanes.column_stride` neurons and `FEATURES` weights. There are
+`ROWS` x `COLUMNS` x `FEATURES` targets; the first belongs to the lane (`ROW`, `COLUMN`, `FEATURE`). An event outside
+the map has no targets.
 """
 FIELDS: Final = 9
 
@@ -34,9 +35,9 @@ FIELDS: Final = 9
 class Lanes(NamedTuple):
     """A layer for the GPU: ``rows`` x ``columns`` x ``features`` lanes, ``records`` (sites, FIELDS) int32.
 
-    ``weights`` of all synapses, flat. Of neurons (N,), channels-last: V at the ``start``, ``threshold``, ``v_reset``,
-    and ``tau_us`` and ``v_leak``, which are empty where none leaks. V stays within ``floor`` and ``ceiling``. One
-    update causes at most ``most`` spikes, and none below ``least``.
+    ``weights`` are those of all synapses, flat. Arrays over neurons (N,) are channels-last: V at the ``start``,
+    ``threshold``, ``v_reset``, and ``tau_us`` and ``v_leak``, which are empty if no neuron leaks. V stays within
+    ``floor`` and ``ceiling``. One update causes at most ``most`` spikes, and none if V is below ``least``.
     """
 
     records: Any
@@ -68,7 +69,7 @@ class Lanes(NamedTuple):
 
 
 def make_lanes(layer: LayerPlan, neurons: Neurons) -> Lanes:
-    """The lanes of ``layer``, which is not refused, and has these ``neurons``."""
+    """The lanes of ``layer``, which must be supported on the GPU, with these ``neurons``."""
     kind, geometries = layer.threshold.dtype, _geometries(layer)
     synapses_of = np.zeros(len(layer.coordinates), np.int64) if layer.mixed is None else layer.mixed.synapses_of
     row_unit, column_unit = (max(found, default=1) for found in _distances(geometries))
@@ -130,12 +131,12 @@ def refuse(plan: Plan) -> None:
 
 
 def _geometries(layer: LayerPlan) -> tuple[Geometry, ...]:
-    """Those of all synapses of ``layer``."""
+    """The geometries of all synapses of ``layer``."""
     return (layer.geometry,) if layer.mixed is None else layer.mixed.geometries
 
 
 def _distances(geometries: Iterable[Geometry]) -> tuple[set[int], set[int]]:
-    """How far successive targets are from one another: (rows, columns), in all ``geometries`` that have several."""
+    """The distance between successive targets: (rows, columns), in all ``geometries`` that have several."""
     rows = {each.row_step for each in geometries if each.rows[:, 1].max() > 1}
     return rows, {each.column_step for each in geometries if each.columns[:, 1].max() > 1}
 

@@ -25,7 +25,7 @@ WHERE: Final = "--device cuda"
 
 
 def available() -> bool:
-    """Whether numba-cuda finds a GPU with driver and compiler, or numba's CUDA simulator is on."""
+    """Whether numba-cuda finds a GPU with a driver and a compiler, or numba's CUDA simulator is on."""
     return bool(config.ENABLE_CUDASIM or (importlib.util.find_spec("numba_cuda") and cuda.is_available()))
 
 
@@ -57,14 +57,15 @@ def upload(array: Array) -> Any:
 
 
 class Buffers:
-    """Arrays on the GPU by name. What is taken again under its name lies where it lay, and what was in it is lost."""
+    """Named arrays on the GPU. Taking a name again reuses its memory, and the previous contents are lost."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self._kept: dict[str, Any] = {}
 
     def take(self, name: str, shape: int | tuple[int, ...], dtype: DTypeLike, keep: int = 0) -> Any:
-        """An array of ``shape``, with anything in it but the first ``keep`` elements of what was taken before."""
+        """An array of ``shape``: the first ``keep`` elements come from the previous array of this name,
+        the others are undefined."""
         shape = (shape,) if isinstance(shape, int) else shape
         size = max(1, math.prod(shape))
         kept: Any = self._kept.get(name)
@@ -82,7 +83,7 @@ class Buffers:
         return taken
 
     def copies(self, name: str, number: int, values: Any) -> Any:
-        """``values`` (N,) ``number`` times: (``number``, N)."""
+        """``values`` (N,) repeated ``number`` times: (``number``, N)."""
         taken = self.take(name, (number, values.size), values.dtype)
         self.grid.launch(repeat, taken.size, values, taken.reshape(taken.size))
         return taken

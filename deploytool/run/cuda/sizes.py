@@ -10,14 +10,13 @@ from numba import config
 
 @dataclass(frozen=True)
 class Grid:
-    """``threads`` of a block and, at most, ``blocks`` of a launch over elements, whose threads take one after the
-    other."""
+    """A launch over elements: ``threads`` per block, at most ``blocks``; a thread processes its elements in turn."""
 
     threads: int = 256
     blocks: int = 1 << 14
 
     def launch(self, kernel: Any, count: int, *arguments: Any) -> None:
-        """Runs ``kernel`` with ``arguments``, which are of ``count`` elements."""
+        """Runs ``kernel`` with ``arguments``, which have ``count`` elements."""
         if count:
             kernel[min(-(-count // self.threads), self.blocks), self.threads](*arguments)
 
@@ -27,10 +26,10 @@ class Sizes:
     """Batch, chunk and block sizes on the GPU.
 
     At most ``samples`` run together, with at most ``held`` input events. The first chunk has ``first`` events of each
-    sample, which shows how many spikes they cause; later ones have about ``events`` events in their longest queue. The
-    marks of the events that a kernel takes at once fill ``marks`` words.
-    A layer of at most ``block`` lanes is one block, which keeps at most ``shared`` bytes of V in its own memory;
-    otherwise blocks have ``threads``. A GPU runs ``warp`` threads in step: blocks are multiples of it.
+    sample, which shows how many spikes they cause; later chunks have about ``events`` events in their longest queue.
+    The marks of the events that a kernel processes at once fill ``marks`` words. A layer of at most ``block`` lanes is
+    one block, which keeps at most ``shared`` bytes of V in its shared memory; otherwise blocks have ``threads``
+    threads. A GPU runs ``warp`` threads in step: block sizes are multiples of it.
     """
 
     samples: int = 2048
@@ -46,6 +45,6 @@ class Sizes:
 
 
 SIMULATED: Final = Sizes(samples=2, threads=4, warp=1, grid=Grid(threads=2, blocks=2))
-"""In numba's simulator of a GPU every thread is a thread of Python: few of them."""
+"""Sizes for numba's GPU simulator, in which every thread is a Python thread: few threads."""
 
 SIZES: Final = SIMULATED if config.ENABLE_CUDASIM else Sizes()

@@ -5,11 +5,11 @@ V is v_init at the start. Per time step and layer, with n the spikes of each neu
     V += sum of w over all input events of the step;   n = trunc(V / threshold) where V >= threshold (at most 1 unless
     ``many``);   V -= n threshold (or V = 0);   V = max(V, floor)
 
-A neuron that leaks goes over a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
-Layers follow one another within a step, but for routes that take time, in whole steps; pooling sums. In which step an
-event is says `deploytool.ir.events.steps_of`.
-V is int32 for an integer program, in which a step's sum may pass 16 bits, as one event's never does; what stays after
-firing saturates at the largest V of a core. It is float32 otherwise.
+A neuron that leaks advances by a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
+Layers follow one another within a step, except along routes with a delay, which takes whole steps; pooling sums.
+`deploytool.ir.events.steps_of` assigns events to steps.
+V is int32 for an integer program, in which the sum of a step may exceed 16 bits, while that of one event never does;
+what remains after firing saturates at the largest V of a core. Otherwise V is float32.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run_clocked(
     """The Recording of ``program`` run in ``time_steps``: rung "quantised" in integers, "torch" in float32.
 
     Recorded spikes carry the time at which their step begins. Raises as `Target.run` does, and UnsupportedError for
-    delays that are no whole steps, and for delays and leaks where steps are of equal counts of events.
+    delays that are not whole steps, and for delays and leaks if steps are of equal counts of events.
     """
     integers = program.arithmetic != "float32"
     watched = watched_layers(program, watch.layers)
@@ -110,7 +110,7 @@ def run_clocked_sample(
 
 
 def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int:
-    """Adds ``amounts`` of spikes at ``sites``, each through the weights it meets; the number of synaptic updates."""
+    """Adds ``amounts`` of spikes at ``sites``, each through its weights; returns the number of synaptic updates."""
     if layer.mixed is None:
         return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
     met = layer.mixed.synapses_of[sites]

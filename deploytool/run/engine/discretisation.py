@@ -21,9 +21,9 @@ How: TypeAlias = Literal["exact", "impulse", "euler"]
 
 @dataclass(frozen=True)
 class TimeSteps:
-    """A ``number`` of time steps per sample. ``many``: a neuron may fire more than once per step. ``how`` a step stands
-    for continuous time in neurons that leak, as `DISCRETISATIONS` says. ``bins``: steps of equal time, or of equal
-    counts of a sample's events."""
+    """The ``number`` of time steps per sample. ``many``: a neuron may fire more than once per step. ``how``: how a step
+    stands for continuous time in neurons that leak, one of `DISCRETISATIONS`. ``bins``: steps of equal time, or of
+    equal counts of a sample's events."""
 
     number: int
     many: bool = True
@@ -35,8 +35,8 @@ NOTHING: Final = np.empty(0, np.int64), np.empty(0, np.int32)
 
 
 class Discretisation(NamedTuple):
-    """``remains``: the share of a potential left after a step of ``x`` time constants; ``gain``: how far an input takes
-    it, where 1 is the exact effect of a current that is held for the step."""
+    """``remains``: the share of a potential left after a step of ``x`` time constants. ``gain``: the factor of an
+    input, where 1 is the exact effect of a current that is held for the step."""
 
     remains: Callable[[Array], Array]
     gain: Callable[[Array], Array]
@@ -55,15 +55,15 @@ DISCRETISATIONS: Final[Mapping[How, Discretisation]] = MappingProxyType(
     impulse   the same decay, but the current of a step comes at once: V += w x / (1 - exp(-x)) (sinabs, Rockpool)
     euler     decays by 1 - x, V += w x / (1 - exp(-x)) (Norse, snnTorch, SpikingJelly)
 
-The last two give V another unit than the first where it was trained without NIR: there, w is added as it is.
+The last two give V another unit than the first if it was trained without NIR: in that case w is added unchanged.
 """
 
 
 def advance(v: Array, current: Array, arrived: Array, dynamics: Dynamics, dt_us: float, how: How) -> None:
     """Advances ``v`` (N,), and ``current`` (N,) of neurons with a synapse, by one step with input ``arrived`` (N,).
 
-    With a synapse, where e = exp(-x) of each time constant, input comes to I at the end of the step; in Euler's method
-    at its beginning, and I drives V with its new value:
+    With a synapse, where e = exp(-x) of each time constant, input is added to I at the end of the step. In Euler's
+    method it is added at the beginning, and the new value of I drives V:
 
         V = v_leak + (V - v_leak) e + I (e - e_syn) tau_syn / (tau - tau_syn);   I = I e_syn + w
         I = I (1 - x_syn) + w;   V += x (v_leak - V + I)

@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 
 
 class Batch(NamedTuple):
-    """Streams run together, from sample ``first`` on, and whether their single spikes are kept."""
+    """Streams that run together, from sample ``first`` on, and whether their single spikes are kept."""
 
     first: int
     streams: list[EventStream]
@@ -76,9 +76,9 @@ def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:
 def batches(
     streams: Iterable[EventStream], rasters: int, events_max: int = LIMITS.chunk, samples_max: int = sys.maxsize
 ) -> Iterator[Batch]:
-    """``streams`` in their order, as many together as have no more than ``events_max``, at least one.
+    """Batches of ``streams``, in order: as many together as have no more than ``events_max`` events, at least one.
 
-    The single spikes of the first ``rasters`` are kept, and of no other.
+    The single spikes of the first ``rasters`` streams are kept, and of no others.
     """
     batch, events = Batch(0, [], rasters > 0), 0
     for index, stream in enumerate(streams):
@@ -95,7 +95,7 @@ def batches(
 def run_sample(
     plan: Plan, stream: EventStream, watch: Sequence[str], keep_spikes: bool = False, limits: Limits = LIMITS
 ) -> Sample:
-    """What came out for ``stream``: counts of the layers in ``watch``, and their single spikes where asked for."""
+    """The result for ``stream``: counts of the layers in ``watch``, and their single spikes if requested."""
     return run_samples(plan, [stream], Room(plan.program, watch).take(0, 1), keep_spikes, limits)[0]
 
 
@@ -146,7 +146,7 @@ def run_samples(
 
 
 def _filled(counts: Mapping[str, Array], samples: Sequence[Sample]) -> Samples:
-    """``samples`` together, counted in ``counts``."""
+    """The results for ``samples`` run together, counted in ``counts``."""
     found = together(samples)
     for name, maps in counts.items():
         maps[:] = found.counts[name]
@@ -154,18 +154,18 @@ def _filled(counts: Mapping[str, Array], samples: Sequence[Sample]) -> Samples:
 
 
 def _wider(extremes: Array, more: Array) -> Array:
-    """(S, 2): the lower and the higher of two pairs (lowest, highest) V."""
+    """(S, 2): the lowest and the highest of two pairs (lowest, highest) V."""
     return np.stack([np.minimum(extremes[:, 0], more[:, 0]), np.maximum(extremes[:, 1], more[:, 1])], axis=1)
 
 
 def _arrived(events: Events, ends: Array, shape: Shape, traced: bool) -> Queue:
-    """The input ``events`` of samples that end at ``ends``, each its own cause where ``traced``."""
+    """The input ``events`` of samples that end at ``ends``; with ``traced``, each is its own cause."""
     causes = np.arange(len(events), dtype=np.int32) if traced else NO_CAUSES
     return Queue(causes, sites_of(events, channels_last(shape)), ends)
 
 
 def _chunks(streams: Sequence[EventStream], chunk: int) -> Iterator[tuple[Events, Array]]:
-    """(events, where those of each sample end): of all ``streams``, but of a single one ``chunk`` at a time."""
+    """(events, end of each sample's events): of all ``streams`` at once, of a single one ``chunk`` at a time."""
     if len(streams) > 1:
         # Much faster than numpy's concatenation of records.
         events = np.frombuffer(b"".join(cast("list[bytes]", [stream.events for stream in streams])), EVENT)
@@ -179,14 +179,14 @@ def _chunks(streams: Sequence[EventStream], chunk: int) -> Iterator[tuple[Events
 
 @lru_cache(maxsize=64)
 def _places(shape: Shape) -> Array:
-    """(N,): where on a map of ``shape`` (C, H, W), flat, each neuron is that is numbered channels-last."""
+    """(N,): the position on a map of ``shape`` (C, H, W), flat, of each neuron in channels-last order."""
     return frozen(to_channels_last(np.arange(math.prod(shape), dtype=np.int32).reshape(shape)))
 
 
 def _through(layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], traced: bool) -> Caused:
     """Runs ``layer`` on the spikes in ``fired`` and adds its spikes there, with their causes if ``traced``.
 
-    ``times_us`` are those of the input events, by which a cause is numbered.
+    ``times_us`` are the times of the input events, indexed by cause.
     """
     flows = [_moved(fired[source], offset) for source, offset in layer.feeders]
     queue = reduce(partial(_merged, by_neuron=False), flows)
@@ -225,8 +225,8 @@ def in_order(
 ) -> Iterator[_Result]:
     """``function((index, item))`` of all ``items`` in their order, computed by ``threads`` threads.
 
-    Items are taken only a few ahead, so that a long sequence need not be in memory at once. A result stands for so
-    many ``samples``, of ``total`` in all; ``tick`` is told of each of these.
+    Items are taken only a few ahead, so that a long sequence need not be in memory at once. A result stands for a
+    number of ``samples``, of ``total`` in all; ``tick`` is called for each of these.
     """
     total = operator.length_hint(items, 0) if total is None else total
     done = 0
@@ -246,7 +246,7 @@ def in_order(
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
 ) -> Iterator[Future[_Result]]:
-    """A future for each of ``items``, in order; work on the ``ahead`` that follow has begun when one is handed out."""
+    """A future for each of ``items``, in order; the next ``ahead`` items are in progress when one is yielded."""
     pending: deque[Future[_Result]] = deque()
     for item in items:
         pending.append(pool.submit(function, item))

@@ -12,8 +12,9 @@ from deploytool.run.record.checks import IN_FLIGHT_MAX
 class Limits:
     """Batch and chunk sizes of the engine; results do not depend on them.
 
-    ``chunk`` input events of samples together, or of a long one; ``roots`` of a window of time. More spikes than
-    ``in_flight`` on delayed routes at one time are refused (runaway excitation).
+    ``chunk`` is the number of input events of samples that run together, or of a part of a long sample; ``roots`` is
+    that of a window of time. More than ``in_flight`` spikes on delayed routes at one time are refused (runaway
+    excitation).
     """
 
     chunk: int = 1 << 14

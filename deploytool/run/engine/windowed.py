@@ -1,9 +1,9 @@
 """The engine for programs with delays, feedback, or threshold crossings between events: runs in windows of time.
 
-No spike arrives sooner than the shortest delay after it left. Within a window that is no longer, all that arrives late
-is known when the window begins, and layers run one after the other over it, as they do without delays. An event at the
-input and a spike that arrives late are both a root, and so are the crossings of one time: all that a root causes at
-once has its key, which orders by time, and by the rules of `deploytool.ir.program` within one time.
+No delayed spike arrives sooner than the shortest delay after it left. In a window no longer than that, all delayed
+arrivals are known when the window begins, and layers run one after the other over it, as they do without delays. A root
+is an event at the input, a spike that arrives late, or the crossings of one time. All that a root causes at once has
+its key, which orders by time, and within one time by the rules of `deploytool.ir.program`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from deploytool.run.reference.crossings import NEVER
 
 @dataclass(frozen=True, eq=False)
 class Roots:
-    """What begins in a window that ends with ``end_us``, in order: ``keys`` (N,), ``flows`` (N,), -1 for the input, and
+    """The roots of a window that ends with ``end_us``, in order: ``keys`` (N,), ``flows`` (N,), -1 for the input, and
     ``neurons`` (N,)."""
 
     end_us: int

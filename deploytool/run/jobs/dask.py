@@ -46,7 +46,7 @@ STRETCHES_PER_WORKER: Final = 8
 """Smallest number of stretches per worker, so that no worker waits long for the last stretch."""
 
 NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
-"""How a cluster is started without a dashboard, and without the port 8787 that it otherwise takes all the same."""
+"""Options that start a cluster without a dashboard, and without the port 8787 that it would otherwise still open."""
 
 CONNECT_S: Final = 30
 """How long to wait for a scheduler and its first worker."""

@@ -27,8 +27,8 @@ class Job:
     """The settings for all samples of a run: target, time steps, what to record, perturbation.
 
     ``time_steps`` is None for a target that is event-driven; ``bins`` says whether steps are of equal time or of equal
-    counts of events. Rasters are counted from the first sample of the whole
-    job. ``perturbation`` changes the program and every sample. Raises UsageError for options that exclude each other.
+    counts of events. Rasters are counted from the first sample of the whole job. ``perturbation`` changes the program
+    and every sample. Raises UsageError for options that exclude each other.
     """
 
     on: str

@@ -1,14 +1,14 @@
-"""Perturbations: models of what silicon, cable and sensor may do to a program and its input events.
+"""Perturbations: models of possible effects of silicon, cable and sensor on a program and its input events.
 
     order=W us     local reordering, as parallel lanes do it: events are sorted, stably, by t + u with u uniform in
-                   [0, W); the times of arrival stay what they were. Events W or more apart never swap;
+                   [0, W); the times of arrival stay the same. Events W or more apart never swap;
                    those of one time come in any order.
     drop=P %       each event at the input is lost with probability P, independently; none is lost between layers.
-    threshold=S %  every neuron gets a threshold of its own, theta (1 + S z), z from a normal distribution.
+    threshold=S %  every neuron gets its own threshold, theta (1 + S z), z from a normal distribution.
     weights=S %    every weight becomes w (1 + S z).
 
 In integers, thresholds and weights are rounded and kept within 1..32767 and the range of int8. No chip holds a
-threshold per neuron: it stands for neurons that do not behave alike, and the emulator computes with it all the same.
+threshold per neuron: it models neurons that differ from each other, and the emulator still computes with it.
 """
 
 from __future__ import annotations

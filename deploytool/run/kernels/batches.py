@@ -1,6 +1,6 @@
-"""The compiled passes over a batch: events of consecutive samples one after the other, with where each sample ends.
+"""The compiled passes over a batch: events of consecutive samples one after the other, with the end of each sample.
 
-A batch goes through a layer in one call without the interpreter's lock, which begins each sample at rest.
+A batch passes through a layer in one call without the GIL; each sample begins at rest.
 """
 
 # mypy: disable-error-code="untyped-decorator, assignment, no-any-return, no-untyped-call, misc"
@@ -27,8 +27,8 @@ from deploytool.run.kernels.general import compiled, grown
 class Queue(NamedTuple):
     """Spikes of consecutive samples, in order: those of sample s are the ones before ``ends[s]``, ``ends`` (S,) int64.
 
-    ``neurons`` (N,) int32 fired, channels-last; ``causes`` (N,) int32 are the input events that made them fire, by
-    their numbers in the batch, and empty where nobody asks.
+    ``neurons`` (N,) int32 are the neurons that fired, channels-last. ``causes`` (N,) int32 are the input events that
+    made them fire, by their numbers in the batch; it is empty if causes are not requested.
     """
 
     causes: Array
@@ -44,11 +44,11 @@ class Loop:
 
 
 SOURCE: Final = zlib.crc32(Path(loops.__file__).read_bytes())
-"""Part of the type of every `Loop`: numba looks only at this file to see whether it must compile anew."""
+"""Part of the type of every `Loop`: numba checks only this file to decide whether to recompile."""
 
 
 class LoopType(types.Type):
-    """numba's type of one `Loop`: which it is is part of the type. numba keeps it on disk, so it holds names only."""
+    """numba's type of one `Loop`, which is part of the type. numba stores it on disk, so it holds names only."""
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop.name
@@ -86,7 +86,7 @@ def _run(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
 
 @compiled
 def copy(source: Array, to: Array) -> None:
-    """Copies ``source`` (N,) to ``to``, in vectors, which numba's assignment of a whole array does not use."""
+    """Copies ``source`` (N,) to ``to`` in vectors, which numba does not do when it assigns a whole array."""
     for i in range(np.uint64(len(source))):
         to[i] = source[i]
 
@@ -107,12 +107,13 @@ def integrate_samples(
     neurons: Array,
     caused: Array,
 ) -> tuple[Array, Array, Array]:
-    """What the events at ``sites`` (N,) do in a layer, those of each sample, which end at ``ends`` (S,), one after the
-    other; the first sample goes on from ``state``, the others begin at ``start``. Changes ``state``.
+    """The effect of the events at ``sites`` (N,) on a layer, sample by sample; the samples end at ``ends`` (S,).
 
-    Writes to ``caused`` (N,), zeros, how many spikes each event caused, and to ``neurons`` which fired, in order, and
-    to a larger copy of it where it has no room for the ``margin`` that ``loop`` needs beyond the spikes it counts.
-    Back come: the neurons that fired; where the spikes of each sample end (S,); its synaptic updates (S,).
+    The first sample continues from ``state``, the others begin at ``start``. Changes ``state``. Writes the number of
+    spikes that each event caused to ``caused`` (N,), which holds zeros, and the neurons that fired, in order, to
+    ``neurons``. If ``neurons`` lacks room for the ``margin`` that ``loop`` needs beyond the spikes it counts, a larger
+    copy takes its place. Returns the neurons that fired; the end of each sample's spikes (S,); the synaptic updates of
+    each sample (S,).
     """
     fired, updates = np.empty(len(ends), np.int64), np.zeros(len(ends), np.int64)
     begin = end = 0
@@ -147,8 +148,8 @@ def sites_of(events: Events, strides: Strides) -> Array:
 
 @compiled
 def merge(a: Queue, b: Queue, by_neuron: bool) -> tuple[Array, Array]:
-    """(causes, neurons) of two queues, each in order of its causes, as one: what has one cause is in order of its
-    neurons where asked ``by_neuron``, otherwise that of ``a`` comes first."""
+    """(causes, neurons) of two queues, merged in order of their causes. Spikes with one cause are in order of their
+    neurons with ``by_neuron``; otherwise those of ``a`` come first."""
     total = len(a.neurons) + len(b.neurons)
     causes, neurons = np.empty(total, np.int32), np.empty(total, np.int32)
     i = j = 0
@@ -169,7 +170,7 @@ def merge(a: Queue, b: Queue, by_neuron: bool) -> tuple[Array, Array]:
 
 @compiled
 def spread(tags: Array, caused: Array, total: int) -> Array:
-    """(``total``,): each of ``tags`` (N,) as often as ``caused`` (N,) says."""
+    """(``total``,): each of ``tags`` (N,), repeated as often as ``caused`` (N,) says."""
     result = np.empty(total, tags.dtype)
     end = 0
     for event in range(len(caused)):
@@ -181,8 +182,8 @@ def spread(tags: Array, caused: Array, total: int) -> Array:
 
 @compiled
 def tally_samples(counts: Array, place: Array, neurons: Array, ends: Array) -> None:
-    """Adds to ``counts`` (S, N) how often each neuron is in ``neurons``, of which those of a sample end at ``ends``
-    (S,); neuron n is counted at ``place[n]``."""
+    """Adds to ``counts`` (S, N) how often each neuron is in ``neurons``, in which the spikes of each sample end at
+    ``ends`` (S,); neuron n is counted at ``place[n]``."""
     begin = 0
     for sample in range(len(ends)):
         row = counts[sample]

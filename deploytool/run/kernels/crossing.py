@@ -19,14 +19,14 @@ from deploytool.run.kernels.general import FIRST_ROOM, compiled, grown
 from deploytool.run.reference.crossings import NEVER, course, earliest, first_crossing
 
 TIME: Final = 14
-"""Bits of a key below its time; there the events of one time are numbered from 1, and crossings have 0."""
+"""Number of bits of a key below its time. Events of one time are numbered from 1 there, and crossings have 0."""
 
 
 class Between(NamedTuple):
-    """The state of neurons (N,): V, when each was updated last, I, and when it crosses its threshold next.
+    """The state of neurons (N,): V, the time of the last update, I, and the time of the next threshold crossing.
 
-    Until it is asked for whether it comes before the next input, ``crossing_us`` is only a time before which there is
-    no crossing, and not ``exact``.
+    ``crossing_us`` is first only a lower bound: there is no crossing before it. It becomes ``exact`` when it is needed
+    to decide whether the crossing comes before the next input.
     """
 
     v: Array
@@ -45,14 +45,14 @@ def _set_crossing(state: Any, neuron: int, after_us: int, exact: bool) -> int:
 
 @compiled
 def look_ahead_all(state: Any, dynamics: Any) -> None:
-    """Finds before when no neuron crosses its threshold, if there is no input at all."""
+    """Finds a time before which no neuron crosses its threshold without any input."""
     for neuron in range(len(state.v)):
         _set_crossing(state, neuron, earliest(_cell(state, dynamics, neuron)), False)
 
 
 @compiled
 def _expect(state: Any, queue: Any, queued_us: Array, neuron: int, end_us: int) -> None:
-    """Puts ``neuron`` in the ``queue`` for its crossing, where that comes before what it is there for already."""
+    """Puts ``neuron`` in the ``queue`` for its crossing, if that comes before the one it is queued for already."""
     crossing_us = state.crossing_us[neuron]
     if crossing_us <= end_us and crossing_us < queued_us[neuron]:
         queued_us[neuron] = crossing_us
@@ -74,7 +74,7 @@ def _cell(state: Any, dynamics: Any, neuron: int) -> Any:
 
 @compiled
 def _bring(state: Any, dynamics: Any, neuron: int, t_us: int) -> None:
-    """Lets ``neuron`` go on to ``t_us`` without an input."""
+    """Advances ``neuron`` to ``t_us`` without an input."""
     passed_us = t_us - state.updated_us[neuron]
     if passed_us > 0:
         cell = _cell(state, dynamics, neuron)
@@ -86,7 +86,7 @@ def _bring(state: Any, dynamics: Any, neuron: int, t_us: int) -> None:
 
 @compiled
 def _fires(state: Any, dynamics: Any, neuron: int) -> bool:
-    """Lets ``neuron`` fire where it is at its threshold, and resets it."""
+    """Fires ``neuron`` if it is at its threshold, and resets it."""
     if state.v[neuron] < dynamics.threshold[neuron]:
         return False
     after = state.v[neuron] - dynamics.threshold[neuron] if dynamics.subtract else dynamics.v_reset[neuron]
@@ -96,7 +96,7 @@ def _fires(state: Any, dynamics: Any, neuron: int) -> bool:
 
 @compiled
 def _crosses(state: Any, dynamics: Any, neuron: int, t_us: int) -> bool:
-    """Lets ``neuron`` fire where it crosses its threshold at ``t_us``, and else finds when it does."""
+    """Fires ``neuron`` if it crosses its threshold at ``t_us``; otherwise finds when it does."""
     if not state.exact[neuron]:
         _set_crossing(state, neuron, first_crossing(_cell(state, dynamics, neuron)), True)
     if state.crossing_us[neuron] != t_us:
@@ -109,7 +109,7 @@ def _crosses(state: Any, dynamics: Any, neuron: int, t_us: int) -> bool:
 
 @compiled
 def _receives(state: Any, dynamics: Any, neuron: int, weight: Any, t_us: int) -> bool:
-    """Lets ``neuron`` take an input of ``weight`` at ``t_us``, and fire where that brings it to its threshold."""
+    """Adds an input of ``weight`` to ``neuron`` at ``t_us``, and fires it if that brings it to its threshold."""
     _bring(state, dynamics, neuron, t_us)
     if len(dynamics.tau_syn_us) > 0:
         state.current[neuron] += weight
@@ -132,10 +132,10 @@ def integrate_between(
     coordinates: Array,
     end_us: int,
 ) -> tuple[Array, Array, int]:
-    """What events with ``keys`` (N,), and crossings up to ``end_us``, cause in order; changes ``state``.
+    """The effect, in order, of events with ``keys`` (N,) and of crossings up to ``end_us``; changes ``state``.
 
-    Event i comes to ``coordinates[sites[i]]``, through the weights ``geometries[synapses_of[sites[i]]]``. Back come:
-    the neurons that fired, in order; the keys of what made them; the number of synaptic updates.
+    Event i arrives at ``coordinates[sites[i]]``, through the weights ``geometries[synapses_of[sites[i]]]``. Returns the
+    neurons that fired, in order; the keys of what made them fire; the number of synaptic updates.
     """
     neurons, fired_keys = np.empty(FIRST_ROOM, np.int32), np.empty(FIRST_ROOM, np.int64)
     fired = updates = 0

@@ -1,8 +1,8 @@
 """The general compiled loops: process the input of a layer event by event, or a whole time step at once.
 
-State is flat and channels-last: neuron (o, y, x) is at (y * W + x) * O + o. Which neurons an input event reaches is
-read from tables (`Geometry`), so that one loop serves every kernel, stride, padding, dilation and group.
-Indices are unsigned where speed matters: numba then leaves out the handling of negative ones, and LLVM vectorises.
+State is flat and channels-last: neuron (o, y, x) is at (y * W + x) * O + o. Tables (`Geometry`) say which neurons an
+input event reaches, so that one loop serves every kernel, stride, padding, dilation and group.
+Indices are unsigned where speed matters: numba then omits the handling of negative indices, and LLVM vectorises.
 numba keeps the compiled code on disk; a second process compiles nothing.
 """
 
@@ -20,16 +20,16 @@ from numba.extending import overload
 from deploytool.base.arrays import Array
 
 FIRST_ROOM: Final = 1024
-"""Spikes for which there is room before a buffer grows."""
+"""Number of spikes for which there is room before a buffer grows."""
 
 
 class Geometry(NamedTuple):
     """Where the input events of a layer go.
 
-    ``weights`` is (C, KH, KW, O / groups), flat, its kernel rows and columns in the order in which the targets of one
-    event ascend. ``rows`` (H, 3) gives for each input row the first target row, how many there are, and the kernel
-    row that belongs to the first; ``columns`` (W, 3) likewise. Successive targets are ``row_step`` rows
-    (``column_step`` columns) apart on the output map, which is ``width`` wide and has ``features`` features.
+    ``weights`` is (C, KH, KW, O / groups), flat; its kernel rows and columns are in the order in which the targets of
+    one event ascend. ``rows`` (H, 3) gives for each input row the first target row, the number of target rows, and the
+    kernel row of the first; ``columns`` (W, 3) likewise. Successive targets are ``row_step`` rows (``column_step``
+    columns) apart on the output map, which is ``width`` wide and has ``features`` features.
     """
 
     weights: Array
@@ -48,7 +48,7 @@ class Geometry(NamedTuple):
 def update(state: Any, here: Any, weights: Any, tap: Any, length: Any, floor: Any, least: Any) -> Any:  # noqa: ARG001
     """Adds ``weights[tap:]`` to ``length`` neurons from ``here`` on and clamps them at ``floor``.
 
-    Back come: whether one of them reached ``least``, and in integers the lowest and the highest V, and 0.
+    Returns whether one of them reached ``least``; and, in integers, the lowest and the highest V, and 0.
     """
     raise AssertionError("compiled code only")
 
@@ -111,9 +111,10 @@ def grown(buffer: Array, needed: int) -> Array:
 def fire(
     state: Array, threshold: Array, here: int, length: int, subtract: bool, many: bool, neurons: Array, fired: int
 ) -> int:
-    """Lets ``length`` neurons from ``here`` on fire, writes them to ``neurons[fired:]`` and resets them; the new end.
+    """Fires those of ``length`` neurons from ``here`` on that are at their threshold; returns the new end.
 
-    Every neuron is written, and the end moves only past those that fire: no branch to mispredict.
+    Writes them to ``neurons[fired:]`` and resets them. Every neuron is written, but the end advances only for those
+    that fire: there is no branch to mispredict.
     """
     first, v = np.uint64(fired), np.uint64(here)
     end = first
@@ -130,7 +131,7 @@ def fire(
 
 @compiled
 def fire_again(state: Array, threshold: Array, subtract: bool, neurons: Array, fired: int, ready: Array) -> int:
-    """Lets each neuron of ``ready`` fire until V < threshold, and writes it so often; the new end."""
+    """Fires each neuron of ``ready`` until V < threshold, and writes it once per spike; returns the new end."""
     for neuron in ready:
         while state[neuron] >= threshold[neuron]:
             neurons[fired] = neuron
@@ -151,12 +152,12 @@ def integrate(
     sites: Array,
     coordinates: Array,
 ) -> tuple[Array, Array, int, Any, Any]:
-    """What a layer does with input events one after the other; changes its ``state`` (N,).
+    """The effect of input events on a layer, one after the other; changes its ``state`` (N,).
 
     Event i is at (c, y, x) = ``coordinates[sites[i]]``; c = -1 is outside the map. ``least`` is the smallest of
-    ``threshold`` (N,), ``most`` the number of spikes that one update can cause. Back come: the neurons that fired, in
-    order; how many of these spikes each event caused; the number of synaptic updates; the lowest and the highest V
-    (in integers).
+    ``threshold`` (N,), ``most`` the number of spikes that one update can cause. Returns the neurons that fired, in
+    order; the number of these spikes that each event caused; the number of synaptic updates; the lowest and the highest
+    V (in integers).
     """
     weights, rows, columns, group = geometry.weights, geometry.rows, geometry.columns, geometry.features_per_group
     row_stride, column_stride = geometry.width * geometry.features, geometry.column_step * geometry.features
@@ -229,7 +230,7 @@ def accumulate(state: Array, geometry: Geometry, sites: Array, amounts: Array, c
 def fire_step(state: Array, threshold: Array, floor: Any, subtract: bool, many: bool) -> tuple[Array, Array]:
     """(neurons, spikes of each) at the end of a time step: n = trunc(V / threshold), at most one unless ``many``.
 
-    Resets them, then clamps every neuron of ``state`` (N,) at ``floor``.
+    Resets these neurons, then clamps every neuron of ``state`` (N,) at ``floor``.
     """
     neurons = np.empty(len(state), np.int32)
     fired = 0

@@ -24,22 +24,22 @@ from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LO
 from deploytool.run.reference.neurons import on_map
 
 TABLE: Final = 1 << 16
-"""Microseconds up to which the exponential is looked up where all neurons have one time constant."""
+"""Microseconds up to which the exponential is read from a table if all neurons have the same time constant."""
 
 
 STRETCH: Final = 32
-"""Neurons of which one look tells whether any is at its threshold."""
+"""Number of neurons that one test checks for any at its threshold."""
 
 
 class State(NamedTuple):
-    """V (N,) of all neurons, and when each block of them was updated last; no times where none leaks."""
+    """V (N,) of all neurons, and the time of the last update of each block of them; no times if no neuron leaks."""
 
     v: Array
     updated_us: NDArray[np.int64]
 
 
 class Tables(NamedTuple):
-    """The `Geometry` of all sets of weights, one behind the other, and of each its ``numbers``."""
+    """The `Geometry` of all sets of weights, one after the other, and the ``numbers`` of each."""
 
     weights: Array
     rows: Array
@@ -66,9 +66,10 @@ class Tables(NamedTuple):
 class Dynamics(NamedTuple):
     """What neurons (N,) do between updates and when they fire.
 
-    ``tau_us`` is empty where none leaks, ``tau_syn_us`` where none has a synapse that decays. ``least`` is the smallest
-    of ``threshold``, ``most`` the number of spikes that one update can cause. Events come to ``block`` neurons in a row
-    at a time, or to several such. ``factors`` (T,) is what is left after 0 .. T - 1 us, where all have one tau.
+    ``tau_us`` is empty if no neuron leaks, ``tau_syn_us`` if none has a synapse that decays. ``least`` is the smallest
+    of ``threshold``, ``most`` the number of spikes that one update can cause. Events reach ``block`` consecutive
+    neurons at a time, or several such blocks. ``factors`` (T,) is the share left after 0 .. T - 1 us, if all neurons
+    have the same tau.
     """
 
     threshold: Array
@@ -86,8 +87,8 @@ class Dynamics(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A layer as this loop takes it: ``geometries`` of its synapses, and ``synapses_of`` (rows of the
-    coordinates,) the number of those that an event at each row meets."""
+    """A layer in the form that this loop takes: ``geometries`` of its synapses, and ``synapses_of`` (rows of the
+    coordinates,), the index of the synapses that an event at each row meets."""
 
     geometries: tuple[Geometry, ...]
     synapses_of: NDArray[np.int64]
@@ -112,7 +113,7 @@ class Mixed:
     def integrate(
         self, state: Any, sites: Array, times_us: Array, coordinates: Array
     ) -> tuple[Array, Array, int, Any, Any]:
-        """What `kernels.integrate` gives, for events at ``times_us`` (N,), which only leaks ask for."""
+        """The results of `kernels.integrate` for events at ``times_us`` (N,), which matter only for leaks."""
         if self.fires_between:
             neurons, _, updates = self.run_between(state, sites, times_us, coordinates, -1)
             return neurons, np.zeros(len(sites), np.int32), updates, state.v[0], state.v[0]
@@ -122,13 +123,13 @@ class Mixed:
     def run_between(
         self, state: Between, sites: Array, keys: Array, coordinates: Array, end_us: int
     ) -> tuple[Array, Array, int]:
-        """What `between.integrate_between` gives."""
+        """The results of `between.integrate_between`."""
         return integrate_between(
             state, self.geometries, self.synapses_of, self.dynamics, sites, keys, coordinates, end_us
         )
 
     def reset(self, v: Array, neurons: Array) -> None:
-        """Brings ``neurons`` of ``v`` that were reset to zero to where their reset leads."""
+        """Sets neurons of ``v`` that were reset to zero to their reset potential."""
         if not self.dynamics.subtract:
             v[neurons] = np.maximum(self.dynamics.v_reset[neurons], self.dynamics.floor)
 
@@ -142,7 +143,7 @@ def make_mixed(
     most: int,
     state: DTypeLike,
 ) -> Mixed | None:
-    """How this loop takes ``layer``; None where another can."""
+    """``layer`` in the form that this loop takes; None if another loop can run it."""
     neurons, leak = layer.neurons, layer.neurons.leak
     if leak is None and len(layer.synapses) == 1 and not np.any(neurons.v_reset):
         return None
@@ -203,7 +204,7 @@ def _factors(tau_us: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @compiled
 def all_remains(number: int, tau_us: float) -> NDArray[np.float64]:
-    """What `remains` gives for 0 .. ``number`` - 1 us."""
+    """The results of `remains` for 0 .. ``number`` - 1 us."""
     found = np.empty(number)
     for passed_us in range(number):
         found[passed_us] = remains(passed_us, tau_us)
@@ -212,7 +213,7 @@ def all_remains(number: int, tau_us: float) -> NDArray[np.float64]:
 
 @compiled
 def decay(v: Array, here: int, length: int, factor: float, v_leak: NDArray[np.float64]) -> None:
-    """Leaves ``factor`` of what ``length`` neurons from ``here`` on are away from ``v_leak``."""
+    """Multiplies the distance from ``v_leak`` by ``factor`` for ``length`` neurons from ``here`` on."""
     first = np.uint64(here)
     for i in range(np.uint64(length)):
         v[first + i] = np.float32(v_leak[first + i] + (v[first + i] - v_leak[first + i]) * factor)
@@ -228,8 +229,8 @@ def decay_each(
     v_leak: NDArray[np.float64],
     scratch: NDArray[np.float64],
 ) -> None:
-    """The same after ``passed_us`` for neurons that differ in ``tau_us``: `remains` of all at once, step by step, in
-    ``scratch`` (3, length)."""
+    """The same after ``passed_us`` for neurons that differ in ``tau_us``: computes `remains` for all at once, step by
+    step, in ``scratch`` (3, length)."""
     first, count = np.uint64(here), np.uint64(length)
     whole, rest, power = scratch[0], scratch[1], scratch[2]
     for i in range(count):
@@ -257,8 +258,11 @@ def fire(
     neurons: Array,
     fired: int,
 ) -> int:
-    """Lets ``length`` neurons of ``v`` from ``here`` on fire, writes them to ``neurons[fired:]``, resets them; the new
-    end. Every neuron is written, and the end moves only past those that fire: no branch to mispredict."""
+    """Fires those of ``length`` neurons of ``v`` from ``here`` on that are at their threshold; returns the new end.
+
+    Writes them to ``neurons[fired:]`` and resets them. Every neuron is written, but the end advances only for those
+    that fire: no branch to mispredict.
+    """
     first = np.uint64(here)
     end = np.uint64(fired)
     for begin in range(np.uint64(0), np.uint64(length), np.uint64(STRETCH)):
@@ -282,8 +286,8 @@ def fire(
 def fire_again(
     v: Array, threshold: Array, v_reset: Array, subtract: bool, most: int, neurons: Array, fired: int, ready: Array
 ) -> int:
-    """Lets each neuron of ``ready`` fire until V < threshold, at most ``most`` times, and writes it so often; the new
-    end."""
+    """Fires each neuron of ``ready`` until V < threshold, at most ``most`` times, and writes it once per spike; returns
+    the new end."""
     for neuron in ready:
         end = fired + most
         while v[neuron] >= threshold[neuron] and fired < end:

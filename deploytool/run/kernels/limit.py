@@ -28,7 +28,7 @@ from deploytool.run.kernels.vectors import (
 )
 
 LENGTH: Final = 4096
-"""Neurons of one pass: 8 kB of int16, 16 kB of float32."""
+"""Number of neurons in one pass: 8 kB of int16, 16 kB of float32."""
 
 PASSES: Final = 5000
 
@@ -49,7 +49,7 @@ def limit(state: Any) -> Callable[[], int]:
 
 @compiled
 def _add(window: Any, state: Array, weights: Array, threshold: Any, floor: Any, passes: int) -> int:
-    """Adds ``weights`` to ``state`` ``passes`` times; the number of groups of vectors where V >= threshold was seen."""
+    """Adds ``weights`` to ``state`` ``passes`` times; returns how many groups of vectors had V >= threshold."""
     _, vectors, lanes, _ = sizes(window)
     at, low = filled(threshold, window), filled(floor, window)
     seen = 0

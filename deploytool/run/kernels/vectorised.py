@@ -1,12 +1,13 @@
-"""The vector loops: layers whose input events each reach a window of neurons, in vectors of the CPU's own width.
+"""The vector loops: layers whose input events each reach a window of neurons, in vectors of the CPU's native width.
 
 `deploytool.run.plan.windows` lays a layer out for them: its state is padded, so that no window is cut.
 
-What counts for speed: nothing in a loop over events depends on a branch that no CPU can predict, and whether an event
-makes a neuron fire is one. What fires is reset at once and noted, a bit for each lane; the spikes of `TOGETHER` events
-are written afterwards, word after word of bits that are not 0. The addresses of a window are looked up two events
-ahead, because vectors that wait for theirs fill the CPU's queues. What limits it is then how many vectors the
-first-level cache takes, one in a cycle, be they from the loop or, in wide layers, from the second-level cache.
+For speed, no loop over events may depend on a branch that the CPU cannot predict, and whether an event makes a neuron
+fire is such a branch. Neurons that fire are therefore reset at once and noted, one bit per lane;
+the spikes of `TOGETHER` events are written afterwards, from each word of bits that is not 0. The addresses of a window
+are looked up two events ahead, because vectors that wait for their addresses fill the CPU's queues. The remaining limit
+is the number of vectors that the first-level cache accepts, one per cycle, whether they come from the loop or, in wide
+layers, from the second-level cache.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, return-value, misc"
@@ -41,26 +42,26 @@ from deploytool.run.kernels.vectors import (
 )
 
 INVERSE: Final = 40
-"""Bits after the point of the factor that stands for a division."""
+"""Number of fractional bits of the factor that replaces a division."""
 
 TOGETHER: Final = WORD
-"""Events of which the spikes are written together."""
+"""Number of events whose spikes are written together."""
 
 MARGIN: Final = 2
-"""Spikes that are written past the end whether there are any or not."""
+"""Number of spikes that are written past the end in any case."""
 
 
 class Windows(NamedTuple):
     """Where the windows of a layer lie, and what is in them.
 
-    Source neuron n is feature n % ``features`` of the place n // ``features``, which n * ``inverse`` >> `INVERSE`
-    is too. ``table`` (places, 4), flat, says of each place: where in the state its window begins; which block of
+    Source neuron n is feature n % ``features`` of the place n // ``features``, which equals n * ``inverse`` >>
+    `INVERSE`. ``table`` (places, 4), flat, holds for each place: where in the state its window begins; which block of
     ``weights`` (blocks, rows, vectors, lanes), flat, belongs to its feature 0; the neuron in the window's first lane;
     its row of ``masks``. Rows of the state are ``pitch`` lanes apart.
 
-    The lanes of a window are bits of words, of which each of its rows begins a new one. ``masks`` (M, words) uint64,
-    flat, has those that are targets, ``updates`` (M,) in all. Bit n of all words together stands for the neuron
-    ``bit_neuron[n]`` after the window's first; there is one more, for what no bit stands for.
+    The lanes of a window are bits of words; each row of the window begins a new word. ``masks`` (M, words) uint64,
+    flat, marks the lanes that are targets; ``updates`` (M,) is their number. Bit n of all words together stands for the
+    neuron ``bit_neuron[n]`` after the window's first; one more entry is for bits that stand for no neuron.
     """
 
     weights: Array
@@ -74,8 +75,8 @@ class Windows(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What `TOGETHER` events did: ``bits`` (events, words), flat, of the lanes that fired, and ``found`` (words,), with
-    a bit for each word of these that is not 0."""
+    """The effect of `TOGETHER` events: ``bits`` (events, words), flat, of the lanes that fired, and ``found`` (words,),
+    with a bit for each of these words that is not 0."""
 
     bits: Array
     found: Array
@@ -83,7 +84,7 @@ class Notes(NamedTuple):
 
 @register_jitable
 def place_of(windows: Any, sites: Array, event: Any) -> tuple[Any, Any]:
-    """(place, feature) of the source neuron of an event; past the last event, of that one."""
+    """(place, feature) of the source neuron of an event; past the last event, those of the last one."""
     site = np.uint64(sites[min(event, np.uint64(len(sites)) - np.uint64(1))])
     place = site * np.uint64(windows.inverse) >> np.uint64(INVERSE)
     return place, site - place * np.uint64(windows.features)
@@ -108,10 +109,10 @@ def blank(window: Any) -> Any:
 def write(
     window: Any, windows: Any, notes: Any, sites: Array, begin: Any, neurons: Array, end: Any, caused: Array
 ) -> Any:
-    """Writes the spikes in ``notes`` of the events from ``begin`` on to ``neurons[end:]``, and how many each event
-    caused; the new end.
+    """Writes the spikes in ``notes`` of the events from ``begin`` on to ``neurons[end:]``, and the number of spikes
+    that each event caused; returns the new end.
 
-    For each word two are always written, and the end moves past those there are: no branch to mispredict.
+    For each word two spikes are always written, and the end advances only by those that exist: no branch to mispredict.
     """
     _, _, _, words = sizes(window)
     one, margin = np.uint64(1), np.uint64(MARGIN)
@@ -141,7 +142,7 @@ def write(
 
 @register_jitable
 def find(notes: Any, noted: Any) -> None:
-    """Notes which of the words of bits, of which ``noted`` were written, are not 0."""
+    """Marks which words of bits, of which ``noted`` were written, are not 0."""
     notes.bits[noted:] = np.uint64(0)
     for group in range(np.uint64(len(notes.found))):
         notes.found[group] = not_zero(notes.bits, group * np.uint64(WORD))
@@ -149,7 +150,10 @@ def find(notes: Any, noted: Any) -> None:
 
 @register_jitable
 def fire(window: Any, windows: Any, state: Array, here: Any, word: Any, targets: Any, at: Any, subtract: Any) -> Any:
-    """Resets the ``targets`` in a ``word`` of the window at ``here`` that reached ``at``, the threshold; their bits."""
+    """Resets the ``targets`` in a ``word`` of the window at ``here`` that reached the threshold ``at``.
+
+    Returns the bits of these targets.
+    """
     rows, vectors, lanes, words = sizes(window)
     per_word, in_row = np.uint64(WORD) // lanes, words // rows
     row = word // in_row
@@ -178,11 +182,11 @@ def convolve(
     neurons: Array,
     caused: Array,
 ) -> tuple[int, int, int]:
-    """What the events of ``sites`` from ``begin`` on do in a layer, one after the other; changes its ``state``.
+    """The effect of the events of ``sites`` from ``begin`` on, one after the other, on a layer; changes its ``state``.
 
-    Writes the neurons that fire to ``neurons``, in order, and adds to ``caused`` how many each event made fire. It
-    ends after the last event, or when there may not be room for the spikes of `TOGETHER` more: back come the first
-    event that is left, the number of spikes, and of synaptic updates.
+    Writes the neurons that fire to ``neurons``, in order, and adds to ``caused`` the number that each event made fire.
+    It stops after the last event, or when there may be no room for the spikes of `TOGETHER` more events. Returns the
+    first event that is left, the number of spikes, and the number of synaptic updates.
     """
     rows, vectors, lanes, words = sizes(window)
     zero, one, three, per_word = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(WORD) // lanes
@@ -244,8 +248,8 @@ def convolve_settled(
     neurons: Array,
     caused: Array,
 ) -> tuple[int, int, int]:
-    """`convolve` for a settled layer: V < threshold before every event, so that lanes which are no targets may fire
-    and be reset like the others, and every vector is compared at once."""
+    """`convolve` for a settled layer: V < threshold before every event. Lanes that are not targets may then fire and be
+    reset like the others, and every vector is compared at once."""
     rows, vectors, lanes, words = sizes(window)
     zero, one, three, per_word = np.uint64(0), np.uint64(1), np.uint64(3), np.uint64(WORD) // lanes
     block, in_row, pitch = rows * vectors * lanes, words // rows, np.uint64(windows.pitch)

@@ -1,7 +1,7 @@
-"""Vectors of the CPU's own width in compiled loops.
+"""Vectors of the CPU's native width in compiled loops.
 
-How many vectors a `Window` has is part of its type, and so a constant of the compiled code; numba keeps one compiled
-loop for each such type on disk. Vectors are LLVM's: it splits them where the CPU's are narrower.
+The number of vectors in a `Window` is part of its type, and so a constant of the compiled code; numba keeps one
+compiled loop for each such type on disk. The vectors are LLVM vectors: LLVM splits them if the CPU's are narrower.
 """
 
 # mypy: disable-error-code="untyped-decorator, no-any-return, return-value, misc, no-untyped-call"
@@ -25,13 +25,13 @@ from numpy.typing import DTypeLike
 from deploytool.base.arrays import Array
 
 ALIGNMENT: Final = 64
-"""Bytes of the widest vector, to which arrays are aligned."""
+"""Number of bytes of the widest vector, to which arrays are aligned."""
 
 WORD: Final = 64
-"""Bits of a word."""
+"""Number of bits in a word."""
 
 SOURCE: Final = zlib.crc32(Path(__file__).read_bytes())
-"""Part of the type of every `Window`: numba looks only at the file of a loop to see whether it must compile anew."""
+"""Part of the type of every `Window`: numba checks only the file of a loop to decide whether to recompile."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Window:
 
     @property
     def words(self) -> int:
-        """Words that hold a bit for every lane, of which each row begins a new one."""
+        """Number of words that hold a bit for every lane; each row begins a new word."""
         return self.rows * -(-self.vectors * self.lanes // WORD)
 
 
 class WindowType(types.Type):
-    """numba's type of one `Window`: its numbers are part of the type."""
+    """numba's type of one `Window`, whose numbers are part of the type."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -84,7 +84,7 @@ register_model(WindowType)(models.OpaqueModel)
 
 @register_model(VectorType)
 class VectorModel(models.PrimitiveModel):
-    """A vector is an LLVM vector."""
+    """The data model of a vector: an LLVM vector."""
 
     def __init__(self, manager: Any, kind: VectorType) -> None:
         element = ir.FloatType() if isinstance(kind.dtype, types.Float) else ir.IntType(kind.dtype.bitwidth)
@@ -109,7 +109,7 @@ def _is_integer(vector: Any) -> bool:
 
 
 def _pointer(context: Any, builder: Any, array: tuple[Any, Any], index: Any, vector: Any) -> Any:
-    """Pointer to a ``vector`` in ``array`` (type, value) at element ``index``."""
+    """A pointer to a ``vector`` in ``array`` (type, value) at element ``index``."""
     data = context.make_array(array[0])(context, builder, array[1]).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
@@ -119,7 +119,7 @@ def _alignment(dtype: Any, lanes: int) -> int:
 
 
 def _call(builder: Any, name: str, *vectors: Any) -> Any:
-    """The result of LLVM's ``name`` for ``vectors`` of integers."""
+    """The result of LLVM's intrinsic ``name`` for ``vectors`` of integers."""
     kind = vectors[0].type
     full_name = f"llvm.{name}.v{kind.count}i{kind.element.width}"
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * len(vectors)), full_name)
@@ -143,7 +143,7 @@ def _at_least(builder: Any, a: Any, b: Any) -> Any:
 
 
 def _reset(builder: Any, v: Any, threshold: Any, lanes: Any, subtract: Any) -> Any:
-    """``v``, but v - threshold, or 0 unless ``subtract``, in ``lanes``, a vector of bits."""
+    """``v``, with V replaced by v - threshold, or by 0 unless ``subtract``, in ``lanes``, a vector of bits."""
     rest = (builder.sub if _is_integer(v) else builder.fsub)(v, threshold)
     return builder.select(lanes, builder.select(subtract, rest, ir.Constant(v.type, None)), v)
 
@@ -159,7 +159,7 @@ def sizes(_: Any, window: Any) -> Any:
 
 @intrinsic
 def whole(_: Any, window: Any) -> Any:
-    """The `Window` that has all lanes of ``window`` in one vector."""
+    """A `Window` that has all lanes of ``window`` in one vector."""
     of = window.window
     result = WindowType(Window(1, 1, of.rows * of.vectors * of.lanes))
     return result(window), lambda context, *_: context.get_dummy_value()
@@ -167,7 +167,7 @@ def whole(_: Any, window: Any) -> Any:
 
 @intrinsic
 def load(_: Any, array: Any, index: Any, window: Any) -> Any:
-    """One vector of ``array`` from ``index`` on, which is a whole number of vectors."""
+    """One vector of ``array`` from ``index`` on; ``index`` is a whole number of vectors."""
     lanes = window.window.lanes
     result = VectorType(array.dtype, lanes)
 
@@ -195,7 +195,7 @@ def load_as(_: Any, array: Any, index: Any, like: Any) -> Any:
 
 @intrinsic
 def store(_: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Writes ``vector`` to ``array`` from ``index`` on, which is a whole number of vectors."""
+    """Writes ``vector`` to ``array`` from ``index`` on; ``index`` is a whole number of vectors."""
 
     def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
         pointer = _pointer(context, builder, (array, values[0]), values[1], values[2].type)
@@ -207,7 +207,7 @@ def store(_: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @intrinsic
 def filled(_: Any, number: Any, window: Any) -> Any:
-    """A vector of ``number`` in every lane."""
+    """A vector with ``number`` in every lane."""
     lanes = window.window.lanes
     result = VectorType(number, lanes)
 
@@ -260,7 +260,7 @@ def reached(_: Any, v: Any, threshold: Any) -> Any:
 
 @intrinsic
 def fired(_: Any, v: Any, threshold: Any, bits: Any, subtract: Any) -> Any:
-    """``v``, but v - threshold, or 0 unless ``subtract``, in the lanes of ``bits``."""
+    """``v``, with V replaced by v - threshold, or by 0 unless ``subtract``, in the lanes of ``bits``."""
 
     def generate(_: Any, builder: Any, __: Any, values: Any) -> Any:
         v, threshold, bits, subtract = values
@@ -274,7 +274,7 @@ def fired(_: Any, v: Any, threshold: Any, bits: Any, subtract: Any) -> Any:
 
 @intrinsic
 def store_reached(_: Any, words: Any, index: Any, v: Any, threshold: Any, subtract: Any) -> Any:
-    """`fired` for the lanes in which v >= threshold, which are written as bits to ``words[index:]``."""
+    """The result of `fired` for the lanes in which v >= threshold; writes these lanes as bits to ``words[index:]``."""
 
     def generate(context: Any, builder: Any, _: Any, values: Any) -> Any:
         array, index, v, threshold, subtract = values
@@ -305,11 +305,11 @@ def not_zero(_: Any, words: Any, index: Any) -> Any:
 
 @intrinsic
 def first_bit(_: Any, bits: Any) -> Any:
-    """The number of the lowest bit in ``bits``; 64 where there is none."""
+    """The number of the lowest set bit in ``bits``; 64 if there is none."""
     return types.uint64(bits), lambda _, builder, __, values: builder.cttz(values[0], ir.Constant(ir.IntType(1), 0))
 
 
 @intrinsic
 def number_of_bits(_: Any, bits: Any) -> Any:
-    """How many bits are in ``bits``."""
+    """The number of set bits in ``bits``."""
     return types.uint64(bits), lambda _, builder, __, values: builder.ctpop(values[0])

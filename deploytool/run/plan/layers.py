@@ -28,7 +28,7 @@ NO_EXTREMES: Final = np.empty((0, 2), np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Of which ``logical`` layer one is a part: its neuron n is ``neurons[n]`` there. ``last`` of the parts, or not."""
+    """The ``logical`` layer of a part: the part's neuron n is ``neurons[n]`` there. ``last``: it is the last part."""
 
     logical: str
     neurons: Array
@@ -36,8 +36,8 @@ class Part:
 
 
 class Integrated(NamedTuple):
-    """What events caused in a layer: the ``neurons`` that fired, in order, how many of these spikes each event
-    ``caused``, the number of synaptic ``updates``, and from the general loop the (lowest, highest) V."""
+    """The effect of events on a layer: the ``neurons`` that fired, in order; the number of these spikes that each event
+    ``caused``; the number of synaptic ``updates``; and, from the general loop, the (lowest, highest) V."""
 
     neurons: Array
     caused: Array
@@ -46,8 +46,8 @@ class Integrated(NamedTuple):
 
 
 class Caused(NamedTuple):
-    """What a batch caused in a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, its ``updates``
-    (S,), and from the general loop its (lowest, highest) V (S, 2)."""
+    """The effect of a batch on a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, its
+    ``updates`` (S,), and, from the general loop, its (lowest, highest) V (S, 2)."""
 
     neurons: Array
     caused: Array
@@ -58,12 +58,12 @@ class Caused(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LayerPlan:
-    """One layer. ``feeders``: for each flow that leads here, the logical layer it starts at and an offset.
+    """One layer. ``feeders``: for each flow that leads here, the logical layer where it starts, and an offset.
 
-    ``coordinates`` (N, 3): row offset + n says where on the input map (c, y, x) a spike of that layer's neuron n
-    arrives, c = -1 being outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the first
-    event, ``most`` the largest number of spikes that one update can cause. ``layout`` is there where the vector loops
-    take this layer, ``mixed`` where only its loop does; ``geometry`` then is that of the first synapses.
+    ``coordinates`` (N, 3): row offset + n is the position (c, y, x) on the input map at which a spike of that layer's
+    neuron n arrives; c = -1 is outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the
+    first event, ``most`` is the largest number of spikes that one update can cause. ``layout`` is set if the vector
+    loops can run this layer, ``mixed`` if only its own loop can; ``geometry`` then is that of the first synapses.
     """
 
     name: str
@@ -93,9 +93,9 @@ class LayerPlan:
         return self.mixed is not None and self.mixed.leaks
 
     def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
-        """What events at ``sites`` (N,), rows of ``coordinates``, cause one after the other; changes ``state``.
+        """The effect of events at ``sites`` (N,), rows of ``coordinates``, one after the other; changes ``state``.
 
-        ``times_us`` (N,) are theirs, for a layer that leaks.
+        ``times_us`` (N,) are their times, for a layer that leaks.
         """
         if self.layout is not None:
             neurons, caused, _, (count,) = self.layout.integrate(state, sites, np.array([len(sites)]))
@@ -117,8 +117,8 @@ class LayerPlan:
         return Integrated(neurons, caused, updates, (lowest, highest))
 
     def integrate_samples(self, state: Any, sites: Array, ends: Array, times_us: Array = NO_TIMES) -> Caused:
-        """What events at ``sites`` (N,) of samples that end at ``ends`` (S,) cause; the first goes on from ``state``,
-        which is changed, the others begin at rest."""
+        """The effect of events at ``sites`` (N,) of samples that end at ``ends`` (S,). The first sample continues from
+        ``state``, which is changed; the others begin at rest."""
         if self.layout is not None:
             return Caused(*self.layout.integrate(state, sites, ends))
         each, begin = [], 0
@@ -139,7 +139,7 @@ class LayerPlan:
         return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.synapses_of[site]]
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
-        """(tags, rows of ``coordinates``) of the spikes that come in, flow by flow."""
+        """(tags, rows of ``coordinates``) of the spikes that arrive, flow by flow."""
         if len(self.feeders) == 1:
             return fired[self.feeders[0][0]]
         tags = [fired[source][0] for source, _ in self.feeders]
@@ -158,7 +158,7 @@ class LayerPlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A ``program``, and its ``layers`` in order as the compiled loops read them."""
+    """A ``program``, and its ``layers`` in order, in the form that the compiled loops read."""
 
     program: Program
     layers: tuple[LayerPlan, ...]
@@ -167,8 +167,8 @@ class Plan:
 def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan:
     """The plan of ``program`` for a V of type ``state``.
 
-    With ``vectors`` the vector loops take the layers they can; a run of these knows no lowest and highest V.
-    Raises UnsupportedError when the program cannot be run event by event.
+    With ``vectors``, the vector loops run the layers they can; such a run does not report the lowest and highest V.
+    Raises UnsupportedError if the program cannot be run event by event.
     """
     verify(program, level_of(program))
     return Plan(program, tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers))
@@ -239,7 +239,7 @@ def _part(program: Program, name: str) -> Part | None:
 
 
 def _spikes_per_update(layer: Layer) -> int:
-    """How often a neuron can fire on one update: V < threshold before it, or as it starts, so that after it
+    """The largest number of spikes of a neuron on one update. V < threshold before it, or V = v_init, so that after it
     V < threshold + v_init + w."""
     neurons = layer.neurons
     if neurons.at_most_one:
@@ -249,7 +249,7 @@ def _spikes_per_update(layer: Layer) -> int:
 
 
 def _arrival_table(program: Program, source: str, routes: Mapping[str, Route], to: Shape) -> Array:
-    """(C * H * W, 3) int32: where a spike of each neuron of ``source`` arrives by the ``routes`` of its parts."""
+    """(C * H * W, 3) int32: where a spike of each neuron of ``source`` arrives along the ``routes`` of its parts."""
     channels, height, width = program.map_of(source)
     table = np.full((height, width, channels, 3), -1)
     for part, route in routes.items():
@@ -283,10 +283,10 @@ def _geometry(synapses: Synapses) -> Geometry:
 
 
 def _taps(synapses: Synapses, axis: int) -> tuple[list[int], Array, int]:
-    """(order of the kernel's rows, table (size, 3) of `Geometry`, distance of successive targets) along one axis.
+    """(order of the kernel's rows, table (size, 3) of `Geometry`, distance between successive targets) along one axis.
 
-    Kernel row k of an input at i leads to target (i + p - k d) / s where that is whole. The rows that serve one input
-    have one remainder of k d by s; put side by side with k falling, their targets ascend.
+    Kernel row k of an input at i leads to target (i + p - k d) / s if that is a whole number. The rows that serve one
+    input have the same remainder of k d by s; if they are stored in order of falling k, their targets ascend.
     """
     stride, padding, dilation = synapses.stride[axis], synapses.padding[axis], synapses.dilation[axis]
     order = sorted(range(synapses.kernel[axis]), key=lambda k: (k * dilation % stride, -k))

@@ -1,9 +1,9 @@
 """The layout of a layer for the vector loops: a padded state, weights window by window, and a table of windows.
 
-An input event reaches rows x columns of neighbouring targets, as many for every event: where the stride leaves an
-event fewer, or the map ends, the rest is padding, whose neurons never leave the loop as spikes. A target has a
-`slot` of as many lanes as it has features, rounded up; a window begins at a whole vector, its weights shifted by what
-lies before it.
+Every input event reaches the same number of neighbouring targets, rows x columns. Where the stride leaves an event
+fewer targets, or the map ends, the rest is padding, whose neurons never leave the loop as spikes. A target has a `slot`
+of as many lanes as it has features, rounded up. A window begins at a whole vector; its weights are shifted by the lanes
+that lie before it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from deploytool.run.kernels.vectorised import INVERSE, MARGIN, TOGETHER, Windows
 from deploytool.run.kernels.vectors import ALIGNMENT, WORD, Window, aligned_copy
 
 FIRST_ROOM: Final = 8
-"""Spikes per event for which there is room before a buffer grows."""
+"""Number of spikes per event for which there is room before a buffer grows."""
 
 IN_REGISTERS: Final = 8
-"""Vectors of state that fit in the CPU's registers beside what else the loop needs."""
+"""Number of vectors of state that fit in the CPU's registers beside the loop's other values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A layer as one of the vector loops takes it; ``start`` is its padded state before the first event."""
+    """A layer in the form that one of the vector loops takes; ``start`` is its padded state before the first event."""
 
     loop: Any
     window: Window
@@ -46,11 +46,11 @@ class Layout:
         return aligned_copy(self.start)
 
     def integrate(self, state: Array, sites: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
-        """What ``sites`` (N,), rows of the table of windows, cause in samples that end at ``ends`` (S,): the first goes
-        on from ``state``, which is changed, the others begin at rest.
+        """The effect of ``sites`` (N,), rows of the table of windows, in samples that end at ``ends`` (S,).
 
-        Back come: the neurons that fired, in order; how many of these spikes each event caused (N,); where the spikes
-        of each sample end (S,); its synaptic updates (S,).
+        The first sample continues from ``state``, which is changed; the others begin at rest. Returns the neurons that
+        fired, in order; the number of these spikes that each event caused (N,); the end of each sample's spikes (S,);
+        the synaptic updates of each sample (S,).
         """
         caused, neurons = np.zeros(len(sites), np.int32), np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
         fired, fired_ends, updates = integrate_samples(
@@ -72,15 +72,15 @@ class Layout:
 
     @property
     def margin(self) -> int:
-        """The room for spikes that the events of which they are written together may need."""
+        """The largest number of spikes of a group of events whose spikes are written together, plus `MARGIN`."""
         return TOGETHER * self.window.rows * self.window.vectors * self.window.lanes + MARGIN
 
 
 def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | None:
-    """How the vector loops take ``layer``, whose events arrive at ``coordinates`` (N, 3) of its input map.
+    """The layout of ``layer`` for the vector loops; its events arrive at ``coordinates`` (N, 3) of its input map.
 
-    None when they cannot: with groups, dilation, thresholds of single neurons, many spikes per update, or a kernel of
-    very many rows.
+    None if they cannot run it: with groups, dilation, thresholds of single neurons, many spikes per update, or a kernel
+    of very many rows.
     """
     number: Any = np.dtype(state).type
     settled = _is_settled(layer)
@@ -112,9 +112,9 @@ def _loop(window: Window, one_place: bool, settled: bool) -> Any:
 
 
 def _is_settled(layer: Layer) -> bool:
-    """Whether V < threshold before every update, the first included, so that none brings more than one spike.
+    """Whether V < threshold before every update, the first included, so that no update causes more than one spike.
 
-    In float32 V + w - threshold may round up to the threshold; half of it leaves room for that.
+    In float32 V + w - threshold may round up to the threshold; the limit of half the threshold leaves room for that.
     """
     neurons, weights = layer.neurons, layer.single.weights
     room, lowest = 1.0 if weights.dtype.kind == "i" else 0.5, float(np.min(neurons.threshold))
@@ -127,7 +127,7 @@ def _is_settled(layer: Layer) -> bool:
 class _Axis:
     """Along one axis, for each input index: ``first`` target (N,), and ``taps``, kernel indices by rising target.
 
-    Targets may lie outside the map, which is ``size`` long; ``reach`` is the most that one event has.
+    Targets may lie outside the map, which is ``size`` long; ``reach`` is the largest number of targets of one event.
     """
 
     first: Array
@@ -140,12 +140,12 @@ class _Axis:
 
     @property
     def before(self) -> int:
-        """How many places of padding there are before the map."""
+        """The number of places of padding before the map."""
         return max(0, -int(self.first.min()))
 
     @property
     def length(self) -> int:
-        """Places of the padded map."""
+        """The number of places of the padded map."""
         return self.before + max(self.size, int(self.first.max()) + self.reach)
 
     def real(self) -> NDArray[np.bool_]:
@@ -158,9 +158,10 @@ class _Axis:
 
 
 def _axis(synapses: Synapses, axis: int) -> _Axis:
-    """An input at i leads to target (i + p - k) / s for each kernel index k for which that is whole.
+    """The targets along one axis, for every input index.
 
-    All of them are taken, so that all windows are alike; but on an output of one place only what leads there.
+    An input at i leads to target (i + p - k) / s for each kernel index k for which that is whole. All of them are
+    included, so that all windows are alike; but on an output of one place only those that lead there.
     """
     stride, padding, size = synapses.stride[axis], synapses.padding[axis], synapses.out_shape[1 + axis]
     first, taps = [], []
@@ -174,7 +175,7 @@ def _axis(synapses: Synapses, axis: int) -> _Axis:
 def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: int) -> tuple[Window, Windows, Array]:
     """The windows of ``layer`` for a V of type ``state``, and the padded state before the first event.
 
-    So many source neurons ``together`` arrive at one place and share a row of the table.
+    ``together`` is the number of source neurons that arrive at one place and share a row of the table.
     """
     synapses = layer.single
     channels, (features, _, width) = synapses.in_shape[0], synapses.out_shape
@@ -225,7 +226,7 @@ def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot
 
 
 def _features_in_a_row(coordinates: Array) -> int:
-    """How many source neurons in a row arrive at one place, each one feature after the one before it."""
+    """The number of consecutive source neurons that arrive at one place, each one feature after the one before it."""
     c, y, x = coordinates.T
     outside = (c[1:] < 0) & (c[:-1] < 0)
     follows = (outside | (c[:-1] >= 0) & (np.diff(c) == 1)) & (np.diff(y) == 0) & (np.diff(x) == 0)
@@ -235,7 +236,8 @@ def _features_in_a_row(coordinates: Array) -> int:
 
 
 def _slot(features: int, lanes: int) -> int:
-    """Lanes per target, which divide a vector or are whole vectors, so that every vector begins with a target's."""
+    """The number of lanes per target. It divides a vector or is a whole number of vectors, so that every vector begins
+    with the first lane of a target."""
     if features > lanes:
         return -(-features // lanes) * lanes
     return 1 << (features - 1).bit_length()
@@ -246,8 +248,8 @@ def _weights(
 ) -> tuple[Array, Array, Array]:
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
-    There is a block for each kind of row, of column, and input channel; the last ``spare`` are for no window, and
-    have zeros.
+    There is a block for each kind of row, kind of column, and input channel. The last ``spare`` blocks are for no
+    window and hold zeros.
     """
     channels, features = synapses.in_shape[0], synapses.out_shape[0]
     y_kinds = list(dict.fromkeys(ys.taps))
@@ -266,7 +268,7 @@ def _weights(
 def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
     """Masks (kinds, words) uint64 of the lanes that are targets, and the kind at each row and at each column.
 
-    The last kind is for no window, and has no lane.
+    The last kind is for no window and has no lanes.
     """
     slot = _slot(features, window.lanes)
     lane = np.arange(window.words // window.rows * WORD)

@@ -20,7 +20,7 @@ from deploytool.run.record.checks import aliases
 class Sample:
     """Spikes of one stream: ``counts`` {logical layer: (C, H, W)}, number of synaptic updates ``synops``.
 
-    ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left} where they were asked for.
+    ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left}, if requested.
     ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
     """
 
@@ -64,8 +64,8 @@ class Samples:
 class Room:
     """Count arrays for the samples of a run, one per layer, allocated once to avoid a final copy.
 
-    ``total`` is their number where it is known before; samples beyond get arrays of their own. The single spikes of the
-    first ``rasters`` samples are kept.
+    ``total`` is the number of samples if it is known in advance; samples beyond it get separate arrays. The single
+    spikes of the first ``rasters`` samples are kept.
     """
 
     def __init__(self, program: Program, watch: Sequence[str], total: int = 0, rasters: int = 0) -> None:

@@ -25,7 +25,7 @@ NEVER: Final = 1 << 62
 AT_REST: Final = LONG / 2
 """Number of time constants after which V in float32 equals v_leak; less than `LONG`, the limit of `remains`."""
 SAME: Final = 1e-6
-"""Time constants closer than this, counted in those that passed, are taken for one, to the first order."""
+"""Time constants are treated as equal, to first order, if the numbers of them that passed differ by less than this."""
 ROUNDING: Final = 1e-6
 """Relative bound on rounding up to float32."""
 

@@ -50,7 +50,7 @@ class EventTarget:
 
 @dataclass(frozen=True, eq=False)
 class _Accepted:
-    """Iterates over ``streams`` and checks that the target accepts each."""
+    """Iterates over ``streams`` and checks that the target accepts each one."""
 
     target: EventTarget
     program: Program

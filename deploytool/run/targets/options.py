@@ -23,10 +23,10 @@ Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]
 class Options:
     """How a target runs.
 
-    ``threads`` of the CPU share the samples, or a GPU is the ``device``; ``tick`` is told of every sample.
-    ``configure`` gives the configuration that a board is filled with, None where there can be no board.
-    ``time_steps`` and ``bins``, of equal time or of equal counts of events, are those of a target that runs in time
-    steps: the only options that a result depends on.
+    Either ``threads`` of the CPU share the samples, or ``device`` is a GPU. ``tick`` is called for every sample.
+    ``configure`` returns the configuration for a board; it is None if there can be no board.
+    ``time_steps`` and ``bins`` (steps of equal time or of equal counts of events) are for a target that runs in time
+    steps. They are the only options that affect a result.
     """
 
     configure: Configure | None = None
