@@ -1,1 +1,1 @@
-"""What every room may use: errors, digests, arrays, files of arrays, progress. Knows nothing of networks."""
+"""Helpers that every package may use: errors, digests, arrays, files of arrays, progress. Knows nothing of networks."""

@@ -17,7 +17,7 @@ Shape: TypeAlias = tuple[int, int, int]
 
 
 def frozen(array: Array) -> Array:
-    """A read-only, C-contiguous copy of ``array``, or ``array`` itself when it is that already."""
+    """A read-only, C-contiguous copy of ``array``, or ``array`` itself if it already is one."""
     if array.flags.c_contiguous and not array.flags.writeable:
         return array
     copy = np.array(array, order="C")
@@ -26,7 +26,7 @@ def frozen(array: Array) -> Array:
 
 
 def one_number(array: Array) -> float | Array:
-    """The value that all of ``array`` has, an int of integers and a float of others; or ``array``."""
+    """The common value if all elements of ``array`` are equal, as an int or a float; otherwise ``array``."""
     first = array.reshape(-1)[0]
     return cast(float, first.item()) if np.all(array == first) else array
 

@@ -14,7 +14,7 @@ def digest(value: Any) -> str:
     """The SHA-256 (hex) of a value made of dataclasses, mappings, sequences, arrays, numbers and strings.
 
     Dataclasses count by class name and fields, arrays by dtype, shape and bytes in C order.
-    Raises TypeError for any other type: what cannot be named exactly must not be hashed by its repr.
+    Raises TypeError for any other type, because a repr is no exact description to hash.
     """
     hasher = hashlib.sha256()
     _feed(hasher, value)

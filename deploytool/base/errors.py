@@ -48,11 +48,11 @@ class DeployError(Exception):
 
 
 PART_MAX = 600
-"""The longest part of a sentence; longer texts of files and libraries are cut."""
+"""The maximum length of a part of a sentence; longer texts from files and libraries are cut."""
 
 
 def _printable(text: str) -> str:
-    """``text`` on one line, of at most `PART_MAX` characters, control characters written out: names come from files."""
+    """``text``, which may come from a file, on one line of at most `PART_MAX` characters, control codes escaped."""
     text = text if len(text) <= PART_MAX else f"{text[: PART_MAX - 1]}…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 

@@ -1,4 +1,4 @@
-"""Files that a person names: whether they are there, and how they are written, whole or not at all."""
+"""Files that a user names: whether they exist, and atomic writes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from deploytool.base.errors import ArtifactError
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file at ``path``, whatever its name looks like.
+    """Whether there is a file at ``path``, for any name.
 
-    Raises ArtifactError where that cannot be known, because a folder above it may not be entered.
+    Raises ArtifactError if that is unknown, because a parent folder cannot be entered.
     """
     return _is(path, Path.is_file)
 
@@ -23,7 +23,7 @@ def is_folder(path: Path) -> bool:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What ``folder`` holds, by name; nothing where there is no folder. Raises ArtifactError if it may not be read."""
+    """The entries of ``folder``, sorted; empty if there is no folder. Raises ArtifactError if it cannot be read."""
     if not is_folder(folder):
         return []
     try:
@@ -42,7 +42,7 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes ``content`` to ``path`` at once: the file is there whole, or as it was before."""
+    """Writes ``content`` to ``path`` atomically: the file is either complete or unchanged."""
     if not path.name or path.is_dir():
         raise ArtifactError(f"--output {path}", "a folder", "the name of a file")
     draft = path.with_name(f".{path.name}.part")

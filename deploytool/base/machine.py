@@ -6,7 +6,7 @@ import os
 
 
 def threads() -> int:
-    """Processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -16,5 +16,5 @@ def launched_processes() -> int:
 
 
 def is_first_process() -> bool:
-    """False in all but the first of several processes that torchrun started, which name themselves in RANK."""
+    """Whether this is the first process that torchrun started (RANK 0), or the only one."""
     return os.environ.get("RANK", "0") == "0"

@@ -11,7 +11,7 @@ from deploytool.base.progress import Tick, progress
 
 @dataclass(frozen=True)
 class Messages:
-    """Lines and progress on stderr; nothing at all when ``quiet``."""
+    """Lines and progress on stderr; nothing if ``quiet``."""
 
     quiet: bool = False
 

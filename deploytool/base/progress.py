@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 Tell: TypeAlias = Callable[[str], None]
-"""``tell(sentence)``: what a person should know of a step that went well."""
+"""``tell(sentence)``: what the user should know about a successful step."""
 
 
 def silent(_sentence: str) -> None:
@@ -17,7 +17,7 @@ def silent(_sentence: str) -> None:
 
 
 Tick: TypeAlias = Callable[[int, int, str], None]
-"""``tick(done, total, note)``: ``done`` of ``total`` are done; ``note`` is a few words about the last one."""
+"""``tick(done, total, note)``: ``done`` of ``total`` are done; ``note`` briefly describes the last one."""
 
 SILENT_S: Final = 1.0
 PLAIN_LINE_EVERY_S: Final = 5.0
@@ -29,9 +29,9 @@ def no_progress(done: int, total: int, note: str = "") -> None:
 
 @contextmanager
 def progress(title: str, unit: str, quiet: bool = False) -> Iterator[Tick]:
-    """A Tick that shows ``title``, how far it is, the rate in ``unit`` per second and the time left, on stderr.
+    """A Tick that shows ``title``, the progress, the rate in ``unit`` per second and the remaining time on stderr.
 
-    What is done within the first second never shows.
+    Work that ends within the first second shows nothing.
     """
     if quiet:
         yield no_progress

@@ -16,14 +16,14 @@ from deploytool.base.errors import ArtifactError
 def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:
     """Writes ``arrays`` to ``path``; equal arrays give equal bytes.
 
-    The numpy front end of safetensors writes the wrong values of an array that is not contiguous, silently. The bytes
-    are made in memory first, so that what can go wrong on the disk is an ordinary OSError.
+    The numpy front end of safetensors silently writes wrong values for an array that is not contiguous. The bytes are
+    made in memory first, so that any disk failure is an ordinary OSError.
     """
     path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def read_tensors(path: Path) -> dict[str, Array]:
-    """The arrays in ``path``, read-only. Raises ArtifactError when it is no safetensors file."""
+    """The arrays in ``path``, read-only. Raises ArtifactError when it is not a safetensors file."""
     try:
         return {name: frozen(array) for name, array in load_file(path).items()}
     except SafetensorError as error:

@@ -33,9 +33,9 @@ class AugmentSection(Section):
 
 
 def gathered(train: Any) -> Any:
-    """The values of [train] with its augmentations where they belong, in [train.augment].
+    """The values of [train] with its augmentations moved into [train.augment].
 
-    Raises ValueError for one that stands in both.
+    Raises ValueError for a key that is in both.
     """
     if not isinstance(train, Mapping) or not any(key in train for key in ALSO_IN_TRAIN):
         return train

@@ -12,7 +12,7 @@ from deploytool.chip.integers import IntegerFormat
 from deploytool.recipe.section import Section
 
 UNQUANTISED: Final = 32
-"""The value of `weight_bits` that stands for weights that are not quantised."""
+"""The value of `weight_bits` for weights that are not quantised."""
 
 
 class ConstraintsSection(Section):
@@ -56,7 +56,7 @@ class ConstraintsSection(Section):
 
     @property
     def integers(self) -> IntegerFormat | None:
-        """The integers of the chip, with weights of ``weight_bits``; None where weights stay real numbers."""
+        """The integers of the chip, with weights of ``weight_bits``; None if weights stay real numbers."""
         return None if self.weight_bits == UNQUANTISED else chip_named(self.chip).integers_of(self.weight_bits)
 
     @field_validator("chip")

@@ -1,4 +1,4 @@
-"""[data]: which samples, and how they are fed to the network."""
+"""[data]: the samples, and how they are fed to the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe whole, and how it is read: with all its errors at once, each with its path in the file."""
+"""The whole recipe, and its reader, which reports all errors at once, each with its path in the file."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class _Network(Section):
 def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
     """[network] and [constraints] of the TOML file ``path``, which needs no other section. Raises as `load_recipe`.
 
-    Other sections of a recipe are not looked at; a key that no recipe has is an error there too.
+    Other sections of a recipe are ignored, but an unknown key is an error there too.
     """
     values = read_toml(path)
     known = [field.alias or name for name, field in Recipe.model_fields.items()]
@@ -118,7 +118,7 @@ def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """The recipe that ``values`` spell out. Raises RecipeError with every problem."""
+    """The recipe that ``values`` describe. Raises RecipeError with every problem."""
     return _parsed(Recipe, values, where)
 
 
@@ -159,7 +159,7 @@ def _problem(where: str, item: Any) -> RecipeError:
 
 
 def _short(value: object) -> str:
-    """``value`` as it is written in Python, cut where that is long."""
+    """``value`` as Python writes it, shortened if it is long."""
     text = reprlib.repr(value) if isinstance(value, int) else repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 

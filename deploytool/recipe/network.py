@@ -15,7 +15,7 @@ INPUT: Final = "input"
 
 
 def _pair(least: int) -> Callable[[object], Pair]:
-    """A reader of one whole number, at least ``least``, for both axes, or of two (vertical, horizontal)."""
+    """A reader of one integer, at least ``least``, for both axes, or of two (vertical, horizontal)."""
 
     def read(value: object) -> Pair:
         match value:
@@ -126,7 +126,7 @@ LAYER_TYPES: Final = {
     "flatten": "flatten",
     "add": "add",
 }
-"""{type of a layer: what layers of it are called when they have no name}."""
+"""{type of a layer: the name prefix of its unnamed layers}."""
 
 
 class NetworkSection(Section):
@@ -193,7 +193,7 @@ class NetworkSection(Section):
         return self
 
     def named_layers(self) -> list[tuple[str, LayerSection]]:
-        """(name, layer) in order; a layer without a name is called by its kind and its number: conv1, spike1, fc1."""
+        """(name, layer) in order; a layer without a name is named by its type and number: conv1, spike1, fc1."""
         seen: dict[str, int] = {}
         named = []
         for layer in self.layers:
@@ -203,7 +203,7 @@ class NetworkSection(Section):
         return named
 
     def sources(self) -> dict[str, tuple[str, ...]]:
-        """{layer: the layers (or "input") it takes}, in order."""
+        """{layer: the layers (or "input") that feed it}, in order."""
         before, found = INPUT, {}
         for name, layer in self.named_layers():
             other = layer.other if isinstance(layer, AddLayer) else ()
@@ -212,12 +212,12 @@ class NetworkSection(Section):
         return found
 
     def stage_marks(self) -> tuple[str, ...]:
-        """The layers with weights that begin a stage of MTT, in order; none where the network does not say."""
+        """The layers with weights that begin a stage of MTT, in order; empty if none is marked."""
         return tuple(
             name for name, layer in self.named_layers() if isinstance(layer, ConvLayer | LinearLayer) and layer.stage
         )
 
     @property
     def ends_in_spikes(self) -> bool:
-        """Whether the answer is the spikes of the last layer, and not its membrane potential."""
+        """Whether the answer is the spikes of the last layer, rather than its membrane potential."""
         return isinstance(self.layers[-1], SpikeLayer)

@@ -1,4 +1,4 @@
-"""From the layers of a recipe to nodes of a graph: the one place that knows which node and which weights a layer is."""
+"""Layers of a recipe as nodes of a graph. Only this file knows the node and the weights of each layer type."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from deploytool.recipe import (
 from deploytool.recipe.network import INPUT
 
 NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
-"""The arrays (C,) of a batchnorm layer "bn1", which are called "bn1.gamma" and so on."""
+"""The arrays (C,) of a batchnorm layer "bn1", named "bn1.gamma" and so on."""
 NORM_EPSILON: Final = 1e-5
 """Added to a variance before the square root (torch's default)."""
 
 
 START: Final = "v_init"
-"""The array (O,) "conv1.v_init", where weights have one: V before the first event of the neurons behind "conv1"."""
+"""The array (O,) "conv1.v_init", if the weights have one: V of the neurons behind "conv1" before the first event."""
 
 
 def node_of(layer: LayerSection, weight: Array | None = None, bias: Array | None = None) -> Node:
-    """The node that ``layer`` becomes, with ``weight`` and ``bias`` where it has them; Spike() stands for its neurons.
+    """The node that ``layer`` becomes, with ``weight`` and ``bias`` if it has them; Spike() stands for its neurons.
 
     A batchnorm layer becomes none: it is folded into the weights before it.
     """
@@ -102,7 +102,7 @@ def output_count(network: NetworkSection) -> int:
 
 
 def without_norms(network: NetworkSection) -> NetworkSection:
-    """``network`` without its batchnorm layers; all others keep their names, and take what these took."""
+    """``network`` without its batchnorm layers; the others keep their names and take the inputs of removed ones."""
     sources, layers = network.sources(), dict(network.named_layers())
     norms = {name for name, layer in layers.items() if isinstance(layer, BatchNormLayer)}
 

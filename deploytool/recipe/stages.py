@@ -93,7 +93,7 @@ class RunSection(Section):
 
     @property
     def on_chip(self) -> bool:
-        """Whether anything is run that needs the network mapped for its chip."""
+        """Whether any run needs the network mapped for its chip."""
         return any(rung != SIMULATOR for rung in self.on)
 
 

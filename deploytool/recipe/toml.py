@@ -1,4 +1,4 @@
-"""TOML as people write it: a file, and single values from the command line; each mistake as one sentence."""
+"""TOML from files and from single values on the command line. Each mistake becomes one sentence."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def override(values: dict[str, Any], text: str) -> None:
-    """Sets one ``section.key=value`` in ``values``; the value is TOML where it parses as TOML, and text otherwise.
+    """Sets one ``section.key=value`` in ``values``; the value is TOML if it parses as TOML, otherwise text.
 
-    Raises RecipeError for another form, a key below one that is no section, and quotes that do not close.
+    Raises RecipeError for another form, a key below a key that is not a section, and unclosed quotes.
     """
     where = f"--set {text}" if len(text) <= 80 else f"--set {text[:77]}..."
     path, equals, written = text.partition("=")
@@ -64,7 +64,7 @@ def override(values: dict[str, Any], text: str) -> None:
 
 
 def _parse(text: str, where: str, need: str) -> dict[str, Any]:
-    """The values in ``text``. Raises RecipeError where it is not TOML, is nested too deeply, or has a huge number."""
+    """The values in ``text``. Raises RecipeError when it is not TOML, is nested too deeply, or has a huge number."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -78,7 +78,7 @@ def _parse(text: str, where: str, need: str) -> dict[str, Any]:
 
 
 def _escaped(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of every text with a control character, which an escape such as \\t stands for."""
+    """(key, text) of every text with a control character, such as one from the escape \\t."""
     if isinstance(values, str):
         if any(ord(character) < ord(" ") for character in values):
             yield key, values

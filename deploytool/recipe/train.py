@@ -1,4 +1,4 @@
-"""[train]: how the weights are found."""
+"""[train]: how the weights are trained."""
 
 from __future__ import annotations
 
@@ -182,5 +182,5 @@ class TrainSection(Section):
 
     @property
     def longest(self) -> int:
-        """The largest number of time steps that a stage may get, into which training samples are divided."""
+        """The largest number of time steps that a stage may get. Training samples are divided into this many."""
         return (self.t_max if self.method not in ("sdt", "tit") else None) or self.time_steps

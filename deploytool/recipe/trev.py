@@ -1,4 +1,4 @@
-"""[train.trev]: temporal reversibility, what of a network keeps its potential over time."""
+"""[train.trev]: temporal reversibility, and which neurons keep their potential over time."""
 
 from __future__ import annotations
 

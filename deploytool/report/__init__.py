@@ -1,1 +1,1 @@
-"""One self-contained page for a person."""
+"""The report: one self-contained page for the user."""

@@ -22,7 +22,7 @@ INK, FAINT, ACCENT, WARM = "#1f2933", "#9aa5b1", "#1f5f99", "#b4531f"
 _GAP: Final = (203, 210, 217)
 _RAMP: Final = np.array([(255, 255, 255), (196, 217, 237), (107, 160, 209), (31, 95, 153), (10, 37, 71)], float)
 MAPS_MAX: Final = 16
-"""Features shown of one layer."""
+"""The maximum number of features shown per layer."""
 _MAP_WIDTH: Final = 215
 """Approximate width of a count map, in CSS pixels."""
 
@@ -52,7 +52,7 @@ _STYLE: Final[Any] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """An image inside the page: its data URI, its width and height in CSS pixels, what it shows in words."""
+    """An image inside the page: its data URI, its width and height in CSS pixels, and a description."""
 
     uri: str
     width: int
@@ -62,7 +62,7 @@ class Figure:
 
 
 def count_map(counts: NDArray[np.int64], name: str) -> Figure:
-    """Spikes per neuron of a layer, ``counts`` (C, H, W), one tile per feature; white is none, dark is the most.
+    """Spikes per neuron of a layer, ``counts`` (C, H, W), one tile per feature; white is 0, dark is the maximum.
 
     A vector (N, 1, 1) becomes one tile, row by row.
     """
@@ -86,7 +86,7 @@ def count_map(counts: NDArray[np.int64], name: str) -> Figure:
 
 
 def _square(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``counts`` (N,) as one near-square tile (1, rows, columns), -1 where nothing is left."""
+    """``counts`` (N,) as one near-square tile (1, rows, columns), -1 in unused places."""
     columns = math.ceil(math.sqrt(len(counts)))
     tile = np.full((1, math.ceil(len(counts) / columns), columns), -1, np.int64)
     tile.reshape(-1)[: len(counts)] = counts
@@ -110,7 +110,7 @@ def _tiled(tiles: NDArray[np.int64], most: int) -> NDArray[np.uint8]:
 
 
 def _shade(counts: NDArray[np.int64], most: int) -> NDArray[np.uint8]:
-    """(H, W, 3): each count on the ramp from white to dark blue, linear up to ``most``."""
+    """(H, W, 3): the colour of each count, linear from white at 0 to dark blue at ``most``."""
     place = np.clip(counts, 0, None) / max(most, 1) * (len(_RAMP) - 1)
     channels = [np.interp(place, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
     shaded: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
@@ -166,8 +166,8 @@ def _neuron_ticks(outputs: int) -> list[int]:
 def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Figure, Figure]:
     """Loss and accuracy per epoch, of training and validation; a dot marks the epoch that was chosen.
 
-    That is the row with "chosen"; where none says so, the one with the best validation accuracy, among equals the one
-    with the lowest validation loss.
+    That is the row with "chosen". Without one, it is the row with the best validation accuracy; ties go to the lowest
+    validation loss.
     """
     best = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
     chosen = next((row for row in history if "chosen" in row), best)

@@ -37,7 +37,7 @@ GAINS: Final = ("alone", "alone_held_out", "network", "network_held_out")
 
 @dataclass(frozen=True)
 class Memory:
-    """One memory of a core in words: what the layer holds, what that takes up in powers of two, and what there is."""
+    """One memory of a core in words: what the layer uses, what that occupies in powers of two, and the capacity."""
 
     title: str
     held: int
@@ -47,7 +47,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class CoreUse:
-    """A core as the page draws it; ``layer`` is None where the core is free, ``note`` what is to be said about it."""
+    """A core as the page draws it; ``layer`` is None if the core is free, ``note`` is a remark about it."""
 
     number: int
     core: Core
@@ -82,8 +82,8 @@ def _core(number: int, core: Core, name: str | None, program: Program) -> CoreUs
 def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
     """One row per layer of the program, the input first; spikes per sample of the rung nearest to silicon.
 
-    Spikes are counted per logical layer: "whole" is its name, and "spikes_in" the part in whose row they stand, where
-    the row is a part.
+    Spikes are counted per logical layer: "whole" is its name. If the row is a part, "spikes_in" is the part whose row
+    shows them.
     """
     spikes = next((rung.spikes for rung in from_silicon(verdict)), {})
     rows: list[dict[str, Any]] = [
@@ -150,7 +150,7 @@ def split(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _listed(names: Sequence[str]) -> list[str]:
-    """All names but the last in one, with commas, and the last."""
+    """[all names but the last joined by commas, the last name]; a single name alone."""
     return [", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names)
 
 

@@ -26,7 +26,7 @@ from deploytool.report.unknowns import unknowns
 
 @dataclass(frozen=True)
 class Provenance:
-    """One artifact: its name in the store, its kind, its whole digest, and the names of what it was made from."""
+    """One artifact: its name in the store, its kind, its full digest, and the names of its inputs."""
 
     name: str
     kind: str
@@ -42,7 +42,7 @@ class ReportContent:
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
     layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
-    map/calibrate.py tells it, None where the plain rule was used. ``samples`` is the number of samples shown,
+    map/calibrate.py reports it, None if the plain rule was used. ``samples`` is the number of samples shown,
     ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
     """
 

@@ -24,7 +24,7 @@ EVENT_DRIVEN: Final = ("board", "emulator", "simulator")
 """Rungs that run a program event by event, the one nearest to silicon first."""
 
 CONFUSION_MAX: Final = 20
-"""More classes than this are not drawn."""
+"""With more classes than this, no confusion matrix is drawn."""
 
 
 def outcome(verdict: Verdict) -> tuple[str, str]:

@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class SampleCard:
-    """One sample as the page shows it; ``label`` is -1 where unknown."""
+    """One sample as the page shows it; ``label`` is -1 if unknown."""
 
     index: int
     name: str
@@ -43,7 +43,7 @@ class SampleCard:
 
 
 def cards(recordings: Sequence[Recording], program: Program, limit: int) -> list[SampleCard]:
-    """The first ``limit`` samples of ``recordings``, which are put in the order of the rungs."""
+    """The first ``limit`` samples of ``recordings``, with recordings in the order of the rungs."""
     ordered = sorted(recordings, key=lambda recording: RUNGS.index(recording.rung))
     return [_card(ordered, program, index) for index in range(min(limit, min(map(len, ordered), default=0)))]
 

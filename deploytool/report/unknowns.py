@@ -1,4 +1,4 @@
-"""What a report does not know."""
+"""Facts that a report does not know."""
 
 from __future__ import annotations
 

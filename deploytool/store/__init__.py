@@ -1,1 +1,1 @@
-"""Artifacts: how values are kept on disk, found again and traced back."""
+"""Artifacts: how values are stored on disk, looked up, and traced to their origin."""

@@ -1,12 +1,12 @@
-"""The store: every value that passes between stages, kept under the digest of what it is.
+"""The store: every value that passes between stages, named by the digest of its content.
 
-    <store>/<kind>-<first 12 of digest>/manifest.json     what it is, what was asked, what it was made from
+    <store>/<kind>-<first 12 of digest>/manifest.json     its kind, the request, its inputs
     <store>/<kind>-<first 12 of digest>/...               its files
 
-``digest`` is over the whole manifest (hashes of the files and digests of the inputs among it), so it certifies the
-lineage too; ``key`` is over what was asked. The same key returns the stored artifact: caching, resume and
-provenance are one mechanism. An artifact is written to a temporary folder and moved into place; nothing that is
-there is ever half-written, and every file is verified when it is opened. No pickle is read or written anywhere.
+``digest`` covers the whole manifest, including the hashes of the files and the digests of the inputs, so it also
+certifies the lineage. ``key`` covers the request. The same key returns the stored artifact, so caching, resume and
+provenance are one mechanism. An artifact is written to a temporary folder and moved into place, so that none is ever
+half-written. Every file is verified when it is opened. No pickle is read or written anywhere.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The digest of the request and of the version of deploytool that is asked."""
+        """The digest of the request and of the version of deploytool."""
         asked = [self.kind, SCHEMA_VERSION, MADE_BY, sorted(self.inputs.items()), canonical_json(self.recipe)]
         return digest(asked)
 
@@ -90,12 +90,12 @@ class Artifact:
         return self.manifest.digest
 
     def read_json(self, name: str) -> Any:
-        """The value in the JSON file ``name`` of the artifact; None where it has no such file."""
+        """The value in the JSON file ``name`` of the artifact; None if it has no such file."""
         return read_json(self.path / name) if name in self.manifest.files else None
 
 
 class Store:
-    """The artifacts below one folder."""
+    """The artifacts in one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -146,9 +146,9 @@ class Store:
         return None
 
     def folders(self, *kinds: Kind) -> list[Path]:
-        """Folders of artifacts of ``kinds`` (of all, when none is given), newest first.
+        """The folders of artifacts of ``kinds`` (all kinds if none is given), newest first.
 
-        One that may not be entered counts. Raises ArtifactError for a store that may not be read.
+        A folder without access permission counts. Raises ArtifactError for a store that cannot be read.
         """
         wanted = kinds or KINDS
         found = [path for path in listed(self.root) if path.name.partition("-")[0] in wanted and _has_manifest(path)]
@@ -182,7 +182,7 @@ def _has_manifest(folder: Path) -> bool:
 
 
 def _move_into_place(draft: Path, path: Path) -> None:
-    """Makes ``draft`` the folder ``path``; one that is there is the same unless it is damaged, and stays."""
+    """Moves ``draft`` to ``path``. A folder already there is identical, and stays unless it is damaged."""
     try:
         draft.rename(path)
     except OSError:
@@ -257,7 +257,7 @@ def _sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Turns a full disk or an unwritable store into an error of one sentence."""
+    """Turns a full disk or an unwritable store into a one-sentence error."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The store as a cache of stages: a request made before is not computed again."""
+"""The store as a cache of stages: a repeated request is not computed again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StageCache:
-    """The store of stage results; ``messages`` tell whether a result was stored already or made."""
+    """The store of stage results; ``messages`` tell whether a result was already stored or newly made."""
 
     store: Store
     messages: Messages
@@ -26,8 +26,8 @@ class StageCache:
     def stored(self, request: Request, compute: Callable[[], T], write: Callable[[T, Path], None]) -> Artifact:
         """The artifact for ``request``: the one in the store, or what ``compute`` returns, written by ``write``.
 
-        Of several processes that torchrun started only the first writes; the others, which help it to compute, end
-        here with SystemExit.
+        If torchrun started several processes, only the first writes. The others help to compute, and end here with
+        SystemExit.
         """
         if found := self.store.find(request):
             _end_helpers()
@@ -41,7 +41,7 @@ class StageCache:
 
     @contextlib.contextmanager
     def unfinished(self, request: Request) -> Iterator[Path]:
-        """The folder where unfinished work for ``request`` is kept; it is removed when the body has ended well."""
+        """The folder for unfinished work on ``request``; it is removed when the body ends without an error."""
         folder = self.store.root / "unfinished" / request.key[:12]
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,6 +50,6 @@ class StageCache:
 
 
 def _end_helpers() -> None:
-    """Ends every process but the first of those that torchrun started."""
+    """Ends every process that torchrun started, except the first."""
     if not is_first_process():
         raise SystemExit(0)

@@ -1,4 +1,4 @@
-"""Where an artifact came from, and what is in it."""
+"""The lineage of an artifact."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from deploytool.store.artifact import Artifact, Store
 
 
 def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
-    """Every artifact in ``store`` that ``artifact`` was made from, nearest first, each once."""
+    """Every artifact in ``store`` that ``artifact`` was made from, nearest first, without duplicates."""
     found: dict[str, Artifact] = {}
     waiting = [artifact]
     while waiting:
@@ -18,7 +18,7 @@ def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
 
 
 def lineage(store: Store, artifact: Artifact) -> tuple[str, ...]:
-    """What ``artifact`` was made from directly: names in the store, or role and digest of what is not there."""
+    """The direct inputs of ``artifact``: names in the store, or role and digest of inputs that are not in it."""
     names = []
     for role, digest in artifact.manifest.inputs.items():
         source = store.by_digest(digest)

@@ -15,9 +15,9 @@ from deploytool.recipe import TrainSection
 
 
 def device_of(spec: TrainSection) -> torch.device:
-    """The device that ``spec`` asks for; of several GPUs the one that torchrun gave this process.
+    """The device that ``spec`` asks for. With several GPUs, it is the one that torchrun assigned to this process.
 
-    Raises RecipeError for a GPU that is not there, and for mixed precision without one.
+    Raises RecipeError for a GPU that does not exist, and for mixed precision without a GPU.
     """
     has_gpu = torch.cuda.is_available()
     if spec.device == "cuda" and not has_gpu:
@@ -30,9 +30,9 @@ def device_of(spec: TrainSection) -> torch.device:
 
 
 def autocast(spec: TrainSection, device: torch.device) -> torch.autocast:
-    """A context in which convolutions and sums are in bfloat16, if ``spec`` asks for that.
+    """A context in which convolutions and sums run in bfloat16, if ``spec`` asks for that.
 
-    Neurons and losses stay in float32, and so does all validation. bfloat16 has float32's range: no loss is scaled.
+    Neurons, losses and validation stay in float32. bfloat16 has the range of float32, so losses need no scaling.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=spec.precision == "mixed")
 
@@ -52,7 +52,7 @@ def reproducible() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep large blocks that were freed; otherwise every step asks for new pages and clears them."""
+    """Makes glibc keep large freed blocks. Otherwise every step requests new pages, which the kernel clears."""
     if sys.platform == "linux":
         m_trim_threshold, m_mmap_max = -1, -4
         libc = ctypes.CDLL(None)

@@ -1,6 +1,6 @@
-"""What a training takes from other stages, none of which it imports: a network with ReLUs, spikes from the emulator.
+"""Inputs of a training from other stages, which it does not import: a network with ReLUs, spikes from the emulator.
 
-A method says what it needs (`Needs`), and whoever starts a training supplies it (`Outside`). Nothing here loads torch.
+A method says what it needs (`Needs`), and the caller of a training supplies it (`Outside`). Nothing here loads torch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Streams(Protocol):
     """Samples as events, batch by batch."""
 
     def __call__(self, batch: int, generator: torch.Generator | None) -> Iterable[list[EventStream]]:
-        """All samples: with a ``generator`` in random order and augmented, otherwise as they are."""
+        """All samples: with a ``generator`` in random order and augmented, otherwise in fixed order and unchanged."""
         ...
 
 
@@ -40,7 +40,7 @@ Counts: TypeAlias = Callable[[Mapping[str, Array], int, Sequence[EventStream]], 
 
 @dataclass(frozen=True, eq=False)
 class Emulated:
-    """``counts`` spikes of a network on samples as events, in place of time steps."""
+    """Samples as events; ``counts`` gives the spikes of a network on them, without time steps."""
 
     training: Streams
     validation: Streams
@@ -49,7 +49,7 @@ class Emulated:
 
 @dataclass(frozen=True, eq=False)
 class Outside:
-    """What was supplied: the arrays of a trained ``ann``, {"conv1": weights, "conv1.bias": (O,)}, and ``emulated``.
+    """The supplied inputs: the arrays of a trained ``ann``, {"conv1": weights, "conv1.bias": (O,)}, and ``emulated``.
 
     ``white`` is the count of a white pixel, all time steps together, where samples are pictures.
     """

@@ -1,8 +1,8 @@
 """One training on several processes: each takes a part of every batch, and their gradients are added.
 
-torchrun starts the processes and names them in the environment. All draw the same batches, and each keeps its part;
-gradients, losses and statistics are summed over all parts. So all processes have the same weights, which differ from
-those of a single process only by the order of floating-point sums.
+torchrun starts the processes and numbers them in the environment. All draw the same batches, and each keeps its part.
+Gradients, losses and statistics are summed over all parts, so all processes have the same weights. These differ from
+the weights of a single process only by the order of floating-point sums.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def together(device: torch.device) -> Iterator[None]:
     if launched_processes() == 1:
         yield
         return
-    # Optimizers import this module. Imported while the process group exists, it keeps the group alive for good, and
-    # the group's threads sometimes abort the process when the interpreter ends.
+    # Optimizers import this module. If it is imported while the process group exists, it keeps the group alive,
+    # and the group's threads sometimes abort the process when the interpreter ends.
     importlib.import_module("torch._dynamo")
     if device.type == "cuda":
         torch.cuda.set_device(device)

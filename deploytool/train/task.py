@@ -1,4 +1,4 @@
-"""One training as a value: what is trained on what, and what comes out. Nothing here loads torch."""
+"""One training as a value: the network, its samples and its result. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Epoch: TypeAlias = Mapping[str, float]
 rate/conv1 and so on: spikes per neuron and validation sample."""
 
 Observe: TypeAlias = Callable[[Epoch], None]
-"""Called with every epoch when it is complete."""
+"""Called with the history entry of every complete epoch."""
 
 
 def unobserved(_epoch: Epoch) -> None:
@@ -41,18 +41,18 @@ class Batches(Protocol):
     ) -> Iterable[tuple[Tensor, Tensor]]:
         """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time.
 
-        With a ``generator``, which alone decides, the order is random and samples are augmented; without, the order
-        is fixed and samples are as they are.
+        With a ``generator``, it alone determines the random order and the augmentation. Without one, the order is fixed
+        and samples are unchanged.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What is to be trained, on what, and where it is kept until it is done.
+    """One training: the network, its samples, and the folder of its checkpoint.
 
-    ``folder`` holds the checkpoint; ``tick`` hears of every step and ``observe`` of every epoch; ``outside`` is what
-    the method takes from other stages.
+    ``folder`` holds the checkpoint; ``tick`` is called after every step and ``observe`` after every epoch;
+    ``outside`` holds the inputs of the method from other stages.
     """
 
     network: NetworkSection
@@ -67,7 +67,7 @@ class Task:
     outside: Outside = NOTHING
 
     def key(self, version: int, start: Any) -> str:
-        """Names the training that begins with the arrays ``start``, by ``version`` of its method: see `Checkpoint`."""
+        """The key of a training that begins with ``start`` arrays, for ``version`` of its method. See `Checkpoint`."""
         sections = [section.model_dump_json() for section in (self.network, self.constraints, self.spec)]
         return digest([version, sections, self.seed, len(self.training), len(self.validation), start])
 

@@ -17,7 +17,7 @@ SATURATED: Final = 0.95
 
 
 def layer_figures(recording: Recording) -> tuple[LayerFigures, ...]:
-    """The figures of every layer that was watched."""
+    """The figures of every recorded layer."""
     return tuple(_figures(recording, name) for name in recording.counts)
 
 
@@ -46,8 +46,8 @@ def _figures(recording: Recording, name: str) -> LayerFigures:
 def decisions_us(recording: Recording) -> NDArray[np.int64]:
     """(K,): time from the first input event to the decision, of the K samples whose single spikes were kept.
 
-    The decision falls with the output spike after which the answer, the neuron with the most spikes so far and the
-    first of equals, never changes. Samples without an output spike decide nothing and are left out.
+    The decision is the output spike after which the answer, the neuron with the most spikes so far and the
+    first of equals, never changes. Samples without an output spike have no decision and are left out.
     """
     if not recording.outputs or not {INPUT, *recording.outputs} <= recording.spikes.keys():
         return np.zeros(0, np.int64)
@@ -76,7 +76,7 @@ def _decided(t_us: NDArray[np.int64], neuron: NDArray[np.int64], neurons: int) -
 
 
 def decision(recording: Recording) -> Decision:
-    """Median, least and greatest time from the first input event to the decision."""
+    """Median, minimum and maximum time from the first input event to the decision."""
     taken_ms = decisions_us(recording) / 1000
     if not taken_ms.size:
         return Decision(0, None, None, None)

@@ -36,8 +36,8 @@ COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:
     """The verdict on ``recordings`` of the same samples: their differences, and whether they meet ``asked``.
 
-    A second recording of a rung is called "emulator 2", and so on; checks are on the first. Compared are the pairs
-    of COMPARISONS and repeated runs with the first of their rung, or, with ``against``, all others with that one.
+    A second recording of a rung is called "emulator 2", and so on; checks are on the first. It compares the
+    pairs of COMPARISONS, and repeated runs with the first of their rung; with ``against``, all others with that one.
     Raises InputError, one sentence per pair, when samples or shapes differ.
     """
     if not recordings:
@@ -91,7 +91,7 @@ def _rung(name: str, recording: Recording | None) -> Rung:
 
 
 def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> tuple[Difference, ...]:
-    """One difference per pair (reference, test); raises all that cannot be compared at once."""
+    """One difference per pair (reference, test); raises one error for all pairs that cannot be compared."""
     differences, problems = [], []
     for reference, test in pairs:
         try:

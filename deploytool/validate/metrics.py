@@ -1,4 +1,4 @@
-"""Metrics: what two recordings, or one, say in numbers. Shares and differences are in %."""
+"""Metrics of one recording, or of two. Shares and differences are in %."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import SpikeDifference
 
 DECIMALS: Final = 4
-"""Decimals of stored figures: more than any data set can resolve."""
+"""Decimals of stored figures, finer than any data set can resolve."""
 
 
 def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
@@ -22,10 +22,10 @@ def spike_difference(reference: Recording, test: Recording, layer: str | None = 
         pooled = 100 * sum_k sum_i |r[k, i] - s[k, i]| / sum_k sum_i r[k, i]
         mean   = 100 * mean over k of  sum_i |r[k, i] - s[k, i]| / sum_i r[k, i]
 
-    r and s are the reference's and the test's spike counts of neuron i over sample k; times do not enter. The mean
-    is over the samples in which the reference spikes. Source: Du, Wu, Deng, Gu, "Temporal Flexibility in Spiking
-    Neural Networks", ICLR 2025, arXiv 2503.17394, equation 16, which has the hardware as reference and the output
-    as layer, and does not say how samples are put together; hence both.
+    r and s are the reference's and the test's spike counts of neuron i over sample k; spike times are not used. The
+    mean is over the samples in which the reference spikes. Source: Du, Wu, Deng, Gu, "Temporal Flexibility in Spiking
+    Neural Networks", ICLR 2025, arXiv 2503.17394, equation 16, which uses the hardware as reference and the output as
+    layer, and does not say how samples are combined; hence both.
     Raises InputError when samples or shapes differ, or a recording has no counts of the layer.
     """
     check_same_samples(reference, test)
@@ -103,7 +103,7 @@ def agreement(reference: Recording, test: Recording) -> float | None:
 def confusion(recording: Recording) -> NDArray[np.int64]:
     """(classes, classes + 1): samples by label (row) and prediction (column); the last column is "no spike".
 
-    Samples without a label are left out; there are as many classes as outputs, or more where a label asks for it.
+    Samples without a label are left out; there are as many classes as outputs, or more if a label requires it.
     """
     known = recording.labels >= 0
     labels, predictions = recording.labels[known], recording.predictions[known]
@@ -119,7 +119,7 @@ def synops_per_sample(recording: Recording) -> float | None:
 
 
 def spikes_per_sample(recording: Recording) -> dict[str, float]:
-    """{layer: mean number of spikes per sample, all its neurons together}; empty without samples."""
+    """{layer: mean number of spikes per sample, summed over its neurons}; empty without samples."""
     samples = len(recording)
     return {layer: float(counts.sum()) / samples for layer, counts in recording.counts.items()} if samples else {}
 
@@ -145,5 +145,5 @@ def percent(part: int, whole: int) -> float | None:
 
 
 def rounded(value: float | None) -> float | None:
-    """``value`` as it is stored, where it is known."""
+    """``value`` as it is stored, if known."""
     return None if value is None else round(value, DECIMALS)

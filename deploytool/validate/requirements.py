@@ -84,5 +84,5 @@ def _check(requirement: Requirement, limit: float, recordings: Mapping[str, Reco
 
 
 def _short(value: float) -> str:
-    """``value`` with two decimals at most, and none from a thousand on."""
+    """``value`` with at most two decimals, and with none from 1000 on."""
     return f"{round(value, 2 if abs(value) < 1000 else 0):,.12g}".replace("-", "−")

@@ -14,7 +14,7 @@ from deploytool.validate import metrics
 def spread(plain: Recording, repeats: Sequence[Recording]) -> dict[str, Any]:
     """Accuracy of the ``plain`` run in %, and over all ``repeats`` the accuracy and the spike difference from it.
 
-    Each as mean, standard deviation (of the sample, N - 1), least and most; None where it is not known.
+    Each as mean, standard deviation (of the sample, N - 1), minimum and maximum; None if not known.
     Raises InputError when the samples differ.
     """
     return {

@@ -1,4 +1,4 @@
-"""The verb check: whether a network fits a chip, whether map takes its weights, and what later commands refuse."""
+"""The verb check: whether a network fits a chip, whether map accepts its weights, and what later commands refuse."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        """7 for a network that does not fit, otherwise the exit code of what train or map refuse."""
+        """7 for a network that does not fit, otherwise the exit code of the refusal by train or map."""
         if not self.report.fits:
             return FitError.exit_code
         return next((refusal.exit_code for refusal in self.later if refusal.command in ("train", "map")), 0)
 
     def as_json(self) -> dict[str, Any]:
-        """The report with ``fits`` false as well where ``map`` refuses the weights."""
+        """The report, with ``fits`` also false if ``map`` refuses the weights."""
         refused = any(refusal.command == "map" for refusal in self.later)
         return {
             **self.report.as_json(),
@@ -69,7 +69,7 @@ class Checked:
 
 
 def rules(chip: str | None = None) -> list[str]:
-    """Every rule of ``chip``, by default of the one that recipes have, in one sentence each."""
+    """Every rule of ``chip`` in one sentence each; the default is the default chip of recipes."""
     from deploytool.ir.spec.verify import rules_manual
 
     return rules_manual(chip_named(chip or DEFAULT_CHIP)).splitlines()
@@ -80,7 +80,7 @@ def check(
 ) -> Checked:
     """Whether the network that ``source`` names fits ``chip``, by default the one it is trained for.
 
-    Raises what `named_network` does, but for what a .nir file leaves unsaid, which the answer tells.
+    Raises as `named_network`, except for facts missing in a .nir file, which the answer reports.
     """
     kind = kind_of(source)
     refuse_options(kind, options)
@@ -114,7 +114,7 @@ def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked
 
 
 def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:
-    """What training ``recipe`` would refuse, as far as that can be known before its samples are read."""
+    """What training ``recipe`` would refuse, as far as that is known before reading samples."""
     from deploytool.data.sets.table import promised
 
     for problem in untrainable(recipe):
@@ -129,7 +129,7 @@ def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:
 
 
 def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refusal]) -> Checked:
-    """Whether ``graph`` fits; where it does, it is mapped, and what ``map`` and ``run`` say about that is told."""
+    """Whether ``graph`` fits. If it does, it is mapped, and the answer includes what ``map`` and ``run`` report."""
     from deploytool.map.compile import check as check_fit
     from deploytool.map.compile import compile_graph
 

@@ -1,4 +1,4 @@
-"""The verb convert: a trained model, a file or a module to a graph in the store."""
+"""The verb convert: from a trained model, a file or a module to a graph in the store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def convert_model(cache: StageCache, model: Artifact) -> Artifact:
 
 
 def _stored(cache: StageCache, network: NamedNetwork) -> Artifact:
-    """The graph of ``network`` in the store; the stored one where it exists."""
+    """The graph of ``network`` in the store, reused if it is already stored."""
     graph, source = network.graph, network.artifact
     if source is not None and source.kind == "graph":
         return source

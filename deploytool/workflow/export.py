@@ -1,4 +1,4 @@
-"""The verb export: what a recording holds, as files of other kinds."""
+"""The verb export: the content of a recording in other file formats."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ PLAIN: Final = MapSection()
 
 @dataclass(frozen=True)
 class Width:
-    """How many bits a person asks weights to have, and whether those of a network trained at another width may change.
+    """The weight bits that a user asks for, and whether weights trained at another width may be requantised.
 
-    None leaves the width as the network states it, and as the chip has it where it states none.
+    None keeps the width that the network states, or the width of the chip if it states none.
     """
 
     bits: int | None = None
@@ -57,7 +57,7 @@ def map_graph(
 ) -> Artifact:
     """The program of a ``stored`` graph for ``target``, a chip or the simulator; by default the chip of its training.
 
-    With ``calibration`` these samples choose scale and rounding, where that is better than the plain rule.
+    With ``calibration``, these samples choose scale and rounding if that is better than the plain rule.
     Raises UsageError for a ``width`` that is not the network's, and as `deploytool.map.compile.compile_graph` does.
     """
     from deploytool.convert.nir import read_nir
@@ -111,7 +111,7 @@ def map_graph(
 
 
 def _grouped(graph: Graph) -> Program:
-    """``graph`` for the simulator. Raises UnsupportedError for what no target runs, but for a bias."""
+    """``graph`` for the simulator. Raises UnsupportedError for what no target runs, except a bias."""
     from deploytool.map.group import group
 
     program = group(graph)

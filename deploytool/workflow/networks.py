@@ -34,7 +34,7 @@ DEFAULT_CHIP: Final = ConstraintsSection().chip
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a person says that a file leaves out: ``shape`` C,H,W of a module's input, ``network``, the
+    """What a user states because a file does not: ``shape`` C,H,W of a module's input, ``network``, the
     recipe whose layers a state_dict has."""
 
     reset: str | None = None
@@ -88,7 +88,7 @@ _FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """A network that a person named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, and for
+    """A network that a user named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, and for
     the layers of a state dict {layer: its entry} ``entries``."""
 
     graph: Graph
@@ -158,7 +158,7 @@ def _begins_with(path: Path, magic: bytes) -> bool:
 
 
 def refuse_options(kind: SourceKind, options: ImportOptions) -> None:
-    """Raises UsageError for the options whose values a source of this ``kind`` states itself."""
+    """Raises UsageError for options whose values a source of this ``kind`` already states."""
     given = [
         option for name, option in OPTIONS.items() if getattr(options, name) is not None and name not in TAKES[kind]
     ]
@@ -185,7 +185,7 @@ def artifact_graph(artifact: Artifact) -> Graph:
 
 
 def trained_for(store: Store, artifact: Artifact | None) -> str | None:
-    """The chip whose constraints held in the training that ``artifact`` comes from; None where that is not known."""
+    """The chip whose constraints held in the training that ``artifact`` comes from; None if that is not known."""
     if artifact is not None:
         for model in (artifact, *ancestors(store, artifact)):
             if model.kind == "model":
@@ -247,7 +247,7 @@ def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:
 
 
 def recipe_geometry(recipe: Recipe) -> Graph:
-    """The graph of the network that ``recipe`` trains, before it has weights.
+    """The graph of the network that ``recipe`` trains, without trained weights.
 
     Raises RecipeError for shapes that do not match, UnsupportedError for a network that only training can run.
     """
@@ -258,9 +258,9 @@ def recipe_geometry(recipe: Recipe) -> Graph:
 
 
 def assumed_network(path: Path, options: ImportOptions) -> tuple[Graph, tuple[str, ...]]:
-    """The graph in a .nir file, for a question that needs no reset rule and no times, and what the file leaves unsaid.
+    """The graph in a .nir file, for use without reset rule and times, and sentences on what the file leaves out.
 
-    Raises UsageError as `named_network`, but for what is unsaid, of which it gives the sentences.
+    Raises UsageError as `named_network`, except for missing facts, which it returns as sentences.
     """
     from deploytool.convert.nir import read_nir
 

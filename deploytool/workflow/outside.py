@@ -1,4 +1,4 @@
-"""What a training takes from other stages, as its method asks: a network with ReLUs, and spikes from the emulator."""
+"""The inputs that a training method needs from other stages: a network with ReLUs, and spikes from the emulator."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from deploytool.train.outside import Emulated, Outside
 def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:
     """{"conv1": weights, "conv1.bias": (O,)} of the network with ReLUs that ``recipe`` says training begins with.
 
-    Raises UsageError for what is none, InputError and UnsupportedError for one that cannot be read, RecipeError where
-    its layers are not those of the recipe.
+    Raises UsageError for a source that is not one, InputError and UnsupportedError for one that cannot be read,
+    RecipeError where its layers are not those of the recipe.
     """
     source = method_of(recipe.train).needs(recipe.train).ann
     if source is None:
@@ -35,14 +35,14 @@ def given_ann(recipe: Recipe) -> Mapping[str, Array] | None:
 
 
 def fingerprint(ann: Mapping[str, Array] | None) -> dict[str, str]:
-    """{"ann": what names it}, empty where there is none."""
+    """{"ann": the name of its source}, or empty if there is none."""
     return {} if ann is None else {"ann": digest(ann)}
 
 
 def outside(recipe: Recipe, ann: Mapping[str, Array] | None = None) -> Outside:
     """Everything that the training of ``recipe``, which begins with ``ann``, takes from other stages.
 
-    Raises RecipeError for samples that are no events, where the emulator is to count spikes.
+    Raises RecipeError if the emulator must count spikes and samples are not events.
     """
     needs = method_of(recipe.train).needs(recipe.train)
     return Outside(
@@ -60,7 +60,7 @@ def _emulated(recipe: Recipe, threads: int) -> Emulated:
 
 
 def white(recipe: Recipe) -> int | None:
-    """What a white pixel of a sample counts, all time steps together; None where samples are no pictures."""
+    """The count of a white pixel of a sample over all time steps; None if samples are not pictures."""
     from deploytool.data.sets.table import IMAGE_SETS, LEVELS
 
     if recipe.data.set not in IMAGE_SETS:

@@ -1,6 +1,6 @@
 """The verb pipeline: the whole chain, from a recipe to its report.
 
-Every step asks one question of the store (`StageCache.stored`); what is there already is not made again."""
+Every step asks one question of the store (`StageCache.stored`); what is already stored is not made again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifa
 
 
 def _job(recipe: Recipe, name: str) -> Job:
-    """The job of the samples of ``recipe`` on the target ``name``, in the time steps of training if it has any."""
+    """The job that runs the samples of ``recipe`` on target ``name``, with the time steps of training if it has any."""
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job
     from deploytool.run.targets.table import TARGETS

@@ -1,4 +1,4 @@
-"""Checks before the first step of training: what later stages cannot do, whatever the weights."""
+"""Checks before the first step of training: what later stages cannot do with any weights."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def refuse_impossible(recipe: Recipe) -> None:
 
 
 def require_configurable(recipe: Recipe) -> None:
-    """Raises what `map` would because of [map.dvs] and [map.readout] of ``recipe``, whose network fits its chip.
+    """Raises as `map` would because of [map.dvs] and [map.readout] of ``recipe``, whose network fits its chip.
 
-    What is learnt has no part in it: the network is mapped with weights that are all alike.
+    Trained weights do not matter: the network is mapped with equal weights.
     """
     if recipe.map.readout is None and recipe.map.dvs == DvsSection():
         return
@@ -70,13 +70,13 @@ def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
 
 
 def _ways(found: CheckReport) -> list[FitError]:
-    """The changes that would make the network fit, in one sentence; empty where none was found."""
+    """The changes that would make the network fit, in one sentence; empty if none was found."""
     ways = [way.says for way in found.suggestions]
     return [FitError("network.layers", f"do not fit {found.chip}", " | ".join(ways))] if ways else []
 
 
 def _bias(recipe: Recipe) -> Iterator[RecipeError]:
-    """One error where batch norms would leave a bias in a network that events drive."""
+    """One error if batch norms would leave a bias in a network that events drive."""
     trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         yield RecipeError(

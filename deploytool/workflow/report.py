@@ -1,4 +1,4 @@
-"""The verb report: a verdict, and all in the store that led to it, as one page."""
+"""The verb report: a verdict, and everything in the store that led to it, as one page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
-    """The HTML page of a verdict and of all in the store that led to it; its title is the verdict's name by default."""
+    """The HTML page of a verdict and everything in the store behind it; its title is the verdict's name by default."""
     verdict = cache.store.get(reference, "verdict")
 
     def write(content: ReportContent, folder: Path) -> None:

@@ -30,7 +30,7 @@ def run(
 ) -> Artifact:
     """The recording of a ``job`` with a program and ``samples``. An interrupted run continues where it stopped.
 
-    ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; what comes out is
+    ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; the result is
     the same.
     """
     from deploytool.run.targets.table import check_device
@@ -63,7 +63,7 @@ def run(
 
 
 def robustness(job: Job, perturbation: Perturbation, repeats: int, run: Callable[[Job], Artifact]) -> dict[str, Any]:
-    """What ``repeats`` draws of ``perturbation`` do to what ``run`` records of ``job``, against the run without it."""
+    """The effect of ``repeats`` draws of ``perturbation`` on the recording of ``job``, against the unperturbed run."""
     from deploytool.validate.spread import spread
 
     draws = [replace(job, perturbation=replace(perturbation, repeat=repeat)) for repeat in range(repeats)]

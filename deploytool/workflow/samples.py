@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Say: TypeAlias = Callable[[str], None]
 
 CALIBRATION_PARTS: Final = 3
-"""One of this number of calibration samples is for the search; the others decide what is kept."""
+"""One in this many calibration samples is for the search; the others decide which result is kept."""
 
 
 def silent(line: str) -> None:
@@ -28,7 +28,7 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` what was asked."""
+    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request."""
 
     says: Mapping[str, Any]
     fingerprint: str
@@ -36,7 +36,7 @@ class SampleSource:
 
 
 def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
-    """The test samples of a recipe's data set; a network with one input feature gets both polarities as one."""
+    """The test samples of a recipe's data set; a network with one input feature gets merged polarities."""
     from deploytool.data.sets.table import fingerprint, load_events
     from deploytool.data.transforms import MERGED, Merge
 
@@ -55,8 +55,8 @@ def samples(
 ) -> SampleSource:
     """The test samples of the data set called ``data``, or else the recordings in the file or folder of that name.
 
-    ``say`` is told what is done to samples when they are loaded. Raises UsageError for options that go with the other
-    kind of data, InputError when there is neither.
+    ``say`` receives what is done to samples when they are loaded. Raises UsageError for options of the other kind of
+    data, InputError if neither exists.
     """
     from deploytool.data.sets.table import DATASETS
 
@@ -77,9 +77,9 @@ def samples(
 
 
 def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
-    """``CALIBRATION_PARTS * count`` training samples of a data set, evenly over its classes; no test sample.
+    """``CALIBRATION_PARTS * count`` training samples of a data set, spread evenly over its classes; never test samples.
 
-    Raises UsageError, when they are loaded, for more than there are.
+    Loading raises UsageError if there are too few.
     """
     from deploytool.data.samples import even_subset
     from deploytool.data.sets.table import fingerprint, load_events

@@ -1,4 +1,4 @@
-"""The verb show: an artifact and where it came from, all artifacts, and what a recipe can name."""
+"""The verb show: an artifact and its lineage, all artifacts, and the names that a recipe can use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from deploytool.store.lineage import ancestors, lineage
 from deploytool.workflow.contents import content_of
 
 PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
-"""The keys of a description that say where an artifact came from."""
+"""The keys of a description that give the lineage of an artifact."""
 
 
 def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
-    """The name, the content in short and the whole lineage of ``artifact``."""
+    """The name, a summary of the content and the whole lineage of ``artifact``."""
     return {
         "artifact": artifact.name,
         "kind": artifact.kind,
@@ -63,7 +63,7 @@ def datasets() -> list[dict[str, str]]:
 
 
 def presets() -> list[dict[str, Any]]:
-    """The networks that a recipe can name, with their weights on their usual input and those that their source has."""
+    """The networks that a recipe can name, with their number of weights on the usual input and in their source."""
     from deploytool.base.arrays import format_shape
     from deploytool.recipe.nodes import weight_count
     from deploytool.recipe.presets.table import PRESETS

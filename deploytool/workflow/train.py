@@ -1,4 +1,4 @@
-"""The verb train: a recipe to a trained model, and the trained network's own answer."""
+"""The verb train: from a recipe to a trained model, and the trained network's own answer."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from deploytool.workflow.samples import dataset
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
     """The trained model of ``recipe``; an interrupted training continues where it stopped.
 
-    Its history also goes to an event file in the folder ``tensorboard``. Of processes that torchrun started, the first
-    goes on from here and all others end.
+    Its history also goes to an event file in the folder ``tensorboard``. If torchrun started several processes,
+    the first continues after training and all others end.
 
     Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks;
     UsageError for event files without TensorBoard.
@@ -59,9 +59,9 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
 
 
 def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
-    """The training that ``recipe`` asks for, its samples loaded, which begins with ``ann`` and is kept in ``folder``.
+    """The training that ``recipe`` asks for, with loaded samples. It begins with ``ann`` and is stored in ``folder``.
 
-    Raises RecipeError where the network does not go with the samples, and as `outside`.
+    Raises RecipeError if the network does not match the samples, and as `outside`.
     """
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load

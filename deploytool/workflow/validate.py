@@ -1,4 +1,4 @@
-"""The verb validate: recordings of the same samples to a verdict."""
+"""The verb validate: from recordings of the same samples to a verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploytool.store.cache import StageCache
 def validate(
     cache: StageCache, recordings: Sequence[str], limits: ValidateSection, against: str | None = None
 ) -> Artifact:
-    """The verdict on recordings of the same samples; all pairs worth comparing, or all ``against`` one."""
+    """The verdict on recordings of the same samples; either all meaningful pairs, or all recordings ``against`` one."""
     from deploytool.validate.ladder import judge
 
     found = [cache.store.get(reference, "recording") for reference in recordings]

@@ -1,4 +1,4 @@
-"""The building blocks of presets: layers, layers with neurons, rows of convolutions, and the head."""
+"""The building blocks of presets: layers, layers with neurons, sequences of convolutions, and the head."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unit:
 
 
 def map_after(layers: Sequence[Layer], shape: Shape) -> Pair:
-    """(H, W) after ``layers``, those of a shortcut left out, on a map of ``shape``."""
+    """(H, W) after ``layers``, without those of a shortcut, for a map of ``shape``."""
     one: Shape = (1, *shape[1:])
     for layer in layers:
         if layer["type"] == "conv" and "from" not in layer:
@@ -43,7 +43,7 @@ def _pair(value: int | list[int]) -> Pair:
 
 
 def conv_layer(out: int, kernel: int = 3, stride: int = 1, stage: bool = False) -> Layer:
-    """A convolution that keeps the size of the map, or divides it by ``stride``."""
+    """A convolution that keeps the map size, or divides it by ``stride``."""
     return {"type": "conv", "out": out, "kernel": kernel, "stride": stride, "padding": kernel // 2, "stage": stage}
 
 

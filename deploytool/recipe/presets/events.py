@@ -1,5 +1,5 @@
-"""Small networks for event cameras. Of the N-MNIST network its paper says no more than three convolutions, one fully
-connected layer and 6,160 parameters."""
+"""Small networks for event cameras. For the N-MNIST network, the paper states only three convolutions, one
+fully connected layer and 6,160 parameters."""
 
 from __future__ import annotations
 

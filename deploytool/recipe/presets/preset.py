@@ -45,8 +45,8 @@ Build: TypeAlias = Callable[[Shape, PresetSection], list[Layer]]
 class Preset:
     """A network by name: its ``title``, and the function that makes its layers.
 
-    ``source`` describes it on an input (C, H, W) with ``options``, which are all the options it has; ``parameters`` is
-    the number of weights that the source gives or has, where it is known.
+    ``source`` describes it for an input (C, H, W) with ``options``, its complete options; ``parameters`` is the number
+    of weights that the source states or has, if known.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Residual networks of basic blocks, whose maps are averaged before the head."""
+"""Residual networks of basic blocks, with average pooling of the maps before the head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deploytool.recipe.presets.preset import Layer, Preset, PresetSection
 class Block:
     """Two convolutions to ``out`` features, the first with ``stride``, added to the layer ``before`` the block.
 
-    That is added as it is, or ``projected`` by a 1x1 convolution. The block may begin a ``stage``.
+    That layer is added unchanged, or ``projected`` by a 1x1 convolution. The block may begin a ``stage``.
     """
 
     name: str
@@ -33,8 +33,8 @@ def resnet(
 ) -> list[Layer]:
     """A stem, basic blocks, the mean of every map, and fully connected layers.
 
-    There are blocks of several ``kinds`` (features, how many); each kind but the first begins with a stride of 2. Each
-    block is a stage; the stem goes with the first and the head with the last.
+    ``kinds`` are (features, number of blocks); each kind except the first begins with a stride of 2. Each block is a
+    stage; the stem belongs to the first stage and the head to the last.
     """
     layers = _stem(kinds[0][0], options)
     before, features = str(layers[-1]["name"]), kinds[0][0]

@@ -1,4 +1,4 @@
-"""All presets by name, and what each stands for. A new family is a file beside this one and a line in PRESETS."""
+"""All presets by name, and their layers. A new family needs a file in this folder and a line in PRESETS."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def expand(values: Mapping[str, Any]) -> list[Layer]:
 
 
 def _checked(preset: Preset, shape: Shape, options: PresetSection) -> list[Layer]:
-    """The layers of ``preset`` for an input of ``shape``. Raises InputError where nothing is left of the map."""
+    """The layers of ``preset`` for an input of ``shape``. Raises InputError when the map shrinks to nothing."""
     layers = preset.build(shape, options)
     map_after(layers, shape)
     return layers

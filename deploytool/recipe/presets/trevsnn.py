@@ -13,10 +13,10 @@ from deploytool.recipe.presets.preset import Layer, Preset, PresetSection
 
 
 def trevsnn(_: Shape, options: PresetSection, features: Sequence[int], blocks: int = 2) -> list[Layer]:
-    """A stage for each of ``features``, whose last neurons are called on1, on2 ..., to be named in train.trev.on.
+    """One stage for each of ``features``. Its last neurons are called on1, on2 ..., which train.trev.on can name.
 
-    A stage halves the map, then ``blocks`` times: a depthwise convolution of 5x5, 1x1 to four times the features, 1x1
-    back, and a depthwise one again. Behind each are neurons, and there are no shortcuts, which T-RevSNN's blocks have.
+    A stage halves the map. Then, ``blocks`` times: a 5x5 depthwise convolution, 1x1 to four times the features, 1x1
+    back, and another depthwise convolution, each followed by neurons. The blocks have no shortcuts; T-RevSNN's do.
     """
     layers: list[Layer] = []
     for number, out in enumerate(features, start=1):

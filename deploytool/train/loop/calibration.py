@@ -1,4 +1,4 @@
-"""Statistics of batch norms, measured for weights that have none of their own."""
+"""Batch norm statistics, measured for weights that have no matching running statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALIBRATION_BATCHES: Final = 10
 def calibrated(net: SpikingNetwork, weights: Weights, training: Batches, generator: torch.Generator) -> Weights:
     """{"bn1.mean": (C,) ...}: the mean of the statistics of ten augmented training batches, at the most time steps.
 
-    After training at mixed time steps, or of a mean of weights, the running statistics are those of no network.
+    After training at mixed time steps, and for averaged weights, the running statistics match no single network.
     """
     means: dict[str, Tensor] = {}
     batches = islice(training(net.spec.longest, net.spec.batch, generator), CALIBRATION_BATCHES)

@@ -1,7 +1,7 @@
 """Checkpoints: everything that training needs to continue after an epoch, in a folder that is valid at every moment.
 
 ``checkpoint.json`` names the safetensors file of the last complete epoch. Both are written under another name and
-moved into place, the tensors first, so that a run killed at any time finds one or the other complete epoch.
+moved into place, the tensors first. A run that is killed at any time leaves either the old or the new complete epoch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAME: Final = "checkpoint.json"
 class Checkpoint:
     """The state of the training called ``key``; ``history`` has one entry for each complete epoch.
 
-    ``arrays`` {"weights/conv1": ..., "optimizer/0/step": ...} are in named groups, one of which is the optimizer's.
+    ``arrays`` {"weights/conv1": ..., "optimizer/0/step": ...} are in named groups; one group belongs to the optimizer.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Checkpoint:
         return {key: torch.tensor(array, dtype=torch.float32) for key, array in self.group(name).items()}
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Puts ``optimizer`` back into the state that was saved."""
+        """Restores the saved state of ``optimizer``."""
         state: dict[int, dict[str, Tensor]] = {}
         for path, tensor in self.tensors("optimizer").items():
             index, _, name = path.partition("/")
@@ -66,7 +66,7 @@ def checkpoint_of(
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Makes ``checkpoint`` the one in ``folder``. Raises ArtifactError when the folder cannot be written."""
+    """Replaces the checkpoint in ``folder`` by ``checkpoint``. Raises ArtifactError when it cannot be written."""
     tensors = f"epoch-{len(checkpoint.history)}.safetensors"
     described = {"key": checkpoint.key, "history": checkpoint.history, "tensors": tensors}
     try:
@@ -86,9 +86,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
-    """The checkpoint in ``folder``; None if there is none, or it belongs to another training than ``key``.
+    """The checkpoint in ``folder``; None if there is none, or if its key is not ``key``.
 
-    Raises ArtifactError when it is damaged.
+    Raises ArtifactError when the checkpoint is damaged.
     """
     path = folder / NAME
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Gradient descent through time, which all methods but PTL share; resumable after every epoch, bit for bit."""
+"""Gradient descent through time, for all methods except PTL. It resumes after any epoch, bit-identical."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from deploytool.train.network.stages import stages_of
 from deploytool.train.task import Epoch, Task, Trained
 
 VERSION: Final = 4
-"""Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
+"""Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 DIVERGED: Final = 10
-"""Training stops at a loss of this many times that of its first epoch, or 1 if that is larger."""
+"""Training stops when the loss is more than this many times the loss of the first epoch (or 1, if that is larger)."""
 
 Build: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], SpikingNetwork]
-"""What makes the network as a method runs it. Raises RecipeError when it is not possible."""
+"""Builds the network as a method runs it. Raises RecipeError when that is not possible."""
 
 Draw: TypeAlias = Callable[[TrainSection, tuple[int, ...], torch.Generator], list[tuple[int, ...]]]
 """(spec, stage of each layer with weights, generator) -> configurations: time steps per layer. Their gradients are
 added."""
 
 Phases: TypeAlias = Callable[[TrainSection], Sequence[TrainSection]]
-"""One training as several, each of which starts from the weights of the one before it."""
+"""Splits one training into several, each of which starts from the weights of the previous one."""
 
 
 def fixed_steps(spec: TrainSection, stages: Sequence[int], _generator: torch.Generator) -> list[tuple[int, ...]]:
-    """One configuration, ``time_steps`` for every layer, whatever its stage."""
+    """One configuration, with ``time_steps`` for every layer in every stage."""
     return [(spec.time_steps,) * len(stages)]
 
 
 @dataclass(frozen=True)
 class Descent:
-    """How a method follows gradients through time: through the network that ``build`` makes, each step on the
-    configurations of time steps that ``draw`` gives, in one phase or more.
+    """How a method descends gradients through time. ``build`` makes the network, ``draw`` gives the configurations of
+    time steps for each training step, and training has one or more phases.
 
-    ``remeasures_norms``: the statistics of batch norms are measured anew after every epoch, because the running ones
-    are of other time steps than those that are validated.
+    ``remeasures_norms``: batch norm statistics are measured again after every epoch, because the running statistics
+    come from other time steps than validation uses.
     """
 
     build: Build = SpikingNetwork
@@ -64,10 +64,11 @@ class Descent:
 
 
 def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = None) -> Trained:
-    """The weights that gradients through time find in one phase.
+    """The weights that one phase of gradient descent through time gives.
 
-    They begin as ``initial``, or as drawn by ``task.seed``. Chosen by validation accuracy, among equals by validation
-    loss, then the earlier. What is validated, chosen and returned is the running mean of the weights,
+    Training starts from ``initial``, or from random weights with ``task.seed``. The epoch with the best validation
+    accuracy is chosen; ties are broken by validation loss, then by the earlier epoch. Training validates, chooses and
+    returns the running mean of the weights:
     mean <- a mean + (1 - a) weights after every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are
     the weights themselves.
     """
@@ -88,7 +89,7 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
 
 
 def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) -> Epoch:
-    """The entry of the next epoch, in which ``state`` learns."""
+    """The history entry of the next epoch, which trains ``state``."""
     net, epoch = state.net, len(state.history) + 1
     rate = learning_rate(net.spec, epoch)
     state.begin(epoch, rate)
@@ -116,7 +117,7 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
 def _train_epoch(
     state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], task: Task
 ) -> tuple[Score, float]:
-    """(means over one pass through the training samples, time steps that a sample took), which changes ``state``."""
+    """(means over one pass through the training samples, time steps per sample). Changes ``state``."""
     net, spec, epoch = state.net, state.net.spec, len(state.history) + 1
     draws = state.generator("draws", epoch)
     batches = math.ceil(len(task.training) / spec.batch)
@@ -142,12 +143,12 @@ def _train_epoch(
 
 
 def _still(frames: Tensor) -> bool:
-    """Whether all steps are the same image, expanded over time, which is shown for as long as the first layer runs."""
+    """Whether all steps hold the same image, expanded over time. The first layer sees it at each of its time steps."""
     return frames.stride(0) == 0
 
 
 def _parts(frames: Tensor, labels: Tensor, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's samples of a batch, in ``count`` parts; where samples are few, a part may have none."""
+    """This process's samples of a batch, in ``count`` parts. A part may be empty when there are few samples."""
     frames, labels = processes.own_part(frames, labels)
     parts = zip(frames.tensor_split(count, 1), labels.tensor_split(count), strict=True)
     for own_frames, own_labels in parts:
@@ -155,7 +156,7 @@ def _parts(frames: Tensor, labels: Tensor, count: int, device: torch.device) -> 
 
 
 def _loss(state: State, frames: Tensor, labels: Tensor, steps: tuple[int, ...]) -> tuple[Activity, Tensor]:
-    """(what the network does with ``frames``, its loss), the batch norms measured."""
+    """(activity of the network for ``frames``, its loss), with measured batch norm statistics."""
     net, spec = state.net, state.net.spec
     with autocast(spec, net.device):
         activity = net.run(state.weights, frames, steps, measure=True)

@@ -1,4 +1,4 @@
-"""The loop over epochs that every method shares, with a checkpoint after each, from which the next run continues."""
+"""The loop over epochs of all methods. It saves a checkpoint after each epoch, from which the next run resumes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Resumable(Protocol):
 def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[], bool]) -> None:
     """Trains ``state`` to the end, from the last checkpoint of the training called ``key`` if there is one.
 
-    ``next_epoch`` trains one more epoch, or returns False where training is over.
+    ``next_epoch`` trains one more epoch, or returns False when training is over.
     """
     if found := load_checkpoint(task.folder, key):
         state.restore(found)

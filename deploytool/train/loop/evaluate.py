@@ -29,9 +29,9 @@ def evaluate(
 ) -> Recording:
     """The answers of ``net`` with latent ``weights`` at the time steps of its recipe, and every layer's spike counts.
 
-    ``samples`` are the names of the samples of ``batches``, in their order. Layers are called by their weights, and
-    have the name of their neurons as alias. A network that restores pictures (loss "mse") names no class: its samples
-    have no label.
+    ``samples`` are the names of the samples of ``batches``, in order. Layers are named after their weights, and
+    have the name of their neurons as alias. A network that restores pictures (loss "mse") predicts no class, so its
+    samples have no label.
     """
     counts: dict[str, list[Array]] = {}
     potentials, synops, labels = [], [], []
@@ -69,7 +69,7 @@ def answered(net: SpikingNetwork, weights: Weights, batches: Batches) -> Iterato
 @dataclass(frozen=True)
 class Score:
     """Means over samples: ``loss``, ``accuracy`` in %, ``synops`` synaptic updates; ``rates`` {layer: spikes per
-    neuron}, where they were counted."""
+    neuron}, when they were counted."""
 
     loss: float
     accuracy: float
@@ -78,7 +78,7 @@ class Score:
 
 
 class Sums:
-    """Sums over batches, of which the means are a Score."""
+    """Sums over batches, from which a Score is computed."""
 
     def __init__(self, net: SpikingNetwork) -> None:
         self._net = net
@@ -101,7 +101,7 @@ class Sums:
             self._rates[name] = self._rates.get(name, 0.0) + found
 
     def total(self) -> Sums:
-        """These sums and those of all processes that train together."""
+        """These sums, added up over all processes that train together."""
         joint = Sums(self._net)
         values = [self._loss, self._right, self._synops, self._samples, *self._rates.values()]
         added = processes.add_up(torch.tensor(values, dtype=torch.float64, device=self._net.device)).tolist()

@@ -23,14 +23,14 @@ def tet_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def tet_regulariser(outputs: Tensor, phi: float) -> Tensor:
-    """mean over t, samples and classes of (O(t) - phi)^2: draws every output to ``phi`` at every step."""
+    """mean over t, samples and classes of (O(t) - phi)^2: pulls every output towards ``phi`` at every step."""
     return (outputs - phi).square().mean()
 
 
 def picture_loss(potentials: Tensor, pictures: Tensor) -> Tensor:
     """mean over samples and pixels of (sigmoid(O) - x)^2, for potentials O (B, K) and ``pictures`` x (B, K), 0..1.
 
-    "mse", for a network that is to answer with the picture it was given.
+    This is the loss "mse", for a network that reproduces its input picture.
     """
     return F.mse_loss(potentials.sigmoid(), pictures)
 
@@ -39,8 +39,8 @@ def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:
     """The loss of output spikes (T, B, K), whose logits are O(t) = ``logit_scale`` T spikes(t).
 
     "ce" is ``sdt_loss``; "tet" is (1 - lambda) ``tet_loss`` + lambda ``tet_regulariser`` of the spikes themselves.
-    O is a rate per sample, and its mean over time ``logit_scale`` times the count of spikes. A rate per step, which
-    the papers use, would shrink as 1 / T: a sample's events, and so its spikes, do not grow with T.
+    O is a rate per sample; its mean over time is ``logit_scale`` times the spike count. The papers use a rate per step.
+    That would shrink as 1 / T here, because the number of events in a sample, and of spikes, does not grow with T.
     """
     logits = outputs * (spec.logit_scale * len(outputs))
     if spec.loss == "ce":

@@ -1,9 +1,9 @@
-"""A training in phases, each of which starts from the best weights of the one before it.
+"""Training in phases, each of which starts from the best weights of the previous one.
 
 Bias removal, as in the event-driven pipeline of MTT (Du, Wu, Deng and Gu, ICLR 2025), is a phase before the method's:
 SDT with batch norms in real numbers, whose scales then go into the weights (`network.norms.merged`). The paper goes on
-to learn gamma under frozen statistics, and merges again; here gamma is merged for good, so that the method trains the
-weights that the chip gets, in its integers.
+to learn gamma with frozen statistics, and merges again. Here gamma is merged permanently, so that the method trains
+the weights that the chip gets, in its integers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from deploytool.train.task import Epoch, Observe, Task, Trained
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a training; ``merges``: its batch norms go into its weights at the end."""
+    """One phase of a training; ``merges``: its batch norms are merged into its weights at the end."""
 
     descent: Descent
     network: NetworkSection
@@ -67,7 +67,7 @@ def _base(spec: TrainSection) -> TrainSection:
 
 
 def train_in_phases(descent: Descent, task: Task) -> Trained:
-    """What the last phase of ``task`` chooses; its ``history`` is that of all phases."""
+    """The weights that the last phase of ``task`` chooses, with the ``history`` of all phases."""
     phases = phases_of(descent, task.network, task.constraints, task.spec)
     batches = math.ceil(len(task.training) / task.spec.batch)
     planned = [batches * phase.spec.epochs for phase in phases]
@@ -98,7 +98,7 @@ def _added_to(observe: Observe, add: Callable[[Epoch], Epoch]) -> Observe:
 
 
 def _added(before: tuple[Epoch, ...], phase: int | None, entry: Epoch) -> Epoch:
-    """The ``entry`` of a phase as one of the whole training, whose earlier entries are ``before``."""
+    """The ``entry`` of a phase as an entry of the whole training, after the earlier entries ``before``."""
     if phase is None:
         return entry
     steps = before[-1]["step_epochs"] if before else 0

@@ -10,9 +10,9 @@ from deploytool.recipe import TrainSection
 def learning_rate(spec: TrainSection, epoch: int) -> float:
     """The learning rate of ``epoch`` = 1..epochs.
 
-    In w warm-up epochs it rises, lr epoch / (w + 1) (Goyal et al., 2017, arXiv 1706.02677). Then it is constant; or
-    lr (1 + cos(pi (epoch - 1 - w) / (epochs - w))) / 2 (Loshchilov and Hutter, 2017, arXiv 1608.03983); or multiplied
-    by ``milestone_factor`` after every one of ``milestones``.
+    During w warm-up epochs it rises as lr epoch / (w + 1) (Goyal et al., 2017, arXiv 1706.02677). After that it is
+    constant; or lr (1 + cos(pi (epoch - 1 - w) / (epochs - w))) / 2 (Loshchilov and Hutter, 2017, arXiv 1608.03983); or
+    multiplied by ``milestone_factor`` after every one of ``milestones``.
     """
     warmup = spec.warmup_epochs
     if epoch <= warmup:

@@ -18,12 +18,12 @@ from deploytool.train.network.spiking import SpikingNetwork, learnt
 from deploytool.train.task import Epoch
 
 NORM_MOMENTUM: Final = 0.1
-"""Share of a new batch in the running statistics of batch norms (torch's default)."""
+"""Weight of a new batch in the running statistics of batch norms (torch's default)."""
 
 
 def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
-    """The epoch from ``first`` on with the best validation accuracy; among equals the lowest validation loss, then the
-    first; None where there is none."""
+    """The epoch from ``first`` on with the best validation accuracy, or None if there is none. Ties go to the lowest
+    validation loss, then to the first epoch."""
     entries = [entry for entry in history if entry["epoch"] >= first]
     if not entries:
         return None
@@ -34,8 +34,8 @@ def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
 class State:
     """The weights, their running mean, the best mean so far, masks, the optimizer and the history.
 
-    It starts from ``initial`` weights, or from those that ``seed`` draws. Epochs before `first` are never the best: in
-    them, neurons have more inputs than the limit allows.
+    It starts from ``initial`` weights, or from random weights with ``seed``. Epochs before `first` are never the best,
+    because their neurons have more inputs than the limit allows.
     """
 
     def __init__(self, net: SpikingNetwork, seed: int, initial: Mapping[str, Array] | None = None) -> None:
@@ -51,7 +51,7 @@ class State:
         self.history: list[Epoch] = []
 
     def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
-        """The random numbers of this training for ``purpose`` in ``epoch``."""
+        """The random number generator of this training for ``purpose`` in ``epoch``."""
         return generator_of(self.seed, purpose, epoch)
 
     @property
@@ -66,13 +66,13 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Whether training is over: after all epochs, or ``patience`` of them without a better one."""
+        """Whether training is over: after all epochs, or after ``patience`` epochs without a better one."""
         spec, best = self.net.spec, chosen(self.history, self.first)
         waited = len(self.history) - best if best else 0
         return len(self.history) >= spec.epochs or (spec.patience is not None and waited >= spec.patience)
 
     def begin(self, epoch: int, rate: float) -> None:
-        """Sets the learning ``rate`` of ``epoch``, and the number of inputs that neurons may have in it."""
+        """Sets the learning ``rate`` of ``epoch``, and the number of inputs that a neuron may have in that epoch."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         constraints = self.net.constraints
@@ -82,17 +82,17 @@ class State:
             self._mask()
 
     def update_statistics(self, statistics: Mapping[str, Tensor]) -> None:
-        """Moves the running statistics of the batch norms towards ``statistics``, those of a batch."""
+        """Moves the running statistics of the batch norms towards ``statistics`` of a batch."""
         for name, value in statistics.items():
             self.weights[name].lerp_(value, NORM_MOMENTUM)
 
     def replace_statistics(self, statistics: Mapping[str, Tensor]) -> None:
-        """Gives the batch norms of the weights that are validated these ``statistics``."""
+        """Sets the batch norm ``statistics`` of the weights that are validated."""
         for name, value in statistics.items():
             self.mean[name].copy_(value)
 
     def step(self) -> None:
-        """Changes the weights by their gradients, and their running mean with them."""
+        """Updates the weights by their gradients, and then their running mean."""
         self.optimizer.step()
         for name, tensor in self.weights.items():
             self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)
@@ -105,13 +105,13 @@ class State:
             self.mean[name].mul_(mask)
 
     def complete(self, entry: Epoch) -> None:
-        """Ends an epoch with its ``entry`` of the history."""
+        """Ends an epoch and adds its ``entry`` to the history."""
         self.history.append(entry)
         if chosen(self.history, self.first) == entry["epoch"]:
             self.best = copies(self.mean)
 
     def checkpoint(self, key: str) -> Checkpoint:
-        """Everything, as the Checkpoint of the training called ``key``."""
+        """The whole state as the Checkpoint of the training called ``key``."""
         groups = {"weights": self.weights, "mean": self.mean, "best": self.best, "mask": self.masks}
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
@@ -130,12 +130,12 @@ class State:
 
 
 def generator_of(seed: int, purpose: str, number: int = 0) -> torch.Generator:
-    """Random numbers that follow from ``seed``, ``purpose`` and ``number`` (of an epoch, or a layer) alone."""
+    """A random number generator that depends only on ``seed``, ``purpose`` and ``number`` (of an epoch or a layer)."""
     return torch.Generator().manual_seed(int(digest([seed, purpose, number])[:15], 16))
 
 
 def make_optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.Optimizer:
-    """The optimizer that ``spec`` asks for, of ``parameters``."""
+    """The optimizer that ``spec`` asks for, over ``parameters``."""
     if spec.optimizer == "sgd":
         return torch.optim.SGD(parameters, spec.learning_rate, spec.momentum, weight_decay=spec.weight_decay)
     return torch.optim.AdamW(parameters, spec.learning_rate, weight_decay=spec.weight_decay)

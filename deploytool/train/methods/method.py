@@ -1,4 +1,4 @@
-"""What a training method is: one record, which says everything that the rest of the code must know about it."""
+"""The record that describes a training method to the rest of the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deploytool.train.loop.descent import Build, Descent
 
 Restrictions: TypeAlias = Callable[[NetworkSection, ConstraintsSection, TrainSection], Iterable[RecipeError]]
-"""Everything in these sections of a recipe that a method cannot do."""
+"""Lists everything in these sections of a recipe that a method cannot do."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Method:
-    """A training method, described in one line by ``says``.
+    """A training method; ``says`` describes it in one line.
 
-    training             loads how it trains, and torch with it; everything else is known without torch
+    training             loads the training code, and torch with it; the other fields need no torch
     needs                what it takes from other stages
     restrictions         everything in a recipe that it cannot do
-    undeployable         why no chip can run what it trains; None where one can
+    undeployable         why no chip can run what it trains; None if a chip can
     folds_norms          whether it folds batch norms, biases included, so that the trained network has none
     several_processes    whether torchrun may start it in several processes
     """
@@ -53,13 +53,13 @@ class Method:
         return without_norms(network) if self.folds_norms or spec.base is not None else network
 
     def require_deployable(self, spec: TrainSection) -> None:
-        """Raises UnsupportedError for a network that only the machine it is trained on can run."""
+        """Raises UnsupportedError for a network that no chip can run, only the machine that trains it."""
         if (error := self.undeployable(spec)) is not None:
             raise error
 
 
 def descending(descent: Descent) -> Training:
-    """A method that follows gradients through time."""
+    """A method that descends gradients through time."""
     from deploytool.train.loop.phases import train_in_phases
 
     return Training(descent.build, partial(train_in_phases, descent))

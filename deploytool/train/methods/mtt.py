@@ -1,6 +1,6 @@
 """MTT, mixed time-step training, and NMT, its case of one stage (Du, Wu, Deng and Gu, ICLR 2025, arXiv 2503.17394).
 
-The network is divided into stages. For every mini-batch ``draws`` configurations are drawn, in each of which every
+The network is divided into stages. For every mini-batch, ``draws`` configurations are drawn. In each of them every
 stage gets its own number of time steps, i.i.d. uniform in [t_min, t_max]. The losses of all configurations on the
 same mini-batch are back-propagated and their gradients added, then the weights take one step. Between stages the
 temporal transformation module (network/stages.py) turns t_in steps into t_out. NMT draws one number for all layers.
@@ -19,7 +19,7 @@ from deploytool.train.methods.method import descending
 
 
 def draw_nmt(spec: TrainSection, stages: Sequence[int], generator: torch.Generator) -> list[tuple[int, ...]]:
-    """``draws`` configurations with one number of time steps for all layers, of whatever ``stages``."""
+    """``draws`` configurations with one number of time steps for all layers, whatever their ``stages``."""
     return [(t,) * len(stages) for (t,) in _uniform(spec, 1, generator)]
 
 

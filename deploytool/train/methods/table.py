@@ -1,4 +1,4 @@
-"""The training methods by name. A new one is a file or folder beside this one, a name in the recipe and a line here."""
+"""The training methods by name. A new method needs a file or folder, a name in the recipe and a line here."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def build(network: NetworkSection, constraints: ConstraintsSection, spec: TrainS
 def train(task: Task) -> Trained:
     """The trained weights, by the method that ``task.spec`` names, chosen on ``task.validation``.
 
-    After every epoch ``task.folder`` holds what is needed to go on. Training that finds its own checkpoint there goes
-    on from it and ends with bit-identical weights (at the same number of threads); one of another recipe or seed is
-    overwritten. Whatever stops training, ``task.tick`` included, leaves the last one in place. Processes that torchrun
-    started train together, and only the first writes.
+    After every epoch ``task.folder`` holds a checkpoint. Training that finds its own checkpoint there resumes from it
+    and ends with bit-identical weights (at the same number of threads). A checkpoint of another recipe or seed is
+    overwritten. If training stops early, also because ``task.tick`` raises, the last checkpoint stays in place.
+    Processes that torchrun started train together, and only the first writes.
     Raises RecipeError when the network is not possible or training diverges, ArtifactError for a checkpoint that is
     damaged or cannot be written.
     """

@@ -1,9 +1,9 @@
 """TIT, time inheritance training (Deng, Li, Zhang and Gu, ICLR 2022, arXiv 2202.11946, section 4.3).
 
-The network is trained at few time steps first, and its weights go on, as they are, to ever more: most epochs are cheap.
-The cost is the sum of T_i E_i step-epochs over the stages. The paper trains with the TET loss, and gives neither
-lengths nor learning rates of stages: here every stage has an optimizer and a learning rate schedule of its own, the
-best weights of a stage start the next, and batch norms are measured anew at each number of time steps.
+The network is first trained at few time steps. Training then continues from its weights at more and more steps, so that
+most epochs are cheap. The cost is the sum of T_i E_i step-epochs over the stages. The paper trains with the TET loss,
+and gives neither lengths nor learning rates of stages. Here every stage has an optimizer and a learning rate schedule
+of its own, the best weights of a stage start the next, and batch norms are measured again at each number of time steps.
 """
 
 from __future__ import annotations

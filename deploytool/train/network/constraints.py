@@ -34,7 +34,7 @@ def fan_in_limit(constraints: ConstraintsSection, epoch: int, full: int) -> int:
 
 
 def masks(weights: Mapping[str, Tensor], constraints: ConstraintsSection, epoch: int) -> dict[str, Tensor]:
-    """{layer: 1 for weights that may differ from 0 in ``epoch``, else 0}: of every output feature the largest ones."""
+    """{layer: 1 for weights that may differ from 0 in ``epoch``, else 0}. Every output feature keeps its largest."""
     found = {}
     for name, tensor in weights.items():
         rows = tensor.detach().abs().flatten(1)
@@ -45,10 +45,10 @@ def masks(weights: Mapping[str, Tensor], constraints: ConstraintsSection, epoch:
 
 
 def excess(net: SpikingNetwork, weights: Weights) -> Tensor:
-    """The sum of max(w / d - threshold, 0) over all weights w behind average pooling of d places (1 where is none).
+    """The sum of max(w / d - threshold, 0) over all weights w behind average pooling of d places (1 without pooling).
 
-    A weight above the threshold leaves its neuron above it after firing, which the next event then fires again.
-    In front of a batch norm, w is the weight with which that is merged.
+    A weight above the threshold leaves its neuron above the threshold after firing, so the next event makes it fire
+    again. Before a batch norm, w is the weight after merging that batch norm.
     """
     norms = {block.sources[0]: block.name for block in net.blocks if isinstance(block.layer, BatchNormLayer)}
     divisors = {INPUT: 1}

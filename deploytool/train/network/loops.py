@@ -1,7 +1,7 @@
 """The loops of `neurons` and `pooling` on a CPU, compiled: one pass over memory where torch needs up to a dozen.
 
-Those of neurons compute what `neurons.integrate` and `neurons.back` do, in the same order and with the same roundings,
-fused multiply-adds included. Their arrays are (T, n) float32; each call does some of the n neurons.
+The neuron loops compute what `neurons.integrate` and `neurons.back` do, in the same order and with the same roundings,
+fused multiply-adds included. Their arrays are (T, n) float32; each call handles some of the n neurons.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -24,7 +24,7 @@ TWO: Final = np.float32(2)
 
 
 def compiled(function: Any) -> Any:
-    """``function`` compiled by numba, without the interpreter's lock; kept on disk where a folder can be written."""
+    """``function`` compiled by numba, without the interpreter's lock. It is cached on disk if a folder is writable."""
     try:
         return njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
@@ -78,7 +78,7 @@ def integrate(current: Array, membrane: Array, spikes: Array, first: int, last: 
 
 @compiled
 def _step(current: Array, membrane: Array, spikes: Array, state: Array, neuron: Constants) -> None:
-    """One time step. What is no number stays none, and is found in the loss."""
+    """Runs one time step. NaN stays NaN, and shows up in the loss."""
     for i in range(len(state)):
         u = fma(state[i], neuron.decay, current[i])
         if neuron.many:
@@ -118,8 +118,8 @@ def back(
 def _step_back(
     from_spikes: Array, before: tuple[Array, Array], spikes: Array, slopes: Array, state: Array, neuron: Constants
 ) -> None:
-    """One time step; ``state`` is what comes from the step after it, ``before`` the (membrane, spikes) of the one
-    before it."""
+    """Runs one backward time step; ``state`` comes from the next step, ``before`` is the (membrane, spikes) of the
+    previous one."""
     membrane_before, spikes_before = before
     for i in range(len(state)):
         a = state[i] if neuron.subtract or spikes[i] == ZERO else ZERO
@@ -174,8 +174,8 @@ def _triangle(membrane: Array, slopes: Array, inverse: Any) -> None:
 
 @compiled
 def spread(pooled: Array, places: Array, first: int, last: int, kernel: int) -> None:
-    """Fills ``places`` (N, H, W, C) with what its window has in ``pooled`` (N, H / kernel, W / kernel, C), 0 outside of
-    whole windows, for the maps from ``first`` to before ``last``."""
+    """Fills ``places`` (N, H, W, C) with the value of its window in ``pooled`` (N, H / kernel, W / kernel, C), 0
+    outside whole windows, for the maps from ``first`` to before ``last``."""
     _, rows, columns, features = pooled.shape
     for i in range(first, last):
         for y in range(places.shape[1]):

@@ -8,10 +8,10 @@ Over the steps t = 1..T, with V[0] = 0, input current I[t] and threshold theta:
     V[t] = max(U[t] - theta n[t], floor)                     reset "subtract"
     V[t] = max(U[t], floor) where n[t] = 0, else 0           reset "zero"
 
-The floor acts after firing. So does a ceiling, the largest number that the chip's state holds, which only "one" spike
-per step with "subtract" can reach: everything else leaves V below theta. This is sinabs 3.1.3's IAF with MultiSpike or
-SingleSpike, MembraneSubtract or MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is replaced by a
-surrogate g(U[t]) (`SURROGATES`):
+The floor acts after firing. So does the ceiling, the largest number that the chip's state can hold. Only "one" spike
+per step with "subtract" can reach it, because every other combination leaves V below theta. This is sinabs 3.1.3's IAF
+with MultiSpike or SingleSpike, MembraneSubtract or MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is
+replaced by a surrogate g(U[t]) (`SURROGATES`):
 
     dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])     with a[t] = decay dL/dI[t+1] where U[t] > floor, else 0
 
@@ -37,7 +37,7 @@ from deploytool.train.network.threads import in_parts
 Surrogate: TypeAlias = Literal["exponential", "periodic", "triangle"]
 
 CHUNK: Final = 1 << 13
-"""Neurons whose steps a compiled loop runs together: their state stays in the processor's first-level cache."""
+"""The number of neurons that a compiled loop runs together; their state fits the processor's first-level cache."""
 
 
 def exponential(u: Tensor) -> Tensor:
@@ -86,7 +86,7 @@ class Neuron:
     decay: float = 1.0
     ceiling: float = math.inf
     whole: bool = False
-    """Currents are whole numbers; what an inexact sum (on a GPU) makes of them is rounded first."""
+    """Currents are whole numbers; results of inexact sums (on a GPU) are rounded first."""
 
     @property
     def saturates(self) -> bool:
@@ -139,8 +139,8 @@ def integrate_compiled(current: Tensor, membrane: Tensor, spikes: Tensor, neuron
 def back_compiled(
     from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tensor, neuron: Neuron, chunk: int = CHUNK
 ) -> None:
-    """`back` on a CPU, ``chunk`` neurons at a time. The exponential function is torch's in both, so that they agree in
-    every bit."""
+    """`back` on a CPU, ``chunk`` neurons at a time. Both use torch's exponential function, so that they agree
+    in every bit."""
     given, *forward, slopes = (tensor.numpy(force=True) for tensor in (from_spikes, membrane, spikes, to_current))
     constants, surrogate = _constants(neuron), SLOPES[neuron.surrogate]
 
@@ -156,7 +156,7 @@ def back_compiled(
 SLOPES: Final = MappingProxyType(
     {"exponential": loops.exponential, "periodic": loops.periodic, "triangle": loops.triangle}
 )
-"""`SURROGATES` compiled, but for the exponential function and a factor."""
+"""`SURROGATES` compiled, without the exponential function and a factor."""
 
 
 def _constants(neuron: Neuron) -> loops.Constants:

@@ -1,4 +1,4 @@
-"""Batch norms: what they do to a map, and how they are merged into the weights before them."""
+"""Batch norms: how they act on a map, and how they are merged into the weights before them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def merged(weights: Mapping[str, Array], network: NetworkSection) -> dict[str, A
     """Weights of ``network`` without its batch norms, w gamma / sqrt(variance + eps) each, and no bias.
 
     Bias removal of MTT (Du et al., 2025): before it is merged, the batch norm's running mean and beta are set to 0.
-    Their effect is lost, and the training that follows makes up for it.
+    Their effect is lost, and the following training compensates for it.
     """
     norms = {name for name, layer in network.named_layers() if isinstance(layer, BatchNormLayer)}
     found = {name: array for name, array in weights.items() if name.partition(".")[0] not in norms}

@@ -1,4 +1,4 @@
-"""Sum pooling whose gradient is written once, in the order of memory that the neurons before it have."""
+"""Sum pooling that writes its gradient once, in the memory order of the neurons before it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from deploytool.train.network import loops
 from deploytool.train.network.threads import in_parts
 
 CHUNK: Final = 64
-"""Maps that one call of the compiled loop does."""
+"""The number of maps per call of the compiled loop."""
 
 
 def sum_pool(maps: Tensor, kernel: int) -> Tensor:
-    """Sums of ``maps`` (N, C, H, W) over windows of ``kernel`` x ``kernel``, cut to whole ones."""
+    """Sums of ``maps`` (N, C, H, W) over whole windows of ``kernel`` x ``kernel``."""
     if maps.device.type != "cpu":
         return F.avg_pool2d(maps, kernel, divisor_override=1)
     pooled: Tensor = _SumPool.apply(maps, kernel)  # type: ignore[no-untyped-call]

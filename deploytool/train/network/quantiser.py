@@ -31,7 +31,7 @@ class IntegerLayer:
     floor: float
     scale: float
     state_range: tuple[float, float] = (-math.inf, math.inf)
-    """Lowest and highest membrane that the chip can hold, in these integers."""
+    """The lowest and highest membrane that the chip can hold, in these integers."""
 
 
 def fake_quantise(weights: Tensor, threshold: float, floor: float | None, fmt: IntegerFormat) -> IntegerLayer:

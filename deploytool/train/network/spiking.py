@@ -1,8 +1,8 @@
-"""The network of a recipe, clock-driven, in the chip's integers; weights are given to it, state is kept nowhere.
+"""The network of a recipe, clock-driven, in the chip's integers. Weights are arguments, and it keeps no state.
 
-Layers that only a larger machine can hold are here too: batch normalisation, shortcuts that end in a sum, and a last
-layer that never fires. Weights in front of a batch norm, of which the chip's integers are not known before it is
-folded, stay real numbers.
+It also has layers that the chip cannot run: batch normalisation, shortcuts that end in a sum, and a last layer that
+never fires. Weights before a batch norm stay real numbers, because their integers on the chip are not known until the
+batch norm is folded.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ from deploytool.train.processes import moments
 Weights: TypeAlias = Mapping[str, Tensor]
 """Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",
 "bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. "conv1.v_init" (O,),
-where it is there, is V before the first step, in the unit of the threshold."""
+if present, is V before the first step, in the unit of the threshold."""
 
 
 @dataclass(frozen=True)
 class Block:
     """One layer named ``name``, the layers ``sources`` it takes, and the shapes (C, H, W) of their maps and its own.
 
-    ``spikes`` names the neurons that the weights of this layer drive, where it has weights that drive some.
+    ``spikes`` names the neurons that the weights of this layer drive, if it has weights that drive neurons.
     ``normalised``: a batchnorm layer follows. ``weight_shape`` is empty where there are no weights.
     """
 
@@ -65,13 +65,13 @@ class Block:
     normalised: bool = False
 
     def pooled(self, spikes: Tensor) -> Tensor:
-        """Sums of ``spikes`` (T, B, C, H, W) over the windows of a pooling layer, cut to whole ones."""
+        """Sums of ``spikes`` (T, B, C, H, W) over the whole windows of a pooling layer."""
         assert isinstance(self.layer, PoolLayer)
         summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
         return summed.reshape(*spikes.shape[:2], *self.out_shape)
 
     def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
-        """What ``weights`` make (T, B, O, H, W) of their input ``spikes`` (T, B, *in_shape)."""
+        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape)."""
         if isinstance(self.layer, ConvLayer):
             layer = self.layer
             maps = spikes.flatten(0, 1)
@@ -91,7 +91,7 @@ class Block:
 class Activity:
     """Of one run: ``spikes`` {weight layer: (T, B, C, H, W)} of the neurons that it drives; ``output`` (T, B, K), the
     spikes of the last layer, or the currents of one that never fires; ``synops`` (B,), float64 synaptic updates;
-    ``statistics`` {"bn1.mean": (C,) ...}, measured on this batch where that was asked for."""
+    ``statistics`` {"bn1.mean": (C,) ...}, measured on this batch if requested."""
 
     spikes: dict[str, Tensor]
     output: Tensor
@@ -103,8 +103,9 @@ class Activity:
 class _Flow:
     """The output of a layer, (T, B, C, H, W), which is ``tensor / divisor``.
 
-    Average pooling is taken as a sum, whose k * k joins the ``divisor`` and with it threshold and floor: the same, and
-    integers stay integers. ``integers`` are those of the weights that the tensor is counted in, if it is.
+    Average pooling is computed as a sum; its factor k * k goes into the ``divisor``, and so into threshold and floor.
+    The result is the same, and integers stay integers. ``integers`` are those of the weights that define the unit of
+    the tensor, if it is in integers.
     """
 
     tensor: Tensor
@@ -135,7 +136,7 @@ class SpikingNetwork:
 
     @property
     def answering(self) -> str:
-        """The layer of weights whose neurons, or potentials, are the answer."""
+        """The layer of weights whose neurons or potentials give the answer."""
         return self.weighted[-1].name
 
     @property
@@ -145,12 +146,12 @@ class SpikingNetwork:
 
     @property
     def answers_in_spikes(self) -> bool:
-        """Whether spikes are the answer, and not the potentials of a last layer that never fires."""
+        """Whether the answer is spikes, rather than the potentials of a last layer that never fires."""
         return isinstance(self.blocks[-1].layer, SpikeLayer)
 
     def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Weights uniform in +-gain / sqrt(fan-in), torch's default times the recipe's ``gain``; batch norms that
-        change nothing."""
+        """Weights uniform in +-gain / sqrt(fan-in), torch's default times the recipe's ``gain``; identity batch
+        norms."""
         weights = {}
         for block in self.blocks:
             if block.weight_shape:
@@ -162,7 +163,7 @@ class SpikingNetwork:
         return weights
 
     def quantised(self, block: Block, weights: Weights) -> IntegerLayer:
-        """The layer of ``block`` in the chip's integers, or as it is where a batch norm follows."""
+        """The layer of ``block`` in the chip's integers, or unchanged if a batch norm follows."""
         floor, threshold = self.constraints.floor, self.constraints.threshold
         fmt = self.integers
         if block.normalised or fmt is None:
@@ -174,9 +175,9 @@ class SpikingNetwork:
     ) -> Activity:
         """Activity for ``frames`` (T, B, C, H, W), event counts or images; neurons start at 0, or as ``weights`` say.
 
-        ``steps`` are the time steps of each layer with weights, as drawn by a training method; without it all run at
-        T. Batch norms use the statistics in ``weights``, or with ``measure`` those of this batch, over time as well.
-        In memory features come last, which is the faster order for convolutions of few features.
+        ``steps`` are the time steps of each layer with weights, as drawn by a training method; without ``steps`` all
+        layers run at T. Batch norms use the statistics in ``weights``, or with ``measure`` those of this batch, over
+        time as well. Features come last in memory, because that order is faster for convolutions with few features.
         """
         frames = frames.movedim(2, -1).contiguous().movedim(-1, 2)
         drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
@@ -211,7 +212,7 @@ class SpikingNetwork:
         return replace(activity, output=last.flatten(2), synops=synops)
 
     def _started(self, flow: _Flow, weights: Weights, name: str) -> _Flow:
-        """``flow``, the currents of layer ``name``, with V at the start added to the first step's."""
+        """``flow``, the currents of layer ``name``, with the initial V added to the current of the first step."""
         if (start := weights.get(f"{name}.{START}")) is None:
             return flow
         integers = flow.integers
@@ -237,7 +238,7 @@ class SpikingNetwork:
         return _Flow(fire(current.float().movedim(2, -1), neuron).movedim(-1, 2))
 
     def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
-        """``current`` after the batch norm ``block``; what is ``measured`` is used, and kept."""
+        """``current`` after the batch norm ``block``; statistics that are ``measured`` are used and stored."""
         gamma, beta, mean, variance = (weights[f"{block.name}.{x}"] for x in NORM_PARTS)
         if measured is not None:
             variance, mean = moments(current.float(), dim=(0, 1, 3, 4))
@@ -279,7 +280,7 @@ def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
 
 
 def _driver(name: str, layers: Mapping[str, LayerSection], sources: Mapping[str, tuple[str, ...]]) -> str:
-    """The layer with weights behind which the spike layer ``name`` comes: of several that are added, the first."""
+    """The layer with weights before the spike layer ``name``; if several are added, the first of them."""
     waiting = list(sources[name])
     while waiting:
         name = waiting.pop(0)

@@ -1,4 +1,4 @@
-"""Stages: consecutive layers that run the same number of time steps, and what turns the spikes of one into another's.
+"""Stages: consecutive layers that run the same number of time steps, and the conversion of spikes between them.
 
 The temporal transformation module (`resample`) is that of MTT (Du, Wu, Deng and Gu, ICLR 2025, arXiv 2503.17394).
 """
@@ -18,8 +18,8 @@ from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, TrainSecti
 def stages_of(network: NetworkSection, spec: TrainSection) -> tuple[int, ...]:
     """The stage, from 0, of each layer with weights of ``network``.
 
-    ``stage_layers`` consecutive layers are a stage; or a stage begins at each layer that is marked, and what comes
-    before the second mark is the first. Raises RecipeError where there are no marks.
+    Either ``stage_layers`` consecutive layers form a stage, or a stage begins at each marked layer and everything
+    before the second mark is the first stage. Raises RecipeError when there are no marks.
     """
     names = [name for name, layer in network.named_layers() if isinstance(layer, ConvLayer | LinearLayer)]
     if spec.stages == "layers":
@@ -51,7 +51,7 @@ def resample(spikes: Tensor, t_out: int, up: Literal["replicate", "spread"] = "r
 
     Down, y_k is the sum of the steps that go with k, so that no spike is lost. Up, each of the n_k steps that go with
     k is x_k itself ("replicate", as in the released code), so that counts grow by about t_out / t_in; or x_k / n_k
-    ("spread"), so that they stay.
+    ("spread"), so that counts stay the same.
     """
     t_in = len(spikes)
     if t_in == t_out:

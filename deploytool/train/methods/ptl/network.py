@@ -1,13 +1,12 @@
 """The two branches of progressive tandem learning: one network, as ReLUs and as spikes.
 
-A layer l takes counts c of spikes that stand for activations theta c. The ANN branch computes a = ReLU(W theta c + b);
+A layer l receives spike counts c, which represent activations theta c. The ANN branch computes a = ReLU(W theta c + b);
 the spiking one counts the spikes of integrate-and-fire neurons with threshold theta_l, weights W theta, and b, or
 b + theta_l / 2, on the membrane at the start. In the unit of the recipe's threshold theta_0 these are
 
     W theta / theta_l theta_0    and    b / theta_l theta_0    (+ theta_0 / 2)
 
-which is what a model is stored as, and what the exporter's rule turns into integers.
-"""
+A model is stored in this form, and the exporter's rule turns it into integers."""
 
 from __future__ import annotations
 
@@ -84,10 +83,10 @@ class TandemLayer:
 
 
 class Tandem:
-    """The network of a recipe in both branches; weights are given to it. Without their batch norms, once ``folded``.
+    """The network of a recipe in both branches; weights are arguments. It has no batch norms once it is ``folded``.
 
-    ``spiking[k]`` is the spiking network up to the neurons of layer k.
-    Raises RecipeError for a network that is no chain of weights and spikes, or does not match its shapes.
+    ``spiking[k]`` is the spiking network up to and including the neurons of layer k.
+    Raises RecipeError for a network that is not a chain of weights and spikes, or whose shapes do not match.
     """
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
@@ -104,7 +103,7 @@ class Tandem:
         return self.layers[-1].potential(given, weights, measured).flatten(1)
 
     def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Random weights as for every method, and biases of 0 unless the recipe says none."""
+        """Random weights as for every method, with biases of 0 unless the recipe excludes biases."""
         weights = SpikingNetwork(self.network, self.constraints, self.spec).initial_weights(generator)
         if self.spec.ptl.bias == "none":
             return weights
@@ -115,9 +114,9 @@ class Tandem:
     ) -> Tensor:
         """The logits (B, K) of the hybrid network in which layer ``number`` is the last that spikes.
 
-        ``counts`` {layer or "input": (B, C, H, W)} are those of this layer and of the one before it, and flow forward.
-        Backward flows what the layer's ReLU twin has, in full precision, as if its activation were theta c (the
-        straight-through estimator on counts). The last layer's twin is its free potential.
+        ``counts`` {layer or "input": (B, C, H, W)} of this layer and of the one before it are used in the forward
+        pass. The backward pass uses the gradient of the layer's ReLU twin, in full precision, as if its activation were
+        theta c (the straight-through estimator on counts). The last layer's twin is its free potential.
         """
         layer, last = self.layers[number], number == len(self.layers) - 1
         before = self.before(number)
@@ -132,7 +131,7 @@ class Tandem:
         return self.ann(weights, twin + (true - twin).detach(), number + 1)
 
     def before(self, number: int) -> str:
-        """The layer, or "input", whose spikes layer ``number`` takes."""
+        """The layer, or "input", whose spikes layer ``number`` receives."""
         return self.layers[number - 1].name if number else INPUT
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What progressive tandem learning changes as it goes on, stage by stage, and how that is kept and taken up again."""
+"""The state of progressive tandem learning, which changes stage by stage, and how it is saved and restored."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from deploytool.train.network.spiking import learnt
 from deploytool.train.task import Epoch, Trained
 
 PATIENCE: Final = 6
-"""Epochs without a lower validation loss that end a stage, where the recipe does not say: the paper's."""
+"""Number of epochs without a lower validation loss that ends a stage, unless the recipe sets it. From the paper."""
 
 
 class State:
-    """The state of a training: the ``stage``, 0 for the network with ReLUs alone, its weights and the best of them.
+    """The state of a training: the ``stage`` (0: the network with ReLUs only), its weights and its best weights.
 
     ``thetas`` {layer or "input": the activation that one spike stands for}; ``masks`` {layer: 1 where a weight may be
-    other than 0}. A trained ``ann`` is where stage 1 begins.
+    nonzero}. Stage 1 begins from a trained ``ann``.
     """
 
     def __init__(self, tandem: Tandem, seed: int, ann: Mapping[str, Array] | None) -> None:
@@ -44,38 +44,38 @@ class State:
         self.optimizer = make_optimizer(list(self.weights.values()), self.spec)
 
     def generator(self, purpose: str, number: int = 0) -> torch.Generator:
-        """The random numbers of this training for ``purpose`` in the epoch, or the layer, of that ``number``."""
+        """The random number generator of this training for ``purpose`` in the epoch or layer ``number``."""
         return generator_of(self.seed, purpose, number)
 
     @property
     def effective(self) -> dict[str, Tensor]:
-        """The weights, 0 where a mask is."""
+        """The weights, 0 where their mask is 0."""
         return {
             name: tensor * self.masks[name] if name in self.masks else tensor for name, tensor in self.weights.items()
         }
 
     @property
     def stage_epochs(self) -> int:
-        """Most epochs of a stage that couples a layer."""
+        """The maximum number of epochs of a stage that couples a layer."""
         return self.spec.ptl.stage_epochs or self.spec.epochs
 
     def rows(self) -> list[Epoch]:
-        """The epochs of this stage so far."""
+        """The history entries of this stage so far."""
         return [row for row in self.history if row["stage"] == self.stage]
 
     def fold(self) -> None:
-        """Takes the batch norms into the weights; later stages find none."""
+        """Folds the batch norms into the weights; later stages have none."""
         self.tandem, self.weights = self.tandem.folded(self.weights)
 
     def limit_fan_in(self) -> None:
-        """Leaves each neuron of this stage's layer its ``fan_in`` largest weights, from now on."""
+        """From now on, keeps only the ``fan_in`` largest weights of each neuron in this stage's layer."""
         name, constraints = self.tandem.layers[self.stage - 1].name, self.tandem.constraints
         if constraints.fan_in is not None:
             self.masks |= masks({name: self.weights[name]}, constraints, constraints.fan_in_epochs)
             self.weights[name] = self.weights[name] * self.masks[name]
 
     def begin(self) -> None:
-        """Lets the weights of this stage learn: all, or those from its layer on. Those before it stay as they are."""
+        """Makes the weights of this stage trainable: all, or those from its layer on. Earlier weights are frozen."""
         learning = [layer.name for layer in self.tandem.layers[max(self.stage - 1, 0) :]]
         arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")}
         for name, tensor in self.weights.items():
@@ -85,7 +85,7 @@ class State:
         self.begun = True
 
     def complete(self, entry: Epoch) -> None:
-        """Ends an epoch with its ``entry`` of the history."""
+        """Ends an epoch and adds its ``entry`` to the history."""
         told = {"stage": self.stage, **entry}
         if self.stage and (layer := self.tandem.layers[self.stage - 1]).fires:
             stored = self.tandem.stored(self.stage - 1, self.effective, self.thetas)[layer.name]
@@ -96,7 +96,7 @@ class State:
             self.best = copies(self.weights)
 
     def stage_is_over(self) -> bool:
-        """Whether this stage has had all its epochs, or ``patience`` of them without a better one."""
+        """Whether this stage is over: after all its epochs, or after ``patience`` epochs without a better one."""
         rows = self.rows()
         if not self.stage:
             return len(rows) >= self.spec.epochs
@@ -104,7 +104,7 @@ class State:
         return len(rows) >= self.stage_epochs or since >= (self.spec.patience or PATIENCE)
 
     def next_stage(self) -> None:
-        """Takes the best weights of this stage to the next one."""
+        """Starts the next stage from the best weights of this one."""
         self.weights, self.begun = copies(self.best), False
         self.stage += 1
 
@@ -118,13 +118,13 @@ class State:
         return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, int(chosen))
 
     def checkpoint(self, key: str) -> Checkpoint:
-        """All of it, as it is after an epoch."""
+        """The whole state after an epoch, as a Checkpoint."""
         thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in self.thetas.items()}
         groups = {"weights": self.weights, "best": self.best, "masks": self.masks, "thetas": thetas}
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
-        """Takes up where ``found`` was made."""
+        """Restores the state in ``found``."""
         self.history = list(found.history)
         self.stage = int(self.history[-1]["stage"])
         if self.stage:

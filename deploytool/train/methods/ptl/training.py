@@ -1,21 +1,21 @@
-"""PTL, progressive tandem learning: a network with ReLUs becomes one of spikes, one layer after the other.
+"""PTL, progressive tandem learning, turns a network with ReLUs into a spiking network, layer by layer.
 
 Wu, Xu, Han, Zhou, Zhang, Li and Tan, TPAMI 44(11), 2022, arXiv 2007.01204. With N = ``time_steps`` steps per sample:
 
     stage 0    the network with ReLUs is trained on the counts of a whole sample's events; batch norms are folded, once
-    stage k    theta_k = percentile of layer k's activations / N; its ReLUs become integrate-and-fire neurons, whose
-               counts c flow forward, and backward what their ReLU twin has (`Tandem.coupled`); layer k and
-               all layers after it learn, until ``patience`` epochs bring no lower validation loss; the best epoch's
-               weights are taken, and layer k is frozen
+    stage k    theta_k = percentile of layer k's activations / N; its ReLUs become integrate-and-fire neurons. The
+               forward pass uses their counts c, the backward pass the gradient of their ReLU twin (`Tandem.coupled`).
+               Layer k and all layers after it learn until ``patience`` epochs bring no lower validation loss. Then the
+               weights of the best epoch are taken, and layer k is frozen
 
-A neuron under a constant current I per step fires c = floor((N I + V0) / theta) times, N at most where a step has room
-for one spike. The free potential at the end, sum w c + b, is the same for a bias b / N per step and V0 = b, which costs
-the chip nothing; V0 = b + theta / 2 rounds where V0 = b rounds down. The last layer's free potential is the logit,
-until its own stage, where the recipe has spikes behind it. Of an autoencoder (loss "mse") the sigmoid of that potential
-is to be the picture itself.
+A neuron under a constant current I per step fires c = floor((N I + V0) / theta) times, and at most N times if it can
+fire only once per step. The free potential at the end, sum w c + b, is the same for a bias b / N per step and for
+V0 = b, which has no cost on the chip. V0 = b + theta / 2 rounds to nearest; V0 = b rounds down. The last layer's free
+potential is the logit until its own stage, if the recipe has spikes behind it. In an autoencoder (loss "mse") the
+sigmoid of that potential reproduces the picture.
 
 A coupled layer counts with weights that are quantised by the exporter's rule, so that each stage quantises one layer
-more. Because nothing flows back through its spikes, they may be counted by the chip's emulator just as well.
+more. No gradient flows through its spikes, so the chip's emulator can count them instead.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ from deploytool.train.outside import Streams
 from deploytool.train.task import Batches, Task, Trained
 
 VERSION: Final = 1
-"""Raised when the same recipe trains differently than before, so that no older checkpoint is continued."""
+"""Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 
 def train(task: Task) -> Trained:
     """The model of ``task``: weights and starting membranes of its network without batch norms.
 
-    A row of its history says which ``stage`` it is of, and of a coupled layer its ``theta`` and ``weight_max``, the
-    largest weight in thresholds: above 1 one event can bring more than the one spike that the chip has for it.
+    Each history row has its ``stage`` and, for a coupled layer, ``theta`` and ``weight_max``, the largest weight in
+    thresholds. Above 1, one event can call for more than the single spike that the chip fires for it.
     The row whose weights are returned is ``chosen``. Raises RecipeError with everything that the method cannot do, or
     that was not supplied.
     """
@@ -68,7 +68,7 @@ def train(task: Task) -> Trained:
 
 
 def pretrained(task: Task) -> tuple[Tandem, Weights]:
-    """(the network with ReLUs, its weights) as they are after stage 0 of the same `train`, bit for bit."""
+    """(the network with ReLUs, its weights), bit-identical to those after stage 0 of the same `train`."""
     run = _run(task, task.network)
     with reproducible():
         run.begin_stage()
@@ -85,10 +85,10 @@ def _run(task: Task, network: NetworkSection) -> _Run:
 
 
 class Source(Protocol):
-    """Samples as one branch takes them."""
+    """Samples in the form that one branch takes."""
 
     def __call__(self, batch: int, generator: torch.Generator | None) -> Iterable[tuple[Inputs, Tensor]]:
-        """(inputs, labels (B,)) of all samples: in random order with a ``generator``, otherwise as they are."""
+        """(inputs, labels (B,)) of all samples: in random order with a ``generator``, else in fixed order."""
         ...
 
 
@@ -119,7 +119,7 @@ class _Run:
         self.streams = (_streams(emulated.training), _streams(emulated.validation)) if emulated else self.frames
 
     def next_epoch(self) -> bool:
-        """Trains one more epoch, of the next stage where one is over; False where all stages are over."""
+        """Trains one more epoch, starting the next stage when one is over. False when all stages are over."""
         while self.state.stage <= len(self.state.tandem.layers):
             self.begin_stage()
             if not self.state.stage_is_over():
@@ -129,7 +129,7 @@ class _Run:
         return False
 
     def begin_stage(self) -> None:
-        """Begins the stage of ``state`` where it has not begun: its layer's mask, threshold and optimizer."""
+        """Begins the stage of ``state``, if it has not begun: sets its layer's mask, threshold and optimizer."""
         state = self.state
         if state.begun:
             return
@@ -141,7 +141,7 @@ class _Run:
         state.begin()
 
     def epoch(self) -> None:
-        """One pass through the training samples, and one through those of validation."""
+        """The history entry of one pass through the training samples and one through the validation samples."""
         state, spec = self.state, self.spec
         epoch, rate = len(state.history) + 1, self._rate()
         training, validation = self.streams if state.stage else self.frames
@@ -186,7 +186,7 @@ class _Run:
 
     @torch.no_grad()
     def _counts(self, number: int, weights: Weights, inputs: Inputs) -> dict[str, Tensor]:
-        """{layer or "input": (B, C, H, W)}: spikes of all layers up to ``number``, of those that fire."""
+        """{layer or "input": (B, C, H, W)}: spikes of all layers up to ``number`` that fire."""
         tandem = self.state.tandem
         counts = {INPUT: _counted(inputs)}
         while number >= 0 and not tandem.layers[number].fires:
@@ -205,7 +205,7 @@ class _Run:
 
     @torch.no_grad()
     def _threshold(self, number: int) -> dict[str, float]:
-        """{layer: theta} of layer ``number``, on one batch of the hybrid network as it is; {} where it never fires."""
+        """{layer: theta} of layer ``number``, from one batch of the current hybrid network; {} if it never fires."""
         state, spec = self.state, self.spec
         tandem, weights, layer = state.tandem, state.effective, state.tandem.layers[number]
         if not layer.fires:
@@ -250,7 +250,7 @@ def _said(row: Mapping[str, float], prefix: str) -> str:
 
 
 class _Sums:
-    """Adds up batches: the mean loss and, where answers are classes, the share of right ones."""
+    """Sums over batches: the mean loss and, when answers are classes, the accuracy."""
 
     def __init__(self, spec: TrainSection) -> None:
         self.classes = spec.loss == "ce"
@@ -262,7 +262,7 @@ class _Sums:
         self.total += len(labels)
 
     def entry(self, prefix: str) -> dict[str, float]:
-        """{"loss": mean, "accuracy": %}, their names after ``prefix``."""
+        """{"loss": mean, "accuracy": %}, with ``prefix`` before each name."""
         loss = {f"{prefix}loss": self.loss / self.total}
         return loss | {f"{prefix}accuracy": 100 * self.right / self.total} if self.classes else loss
 

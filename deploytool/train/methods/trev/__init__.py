@@ -1,1 +1,1 @@
-"""Temporal reversibility: time steps undone in the backward pass."""
+"""Temporal reversibility: the backward pass undoes time steps."""

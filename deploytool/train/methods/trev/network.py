@@ -1,21 +1,21 @@
 """T-RevSNN, temporal reversibility (Hu, Yao, Qiu, Chou, Cai, Qiao, Tian, Xu and Li, ICML 2024, arXiv 2405.16466).
 
-Most neurons are turned off: they forget after every time step, S = 1 if V >= theta for the current V of that step
-alone. At the end of every stage l = 1..L neurons are turned on: their potential c_l, of which q(c) = 1 if c >= theta
-travels, is leaky and never reset, so that a time step can be undone:
+Most neurons are turned off: they keep no state between time steps, and S = 1 if V >= theta for the V of that step
+alone. At the end of every stage l = 1..L neurons are turned on: their potential c_l sends q(c) = 1 if
+c >= theta, is leaky and never reset, so that a time step can be undone:
 
     c_l[t] = F_l( D_l q(c_(l-1)[t]) + U_l q(c_(l+1)[t-1]) ) + alpha_l c_l[t-1]           c_0[t]: the input of step t
 
 D_l is the first layer with weights of stage l, F_l what follows it, U_l a 1x1 convolution of the next stage's spikes
-of the step before, spread to the nearest places (multi-level fusion). Undone, deepest stage first:
+of the step before, upsampled to the nearest places (multi-level fusion). A step is undone from the deepest stage on:
 
     c_l[t-1] = ( c_l[t] - F_l(...) ) / alpha_l
 
-One autograd function goes over all steps and keeps only the last c of every stage; the backward pass finds the others.
-Potentials are summed in float64, all else is float32: an error of c grows as alpha^-T on the way back, and one that
-turns a spike over is seen in every gradient before it. There is a limit to it (`require_exact`). alpha is learnt, one
-for every feature, and never closer to 0 than 0.001. Spikes pass gradients where |c - theta| <= theta (a box). What
-follows the last stage is the classifier: its output at each step is the answer of that step.
+One autograd function runs all steps and keeps only the last c of every stage; the backward pass recomputes the others.
+Potentials are summed in float64, all else is float32. An error of c grows as alpha^-T in the backward pass, and an
+error that flips a spike changes every gradient before it. `require_exact` limits that error. alpha is learnt, one for
+every feature, and never closer to 0 than 0.001. Spikes pass gradients where |c - theta| <= theta (a box). What follows
+the last stage is the classifier: its output at each step is the answer of that step.
 
 Grouped input: the sample as a whole is encoded once, by a convolution of kernel 3 to T times its features, and group t
 of these is the input of step t. ``own`` weights for every step make T sub-networks, each of which runs once.
@@ -44,14 +44,14 @@ from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, We
 
 SMALLEST_ALPHA: Final = 1e-3
 LARGEST_ERROR: Final = 1e-8
-"""Of a potential found again, in units of what it was: alpha^-T times the rounding of float64."""
+"""Largest relative error of a recomputed potential: alpha^-T times the rounding of float64."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """``down`` (D_l), ``rest`` (F_l) and the turn-on neurons ``on``, spike layer of that name.
 
-    ``before`` is what is done to the spikes before ``down``: pooling and flattening.
+    ``before`` are the layers that the spikes pass before ``down``: pooling and flattening.
     """
 
     on: str
@@ -66,7 +66,7 @@ class Stage:
 
 
 class TrevNetwork(SpikingNetwork):
-    """The T-RevSNN that ``spec.trev`` makes of ``network``. Raises RecipeError when it cannot be one."""
+    """The T-RevSNN that ``spec.trev`` makes of ``network``. Raises RecipeError when that is not possible."""
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
         super().__init__(network, constraints, spec)
@@ -75,7 +75,7 @@ class TrevNetwork(SpikingNetwork):
         self.stages, self.head = _stages(self.blocks, spec.trev.on)
 
     def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
-        """Those of the layers, U_l as "fuse.NAME" (C_l, C_(l+1), 1, 1), alpha_l as "alpha.NAME" (C_l,) and "stem"."""
+        """Layer weights, U_l as "fuse.NAME" (C_l, C_(l+1), 1, 1), alpha_l as "alpha.NAME" (C_l,) and "stem"."""
         trev, steps = self.spec.trev, self.spec.time_steps
         weights: dict[str, list[Tensor]] = {}
         for _ in range(steps if trev.own else 1):
@@ -100,7 +100,7 @@ class TrevNetwork(SpikingNetwork):
     def run(
         self, weights: Weights, frames: Tensor, _steps: Sequence[int] | None = None, measure: bool = False
     ) -> Activity:
-        """As `SpikingNetwork.run` at equal time steps; the Activity has spikes of the last stage's neurons alone.
+        """As `SpikingNetwork.run` at equal time steps; the Activity has spikes of the last stage's neurons only.
 
         There is nothing to ``measure``. An input that is not 0 counts as one synaptic update for each weight it meets.
         """
@@ -151,14 +151,14 @@ class TrevNetwork(SpikingNetwork):
         return self._through(stage.rest, current, weights, t, synops)[0]
 
     def answer(self, potential: Tensor, t: int, weights: Weights, synops: Tensor | None = None) -> Tensor:
-        """What the classifier makes (B, K) of the last stage's ``potential`` in step ``t``."""
+        """The output (B, K) of the classifier for the last stage's ``potential`` in step ``t``."""
         spikes = self.sent(potential, weights[self.stages[0].down.name])
         return self._through(self.head, spikes[None], weights, t, synops)[0].flatten(1)
 
     def _through(
         self, blocks: Sequence[Block], maps: Tensor, weights: Weights, t: int, synops: Tensor | None
     ) -> Tensor:
-        """``maps`` (1, B, C, H, W) after ``blocks``, spike layers among which are turned off."""
+        """``maps`` (1, B, C, H, W) after ``blocks``; spike layers in them are turned off."""
         for block in blocks:
             if block.weight_shape:
                 given = maps.reshape(1, maps.shape[1], *block.in_shape)
@@ -181,7 +181,7 @@ class TrevNetwork(SpikingNetwork):
 
 
 def _stages(blocks: tuple[Block, ...], on: tuple[str, ...]) -> tuple[tuple[Stage, ...], tuple[Block, ...]]:
-    """(stages, what follows the last of them): the blocks, cut behind every turn-on spike layer of ``on``."""
+    """(stages, what follows the last of them): the blocks, cut after every turn-on spike layer in ``on``."""
     stages: list[Stage] = []
     waiting: list[Block] = []
     for block in blocks:
@@ -195,13 +195,13 @@ def _stages(blocks: tuple[Block, ...], on: tuple[str, ...]) -> tuple[tuple[Stage
 
 
 def clamped(alpha: Tensor) -> Tensor:
-    """``alpha``, moved away from 0 to at least `SMALLEST_ALPHA` on its own side; 0 counts as positive."""
+    """``alpha``, with an absolute value of at least `SMALLEST_ALPHA` and the same sign; 0 counts as positive."""
     sign = torch.where(alpha < 0, -1.0, 1.0).to(alpha.dtype)
     return sign * alpha.abs().clamp(min=SMALLEST_ALPHA)
 
 
 def require_exact(weights: Mapping[str, Tensor], steps: int) -> None:
-    """Raises RecipeError when potentials cannot be found again over ``steps``: alpha^-T eps > `LARGEST_ERROR`."""
+    """Raises RecipeError when potentials cannot be recomputed over ``steps``: alpha^-T eps > `LARGEST_ERROR`."""
     smallest = min(float(w.detach().abs().min()) for name, w in weights.items() if name.startswith("alpha."))
     error = torch.finfo(torch.float64).eps * smallest ** -(steps - 1)
     if error > LARGEST_ERROR:
@@ -253,7 +253,7 @@ def _integrated(net: TrevNetwork, frames: Tensor, weights: Weights) -> tuple[Ten
 
 
 class _Reversible(torch.autograd.Function):
-    """The first three of `_integrated`, of which the last potentials alone are kept."""
+    """The first three values of `_integrated`. Only the last potentials are kept for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, net: TrevNetwork, frames: Tensor, names: list[str], *values: Tensor) -> Any:
@@ -274,8 +274,8 @@ class _Reversible(torch.autograd.Function):
 
 
 class _Past:
-    """Goes backwards through the steps: ``potentials`` of every stage after a step, gradients ``to_potentials`` that
-    come from later steps, and those that are added up."""
+    """The backward pass through the steps: ``potentials`` of every stage after a step, gradients ``to_potentials`` from
+    later steps, and the gradients that are summed over steps."""
 
     def __init__(
         self, net: TrevNetwork, frames: Tensor, weights: Weights, potentials: list[Tensor], encoded: bool
@@ -287,7 +287,7 @@ class _Past:
         self.to_frames = torch.zeros_like(frames) if encoded else None
 
     def undo(self, t: int, to_answer: Tensor) -> None:
-        """Goes back over step ``t``, whose answer gets the gradient ``to_answer``."""
+        """Undoes step ``t``, whose answer gets the gradient ``to_answer``."""
         stages = range(len(self.net.stages))
         with torch.enable_grad():
             top = self.potentials[-1].detach().requires_grad_()
@@ -301,7 +301,7 @@ class _Past:
         self.potentials, self.to_potentials = before, to_before
 
     def _undo_stage(self, number: int, t: int, before: list[Tensor], to_before: list[Tensor]) -> Tensor:
-        """The potential of stage ``number`` before step ``t``, from those of deeper stages ``before`` it."""
+        """The potential of stage ``number`` before step ``t``, from the potentials of deeper stages ``before`` it."""
         net, name = self.net, f"alpha.{self.net.stages[number].on}"
         with torch.enable_grad():
             source = (self.potentials[number - 1] if number else self.frames[t]).detach().requires_grad_()
@@ -326,7 +326,7 @@ class _Past:
         return undone
 
     def _learn(self, result: Tensor, sources: list[Tensor], gradient: Tensor) -> list[Tensor]:
-        """The gradients of ``sources`` for that of ``result``; those of the weights are added up."""
+        """The gradients of ``sources`` for the gradient of ``result``; gradients of weights are summed."""
         names = [name for name in self.weights if not name.startswith("alpha.")]
         wanted = [*sources, *(self.weights[name] for name in names)]
         found = torch.autograd.grad(result, wanted, gradient, allow_unused=True)

@@ -1,4 +1,4 @@
-"""What trev cannot do, and why no chip runs a T-RevSNN."""
+"""The limits of trev, and why no chip runs a T-RevSNN."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
 
 
 def undeployable(spec: TrainSection) -> UnsupportedError | None:
-    """Why no chip can run what ``spec`` trains: turn-on neurons, which only the machine it is trained on has."""
+    """Why no chip can run what ``spec`` trains: turn-on neurons exist only on the machine that trains it."""
     if not spec.trev.on:
         return None
     return UnsupportedError(
@@ -35,7 +35,7 @@ def undeployable(spec: TrainSection) -> UnsupportedError | None:
 
 
 def no_t_revsnn(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> Iterator[RecipeError]:
-    """What in a recipe cannot be a T-RevSNN."""
+    """Everything in a recipe that is not possible for a T-RevSNN."""
     yield from _limited(constraints)
     where = "train.trev.on"
     spikes = [name for name, layer in network.named_layers() if isinstance(layer, SpikeLayer)]
@@ -52,7 +52,7 @@ def no_t_revsnn(network: NetworkSection, constraints: ConstraintsSection, spec: 
 
 
 def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> Iterator[RecipeError]:
-    """What in a recipe makes the time steps of integrate-and-fire neurons impossible to undo."""
+    """Everything in a recipe that prevents undoing time steps of integrate-and-fire neurons."""
     yield from _limited(constraints)
     if constraints.floor is not None and constraints.floor != -float("inf"):
         yield RecipeError(

@@ -1,13 +1,13 @@
-"""Integrate-and-fire networks whose past is computed backwards, so that training keeps one bit per neuron and step.
+"""Integrate-and-fire networks that recompute past states backwards, so training keeps one bit per neuron and step.
 
-With reset "subtract" and no floor a step can be undone, given its spikes S[t] (Hu et al., 2024, ask for no reset at
-all; keeping the spike is what a reset needs):
+Hu et al., 2024, use no reset at all; with a reset the spikes must be kept. With reset "subtract" and no floor, a step
+can be undone from its spikes S[t]:
 
     U[t] = V[t] + theta S[t],     V[t-1] = U[t] - I[t]
 
-In the chip's integers, which float32 holds exactly, nothing is lost. Forward keeps the last V of every layer and the
-spikes of all steps, as bits where a neuron fires at most once per step, else as bytes, and compressed; backward
-recomputes the currents I[t] from these spikes, layer by layer, last step first. The gradients are those of
+In the chip's integers, which float32 holds exactly, this is lossless. The forward pass keeps the last V of every layer
+and the compressed spikes of all steps, as bits if a neuron fires at most once per step, else as bytes. The backward
+pass recomputes the currents I[t] from these spikes, layer by layer, last step first. The gradients are those of
 `neurons.fire`.
 """
 
@@ -40,7 +40,7 @@ class ReversibleNetwork(SpikingNetwork):
     """A `SpikingNetwork` that discards its membranes in the forward pass and recomputes them in the backward pass.
 
     Its Activity has the spikes of hidden layers summed over time, (1, B, C, H, W). Raises RecipeError for a floor, a
-    reset to zero, a leak, batch norms, or layers that are not one chain, as no step of these can be undone.
+    reset to zero, a leak, batch norms, or layers that are not one chain, because their steps cannot be undone.
     """
 
     def __init__(self, network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> None:
@@ -60,7 +60,7 @@ class ReversibleNetwork(SpikingNetwork):
         return Activity(spikes, output.flatten(2), synops, {})
 
     def _divisors(self) -> list[int]:
-        """What the thresholds of each layer with weights are multiplied by for the average pooling before it."""
+        """The factor on the threshold of each layer with weights, from the average pooling before it."""
         divisor, found = 1, []
         for block in self.blocks:
             if isinstance(block.layer, PoolLayer) and block.layer.type == "avgpool":
@@ -71,7 +71,7 @@ class ReversibleNetwork(SpikingNetwork):
         return found
 
     def chain(self) -> list[tuple[list[Block], Block]]:
-        """(what is done to the spikes before them, weights) of each layer with weights, in order."""
+        """(layers that the spikes pass before the weights, weights) of each layer with weights, in order."""
         found: list[tuple[list[Block], Block]] = []
         before: list[Block] = []
         for block in self.blocks:
@@ -92,7 +92,7 @@ def _prepared(before: list[Block], spikes: Tensor, block: Block) -> Tensor:
 
 
 def packed(spikes: Tensor, once: bool) -> bytes:
-    """``spikes``, whole numbers, as bytes, 8 of them in each where a neuron fires at most ``once``, compressed.
+    """Integer ``spikes`` as compressed bytes, with 8 spikes per byte when a neuron fires at most ``once``.
 
     Raises RecipeError for more than 255 spikes of a neuron in a step.
     """
@@ -105,7 +105,7 @@ def packed(spikes: Tensor, once: bool) -> bytes:
 
 
 def unpacked(stored: bytes, once: bool, like: Tensor) -> Tensor:
-    """The spikes that were `packed`, of the shape and type of ``like``."""
+    """The spikes in a `packed` value, with the shape and type of ``like``."""
     counts = np.frombuffer(bytearray(zlib.decompress(stored)), np.uint8)
     if once:
         counts = np.unpackbits(counts, count=like.numel())

@@ -13,7 +13,7 @@ from deploytool.train.network.spiking import SpikingNetwork
 
 
 def build(network: NetworkSection, constraints: ConstraintsSection, spec: TrainSection) -> SpikingNetwork:
-    """A T-RevSNN where ``spec`` turns neurons on, else integrate-and-fire neurons. Raises RecipeError as these do."""
+    """A T-RevSNN if ``spec`` turns neurons on, else integrate-and-fire neurons. Raises RecipeError as both do."""
     kind = TrevNetwork if spec.trev.on else ReversibleNetwork
     return kind(network, constraints, spec)
 
