@@ -13,10 +13,11 @@ from deploytool.recipe.nodes import blank_nodes
 
 
 def ann_weights(graph: Graph, network: NetworkSection) -> dict[str, Array]:
-    """{"conv1": weights, "conv1.bias": (O,)} of ``graph``, in which a Spike stands for a ReLU, by ``network``'s names.
+    """The weights of ``graph`` under the layer names of ``network``: {"conv1": weights, "conv1.bias": (O,)}.
 
-    ``network`` comes without batch norms. A last Spike of either that the other has not counts for nothing: it stands
-    behind the answer. Raises RecipeError where the layers differ, naming both, UnsupportedError for no chain.
+    A Spike in ``graph`` represents a ReLU. ``network`` must have no batch norms. A Spike at the end of either one is
+    ignored, because it comes after the output values. Raises RecipeError, naming both layers, if the layers differ;
+    UnsupportedError if ``graph`` is not a chain.
     """
     if graph.of_type(Input) and graph.shapes[graph.of_type(Input)[0]] != network.input:
         found = f"found {format_shape(network.input)}"

@@ -36,7 +36,7 @@ class BatchNorm:
 
 
 def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
-    """``node`` followed by ``norm``, as one node. Raises InputError, saying ``where``, when they do not match."""
+    """``node`` followed by ``norm``, as one node. Raises InputError at ``where`` if their sizes differ."""
     if norm.gamma.shape != (len(node.weight),):
         raise InputError(
             where, f"a batch norm of {norm.gamma.size} features", f"{len(node.weight)}, as the layer before it gives"
@@ -67,7 +67,7 @@ def with_bias(node: Weighted, bias: Array | None) -> Weighted:
 
 
 def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair:
-    """The padding that the word "same" stands for. Raises UnsupportedError where no symmetric one keeps the size."""
+    """The padding that the word "same" stands for. Raises UnsupportedError if no symmetric padding keeps the size."""
     total = [dilation[i] * (kernel[i] - 1) for i in (0, 1)]
     if stride != (1, 1) or any(size % 2 for size in total):
         found = f"padding 'same' with a kernel of {kernel[0]}x{kernel[1]}, stride {stride} and dilation {dilation}"
@@ -84,7 +84,7 @@ def require_finite(where: str, what: str, array: Array) -> None:
 
 
 def input_to_output(shape: Shape, nodes: Iterable[tuple[str, Node]], name: str, dt_ms: float | None = None) -> Graph:
-    """The chain "input", ``nodes`` (name, node), "output". Raises InputError when a name is there twice."""
+    """The chain "input", ``nodes`` (name, node), "output". Raises InputError if two nodes share a name."""
     listed = [("input", Input(shape)), *nodes, ("output", Output())]
     names = [node_name for node_name, _ in listed]
     if twice := sorted({node_name for node_name in names if names.count(node_name) > 1}):

@@ -36,16 +36,16 @@ def to_graph(
     """The Graph that a model trained to ``weights`` {layer name: latent weights} computes with.
 
     Conv weights are (O, I / groups, K, K), linear ones (O, I), those of a batch norm "bn1" {"bn1.gamma", "bn1.beta",
-    "bn1.mean", "bn1.variance": (C,)}; it is folded into the weights before it. "conv1.v_init" (O,), where it
-    is there, is V at the start of each feature's neurons, in the unit of the threshold. Weights that alone drive
-    neurons, and threshold, floor and start of these, are quantised together and taken back to real numbers
-    (`chip.integers`), so that quantising this graph again gives exactly the integers that training saw.
-    Where weights are added before the neurons, threshold and floor stay as they are. Weights come back in float32, and
-    the graph states their width, constraints.weight_bits, unless they stayed real numbers.
+    "bn1.mean", "bn1.variance": (C,)}; the batch norm is folded into the weights before it. The optional "conv1.v_init"
+    (O,) is the initial V of each feature's neurons, in the unit of the threshold. If a single layer drives the neurons,
+    its weights and the threshold, floor and initial V of the neurons are quantised together and converted back to real
+    numbers (`chip.integers`), so that quantising this graph again gives exactly the integers that training used.
+    If several layers are added before the neurons, threshold and floor stay unchanged. Weights are returned in float32.
+    The graph states their width, constraints.weight_bits, unless they stayed real numbers.
 
-    Raises ArtifactError for weights that are missing, not asked for, ill-shaped or not finite; RecipeError for a
+    Raises ArtifactError for weights that are missing, unexpected, wrongly shaped or not finite; RecipeError for a
     network whose shapes do not match; FitError for neurons with more inputs than ``constraints``
-    allow; UnsupportedError for neurons that leak by time step.
+    allow; UnsupportedError for neurons that leak per time step.
     """
     if constraints.decay != 1:
         raise UnsupportedError(
@@ -77,9 +77,10 @@ def to_graph(
 def with_weights(
     weights: Mapping[str, Array], network: NetworkSection, constraints: ConstraintsSection, dt_ms: float | None = None
 ) -> Graph:
-    """The Graph of ``network`` with ``weights`` {layer name: weights} as they are, not quantised.
+    """The Graph of ``network`` with unquantised ``weights`` {layer name: weights}.
 
-    All neurons have threshold, floor and reset of ``constraints``. Raises ArtifactError and RecipeError as `to_graph`.
+    All neurons have the threshold, floor and reset of ``constraints``. Raises ArtifactError and RecipeError as
+    `to_graph` does.
     """
     spike = _neurons(constraints)
     return _graph(weights, network, lambda latent, *_: (latent, spike), spike, dt_ms)
@@ -92,8 +93,11 @@ def _graph(
     plain: Spike,
     dt_ms: float | None,
 ) -> Graph:
-    """The Graph of ``network``. ``effective`` gives the weights, and the neurons behind them, for latent weights, V at
-    the start, and whether they drive their neurons alone or with others; all other neurons are ``plain``."""
+    """The Graph of ``network``.
+
+    ``effective(latent weights, initial V, whether they alone drive their neurons)`` returns the weights and the neurons
+    after them. All other neurons are ``plain``.
+    """
     _check_weights(weights, blank_weights(network))
     _, shapes = blank_nodes(network)
     weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
@@ -133,7 +137,7 @@ def _neurons(constraints: ConstraintsSection) -> Spike:
 
 
 def _start(weights: Mapping[str, Array], name: str, shape: Shape, alone: bool) -> float | Array:
-    """V at the start, of every feature, on the map of ``shape`` of the neurons behind layer ``name``."""
+    """The initial V of the neurons after layer ``name``, on their map of ``shape``."""
     key = f"{name}.{START}"
     if key not in weights:
         return 0.0
@@ -143,7 +147,7 @@ def _start(weights: Mapping[str, Array], name: str, shape: Shape, alone: bool) -
 
 
 def normalised_layers(network: NetworkSection) -> set[str]:
-    """The layers that are followed by a batch norm layer of ``network`` follows."""
+    """The layers of ``network`` that are followed by a batch norm layer."""
     sources = network.sources()
     return {sources[name][0] for name, layer in network.named_layers() if isinstance(layer, BatchNormLayer)}
 
@@ -156,8 +160,8 @@ def _norm(weights: Mapping[str, Array], name: str) -> BatchNorm:
 def blank_weights(network: NetworkSection) -> dict[str, Array]:
     """Zero weights {layer name: float32 array}, in the shapes that ``network`` needs.
 
-    Batch norms change nothing. With them ``to_graph`` gives a graph for questions of geometry and memory before
-    anything is trained. Raises RecipeError when the shapes of the layers do not match.
+    The batch norms in it have no effect. ``to_graph`` makes a graph of these weights, to check geometry and memory
+    before training. Raises RecipeError if the shapes of the layers do not match.
     """
     nodes, shapes = blank_nodes(network)
     blank: dict[str, Array] = {}

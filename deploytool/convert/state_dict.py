@@ -55,11 +55,11 @@ def from_state_dict(
 ) -> LoadedNetwork:
     """``network`` with the weights in ``state``, the state dict {name: array} of a torch or sinabs module.
 
-    Weights are taken over unquantised; which goes where the module says above. Threshold, floor and reset are those of
-    ``constraints``, with which spike_threshold and min_v_mem in ``state`` must agree. Biases must be zero, since layers
-    of a recipe have none. State (v_mem) counts for nothing.
+    The weights are not quantised. The module docstring says how they are assigned to layers. Threshold, floor and reset
+    are those of ``constraints``; spike_threshold and min_v_mem in ``state`` must agree with them. Biases must be zero,
+    because layers of a recipe have none. State (v_mem) is ignored.
 
-    Raises InputError naming every entry that is something else; ArtifactError and RecipeError as ``to_graph``.
+    Raises InputError naming every other entry; ArtifactError and RecipeError as ``to_graph`` does.
     """
     if any(isinstance(layer, BatchNormLayer) for layer in network.layers):
         raise UnsupportedError("state_dict", "a network with batch norm layers", "one without", TAKE_MODULE)
@@ -83,7 +83,7 @@ def _is_weights(name: str, array: Array) -> bool:
 
 
 def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> InputError | None:
-    """What is wrong with an entry of a state dict, whatever the layers are."""
+    """The problem of a state dict entry that does not depend on the layers; None if there is none."""
     where, kind = f"state_dict: {name!r}", name.rpartition(".")[2]
     if _is_weights(name, array) or kind == "v_mem":
         return None
@@ -104,7 +104,7 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
 
 @dataclass
 class _Assignment:
-    """{layer: entry} as far as it has been found, what is wrong, and what a person should look at."""
+    """The assignment {layer: entry} found so far, with its problems and warnings."""
 
     entries: dict[str, str] = field(default_factory=dict)
     problems: list[InputError] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Assignment:
 
 
 def _assign(stored: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> _Assignment:
-    """Which of the entries ``stored`` {name: shape} goes to which of the layers ``wanted`` {layer: shape}."""
+    """The assignment of the entries ``stored`` {name: shape} to the layers ``wanted`` {layer: shape}."""
     found = _Assignment()
     if len(stored) != len(wanted):
         said = f"{len(stored)} weight arrays ({', '.join(stored) or 'none'})"
@@ -134,7 +134,7 @@ def _assign(stored: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[in
 
 
 def _in_order_of(layers: Sequence[str], names: Sequence[str], warnings: list[str]) -> list[str]:
-    """``names``, entries of one shape in the order of the file, in the order of the ``layers`` they belong to."""
+    """``names``, entries of one shape in file order, sorted into the order of the ``layers`` they belong to."""
     if len(names) == 1:
         return list(names)
     listed = ", ".join(names)
@@ -151,7 +151,7 @@ def _in_order_of(layers: Sequence[str], names: Sequence[str], warnings: list[str
 
 
 def _by_their_names(layers: Sequence[str], names: Sequence[str]) -> list[str] | None:
-    """``names`` in the order of ``layers`` that they say themselves; None where they say nothing."""
+    """``names`` in the order of the ``layers`` that they name; None if they name no layers."""
     paths = {name.rpartition(".")[0]: name for name in names}
     for called in (paths, {path.rpartition(".")[2]: name for path, name in paths.items()}):
         if set(called) == set(layers):

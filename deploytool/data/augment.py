@@ -25,9 +25,10 @@ class Changes:
 
     ``left_out`` (B,) is the share of events left out, by ``generator`` (event drop: Gu et al. 2021, "EventDrop: data
     augmentation for event-based learning"); ``backwards``, ``exchanged`` and ``mirrored`` (B,) say whose time,
-    polarity and columns are reversed; ``moves`` (B, 2) are rows down and columns to the right, what a move takes off
-    the map is gone; ``holes`` (B, 2), ``hole`` pixels wide and high, begin at that row and column, in which nothing is
-    left (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout").
+    polarity and columns are reversed; ``moves`` (B, 2) are rows down and columns to the right; what moves off
+    the map is lost; ``holes`` (B, 2) are the first row and column of a hole, ``hole`` pixels wide and high, in which
+    everything is removed (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks
+    with cutout").
     """
 
     left_out: NDArray[np.float64]
@@ -54,7 +55,7 @@ class Changes:
 
 
 def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
-    """Changes of ``count`` samples on maps of ``shape``, decided by ``seed`` alone."""
+    """Changes of ``count`` samples on maps of ``shape``, which depend only on ``seed``."""
     first, second = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     moves = first.integers(-spec.shift, spec.shift, (count, 2), endpoint=True)
     left_out = spec.drop * first.random(count)
@@ -73,7 +74,7 @@ def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
 
 
 def check(spec: AugmentSection, shape: Shape, of_images: bool) -> None:
-    """Raises RecipeError with all of ``spec`` that samples of ``shape`` cannot be changed by."""
+    """Raises RecipeError with every key of ``spec`` that cannot be applied to samples of ``shape``."""
     if problems := list(_problems(spec, shape, of_images)):
         raise RecipeError.together(problems)
 
@@ -88,7 +89,7 @@ def _problems(spec: AugmentSection, shape: Shape, of_images: bool) -> Iterator[R
 
 
 def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, time_steps: int) -> tuple[Ints, Ints]:
-    """(cells, sample) of the events that are left, in new arrays.
+    """(cells, sample) of the remaining events, in new arrays.
 
     ``cells`` (N,) are those of `deploytool.ir.events.cells_of`, ``sample`` (N,) the sample of each event.
     """
@@ -110,7 +111,7 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
 
 
 def change_stream(stream: EventStream, changes: Changes) -> EventStream:
-    """``stream`` after ``changes``, which are of one sample; its microseconds are the time steps."""
+    """``stream`` after ``changes`` of one sample; the time steps are microseconds."""
     cells = cells_of(stream, stream.duration_us)
     cells, _ = change_events(cells, np.zeros(len(cells), np.int64), changes, stream.shape, stream.duration_us)
     t_us, places = np.divmod(cells, math.prod(stream.shape))

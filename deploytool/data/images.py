@@ -20,9 +20,9 @@ _GOLDEN: Final = 40503
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One image: ``pixels`` (C, H, W) uint8, read-only, from 0, black, to ``top``, white.
+    """One image: ``pixels`` (C, H, W) uint8, read-only, from 0 (black) to ``top`` (white).
 
-    ``label`` is its class, ``name`` says where it came from and is used in messages.
+    ``label`` is its class. ``name`` states its origin and is used in messages.
     """
 
     pixels: NDArray[np.uint8]
@@ -46,8 +46,8 @@ class CountCoding:
 
     Its k-th event, k = 0..n-1, comes at (k + phase) / n of the duration. Phases are multiples of the golden ratio, so
     that pixels fire interleaved: in raster order a spiking network would see the upper rows before the lower ones.
-    The input of progressive tandem learning (Wu et al. 2021, "Progressive tandem learning for pattern recognition with
-    deep spiking neural networks"), whose counts over N_s steps these are with ``levels`` = N_s.
+    This is the input of progressive tandem learning (Wu et al. 2021, "Progressive tandem learning for pattern
+    recognition with deep spiking neural networks"), whose counts over N_s steps are these counts with ``levels`` = N_s.
     """
 
     levels: int
@@ -63,10 +63,10 @@ class CountCoding:
 
 @dataclass(frozen=True)
 class RateCoding:
-    """In each of ``levels`` slots of ``duration_us`` every pixel fires once with the chance of its intensity.
+    """In each of ``levels`` slots of ``duration_us`` every pixel fires once with a probability equal to its intensity.
 
-    Bernoulli draws, decided by the image's name: a sample is the same every time. Within its slot a pixel fires at its
-    phase, as in CountCoding.
+    The Bernoulli draws depend only on the name of the image, so a sample is the same every time. Within a slot a pixel
+    fires at its phase, as in CountCoding.
     """
 
     levels: int
@@ -115,7 +115,7 @@ class Fit:
 
 
 def read_image(path: Path, label: int, name: str) -> Image:
-    """The picture in the file ``path`` as three features red, green, blue. Raises InputError when it is none."""
+    """The picture in the file ``path`` as three features red, green, blue. Raises InputError if it is not a picture."""
     from PIL import Image as Pictures
     from PIL import UnidentifiedImageError
 

@@ -26,9 +26,9 @@ HELD_EVENTS: Final = 2**29
 
 @dataclass(frozen=True, eq=False)
 class BinnedEvents:
-    """S samples on maps of ``shape``, their times in ``time_steps`` steps, by ``bins``; ``labels`` is (S,).
+    """S samples on maps of ``shape``, binned by ``bins`` into ``time_steps`` steps; ``labels`` is (S,).
 
-    The first of ``streams`` are kept in ``held`` as what `cells` returns.
+    ``held`` keeps the results of `cells` for the first of ``streams``.
     """
 
     streams: Sequence[EventStream]
@@ -60,8 +60,8 @@ def bin_events(
 ) -> BinnedEvents:
     """All ``streams`` in ``time_steps`` steps of equal time, or each with an equal count of the sample's events.
 
-    In which step an event falls says `deploytool.ir.events.steps_of`.
-    Raises InputError when there are none, or their shapes differ.
+    `deploytool.ir.events.steps_of` gives the step of each event.
+    Raises InputError if there are no streams, or if their shapes differ.
     """
     if not len(streams):
         raise InputError("data", "no samples", "at least one")
@@ -109,8 +109,8 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time, the last maybe fewer.
 
-    With a ``generator``, which alone decides, the order is random and samples are changed by ``augment``.
-    Without one, samples come in their order and as they are.
+    With a ``generator`` the order is random and samples are changed by ``augment``; both depend only on the generator.
+    Without one, samples are unchanged and in order.
     """
     for chosen, changes in _rounds(len(binned), binned.shape, batch, generator, augment):
         yield frames(binned, chosen, changes), torch.from_numpy(binned.labels[chosen])
@@ -119,7 +119,7 @@ def batches(
 def _rounds(
     count: int, shape: Shape, batch: int, generator: torch.Generator | None, augment: AugmentSection
 ) -> Iterator[tuple[Indices, Changes | None]]:
-    """Which samples make up each batch, and their changes."""
+    """The indices of the samples of each batch, and their changes."""
     order, changes = np.arange(count), None
     if generator is not None:
         order = torch.randperm(count, generator=generator).numpy()
@@ -152,7 +152,7 @@ class Loader:
 
 
 class StreamLoader:
-    """``streams`` batch by batch, to the microsecond; see `__call__`."""
+    """``streams`` in batches of event streams with times in microseconds; see `__call__`."""
 
     def __init__(self, streams: Sequence[EventStream], augment: AugmentSection = AS_THEY_ARE) -> None:
         self._streams = streams
@@ -171,7 +171,7 @@ class StreamLoader:
 
 
 class ImageLoader:
-    """``images`` as batches whose every time step is the image itself, of intensities 0..1 (direct coding)."""
+    """``images`` in batches; every time step is the image itself, with intensities 0..1 (direct coding)."""
 
     def __init__(self, images: Sequence[Image], augment: AugmentSection = AS_THEY_ARE) -> None:
         self._images = images
@@ -197,7 +197,7 @@ class ImageLoader:
 def loader(samples: Sequence[Any], spec: DataSection, augment: AugmentSection = AS_THEY_ARE) -> Loader | ImageLoader:
     """Batches of the ``samples`` of a part of ``datasets.load(spec)``.
 
-    Raises RecipeError when samples of their shape cannot be changed by ``augment``.
+    Raises RecipeError if ``augment`` cannot be applied to samples of their shape.
     """
     of_images = spec.coding == "direct"
     check(augment, samples[0].shape, of_images)

@@ -43,7 +43,7 @@ class Samples(Sequence[Made], Generic[Made]):
         return Samples(self.labels[indices], lambda i: self.make(int(indices[i])))
 
     def map(self, transform: Callable[[Made], Other]) -> Samples[Other]:
-        """The same samples, each through ``transform`` when it is made."""
+        """The same samples; ``transform`` is applied to each when it is made."""
         return Samples(self.labels, lambda i: transform(self.make(i)))
 
 
@@ -61,7 +61,7 @@ def joined(parts: Sequence[Samples[Other]]) -> Samples[Other]:
 def even_subset(labels: NDArray[np.int64], count: int, seed: int) -> Indices:
     """The indices of ``count`` samples, evenly over the classes as far as each has enough, in ascending order.
 
-    A smaller subset of the same ``seed`` is a part of every larger one.
+    With the same ``seed``, a smaller subset is a part of every larger one.
     """
     by_rank = np.lexsort((labels, _rank_in_class(labels, seed)))
     return np.sort(by_rank[:count])
@@ -79,10 +79,10 @@ def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Indice
 
 
 def hash_split(names: Sequence[str], labels: NDArray[np.int64], share: float) -> tuple[Indices, Indices]:
-    """The indices (training, test) in ascending order, decided by the samples' ``names`` alone and not by their order.
+    """The indices (training, test) in ascending order, which depend only on the samples' ``names``, not on their order.
 
-    Of every class the samples whose names have the lowest SHA-256 are for the test: ``share`` of them to the nearest
-    integer, at least one, but never all.
+    In every class the samples whose names have the lowest SHA-256 are test samples: ``share`` of the class to the
+    nearest integer, at least one, but never all.
     """
     hashes = np.array([sha256(name.encode()).hexdigest() for name in names])
     test = []

@@ -21,10 +21,10 @@ class Denoise:
     """Keeps an event if one of the four neighbouring pixels had an event, of any feature, less than ``filter_ms`` ago.
 
     With t_q the time of the last event before event i at a neighbour q of its pixel, event i at t_i is kept if
-    t_i - t_q < filter for some q, or t_i < filter: the first ``filter_ms`` of a sample pass whole, because what came
-    before them is unknown. This is the rule of tonic.transforms.Denoise(filter_ms * 1000), the background-activity
-    filter of Delbruck 2008, "Frame-free dynamic digital vision"; tonic differs only where a sample holds nothing but
-    events at pixel (0, 0), which it drops.
+    t_i - t_q < filter for some q, or t_i < filter: all events in the first ``filter_ms`` of a sample pass, because
+    the events before them are unknown. This is the rule of tonic.transforms.Denoise(filter_ms * 1000), the
+    background-activity filter of Delbruck 2008, "Frame-free dynamic digital vision"; tonic differs only where a sample
+    holds nothing but events at pixel (0, 0), which it drops.
     """
 
     filter_ms: float
@@ -38,12 +38,12 @@ class Denoise:
 
 
 def _since_neighbour_us(events: Events, width: int) -> NDArray[np.int64]:
-    """(N,): microseconds since the last earlier event at any neighbouring pixel, a huge number where there is none."""
+    """(N,): microseconds since the last earlier event at any neighbouring pixel; the largest int64 if there is none."""
     count = len(events)
     since = np.full(count, np.iinfo(np.int64).max)
     if not count:
         return since
-    stride = width + 1  # one column too many, so that a row's end is no neighbour of the next one's start
+    stride = width + 1  # one extra column separates the end of a row from the start of the next
     pixel = events["y"].astype(np.int64) * stride + events["x"]
     place = pixel * count + np.arange(count)  # sorted, this lists the events of each pixel in order of time
     order = np.argsort(place)
@@ -59,7 +59,7 @@ def _since_neighbour_us(events: Events, width: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class First:
-    """The first ``duration_us`` of a sample; one that is shorter is followed by silence, so that all last as long."""
+    """The first ``duration_us`` of a sample; a shorter sample is extended without events to the same duration."""
 
     duration_us: int
 
@@ -71,7 +71,7 @@ class First:
 
 @dataclass(frozen=True)
 class Merge:
-    """Both polarities as one feature, as a chip whose input has one feature takes them."""
+    """Both polarities as one feature, for a chip whose input has one feature."""
 
     def __call__(self, stream: EventStream) -> EventStream:
         """The events of ``stream`` as feature 0, at their times."""
@@ -82,9 +82,9 @@ class Merge:
 
 @dataclass(frozen=True)
 class Resize:
-    """Every event on a map of ``height`` x ``width`` pixels: x becomes x * width // the sensor's width, y likewise.
+    """Scales events to a map of ``height`` x ``width`` pixels: x becomes x * width // the sensor's width, y likewise.
 
-    No event is lost: several pixels of the sensor become one, as if that one had all their events.
+    No event is lost: where several sensor pixels become one, it gets all their events.
     """
 
     height: int

@@ -38,7 +38,7 @@ def spread(graph: Graph, vectors: Collection[str]) -> tuple[Graph, dict[str, int
 
 
 def joined(graph: Graph, parts: Mapping[str, int]) -> Graph:
-    """``graph`` with a Concat for every Add of nothing but ``parts`` {name: position} that make up a whole."""
+    """``graph`` with a Concat for every Add of only ``parts`` {name: position} that together fill the map."""
     nodes: dict[str, Node] = dict(graph.nodes)
     edges = list(graph.edges)
     for name in graph.of_type(Add):
@@ -56,7 +56,7 @@ def _place(start: int, size: int, whole: int) -> Array:
 
 
 def _whole(graph: Graph, parts: list[str]) -> bool:
-    """Whether ``parts`` do nothing but move features, each behind those of the parts before it."""
+    """Whether ``parts`` only move features, each part to the place after the parts before it."""
     if not all(isinstance(graph.nodes[part], Conv | Linear) for part in parts):
         return False
     sizes = [graph.shapes[graph.sources(part)[0]][0] for part in parts]

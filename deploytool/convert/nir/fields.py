@@ -53,13 +53,13 @@ class Fields:
         return self.values[name]
 
     def array(self, name: str, *axes: int) -> Array:
-        """Field ``name``: finite numbers in an array with a number of axes among ``axes`` (none given: any)."""
+        """Field ``name``: an array of finite numbers; its number of axes is one of ``axes`` (any if none is given)."""
         array = self._numbers(name, *axes)
         require_finite(self.where, name, array)
         return array
 
     def limits(self, name: str) -> Array:
-        """Field ``name``: numbers, among them infinities, which some writers have for a limit that has a meaning."""
+        """Field ``name``: numbers, including infinities, which some writers use for limits."""
         array = self._numbers(name)
         require_finite(self.where, name, array[~np.isinf(array)])
         return array
@@ -87,18 +87,18 @@ class Fields:
         return values[0]
 
     def pair(self, name: str, least: int) -> Pair:
-        """Field ``name`` as (vertical, horizontal); one number stands for both."""
+        """Field ``name`` as (vertical, horizontal); a single number means both."""
         values = self.integers(name, least)
         if len(values) not in (1, 2):
             raise InputError(self.where, f"{name} is {values}", "one or two numbers")
         return values[0], values[-1]
 
     def shape(self, name: str) -> Shape:
-        """Field ``name`` as (C, H, W); N stands for (N, 1, 1)."""
+        """Field ``name`` as (C, H, W); N means (N, 1, 1)."""
         return as_shape(self.integers(name, 1), f"{self.where}: {name}")
 
     def check_known(self, *known: str) -> None:
-        """Raises UnsupportedError for a field that is not ``known`` and not zero: it may change what the node does."""
+        """Raises UnsupportedError for a nonzero field that is not ``known``, because it may change the computation."""
         harmless = {"type", "metadata", "input_type", "output_type", "input_shape", *known}
         for name in sorted(self.values.keys() - harmless):
             value = self.values[name]

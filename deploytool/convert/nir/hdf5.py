@@ -14,17 +14,17 @@ from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import bytes_allowed, bytes_of
 
 DEPTH_MAX: Final = 64
-"""How deep groups may be nested."""
+"""The maximum nesting depth of groups."""
 
 NODES_MAX: Final = 10**6
-"""How many groups and arrays a file may have."""
+"""The maximum number of groups and arrays in a file."""
 
 
 def load(path: Path) -> dict[str, Any]:
     """Everything in the HDF5 file ``path``.
 
-    Raises InputError when it is missing, no HDF5, or damaged, when it leads out of itself (external links, external
-    storage, virtual arrays), links a group twice, or holds far more than its size.
+    Raises InputError if the file is missing, damaged or not HDF5, if it refers to other files (external links, external
+    storage, virtual arrays), if it links a group twice, or if its arrays are far larger than the file.
     """
     where = str(path)
     if not path.is_file():
@@ -43,7 +43,7 @@ def load(path: Path) -> dict[str, Any]:
 def save(members: Mapping[str, Any], path: Path) -> None:
     """Writes ``members`` to ``path``; equal members in equal order give equal bytes.
 
-    The file is laid out in memory first, so that what can go wrong on the disk is an ordinary OSError.
+    The file is built in memory first, so that a failure to write it to disk is an ordinary OSError.
     """
     with h5py.File("unnamed", "w", driver="core", backing_store=False) as file:
         _write(file, members)
@@ -54,7 +54,7 @@ def save(members: Mapping[str, Any], path: Path) -> None:
 
 @dataclass
 class _Reading:
-    """What has been read of the file ``where``: groups seen, and bytes that arrays may still take."""
+    """The state of reading the file ``where``: the groups seen, and the bytes left for arrays."""
 
     where: str
     bytes_left: int

@@ -33,7 +33,7 @@ TIMES: Final = ("tau", "tau_mem", "tau_syn")
 
 
 def needs_time_step(fields: Fields) -> bool:
-    """Whether a time step decides how far an input moves the neurons, and the file does not state its outcome."""
+    """Whether the effect of an input on V depends on a time step and the file does not state the result."""
     if fields.type == "IF":
         return bool(np.any(fields.array("r") != 1))
     if never_leaks(fields):
@@ -44,8 +44,8 @@ def needs_time_step(fields: Fields) -> bool:
 def never_leaks(fields: Fields) -> bool:
     """Whether an LIF node integrates without a leak: tau and r are infinite, and r (1 - exp(-dt / tau)) is 1.
 
-    snnTorch has integrate-and-fire neurons as Leaky(beta=1), and writes tau = dt / (1 - beta), r = tau / dt.
-    Raises InputError for a node of which only some neurons are so, or whose input would move nothing.
+    In snnTorch integrate-and-fire neurons are Leaky(beta=1), written with tau = dt / (1 - beta), r = tau / dt.
+    Raises InputError if this holds for only some neurons of the node, or if its input would have no effect.
     """
     if fields.type != "LIF" or not np.isinf(tau := fields.limits("tau")).any():
         return False
@@ -58,7 +58,7 @@ def never_leaks(fields: Fields) -> bool:
 
 
 def integrate_and_fire(fields: Fields, assumed: Assumptions) -> Spike:
-    """The Spike that an IF node is."""
+    """The Spike equal to an IF node."""
     fields.check_known("r", "v_threshold", "v_reset")
     arrays = _parameters(fields, "r", "v_threshold")
     step = 1.0 if assumed.dt_ms is None else assumed.dt_ms / 1000
@@ -66,7 +66,7 @@ def integrate_and_fire(fields: Fields, assumed: Assumptions) -> Spike:
 
 
 def leaky(fields: Fields, assumed: Assumptions) -> Spike:
-    """The Spike that an LIF node is."""
+    """The Spike equal to an LIF node."""
     fields.check_known("tau", "r", "v_leak", "v_threshold", "v_reset")
     if never_leaks(fields):
         arrays = _parameters(fields, "v_threshold")
@@ -80,7 +80,7 @@ def leaky(fields: Fields, assumed: Assumptions) -> Spike:
 
 
 def current_based(fields: Fields, assumed: Assumptions) -> Spike:
-    """The Spike that a CubaLIF node is."""
+    """The Spike equal to a CubaLIF node."""
     fields.check_known("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
     arrays = _parameters(fields, "tau_syn", "tau_mem", "r", "v_leak", "v_threshold")
     times = _stated_times(fields, assumed, arrays, "tau_ms", "tau_syn_ms")
@@ -92,7 +92,7 @@ def current_based(fields: Fields, assumed: Assumptions) -> Spike:
 
 
 def neuron_fields(spike: Spike, shape: tuple[int, ...], dt_ms: float | None) -> dict[str, Any]:
-    """The NIR node whose neurons, of ``shape``, are ``spike``, with an input gain of 1."""
+    """The fields of the NIR node for the neurons ``spike`` of ``shape``, with an input gain of 1."""
     said: dict[str, Any] = {"reset": spike.reset, "floor": spike.floor, "at_most_one": spike.at_most_one}
     if isinstance(spike.threshold, np.ndarray):
         threshold = spike.threshold.reshape(shape)
@@ -119,7 +119,10 @@ def _full(value: float | Array, shape: tuple[int, ...]) -> Array:
 
 
 def _share(tau: Array, dt_ms: float | None) -> Array:
-    """How far a constant input takes what decays with ``tau`` (s) in a step; of an impulse, where there is no step."""
+    """The share of a constant input that a state decaying with ``tau`` (s) reaches in a step ``dt_ms``.
+
+    Without a step it is the effect of an impulse.
+    """
     return cast(Array, 1 / tau if dt_ms is None else -np.expm1(-dt_ms / 1000 / tau))
 
 
@@ -151,9 +154,9 @@ def _parameters(fields: Fields, *names: str) -> dict[str, Array]:
 def _stated_times(
     fields: Fields, assumed: Assumptions, arrays: Mapping[str, Array], *names: str
 ) -> dict[str, Array] | None:
-    """The time constants (ms) ``names`` as they are stated, with which the input gain is 1; None where they are not.
+    """The stated time constants (ms) ``names``, with which the input gain is 1; None if they are not stated.
 
-    Raises InputError when the node has others than it states.
+    Raises InputError if the fields of the node disagree with what it states.
     """
     if "tau_ms" not in fields.stated:
         return None
@@ -174,7 +177,7 @@ def _stated_times(
 def _spike(
     fields: Fields, assumed: Assumptions, arrays: Mapping[str, Array], times: Mapping[str, Array], gain: Array
 ) -> Spike:
-    """Neurons with V / gain for V."""
+    """The neurons, with all potentials divided by the gain."""
     if np.any(gain <= 0):
         raise UnsupportedError(fields.where, f"r is {arrays['r'].min()}", "an input gain above 0")
     reset = fields.stated.get("reset", assumed.reset)
@@ -193,7 +196,7 @@ def _spike(
 
 
 def _over(array: Array, gain: Array) -> Array:
-    """``array`` / ``gain``, in its own bits where that is 1."""
+    """``array`` / ``gain``; where the gain is 1 every bit is kept."""
     return array if np.all(gain == 1) else cast(Array, array / gain)
 
 
@@ -207,7 +210,7 @@ def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> N
 
 
 def _start(fields: Fields, shape: tuple[int, ...]) -> Array:
-    """V before the first event, 0 where nothing is stated."""
+    """V before the first event; 0 if none is stated."""
     stated = fields.stated.get("v_init", 0.0)
     values = np.array(stated if isinstance(stated, list) else [stated] * math.prod(shape), dtype=object)
     if values.size != math.prod(shape) or not all(type(v) in (int, float) and math.isfinite(v) for v in values.flat):
@@ -229,9 +232,9 @@ def _floor(fields: Fields, assumed: Assumptions, gain: Array) -> float | None:
 
 
 def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array:
-    """v_threshold / gain: the stated number where v_threshold is that number in its precision.
+    """v_threshold / gain, or the stated number if v_threshold equals it in its own precision.
 
-    Where nothing is stated, an array of equal values is one number.
+    If no number is stated, an array of equal values becomes one number.
     """
     number: float | None = fields.stated.get("threshold")
     if number is not None:
@@ -244,7 +247,7 @@ def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array
 
 
 def _on_map(fields: Fields, value: float | Array) -> float | Array:
-    """``value``, where it is an array, on the map (C, H, W) of the neurons."""
+    """``value``; an array is reshaped to the map (C, H, W) of the neurons."""
     if not isinstance(value, np.ndarray):
         return value
     return value.reshape(as_shape(value.shape, f"{fields.where}: v_threshold"))

@@ -22,7 +22,7 @@ US_TOLERANCE: Final = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Elementwise product with ``factor``; not a node of a Graph, and folded into weights before there is one."""
+    """Elementwise product with ``factor``. It is not a node of a Graph: it is folded into weights before that."""
 
     factor: Array
 
@@ -33,7 +33,7 @@ def does_nothing(fields: Fields) -> bool:
 
 
 def stated_shapes(fields: Fields) -> dict[str, Shape]:
-    """{"in" or "out": shape} that the node claims for itself, to be checked against the shapes that are."""
+    """The shapes {"in" or "out": shape} that the node states, to be checked against the actual shapes."""
     match fields.type:
         case "Input" | "Output":
             return {"out": fields.shape("shape")} if "shape" in fields.values else {}
@@ -82,7 +82,7 @@ def _conv1d(fields: Fields, _: Assumptions) -> Node:
 def _convolution(
     fields: Fields, weight: Array, stride: Pair, dilation: Pair, numbers: Callable[[], Pair]
 ) -> Conv | Linear:
-    """The convolution with the padding that the node names by a word, or by ``numbers``."""
+    """The convolution with the padding that the node gives as a word or as ``numbers``."""
     fields.check_known("weight", "bias", "stride", "padding", "dilation", "groups")
     word = fields.get("padding")
     if not isinstance(word, str):
@@ -107,7 +107,7 @@ def _affine(fields: Fields, _: Assumptions) -> Node:
 
 
 def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
-    """``node`` with its bias; zeros are none unless stated otherwise. Some writers leave the field out for none."""
+    """``node`` with its bias; zeros mean no bias unless stated otherwise. Some writers omit the field for no bias."""
     if "bias" not in fields.values:
         return node
     if np.asarray(fields.get("bias")).dtype == np.bool_:
@@ -119,7 +119,7 @@ def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
 
 
 def _without_bias(fields: Fields, node: Conv | Linear) -> Conv | Linear:
-    """``node``, whose bias is told by booleans, none of which may be true: what some writers have for none."""
+    """``node`` without a bias. Some writers give booleans as the bias when there is none; no value may be true."""
     if np.any(fields.get("bias")):
         raise InputError(fields.where, "bias is true", "numbers, or false for no bias")
     return node
@@ -141,7 +141,7 @@ def _windows(fields: Fields) -> tuple[Pair, Pair]:
 
 
 def _flatten(fields: Fields, _: Assumptions) -> Node:
-    """Flattens the whole map: from axis 0, or from axis 1 where the writer counts an axis of the batch."""
+    """Flattens the whole map: from axis 0, or from axis 1 if the writer counts a batch axis."""
     fields.check_known("start_dim", "end_dim")
     rank = len(fields.integers("input_type", 1)) if "input_type" in fields.values else 3
     start, end = (int(fields.array(name, 0)) for name in ("start_dim", "end_dim"))
@@ -152,7 +152,7 @@ def _flatten(fields: Fields, _: Assumptions) -> Node:
 
 
 def _delay(fields: Fields, _: Assumptions) -> Node:
-    """NIR has seconds, and delays that end between two microseconds are refused."""
+    """The Delay in microseconds. NIR has seconds; a delay that is not a whole number of microseconds is refused."""
     fields.check_known("delay")
     delay_us = fields.array("delay").astype(np.float64) * 1e6
     whole = np.rint(delay_us)

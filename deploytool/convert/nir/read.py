@@ -41,23 +41,25 @@ def read_nir(
     delay_us: int | None = None,
     tell: Tell = silent,
 ) -> Graph:
-    """The network in the NIR file ``path``, exactly as it is written there, or an error.
+    """The network in the NIR file ``path``, exactly as the file describes it.
 
-    NIR says neither how a neuron resets nor whether its membrane is clamped. Where the file states it (those that
-    ``write_nir`` wrote do), that holds; elsewhere ``reset`` and ``floor`` (None: no clamp, as in NIR's equation),
-    in the unit of v_threshold. Nor does it say what a spike is to an LIF, CubaLIF or an IF with an r that is not 1: a
-    current held for one time step (neurons.py), of ``dt_ms`` where the file does not state it. Nor how long a way
-    back takes: where there is no Delay on it, ``delay_us``. Files of any version of NIR are read, with or without Input
-    and Output nodes.
+    NIR does not define the reset or the floor of V, the meaning of a spike for neurons with a time constant, or the
+    delay of a feedback path:
+    * Reset and floor are those that the file states, as files from ``write_nir`` do. Otherwise they are ``reset`` and
+      ``floor`` (None: no clamp, as in NIR's equation), in the unit of v_threshold.
+    * A spike into an LIF, a CubaLIF, or an IF whose r is not 1 is a current held for one time step (neurons.py): the
+      stated one, or ``dt_ms`` if the file states none.
+    * A feedback path without a Delay gets a Delay of ``delay_us``.
+    Files of any version of NIR are read, with or without Input and Output nodes.
 
-    What changes form, and nothing in what is computed: nodes of a subgraph s are named "s.n"; a vector of N has the
-    shape (N, 1, 1); several inputs of a node meet in an Add; a bias of nothing but zeros is no bias; a threshold
-    that is the same for all neurons is one number; the input gain of neurons divides their potentials; a Scale is
-    multiplied into the weights beside it; a batch axis of 1 is left out, of which ``tell`` hears. NIR fires at
-    V > v_threshold and we, like the chip, at V >= threshold.
+    These changes of form do not change the computation: nodes of a subgraph s are named "s.n"; a vector of N has the
+    shape (N, 1, 1); several inputs of a node become an Add; a bias of zeros is dropped; a threshold that is the same
+    for all neurons becomes one number; potentials are divided by the input gain of the neurons; a Scale is multiplied
+    into the adjacent weights; a batch axis of 1 is dropped and reported to ``tell``. NIR fires at V > v_threshold;
+    this program, like the chip, fires at V >= threshold.
 
-    Raises InputError for a file that is missing, no HDF5, damaged or ill-formed; UnsupportedError naming every node
-    that has no equal here; UsageError when ``reset``, ``dt_ms`` or ``delay_us`` is needed and not given.
+    Raises InputError for a file that is missing, damaged, malformed or not HDF5; UnsupportedError naming every node
+    that is not supported; UsageError if ``reset``, ``dt_ms`` or ``delay_us`` is needed and not given.
     """
     if floor is not None and not floor <= 0:
         raise UsageError("--floor", f"found {floor}", "a number of at most 0")
@@ -86,7 +88,7 @@ def read_nir(
 
 
 def top_graph(path: Path) -> Mapping[str, Any]:
-    """The outermost graph in the NIR file ``path``. Raises InputError when there is none."""
+    """The outermost graph in the NIR file ``path``. Raises InputError if there is none."""
     top = load(path).get("node")
     if not isinstance(top, Mapping):
         raise InputError(str(path), "an HDF5 file without a NIR graph", "a NIR file")
@@ -117,7 +119,7 @@ def _parse(nodes: Nodes, edges: Edges, assumed: Assumptions, file: str) -> dict[
 def _check_said(
     nodes: Mapping[str, Fields], reset: Reset | None, dt_ms: float | None, open_cycles: list[str], file: str
 ) -> None:
-    """Raises UsageError for what neither the file nor the caller says."""
+    """Raises UsageError for values that neither the file nor the caller gives."""
     neurons = {name: fields for name, fields in nodes.items() if fields.type in NEURONS}
     problems = []
     if reset is None and (silent := [name for name, fields in neurons.items() if "reset" not in fields.stated]):
@@ -156,7 +158,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _check_stated_shapes(graph: Graph, nodes: Mapping[str, Fields]) -> None:
-    """Raises InputError when a node claims a shape that it does not have."""
+    """Raises InputError if a node states a shape that it does not have."""
     problems = []
     for name, fields in nodes.items():
         if name not in graph.nodes:

@@ -45,12 +45,12 @@ NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def metadata(**statements: Any) -> dict[str, Any]:
-    """The field of a node that makes ``statements``; no statements, no field."""
+    """The metadata field of a node with ``statements``; empty if there are none."""
     return {"metadata": {KEY: json.dumps(statements, sort_keys=True)}} if statements else {}
 
 
 def stated(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """What the metadata among ``fields`` states. Raises InputError when that is not ours to understand."""
+    """The statements in the metadata of ``fields``. Raises InputError if they cannot be interpreted."""
     text = fields.get("metadata", NOTHING)
     text = text.get(KEY) if isinstance(text, Mapping) else None
     if text is None:

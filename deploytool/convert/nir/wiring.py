@@ -29,8 +29,8 @@ def flatten_subgraphs(graph: Mapping[str, Any], file: str, prefix: str = "") -> 
     """(nodes, edges) of ``graph`` and of every graph inside it; a node n of a subgraph s is called "s.n".
 
     The inputs and outputs of a subgraph become nodes of type Identity. Raises InputError for a graph that lacks
-    nodes or edges, UnsupportedError for a subgraph with several inputs or outputs, between which NIR's edges do
-    not tell.
+    nodes or edges, UnsupportedError for a subgraph with several inputs or outputs, because NIR's edges do not
+    say which of them they mean.
     """
     where = f"{file}: subgraph {prefix[:-1]!r}" if prefix else file
     nodes: Nodes = {}
@@ -73,7 +73,7 @@ def _is_one_sample(name: str, nodes: Nodes, edges: Edges) -> bool:
 
 
 def _unbatched(values: Mapping[str, Any], axes: int) -> Mapping[str, Any]:
-    """Fields of a node without the first of ``axes`` axes: of a stated shape, and of what neurons have one each of."""
+    """The fields of a node without the first of ``axes`` axes, in stated shapes and per-neuron parameters."""
     changed = dict(values)
     for name, value in values.items():
         array = np.asarray(value) if not isinstance(value, (str, Mapping)) else np.empty(0)
@@ -103,7 +103,7 @@ def _edges_of(graph: Mapping[str, Any], where: str) -> list[Edge]:
 
 
 def _close_ports(inner: Nodes, own: Mapping[str, Mapping[str, Any]], prefix: str, file: str) -> Edge:
-    """Turns the one Input and the one Output of a subgraph into Identity nodes; their names."""
+    """The names of the one Input and the one Output of a subgraph, which become Identity nodes."""
     names: list[str] = []
     for kind in ("Input", "Output"):
         found = [prefix + name for name, values in own.items() if type_of(values) == kind]
@@ -140,10 +140,10 @@ def on_cycles_without(types: Sequence[str], nodes: Nodes, edges: Edges) -> list[
 
 
 def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[Nodes, Edges]:
-    """(nodes, edges) with a Delay of ``delay_us`` on every way back on which there is none.
+    """(nodes, edges) with a Delay of ``delay_us`` on every feedback path that has none.
 
-    A way back is what leads, from a cycle, into the node of it that something outside feeds. Raises UnsupportedError
-    for a cycle that is fed at several nodes or at none: there is no telling then which ways lead back.
+    A feedback path is an edge of a cycle into the node of the cycle that also has an input from outside it. Raises
+    UnsupportedError for a cycle with outside inputs at several nodes or at none: its feedback path is ambiguous.
     """
     while unstated := on_cycles_without(("Delay",), nodes, edges):
         feeding = _feeding(nodes, edges, ("Delay",))
@@ -169,15 +169,15 @@ def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[N
 
 
 def _feeding(nodes: Nodes, edges: Edges, without: Sequence[str]) -> dict[str, list[str]]:
-    """{node: what feeds it} for the nodes that are of none of the types ``without``."""
+    """{node: the nodes that feed it} for the nodes whose type is not one of ``without``."""
     kept = {name for name, fields in nodes.items() if fields.type not in without}
     return {name: [a for a, b in edges if b == name and a in kept] for name in kept}
 
 
 def leave_out(names: Iterable[str], edges: Edges) -> Edges:
-    """``edges`` with each of ``names`` replaced by connections from all that feed it to all that it feeds.
+    """``edges`` with each of ``names`` replaced by connections from each of its sources to each of its targets.
 
-    Raises InputError when that makes more than `EDGES_MAX`.
+    Raises InputError if that makes more than `EDGES_MAX`.
     """
     for name in names:
         sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
@@ -190,10 +190,10 @@ def leave_out(names: Iterable[str], edges: Edges) -> Edges:
 
 
 def with_ends(nodes: Nodes, edges: Edges, file: str) -> tuple[Nodes, Edges]:
-    """(nodes, edges) with Input and Output nodes where the file, like those of older versions, has none at all.
+    """(nodes, edges) with Input and Output nodes added if the file has none at all, like files of older versions.
 
-    An Input without a shape, and one that is added, get the shape that the nodes they feed state. Raises
-    InputError, naming the node, when these state none.
+    An Input that is added, or that has no shape, gets the shape stated by the nodes that it feeds. Raises
+    InputError, naming the node, if they state none.
     """
     nodes = dict(nodes)
     fed, feeding = {b for _, b in edges}, {a for a, _ in edges}
@@ -215,7 +215,7 @@ def with_ends(nodes: Nodes, edges: Edges, file: str) -> tuple[Nodes, Edges]:
 
 
 def _shape_wanted(name: str, nodes: Nodes, edges: Edges, file: str) -> tuple[int, ...]:
-    """The input shape that the nodes which ``name`` feeds state for themselves."""
+    """The input shape stated by the nodes that ``name`` feeds."""
     targets = [b for a, b in edges if a == name]
     for target in targets:
         fields = nodes[target]
@@ -268,7 +268,7 @@ def fold_scales(nodes: Mapping[str, Parsed], edges: Edges, file: str) -> tuple[d
 
 
 def _per_feature(factor: Array, node: Weighted, features: int) -> Array:
-    """``factor`` as (features,), or empty when it is not one number per feature of ``node``."""
+    """``factor`` as (features,), or empty if it is not one number per feature of ``node``."""
     if factor.size == 1:
         return np.full(features, factor.reshape(-1)[0])
     rows = factor.reshape(factor.shape[0], -1)

@@ -24,14 +24,14 @@ VERSION: Final = "1.0.8"
 def write_nir(graph: Graph, path: Path) -> None:
     """Writes ``graph`` to ``path`` as NIR; equal graphs give equal bytes, and ``read_nir`` gives an equal graph.
 
-    Reset rule, floor, spikes per update, time step and width of the weights, for which NIR has no place, are stated
-    in metadata (statements.py). Numbers that hold for all neurons are written out per neuron, thresholds in float32;
+    NIR has no fields for reset rule, floor, spikes per update, time step and width of the weights: they are stated
+    in metadata (statements.py). Numbers that apply to all neurons are written out per neuron, thresholds in float32;
     an Add is written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the file,
     but finds wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(...,
     type_check=False)`` reads these).
 
-    Raises UnsupportedError, naming every node that NIR cannot say: a vector into a convolution or pooling,
-    an Add of which one input counts twice.
+    Raises UnsupportedError, naming every node that NIR cannot express: a convolution or pooling of a vector,
+    an Add that adds one input twice.
     """
     graph, parts = spread(graph, _vectors(graph))
     edges = leave_out(graph.of_type(Add), tuple(sorted(graph.edges)))
@@ -89,7 +89,7 @@ def _check_sayable(graph: Graph, edges: Edges, vectors: set[str]) -> None:
 
 
 def _with_implied_flattens(graph: Graph, edges: Edges, vectors: set[str], nodes: dict[str, Any]) -> Edges:
-    """``edges`` with a Flatten, added to ``nodes``, between a map (N, 1, 1) and what takes it as a vector."""
+    """``edges`` with a Flatten, added to ``nodes``, between a map (N, 1, 1) and each node that takes it as a vector."""
     rewired = []
     for a, b in edges:
         if a in vectors or not _takes_vector(graph, b, vectors):
@@ -146,7 +146,7 @@ def _conv_fields(node: Conv, in_shape: Shape) -> dict[str, Any]:
 
 
 def _bias_fields(node: Conv | Linear) -> dict[str, Any]:
-    """The bias, zeros where there is none: a Linear without one is a node that sinabs and others leave out."""
+    """The bias, or zeros if there is none: sinabs and others skip the node of a Linear without a bias."""
     if node.bias is None:
         return {"bias": np.zeros(node.weight.shape[0], node.weight.dtype)}
     return {"bias": node.bias, **({} if np.any(node.bias) else metadata(bias=True))}

@@ -47,9 +47,9 @@ ELEMENTS_MAX: Final = 2**28
 
 
 def compute(operator: Operator, given: Sequence[Array], opsets: Mapping[str, int]) -> tuple[Array, ...]:
-    """What ``operator`` makes of the arrays ``given``, by onnx's own reference implementation.
+    """The results of ``operator`` for the arrays ``given``, by onnx's own reference implementation.
 
-    Raises UnsupportedError for an operator that no exporter leaves there, or whose result is too large.
+    Raises UnsupportedError for an operator that is not in `COMPUTED`, or whose result is too large.
     """
     from onnx.reference import ReferenceEvaluator
 
@@ -75,7 +75,7 @@ SIMPLIFY: Final = "Export it again with constant folding, or run onnxsim on the 
 
 
 def _size(kind: str, given: Sequence[Array]) -> int:
-    """At most how many values come out; exact for the operators whose result is larger than what they get."""
+    """An upper bound on the size of the result; exact for operators whose result is larger than their inputs."""
     if kind in ("ConstantOfShape", "Expand") and given:
         sizes = [max(int(size), 1) for size in given[-1].reshape(-1)[:16]]
         return math.prod(sizes) * (given[0].size if kind == "Expand" else 1)
@@ -94,7 +94,7 @@ def _size(kind: str, given: Sequence[Array]) -> int:
 
 
 def _axes_of_one(operator: Operator, given: Sequence[Array]) -> Array:
-    """``given[0]`` with axes of size 1 put in or left out: axes are an attribute before opset 13, an input since."""
+    """``given[0]`` with axes of size 1 added or removed: axes are an attribute before opset 13, an input since."""
     axes = given[1] if len(given) > 1 else np.array(operator.attributes.get("axes", []), np.int64)
     wanted = tuple(int(axis) for axis in axes.reshape(-1))
     try:

@@ -36,7 +36,7 @@ SIZE_MAX: Final = 2**40
 
 @dataclass(frozen=True)
 class Operator:
-    """One ONNX node: its type, the tensors it reads and those it makes, its attributes. "" is an input left out."""
+    """One ONNX node: its type, input tensors, output tensors and attributes. An omitted input is ""."""
 
     where: str
     name: str
@@ -51,14 +51,14 @@ class Operator:
         return self.outputs[0]
 
     def get(self, name: str, default: Any) -> Any:
-        """Attribute ``name``. Raises InputError when it is not of the default's type."""
+        """Attribute ``name``. Raises InputError if its type is not that of ``default``."""
         found = self.attributes.get(name, default)
         if default is not None and not isinstance(found, type(default)):
             raise InputError(self.where, f"{self.type} with {name} = {found!r}", f"{name} like {default!r}")
         return found
 
     def numbers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        """Attribute ``name``, as many whole numbers as ``default`` has."""
+        """Attribute ``name``, N whole numbers, where N is the length of ``default``."""
         found = self.attributes.get(name, default)
         if not isinstance(found, (list, tuple)) or not all(isinstance(value, int) for value in found):
             raise InputError(self.where, f"{self.type} with {name} = {found!r}", "whole numbers")
@@ -77,16 +77,16 @@ class Operator:
         return vertical, horizontal
 
     def require(self, name: str, allowed: Any, default: Any) -> None:
-        """Raises UnsupportedError when attribute ``name`` is not ``allowed``."""
+        """Raises UnsupportedError if attribute ``name`` is not ``allowed``."""
         if (found := self.get(name, default)) != allowed:
             raise UnsupportedError(self.where, f"{self.type} with {name} = {found}", f"{name} = {allowed}")
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
-    """What a file holds: ``operators`` in order, stored arrays by name, the one input and the outputs.
+    """The content of a file: ``operators`` in order, stored arrays by name, the one input and the outputs.
 
-    ``sizes`` are those of the input without its batch axis, 0 where they are not fixed; ``batch`` is the fixed size of
+    ``sizes`` are those of the input without its batch axis, 0 if they are not fixed; ``batch`` is the fixed size of
     the batch axis, or 1. ``opsets`` {domain: version}.
     """
 
@@ -101,10 +101,10 @@ class OnnxFile:
 
 
 def read_file(path: Path) -> OnnxFile:
-    """What the ONNX file ``path`` holds; arrays beside it, in its folder, are read too.
+    """The content of the ONNX file ``path``, including arrays in other files of its folder.
 
-    Raises UsageError when the onnx package is missing, InputError for a file that is missing or damaged,
-    UnsupportedError for more than one input and for arrays of a type that no network has.
+    Raises UsageError if the onnx package is missing, InputError for a file that is missing or damaged,
+    UnsupportedError for more than one input and for arrays of a type that is not in `TYPES`.
     """
     proto = _load(path)
     graph = proto.graph
@@ -171,7 +171,7 @@ def _operators(graph: Any, path: Path) -> Iterator[Operator]:
 
 
 def _array(tensor: Any, path: Path) -> Array:
-    """The stored array ``tensor``. Raises InputError when its bytes are not those of its shape."""
+    """The stored array ``tensor``. Raises InputError if the number of bytes does not fit its shape."""
     from onnx import TensorProto, numpy_helper
 
     where = f"{path.name}: array {tensor.name!r}"

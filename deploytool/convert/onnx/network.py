@@ -18,7 +18,7 @@ from deploytool.ir.shapes import out_shape
 
 @dataclass(frozen=True)
 class Tensor:
-    """What node ``node`` gives: a map (batch, C, H, W) with ``axes`` 4, or a vector (batch, N) with 2."""
+    """The output of node ``node``: a map (batch, C, H, W) with ``axes`` 4, or a vector (batch, N) with 2."""
 
     node: str
     shape: Shape
@@ -31,7 +31,7 @@ class Tensor:
 
 @dataclass
 class Network:
-    """What has been read: ``nodes`` and ``edges`` of the graph, ``tensors`` by name, and stored or computed arrays.
+    """The network read so far: ``nodes`` and ``edges`` of the graph, ``tensors`` by name, stored or computed arrays.
 
     ``uses`` counts how often each tensor is read; ``notes`` are sentences for the person who converts.
     """
@@ -46,7 +46,7 @@ class Network:
     notes: list[str] = field(default_factory=list)
 
     def constant(self, operator: Operator, index: int) -> Array:
-        """Input ``index`` of ``operator``, which must be stored in the file or computed from what is."""
+        """Input ``index`` of ``operator``, which must be stored in the file or computed from stored arrays."""
         name = operator.inputs[index] if index < len(operator.inputs) else ""
         if name not in self.constants:
             raise UnsupportedError(operator.where, f"{operator.type} has a computed input {index}", "a stored array")
@@ -74,7 +74,7 @@ class Network:
         return self.tensors[name]
 
     def add(self, operator: Operator, node: Node, *inputs: Tensor, axes: int | None = None, suffix: str = "") -> None:
-        """Makes the output of ``operator`` a new ``node`` behind ``inputs``; it has as many ``axes`` as the first."""
+        """Makes the output of ``operator`` a new ``node`` after ``inputs``; it has as many ``axes`` as the first."""
         name = operator.name + suffix
         if name in self.nodes:
             raise UnsupportedError(operator.where, f"a second node named {name}", "unique names")
@@ -88,13 +88,13 @@ class Network:
         self.add(operator, Flatten(), tensor, axes=2)
 
     def keep(self, operator: Operator, tensor: Tensor) -> None:
-        """Makes the output of ``operator`` what ``tensor`` is."""
+        """Makes ``tensor`` the output of ``operator``."""
         self.tensors[operator.output] = tensor
 
     def refit(self, operator: Operator, fit: Callable[[Weighted], Weighted], index: int = 0) -> None:
-        """Makes the output of ``operator`` what the weights before it give once they are changed by ``fit``.
+        """Changes the weights before ``operator`` by ``fit``; their output becomes the output of ``operator``.
 
-        Raises UnsupportedError when no weights come right before ``operator``, or others read what they give.
+        Raises UnsupportedError if no weights come directly before ``operator``, or if others read their output too.
         """
         tensor = self.tensor(operator, index)
         node = self.nodes.get(tensor.node)
@@ -109,6 +109,6 @@ class Network:
         self.keep(operator, tensor)
 
     def refuse(self, operator: Operator, tensor: Tensor, what: str, need: str, hint: str = "") -> UnsupportedError:
-        """The refusal of ``what`` on a tensor of that shape."""
+        """The error for ``what`` on a tensor of this shape."""
         found = f"{operator.type} of {format_shape(tensor.shape)} {what}"
         return UnsupportedError(operator.where, found, need, hint)

@@ -17,11 +17,11 @@ from deploytool.convert.onnx.network import Network, Tensor
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Linear
 
 TakeIn = Callable[[Network, Operator], None]
-"""Takes an operator into the network."""
+"""Adds an operator to the network."""
 
 
 def shape_of(network: Network, operator: Operator) -> Array:
-    """What Shape gives: the sizes of a tensor, the batch first, from ``start`` to ``end``."""
+    """The result of Shape: the sizes of a tensor, batch first, from axis ``start`` to ``end``."""
     sizes = network.tensor(operator).sizes(network.file.batch)
     return np.array(sizes[operator.get("start", 0) : operator.get("end", len(sizes))], np.int64)
 
@@ -63,7 +63,7 @@ def _matrix(network: Network, operator: Operator) -> Array:
 
 
 def _add(network: Network, operator: Operator) -> None:
-    """A bias, where one side is stored; otherwise a sum of two tensors of one shape."""
+    """Adds a bias if one side is stored; otherwise adds two tensors of one shape."""
     stored = next((index for index in (0, 1) if operator.inputs[index] in network.constants), None)
     if stored is None:
         network.add(operator, Add(), *_different(network, operator))
@@ -78,7 +78,7 @@ def _subtract(network: Network, operator: Operator) -> None:
 
 
 def _bias(network: Network, operator: Operator, bias: Array, index: int) -> None:
-    """Adds the stored ``bias`` to the weights that give input ``index``."""
+    """Adds the stored ``bias`` to the weights that compute input ``index``."""
 
     def fit(node: Weighted) -> Weighted:
         _require_per_feature(operator, bias, node)
@@ -102,7 +102,7 @@ def _divide(network: Network, operator: Operator) -> None:
 
 
 def _scale(network: Network, operator: Operator, factor: Array, index: int) -> None:
-    """Multiplies the weights that give input ``index`` by the stored ``factor``."""
+    """Multiplies the weights that compute input ``index`` by the stored ``factor``."""
 
     def fit(node: Weighted) -> Weighted:
         _require_per_feature(operator, factor, node)
@@ -126,7 +126,7 @@ def _concat(network: Network, operator: Operator) -> None:
 
 
 def _different(network: Network, operator: Operator) -> list[Tensor]:
-    """All inputs of ``operator``. Raises UnsupportedError where one of them is there twice, or stored in the file."""
+    """All inputs of ``operator``. Raises UnsupportedError if one is there twice or is stored in the file."""
     tensors = [network.tensor(operator, index) for index in range(len(operator.inputs))]
     if len({tensor.node for tensor in tensors}) < len(tensors):
         raise UnsupportedError(operator.where, f"{operator.type} of a tensor with itself", "different tensors")
@@ -163,7 +163,7 @@ def _global_average_pool(network: Network, operator: Operator) -> None:
 
 
 def _reduce_mean(network: Network, operator: Operator) -> None:
-    """The mean over both axes of a map: what torch's exporter writes for a global average pool."""
+    """Adds the mean over both axes of a map, which torch's exporter writes for a global average pool."""
     given = network.tensor(operator)
     wanted = network.constant(operator, 1) if network.has(operator, 1) else np.array(operator.get("axes", []))
     over = sorted(int(axis) % given.axes for axis in wanted.reshape(-1))
@@ -203,7 +203,7 @@ def _reshape(network: Network, operator: Operator) -> None:
 
 
 def _squeeze(network: Network, operator: Operator) -> None:
-    """Axes of size 1 left out: a map of one place becomes a vector."""
+    """Removes axes of size 1: a map of one pixel becomes a vector."""
     given = network.tensor(operator)
     wanted = network.constant(operator, 1) if network.has(operator, 1) else np.array(operator.get("axes", []))
     axes = {int(axis) % given.axes for axis in wanted.reshape(-1)} or set(range(2, given.axes))
@@ -214,7 +214,7 @@ def _squeeze(network: Network, operator: Operator) -> None:
 
 
 def _unsqueeze(network: Network, operator: Operator) -> None:
-    """A vector as a map of one place."""
+    """Makes a vector a map of one pixel."""
     given = network.tensor(operator)
     wanted = network.constant(operator, 1) if network.has(operator, 1) else np.array(operator.get("axes", []))
     axes = sorted(int(axis) % 4 for axis in wanted.reshape(-1))
@@ -225,7 +225,7 @@ def _unsqueeze(network: Network, operator: Operator) -> None:
 
 
 def _nothing(network: Network, operator: Operator) -> None:
-    """What is the identity once training is over."""
+    """Passes its input on: the operator is the identity after training."""
     network.keep(operator, network.tensor(operator))
 
 
@@ -253,7 +253,7 @@ OPERATORS: Final[Mapping[str, TakeIn]] = MappingProxyType(
         "Cast": _nothing,
     }
 )
-"""{type: what it is}. Nodes of nothing but stored arrays need no entry."""
+"""{type: the function that reads it}. Nodes that only compute on stored arrays need no entry."""
 
 ANSWERS: Final = frozenset({"Softmax", "LogSoftmax", "ArgMax", "Sigmoid"})
 """Operators that only turn the values of the last layer into a prediction."""
@@ -289,7 +289,7 @@ def _padding(operator: Operator) -> Pair:
 
 
 def _vector(operator: Operator, bias: Array, node: Weighted) -> Array:
-    """``bias`` as (O,), repeated where it is one number."""
+    """``bias`` as (O,); a single number is repeated."""
     size = len(node.weight)
     if bias.size not in (1, size):
         raise InputError(operator.where, f"a bias of shape {bias.shape}", f"{size} values")

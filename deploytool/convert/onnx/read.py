@@ -26,14 +26,14 @@ def read_onnx(
     floor: float | None = None,
     tell: Tell = silent,
 ) -> Graph:
-    """The spiking network that the ONNX file ``path`` becomes when every ReLU is a neuron with ``threshold``.
+    """The spiking network of the ONNX file ``path``, with a neuron of ``threshold`` for every ReLU.
 
-    Operators of nothing but stored arrays, and the arithmetic of shapes, are computed while the file is read, for the
-    batch size that the file declares, or one sample. A softmax or argmax at the end is left out. Neurons are added at
-    the end where the last layer has no ReLU, because only spikes leave a chip. ``tell`` hears of both.
+    Operators on stored arrays and shape arithmetic are computed while the file is read, for the batch size that the
+    file declares, or one sample. A softmax or argmax at the end is left out. If the last layer has no ReLU, neurons are
+    added at the end, because a chip sends out only spikes. Both are reported to ``tell``.
 
-    Raises UsageError when the onnx package is missing, InputError for a file that is missing, damaged or has no
-    fixed input shape, UnsupportedError naming every node that is something else.
+    Raises UsageError if the onnx package is missing, InputError for a file that is missing, damaged or has no
+    fixed input shape, UnsupportedError naming every node that is not supported.
     """
     file = read_file(path)
     shape, axes = _input_shape(file)
@@ -71,7 +71,7 @@ def _input_shape(file: OnnxFile) -> tuple[Shape, int]:
 
 
 def _network_operators(file: OnnxFile) -> list[Operator]:
-    """The operators that lead from the input to the outputs, those of stored arrays among them."""
+    """The operators that lead from the input to the outputs, including those on stored arrays."""
     makers = {name: operator for operator in file.operators for name in operator.outputs}
     needed: set[int] = set()
     waiting = list(file.outputs)
@@ -84,7 +84,7 @@ def _network_operators(file: OnnxFile) -> list[Operator]:
 
 
 def _refuse_unknown(file: OnnxFile, operators: list[Operator]) -> None:
-    """Raises UnsupportedError for every operator on what the network computes that is not in `OPERATORS`."""
+    """Raises UnsupportedError for every operator on computed tensors that is not in `OPERATORS`."""
     stored = {*file.constants, ""}
     unknown = []
     for operator in operators:
@@ -103,12 +103,12 @@ def _refuse_unknown(file: OnnxFile, operators: list[Operator]) -> None:
 
 
 def _is_answer(file: OnnxFile, operator: Operator) -> bool:
-    """Whether ``operator`` only turns the last layer's values into an answer: a softmax, an argmax."""
+    """Whether ``operator`` only turns the last layer's values into an answer, such as a softmax or an argmax."""
     return operator.type in ANSWERS and set(operator.outputs) & set(file.outputs) != set()
 
 
 def _read(network: Network, operator: Operator) -> None:
-    """Takes ``operator`` into ``network``."""
+    """Adds ``operator`` to ``network``."""
     given = [name for name in operator.inputs if name]
     if operator.type == "Shape" and given and given[0] in network.tensors:
         network.constants[operator.output] = shape_of(network, operator)
@@ -125,7 +125,7 @@ def _read(network: Network, operator: Operator) -> None:
 
 
 def _end(network: Network) -> None:
-    """Adds neurons where the last layer has none, and the output."""
+    """Adds the output, and neurons before it if the last layer has none."""
     file = network.file
     if len(file.outputs) != 1 or file.outputs[0] not in network.tensors:
         made = ", ".join(file.outputs) or "none"

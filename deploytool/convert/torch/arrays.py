@@ -13,9 +13,9 @@ from deploytool.convert.folding import require_finite
 
 
 def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
-    """The values of ``tensor``: float64 stays float64, everything else comes as float32, which holds it exactly.
+    """The values of ``tensor``: float64 stays float64, everything else becomes float32 without rounding.
 
-    bfloat16, float16 and float8 are widened; a quantised tensor gives the numbers that it stands for; a sparse one is
+    bfloat16, float16 and float8 are widened; a quantised tensor is dequantised; a sparse one is
     filled with zeros. Raises InputError, saying ``where`` and ``what``, for a tensor without values (on the meta
     device, or of a lazy layer that never ran), for complex numbers, for integers that float32 cannot hold, and for
     values that are not finite.

@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def load_builder(name: str) -> Callable[[], nn.Module]:
-    """The function that ``name``, of the form package.module:function, stands for; it builds a module, or is one.
+    """The function ``name``, of the form package.module:function, which builds a module, or is one.
 
-    Importing and calling it runs code of the user's, and a line in the log says so first. The current folder is
-    searched as well. Raises UsageError when there is no such function; what it raises itself, and anything but a
-    module that it returns, is an InputError.
+    Importing and calling it runs user code; a line in the log says so first. The current folder is searched too.
+    Raises UsageError if there is no such function. An exception in the function, or a result that is not a module,
+    is an InputError.
     """
     module_name, _, function_name = name.partition(":")
     log.warning("running your code: %s", name)

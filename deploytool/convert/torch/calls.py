@@ -21,14 +21,14 @@ Read = Callable[[Network, Call], Signal]
 
 @dataclass(frozen=True)
 class Known:
-    """A function or method that can be read: the ``names`` of its arguments, and how."""
+    """A function or method that can be read: the ``names`` of its arguments, and the function that reads it."""
 
     names: tuple[str, ...]
     read: Read
 
 
 def _relu(network: Network, call: Call) -> Signal:
-    """Neurons, where a ReLU stands for them; nothing behind spikes, which are never below 0."""
+    """Neurons in place of a ReLU; a ReLU after spikes has no effect, because spikes are never below 0."""
     value = call.value()
     if network.relu is not None:
         return network.add(call, replace(network.relu), network.plain(call, value))
@@ -43,7 +43,7 @@ def _relu(network: Network, call: Call) -> Signal:
 
 
 def _kept(network: Network, call: Call) -> Signal:
-    """What changes no value, but at most the type, device or place in memory of a tensor."""
+    """The input unchanged: the call changes at most the type, device or memory layout of a tensor."""
     if not call.step.keeps:
         raise UnsupportedError(call.where, _changes(call), "unchanged values", HINTS.get(call.step.function, ""))
     return network.signal(call, call.value())
@@ -90,7 +90,7 @@ def _sum_pool(network: Network, call: Call) -> Signal:
 
 
 def _pool(network: Network, call: Call, kind: type[AvgPool] | type[SumPool]) -> Signal:
-    """Windows of the size and stride that ``call`` says."""
+    """Pooling windows of the size and stride given in ``call``."""
     kernel = call.pair("kernel_size")
     stride = call.pair("stride") if call.argument("stride") not in (None, [], ()) else kernel
     c, h, w = network.require_map(call, call.value())
@@ -101,7 +101,7 @@ def _pool(network: Network, call: Call, kind: type[AvgPool] | type[SumPool]) -> 
 
 
 def _pooled(network: Network, call: Call, node: AvgPool | SumPool) -> Signal:
-    """The signal of ``node`` behind the call's input; windows of one place are none."""
+    """The signal of ``node`` after the call's input; windows of one pixel add no node."""
     value = call.value()
     signal = network.unpadded(call, value)
     if (node.kernel, node.stride) == ((1, 1), (1, 1)):
@@ -129,7 +129,7 @@ def _sum(network: Network, call: Call) -> Signal:
 
 
 def _over_axes(network: Network, call: Call, kind: type[AvgPool] | type[SumPool]) -> Signal:
-    """A mean or sum over the map, or over samples and time at the end, where it is the answer."""
+    """A mean or sum over the map; at the end, where it is the answer, also over samples and time."""
     value, found = call.value(), call.argument("dim")
     signal = network.signals[value]
     shape, axes = network.shapes[signal.node], len(value.shape)
@@ -148,7 +148,7 @@ def _over_axes(network: Network, call: Call, kind: type[AvgPool] | type[SumPool]
 
 
 def _join(network: Network, call: Call) -> Signal:
-    """Branches joined along the axis of features."""
+    """Branches concatenated along the feature axis."""
     values = [value for value in call.argument("tensors") if isinstance(value, Value)]
     if len(values) < len(call.argument("tensors")):
         raise UnsupportedError(call.where, "concatenates a constant", "outputs of layers")
@@ -165,7 +165,7 @@ def _join(network: Network, call: Call) -> Signal:
 
 
 def _answer(network: Network, call: Call) -> Signal:
-    """What turns the values of the last layer into an answer."""
+    """A call that turns the values of the last layer into an answer; it is left out."""
     return replace(network.signal(call, call.value()), left_out=f"the {call.step.function}")
 
 
@@ -231,7 +231,7 @@ CALLS: Final[Mapping[str, Known]] = MappingProxyType(
         ),
     }
 )
-"""{function or method: what it is}."""
+"""{function or method: how it is read}."""
 
 ALL_STEPS: Final = (
     "To process time steps, fold them into the samples: use sinabs's FlattenTime or x.flatten(0, 1), and IAFSqueeze."

@@ -15,9 +15,9 @@ from deploytool.ir.nodes import AvgPool, Concat, Conv, Flatten, Input, Linear, N
 
 
 def compute(graph: Graph, maps: Tensor, fire: Callable[[str, Tensor], Tensor]) -> dict[str, Tensor]:
-    """What every node of ``graph`` gives for ``maps`` (N, C, H, W), of the type of ``maps``.
+    """The output of every node of ``graph`` for ``maps`` (N, C, H, W), in the dtype of ``maps``.
 
-    ``fire(name, currents)`` gives the spikes of the neurons ``name``. The graph must have no Delay.
+    ``fire(name, currents)`` returns the spikes of the neurons ``name``. The graph must have no Delay.
     """
     given: dict[str, Tensor] = {}
     for name in graph.order:

@@ -64,12 +64,12 @@ def _kind(cls: type) -> str:
 
 
 def is_neurons(module: nn.Module) -> bool:
-    """Whether ``module`` is a layer of sinabs's integrate-and-fire neurons, or of a class made from one."""
+    """Whether ``module`` is a layer of sinabs's integrate-and-fire neurons, or of a subclass."""
     return any(_kind(cls) in NEURONS for cls in type(module).__mro__)
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether ``module`` is one layer of torch or sinabs, after which its node is named; a container is none."""
+    """Whether ``module`` is a layer of torch or sinabs that gives its node a name; a container is not one."""
     for cls in type(module).__mro__:
         package = cls.__module__.partition(".")[0]
         if package in ("torch", "sinabs") and not cls.__module__.startswith(CONTAINERS):
@@ -78,7 +78,7 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
-    """Why ``module`` cannot be looked into; None when it can."""
+    """The error if calls inside ``module`` cannot be traced; None if they can."""
     kind = kind_of(module)
     for cls in type(module).__mro__:
         if cls.__module__.startswith("sinabs.backend") and cls.__name__.startswith("Dynapcnn"):
@@ -97,13 +97,13 @@ def refusal_of(module: nn.Module, where: str) -> UnsupportedError | None:
 
 
 def foreign_package(module: nn.Module) -> str | None:
-    """The package of spiking neurons that ``module``, or a class it is made from, belongs to."""
+    """The package of spiking neurons that ``module`` or one of its base classes belongs to."""
     packages = (cls.__module__.partition(".")[0] for cls in type(module).__mro__)
     return next((package for package in packages if package in EXPORTS), None)
 
 
 def foreign_refusal(package: str, places: Sequence[str]) -> UnsupportedError:
-    """The refusal of the layers of ``package`` at ``places``, with the export that works."""
+    """The error for the layers of ``package`` at ``places``, naming the export that works."""
     others = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
     export = f"Export the network: nir.write('net.nir', {EXPORTS[package]}), and convert net.nir."
     todo = BEFORE_EXPORT.get(package, "") + export
@@ -111,7 +111,7 @@ def foreign_refusal(package: str, places: Sequence[str]) -> UnsupportedError:
 
 
 def _unsupported_base(module: nn.Module) -> str | None:
-    """The first of sinabs's classes that ``module`` is made from, unless its forward can be looked into."""
+    """The first sinabs base class of ``module``, unless its forward can be traced."""
     if is_neurons(module):
         return None
     for cls in type(module).__mro__:

@@ -28,7 +28,7 @@ from deploytool.ir.nodes import Spike
 log = logging.getLogger(__name__)
 
 BATCH, STEPS = 2, 2
-"""Samples and time steps of the inputs that trace a module; more than one of each, so that mixing them shows."""
+"""Samples and time steps of the inputs that trace a module; more than one of each, so that mixing them is detected."""
 
 TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
 """Modules that expect a time axis after the sample axis."""
@@ -37,20 +37,20 @@ TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
 def from_module(
     module: nn.Module, input_shape: Shape, relu: Spike | None = None, tell: Callable[[str], None] = log.warning
 ) -> Graph:
-    """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) once it is trained.
+    """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) in eval mode.
 
-    The forward runs once in eval mode, on random maps, and every call of torch in it is read: convolutions and linear
+    The forward runs once in eval mode, on random maps, and every torch call in it is read: convolutions and linear
     layers with the weights that they are called with (so weight norm, pruning and other parametrizations count), batch
     norm and constant factors folded into them, pooling, reshapes that flatten a map, sums and joins of branches. Layers
     are named as in torch ("0", "features.conv1"), calls of functions after the function. Dropout, casts, and a softmax
-    or a mean over time at the end are left out; ``tell`` hears of what is not a matter of course. sinabs's IAF and
-    IAFSqueeze become neurons; a ReLU is refused, or becomes the neurons ``relu``.
+    or a mean over time at the end are left out; ``tell`` gets a note for each change that a user may not expect.
+    sinabs's IAF and IAFSqueeze become neurons; a ReLU is refused, or becomes the neurons ``relu``.
 
-    Then the module is compared with what was read: every layer on random values, every layer of neurons alone, and the
-    whole network on one sample, step by step of its clock. The module is left as it was.
+    Then the module is compared with the network: every layer on random values, every layer of neurons alone, and the
+    whole network on one sample, time step by time step. The module is left unchanged.
 
-    Raises UnsupportedError naming everything that has no equal here, with the line of the user's, or that computes
-    something else than was read; InputError for a forward that raises an error or asks for values of a map, for
+    Raises UnsupportedError naming, with the line of user code, everything that is not supported or that computes
+    something else than the network; InputError for a forward that raises an error or asks for values of a map, for
     weights that are not finite, or shapes that do not match.
     """
     notes: list[str] = []
@@ -82,7 +82,7 @@ class _Trial:
 
 
 def _trials(module: nn.Module, shape: Shape) -> Iterator[_Trial]:
-    """Inputs that a forward may take, the likely ones first."""
+    """Inputs that a forward may accept, the most likely first."""
     timed = any(kind_of(part) in TIMED for part in module.modules())
     clocks: list[tuple[int, ...]] = [(BATCH, STEPS), (BATCH * STEPS,)]
     for clock in (*(clocks if timed else clocks[::-1]), (1,), (1, 1), ()):
@@ -94,7 +94,7 @@ def _trials(module: nn.Module, shape: Shape) -> Iterator[_Trial]:
 
 
 def _try(module: nn.Module, trial: _Trial, shape: Shape, relu: Spike | None) -> Reading:
-    """What is read from the forward on the input of ``trial``, and compared with it."""
+    """The network read from the forward on the input of ``trial``, after the comparison with the module."""
     parameter = next((part for part in module.parameters() if part.is_floating_point()), torch.zeros(1))
     random = torch.Generator().manual_seed(0)
     kind = torch.promote_types(parameter.dtype, torch.float32)
@@ -127,7 +127,7 @@ def _require_one_input(module: nn.Module) -> None:
 
 
 def _mode_notes(module: nn.Module) -> Iterator[str]:
-    """What to say of a module whose batch norms or dropouts are in training mode."""
+    """Notes about batch norms and dropouts that are in training mode."""
     kinds = sorted({type(part).__name__ for part in module.modules() if part.training and _changes_by_mode(part)})
     if kinds:
         yield f"{kind_of(module)} is in training mode; it is converted in eval mode ({', '.join(kinds)})"

@@ -25,9 +25,10 @@ INPUT, OUTPUT = "input", "output"
 
 @dataclass(frozen=True)
 class Signal:
-    """What node ``node`` gives, times ``scale``, with ``padding`` zeros around the map.
+    """The output of node ``node``, times ``scale``, with ``padding`` zeros around the map.
 
-    ``left_out`` names what stands between the two, and only turns the values of the last layer into an answer.
+    ``left_out`` names a call after the node that was left out because it only turns the values of the
+    last layer into an answer.
     """
 
     node: str
@@ -38,10 +39,10 @@ class Signal:
 
 @dataclass
 class Network:
-    """What has been read: ``nodes``, ``edges`` and ``shapes`` of the graph, and a ``signal`` for every value.
+    """The network as read so far: ``nodes``, ``edges`` and ``shapes`` of the graph, and a ``signal`` for every value.
 
     ``samples`` is how many maps went through the forward; ``uses`` counts the steps that take a value; ``reserved``
-    are the paths of layers, whose first call has them as its name; ``notes`` are sentences for the person who converts.
+    are the paths of layers, which name the node of their first call; ``notes`` are sentences for the user.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Network:
         self.nodes[INPUT], self.shapes[INPUT], self.signals[value] = Input(shape), shape, Signal(INPUT)
 
     def add(self, call: Call, node: Node, *signals: Signal, name: str = "") -> Signal:
-        """The signal of a new ``node`` behind ``signals``, whose scale and padding it takes in."""
+        """The signal of a new ``node`` after ``signals``, with their scale and padding applied in the node."""
         name = self._unique(name or self._name(call.step), call.step)
         shape = out_shape(node, *(self.shapes[signal.node] for signal in signals), where=call.where)
         self.nodes[name], self.shapes[name] = node, shape
@@ -84,21 +85,21 @@ class Network:
         return name if name not in taken else next(other for other in numbered if other not in taken)
 
     def signal(self, call: Call, value: Value) -> Signal:
-        """What ``value`` is. Raises UnsupportedError where it is an answer already."""
+        """The signal of ``value``. Raises UnsupportedError if it is already an answer."""
         signal = self.signals[value]
         if signal.left_out:
             raise UnsupportedError(call.where, f"{call.step.function} after {signal.left_out}", "it only at the end")
         return signal
 
     def unpadded(self, call: Call, value: Value) -> Signal:
-        """What ``value`` is. Raises UnsupportedError where it is padded, or an answer already."""
+        """The signal of ``value``. Raises UnsupportedError if it is padded or already an answer."""
         signal = self.signal(call, value)
         if signal.padding != (0, 0):
             raise UnsupportedError(call.where, f"{call.step.function} of a padded map", "Conv2d after the padding")
         return signal
 
     def plain(self, call: Call, value: Value) -> Signal:
-        """What ``value`` is. Raises UnsupportedError where it is scaled, padded, or an answer already."""
+        """The signal of ``value``. Raises UnsupportedError if it is scaled, padded or already an answer."""
         signal = self.unpadded(call, value)
         if signal.scale != 1:
             found = f"{call.step.function} of values multiplied by {signal.scale:g}"
@@ -106,7 +107,7 @@ class Network:
         return signal
 
     def weighted(self, call: Call, value: Value) -> Weighted | None:
-        """The weights that give ``value`` and nothing else; None where something else does, or others take it too."""
+        """The node with weights that computes ``value``; None if it has no weights or others use its output too."""
         signal = self.signal(call, value)
         node = self.nodes[signal.node]
         if not isinstance(node, Conv | Linear) or not self.is_alone(signal.node) or signal.padding != (0, 0):
@@ -114,25 +115,25 @@ class Network:
         return node
 
     def is_alone(self, name: str) -> bool:
-        """Whether a single step takes what node ``name`` gives."""
+        """Whether only one step uses the output of node ``name``."""
         return all(self.uses[value] == 1 for value, signal in self.signals.items() if signal.node == name)
 
     def refit(self, value: Value, fit: Callable[[Any], Node]) -> Signal:
-        """The signal of ``value`` once the node that gives it is changed by ``fit``."""
+        """The signal of ``value`` after ``fit`` has changed the node that computes it."""
         signal = self.signals[value]
         self.nodes[signal.node] = fit(self.nodes[signal.node])
         return signal
 
     def is_map(self, value: Value, shape: Shape) -> bool:
-        """Whether ``value`` is maps of ``shape`` (C, H, W)."""
+        """Whether ``value`` consists of maps of ``shape`` (C, H, W)."""
         return value.shape[-3:] == shape and math.prod(value.shape[:-3]) == self.samples
 
     def is_vector(self, value: Value, size: int) -> bool:
-        """Whether ``value`` is vectors of ``size``."""
+        """Whether ``value`` consists of vectors of ``size``."""
         return value.shape[-1:] == (size,) and math.prod(value.shape[:-1]) == self.samples
 
     def leading(self, value: Value) -> int:
-        """How many axes of ``value`` count samples and time steps. Raises ValueError where others are mixed in."""
+        """The number of sample and time axes of ``value``. Raises ValueError if other axes are mixed in."""
         for axes in range(len(value.shape) + 1):
             if math.prod(value.shape[:axes]) == self.samples:
                 return axes
@@ -147,7 +148,7 @@ class Network:
         return c, h, w
 
     def as_vector(self, call: Call, value: Value) -> Signal:
-        """The signal of ``value``, which is a vector; a map of one row that is taken as one is flattened."""
+        """The signal of ``value``, which is a vector; a map of one row that is used as a vector is flattened."""
         signal = self.unpadded(call, value)
         shape = self.shapes[signal.node]
         size = math.prod(shape)
@@ -174,7 +175,7 @@ class Call:
         return self.step.where
 
     def argument(self, name: str, default: Any = None) -> Any:
-        """What it is called with as ``name``."""
+        """The argument ``name`` of the call."""
         options = self.step.options
         alias = {"dim": "axis", "input": "self"}.get(name, name)
         if name in options or alias in options:
@@ -193,7 +194,7 @@ class Call:
         return found
 
     def constant(self, name: str) -> Array | None:
-        """The argument ``name`` as an array that is the same for every input; None where there is none."""
+        """The argument ``name`` as an array that is the same for every input; None if there is none."""
         found = self.argument(name)
         if isinstance(found, Value):
             need = "weights that are the same for every input"

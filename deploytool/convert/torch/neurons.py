@@ -19,24 +19,24 @@ from deploytool.ir.nodes import Spike
 PROBE_STEPS: Final = 4
 TOLERANCES: Final = {torch.float64: 1e-9, torch.float32: 1e-4}
 COARSE: Final = 3e-2
-"""Largest distance to the threshold, relative to it, where rounding can decide a spike; COARSE with 16 bits."""
+"""Largest relative distance to the threshold at which rounding can decide a spike; COARSE with 16 bits."""
 
 
 @dataclass(frozen=True)
 class Neurons:
-    """A layer of neurons as ``node``; in a time step of its clock a neuron fires as often as it can, or ``once``."""
+    """A layer of neurons as ``node``; in a time step a neuron fires as often as V allows, or at most ``once``."""
 
     node: Spike
     once: bool
     squeezed: bool
-    """Whether time is folded into the axis of samples, as IAFSqueeze takes it, or is an axis of its own."""
+    """Whether time is folded into the sample axis, as in IAFSqueeze, or has an axis of its own."""
 
 
 def read_neurons(layer: Any, shape: tuple[int, ...], where: str) -> Neurons:
-    """The neurons that ``layer``, an IAF or IAFSqueeze, says it has on a tensor of ``shape``.
+    """The neurons of ``layer``, an IAF or IAFSqueeze, on a tensor of ``shape``, as its attributes state them.
 
-    It keeps threshold, min_v_mem (the floor) and reset. MultiSpike and SingleSpike tell how many spikes fit a time
-    step, which event by event is not asked: a neuron fires at most once per update, as on the chip. Raises
+    Threshold, min_v_mem (the floor) and reset are kept. MultiSpike and SingleSpike limit the spikes per time step,
+    which does not apply to event-by-event updates: a neuron fires at most once per update, as on the chip. Raises
     UnsupportedError for neurons of another kind, InputError for a threshold that is not above 0.
     """
     if layer.tau_syn is not None:
@@ -87,7 +87,7 @@ def _numbers(value: Any, what: str, where: str) -> Array:
 
 
 def fire(neurons: Neurons, currents: Tensor) -> tuple[Tensor, Tensor]:
-    """(spikes, where rounding may decide) of ``neurons`` for ``currents`` (samples, time steps, ...), from V = 0.
+    """(spikes, where rounding may change them) of ``neurons`` for ``currents`` (samples, time steps, ...), from V = 0.
 
     V += current; then a neuron fires floor(V / threshold) times, or once; then it is reset, and V clamped to the floor.
     """
@@ -115,7 +115,7 @@ def fire(neurons: Neurons, currents: Tensor) -> tuple[Tensor, Tensor]:
 def probe(
     neurons: Neurons, layer: nn.Module, run: Callable[[Tensor], Any], given: Tensor, where: str
 ) -> UnsupportedError | None:
-    """Why ``layer``, which ``run`` calls with its hooks, does not do what ``neurons`` says; None when it does.
+    """The difference between ``layer``, which ``run`` calls with its hooks, and ``neurons``; None if there is none.
 
     It starts from V = 0 and gets currents between one threshold below 0 and two above, on maps like those of ``given``.
     """
@@ -140,7 +140,7 @@ def probe(
 
 
 def forget(module: nn.Module) -> None:
-    """Puts every layer of sinabs's neurons in ``module`` back to V = 0."""
+    """Resets V to 0 in every layer of sinabs neurons in ``module``."""
     for layer in module.modules():
         if not any(cls.__module__.startswith("sinabs.") for cls in type(layer).__mro__):
             continue

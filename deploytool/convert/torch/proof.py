@@ -26,9 +26,9 @@ COARSE: Final = 0.1
 
 
 def require_same_layers(reading: Reading, trace: Trace, maps: Tensor) -> None:
-    """Raises UnsupportedError where a layer that was read gives something else than in ``trace``, for its ``maps``.
+    """Raises UnsupportedError if a layer as read computes something else than in ``trace``, for its ``maps``.
 
-    Layers of neurons give what they gave in the trace: random numbers.
+    Layers of neurons return the random numbers that they returned in the trace.
     """
     graph, neurons = reading.graph, reading.neurons
     spikes = {name: _as_maps(trace.spikes[step], graph.shapes[name], graph) for name, step in neurons.items()}
@@ -47,10 +47,10 @@ def require_same_layers(reading: Reading, trace: Trace, maps: Tensor) -> None:
 
 
 def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock: tuple[int, ...]) -> None:
-    """Raises UnsupportedError where a neuron of ``module`` fires otherwise than in what was read, for spikes ``maps``.
+    """Raises UnsupportedError if a neuron of ``module`` fires differently in the graph, for spikes ``maps``.
 
-    The module runs as it is, step by step of its ``clock``; each layer of the graph gets the spikes that the layers
-    before it gave in the module, so that rounding cannot add up.
+    The module runs unchanged, time step by time step of its ``clock``. Each layer of the graph gets the spikes of the
+    preceding layers of the module, so that rounding errors do not accumulate.
     """
     graph, neurons = reading.graph, reading.neurons
     fired: dict[str, Tensor] = {}
@@ -106,7 +106,7 @@ def _compare(graph: Graph, name: str, computed: Tensor, given: Tensor) -> None:
 
 
 def _as_maps(tensor: Tensor, shape: tuple[int, int, int], graph: Graph) -> Tensor:
-    """``tensor`` as maps (N, C, H, W), which its values are in order."""
+    """``tensor`` reshaped to maps (N, C, H, W), with its values in the same order."""
     if tensor.numel() % math.prod(shape):
         raise UnsupportedError(graph.name, f"returns a tensor of shape {tuple(tensor.shape)}", f"maps of {shape}")
     return tensor.detach().reshape(-1, *shape)

@@ -22,7 +22,7 @@ from deploytool.ir.nodes import Input, Output, Spike
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read from a trace: the ``graph``, and how it stands to the module."""
+    """The ``graph`` read from a trace, and how it corresponds to the module."""
 
     graph: Graph
     neurons: dict[str, Step]
@@ -35,7 +35,7 @@ class Reading:
 
 
 def read(trace: Trace, name: str, module: nn.Module, shape: Shape, relu: Spike | None) -> Reading:
-    """The network that ``trace`` shows. Raises UnsupportedError, or InputError, naming everything that is wrong."""
+    """The network in ``trace``. Raises UnsupportedError or InputError naming every problem."""
     returned = list(leaves(trace.output))
     output = next((index for index, item in enumerate(returned) if isinstance(item, Value)), None)
     if output is None:
@@ -83,14 +83,14 @@ def _needed(trace: Trace, end: Value) -> set[Step]:
 
 
 def _take(network: Network, step: Step) -> None:
-    """Takes ``step`` into ``network``. Raises UnsupportedError or InputError, saying what a person can do about it."""
+    """Adds ``step`` to ``network``. Raises UnsupportedError or InputError, saying what the user can do about it."""
     try:
         if step.problem is not None:
             raise step.problem
         if step.function not in CALLS:
             raise _unknown(step)
         if not all(value in network.signals for value in step.takes):
-            return  # what it takes was refused already
+            return  # its input was refused already
         known = CALLS[step.function]
         signal = known.read(network, Call(step, known.names))
     except (InputError, UnsupportedError) as error:
@@ -111,7 +111,7 @@ def _unknown(step: Step) -> UnsupportedError:
 
 
 def _in_context(step: Step, error: DeployError) -> DeployError:
-    """``error``, or what it means where ``step`` stands in a hook or in sinabs's layer for the sensor."""
+    """``error``, or a more specific one if ``step`` is in a hook or in sinabs's sensor layer."""
     if step.layer.sensor is not None:
         where, found = f"module {step.layer.sensor!r}", "a DVSLayer that crops, flips or merges polarities"
         todo = "Remove the layer: [map.dvs] of a recipe sets the sensor."
@@ -124,7 +124,7 @@ def _in_context(step: Step, error: DeployError) -> DeployError:
 
 
 def _stand_in(network: Network, step: Step) -> None:
-    """Gives the results of a refused ``step`` a node of their shape, so that what follows can be judged too."""
+    """Adds placeholder nodes for the results of a refused ``step``, so that later steps can be checked too."""
     for value in step.results:
         try:
             body = value.shape[network.leading(value) :]
@@ -150,13 +150,13 @@ def _finish(network: Network, end: Value) -> Signal:
 
 
 def _sensors(steps: Sequence[Step]) -> Iterator[str]:
-    """What to say of sinabs's layers for the sensor."""
+    """Notes about sinabs's sensor layers."""
     for path in dict.fromkeys(step.layer.sensor for step in steps if step.layer.sensor is not None):
         yield f"module {path!r}: only the pooling of the DVSLayer is converted; [map.dvs] of a recipe sets the sensor"
 
 
 def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:
-    """What to say of layers whose output goes nowhere."""
+    """Notes about layers whose output is not used."""
     layers = ("conv2d", "linear", "neurons")
     for step in trace.steps:
         if step not in needed and step.function in layers:
@@ -164,7 +164,7 @@ def _unused(trace: Trace, needed: set[Step]) -> Iterator[str]:
 
 
 def _several(returned: Any, name: str) -> Iterator[str]:
-    """What to say of a forward that returns more than one tensor."""
+    """Notes about a forward that returns more than one tensor."""
     if not isinstance(returned, Value):
         yield f"{name}: its forward returns {_kind(returned)}; the first tensor in it is the output"
 

@@ -53,14 +53,14 @@ ALWAYS_ON: Final = "dropout that is always on"
 
 
 class ForwardFailsError(InputError):
-    """The forward of a module raises something on maps of one shape."""
+    """The forward of a module raises an exception on maps of one shape."""
 
 
 def record(module: nn.Module, maps: Tensor) -> Trace:
-    """What the forward of ``module`` does with ``maps``; every layer of neurons is tried on the way.
+    """The trace of the forward of ``module`` on ``maps``; every layer of neurons is tested in the process.
 
-    Raises ForwardFailsError when it raises something, InputError when it reads values of a map (``if x.sum() > 0``)
-    or draws random numbers, UnsupportedError when it cannot be looked into.
+    Raises ForwardFailsError if the forward raises an exception, InputError if it reads values of a map
+    (``if x.sum() > 0``) or draws random numbers, UnsupportedError if it cannot be traced.
     """
     recorder = _Recorder(dict(reversed([(id(part), path) for path, part in module.named_modules()])), sys._getframe())
     start = recorder.tag(maps)
@@ -80,7 +80,7 @@ def record(module: nn.Module, maps: Tensor) -> Trace:
 
 
 def run(module: nn.Module, maps: Tensor) -> Any:
-    """What the forward of ``module`` returns for ``maps``. Raises ForwardFailsError when it raises something."""
+    """The result of the forward of ``module`` on ``maps``. Raises ForwardFailsError if it raises an exception."""
     base = sys._getframe()
     try:
         with torch.no_grad():
@@ -97,7 +97,7 @@ def run(module: nn.Module, maps: Tensor) -> Any:
 
 @dataclass(eq=False)
 class _Recorder(TorchFunctionMode):
-    """Writes down calls of torch's functions and of modules."""
+    """Records calls of torch functions and of modules."""
 
     paths: dict[int, str]
     base: Any
@@ -179,7 +179,7 @@ class _Recorder(TorchFunctionMode):
         raise InputError(self._where(), found, "a forward that makes the same calls for all values", todo)
 
     def _left_out(self, args: Any, kwargs: Any) -> Any:
-        """What a dropout that is on outside of training takes, unchanged."""
+        """The unchanged input of a dropout that is active outside training."""
         given = [*args, *kwargs.values()][0]
         made = given.clone()
         taken = _replaced(args, self.value), _replaced(kwargs, self.value)
@@ -189,7 +189,7 @@ class _Recorder(TorchFunctionMode):
 
     @contextmanager
     def calls_seen(self) -> Iterator[None]:
-        """Within it every call of a module goes through ``call``."""
+        """Inside the context every call of a module goes through ``call``."""
         original = nn.Module.__call__
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -202,7 +202,7 @@ class _Recorder(TorchFunctionMode):
             nn.Module.__call__ = original  # type: ignore[method-assign]
 
     def call(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
-        """What ``module`` gives: a layer of neurons as a whole, anything else call by call."""
+        """The output of ``module``. A layer of neurons is recorded as a whole, anything else call by call."""
         if self.quiet:
             return original(module, *args, **kwargs)
         self.stack.append(module)
@@ -217,7 +217,7 @@ class _Recorder(TorchFunctionMode):
             self.stack.pop()
 
     def _must_refuse(self, module: nn.Module) -> bool:
-        """Whether ``module`` cannot be looked into; it is noted for `refusals`."""
+        """Whether ``module`` cannot be traced; if so, it is added to `refusals`."""
         where = self._where()
         if (package := foreign_package(module)) is not None:
             places = self.foreign.setdefault(package, [])
@@ -231,11 +231,11 @@ class _Recorder(TorchFunctionMode):
 
     @property
     def refusals(self) -> list[DeployError]:
-        """What cannot be looked into, once each."""
+        """The errors for modules that cannot be traced, once each."""
         return [*(foreign_refusal(*item) for item in self.foreign.items()), *self.refused]
 
     def _opaque(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
-        """What a refused ``module`` gives, which goes on as if it were known, so that what follows is judged too."""
+        """The output of a refused ``module``, recorded as if it were known, so that later calls are checked too."""
         with self._silent():
             answer = original(module, *args, **kwargs)
         for item in leaves(answer):
@@ -244,7 +244,7 @@ class _Recorder(TorchFunctionMode):
         return answer
 
     def _fire(self, original: Callable[..., Any], module: nn.Module, given: Tensor) -> Tensor:
-        """What a layer of neurons is made to give for ``given``, after it was tried alone."""
+        """The output assigned to a layer of neurons for ``given``, after the layer was tested alone."""
         neurons, problem = None, None
         where = self._where()
         try:
@@ -271,7 +271,7 @@ class _Recorder(TorchFunctionMode):
             self.quiet -= 1
 
     def trace(self, start: Value, output: Any) -> Trace:
-        """All that was written down, when the forward gave ``output``."""
+        """The complete trace of a forward that returned ``output``."""
         answer = {self.value(item): item.detach().clone() for item in leaves(output) if id(item) in self.known}
         return Trace(
             start,
@@ -285,7 +285,7 @@ class _Recorder(TorchFunctionMode):
 
 
 def _name_of(func: Any) -> str:
-    """``conv2d``, ``add``, ``__getitem__``: what ``func`` is called, whichever class or module it belongs to."""
+    """``conv2d``, ``add``, ``__getitem__``: the name of ``func`` without its class or module."""
     if func is torch.batch_norm:
         return "torch.batch_norm"
     name = str(getattr(func, "__name__", func)).partition(".")[0]
@@ -301,7 +301,7 @@ def _is_training(args: Any, kwargs: Any) -> bool:
 
 
 def _replaced(item: Any, value: Callable[[Any], Any]) -> Any:
-    """``item`` with ``value(part)`` in place of every part that is no list, tuple or dict."""
+    """``item`` with ``value(part)`` in place of every part that is not a list, tuple or dict."""
     if isinstance(item, dict):
         return {key: _replaced(part, value) for key, part in item.items()}
     if isinstance(item, list | tuple):
@@ -311,7 +311,7 @@ def _replaced(item: Any, value: Callable[[Any], Any]) -> Any:
 
 
 def _keeps(given: Tensor, answer: Any) -> bool:
-    """Whether ``answer`` has the values of ``given`` in their order; where its type is coarser, rounded to it."""
+    """Whether ``answer`` has the values of ``given`` in their order, rounded if its dtype is coarser."""
     if not isinstance(answer, Tensor) or answer.numel() != given.numel() or not answer.is_floating_point():
         return False
     old, new = given.reshape(-1), answer.detach().reshape(-1)

@@ -13,10 +13,10 @@ import deploytool
 
 
 def user_line(base: FrameType, call: object) -> tuple[str, bool]:
-    """(``net.py:12``, whether it belongs to the innermost module) of the innermost line of the user's above ``base``.
+    """(``net.py:12``, whether it belongs to the innermost module) of the innermost line of user code above ``base``.
 
     ``call`` is the code of the function that every call of a module goes through; a line below the last of them is in
-    the forward or a hook of the innermost module. ("", False) when there is none.
+    the forward or a hook of the innermost module. ("", False) if there is none.
     """
     frame: FrameType | None = sys._getframe(1)
     inside = True
@@ -30,7 +30,7 @@ def user_line(base: FrameType, call: object) -> tuple[str, bool]:
 
 
 def line_of(error: BaseException, base: FrameType) -> str:
-    """``net.py:12``, the innermost line of the user's below ``base`` that ``error`` came through; "" for none."""
+    """``net.py:12``, the innermost line of user code below ``base`` in the traceback of ``error``; "" for none."""
     found, below = "", False
     step: TracebackType | None = error.__traceback__
     while step is not None:

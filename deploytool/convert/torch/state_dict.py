@@ -34,10 +34,10 @@ WHOLE: Final = (
 def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
     """The arrays in the state dict ``path`` by name, in their order in the file; integers and 16 bits as float32.
 
-    A checkpoint of a trainer gives the state dict in it; prefixes that all names have are left out; of a saved
-    sinabs Network only the spiking model counts. ``tell`` hears of each.
+    From a checkpoint of a trainer the state dict in it is used. A prefix common to all names is removed. From a saved
+    sinabs Network only the spiking model is used. ``tell`` gets a note about each of these.
 
-    Raises InputError when the file is missing or damaged, holds a module instead of its weights, or a tensor without
+    Raises InputError if the file is missing or damaged, holds a module instead of its weights, or a tensor without
     finite values.
     """
     if not path.is_file():
@@ -81,7 +81,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _refuse_modules(path: Path) -> None:
-    """Raises InputError for a file that holds a module, saying how it is converted."""
+    """Raises InputError for a file that holds a module, saying how to convert it."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
@@ -118,7 +118,7 @@ def _first_class(pickled: bytes) -> str | None:
 
 
 def _tensors(path: Path, state: Any, tell: Callable[[str], None]) -> Mapping[str, torch.Tensor]:
-    """The tensors by name in ``state``, or in the one part of it that has nothing else."""
+    """The tensors by name in ``state``, or in the one part of it that holds only tensors."""
     if not isinstance(state, Mapping):
         raise InputError(str(path), f"holds a {type(state).__name__}", NEED)
     if state and all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -142,7 +142,7 @@ def _has_only_tensors(part: Mapping[Any, Any]) -> bool:
 def _without_prefixes(
     path: Path, tensors: Mapping[str, torch.Tensor], tell: Callable[[str], None]
 ) -> Mapping[str, torch.Tensor]:
-    """``tensors`` without what stands before every name; of a saved sinabs Network, those of the spiking model."""
+    """``tensors`` without prefixes common to all names; of a saved sinabs Network, those of the spiking model."""
     if {name.partition(".")[0] for name in tensors} == {"analog_model", "spiking_model"}:
         tell(f"{path}: only spiking_model of analog_model and spiking_model is read")
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("spiking_model.")}

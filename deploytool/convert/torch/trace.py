@@ -49,7 +49,7 @@ class Step:
     keeps: bool = False
     """Whether the result has the values of the first tensor, in their order."""
     change: float | None = None
-    """The largest difference between the result and the first tensor, where they are alike in shape."""
+    """The largest difference between the result and the first tensor, if they have the same shape."""
     neurons: Neurons | None = None
     problem: DeployError | None = None
 
@@ -60,7 +60,7 @@ class Step:
 
     @property
     def what(self) -> str:
-        """``torch.MaxPool2d``, or ``max_pool2d`` where it is called as a function."""
+        """``torch.MaxPool2d``, or ``max_pool2d`` if it is called as a function."""
         return kind_of(self.layer.module) if is_layer(self.layer.module) else self.function.strip("_")
 
     @property
@@ -77,16 +77,16 @@ class Trace:
     steps: tuple[Step, ...]
     output: Any
     currents: dict[Step, Tensor]
-    """What each layer of neurons was given."""
+    """The input of each layer of neurons."""
     spikes: dict[Step, Tensor]
-    """What each layer of neurons was made to give: random numbers, so that layers behind have something to do."""
+    """The output assigned to each layer of neurons: random numbers, so that the layers after it get nonzero input."""
     answer: dict[Value, Tensor]
     """The tensors in ``output``."""
     notes: tuple[str, ...]
 
 
 def leaves(item: Any) -> Iterator[Any]:
-    """What is in ``item``, and in the lists, tuples and dicts in it."""
+    """The items in ``item`` and in the lists, tuples and dicts nested in it."""
     if isinstance(item, dict):
         for part in item.values():
             yield from leaves(part)

@@ -13,8 +13,8 @@ from torch import nn
 
 @contextmanager
 def as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
-    """Within it ``module`` is in eval mode, uncompiled, in float32 at least, and takes inputs whose first axes are
-    ``clock``; afterwards it, and torch's random state, are as before."""
+    """A context in which ``module`` is in eval mode, uncompiled, at least float32, and takes inputs with first axes
+    ``clock``. On exit the module and torch's random state are restored."""
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[]))
         if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):
@@ -29,8 +29,8 @@ def as_trained(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
 
 @contextmanager
 def _in_single_precision(module: nn.Module) -> Iterator[None]:
-    """Within it numbers of 16 bits are float32, which holds them exactly: sinabs's neurons give float32 whatever they
-    are given."""
+    """A context in which 16-bit numbers are float32, which holds them exactly: sinabs's neurons return float32 for any
+    input."""
     narrow = [
         tensor
         for tensor in (*module.parameters(), *module.buffers())
@@ -48,8 +48,8 @@ def _in_single_precision(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_counters(module: nn.Module) -> Iterator[None]:
-    """Within it the hooks are off with which sinabs counts spikes and synaptic operations: they only look, and add up
-    over calls."""
+    """A context without the hooks with which sinabs counts spikes and synaptic operations: they change no result, and
+    their counts add up over calls."""
     parts = list(module.modules())
     kept = [dict(part._forward_hooks) for part in parts]
     try:
@@ -66,11 +66,11 @@ def _without_counters(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_autocast() -> Iterator[None]:
-    """Within it torch.autocast changes no type: it rounds what a module computes, which is not what it is."""
+    """A context in which torch.autocast changes no dtype, because it would round the results of the module."""
     enter, leave = torch.autocast.__enter__, torch.autocast.__exit__
 
     def nothing(*_: Any) -> None:
-        """Neither enters nor leaves."""
+        """Does nothing on entering and on leaving."""
 
     torch.autocast.__enter__ = torch.autocast.__exit__ = nothing  # type: ignore[method-assign]
     try:
@@ -81,7 +81,7 @@ def _without_autocast() -> Iterator[None]:
 
 @contextmanager
 def _in_eval_mode(module: nn.Module) -> Iterator[None]:
-    """Within it ``module`` is in eval mode; afterwards its modes and buffers are those that it had before."""
+    """A context in which ``module`` is in eval mode; on exit its modes and buffers are restored."""
     parts = [part for part in module.modules() if isinstance(part._buffers, dict)]
     modes = [part.training for part in parts]
     buffers = [{name: None if kept is None else kept.clone() for name, kept in part._buffers.items()} for part in parts]
@@ -98,7 +98,7 @@ def _in_eval_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _on_clock(module: nn.Module, clock: tuple[int, ...]) -> Iterator[None]:
-    """Within it the layers that fold time into the axis of samples, or take it apart again, take ``clock``."""
+    """A context in which the layers that fold time into the sample axis, or unfold it, use ``clock``."""
     layers = [vars(part) for part in module.modules() if _folds_time(part)]
     kept: list[dict[str, Any]] = [
         {name: layer[name] for name in ("batch_size", "num_timesteps") if name in layer} for layer in layers

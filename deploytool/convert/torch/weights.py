@@ -66,7 +66,7 @@ def _add(network: Network, call: Call, node: Weighted, signal: Signal) -> Signal
 
 
 def require_first_call(network: Network, call: Call, what: str) -> None:
-    """Raises UnsupportedError where the layer with ``what`` of its own was called before."""
+    """Raises UnsupportedError if the layer, which has its own ``what``, was called before."""
     module = call.step.layer.module
     if is_layer(module) and id(module) in network.called:
         todo = "Create a second layer; it may share the weights." if what == "weights" else "Create a second layer."
@@ -149,7 +149,7 @@ def divide(network: Network, call: Call) -> Signal:
 
 
 def _scale(network: Network, call: Call, value: Value, factor: Array | None) -> Signal:
-    """Folds ``factor`` into the weights before it, or keeps it for those behind it."""
+    """Folds ``factor`` into the weights before it, or keeps it for the weights after it."""
     if factor is None:
         raise UnsupportedError(call.where, f"{call.step.function} without a factor", "a constant factor")
     weighted = network.weighted(call, value)
@@ -167,7 +167,7 @@ def _scale(network: Network, call: Call, value: Value, factor: Array | None) -> 
 
 
 def _per_feature(network: Network, call: Call, value: Value, array: Array) -> Array:
-    """``array`` as (O,), when it has one number for each feature of ``value``, or one for all."""
+    """``array`` as (O,), if it has one number for each feature of ``value``, or one for all."""
     shape = network.shapes[network.signals[value].node]
     features, behind = shape[0], 3 if network.is_map(value, shape) else 1
     if array.size == 1:
@@ -180,7 +180,7 @@ def _per_feature(network: Network, call: Call, value: Value, array: Array) -> Ar
 
 
 def pad(network: Network, call: Call) -> Signal:
-    """Zeros around a map, which the convolution behind them takes as its padding."""
+    """Zeros around a map, which the next convolution applies as its padding."""
     value = call.value()
     sides = [int(side) for side in call.argument("pad")]
     left, right, top, bottom = (*sides, *[0] * (4 - len(sides)))[:4]

@@ -22,7 +22,7 @@ WRAPPERS: Final[Mapping[str, str]] = MappingProxyType(
         "sinabs.Network": "spiking_model",
     }
 )
-"""{class that only calls a module: its attribute that is that module}."""
+"""{class that only calls a module: its attribute with that module}."""
 
 NO_FORWARD: Final = ("torch.nn.modules.module", "torch.nn.modules.container", "lightning", "pytorch_lightning")
 """Packages whose own forward of a module only raises an error."""
@@ -32,9 +32,9 @@ INNER: Final = ("model", "net", "network", "snn", "backbone")
 
 
 def unwrap(module: nn.Module, tell: Callable[[str], None]) -> nn.Module:
-    """The module that computes: ``module`` itself, or what it wraps; ``tell`` hears where that had to be chosen.
+    """The module that computes: ``module`` itself, or the module that it wraps. ``tell`` gets a note about a choice.
 
-    Raises UnsupportedError where ``module`` has no forward and no one network in it, or cannot be looked into.
+    Raises UnsupportedError if ``module`` has no forward and not exactly one network in it, or cannot be traced.
     """
     for _ in range(100):
         kind = kind_of(module)

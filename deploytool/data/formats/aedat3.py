@@ -27,7 +27,7 @@ TIME_BITS: Final = 31
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events of pixels in the file ``path``. Raises InputError when it is damaged or cut short."""
+    """The pixel events in the file ``path``. Raises InputError if it is damaged or cut short."""
     content = path.read_bytes()
     start = content.find(HEADER_END)
     if start < 0:
@@ -39,7 +39,7 @@ def read(path: Path, _: Reading) -> RawEvents:
 
 
 def _packets(content: bytes, at: int, name: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
-    """(times in us, words of data) of the valid events of pixels, packet by packet, from byte ``at`` on."""
+    """(times in us, words of data) of the valid pixel events, packet by packet, from byte ``at`` on."""
     while at < len(content):
         if len(content) - at < PACKET.size:
             raise InputError(name, "ends inside a packet header", "an AEDAT 3.1 file", "The file was cut short.")

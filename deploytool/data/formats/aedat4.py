@@ -15,14 +15,14 @@ from deploytool.data.formats.reading import RawEvents, Reading
 
 HEADER: Final = b"IOHE"
 HEADER_END: Final = 26
-"""Where the name of the header's type ends: behind the version, the header's size and an offset."""
+"""The end of the name of the header's type, which follows the version, the header's size and an offset."""
 NEED: Final = "an AEDAT4 file with one stream of events"
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events in the file ``path``, in order of time: packets of a stream may overlap.
+    """The events in the file ``path``, sorted by time, because packets of a stream may overlap.
 
-    Raises InputError when it is damaged, or has no stream of events or several.
+    Raises InputError if it is damaged, or has no event stream or several.
     """
     import aedat
 

@@ -20,12 +20,12 @@ ARCHIVE_OF_NMNIST: Final = {"x", "y", "p_bits", "n", "label", "id"}
 
 
 def read_npy(path: Path, reading: Reading) -> RawEvents:
-    """The events in a .npy file. Raises InputError when it holds none, or does not say which column is which."""
+    """The events in a .npy file. Raises InputError if it holds none, or if the order of its columns is not stated."""
     return events_in_array(npy_array(path, NEED), reading, str(path))
 
 
 def read_npz(path: Path, reading: Reading) -> RawEvents:
-    """The events in a .npz file: its one array, or the arrays called t, x, y and p. Raises InputError as `read_npy`."""
+    """The events in a .npz file: its one array, or the arrays called t, x, y and p. Raises as `read_npy` does."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
@@ -42,9 +42,9 @@ def read_npz(path: Path, reading: Reading) -> RawEvents:
 
 
 def npy_array(path: Path, need: str) -> NDArray[Any]:
-    """The array in a .npy file, in which ``need`` is looked for.
+    """The array in a .npy file; messages say that ``need`` is needed.
 
-    Raises InputError when it is none, is cut short, or holds pickled objects.
+    Raises InputError if the file is not .npy, is cut short, or holds pickled objects.
     """
     try:
         with path.open("rb") as file:
@@ -77,7 +77,7 @@ def events_in_array(array: Array, reading: Reading, name: str) -> RawEvents:
 
 
 def likely_columns(array: Array) -> str:
-    """The order that the columns of ``array`` (N, 4) seem to have by their values, "xypt" where they do not tell."""
+    """The likely column order of ``array`` (N, 4) judging by its values; "xypt" if they do not show it."""
     spans = np.ptp(array, axis=0) if len(array) else np.zeros(4)
     ascends = [len(array) > 1 and bool((np.diff(column) >= 0).all()) for column in array.T.astype(np.float64)]
     polar = [len(array) > 1 and set(np.unique(column[:10_000]).tolist()) in ({0, 1}, {-1, 1}) for column in array.T]

@@ -18,13 +18,13 @@ from deploytool.data.formats.prophesee import header_in, unwound, words_in
 from deploytool.data.formats.reading import RawEvents, Reading
 
 CONTRAST: Final = (0, 12)
-"""Types of events of pixels: Event2d and EventCd."""
+"""Types of pixel events: Event2d and EventCd."""
 BYTES_PER_EVENT: Final = 8
 TIME_BITS: Final = 32
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it holds others than those of pixels, or is cut short."""
+    """The events in the file ``path``. Raises InputError if it holds other than pixel events, or is cut short."""
     header = header_in(path)
     with path.open("rb") as file:
         file.seek(header.end)

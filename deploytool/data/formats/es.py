@@ -28,7 +28,7 @@ MARKS: Final = {DVS: 254, ATIS: 252}
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events of pixels in the file ``path``. Raises InputError for other events, and when it is cut short."""
+    """The pixel events in the file ``path``. Raises InputError for other events, or if it is cut short."""
     content = path.read_bytes()
     kind = content[15] if len(content) > 15 else -1
     if content[12:13] != b"\x02" or kind not in MARKS or len(content) < HEADER:
@@ -45,7 +45,7 @@ def read(path: Path, _: Reading) -> RawEvents:
 
 
 def _firsts(data: NDArray[np.uint8], mark: int) -> Iterator[NDArray[np.int64]]:
-    """Where events begin, part by part: between two marks they follow one another."""
+    """The positions where events begin, one part at a time; between two marks events are contiguous."""
     at, step = 0, 64
     while at < len(data):
         if data[at] >= mark:
@@ -59,7 +59,7 @@ def _firsts(data: NDArray[np.uint8], mark: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _events(data: NDArray[np.uint8], firsts: NDArray[np.int64], kind: int, sensor: tuple[int, int]) -> RawEvents:
-    """The events of pixels that begin at ``firsts``, at the times that they and the bytes between them add up to."""
+    """The pixel events that begin at ``firsts``; a time is the sum of the steps in the events and the bytes between."""
     head = data[firsts]
     since = np.zeros(len(data), np.int64)
     between = np.ones(len(data), np.bool_)

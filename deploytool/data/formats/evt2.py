@@ -22,14 +22,14 @@ HIGH_BITS: Final = 28
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is cut short, or has words and no event."""
+    """The events in the file ``path``. Raises InputError if it is cut short, or has words but no event."""
     header = header_in(path)
     words = words_in(path, header, np.dtype("<u4"))
     return joined(path, header, len(words), decoded(words))
 
 
 def decoded(words: NDArray[np.uint32], chunk: int = CHUNK) -> Iterator[RawEvents]:
-    """The events of ``words`` (N,), so many words at a time. Those before the first high part have no time."""
+    """The events of ``words`` (N,), ``chunk`` words at a time, without those before the first high part of the time."""
     high = -1
     for start in range(0, len(words), chunk):
         part = words[start : start + chunk]

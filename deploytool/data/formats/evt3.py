@@ -30,8 +30,8 @@ LENGTHS: Final = np.array([12 if kind == VECTOR_12 else 8 if kind == VECTOR_8 el
 
 
 class State(NamedTuple):
-    """What was stated before a word: the unwound high part of the time and the payloads of the latest words of other
-    kinds; -1 where there was none."""
+    """The decoder state before a word: the unwrapped high part of the time and the payloads of the latest words of
+    other kinds; -1 if there was none."""
 
     high: int = -1
     low: int = -1
@@ -40,21 +40,21 @@ class State(NamedTuple):
 
     @property
     def words(self) -> NDArray[np.uint16]:
-        """Words that state it."""
+        """Words that produce this state."""
         stated = ((TIME_HIGH, self.high % 4096), (TIME_LOW, self.low), (ROW, self.row), (BASE, self.base))
         known = (self.high, self.low, self.row, self.base)
         return np.array([k << 12 | v for (k, v), given in zip(stated, known, strict=True) if given >= 0], np.uint16)
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is cut short, or has words and no event."""
+    """The events in the file ``path``. Raises InputError if it is cut short, or has words but no event."""
     header = header_in(path)
     words = words_in(path, header, np.dtype("<u2"))
     return joined(path, header, len(words), decoded(words))
 
 
 def decoded(words: NDArray[np.uint16], chunk: int = CHUNK) -> Iterator[RawEvents]:
-    """The events of ``words`` (N,), so many words at a time. Those before the first time and row have no place."""
+    """The events of ``words`` (N,), ``chunk`` words at a time, without those before the first time and row."""
     state = State()
     for start in range(0, len(words), chunk):
         events, state = _decode(words[start : start + chunk], state)
@@ -62,11 +62,11 @@ def decoded(words: NDArray[np.uint16], chunk: int = CHUNK) -> Iterator[RawEvents
 
 
 def _decode(words: NDArray[np.uint16], state: State) -> tuple[RawEvents, State]:
-    """The events of ``words`` that come after ``state``, and what is stated after them."""
+    """The events of ``words`` that follow ``state``, and the state after them."""
     words = np.concatenate([state.words, words])
     kinds, payloads = words >> 12, (words & 0xFFF).astype(np.int64)
     is_event = (kinds == EVENT) | (kinds == VECTOR_12) | (kinds == VECTOR_8)
-    at = np.append(np.flatnonzero(is_event), len(words) - 1)  # the last is for what is stated after all words
+    at = np.append(np.flatnonzero(is_event), len(words) - 1)  # the last one is for the state after all words
     is_high = kinds == TIME_HIGH
     highs = np.full(len(words), -1)
     highs[is_high] = unwound(payloads[is_high], HIGH_BITS, state.high)
@@ -99,5 +99,5 @@ def _decode(words: NDArray[np.uint16], state: State) -> tuple[RawEvents, State]:
 
 
 def _latest(chosen: NDArray[np.bool_], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,): the number of the latest ``chosen`` word up to each word ``at`` (N,), -1 where there is none."""
+    """(N,): the index of the latest ``chosen`` word up to each word ``at`` (N,); -1 if there is none."""
     return np.concatenate([[-1], np.flatnonzero(chosen)])[np.cumsum(chosen, dtype=np.int32)[at]]

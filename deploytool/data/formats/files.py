@@ -31,8 +31,8 @@ Say = Callable[[str], None]
 def kinds(path: Path) -> list[tuple[Path, Format | InputError | None]]:
     """(file, its format) of ``path`` itself, or of the files in that folder and its folders, in order of names.
 
-    In place of a format stand what is wrong with a file, and None for a file that is no recording. Hidden files do not
-    count. Raises InputError when no file may be a recording, or a name is not in UTF-8.
+    A file with a problem has an InputError instead of a format; a file that is not a recording has None. Hidden files
+    are ignored. Raises InputError if no file can be a recording, or a name is not in UTF-8.
     """
     found = [(file, _kind(file)) for file in _files(path)]
     if not any(kind for _, kind in found):
@@ -46,8 +46,8 @@ def kinds(path: Path) -> list[tuple[Path, Format | InputError | None]]:
 def read_events(path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say = lambda _: None) -> list[EventStream]:
     """The samples in ``path``, a file or a folder of files, in order of names, on maps of ``shape`` (C, H, W).
 
-    A sample lasts until its last event. Its label is the name of the file's folder where that is a number, as in
-    ``Test/7/00042.bin``, and -1 elsewhere. ``say`` is told what was done to recordings or left out.
+    A sample lasts until its last event. Its label is the name of the file's folder if that is a number, as in
+    ``Test/7/00042.bin``, and otherwise -1. ``say`` is told what was changed in recordings or left out.
     Raises InputError with every problem of every file, UsageError for options that the files do not need.
     """
     streams, done, skipped, errors = [], [], [], []
@@ -71,28 +71,28 @@ def read_events(path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say 
 
 
 def file_events(path: Path, kind: str, shape: Shape, reading: Reading) -> Events:
-    """The events in the file ``path``, which is of the format called ``kind`` in FORMATS, on a map of ``shape``.
+    """The events in the file ``path``, of the format named ``kind`` in FORMATS, on a map of ``shape``.
 
-    Raises InputError when there are none that can be read; their order is not checked.
+    Raises InputError if no events can be read; their order is not checked.
     """
     return uniform(read_raw(path, FORMATS[kind], reading), reading, shape, str(path)).events
 
 
 def fingerprint(path: Path) -> str:
-    """What names the recordings in ``path``, the same wherever they lie. Raises as `kinds`."""
+    """The fingerprint of the recordings in ``path``, independent of their location. Raises as `kinds` does."""
     inside = path if path.is_dir() else path.parent
     files = [file for file, kind in kinds(path) if kind is not None]
     return digest(("recordings", PROCEDURE, [(file.relative_to(inside).as_posix(), _sha256(file)) for file in files]))
 
 
 def label_of(path: Path) -> int:
-    """The name of the folder of ``path`` where that is a number, -1 elsewhere."""
+    """The name of the folder of ``path`` if that is a number, otherwise -1."""
     folder = path.absolute().parent.name
     return int(folder) if folder.isascii() and folder.isdecimal() and len(folder) <= LABEL_DIGITS else -1
 
 
 def refuse_unwritable(files: Iterable[Path]) -> None:
-    """Raises InputError when a name is no Unicode text, which no artifact can tell."""
+    """Raises InputError if a name is not Unicode text, because artifacts cannot store it."""
     for file in files:
         if str(file) != str(file).encode("utf-8", "replace").decode("utf-8"):
             raise InputError(ascii(str(file)), "a name that is not in UTF-8", "names in UTF-8", "Rename it.")
@@ -119,7 +119,7 @@ def _kind(file: Path) -> Format | InputError | None:
 def _remarks(
     skipped: Sequence[Path], streams: Sequence[EventStream], done: Sequence[Uniform], unwrap: bool
 ) -> Iterator[str]:
-    """One sentence for each thing that was done to recordings, or left out, that a person may not expect."""
+    """One sentence for each change or omission in recordings that a user may not expect."""
     if skipped:
         yield f"Ignored, because they are not recordings: {_named(skipped)}."
     if any(each.merged for each in done):
@@ -137,7 +137,7 @@ def _remarks(
 
 
 def _late(removed_us: Sequence[int], first: str) -> Iterator[str]:
-    """That recordings, the ``first`` of that name, began long after their clocks' zero."""
+    """The remark that recordings, of which ``first`` is the first, began long after the zero of their clocks."""
     late = [removed for removed in removed_us if removed > OFFSET_TOLD_US]
     if not late:
         return

@@ -17,7 +17,7 @@ NEED: Final = "one group with the datasets t, x, y and p, or one dataset of even
 
 
 def read(path: Path, reading: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is damaged, or holds none or several recordings."""
+    """The events in the file ``path``. Raises InputError if it is damaged, or does not hold exactly one recording."""
     import h5py
 
     try:
@@ -40,7 +40,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
 
 
 def _keys(found: dict[str, Any], groups: list[str], arrays: list[str], name: str) -> list[str]:
-    """The data sets with the events of the one recording. Raises InputError when there is none, or several."""
+    """The names of the HDF5 datasets of the one recording. Raises InputError if there is none, or several."""
     if len(groups) == 1:
         return [f"{groups[0]}/{column}".lstrip("/") for column in roles(_columns(found, groups[0])).values()]
     if len(groups) > 1 or len(arrays) != 1:
@@ -51,7 +51,7 @@ def _keys(found: dict[str, Any], groups: list[str], arrays: list[str], name: str
 
 
 def _columns(found: dict[str, Any], group: str) -> list[str]:
-    """The names of what lies directly in ``group``."""
+    """The names of the members directly in ``group``."""
     inside = f"{group}/" if group else ""
     return [key.removeprefix(inside) for key in found if key.startswith(inside) and "/" not in key.removeprefix(inside)]
 

@@ -21,7 +21,7 @@ SIDE: Final = 10
 
 
 def read(path: Path, reading: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is damaged, or holds neither kind of events."""
+    """The events in the file ``path``. Raises InputError if it is damaged, or holds neither kind of events."""
     from scipy.io import loadmat
 
     try:

@@ -30,15 +30,15 @@ def roles(names: Sequence[str]) -> dict[str, str]:
 
 
 def complete(names: Sequence[str]) -> bool:
-    """Whether ``names`` name all columns that events need."""
+    """Whether ``names`` include all columns that events need."""
     found = roles(names)
     return {"t", "x", "y"} <= found.keys() and ("p" in found or "c" in found)
 
 
 def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> RawEvents:
-    """The events whose ``columns`` {their names: (N,)} are in the file ``name``.
+    """The events in ``columns`` {column name: (N,)} of the file ``name``.
 
-    Raises InputError when columns are missing or differ in length, UsageError where ``reading`` states their order.
+    Raises InputError if columns are missing or differ in length, UsageError if ``reading`` states their order.
     """
     found = roles(list(columns))
     if not complete(list(columns)):

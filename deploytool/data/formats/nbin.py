@@ -20,7 +20,7 @@ OVERFLOW_US: Final = 2**13
 
 
 def read(path: Path, _: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is empty or ends inside an event."""
+    """The events in the file ``path``. Raises InputError if it is empty or ends inside an event."""
     data = np.fromfile(path, np.uint8)
     if not len(data) or len(data) % BYTES_PER_EVENT:
         raise InputError(

@@ -37,32 +37,32 @@ _SIZES: Final = (
 
 @dataclass(frozen=True)
 class Header:
-    """The ``text`` of a header without its "% ", and the number of the first byte after it."""
+    """The ``text`` of a header without its "% ", and the position of the first byte after it."""
 
     text: str
     end: int
 
     @property
     def encoding(self) -> str:
-        """The encoding of a .raw file, "2.0", "2.1" or "3.0"; empty where it is not stated."""
+        """The encoding of a .raw file, "2.0", "2.1" or "3.0"; empty if it is not stated."""
         found = _ENCODING.search(self.text)
         return f"{found[1]}.{found[2] or '0'}" if found else ""
 
     @property
     def sensor(self) -> tuple[int, int] | None:
-        """(height, width) of the camera in pixels, None where it is not stated."""
+        """(height, width) of the camera in pixels; None if it is not stated."""
         found = next((match for size in _SIZES if (match := size.search(self.text))), None)
         return (int(found["height"]), int(found["width"])) if found else None
 
     @property
     def version(self) -> int | None:
-        """The version of a .dat file, None where it is not stated."""
+        """The version of a .dat file; None if it is not stated."""
         found = re.search(r"^Version (\d+)", self.text, re.MULTILINE | re.IGNORECASE)
         return int(found[1]) if found else None
 
 
 def header_of(head: bytes) -> Header:
-    """The header at the beginning of ``head``; one without text where there is none."""
+    """The header at the beginning of ``head``; without text if there is none."""
     lines, at = [], 0
     while head[at : at + 1] == b"%" and (stop := head.find(b"\n", at)) >= 0:
         lines.append(head[at + 1 : stop].decode("latin-1").strip())
@@ -79,7 +79,7 @@ def header_in(path: Path) -> Header:
 
 
 def words_in(path: Path, header: Header, word: np.dtype[Any]) -> Array:
-    """The words (N,) of type ``word`` after the ``header``. Raises InputError when the file ends inside one."""
+    """The words (N,) of type ``word`` after the ``header``. Raises InputError if the file ends inside a word."""
     length = path.stat().st_size - header.end
     if length % word.itemsize:
         raise InputError(
@@ -92,8 +92,11 @@ def words_in(path: Path, header: Header, word: np.dtype[Any]) -> Array:
 
 
 def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int64]:
-    """``highs`` (N,), counters of so many ``bits``, without running over: 2^bits are added where they fall by more than
-    half of that. ``before`` is the last that was returned, -1 where there is none."""
+    """The counter values ``highs`` (N,), of N ``bits``, without overflow.
+
+    2^bits is added after each fall by more than half of that. ``before`` is the last value returned by the previous
+    call, or -1.
+    """
     if not len(highs):
         return highs
     last = int(highs[0]) if before < 0 else before
@@ -102,8 +105,10 @@ def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int6
 
 
 def joined(path: Path, header: Header, words: int, parts: Iterable[RawEvents]) -> RawEvents:
-    """The events of all ``parts`` of a file of so many ``words``. Raises InputError when none of these is an event
-    whose time and place were stated before."""
+    """The events of all ``parts`` of a file of N ``words``.
+
+    Raises InputError if no word is an event whose time and place were stated before it.
+    """
     listed = [part for part in parts if len(part)]
     if not listed and words:
         found = f"no events in its {words} words: none comes after a word with the time"

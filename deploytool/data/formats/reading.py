@@ -17,13 +17,13 @@ UNITS_US: Final = {"us": 1.0, "ms": 1000.0, "s": 1e6, "ns": 0.001}
 
 @dataclass(frozen=True)
 class Reading:
-    """How event files are read, where they do not say it themselves.
+    """Options for reading event files that do not state them themselves.
 
     ``columns`` is the order of the columns of a plain array or of a table without names, such as "xypt".
-    ``time_unit`` is that of the times in arrays and tables; None takes them as microseconds unless that is implausible.
+    ``time_unit`` is the unit of times in arrays and tables; None means microseconds unless that is implausible.
     With ``absolute_time`` a recording begins when its clock was 0, otherwise at its first event. ``unwrap`` adds
     2^k where time jumps back because a k-bit clock overflowed; formats with a rule of their own do not need it.
-    Raises UsageError for columns or a unit that are none.
+    Raises UsageError for unknown columns or an unknown unit.
     """
 
     columns: str | None = None
@@ -40,7 +40,7 @@ class Reading:
 
     @property
     def options(self) -> dict[str, str | bool]:
-        """{option: its value} of what was stated, as the command line calls it."""
+        """{option: value} of the stated options, with their command line names."""
         values = {f"--{key.replace('_', '-')}": value for key, value in asdict(self).items()}
         return {option: value for option, value in values.items() if value}
 
@@ -54,8 +54,8 @@ AT_CLOCK: Final = Reading(absolute_time=True)
 class RawEvents:
     """The events in a file as a reader finds them, N of each: ``t``, ``x``, ``y`` and ``p``, of any type of number.
 
-    ``in_us``: the format says that times are microseconds. ``features``: ``p`` numbers features, and is no polarity.
-    ``sensor`` (H, W) is what the file says of the camera, None where it says nothing.
+    ``in_us``: the format defines times as microseconds. ``features``: ``p`` is a feature number, not a polarity.
+    ``sensor`` (H, W) is the camera size stated in the file; None if it states none.
     """
 
     t: Array

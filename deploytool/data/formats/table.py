@@ -20,10 +20,10 @@ Read = Callable[[Path, Reading], RawEvents]
 
 @dataclass(frozen=True)
 class Format:
-    """One format: ``recognise(head, path)`` says by the first bytes of a file whether it is of it, ``read`` reads it.
+    """One format: ``recognise(head, path)`` checks the first bytes of a file for the format, ``read`` reads it.
 
     Files usually end in one of ``suffixes``. ``library`` is the package that reads it and ``install`` what installs
-    that, empty where none is needed. ``takes`` are the options of a `Reading` that say what such a file leaves out.
+    that; empty if none is needed. ``takes`` are the options of a `Reading` that apply to the format.
     """
 
     says: str
@@ -37,7 +37,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Known:
-    """A format that is recognised and not read: what it is, and what to do instead."""
+    """A format that is recognised but not supported: its name, and what to do instead."""
 
     says: str
     recognise: Recognise
@@ -104,10 +104,10 @@ KNOWN: Final = (
 
 
 def format_of(path: Path) -> Format | None:
-    """The format of the file ``path`` by its content, None for one that is not known to hold events.
+    """The format of the file ``path`` by its content, or None if it is not known to hold events.
 
-    Raises InputError when it cannot be read, is of a format that is known and not read here, or is not what its name
-    says.
+    Raises InputError if it cannot be read, has a known but unsupported format, or has content that does not match its
+    suffix.
     """
     try:
         with path.open("rb") as file:
@@ -127,14 +127,14 @@ def format_of(path: Path) -> Format | None:
 
 
 def formats() -> str:
-    """The formats that are read, with the ends of their files' names."""
+    """The supported formats with their file suffixes."""
     return ", ".join(f"{each.says} ({', '.join(each.suffixes)})" for each in FORMATS.values())
 
 
 def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents:
-    """The events in the file ``path``, which is of the format ``kind``.
+    """The events in the file ``path``, of the format ``kind``.
 
-    Raises InputError when it cannot be read, or the package that reads it is not installed; UsageError for options of
+    Raises InputError if it cannot be read, or if the package that reads it is not installed; UsageError for options of
     ``reading`` that the format states itself.
     """
     if given := [option for option in (*reading.options,) if option in _STATED and option not in kind.takes]:

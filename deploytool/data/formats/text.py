@@ -22,7 +22,7 @@ from deploytool.data.formats.reading import COLUMNS, RawEvents, Reading
 _SEPARATORS: Final = re.compile(r"\s*[,;]\s*|\s+")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?$")
 HEAD_LINES: Final = 50
-"""Lines among which the names of the columns are looked for."""
+"""Number of leading lines that are searched for the column names."""
 
 
 def is_table(head: bytes) -> bool:
@@ -37,8 +37,10 @@ def is_table(head: bytes) -> bool:
 
 
 def read(path: Path, reading: Reading) -> RawEvents:
-    """The events in the file ``path``. Raises InputError when it is no table of them, or does not say which column is
-    which."""
+    """The events in the file ``path``.
+
+    Raises InputError if it is not a table of events, or if the order of its columns is not stated.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -51,7 +53,7 @@ def read(path: Path, reading: Reading) -> RawEvents:
 
 
 def _names(text: str) -> tuple[list[str], int]:
-    """(the names of the columns, the lines up to them); none where the first line, or comments before it, name none."""
+    """(column names, number of lines up to them); no names if the first line and comments before it have none."""
     for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1):
         if complete(names := _cells(line)):
             return names, number
@@ -61,7 +63,7 @@ def _names(text: str) -> tuple[list[str], int]:
 
 
 def _table(text: str, skipped: int, columns: int, name: str) -> Array:
-    """(N, columns) the numbers after so many lines, whole ones where all are; True and False are 1 and 0."""
+    """(N, columns): the numbers after ``skipped`` lines, integers if all are whole; True and False are 1 and 0."""
     body = next((line for line in text.splitlines()[skipped:] if line.strip() and line[0] != "#"), None)
     if body is None:
         return np.empty((0, columns), np.int64)

@@ -19,14 +19,14 @@ from deploytool.data.formats.reading import UNITS_US, Reading
 Times: TypeAlias = NDArray[np.int64]
 
 CLOCK_BITS: Final = (32, 31, 24, 23)
-"""Widths in bits of the counters that cameras and files have."""
+"""Widths in bits of the time counters in cameras and files."""
 NEARLY: Final = 0.95
-"""A clock overflowed where time falls by more than this share of its range."""
+"""A fall of the time by more than this share of the range of a clock is an overflow."""
 
 YEARS_S: Final = (946_684_800, 4_102_444_800)
 """The years 2000 to 2100 in seconds since 1970."""
 ENOUGH: Final = 100
-"""Smallest number of events whose rate says something about the unit of their times."""
+"""Smallest number of events whose rate is used to judge the unit of their times."""
 RATE_MAX_HZ: Final = 1000.0
 """Mean events per pixel and second of a recording above which its times are not microseconds."""
 RATE_MIN_HZ: Final = 100.0
@@ -35,8 +35,10 @@ RATE_MIN_HZ: Final = 100.0
 
 @dataclass(frozen=True, eq=False)
 class Timed:
-    """Times ``t_us`` (N,) of a recording that began ``removed_us`` after its clock's zero; its last event takes
-    ``step_us``. Its clock, of ``clock_bits``, overflowed ``overflows`` times."""
+    """Times ``t_us`` (N,) of a recording that began ``removed_us`` after the zero of its clock.
+
+    Its last event takes ``step_us``. Its clock, of ``clock_bits`` bits, overflowed ``overflows`` times.
+    """
 
     t_us: Times
     removed_us: int = 0
@@ -46,10 +48,10 @@ class Timed:
 
 
 def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Timed:
-    """The times ``t`` (N,) in the file ``name``, of a map of so many ``pixels``, in microseconds.
+    """The times ``t`` (N,) in the file ``name``, in microseconds; ``pixels`` is the number of pixels of the map.
 
-    Raises InputError for times that are no numbers, that go back as when a clock overflows, or that are implausible
-    as microseconds where no unit is stated.
+    Raises InputError for times that are not numbers, that fall as after a clock overflow, or that are implausible
+    as microseconds if no unit is stated.
     """
     if t.dtype.kind in "mM" and reading.time_unit is not None:
         raise UsageError("--time-unit", f"given with {name}, whose times have dtype {t.dtype}", "times without a unit")
@@ -70,14 +72,14 @@ def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Ti
 
 
 def date(t_us: int) -> str:
-    """The day and time that ``t_us`` is as microseconds since 1970; empty where that is not in 2000 to 2100."""
+    """The date and time of ``t_us`` as microseconds since 1970; empty if it is not in 2000 to 2100."""
     if not YEARS_S[0] <= t_us // 10**6 < YEARS_S[1]:
         return ""
     return datetime.fromtimestamp(t_us // 10**6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _numbers(t: Array, unit: str | None, name: str) -> Array:
-    """``t`` as integers, or as float64 where it has fractions and a unit is stated."""
+    """``t`` as integers, or as float64 if it has fractions and a unit is stated."""
     if t.dtype.kind in "mM":
         return t.astype(f"{t.dtype.kind}8[us]").astype(np.int64)
     if t.dtype.kind not in "iuf" or t.ndim != 1:
@@ -100,7 +102,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
 
 
 def _unwrapped(t: Array, unwrap: bool, unit: str, name: str) -> tuple[Array, int, int]:
-    """(``t`` without falls by the range of a clock, how many there were, the bits of the clock)."""
+    """(``t`` without overflows, the number of overflows, the bits of the clock)."""
     falls = t[:-1] - t[1:]
     worst = falls.max(initial=0)
     bits = next((bits for bits in CLOCK_BITS if NEARLY * 2**bits < worst <= 2**bits and _fits(t, bits)), 0)
@@ -120,13 +122,13 @@ def _unwrapped(t: Array, unwrap: bool, unit: str, name: str) -> tuple[Array, int
 
 
 def _fits(t: Array, bits: int) -> bool:
-    """Whether a counter of so many ``bits``, with or without a sign, can have shown all of ``t``."""
+    """Whether a counter of N ``bits``, signed or unsigned, can hold every value of ``t``."""
     low, high = float(t.min()), float(t.max())
     return (low >= 0 and high < 1 << bits) or (low >= -(1 << bits - 1) and high < 1 << bits - 1)
 
 
 def _in_us(t: Array, unit: str, name: str) -> Times:
-    """``t``, in ``unit``, in whole microseconds."""
+    """``t``, given in ``unit``, as whole microseconds."""
     factor = UNITS_US[unit]
     if float(np.abs(t).max()) * factor >= 2**62:
         raise InputError(name, f"times up to {np.abs(t).max():g} {unit}", "times that fit 62 bits in microseconds")
@@ -136,7 +138,7 @@ def _in_us(t: Array, unit: str, name: str) -> Times:
 
 
 def _other_unit(t: Times, pixels: int) -> tuple[str, str] | None:
-    """(unit, what speaks for it) where times ``t`` (N,), N > 0, cannot well be microseconds."""
+    """(likely unit, evidence for it) if times ``t`` (N,), N > 0, are implausible as microseconds; otherwise None."""
     first, last = int(t.min()), int(t.max())
     if since := date(first // 1000):
         return "ns", f"times that are nanoseconds since 1970, from {since} on"

@@ -19,7 +19,7 @@ FIELD_MAX: Final = 0xFFFF
 
 @dataclass(frozen=True, eq=False)
 class Uniform:
-    """The ``events`` of a file, what was done to their times, and whether both polarities became one feature."""
+    """The ``events`` of a file, the changes to their times, and whether both polarities were merged."""
 
     events: Events
     times: Timed
@@ -27,14 +27,14 @@ class Uniform:
 
     @property
     def duration_us(self) -> int:
-        """How long the recording lasts: until its last event is over."""
+        """The duration of the recording, up to the end of its last event."""
         return int(self.times.t_us.max(initial=-1)) + self.times.step_us if len(self.events) else 1
 
 
 def uniform(raw: RawEvents, reading: Reading, shape: Shape, name: str) -> Uniform:
-    """The events of ``raw``, which the file ``name`` holds, for a map of ``shape`` (C, H, W).
+    """The events of ``raw``, from the file ``name``, for a map of ``shape`` (C, H, W).
 
-    A map of one feature merges both polarities. Raises InputError for values that are no times, places or polarities.
+    A map of one feature merges both polarities. Raises InputError for invalid times, places or polarities.
     """
     times = timed(raw.t, reading, raw.in_us, shape[1] * shape[2], name)
     features = _whole("c", raw.p, name) if raw.features else polarities(raw.p, name)
@@ -47,9 +47,9 @@ def uniform(raw: RawEvents, reading: Reading, shape: Shape, name: str) -> Unifor
 
 
 def polarities(p: Array, name: str) -> NDArray[np.int64]:
-    """(N,): 1 for ON and 0 for OFF of ``p``, in which they are true and false, 1 and 0, or 1 and -1.
+    """(N,): 1 for ON and 0 for OFF; in ``p`` these are true and false, 1 and 0, or 1 and -1.
 
-    Other whole numbers from 0 on are left as they are. Raises InputError for what is neither.
+    Other whole numbers of at least 0 stay unchanged. Raises InputError for any other value.
     """
     if p.dtype.kind == "b" or not len(p):
         return p.astype(np.int64)
@@ -79,7 +79,7 @@ def _whole(field: str, column: Array, name: str) -> Array:
 
 
 def _refuse_other_sensor(raw: RawEvents, shape: Shape, name: str) -> None:
-    """Raises InputError when the file says that its camera has more pixels than the map, and uses them."""
+    """Raises InputError if the camera stated in the file is larger than the map and events lie outside the map."""
     _, height, width = shape
     if raw.sensor is None or not len(raw) or (int(raw.y.max()) < height and int(raw.x.max()) < width):
         return

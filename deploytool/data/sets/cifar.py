@@ -26,8 +26,8 @@ SHAPE: Final[Shape] = (3, 32, 32)
 
 @dataclass(frozen=True)
 class Layout:
-    """How a set lies on disk: what the ``archive`` of its ``folder`` is called and the folder of the ``pickled`` one,
-    the files of its parts, the bytes of ``labels`` before an image."""
+    """The files of a set on disk: its ``folder``, the name of the ``archive`` of that, the folder of the ``pickled``
+    version, the files of its parts, and the bytes of ``labels`` before an image."""
 
     name: str
     archive: str
@@ -64,14 +64,14 @@ CIFAR100: Final = Layout(
 def parts(layout: Layout, root: str | None) -> tuple[Samples[Image], Samples[Image]]:
     """The official (training, test) images of a set in the folder ``root``.
 
-    Raises RecipeError without a root, InputError when they are not there, damaged, or pickled.
+    Raises RecipeError without a root, InputError if they are missing, damaged or pickled.
     """
     folder = _locate(layout, root)
     return _samples(layout, folder, "train", layout.train), _samples(layout, folder, "test", layout.test)
 
 
 def fingerprint(layout: Layout, root: str | None) -> str:
-    """What names the data in ``root``: the hashes of the files."""
+    """The fingerprint of the data in ``root``: the hashes of the files."""
     folder = _locate(layout, root)
     return digest([sha256(_read(folder / file)).hexdigest() for file in layout.train + layout.test])
 

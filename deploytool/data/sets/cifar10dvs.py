@@ -23,13 +23,13 @@ TEST_SHARE: Final = 0.1
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The (training, test) samples in ``root``. Raises InputError when they are not there."""
+    """The (training, test) samples in ``root``. Raises InputError if they are missing."""
     files = _files(root)
     return files.split(files.samples(_stream, "cifar10dvs"), TEST_SHARE)
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data in ``root``: the relative paths and sizes of all files."""
+    """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
     return listing(_files(root))
 
 
@@ -40,6 +40,6 @@ def _files(root: str | None) -> ClassFiles:
 
 
 def _stream(path: Path, label: int, name: str) -> EventStream:
-    """The events of one AEDAT4 file. Raises InputError when it is none, or its reader is not installed."""
+    """The events of one AEDAT4 file. Raises InputError if it is not AEDAT4, or if its reader is not installed."""
     events = file_events(path, "aedat4", SHAPE, AS_IT_IS)
     return EventStream(events, SHAPE, int(events["t"][-1]) + 1, label, name)

@@ -54,7 +54,7 @@ _TEST_SEED: Final = 20
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The (training, test) samples; 20 % of every class are for the test, the same in every recipe."""
+    """The (training, test) samples; 20 % of every class are test samples, the same in every recipe."""
     _refuse_root(root)
     _, labels = _images()
     return _split(Samples(labels, _streams().__getitem__))
@@ -74,7 +74,7 @@ def _split(samples: Samples[Made]) -> tuple[Samples[Made], Samples[Made]]:
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data: the parameters of the procedure and the images."""
+    """The fingerprint of the data: the parameters of the procedure and the images."""
     _refuse_root(root)
     parameters = (SHAPE, DURATION_US, MAGNIFICATION, CORNERS, SACCADE_MS, DARK, CONTRAST, TEST_SHARE, _TEST_SEED)
     return digest((parameters, _images()))
@@ -108,7 +108,7 @@ def _streams() -> tuple[EventStream, ...]:
 
 
 def camera_events(images: Floats) -> list[Events]:
-    """What the camera sends for each of the images (S, 8, 8), values 0..1, in order of time."""
+    """The events of the camera for each of the images (S, 8, 8), values 0..1, in order of time."""
     eye = eye_path()
     reference = levels(images, eye[0]) - _first_phase()
     before = levels(images, eye[0]) - reference
@@ -127,7 +127,7 @@ def camera_events(images: Floats) -> list[Events]:
 
 
 def eye_path() -> Floats:
-    """(K + 1, 2): where the eye looks, (y, x) in sensor pixels from the middle, at every millisecond 0..K."""
+    """(K + 1, 2): the gaze position, (y, x) in sensor pixels from the middle, at every millisecond 0..K."""
     phase = np.arange(SACCADE_MS) / SACCADE_MS
     progress = (1 - np.cos(np.pi * phase)) / 2
     corners = np.array(CORNERS)

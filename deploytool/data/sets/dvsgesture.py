@@ -26,13 +26,13 @@ _COLUMNS: Final = "an array (N, 4) of whole numbers: x, y, polarity, time in ms"
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The official (training, test) samples in ``root``. Raises InputError when they are not there."""
+    """The official (training, test) samples in ``root``. Raises InputError if they are missing."""
     train, test = (files.samples(_stream, "dvsgesture") for files in _files(root))
     return train, test
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data in ``root``: the relative paths and sizes of all files."""
+    """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
     return listing(*_files(root))
 
 
@@ -53,7 +53,7 @@ def _part(folder: Path, part: str) -> ClassFiles:
 
 
 def _class_of(path: Path) -> int:
-    """The class that the name of a file states. Raises InputError when it states none."""
+    """The class in the name of a file. Raises InputError if the name has none."""
     if not path.stem.isdecimal() or int(path.stem) >= CLASSES:
         raise InputError(str(path), f"a file named {path.stem!r}", f"a class, 0 to {CLASSES - 1}, as name")
     return int(path.stem)

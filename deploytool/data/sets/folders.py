@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 def located(name: str, root: str | None, places: Sequence[str], parts: Sequence[str], hint: str) -> Path:
     """The first of ``places``, relative to ``root``, that holds all of ``parts``, for the data set ``name``.
 
-    Raises RecipeError without a root; InputError when the data are not there or only in part, ending in ``hint``.
+    Raises RecipeError without a root; InputError, ending in ``hint``, if the data are missing or incomplete.
     """
     need = f"the folder that holds {', '.join(parts)}" if len(parts) < 6 else f"the folder that holds {parts[0]}, ..."
     if root is None:
@@ -52,12 +52,12 @@ class ClassFiles:
         return tuple(path.relative_to(self.folder).as_posix() for path in self.paths)
 
     def samples(self, read: Callable[[Path, int, str], Made], name: str) -> Samples[Made]:
-        """What ``read(path, label, name of the sample)`` makes of each file, for the data set ``name``."""
+        """The samples ``read(path, label, name of the sample)`` of all files, for the data set ``name``."""
         names = self.names
         return Samples(self.labels, lambda i: read(self.paths[i], int(self.labels[i]), f"{name}/{names[i]}"))
 
     def split(self, samples: Samples[Made], share: float) -> tuple[Samples[Made], Samples[Made]]:
-        """(training, test) of the ``samples`` of these files, decided by their names; see `hash_split`."""
+        """(training, test) of the ``samples`` of these files, split by their names; see `hash_split`."""
         train, test = hash_split(self.names, self.labels, share)
         return samples.take(train), samples.take(test)
 
@@ -65,7 +65,7 @@ class ClassFiles:
 def class_files(folder: Path, part: str, classes: Sequence[str], suffixes: Sequence[str]) -> ClassFiles:
     """The files with one of ``suffixes`` in ``folder``/``part``/class, for each of ``classes`` in order of names.
 
-    Raises InputError when a class has none, or a name is not in UTF-8.
+    Raises InputError if a class has none, or a name is not in UTF-8.
     """
     found = [_files(folder / part / name, suffixes) for name in classes]
     if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
@@ -87,7 +87,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def listing(*parts: ClassFiles) -> str:
-    """What names the files of all ``parts`` without reading them: their relative paths and sizes."""
+    """The fingerprint of the files of all ``parts`` without reading them: their relative paths and sizes."""
     sizes = [path.stat().st_size for part in parts for path in part.paths]
     return digest([[part.names for part in parts], sizes])
 

@@ -22,7 +22,7 @@ _NEED: Final = f"{TRAIN} and {TEST}, each with a folder of pictures per class, o
 
 
 def parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
-    """The (training, test) images in ``root``. Raises InputError when there are none, or their classes differ."""
+    """The (training, test) images in ``root``. Raises InputError if there are none, or if their classes differ."""
     found = [(files, files.samples(read_image, "imagefolder")) for files in _files(root)]
     if len(found) == 1:
         files, samples = found[0]
@@ -32,12 +32,12 @@ def parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data in ``root``: the relative paths and sizes of all pictures."""
+    """The fingerprint of the data in ``root``: the relative paths and sizes of all pictures."""
     return listing(*_files(root))
 
 
 def _files(root: str | None) -> list[ClassFiles]:
-    """The files for training and those for the test, or all of them where there is no ``val``."""
+    """The files for training and those for the test, or all of them if there is no ``val``."""
     if root is None:
         raise RecipeError("data.root", "missing for the set imagefolder", f"a folder with {_NEED}")
     folder = Path(root).expanduser()

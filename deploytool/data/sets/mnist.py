@@ -35,14 +35,14 @@ _NEED: Final = f"{', '.join(name for files in FILES.values() for name in files)}
 def parts(name: str, root: str | None) -> tuple[Samples[Image], Samples[Image]]:
     """The official (training, test) images of the set ``name`` in the folder ``root``.
 
-    Raises RecipeError without a root, InputError when they are not there or damaged.
+    Raises RecipeError without a root, InputError if they are missing or damaged.
     """
     train, test = (_samples(name, part, *_contents(name, root, files)) for part, files in FILES.items())
     return train, test
 
 
 def fingerprint(name: str, root: str | None) -> str:
-    """What names the data in ``root``: the hashes of what the files hold, compressed or not."""
+    """The fingerprint of the data in ``root``: the hashes of the uncompressed content of the files."""
     contents = [content for files in FILES.values() for content in _contents(name, root, files)]
     return digest([sha256(content).hexdigest() for content in contents])
 
@@ -87,7 +87,7 @@ def _samples(name: str, part: str, images: bytes, labels: bytes) -> Samples[Imag
 
 
 def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
-    """The read-only array in the ``content`` of an IDX file of bytes. Raises InputError when it is none or is cut."""
+    """The read-only array in the ``content`` of an IDX file of bytes. Raises InputError if it is not one or is cut."""
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
     start = 4 + 4 * axes
     lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)

@@ -29,13 +29,13 @@ DURATION_US: Final = 320_000
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The (training, test) samples in ``root``. Raises InputError when they are not there."""
+    """The (training, test) samples in ``root``. Raises InputError if they are missing."""
     files = _files(root)
     return files.split(files.samples(_stream, "ncaltech101"), TEST_SHARE)
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data in ``root``: the relative paths and sizes of all files."""
+    """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
     return listing(_files(root))
 
 

@@ -46,9 +46,9 @@ DOWNLOAD_ROOT: Final = "data"
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The official (training, test) samples in ``root``; without a root those in ``data``, downloaded when absent.
+    """The official (training, test) samples in ``root``; without a root those in ``data``, downloaded if missing.
 
-    Raises InputError when there are none, and nothing can be downloaded.
+    Raises InputError if there are none and nothing can be downloaded.
     """
     found = _locate(root)
     if isinstance(found, _Archives):
@@ -59,7 +59,7 @@ def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]
 
 
 def fingerprint(root: str | None) -> str:
-    """What names the data in ``root``: the hashes of the archives, or the relative paths and sizes of all files."""
+    """The fingerprint of the data in ``root``: the hashes of the archives, or the relative paths and sizes of files."""
     found = _locate(root)
     if isinstance(found, _Archives):
         paths = [path for part in ARCHIVES for path in found.paths(part)]
@@ -76,7 +76,7 @@ class _Archives:
 
 
 def _locate(root: str | None) -> _Archives | Path:
-    """The archives in ``root``, or the folder that holds Train and Test. Raises InputError when it has neither."""
+    """The archives in ``root``, or the folder that holds Train and Test. Raises InputError if it has neither."""
     if root is None:
         return _downloaded(Path(DOWNLOAD_ROOT))
     folder = Path(root).expanduser()
@@ -105,7 +105,7 @@ def _locate(root: str | None) -> _Archives | Path:
 
 
 def _downloaded(root: Path) -> Path:
-    """``root``/NMNIST with all 70,000 samples, which tonic downloads where some are absent."""
+    """``root``/NMNIST with all 70,000 samples, which tonic downloads if some are missing."""
     folder = root / "NMNIST"
     if _is_whole(folder):
         return folder
@@ -149,7 +149,7 @@ def _files(folder: Path, part: str) -> ClassFiles:
 
 
 def _archive_samples(path: Path) -> Samples[EventStream]:
-    """The samples of one archive, kept in its compact columns. Raises InputError when it is no such archive."""
+    """The samples of one archive, kept in its compact columns. Raises InputError if it is not such an archive."""
     with _reading(path):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             columns: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
@@ -198,7 +198,7 @@ def _bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Translates what can go wrong in reading an archive."""
+    """Turns exceptions in reading an archive into InputError."""
     need = "an archive of N-MNIST samples"
     try:
         yield

@@ -32,7 +32,7 @@ class Source(Generic[Made]):
     """Where a data set comes from: ``parts(root)`` is its official (training, test) samples, ``fingerprint(root)``
     names their content without loading it all; ``says`` describes it in one line.
 
-    ``shape`` (C, H, W) has 0 for H and W where every image has its own, ``classes`` is 0 where the folders decide.
+    ``shape`` (C, H, W) has 0 for H and W if images differ in size; ``classes`` is 0 if the folders determine it.
     """
 
     says: str
@@ -130,7 +130,7 @@ DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
 
 @dataclass(frozen=True, eq=False)
 class Promise:
-    """What samples of the set ``name`` are: maps of ``shape`` (C, H, W), labels 0..``classes`` - 1."""
+    """The form of the samples of the set ``name``: maps of ``shape`` (C, H, W), labels 0..``classes`` - 1."""
 
     name: str
     shape: Shape
@@ -153,7 +153,8 @@ class Promise:
 class Dataset(Promise, Generic[Made]):
     """A data set as a recipe asks for it.
 
-    ``train`` finds the weights, ``validation`` chooses the model, ``test`` is for the verdict; no two share a sample.
+    ``train`` is for training the weights, ``validation`` for choosing the model, ``test`` for the verdict. They
+    share no sample.
     """
 
     train: Samples[Made]
@@ -162,9 +163,9 @@ class Dataset(Promise, Generic[Made]):
 
 
 def promised(spec: DataSection) -> Promise:
-    """What the samples are that ``spec`` names, without reading any; ``classes`` is 0 where the folders decide.
+    """The form of the samples that ``spec`` names, without reading any; ``classes`` is 0 if the folders determine it.
 
-    Raises RecipeError for an unknown set, or keys that do not go with it.
+    Raises RecipeError for an unknown set, or for keys that do not apply to it.
     """
     source = _source(spec)
     return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
@@ -173,8 +174,8 @@ def promised(spec: DataSection) -> Promise:
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     """The data set that ``spec`` names, as images with direct coding and as events otherwise.
 
-    ``seed`` decides which training samples are for validation, and nothing else.
-    Raises RecipeError for an unknown set, keys that do not go with it or more samples than there are, InputError for
+    ``seed`` only determines which training samples are for validation.
+    Raises RecipeError for an unknown set, keys that do not apply to it or more samples than there are, InputError for
     data that cannot be read.
     """
     source = _source(spec)
@@ -203,13 +204,13 @@ def load_events(spec: DataSection, seed: int) -> Dataset[EventStream]:
 
 
 def fingerprint(spec: DataSection, seed: int) -> str:
-    """What names the samples that ``load(spec, seed)`` returns, the same wherever they lie. Raises as `load` does."""
+    """The fingerprint of the samples of ``load(spec, seed)``, independent of their location. Raises as `load` does."""
     content = _source(spec).fingerprint(spec.root)
     return digest((PROCEDURE, spec.model_dump(exclude={"root"}), seed, content))
 
 
 def _source(spec: DataSection) -> Source[Any]:
-    """The source of ``spec``. Raises RecipeError when there is none, or with all keys that do not go with it."""
+    """The source of ``spec``. Raises RecipeError if there is none, or with all keys that do not apply to it."""
     if spec.set not in DATASETS:
         raise RecipeError("data.set", f"found {spec.set!r}", f"one of {', '.join(DATASETS)}")
     if problems := list(_problems(spec)):
@@ -218,7 +219,7 @@ def _source(spec: DataSection) -> Source[Any]:
 
 
 def _problems(spec: DataSection) -> Iterator[RecipeError]:
-    """One error for each key that does not go with the kind of the set."""
+    """One error for each key that does not apply to the kind of the set."""
     of_images = spec.set in IMAGE_SETS
     kind = f"the set {spec.set}, which holds {'images' if of_images else 'events'}"
     codings = ("count", "rate", "direct") if of_images else ("events",)
@@ -241,7 +242,7 @@ def _problems(spec: DataSection) -> Iterator[RecipeError]:
 
 
 def _steps(spec: DataSection) -> Iterator[Callable[[Any], Any]]:
-    """What every sample goes through, in order."""
+    """The transforms of every sample, in order."""
     if spec.set in EVENT_SETS:
         if spec.duration_ms is not None:
             yield First(round(spec.duration_ms * 1000))

@@ -22,7 +22,7 @@ NIRTORCH: Final = "nirtorch/nir_interpreter.py"
 
 @dataclass(frozen=True)
 class Importer:
-    """A framework's way of reading NIR: the packages that were read, and the node types that it knows."""
+    """The NIR import of a framework: the packages whose source was read, and the node types that it supports."""
 
     packages: str
     source: str

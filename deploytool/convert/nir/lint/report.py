@@ -16,12 +16,12 @@ from deploytool.convert.nir.read import top_graph
 from deploytool.convert.nir.wiring import GRAPH, flatten_subgraphs, on_cycles
 
 RULES: Final = (*STRUCTURE, *NEURON_RULES)
-"""Every rule that holds for a node is reported; the gravest decides what becomes of it, and without any it is kept."""
+"""Every rule that applies to a node is reported. The most severe one gives the outcome; without any, "keep"."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """What happens to a node, and where that is written."""
+    """What happens to a node, and the source that shows it."""
 
     effect: str
     source: str
@@ -46,7 +46,7 @@ class LintReport:
     rows: tuple[LintRow, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """{"file", "importers" {name: packages}, "verdicts" {name: the gravest}, "rows" [...]}."""
+        """{"file", "importers" {name: packages}, "verdicts" {name: the most severe}, "rows" [...]}."""
         return {
             "file": self.file,
             "importers": {name: importer.packages for name, importer in IMPORTERS.items()},
@@ -76,7 +76,7 @@ def lint(path: Path) -> LintReport:
     """What the importers of sinabs, snnTorch, Norse, SpikingJelly and nirtorch would do with the NIR file ``path``.
 
     The first row of each importer is about the file as a whole. Nodes of a subgraph s are named "s.n".
-    Raises InputError when the file is missing, no HDF5, damaged, or its graph is ill-formed.
+    Raises InputError if the file is missing, damaged or not HDF5, or if its graph is malformed.
     """
     fields, edges = flatten_subgraphs(top_graph(path), path.name)
     loops = set(on_cycles(fields, edges))

@@ -18,18 +18,18 @@ ANY: Final = ("*",)
 
 @dataclass(frozen=True)
 class Node:
-    """A node as a rule sees it; as type NIRGraph the whole file, whose ``sources`` are the types in it."""
+    """A node as a rule sees it. With type NIRGraph it is the whole file, and its ``sources`` are the types in it."""
 
     fields: Fields
     sources: tuple[str, ...]
     on_cycle: bool = False
 
     def array(self, name: str, default: float = 0.0) -> Array:
-        """Field ``name``, or ``default`` where the node has none."""
+        """Field ``name``, or ``default`` if the node has none."""
         return self.fields.array(name) if name in self.fields.values else np.array(default)
 
     def has(self, name: str, beside: float) -> bool:
-        """Whether any value of field ``name`` is not ``beside``, which is also what a missing field means."""
+        """Whether any value of field ``name`` differs from ``beside``; a missing field counts as ``beside``."""
         return bool(np.any(self.array(name, beside) != beside))
 
     def differs(self, *names: str) -> bool:
@@ -40,13 +40,13 @@ class Node:
         return bool(np.allclose(self.array(name, 1.0), value, rtol=1e-6, atol=1e-12))
 
     def states(self, name: str, *values: Any) -> bool:
-        """Whether our statement ``name`` is there and one of ``values``."""
+        """Whether deploytool stated ``name`` in the metadata, with one of ``values``."""
         return name in self.fields.stated and self.fields.stated[name] in values
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What ``importers`` do with a node of ``types`` for which ``when`` holds, and where that is written."""
+    """What ``importers`` do with a node of ``types`` for which ``when`` holds, and the source that shows it."""
 
     importers: tuple[str, ...]
     types: tuple[str, ...]
