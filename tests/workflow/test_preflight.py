@@ -102,7 +102,7 @@ def test_everything_that_a_method_cannot_do_is_refused_together():
     [
         ("dynapcnn", {"readout": {}}, UnsupportedError, "readout: DynapCNN, whose readout fields are unknown"),
         ("speck2e", {"dvs": {"origin": [120, 0]}}, InputError, "dvs: a crop from"),
-        ("speck2e", {"readout": {}}, FitError, "37 features for the readout take .* Pin it: --pin fc1=5"),
+        ("speck2e", {"readout": {}}, FitError, "37 features for the readout need .* Pin it: --pin fc1=5"),
     ],
 )
 def test_what_mapping_could_not_configure_is_refused(chip, section, error, sentence):
