@@ -71,7 +71,7 @@ class Lanes(NamedTuple):
 def make_lanes(layer: LayerPlan, neurons: Neurons) -> Lanes:
     """The lanes of ``layer``, which must be supported on the GPU, with these ``neurons``."""
     kind, geometries = layer.threshold.dtype, _geometries(layer)
-    synapses_of = np.zeros(len(layer.coordinates), np.int64) if layer.mixed is None else layer.mixed.synapses_of
+    synapses_of = np.zeros(len(layer.coordinates), np.int64) if layer.leaky is None else layer.leaky.synapses_of
     row_unit, column_unit = (max(found, default=1) for found in _distances(geometries))
     window = (
         max(1, *(int(each.rows[:, 1].max()) for each in geometries)),
@@ -132,7 +132,7 @@ def refuse(plan: Plan) -> None:
 
 def _geometries(layer: LayerPlan) -> tuple[Geometry, ...]:
     """The geometries of all synapses of ``layer``."""
-    return (layer.geometry,) if layer.mixed is None else layer.mixed.geometries
+    return (layer.geometry,) if layer.leaky is None else layer.leaky.geometries
 
 
 def _distances(geometries: Iterable[Geometry]) -> tuple[set[int], set[int]]:

@@ -84,14 +84,14 @@ def run_clocked_sample(
             amounts, places = late.arrivals(layer, fired, step)
             arrived_at = np.zeros_like(v) if layer.leaks else v
             synops += _accumulate(layer, arrived_at, places, amounts)
-            if layer.mixed is not None and layer.leaks:
+            if layer.leaky is not None and layer.leaks:
                 dt_us = stream.duration_us / steps
-                advance(v, currents[layer.name], arrived_at, layer.mixed.dynamics, dt_us, time_steps.how)
+                advance(v, currents[layer.name], arrived_at, layer.leaky.dynamics, dt_us, time_steps.how)
             neurons, amounts = fire_step(v, layer.threshold, layer.floor, layer.subtract, time_steps.many)
             if integers and not time_steps.many:
                 np.minimum(v, STATE.max, out=v)
-            if layer.mixed is not None:
-                layer.mixed.reset(v, neurons)
+            if layer.leaky is not None:
+                layer.leaky.reset(v, neurons)
             layer.leave(fired, amounts, neurons)
         late.leave(fired, step)
         for name in watch:
@@ -111,10 +111,10 @@ def run_clocked_sample(
 
 def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int:
     """Adds ``amounts`` of spikes at ``sites``, each through its weights; returns the number of synaptic updates."""
-    if layer.mixed is None:
+    if layer.leaky is None:
         return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
-    met = layer.mixed.synapses_of[sites]
+    met = layer.leaky.synapses_of[sites]
     return sum(
         int(accumulate(v, geometry, sites[met == number], amounts[met == number], layer.coordinates))
-        for number, geometry in enumerate(layer.mixed.geometries)
+        for number, geometry in enumerate(layer.leaky.geometries)
     )

@@ -113,8 +113,8 @@ def run_in_windows(
         fired: dict[str, Fired] = {INPUT: roots.of(-1)}
         for layer in plan.layers:
             keys, sites = _arrivals(layer, fired, roots, flow_of)
-            if layer.mixed is not None and layer.mixed.fires_between:
-                neurons, fired_keys, updates = layer.mixed.run_between(
+            if layer.leaky is not None and layer.leaky.fires_between:
+                neurons, fired_keys, updates = layer.leaky.run_crossing(
                     state[layer.name], sites, keys, layer.coordinates, roots.end_us
                 )
                 layer.leave(fired, fired_keys, neurons)
@@ -147,12 +147,12 @@ def run_in_windows(
 
 def needs_windows(plan: Plan) -> bool:
     """Whether a program has delays, or neurons that can fire between events."""
-    between = (layer.mixed is not None and layer.mixed.fires_between for layer in plan.layers)
+    between = (layer.leaky is not None and layer.leaky.fires_between for layer in plan.layers)
     return bool(plan.program.delayed) or any(between)
 
 
 def _next_crossing(plan: Plan, state: Mapping[str, Any]) -> int:
-    between = [layer.name for layer in plan.layers if layer.mixed is not None and layer.mixed.fires_between]
+    between = [layer.name for layer in plan.layers if layer.leaky is not None and layer.leaky.fires_between]
     return min((int(state[name].crossing_us.min()) for name in between), default=NEVER)
 
 

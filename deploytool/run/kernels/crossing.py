@@ -22,7 +22,7 @@ TIME: Final = 14
 """Number of bits of a key below its time. Events of one time are numbered from 1 there, and crossings have 0."""
 
 
-class Between(NamedTuple):
+class CrossingState(NamedTuple):
     """The state of neurons (N,): V, the time of the last update, I, and the time of the next threshold crossing.
 
     ``crossing_us`` is first only a lower bound: there is no crossing before it. It becomes ``exact`` when it is needed
@@ -122,7 +122,7 @@ def _receives(state: Any, dynamics: Any, neuron: int, weight: Any, t_us: int) ->
 
 
 @compiled
-def integrate_between(
+def integrate_crossing(
     state: Any,
     geometries: Any,
     synapses_of: Array,

@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from deploytool.base.arrays import Array
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer
-from deploytool.run.kernels.crossing import Between, integrate_between, look_ahead_all
+from deploytool.run.kernels.crossing import CrossingState, integrate_crossing, look_ahead_all
 from deploytool.run.kernels.general import FIRST_ROOM, Geometry, compiled, grown, update
 from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS, remains
 from deploytool.run.reference.neurons import on_map
@@ -86,7 +86,7 @@ class Dynamics(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixed:
+class LeakyLayer:
     """A layer in the form that this loop takes: ``geometries`` of its synapses, and ``synapses_of`` (rows of the
     coordinates,), the index of the synapses that an event at each row meets."""
 
@@ -95,17 +95,17 @@ class Mixed:
     dynamics: Dynamics
     tables: Tables
     fires_between: bool = False
-    """Whether neurons may reach their threshold between two events: `run_between` takes these, `integrate` does not."""
+    """Whether neurons may reach their threshold between two events: `run_crossing` runs these, `integrate` does not."""
 
     @property
     def leaks(self) -> bool:
         return len(self.dynamics.tau_us) > 0
 
-    def rest(self, start: Array) -> State | Between:
+    def rest(self, start: Array) -> State | CrossingState:
         """The state before the first event, V = ``start`` (N,) at time 0."""
         if self.fires_between:
-            zeros = np.zeros(len(start), np.int64)
-            state = Between(start.copy(), zeros, np.zeros_like(start), zeros.copy(), np.zeros(len(start), np.bool_))
+            zeros, no_current = np.zeros(len(start), np.int64), np.zeros_like(start)
+            state = CrossingState(start.copy(), zeros, no_current, zeros.copy(), np.zeros(len(start), np.bool_))
             look_ahead_all(state, self.dynamics)
             return state
         return State(start.copy(), np.zeros(len(start) // self.dynamics.block if self.leaks else 0, np.int64))
@@ -115,16 +115,16 @@ class Mixed:
     ) -> tuple[Array, Array, int, Any, Any]:
         """The results of `kernels.integrate` for events at ``times_us`` (N,), which matter only for leaks."""
         if self.fires_between:
-            neurons, _, updates = self.run_between(state, sites, times_us, coordinates, -1)
+            neurons, _, updates = self.run_crossing(state, sites, times_us, coordinates, -1)
             return neurons, np.zeros(len(sites), np.int32), updates, state.v[0], state.v[0]
         times_us = times_us if self.leaks else np.zeros(len(sites), np.int64)
-        return integrate_mixed(state, self.tables, self.synapses_of, self.dynamics, sites, times_us, coordinates)
+        return integrate_leaky(state, self.tables, self.synapses_of, self.dynamics, sites, times_us, coordinates)
 
-    def run_between(
-        self, state: Between, sites: Array, keys: Array, coordinates: Array, end_us: int
+    def run_crossing(
+        self, state: CrossingState, sites: Array, keys: Array, coordinates: Array, end_us: int
     ) -> tuple[Array, Array, int]:
-        """The results of `between.integrate_between`."""
-        return integrate_between(
+        """The results of `crossing.integrate_crossing`."""
+        return integrate_crossing(
             state, self.geometries, self.synapses_of, self.dynamics, sites, keys, coordinates, end_us
         )
 
@@ -134,7 +134,7 @@ class Mixed:
             v[neurons] = np.maximum(self.dynamics.v_reset[neurons], self.dynamics.floor)
 
 
-def make_mixed(
+def make_leaky_layer(
     layer: Layer,
     geometries: tuple[Geometry, ...],
     synapses_of: Array,
@@ -142,7 +142,7 @@ def make_mixed(
     floor: Any,
     most: int,
     state: DTypeLike,
-) -> Mixed | None:
+) -> LeakyLayer | None:
     """``layer`` in the form that this loop takes; None if another loop can run it."""
     neurons, leak = layer.neurons, layer.neurons.leak
     if leak is None and len(layer.synapses) == 1 and not np.any(neurons.v_reset):
@@ -165,7 +165,7 @@ def make_mixed(
         block=math.gcd(*(geometry.features_per_group for geometry in geometries)),
         factors=_factors(tau_us),
     )
-    return Mixed(geometries, synapses_of.astype(np.int64), dynamics, _tables(geometries), neurons.fires_between)
+    return LeakyLayer(geometries, synapses_of.astype(np.int64), dynamics, _tables(geometries), neurons.fires_between)
 
 
 def _tables(geometries: tuple[Geometry, ...]) -> Tables:
@@ -298,7 +298,7 @@ def fire_again(
 
 
 @compiled
-def integrate_mixed(
+def integrate_leaky(
     state: State,
     tables: Tables,
     synapses_of: Array,

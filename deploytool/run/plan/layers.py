@@ -15,7 +15,7 @@ from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.kernels.general import Geometry, integrate
-from deploytool.run.kernels.leaky import Mixed, make_mixed
+from deploytool.run.kernels.leaky import LeakyLayer, make_leaky_layer
 from deploytool.run.plan.windows import Layout, make_layout
 from deploytool.run.reference.neurons import on_map
 
@@ -63,7 +63,7 @@ class LayerPlan:
     ``coordinates`` (N, 3): row offset + n is the position (c, y, x) on the input map at which a spike of that layer's
     neuron n arrives; c = -1 is outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the
     first event, ``most`` is the largest number of spikes that one update can cause. ``layout`` is set if the vector
-    loops can run this layer, ``mixed`` if only its own loop can; ``geometry`` then is that of the first synapses.
+    loops can run this layer, ``leaky`` if only its own loop can; ``geometry`` then is that of the first synapses.
     """
 
     name: str
@@ -79,18 +79,18 @@ class LayerPlan:
     most: int
     part: Part | None = None
     layout: Layout | None = None
-    mixed: Mixed | None = None
+    leaky: LeakyLayer | None = None
 
     def rest(self) -> Any:
         """The state before the first event."""
-        if self.mixed is not None:
-            return self.mixed.rest(self.start)
+        if self.leaky is not None:
+            return self.leaky.rest(self.start)
         return self.start.copy() if self.layout is None else self.layout.rest()
 
     @property
     def leaks(self) -> bool:
         """Whether V depends on the times of events, not only on their order."""
-        return self.mixed is not None and self.mixed.leaks
+        return self.leaky is not None and self.leaky.leaks
 
     def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
         """The effect of events at ``sites`` (N,), rows of ``coordinates``, one after the other; changes ``state``.
@@ -100,8 +100,8 @@ class LayerPlan:
         if self.layout is not None:
             neurons, caused, _, (count,) = self.layout.integrate(state, sites, np.array([len(sites)]))
             return Integrated(neurons, caused, int(count))
-        if self.mixed is not None:
-            neurons, caused, updates, lowest, highest = self.mixed.integrate(state, sites, times_us, self.coordinates)
+        if self.leaky is not None:
+            neurons, caused, updates, lowest, highest = self.leaky.integrate(state, sites, times_us, self.coordinates)
             return Integrated(neurons, caused, updates, (lowest, highest))
         neurons, caused, updates, lowest, highest = integrate(
             state,
@@ -136,7 +136,7 @@ class LayerPlan:
 
     def geometry_of(self, site: int) -> Geometry:
         """The geometry for an event at row ``site`` of ``coordinates``."""
-        return self.geometry if self.mixed is None else self.mixed.geometries[self.mixed.synapses_of[site]]
+        return self.geometry if self.leaky is None else self.leaky.geometries[self.leaky.synapses_of[site]]
 
     def arrivals(self, fired: Mapping[str, Fired]) -> Fired:
         """(tags, rows of ``coordinates``) of the spikes that arrive, flow by flow."""
@@ -210,7 +210,7 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
     coordinates = np.concatenate(tables)
     floor, most = state.type(lowest if neurons.floor is None else neurons.floor), _spikes_per_update(layer)
     geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
-    mixed = make_mixed(layer, geometries, np.concatenate(numbers), threshold, floor, most, state)
+    leaky = make_leaky_layer(layer, geometries, np.concatenate(numbers), threshold, floor, most, state)
     return LayerPlan(
         name=name,
         shape=layer.out_shape,
@@ -224,8 +224,8 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
         subtract=neurons.reset == "subtract",
         most=most,
         part=_part(program, name),
-        layout=make_layout(layer, coordinates, state) if vectors and mixed is None else None,
-        mixed=mixed,
+        layout=make_layout(layer, coordinates, state) if vectors and leaky is None else None,
+        leaky=leaky,
     )
 
 

@@ -46,10 +46,10 @@ def test_looking_the_exponential_up_does_not_show(data: st.DataObject) -> None:
 
 def with_a_short_table(layer: LayerPlan) -> LayerPlan:
     """``layer`` with a table of the exponential that ends at 16 us."""
-    if layer.mixed is None:
+    if layer.leaky is None:
         return layer
-    dynamics = layer.mixed.dynamics._replace(factors=layer.mixed.dynamics.factors[:16])
-    return replace(layer, mixed=replace(layer.mixed, dynamics=dynamics))
+    dynamics = layer.leaky.dynamics._replace(factors=layer.leaky.dynamics.factors[:16])
+    return replace(layer, leaky=replace(layer.leaky, dynamics=dynamics))
 
 
 @given(st.data())
