@@ -159,7 +159,7 @@ def test_it_is_never_further_off_than_the_plain_rule(data: st.DataObject) -> Non
         ]
         assert distances[0] <= distances[1]
     for row in found.layers:
-        assert not row.kept or (row.alone.closer and row.alone_held_out.closer)
+        assert not row.kept or (row.alone.is_closer and row.alone_held_out.is_closer)
 
 
 def test_what_the_target_cannot_run_is_refused_in_its_words() -> None:

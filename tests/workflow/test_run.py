@@ -111,7 +111,7 @@ def test_an_interrupted_run_is_resumed(store: Path, folder: Path, monkeypatch: p
     monkeypatch.setattr(files, "read_events", interrupting)
     cut = run(store, folder)
     assert cut.exit_code == 130
-    assert "being finished and kept" in cut.stderr
+    assert "Finishing and keeping" in cut.stderr
     assert len(list((store / "unfinished").glob("*/*.npz"))) == 1
     monkeypatch.undo()
     resumed = run(store, folder)

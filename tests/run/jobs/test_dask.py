@@ -129,7 +129,7 @@ def test_a_board_cannot_be_spread(tmp_path: Path) -> None:
 def test_no_scheduler_there(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     perform = on_workers("tcp://127.0.0.1:1", 1, no_progress, connect_s=0.3)
-    with pytest.raises(TargetError, match="need a Dask scheduler that answers"):
+    with pytest.raises(TargetError, match="need a Dask scheduler that responds"):
         run_job(Job("emulator"), two_neurons(), [stream([0])], tmp_path, perform)
 
 

@@ -201,7 +201,7 @@ def test_phases_resume_where_they_were(tmp_path, step):
 
 def test_what_is_for_nothing_is_refused(tmp_path):
     with pytest.raises(
-        RecipeError, match=r"train\.base: given, and \[network\] has no batchnorm layer; need one, or no"
+        RecipeError, match=r"train\.base: given, but \[network\] has no batchnorm layer; need one, or no"
     ):
         run(tmp_path, network=NETWORK, base=BASE)
     with pytest.raises(ValueError, match="method sdt and 1 stages of tit; need both, or neither"):

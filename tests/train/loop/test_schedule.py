@@ -23,8 +23,8 @@ def test_learning_rates():
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"schedule": "steps"}, "schedule steps and 0 milestones; need both"),
-        ({"milestones": [2]}, "schedule cosine and 1 milestones; need both"),
+        ({"schedule": "steps"}, "schedule steps with 0 milestones; need both"),
+        ({"milestones": [2]}, "schedule cosine with 1 milestones; need both"),
         ({"schedule": "steps", "milestones": [3, 2]}, "of 4 epochs; need epochs in ascending order"),
         ({"schedule": "steps", "milestones": [4]}, "of 4 epochs; need epochs in ascending order, before the last"),
         ({"warmup_epochs": 4}, "warmup_epochs 4 of 4 epochs; need fewer"),

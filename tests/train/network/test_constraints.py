@@ -149,7 +149,7 @@ def test_pruning_resumes_where_it_was(tmp_path, step):
 def test_a_limit_that_training_never_reaches_is_refused(tmp_path):
     late = ConstraintsSection(fan_in=5, fan_in_epochs=9)
     with pytest.raises(
-        RecipeError, match=r"constraints\.fan_in_epochs: found 9, and 4 epochs of training; need at most"
+        RecipeError, match=r"constraints\.fan_in_epochs: found 9 with 4 epochs of training; need at most"
     ):
         pruned(tmp_path, constraints=late)
     with pytest.raises(ValueError, match=r"fan_in_epochs is 3 without fan_in; need both, or neither"):
