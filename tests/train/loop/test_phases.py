@@ -204,7 +204,7 @@ def test_what_is_for_nothing_is_refused(tmp_path):
         RecipeError, match=r"train\.base: given, but \[network\] has no batchnorm layer; need one, or no"
     ):
         run(tmp_path, network=NETWORK, base=BASE)
-    with pytest.raises(ValueError, match="method sdt and 1 stages of tit; need both, or neither"):
+    with pytest.raises(ValueError, match="method sdt with 1 stages of tit; need both, or neither"):
         spec(tit=[[4, 4]])
     with pytest.raises(ValueError, match="tit ends at 2 steps and has 3 epochs; need time_steps 4 and epochs 4"):
         spec(method="tit", tit=[[1, 2], [2, 1]])
