@@ -206,7 +206,7 @@ def test_what_is_for_nothing_is_refused(tmp_path):
         run(tmp_path, network=NETWORK, base=BASE)
     with pytest.raises(ValueError, match="method sdt with 1 stages of tit; need both, or neither"):
         spec(tit=[[4, 4]])
-    with pytest.raises(ValueError, match="tit ends at 2 steps and has 3 epochs; need time_steps 4 and epochs 4"):
+    with pytest.raises(ValueError, match="tit ends at 2 steps and has 3 epochs; need 4 steps and 4 epochs"):
         spec(method="tit", tit=[[1, 2], [2, 1]])
-    with pytest.raises(ValueError, match=r"a base before method trev; need sdt, nmt, mtt or tit"):
+    with pytest.raises(ValueError, match=r"with method trev; need sdt, nmt, mtt or tit"):
         spec(method="trev", base=BASE)
