@@ -300,7 +300,7 @@ def test_cycles_are_taken_by_the_vendor_and_cannot_be_written_here(validator: An
         if ends == (0, 1):
             target["destinations"][0] |= {"enable": True, "layer": 2, "pooling": 1}
         assert validator(found)["ok"]
-    with pytest.raises(InputError, match="a layer that comes after it"):
+    with pytest.raises(InputError, match="a later layer"):
         one(routes=(Route("a"),))
     table["asserted: we refuse, the vendor takes cycles and self-loops"] += 1
 
