@@ -121,7 +121,9 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
             from deploytool.convert.onnx import read_onnx
 
             reset = cast("Reset | None", options.reset)
-            return NamedNetwork(read_onnx(Path(source), reset=reset or "subtract", floor=options.floor))
+            return NamedNetwork(
+                read_onnx(Path(source), reset=reset or "subtract", floor=options.floor, tell=log.warning)
+            )
         case "a state_dict":
             return _state_dict(Path(source), options)
 
@@ -197,7 +199,7 @@ def _nir(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.nir import read_nir
 
     rule = cast("Reset | None", options.reset)
-    graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us)
+    graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us, log.warning)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
         if rule not in (None, stated):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.command import RECIPE, invoke, network, refusal
 
@@ -111,3 +112,20 @@ def test_what_a_file_leaves_unsaid_is_told_and_what_has_no_effect_is_refused(tmp
     assert assumed_network(stated, NO_OPTIONS)[1] == ()
     with pytest.raises(UsageError, match="--dt-ms has no effect"):
         assumed_network(stated, ImportOptions(dt_ms=5.0))
+
+
+def test_notes_of_the_onnx_reader_reach_the_user(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is an extra")
+    weights = onnx.numpy_helper.from_array(np.ones((3, 4), np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("Gemm", ["x", "w"], ["a"], transB=1),
+        onnx.helper.make_node("Softmax", ["a"], ["y"]),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    ends = value("x", onnx.TensorProto.FLOAT, (1, 4)), value("y", onnx.TensorProto.FLOAT, (1, 3))
+    graph = onnx.helper.make_graph(nodes, "net", [ends[0]], [ends[1]], [weights])
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), tmp_path / "net.onnx")
+    named_network(Store(tmp_path / "store"), str(tmp_path / "net.onnx"), NO_OPTIONS)
+    assert [note.split(":")[0] for note in caplog.messages] == ["net.onnx"] * 2
+    assert "Softmax" in caplog.messages[0]
