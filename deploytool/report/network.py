@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
+from deploytool.base.numbers import difference
 from deploytool.chip.chips import Chip, Core
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.verdict import Verdict
-from deploytool.report.numbers import difference
 from deploytool.report.results import from_silicon
 
 QUANTISATION: Final[tuple[tuple[str, str, str], ...]] = (

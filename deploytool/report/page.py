@@ -14,13 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from deploytool.base.json_text import canonical_json
+from deploytool.base.numbers import FILTERS
 from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Verdict
 from deploytool.ir.verdict_file import as_json
 from deploytool.report import figures, network, results, samples
-from deploytool.report.numbers import FILTERS
 from deploytool.report.unknowns import unknowns
 
 

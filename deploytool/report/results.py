@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from deploytool.base.numbers import share
 from deploytool.ir.recording import RUNGS
 from deploytool.ir.verdict import Rung, Verdict
-from deploytool.report.numbers import share
 
 RUNG_TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {

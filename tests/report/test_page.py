@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers import report_example as example
 
+from deploytool.base.numbers import share
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.program import Program
 from deploytool.ir.recording import RUNGS, Recording
@@ -20,7 +21,6 @@ from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
 from deploytool.map.split import split
 from deploytool.recipe import ValidateSection
 from deploytool.report import figures, network
-from deploytool.report.numbers import share
 from deploytool.report.page import Provenance, ReportContent, render, write_report
 from deploytool.validate.ladder import judge
 

@@ -1,4 +1,4 @@
-"""Numbers as the page shows them, each with its unit."""
+"""Numbers as a person reads them, each with its unit."""
 
 from __future__ import annotations
 
