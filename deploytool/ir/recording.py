@@ -53,8 +53,8 @@ class Recording:
 
     ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron, before pooling, of every watched layer.
     ``outputs`` are the layers whose spikes are the network's output. It is empty if the output is ``potentials`` (S, K)
-    float32, the mean over time of V in a last layer that never fires. ``synops`` (S,) is the number of synaptic updates
-    per sample. ``labels`` (S,) is -1 if unknown.
+    float32, the mean over time of V in a last layer that never fires, or if the output was not recorded.
+    ``synops`` (S,) is the number of synaptic updates per sample, empty if not known. ``labels`` (S,) is -1 if unknown.
     ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that the run kept.
     ``aliases`` {graph node: layer} maps every node to the layer made from it.
     ``durations_us`` (S,) are the durations of the samples, empty if not recorded. ``activity`` {layer: ...} holds other
@@ -92,8 +92,8 @@ class Recording:
     @cached_property
     def output_counts(self) -> NDArray[np.int64]:
         """(S, classes): spikes of each output neuron, with the outputs concatenated."""
-        counts = [self.counts[name] for name in self.outputs]
-        return np.concatenate([array.reshape(len(self), math.prod(array.shape[1:])) for array in counts], axis=1)
+        counts = [self.counts[name].reshape(len(self), math.prod(self.counts[name].shape[1:])) for name in self.outputs]
+        return np.concatenate([np.zeros((len(self), 0), np.int64), *counts], axis=1)
 
     def answer(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(times in us, output neurons) of the kept spikes of sample ``index``; neurons as in `output_counts`."""
@@ -108,7 +108,7 @@ class Recording:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """The number of classes; 0 if the output was not recorded."""
         return int(self.output_counts.shape[1] if self.outputs else self.potentials.shape[1])
 
     def layer(self, name: str) -> str:
@@ -120,7 +120,9 @@ class Recording:
 
     @cached_property
     def predictions(self) -> NDArray[np.int64]:
-        """(S,): the class with the largest potential, or else ``answers`` of the output counts."""
+        """(S,): the class with the largest potential, or else ``answers`` of the output counts; -1 without output."""
+        if not self.classes:
+            return np.full(len(self), -1)
         return answers(self.output_counts) if self.outputs else self.potentials.argmax(axis=1)
 
 

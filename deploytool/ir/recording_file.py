@@ -121,7 +121,7 @@ class _Reader:
             labels=self.integers("labels", count),
             outputs=outputs,
             counts={layer: self.integers(_COUNTS + layer, count, None, None, None) for layer in recorded},
-            synops=self.integers("synops", count),
+            synops=self.each("synops", count),
             spikes={layer: self.spikes(_SPIKES + layer) for layer in self.under(_SPIKES)},
             aliases=self.aliases(),
             durations_us=self.integers("durations_us", None, default=np.zeros(0, np.int64)),
@@ -152,6 +152,13 @@ class _Reader:
         if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
             sizes = ", ".join("any" if size is None else str(size) for size in shape)
             raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"integers of shape ({sizes})")
+        return array
+
+    def each(self, name: str, count: int) -> Array:
+        """Column ``name`` of integers, ``count`` of them, or none if they are not known."""
+        array = self.integers(name, None)
+        if len(array) not in (0, count):
+            raise self.error(name, f"found {len(array)} values", f"{count}, one for each sample, or none")
         return array
 
     def texts(self, name: str) -> tuple[str, ...]:

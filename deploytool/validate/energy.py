@@ -20,7 +20,7 @@ def energy(recording: Recording, pj_per_synop: float | None = None) -> str:
     if not len(recording.durations_us) or recording.rung not in ("emulator", "board"):
         return "not estimated: durations are not recorded, or the run is not on a chip"
     resting_uj = float(recording.durations_us.mean()) * RESTING_MW / 1e3
-    if pj_per_synop is None:
+    if pj_per_synop is None or not len(recording.synops):
         return f"estimate: {resting_uj:.3g} uJ per sample at rest ({RESTING_SOURCE}); {NO_SYNOP_SOURCE}"
     synops_uj = float(recording.synops.mean()) * pj_per_synop / 1e6
     return (

@@ -26,9 +26,12 @@ def spike_difference(reference: Recording, test: Recording, layer: str | None = 
     mean is over the samples in which the reference spikes. Source: Du, Wu, Deng, Gu, "Temporal Flexibility in Spiking
     Neural Networks", ICLR 2025, arXiv 2503.17394, equation 16, which uses the hardware as reference and the output as
     layer, and does not say how samples are combined; hence both.
+    At the outputs, all is None or 0 if a recording lacks them.
     Raises InputError when samples or shapes differ, or a recording has no counts of the layer.
     """
     check_same_samples(reference, test)
+    if layer is None and not (reference.outputs and test.outputs):
+        return SpikeDifference(None, None, 0, 0, None, len(reference))
     if layer is None:
         wanted, found = reference.output_counts, test.output_counts
     else:
@@ -68,13 +71,13 @@ def right(recording: Recording) -> int:
 
 
 def labelled(recording: Recording) -> int:
-    """The number of samples whose label is known."""
-    return int((recording.labels >= 0).sum())
+    """The number of samples whose label is known; 0 if the output was not recorded."""
+    return int((recording.labels >= 0).sum()) if recording.classes else 0
 
 
-def silent(recording: Recording) -> int:
-    """The number of samples without any output spike."""
-    return int((recording.predictions < 0).sum())
+def silent(recording: Recording) -> int | None:
+    """The number of samples without any output spike; None if the output was not recorded."""
+    return int((recording.predictions < 0).sum()) if recording.classes else None
 
 
 def confidence_interval(successes: int, trials: int) -> tuple[float, float] | None:
@@ -92,11 +95,13 @@ def confidence_interval(successes: int, trials: int) -> tuple[float, float] | No
 
 
 def agreement(reference: Recording, test: Recording) -> float | None:
-    """% of samples with the same prediction, right or wrong; None without samples.
+    """% of samples with the same prediction, right or wrong; None without samples, or without the output of one.
 
     Two samples without output spikes agree. Raises InputError when the samples differ.
     """
     check_same_samples(reference, test)
+    if not (reference.classes and test.classes):
+        return None
     return percent(int((reference.predictions == test.predictions).sum()), len(reference))
 
 
@@ -114,8 +119,8 @@ def confusion(recording: Recording) -> NDArray[np.int64]:
 
 
 def synops_per_sample(recording: Recording) -> float | None:
-    """The mean number of synaptic updates per sample; None without samples."""
-    return float(recording.synops.mean()) if len(recording) else None
+    """The mean number of synaptic updates per sample; None without samples, or if not known."""
+    return float(recording.synops.mean()) if len(recording.synops) else None
 
 
 def spikes_per_sample(recording: Recording) -> dict[str, float]:

@@ -100,7 +100,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         "rung": recording.rung,
         "samples": len(recording),
         "accuracy_percent": None if right is None else round(right, 2),
-        "synops_per_sample": round(float(recording.synops.mean())) if len(recording) else None,
+        "synops_per_sample": round(float(recording.synops.mean())) if len(recording.synops) else None,
         "perturbation": recording.perturbation or None,
         "decision": asdict(decision(recording)),
         "energy": energy(recording),

@@ -22,6 +22,16 @@ def test_potentials_answer_where_no_spikes_do(tmp_path: Path) -> None:
     assert np.array_equal(join([answered, answered]).potentials, np.concatenate([potentials, potentials]))
 
 
+def test_a_recording_of_one_layer_has_no_answers(tmp_path: Path) -> None:
+    partial = replace(recording(3), outputs=(), synops=np.zeros(0))
+    assert partial.classes == 0
+    assert partial.predictions.tolist() == [-1, -1, -1]
+    assert partial.output_counts.shape == (3, 0)
+    save_recording(partial, tmp_path)
+    assert len(load_recording(tmp_path).synops) == 0
+    assert len(join([partial, partial]).synops) == 0
+
+
 def test_parts_join_to_the_whole() -> None:
     first, second = recording(2, seed=1), recording(3, seed=2)
     whole = join([first, second])

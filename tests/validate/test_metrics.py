@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def test_samples_silent_in_the_reference_count_in_pooled_but_not_in_mean() -> No
     found = metrics.spike_difference(recording([[0], [10]]), recording([[5], [9]]))
     assert found.pooled == pytest.approx(60)
     assert found.mean == pytest.approx(10)
+
+
+def test_without_an_output_nothing_is_said_of_answers() -> None:
+    whole = recording([[4, 0], [1, 5]], labels=[0, 1], synops=[10, 20])
+    partial = replace(whole, outputs=(), synops=np.zeros(0))
+    found = metrics.spike_difference(whole, partial)
+    assert (found.pooled, found.mean, found.exact_counts, found.neurons) == (None, None, None, 0)
+    assert metrics.spike_difference(whole, partial, "fc1").pooled == 0
+    assert metrics.accuracy(partial) is None
+    assert metrics.confidence_interval(metrics.right(partial), metrics.labelled(partial)) is None
+    assert metrics.silent(partial) is None
+    assert metrics.agreement(whole, partial) is None
+    assert metrics.synops_per_sample(partial) is None
 
 
 @given(COUNTS)
