@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from deploytool.base.numbers import figure, whole
+
 
 class _Console(Console):
     """A console that leaves a broken pipe to the command."""
@@ -75,9 +77,9 @@ def _cell(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:,.2f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+            return figure(value)
         case int():
-            return f"{value:,}"
+            return whole(value)
         case list() | tuple():
             return ", ".join(map(_cell, value)) or "-"
         case Mapping():

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.numbers import figure
 from deploytool.base.progress import Tick, no_progress
 from deploytool.chip.integers import IntegerFormat
 from deploytool.ir.events import EVENT, EventStream
@@ -107,7 +108,7 @@ class Calibrated:
         gain = self.output_held_out
         if gain.plain is None or gain.calibrated is None:
             return f"Calibration kept the plain rule: no output spike on {self.held_out} held-out samples."
-        change = f"from {gain.plain:.2f} % to {gain.calibrated:.2f} % on {self.held_out} held-out samples"
+        change = f"from {figure(gain.plain)} % to {figure(gain.calibrated)} % on {self.held_out} held-out samples"
         if self.kept:
             return f"Calibration changed the spike difference at the output {change}."
         if not any(layer.found for layer in self.layers):

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.base.numbers import difference
+from deploytool.base.numbers import percent
 from deploytool.chip.chips import Chip, Core
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.verdict import Verdict
@@ -187,4 +187,4 @@ def _result(layer: Mapping[str, Any]) -> str:
 def _gain(gain: Mapping[str, float | None]) -> str:
     if gain["plain"] is None:
         return "no spikes"
-    return f"{difference(gain['plain'])} → {difference(gain['calibrated'])}"
+    return f"{percent(gain['plain'])} → {percent(gain['calibrated'])}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from deploytool.base.numbers import share
+from deploytool.base.numbers import percent
 from deploytool.ir.recording import RUNGS
 from deploytool.ir.verdict import Rung, Verdict
 
@@ -45,11 +45,11 @@ def headline(verdict: Verdict) -> list[str]:
     sentences, ran = [], verdict.ran
     if deployed := next((ran[name] for name in EVENT_DRIVEN if name in ran), None):
         sentence = (
-            f"The {deployed.name} classifies {share(deployed.accuracy)} of {deployed.labelled:,} samples correctly"
+            f"The {deployed.name} classifies {percent(deployed.accuracy)} of {deployed.labelled:,} samples correctly"
         )
         trained = ran.get("torch")
         if trained and trained.accuracy is not None and deployed.accuracy is not None:
-            sentence += f", the trained network {share(trained.accuracy)}"
+            sentence += f", the trained network {percent(trained.accuracy)}"
         sentences.append(sentence + "." if deployed.labelled else "No sample has a label, so accuracy is not known.")
     if "board" not in ran:
         sentences.append("No board was run: nothing in this report was measured on silicon.")

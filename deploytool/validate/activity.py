@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.numbers import rounded
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Decision, LayerFigures
-from deploytool.validate.metrics import rounded
 
 SATURATED: Final = 0.95
 """A neuron that fires on at least this share of its synaptic updates is saturated: it can hardly fire more."""

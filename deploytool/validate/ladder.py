@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import InputError
+from deploytool.base.numbers import DECIMALS, rounded
 from deploytool.ir.recording import RUNGS, Recording
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, layer_figures
 from deploytool.validate.energy import energy
-from deploytool.validate.metrics import DECIMALS
 from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
@@ -75,12 +75,12 @@ def _rung(name: str, recording: Recording | None) -> Rung:
         name,
         "run",
         samples=len(recording),
-        accuracy=metrics.rounded(metrics.accuracy(recording)),
+        accuracy=rounded(metrics.accuracy(recording)),
         interval_95=interval and (round(interval[0], DECIMALS), round(interval[1], DECIMALS)),
         right=right,
         labelled=labelled,
         silent=metrics.silent(recording),
-        synops=metrics.rounded(metrics.synops_per_sample(recording)),
+        synops=rounded(metrics.synops_per_sample(recording)),
         spikes={layer: round(mean, DECIMALS) for layer, mean in metrics.spikes_per_sample(recording).items()},
         confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
         layers=layer_figures(recording),
@@ -111,7 +111,7 @@ def _difference(named: Mapping[str, Recording], reference: str, test: str) -> Di
         reference=reference,
         test=test,
         says=COMPARISONS.get((wanted.rung, found.rung), ""),
-        agreement=metrics.rounded(metrics.agreement(wanted, found)),
+        agreement=rounded(metrics.agreement(wanted, found)),
         output=_rounded(metrics.spike_difference(wanted, found)),
         layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
         not_compared=tuple(sorted(wanted.counts.keys() ^ found.counts.keys())),
@@ -121,7 +121,7 @@ def _difference(named: Mapping[str, Recording], reference: str, test: str) -> Di
 def _rounded(difference: SpikeDifference) -> SpikeDifference:
     return dataclasses.replace(
         difference,
-        pooled=metrics.rounded(difference.pooled),
-        mean=metrics.rounded(difference.mean),
-        exact_counts=metrics.rounded(difference.exact_counts),
+        pooled=rounded(difference.pooled),
+        mean=rounded(difference.mean),
+        exact_counts=rounded(difference.exact_counts),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 from deploytool.base.errors import InputError
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import SpikeDifference
-
-DECIMALS: Final = 4
-"""Decimals of stored figures, finer than any data set can resolve."""
 
 
 def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
@@ -147,8 +143,3 @@ def check_same_samples(reference: Recording, test: Recording) -> None:
 def percent(part: int, whole: int) -> float | None:
     """100 * part / whole; None when ``whole`` is 0."""
     return 100 * part / whole if whole else None
-
-
-def rounded(value: float | None) -> float | None:
-    """``value`` as it is stored, if known."""
-    return None if value is None else round(value, DECIMALS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from deploytool.base.numbers import figure_and_limit, rounded
 from deploytool.ir.recording import Recording, RungName
 from deploytool.ir.verdict import Check
 from deploytool.recipe import ValidateSection
@@ -74,15 +75,11 @@ def _check(requirement: Requirement, limit: float, recordings: Mapping[str, Reco
     title = requirement.title
     if missing := [rung for rung in requirement.rungs if rung not in recordings]:
         value, passed, sentence = None, None, f"{title}: not run, no recording of {' and '.join(missing)}"
-    elif (value := metrics.rounded(requirement.measure(*(recordings[rung] for rung in requirement.rungs)))) is None:
+    elif (value := rounded(requirement.measure(*(recordings[rung] for rung in requirement.rungs)))) is None:
         passed, sentence = None, f"{title}: not run, the recordings have no labels or no output spikes"
     else:
         passed = value >= limit if requirement.at_least else value <= limit
         bound = "at least" if requirement.at_least else "at most"
-        sentence = f"{title}: {_short(value)} {requirement.unit}, {bound} {_short(limit)} required"
+        shown, needed = figure_and_limit(value, limit)
+        sentence = f"{title}: {shown} {requirement.unit}, {bound} {needed} required"
     return Check(requirement.id, value, limit, requirement.unit, passed, sentence)
-
-
-def _short(value: float) -> str:
-    """``value`` with at most two decimals, and with none from 1000 on."""
-    return f"{round(value, 2 if abs(value) < 1000 else 0):,.12g}".replace("-", "−")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deploytool.base.numbers import rounded
 from deploytool.ir.recording import Recording
 from deploytool.validate import metrics
 
@@ -19,7 +20,7 @@ def spread(plain: Recording, repeats: Sequence[Recording]) -> dict[str, Any]:
     """
     return {
         "repeats": len(repeats),
-        "accuracy_unperturbed_percent": metrics.rounded(metrics.accuracy(plain)),
+        "accuracy_unperturbed_percent": rounded(metrics.accuracy(plain)),
         "spread": [
             {"of": "accuracy, % of labelled samples", **_summary([metrics.accuracy(each) for each in repeats])},
             {
@@ -40,8 +41,8 @@ def _summary(values: Sequence[float | None]) -> dict[str, float | None]:
         return dict.fromkeys(("mean", "sd", "min", "max"))
     deviation = float(known.std(ddof=1)) if len(known) > 1 else None
     return {
-        "mean": metrics.rounded(float(known.mean())),
-        "sd": metrics.rounded(deviation),
-        "min": metrics.rounded(float(known.min())),
-        "max": metrics.rounded(float(known.max())),
+        "mean": rounded(float(known.mean())),
+        "sd": rounded(deviation),
+        "min": rounded(float(known.min())),
+        "max": rounded(float(known.max())),
     }

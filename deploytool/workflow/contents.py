@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.base.arrays import format_shape
+from deploytool.base.numbers import figure, rounded
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording_file import load_recording
@@ -71,7 +72,8 @@ def _calibration(artifact: Artifact) -> dict[str, Any]:
 
 
 def _gain(gain: dict[str, float | None]) -> str:
-    return " -> ".join("-" if gain[rule] is None else f"{gain[rule]:.2f}" for rule in ("plain", "calibrated"))
+    plain, calibrated = gain["plain"], gain["calibrated"]
+    return f"{'-' if plain is None else figure(plain)} -> {'-' if calibrated is None else figure(calibrated)}"
 
 
 def _layer(program: Program, name: str) -> dict[str, Any]:
@@ -91,16 +93,15 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 def _recording(artifact: Artifact) -> dict[str, Any]:
     from deploytool.validate.activity import decision, layer_figures
     from deploytool.validate.energy import energy
-    from deploytool.validate.metrics import accuracy
+    from deploytool.validate.metrics import accuracy, synops_per_sample
 
     recording = load_recording(artifact.path)
     figures = layer_figures(recording)
-    right = accuracy(recording)
     return {
         "rung": recording.rung,
         "samples": len(recording),
-        "accuracy_percent": None if right is None else round(right, 2),
-        "synops_per_sample": round(float(recording.synops.mean())) if len(recording.synops) else None,
+        "accuracy_percent": rounded(accuracy(recording)),
+        "synops_per_sample": rounded(synops_per_sample(recording)),
         "perturbation": recording.perturbation or None,
         "decision": asdict(decision(recording)),
         "energy": energy(recording),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
+from deploytool.base.numbers import figure
 from deploytool.chip.chips import CHIPS
 from deploytool.data.formats.files import read_events
 from deploytool.ir.events import EVENT, EventStream
@@ -103,7 +104,7 @@ def test_what_it_says_it_gained_is_what_its_program_does(found: Calibrated) -> N
     assert first.alone == first.network
     assert last.network_held_out == found.output_held_out
     assert (found.samples, found.held_out) == (6, 8)
-    assert f"to {found.output_held_out.calibrated:.2f} % on 8 held-out samples" in found.says
+    assert f"to {figure(found.output_held_out.calibrated)} % on 8 held-out samples" in found.says
 
 
 def test_it_comes_out_the_same_every_time(found: Calibrated) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import report_example as example
 
-from deploytool.base.numbers import share
+from deploytool.base.numbers import percent
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.program import Program
 from deploytool.ir.recording import RUNGS, Recording
@@ -86,7 +86,7 @@ def test_every_rung_layer_core_and_artifact_is_there(content: ReportContent, pag
         assert item.digest in page.text
     assert content.recipe.splitlines()[0] in page.text
     for rung in content.verdict.ran.values():
-        assert share(rung.accuracy) in "".join(page.words)
+        assert percent(rung.accuracy) in "".join(page.words)
 
 
 def test_what_was_not_run_reads_not_run(html: str, page: Page) -> None:
