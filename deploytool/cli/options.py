@@ -218,10 +218,12 @@ class LimitOptions:
 
 def parse_bins(text: str) -> Bins:
     """``text`` as what time steps have in common. Raises UsageError for any other text."""
-    known: dict[str, Bins] = {"time": "time", "count": "count"}
-    if text not in known:
-        raise UsageError("--bins", f"found {text!r}", " or ".join(known))
-    return known[text]
+    from deploytool.ir.events import BINS
+
+    for known in BINS:
+        if text == known:
+            return known
+    raise UsageError("--bins", f"found {text!r}", " or ".join(BINS))
 
 
 def parse_pins(pins: Iterable[str] | None) -> dict[str, int]:

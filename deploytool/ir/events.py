@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ Events: TypeAlias = NDArray[np.void]
 
 Bins: TypeAlias = Literal["time", "count"]
 """Time steps of equal duration ("time"), or of equal numbers of events of a sample ("count")."""
+BINS: Final[tuple[Bins, ...]] = get_args(Bins)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import InputError
-from deploytool.ir.events import places_of
+from deploytool.ir.events import Bins, places_of
+from deploytool.ir.program import Arithmetic
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
@@ -22,6 +23,25 @@ RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulat
 
 SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
 """One recorded spike: index of its sample, time in microseconds, feature, row, column."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run was, independent of how and where it was computed. A default means "not known", or "none".
+
+    ``network`` is the digest of the network that ran: its model's, or its graph's if it was not trained here.
+    ``program`` is the digest of the program. ``weight_bits`` is the width that weights were quantised to.
+    ``time_steps`` and ``bins`` are those of a clock-driven run. ``perturbation`` describes changes to the program and
+    its input.
+    """
+
+    network: str = ""
+    program: str = ""
+    arithmetic: Arithmetic | None = None
+    weight_bits: int | None = None
+    time_steps: int | None = None
+    bins: Bins = "time"
+    perturbation: str = ""
 
 
 NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
@@ -58,7 +78,7 @@ class Recording:
     ``spikes`` {layer or "input": (N,) of dtype SPIKE} are the single spikes that the run kept.
     ``aliases`` {graph node: layer} maps every node to the layer made from it.
     ``durations_us`` (S,) are the durations of the samples, empty if not recorded. ``activity`` {layer: ...} holds other
-    statistics of the layers. ``perturbation`` describes changes to the program and its input before the run.
+    statistics of the layers. ``setup`` says what the run was.
     """
 
     rung: RungName
@@ -71,7 +91,7 @@ class Recording:
     aliases: Mapping[str, str]
     durations_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     activity: Mapping[str, LayerActivity] = field(default_factory=dict)
-    perturbation: str = ""
+    setup: Setup = Setup()
     potentials: NDArray[np.float32] = field(default_factory=lambda: NO_POTENTIALS)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
 The columns (named arrays) are
 
-    version, rung, samples, labels, outputs, synops, durations_us, perturbation, potentials: as in `Recording`
+    version, rung, samples, labels, outputs, synops, durations_us, potentials: as in `Recording`
+    network, program, arithmetic, weight_bits, time_steps, bins, perturbation: as in its `Setup`; 0 or "" is None
     alias_nodes, alias_layers: its aliases
     counts/LAYER, spikes/LAYER: of each layer that was watched
     weights_above/LAYER, updates/LAYER, reached/LAYER, bound/LAYER: its activity
@@ -12,23 +13,30 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
-from deploytool.ir.recording import NO_POTENTIALS, RUNGS, SPIKE, LayerActivity, Recording, RungName
+from deploytool.ir.events import BINS
+from deploytool.ir.program import WEIGHTS
+from deploytool.ir.recording import NO_POTENTIALS, RUNGS, SPIKE, LayerActivity, Recording, RungName, Setup
+
+Name = TypeVar("Name", bound=str)
 
 FILE: Final = "recording.npz"
-VERSION: Final = 3
-"""Format version. 3 added potentials; 2 added durations_us, perturbation and activity; files of 1 do not state it."""
+VERSION: Final = 4
+"""Format version. 4 added the setup, 3 potentials, 2 durations_us, perturbation and activity; 1 is not stated."""
 
 _COUNTS, _SPIKES = "counts/", "spikes/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
+_COUNTED: Final = ("weight_bits", "time_steps")
+"""Columns of the setup that are integers; the others are strings."""
+
 _NEED: Final = "a recording that deploytool wrote"
 _DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """Exceptions raised when a zip file or an array in it is damaged."""
@@ -60,7 +68,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         "outputs": np.array(recording.outputs),
         "synops": recording.synops,
         "durations_us": recording.durations_us,
-        "perturbation": np.array(recording.perturbation),
+        **_setup_columns(recording.setup),
         "potentials": recording.potentials,
         "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
         "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
@@ -77,6 +85,10 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         if activity.updates is not None:
             columns[_UPDATES + layer] = _narrow(activity.updates)
     np.savez_compressed(file, allow_pickle=False, **columns)
+
+
+def _setup_columns(setup: Setup) -> dict[str, Array]:
+    return {name: np.array(value or (0 if name in _COUNTED else "")) for name, value in vars(setup).items()}
 
 
 def _narrow(counts: NDArray[np.int64]) -> Array:
@@ -126,7 +138,7 @@ class _Reader:
             aliases=self.aliases(),
             durations_us=self.integers("durations_us", None, default=np.zeros(0, np.int64)),
             activity={layer: self.activity(layer) for layer in self.under(_ABOVE)},
-            perturbation=self.text("perturbation", default=""),
+            setup=self.setup(),
             potentials=self.potentials(),
         )
 
@@ -174,11 +186,26 @@ class _Reader:
         return str(array)
 
     def rung(self) -> RungName:
-        name = self.text("rung")
-        for rung in RUNGS:
-            if rung == name:
-                return rung
-        raise self.error("rung", f"found {name!r}", f"one of {', '.join(RUNGS)}")
+        return self.one_of("rung", RUNGS)
+
+    def setup(self) -> Setup:
+        stated = {name: int(self.integers(name, default=np.array(0))) or None for name in _COUNTED}
+        return Setup(
+            network=self.text("network", default=""),
+            program=self.text("program", default=""),
+            arithmetic=self.one_of("arithmetic", tuple(WEIGHTS)) if self.text("arithmetic", default="") else None,
+            bins=self.one_of("bins", BINS, default="time"),
+            perturbation=self.text("perturbation", default=""),
+            **stated,
+        )
+
+    def one_of(self, name: str, allowed: Sequence[Name], default: str | None = None) -> Name:
+        """The text of column ``name``, which is one of ``allowed``."""
+        found = self.text(name, default)
+        for each in allowed:
+            if each == found:
+                return each
+        raise self.error(name, f"found {found!r}", f"one of {', '.join(allowed)}")
 
     def spikes(self, name: str) -> Array:
         array = self.column(name)

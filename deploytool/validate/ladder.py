@@ -86,7 +86,7 @@ def _rung(name: str, recording: Recording | None) -> Rung:
         layers=layer_figures(recording),
         decision=decision(recording),
         energy=energy(recording),
-        perturbation=recording.perturbation or None,
+        perturbation=recording.setup.perturbation or None,
     )
 
 

@@ -102,7 +102,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         "samples": len(recording),
         "accuracy_percent": rounded(accuracy(recording)),
         "synops_per_sample": rounded(synops_per_sample(recording)),
-        "perturbation": recording.perturbation or None,
+        "perturbation": recording.setup.perturbation or None,
         "decision": asdict(decision(recording)),
         "energy": energy(recording),
         "layers": [

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from deploytool.base.errors import UsageError
 from deploytool.base.json_text import canonical_json
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
+from deploytool.workflow.recordings import load
 
 if TYPE_CHECKING:
     from deploytool.report.page import ReportContent
@@ -45,7 +45,7 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
     on_chip = next((artifact for artifact in programs if (artifact.path / CONFIGURATION).exists()), programs[0])
     model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
-    recordings = [load_recording(artifact.path) for artifact in made_from if artifact.kind == "recording"]
+    recordings = [load(cache.store, artifact) for artifact in made_from if artifact.kind == "recording"]
     return ReportContent(
         title=title or verdict.name,
         verdict=load_verdict(verdict.path),

@@ -13,6 +13,7 @@ from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.workflow.map import configure
+from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def run(
                     from deploytool.run.jobs.dask import on_workers
 
                     perform = on_workers(scheduler, threads(), tick)
-                return run_job(job, loaded, samples.load(loaded.input_shape), unfinished, perform)
+                recording = run_job(job, loaded, samples.load(loaded.input_shape), unfinished, perform)
+            return with_source(cache.store, mapped, recording)
 
         return cache.stored(request, compute, save_recording)
 

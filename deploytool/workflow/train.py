@@ -24,6 +24,7 @@ from deploytool.train.task import Task, Trained, unobserved
 from deploytool.train.tensorboard import event_file, require_tensorboard
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
+from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import dataset
 
 
@@ -95,13 +96,14 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         test = load(recipe.data, recipe.seed).test
         with cache.messages.progress("torch", "sample") as tick:
-            return evaluate(
+            recording = evaluate(
                 build(network, recipe.constraints, recipe.train),
                 read_tensors(model.path / WEIGHTS),
                 loader(test, recipe.data),
                 tuple(sample.name for sample in test),
                 tick,
             )
+        return with_source(cache.store, model, recording)
 
     decided = {"rung": "torch", "data": samples.says}
     return cache.stored(Request("recording", inputs, decided), compute, save_recording)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
+from deploytool.workflow.recordings import load
 
 
 def validate(
@@ -22,9 +22,9 @@ def validate(
     reference = None
     if against is not None:
         stored = cache.store.get(against, "recording")
-        inputs["against"], reference = stored.digest, load_recording(stored.path)
+        inputs["against"], reference = stored.digest, load(cache.store, stored)
     return cache.stored(
         Request("verdict", inputs, {"validate": limits.model_dump()}),
-        lambda: judge([load_recording(a.path) for a in found], limits, reference),
+        lambda: judge([load(cache.store, artifact) for artifact in found], limits, reference),
         save_verdict,
     )

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from deploytool.ir.recording import SPIKE, LayerActivity, Recording
+from deploytool.ir.recording import SPIKE, LayerActivity, Recording, Setup
 from deploytool.ir.recording_file import write_recording
 
 TWO_SAMPLES = Recording(
@@ -41,7 +41,7 @@ def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:
             "conv": LayerActivity(3, rng.integers(0, 70_000, (2, 3, 3)), None, (-5, 900)),
             "fc": LayerActivity(0, None, (-int(rng.integers(0, 99)), 7), None),
         },
-        perturbation="drop=1% seed 0 repeat 0",
+        setup=Setup("n" * 64, "p" * 64, "int8/int16", 4, 10, "count", "drop=1% seed 0 repeat 0"),
     )
 
 

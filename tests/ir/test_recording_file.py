@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
+from deploytool.ir.recording import Setup
 from deploytool.ir.recording_file import VERSION, load_recording, read_recording, save_recording
 
 
@@ -26,6 +27,7 @@ def test_round_trip(samples: int, seed: int) -> None:
     assert again.activity["conv"].bound == (-5, 900)
     assert again.activity["conv"].reached is None
     assert again.activity["fc"].updates is None
+    assert again.setup == recording(samples, seed).setup
 
 
 def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
@@ -36,14 +38,14 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
     old = {
         name: array
         for name, array in columns.items()
-        if name not in ("version", "durations_us", "perturbation", "potentials") and not name.startswith(new)
+        if name not in ("version", "durations_us", "potentials", *vars(Setup())) and not name.startswith(new)
     }
     np.savez_compressed(tmp_path / "recording.npz", **old)
     found = load_recording(tmp_path)
     assert np.array_equal(found.counts["conv"], recording(3).counts["conv"])
     assert len(found.durations_us) == 0
     assert not found.activity
-    assert found.perturbation == ""
+    assert found.setup == Setup()
 
 
 def test_newer_columns_are_refused(tmp_path: Path) -> None:
@@ -59,6 +61,12 @@ WRONG: dict[str, Any] = {
     "outputs": ["fc", "other"],
     "synops": [0.5, 1.5],
     "durations_us": [[1, 2]],
+    "network": 7,
+    "program": [""],
+    "arithmetic": "float64",
+    "weight_bits": "eight",
+    "time_steps": [1],
+    "bins": "spikes",
     "perturbation": 7,
     "potentials": [1.0, 2.0],
     "alias_layers": ["fc", "fc"],

@@ -13,7 +13,7 @@ import numpy as np
 from deploytool.base.errors import UsageError
 from deploytool.ir.events import Bins, EventStream, count
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import Recording, Setup
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.jobs.perturbation import Perturbation, perturb_program, perturb_stream
 from deploytool.run.record.activity import updates_of_neurons
@@ -66,6 +66,16 @@ class Job:
             asked["perturbation"] = asdict(self.perturbation)
         return asked
 
+    def _setup(self, program: Program) -> Setup:
+        return Setup(
+            network=program.graph_digest,
+            program=program.digest,
+            arithmetic=program.arithmetic,
+            time_steps=self.time_steps,
+            bins=self.bins,
+            perturbation=self.perturbation.says if self.perturbation else "",
+        )
+
     def run(self, program: Program, streams: Iterable[EventStream], first: int, options: Options) -> Recording:
         """The recording of ``program`` on ``streams``, the samples of the job from number ``first`` on.
 
@@ -83,7 +93,7 @@ class Job:
             recording,
             durations_us=np.array(sent.durations_us, np.int64),
             activity=activity,
-            perturbation=self.perturbation.says if self.perturbation else "",
+            setup=self._setup(program),
         )
 
 

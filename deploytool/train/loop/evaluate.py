@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deploytool.base.arrays import Array
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.recording import NO_POTENTIALS, Recording, answers
+from deploytool.ir.recording import NO_POTENTIALS, Recording, Setup, answers
 from deploytool.train import processes
 from deploytool.train.device import reproducible
 from deploytool.train.loop.losses import loss_of
@@ -52,6 +52,7 @@ def evaluate(
         potentials=np.concatenate(potentials) if potentials else NO_POTENTIALS,
         synops=np.concatenate(synops),
         spikes={},
+        setup=Setup(arithmetic="float32", time_steps=net.spec.time_steps),
         aliases={block.spikes: block.name for block in net.weighted if block.spikes},
     )
 

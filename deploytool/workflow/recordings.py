@@ -1,0 +1,39 @@
+"""Recordings in the store, each with the setup of its run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploytool.ir.recording import Recording
+from deploytool.ir.recording_file import load_recording
+from deploytool.store.artifact import Artifact, Store
+from deploytool.store.lineage import ancestors
+
+
+def load(store: Store, artifact: Artifact) -> Recording:
+    """The recording ``artifact``. For an older file, what its setup lacks is taken from its manifest."""
+    recording = load_recording(artifact.path)
+    return recording if recording.setup.network else with_source(store, artifact, recording)
+
+
+def with_source(store: Store, made_from: Artifact, recording: Recording) -> Recording:
+    """``recording`` with the network, width of weights and time steps that the lineage of ``made_from`` states.
+
+    ``made_from`` is the artifact of the recording, or the model or program that ran.
+    """
+    sources = {artifact.kind: artifact for artifact in reversed((made_from, *ancestors(store, made_from)))}
+    network = sources.get("model") or sources.get("graph")
+    stated = {kind: artifact.manifest.recipe for kind, artifact in sources.items()}
+    known = recording.setup
+    if recording.rung == "torch" and "model" in stated:
+        trained = stated["model"]
+        known = replace(known, time_steps=trained["train"]["time_steps"], bins=trained["data"].get("bins", "time"))
+    elif "recording" in stated:
+        asked = stated["recording"]
+        known = replace(known, time_steps=asked.get("time_steps"), bins=asked.get("bins", "time"))
+    setup = replace(
+        known,
+        network=network.digest if network else known.network,
+        weight_bits=stated.get("program", {}).get("weight_bits"),
+    )
+    return replace(recording, setup=setup)
