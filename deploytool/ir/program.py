@@ -232,6 +232,12 @@ class Program:
             found[logical] = (*found.get(logical, ()), name)
         return MappingProxyType(found)
 
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """{graph node: logical layer made from it}."""
+        names = {source: self.place_in(name)[0] for name, layer in self.layers.items() for source in layer.sources}
+        return MappingProxyType(names)
+
     def place_in(self, name: str) -> tuple[str, int]:
         """(logical layer, first feature) of layer ``name`` or "input"; (``name``, 0) if it is not a part."""
         return (name, 0) if name == INPUT else self.layers[name].part_of or (name, 0)

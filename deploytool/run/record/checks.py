@@ -52,15 +52,10 @@ def watched_layers(program: Program, watch: Sequence[str] | None) -> tuple[str, 
 
     Each name is a layer or a graph node from which one was made. Raises InputError for any other name.
     """
-    called = {**aliases(program), **{name: name for name in program.parts}}
+    called = {**program.aliases, **{name: name for name in program.parts}}
     wanted = {program.place_in(name)[0] for name in program.outputs}
     for name in program.parts if watch is None else watch:
         if name not in called:
             raise InputError("watch", f"no layer {name!r}", f"one of {', '.join(program.parts)}")
         wanted.add(called[name])
     return tuple(name for name in program.parts if name in wanted)
-
-
-def aliases(program: Program) -> dict[str, str]:
-    """{graph node: logical layer made from it}."""
-    return {source: program.place_in(name)[0] for name, layer in program.layers.items() for source in layer.sources}

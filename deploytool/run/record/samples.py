@@ -13,7 +13,6 @@ from deploytool.ir.events import EVENT, Events
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import SPIKE, LayerActivity, Recording, RungName
 from deploytool.run.record.activity import bound, weights_above
-from deploytool.run.record.checks import aliases
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable
         counts=counts,
         synops=np.concatenate([np.zeros(0, np.int64), *(batch.synops for batch in listed)]),
         spikes={name: _numbered(name, listed) for name in layers if any(name in batch.spikes for batch in listed)},
-        aliases=aliases(program),
+        aliases=program.aliases,
         activity={name: _activity(program, name, listed) for name in counts},
     )
 
