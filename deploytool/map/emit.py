@@ -203,8 +203,20 @@ def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSect
             yield f"{name}: the order of events on core {core}, which computes in parallel lanes"
             if program.layers[name].bias is not None:
                 yield f"{name}: the leak on core {core}, which is reported to be unreliable"
+    for name in program.layers:
+        if added := _summands(program, name):
+            yield f"{name}: the order in which the spikes of {' and '.join(added)}, which it adds, arrive at its core"
     if readout is not None:
         yield "readout: that every fourth feature of the last layer is a class, an erratum we have not seen on silicon"
+
+
+def _summands(program: Program, name: str) -> tuple[str, ...]:
+    """The sources that send the same features to layer ``name``."""
+    flows = [
+        (source, min(route.feature_shift for route in routes.values())) for source, routes in program.inflows(name)
+    ]
+    starts = [start for _, start in flows]
+    return tuple(source for source, start in flows if starts.count(start) > 1)
 
 
 def _shape(shape: Shape) -> dict[str, Any]:

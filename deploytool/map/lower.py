@@ -1,8 +1,8 @@
-"""Exact rewrites of layers into the shapes a chip has: dense, undilated, square kernels.
+"""Exact rewrites of layers into the shapes a chip has: one set of weights, with a dense, undilated, square kernel.
 
-Each pads a kernel with zeros. An update by 0 changes no neuron, unless an earlier update can leave V at or above the
-threshold: then any update, even by 0, makes the neuron fire. Layers with such weights stay as they are, except if no
-event ever reaches the zeros: a Linear on an oblong map.
+Most of them pad a kernel with zeros. An update by 0 changes no neuron, unless an earlier update can leave V at or above
+the threshold: then any update, even by 0, makes the neuron fire. Layers with such weights stay as they are, except if
+no event ever reaches the zeros: a Linear on an oblong map.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ from deploytool.chip.chips import Chip
 from deploytool.ir.geometry import arrival_size, targets
 from deploytool.ir.program import Layer, Program, Synapses
 from deploytool.ir.spec.verify import rules_named, violations
+from deploytool.map.side_by_side import side_by_side
 
 NEURONS: Final = rules_named("leak", "zero-reset", "synapses", "no-delay")
 """Rules about the neurons of a layer; no change of sizes can satisfy them."""
 
 
 def lower(program: Program, chip: Chip) -> Program:
-    """``program`` with grouped, dilated and oblong kernels padded with zeros if that changes no spike.
+    """``program`` with one square, dense, undilated kernel per layer, wherever that changes no spike.
 
     Other layers stay as they are; the chip's rules report them.
     Raises UnsupportedError with every layer whose neurons no chip supports: those that leak or add currents.
     """
+    for name, layer in program.layers.items():
+        if len(layer.synapses) > 1:
+            program = _one_set(program, name, chip)
     if found := violations(program, NEURONS, chip):
         raise UnsupportedError.together(violation.error(UnsupportedError) for violation in found)
     layers: Mapping[str, Layer] = program.layers
@@ -46,6 +50,14 @@ def lower(program: Program, chip: Chip) -> Program:
     return program.with_layers(layers)
 
 
+def _one_set(program: Program, name: str, chip: Chip) -> Program:
+    """``program`` with one set of synapses for layer ``name``, or unchanged if its sets cannot be joined."""
+    layer = program.layers[name]
+    fill = ignores_zeros(layer)
+    sets = [_undilated(_dense(synapses), chip) for synapses in layer.synapses] if fill else layer.synapses
+    return side_by_side(program, name, sets, fill) or program
+
+
 def ignores_zeros(layer: Layer) -> bool:
     """Whether an update by 0 has no effect: V < threshold before it, and no neuron starts below its floor.
 
@@ -53,7 +65,8 @@ def ignores_zeros(layer: Layer) -> bool:
     """
     neurons = layer.neurons
     settles = neurons.reset == "zero" or not neurons.at_most_one
-    heaviest, lowest = 0.0 if settles else float(layer.single.weights.max()), float(np.min(neurons.threshold))
+    heaviest = 0.0 if settles else max(float(synapses.weights.max()) for synapses in layer.synapses)
+    lowest = float(np.min(neurons.threshold))
     return heaviest <= lowest and np.max(neurons.v_init) < lowest and (neurons.floor is None or neurons.floor <= 0)
 
 

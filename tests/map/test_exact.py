@@ -43,13 +43,14 @@ def program_counts(program: Program, events: list[Event]) -> tuple[np.ndarray, d
         for name, layer in program.layers.items():
             arriving = []
             for source, route in program.feeders(name):
+                synapses = layer.synapses[route.synapses]
                 for c, y, x in spikes[source]:
                     moved = (c + route.feature_shift, y // route.pool[0], x // route.pool[1])
-                    if moved[1] < layer.single.in_shape[1] and moved[2] < layer.single.in_shape[2]:
-                        arriving.append(moved)
+                    if moved[1] < synapses.in_shape[1] and moved[2] < synapses.in_shape[2]:
+                        arriving.append((synapses, moved))
             spikes[name] = []
-            for c, y, x in arriving:
-                for at, w in sorted(_targets(layer.single, c, y, x)):
+            for synapses, (c, y, x) in arriving:
+                for at, w in sorted(_targets(synapses, c, y, x)):
                     threshold = float(np.broadcast_to(layer.neurons.threshold, layer.out_shape)[at[2], at[0], at[1]])
                     if _fire(state[name], (at[2], at[0], at[1]), np.float32(w), threshold, layer.neurons):
                         spikes[name].append((at[2], at[0], at[1]))

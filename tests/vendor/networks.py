@@ -111,14 +111,14 @@ def forks(draw: st.DrawFn, menu: Menu, into: Shape) -> dict[str, Layer]:
 
 @st.composite
 def joins(draw: st.DrawFn, menu: Menu, into: Shape) -> dict[str, Layer]:
-    """Two layers side by side in front of a third, or with a gap, an overlap, or the same features."""
+    """Two layers side by side in front of a third, with a gap, with an overlap, or with the same features (an Add)."""
     few = st.sampled_from([1, 2, 5, 16])
     a = draw(layers(menu, into, draw(few)))
-    b = draw(layers(menu, into, draw(few), alike=a))
-    way = draw(routes(menu, a, "c"))
     right = a.out_shape[0]
-    shift = draw(st.sampled_from([right, right, right, right + 1, right - 1, 0, 1023]))
-    size = draw(st.sampled_from([0, 0, 0, 1])) + right + b.out_shape[0]
+    shift = draw(st.sampled_from([right, right, right, right + 1, right - 1, 0, 0, 1023]))
+    b = draw(layers(menu, into, draw(few) if shift else right, alike=a))
+    way = draw(routes(menu, a, "c"))
+    size = draw(st.sampled_from([0, 0, 0, 1])) + (right + b.out_shape[0] if shift else right)
     c = draw(layers(menu, (size, *pooled(a.out_shape, way.pool)[1:])))
     return {"a": replace(a, routes=(way,)), "b": replace(b, routes=(replace(way, feature_shift=shift),)), "c": c}
 

@@ -5,6 +5,7 @@ Cycles need no rule of their own: every feedback path has a delay, and no chip h
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -166,13 +167,14 @@ def _fan_in(program: Program) -> Findings:
     for name, layer in program.layers.items():
         if len(layer.synapses) > 1:
             continue
-        feeders, features = program.feeders(name), layer.single.in_shape[0]
-        ranges = sorted(
-            (route.feature_shift, route.feature_shift + program.map_of(source)[0], source) for source, route in feeders
-        )
-        ends = [0, *(end for _, end, _ in ranges)]
-        if [start for start, _, _ in ranges] != ends[:-1] or ends[-1] != features:
-            each = ", ".join(f"{start}..{end - 1} from {source}" for start, end, source in ranges)
+        features, sources = layer.single.in_shape[0], defaultdict[tuple[int, int], list[str]](list)
+        for source, routes in program.inflows(name):
+            start = min(route.feature_shift for route in routes.values())
+            sources[start, start + program.map_of(source)[0]].append(source)
+        ranges = sorted(sources)
+        ends = [0, *(end for _, end in ranges)]
+        if [start for start, _ in ranges] != ends[:-1] or ends[-1] != features:
+            each = ", ".join(f"{start}..{end - 1} from {' and '.join(sources[start, end])}" for start, end in ranges)
             yield name, f"gets the features {each or 'of no source'} for its {features} input features"
 
 
@@ -191,7 +193,10 @@ def _by(pair: tuple[int, ...]) -> str:
 def _one_synapses(program: Program) -> Findings:
     for name, layer in program.layers.items():
         if (sets := len(layer.synapses)) > 1:
-            yield name, f"an Add of the currents of {sets} sets of weights ({', '.join(layer.sources)})"
+            each = ", ".join(
+                f"{_by(s.kernel)} with stride {_by(s.stride)} on {_by(s.in_shape[1:])}" for s in layer.synapses
+            )
+            yield name, f"an Add of the currents of {sets} sets of weights ({each})"
 
 
 def _no_delay(program: Program) -> Findings:
@@ -243,9 +248,9 @@ MAPPED: Final[tuple[Rule, ...]] = (
     _early("fan-out", "at most {fan_out} destinations", on_chip(_fan_out), "Connect the layers in a chain."),
     _early(
         "fan-in",
-        "each input feature from exactly one source",
+        "each input feature from one source, or from sources that all send the same features, which adds their spikes",
         on_program(_fan_in),
-        "Replace an Add by a Concat; the next layer can learn the sum.",
+        "Give the summands of an Add the same features, and those of a Concat features side by side without gaps.",
     ),
     _early(
         "outside-input",
@@ -313,9 +318,10 @@ MAPPED: Final[tuple[Rule, ...]] = (
     _early("one-spike", "at most one spike per update", on_layers(_one_spike), "Set at_most_one for its neurons."),
     _early(
         "synapses",
-        "one Conv or Linear before a Spike",
+        "one Conv or Linear before a Spike, or several with the same stride on maps of one size",
         on_program(_one_synapses),
-        "Put a Spike after each of them, or Concat the inputs before one Conv, or run the network on the simulator.",
+        "Give them the same stride and pooling, so that they can lie side by side in one kernel; or put a Spike after "
+        "each and Add the spikes before the next Conv; or run the network on the simulator.",
     ),
     _early(
         "no-delay",
