@@ -39,7 +39,7 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
     verify(program, level_of(program))
     check_stream(program, stream)
     integers = program.arithmetic != "float32"
-    neurons = {name: Membranes(layer, integers) for name, layer in program.layers.items()}
+    neurons = {name: Membranes(layer, program.arithmetic) for name, layer in program.layers.items()}
     fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
     number = itertools.count()
     waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
