@@ -215,7 +215,12 @@ def steps_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDArr
     """
     if bins == "count":
         return np.arange(len(stream)) * time_steps // max(1, len(stream))
-    steps: NDArray[np.int64] = stream.events["t"] * time_steps // stream.duration_us
+    return steps_at(stream.events["t"], time_steps, stream.duration_us)
+
+
+def steps_at(times_us: Array, time_steps: int, duration_us: int) -> NDArray[np.int64]:
+    """(N,): the step, of ``time_steps`` of equal duration, to which each of ``times_us`` (N,) belongs."""
+    steps: NDArray[np.int64] = times_us * time_steps // duration_us
     return steps
 
 

@@ -28,6 +28,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.engine.discretisation import DelayedSpikes, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
+from deploytool.run.engine.follower import Follower
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
 from deploytool.run.record.checks import check_stream, watched_layers
@@ -62,7 +63,12 @@ def run_clocked(
 
 
 def run_clocked_sample(
-    plan: Plan, stream: EventStream, time_steps: TimeSteps, watch: Sequence[str], keep_spikes: bool = False
+    plan: Plan,
+    stream: EventStream,
+    time_steps: TimeSteps,
+    watch: Sequence[str],
+    keep_spikes: bool = False,
+    follower: Follower | None = None,
 ) -> Sample:
     """The result for ``stream``: counts of the layers in ``watch``, and their single spikes if requested."""
     program = plan.program
@@ -82,6 +88,9 @@ def run_clocked_sample(
         for layer in plan.layers:
             v = state[layer.name]
             amounts, places = late.arrivals(layer, fired, step)
+            if follower is not None:
+                each = np.repeat(places, amounts)
+                follower.arrived(layer, np.full(len(each), step), np.full(len(each), starts[step]), each)
             arrived_at = np.zeros_like(v) if layer.leaks else v
             synops += _accumulate(layer, arrived_at, places, amounts)
             if layer.leaky is not None and layer.leaks:
@@ -99,6 +108,8 @@ def run_clocked_sample(
         for name, parts in spikes.items():
             neurons = np.repeat(fired[name][1], fired[name][0])
             parts.append(at_neurons(starts[step], neurons, program.map_of(name)))
+            if follower is not None:
+                follower.left(name, np.full(len(neurons), step))
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,

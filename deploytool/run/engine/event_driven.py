@@ -24,6 +24,7 @@ from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
 from deploytool.ir.program import INPUT
+from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
@@ -105,14 +106,17 @@ def run_samples(
     counts: Mapping[str, Array],
     keep_spikes: bool = False,
     limits: Limits = LIMITS,
+    follower: Follower | None = None,
 ) -> Samples:
     """The results for ``streams``, equal to those of `run_sample`; all pass through each layer together.
 
-    ``counts`` {logical layer: zeros (S, C, H, W)} selects the layers to count and receives the counts.
+    ``counts`` {logical layer: zeros (S, C, H, W)} selects the layers to count and receives the counts. A ``follower``
+    is told of all events; it needs ``keep_spikes``.
     """
     program, layers = plan.program, plan.layers
     if needs_windows(plan):
-        return _filled(counts, [run_in_windows(plan, stream, [*counts], keep_spikes, limits) for stream in streams])
+        run = partial(run_in_windows, watch=[*counts], keep_spikes=keep_spikes, limits=limits, follower=follower)
+        return _filled(counts, [run(plan, stream) for stream in streams])
     state = {layer.name: layer.rest() for layer in layers}
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
@@ -122,7 +126,10 @@ def run_samples(
     for events, ends in _chunks(streams, limits.chunk):
         fired = {INPUT: _arrived(events, ends, program.input_shape, traced)}
         for layer in layers:
-            result = _through(layer, state[layer.name], events["t"], fired, traced)
+            queue = _queue(layer, fired)
+            if follower is not None:
+                follower.arrived(layer, queue.causes, events["t"][queue.causes], queue.neurons)
+            result = _through(layer, state[layer.name], events["t"], fired, queue, traced)
             synops += result.updates
             if layer.name in extremes:
                 extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
@@ -132,6 +139,8 @@ def run_samples(
         for name, found in spikes.items():
             queue = fired[name]
             left = at_neurons(events["t"][queue.causes], queue.neurons, program.map_of(name))
+            if follower is not None:
+                follower.left(name, queue.causes)
             for of_sample, part in zip(found, np.split(left, queue.ends[:-1]), strict=True):
                 of_sample.append(part)
     kept = {name: [np.concatenate(parts) for parts in found] for name, found in spikes.items()}
@@ -183,13 +192,19 @@ def _places(shape: Shape) -> Array:
     return frozen(to_channels_last(np.arange(math.prod(shape), dtype=np.int32).reshape(shape)))
 
 
-def _through(layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], traced: bool) -> Caused:
-    """Runs ``layer`` on the spikes in ``fired`` and adds its spikes there, with their causes if ``traced``.
+def _queue(layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
+    """The input events of ``layer``, in order: spikes that its feeders ``fired``, as rows of its ``coordinates``."""
+    flows = [_moved(fired[source], offset) for source, offset in layer.feeders]
+    return reduce(partial(_merged, by_neuron=False), flows)
+
+
+def _through(
+    layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], queue: Queue, traced: bool
+) -> Caused:
+    """Runs ``layer`` on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``.
 
     ``times_us`` are the times of the input events, indexed by cause.
     """
-    flows = [_moved(fired[source], offset) for source, offset in layer.feeders]
-    queue = reduce(partial(_merged, by_neuron=False), flows)
     times = times_us[queue.causes] if layer.leaks else NO_TIMES
     result = layer.integrate_samples(state, queue.neurons, queue.ends, times)
     if layer.part is None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_last, neurons_of, to_channels_last
 from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.general import tally
@@ -95,7 +96,12 @@ class InFlight:
 
 
 def run_in_windows(
-    plan: Plan, stream: EventStream, watch: Sequence[str], keep_spikes: bool = False, limits: Limits = LIMITS
+    plan: Plan,
+    stream: EventStream,
+    watch: Sequence[str],
+    keep_spikes: bool = False,
+    limits: Limits = LIMITS,
+    follower: Follower | None = None,
 ) -> Sample:
     """The result of `deploytool.run.engine.event_driven.run_sample` for a ``plan`` that `needs_windows`.
 
@@ -113,6 +119,8 @@ def run_in_windows(
         fired: dict[str, Fired] = {INPUT: roots.of(-1)}
         for layer in plan.layers:
             keys, sites = _arrivals(layer, fired, roots, flow_of)
+            if follower is not None:
+                follower.arrived(layer, keys, keys >> TIME, sites)
             if layer.leaky is not None and layer.leaky.fires_between:
                 neurons, fired_keys, updates = layer.leaky.run_crossing(
                     state[layer.name], sites, keys, layer.coordinates, roots.end_us
@@ -134,6 +142,8 @@ def run_in_windows(
         for name, parts in spikes.items():
             keys, neurons = fired[name]
             parts.append(at_neurons(keys >> TIME, neurons, program.map_of(name)))
+            if follower is not None:
+                follower.left(name, keys)
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,

@@ -81,7 +81,7 @@ class Job:
 
         Raises as `Target.run` does.
         """
-        executed = program if self.perturbation is None else _perturbed(program, self.perturbation)
+        executed = program if self.perturbation is None else perturbed(program, self.perturbation)
         sent = _Sent(executed, streams, first, self.perturbation)
         target = make_target(self.on, replace(options, time_steps=self.time_steps, bins=self.bins))
         watch = replace(self.watch, rasters=max(0, self.watch.rasters - first))
@@ -98,7 +98,7 @@ class Job:
 
 
 @lru_cache(maxsize=1)
-def _perturbed(program: Program, perturbation: Perturbation) -> Program:
+def perturbed(program: Program, perturbation: Perturbation) -> Program:
     """The perturbed program, cached for all stretches of samples."""
     return perturb_program(program, perturbation)
 
