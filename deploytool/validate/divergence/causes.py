@@ -1,0 +1,318 @@
+"""The reason for a difference in words: what a property was in both runs, and what it did to the neuron."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from deploytool.base.arrays import Array
+from deploytool.ir.cell import Cell
+from deploytool.ir.divergence import LayerDivergence, Reason
+from deploytool.ir.program import INPUT, STATE
+from deploytool.ir.traffic import Traffic
+from deploytool.validate.divergence.counterfactual import REFERENCE, TEST, Case, Property
+from deploytool.validate.divergence.history import Subject
+from deploytool.validate.divergence.steps import hidden_by_step
+from deploytool.validate.divergence.words import apart, counted, moment, neuron, number, times
+
+STEPS_OF_ROUNDING: Final = 1
+"""Rounding moves a value by less than one integer; calibration may round up or down."""
+Identity: TypeAlias = tuple[int, ...]
+"""(time or time step, flow, sender) of an input event."""
+
+FLOAT32: Final = 1e-6
+"""Relative difference of two real numbers that float32 cannot tell apart."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a sample: its ``name``, everything that flowed, and its perturbation in words."""
+
+    name: str
+    traffic: Traffic
+    perturbation: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One neuron whose difference is to be explained: the two ``runs`` and the ``case`` until the difference.
+
+    ``whole`` is the case over the whole sample. ``properties`` explain the difference together; ``earlier`` are the
+    differences of the layers before it.
+    """
+
+    runs: tuple[Run, Run]
+    whole: Case
+    case: Case
+    properties: tuple[Property, ...]
+    earlier: Mapping[str, LayerDivergence]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.runs[0].name, self.runs[1].name
+
+    def unperturbed(self, side: int) -> Subject:
+        """The neuron in the program of one run, before its perturbation."""
+        return replace(self.case.subjects[side], program=self.runs[side].traffic.unperturbed)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A ``reason``, what it is in words (``says``), and how to name the property that was exchanged (``exchanged``)."""
+
+    reason: Reason
+    says: str
+    exchanged: str
+
+
+def cause(question: Question, which: Property) -> Cause:
+    """The cause that property ``which`` is."""
+    return CAUSES[which](question)
+
+
+def _inputs(question: Question) -> Cause:
+    case, (a, b) = question.case, question.names
+    when = _in_step if case.starts_us else _at_time
+    lost, added, t = _first_input_difference(case)
+    if not lost and not added:
+        says = f"the input events at {moment(t)} arrive in another order in {b} than in {a}"
+        return Cause("order of simultaneous events", says, "order of input events")
+    identity = (lost or added)[0]
+    subject = case.subjects[REFERENCE if lost else TEST]
+    sender, shape = subject.sender(identity), subject.program.map_of(subject.source(identity))
+    more = _other_events(case)
+    if sender.layer != INPUT:
+        says = f"{neuron(sender, shape)} fires {when(identity[0])} in {a if lost else b} only{more}"
+        if (before := question.earlier.get(sender.layer)) and before.t_us is not None:
+            says += f"; {sender.layer} itself first differs at {moment(before.t_us)}"
+        return Cause("upstream", says, "input spikes")
+    later = None if case.starts_us else _same_sender_later(question.whole, identity, TEST if lost else REFERENCE)
+    if later is not None:
+        early, late = (a, b) if lost else (b, a)
+        shift = f"comes {later - identity[0]:,} us later in {late}"
+        says = f"the event of {neuron(sender, shape)} {when(identity[0])} in {early} {shift}{more}"
+        return Cause("shifted input event", says, "input events")
+    if lost:
+        says = f"the event of {neuron(sender, shape)} {when(identity[0])} is missing in {b}{more}"
+        return Cause("lost input event", says, "input events")
+    says = f"{b} has an event of {neuron(sender, shape)} {when(identity[0])} that {a} does not have{more}"
+    return Cause("added input event", says, "input events")
+
+
+def _at_time(t_us: int) -> str:
+    return f"at {moment(t_us)}"
+
+
+def _in_step(step: int) -> str:
+    return f"in time step {step + 1}"
+
+
+def _first_input_difference(case: Case) -> tuple[list[Identity], list[Identity], int]:
+    """(events of the first differing time that only the reference got, that only the test got, this time or step)."""
+    one, other = (case.identities(side) for side in (REFERENCE, TEST))
+    if case.starts_us:
+        one, other = sorted(one), sorted(other)
+    both = min(len(one), len(other))
+    index = next((i for i in range(both) if one[i] != other[i]), both)
+    t = min(each[index][0] for each in (one, other) if index < len(each))
+    now = [[row for row in each if row[0] == t] for each in (one, other)]
+    return _without(now[0], now[1]), _without(now[1], now[0]), t
+
+
+def _without(these: Sequence[Identity], those: Sequence[Identity]) -> list[Identity]:
+    """``these`` without those that are in ``those``, each as often."""
+    left = Counter(those)
+    found = []
+    for each in these:
+        if left[each]:
+            left[each] -= 1
+        else:
+            found.append(each)
+    return found
+
+
+def _same_sender_later(case: Case, identity: Identity, side: int) -> int | None:
+    """The time of the first later event of the sender of ``identity`` on ``side`` that the other side does not have."""
+    only = _without(case.identities(side), case.identities(1 - side))
+    return next((row[0] for row in only if row[0] > identity[0] and row[1:] == identity[1:]), None)
+
+
+def _other_events(case: Case) -> str:
+    """How many more input events of the neuron differ, as a clause."""
+    one, other = (case.identities(side) for side in (REFERENCE, TEST))
+    number = len(_without(one, other)) + len(_without(other, one))
+    return f" (the first of {number:,} input events that only one run has)" if number > 1 else ""
+
+
+def _weights(question: Question) -> Cause:
+    case, (a, b) = question.case, question.names
+    inputs = case.inputs[TEST]
+    pairs = case.weights[REFERENCE][TEST], case.weights[TEST][TEST]
+    real = [[subject.real(weight) for weight in each] for subject, each in zip(case.subjects, pairs, strict=True)]
+    change = np.array(real[TEST]) - np.array(real[REFERENCE])
+    base = [question.unperturbed(side) for side in (REFERENCE, TEST)]
+    plain = [np.array([each.real(weight) for weight in each.weights(inputs)]) for each in base]
+    varied = sum(float(np.abs(np.array(real[side]) - plain[side]).sum()) for side in (REFERENCE, TEST))
+    reason: Reason = "rounding of weights" if _rounded_weights(base, plain) else "different weights"
+    if varied > float(np.abs(plain[1] - plain[0]).sum()):
+        reason = "perturbation of weights"
+    taps = case.subjects[TEST].taps(inputs)
+    total = dict.fromkeys(taps, 0.0)
+    for tap, each in zip(taps, change.tolist(), strict=True):
+        total[tap] += each
+    largest = max(total, key=lambda tap: abs(total[tap]))
+    index, arrived = taps.index(largest), taps.count(largest)
+    shown = apart(real[REFERENCE][index], real[TEST][index])
+    number_of = sum(1 for each in total.values() if each)
+    _, channel, ky, kx = largest
+    place = f"input feature {channel}, kernel row {ky}, column {kx}"
+    one = f"the weight of {place} is {shown[0]} in {a} and {shown[1]} in {b}"
+    if number_of == 1:
+        says = f"{one}, and {counted(arrived, 'event')} brought it"
+    else:
+        says = (
+            f"{number_of} weights differ, which changes the sum of the {len(inputs.causes):,} inputs by "
+            f"{number(float(change.sum()), sign=True)} from {a} to {b}; the most by one: {one} "
+            f"({counted(arrived, 'event')})"
+        )
+    return Cause(reason, says, "weights")
+
+
+def _rounded_weights(base: Sequence[Subject], plain: Sequence[Array]) -> bool:
+    """Whether rounding to integers explains all differences between the weights of two runs."""
+    steps = sum(_step(subject) for subject in base)
+    tolerance = STEPS_OF_ROUNDING * steps + FLOAT32 * np.abs(plain[0])
+    cut = np.zeros(len(plain[0]), bool)
+    for subject, values in zip(base, plain, strict=True):
+        if _step(subject):
+            native = np.abs(values) / _step(subject)
+            cut |= native >= np.iinfo(np.int8).max - 0.5
+    return bool(steps) and bool(np.all((np.abs(plain[1] - plain[0]) <= tolerance) | cut))
+
+
+def _step(subject: Subject) -> float:
+    """The real value of one integer; 0 in float32."""
+    return 0.0 if subject.cell.numbers.kind == "float32" else subject.per_native / subject.unit
+
+
+def _threshold(question: Question) -> Cause:
+    cells, subjects = question.case.cells, question.case.subjects
+    values = [subject.real(cell.threshold) for subject, cell in zip(subjects, cells, strict=True)]
+    base = [question.unperturbed(side) for side in (REFERENCE, TEST)]
+    plain = [subject.real(subject.cell.threshold) for subject in base]
+    varied = sum(abs(value - each) for value, each in zip(values, plain, strict=True))
+    steps = STEPS_OF_ROUNDING * sum(map(_step, base))
+    reason: Reason = "different threshold"
+    if varied > abs(plain[1] - plain[0]):
+        reason = "perturbation of the threshold"
+    elif steps and abs(plain[1] - plain[0]) <= steps + FLOAT32 * abs(plain[0]):
+        reason = "rounding of the threshold"
+    shown = apart(*values)
+    says = f"the threshold of the neuron is {shown[0]} in {question.names[0]} and {shown[1]} in {question.names[1]}"
+    return Cause(reason, says, "threshold")
+
+
+def _v_init(question: Question) -> Cause:
+    shown = apart(*_reals(question, lambda cell: cell.v_init))
+    says = f"V starts at {shown[0]} in {question.names[0]} and at {shown[1]} in {question.names[1]}"
+    return Cause("initial potential", says, "initial V")
+
+
+def _floor(question: Question) -> Cause:
+    (a, b), (one, other) = question.names, question.case.cells
+    real = [subject.real(cell.floor or 0) for subject, cell in zip(question.case.subjects, (one, other), strict=True)]
+    if one.floor is None or other.floor is None:
+        with_floor, without = (b, a) if one.floor is None else (a, b)
+        value = number(real[TEST] if one.floor is None else real[REFERENCE])
+        says = f"{with_floor} keeps V at or above the floor {value}, and {without} has no floor"
+    else:
+        shown = apart(*real)
+        says = f"the floor of V is {shown[0]} in {a} and {shown[1]} in {b}"
+    return Cause("floor", f"{says}{_clamped(question)}", "floor")
+
+
+def _clamped(question: Question) -> str:
+    """How often, and when last, the floor held V up before the event, as a clause."""
+    found = []
+    for name, cell, moments in zip(question.names, question.case.cells, question.case.runs, strict=True):
+        held = [each for each in moments if cell.floor is not None and each.after == cell.floor]
+        if held:
+            found.append(f"in {name} V was held at it {times(len(held))}, last at {moment(held[-1].t_us)}")
+    return f" ({'; '.join(found)})" if found else ""
+
+
+def _reset(question: Question) -> Cause:
+    said = []
+    for name, cell, subject in zip(question.names, question.case.cells, question.case.subjects, strict=True):
+        subtracts = cell.reset == "subtract"
+        said.append(
+            f"{name} subtracts the threshold from V"
+            if subtracts
+            else f"{name} sets V to {number(subject.real(cell.v_reset))}"
+        )
+    return Cause("reset", f"after a spike, {said[0]} and {said[1]}", "reset rule")
+
+
+def _at_most_one(question: Question) -> Cause:
+    (a, b), (one, _) = question.names, question.case.cells
+    once, often = (a, b) if one.at_most_one else (b, a)
+    says = f"{once} fires at most once per input event, and {often} fires until V is below the threshold"
+    return Cause("at_most_one", says, "at_most_one")
+
+
+def _leak(question: Question) -> Cause:
+    said = []
+    for cell in question.case.cells:
+        leak = cell.leak
+        said.append("does not leak" if leak is None else f"leaks with a time constant of {leak.tau_us / 1000:g} ms")
+    return Cause("leak", f"the neuron {said[0]} in {question.names[0]} and {said[1]} in {question.names[1]}", "leak")
+
+
+def _numbers(question: Question) -> Cause:
+    (a, b), case = question.names, question.case
+    for name, cell, subject, moments in zip(question.names, case.cells, case.subjects, case.runs, strict=True):
+        if cell.numbers.kind != "int16":
+            continue
+        limits = STATE.min * subject.per_native, STATE.max * subject.per_native
+        held = [each for each in moments if each.after in limits]
+        if held:
+            value = number(subject.real(held[0].after))
+            limit = STATE.min if held[0].after < 0 else STATE.max
+            says = (
+                f"V reaches the limit of int16 in {name} at {moment(held[0].t_us)}: it stays at {limit:,}, which is "
+                f"{value} in real units".replace("-", "\N{MINUS SIGN}")
+            )
+            return Cause("saturation", says, "arithmetic")
+    says = f"{a} and {b} round the sum of the inputs differently: float32 rounds after every input, integers never"
+    return Cause("float32 rounding", says, "arithmetic")
+
+
+def _steps(question: Question) -> Cause:
+    hidden = hidden_by_step(question.case, question.properties)
+    stepped = question.case.stepped[TEST]
+    event, step = question.names if stepped else (question.names[1], question.names[0])
+    return Cause(hidden.reason, hidden.says(event, step), "way to add up events")
+
+
+def _reals(question: Question, value: Callable[[Cell], int | float]) -> list[float]:
+    return [
+        subject.real(value(cell)) for subject, cell in zip(question.case.subjects, question.case.cells, strict=True)
+    ]
+
+
+CAUSES: Final[Mapping[Property, Callable[[Question], Cause]]] = {
+    "inputs": _inputs,
+    "weights": _weights,
+    "threshold": _threshold,
+    "v_init": _v_init,
+    "floor": _floor,
+    "reset": _reset,
+    "at_most_one": _at_most_one,
+    "leak": _leak,
+    "numbers": _numbers,
+    "steps": _steps,
+}

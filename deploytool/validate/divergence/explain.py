@@ -1,0 +1,203 @@
+"""Why two runs part in one sample: the first difference of every layer, its reason, and a sentence about the first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from deploytool.ir.divergence import Explained, LayerDivergence, Place, Reason
+from deploytool.ir.program import INPUT
+from deploytool.ir.traffic import Traffic
+from deploytool.validate.divergence.causes import Cause, Question, Run, cause
+from deploytool.validate.divergence.counterfactual import Case, Property, case_of, explaining
+from deploytool.validate.divergence.first import Stepped, first_difference, first_step_difference
+from deploytool.validate.divergence.history import At, Replay, comparable
+from deploytool.validate.divergence.sides import Sides, sides_of
+from deploytool.validate.divergence.words import apart, joined, moment, neuron, number, times
+
+UNLIKE: Final = "the layer has another map, or gets spikes from other layers"
+LEAKS: Final = "the neuron leaks, and what a time step makes of its leak is not compared event by event"
+ORDER_OF_LAYER: Final = "order of simultaneous events: the layer gets the events of this microsecond in another order."
+OTHER_STEPS: Final = "both runs are clock-driven, in time steps that differ; compare each with an event-driven run"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first difference of a layer: neuron ``at`` at ``t_us``, and its ``spikes`` in both runs.
+
+    ``step`` is the time step if one of the runs is clock-driven, counted from 0; ``t_us`` is then its beginning. If
+    only the order of spikes differs, ``others`` fired in the same microsecond too.
+    """
+
+    at: At
+    t_us: int
+    step: int | None
+    spikes: tuple[int, int]
+    others: tuple[At, ...] = ()
+
+
+def explain(runs: tuple[Run, Run], sample: int, replay: Replay) -> Explained:
+    """Where and why ``runs`` (reference, test) of sample number ``sample`` part.
+
+    The first divergence is the earliest in time, and of those at one time, or in one time step, the one in the earliest
+    layer.
+    """
+    one, other = (run.traffic for run in runs)
+    layers: dict[str, LayerDivergence] = {}
+    sides: dict[str, Sides] = {}
+    for layer in (name for name in one.program.parts if name in other.program.parts):
+        layers[layer], seen = _layer(runs, layer, layers, replay)
+        if seen is not None:
+            sides[layer] = seen
+    parted = [each for each in layers.values() if each.t_us is not None]
+    unknown = [each for each in layers.values() if each.reasons and each.t_us is None]
+    first = min(parted, key=lambda each: each.step or each.t_us or 0) if parted else None
+    shown = sides.get(first.layer) if first else None
+    if first is not None and shown is not None:
+        says = _sentence(runs, sample, first, shown)
+    elif unknown:
+        says = f"{_sample(one, sample)}: not known why the runs differ in {unknown[0].layer}: {unknown[0].says}."
+    else:
+        says = f"{_sample(one, sample)}: {runs[0].name} and {runs[1].name} fire the same spikes in every layer."
+    values = () if shown is None else shown.as_values(runs)
+    return Explained(sample, one.stream.name, one.stream.label, says, first, values, tuple(layers.values()))
+
+
+def _layer(
+    runs: tuple[Run, Run], layer: str, earlier: Mapping[str, LayerDivergence], replay: Replay
+) -> tuple[LayerDivergence, Sides | None]:
+    """The first difference of ``layer`` with its reason, and what its neuron did; None where it is not known."""
+    one, other = (run.traffic for run in runs)
+    totals = len(one.spikes[layer]), len(other.spikes[layer])
+    unknown = _unlike(one, other, layer)
+    if unknown:
+        same = totals == totals[::-1] and not totals[0]
+        reasons: tuple[Reason, ...] = () if same else ("not known",)
+        return LayerDivergence(layer, None, None, None, (0, 0), totals, reasons, unknown), None
+    first = _first(one, other, layer)
+    if first is None:
+        return LayerDivergence(layer, None, None, None, (0, 0), totals, (), ""), None
+    whole, cut, properties = _explained(one, other, layer, first, replay)
+    sides = sides_of(whole, first.t_us, first.step, first.spikes)
+    causes = [cause(Question(runs, whole, cut, properties, earlier), each) for each in properties]
+    if causes:
+        says = _why(runs, cut, causes)
+    else:
+        causes = [Cause("order of simultaneous events", ORDER_OF_LAYER, "")]
+        says = ORDER_OF_LAYER
+    return LayerDivergence(
+        layer=layer,
+        t_us=sides.t_us,
+        step=None if first.step is None else first.step + 1,
+        neuron=Place(layer, *whole.subjects[0].at),
+        spikes=first.spikes,
+        totals=totals,
+        reasons=tuple(each.reason for each in causes),
+        says=says,
+    ), sides
+
+
+def _explained(
+    one: Traffic, other: Traffic, layer: str, first: Difference, replay: Replay
+) -> tuple[Case, Case, tuple[Property, ...]]:
+    """(the neuron over the whole sample, until the difference, what explains it).
+
+    If only the order of spikes differs, it is the first neuron of this microsecond that fires at another event.
+    """
+    for at in (first.at, *first.others):
+        whole = case_of(one, other, layer, at, replay)
+        cut = whole.until(first.t_us) if first.step is None else whole.until_step(first.step)
+        if properties := explaining(cut):
+            return whole, cut, properties
+    whole = case_of(one, other, layer, first.at, replay)
+    return whole, whole.until(first.t_us), ()
+
+
+def _unlike(one: Traffic, other: Traffic, layer: str) -> str:
+    """Why the two runs of ``layer`` cannot be compared event by event; empty if they can."""
+    if not comparable(one.program, other.program, layer):
+        return UNLIKE
+    clocked = [traffic for traffic in (one, other) if traffic.starts_us is not None]
+    if clocked and any(
+        traffic.program.layers[part].neurons.leak is not None
+        for traffic in (one, other)
+        for part in traffic.program.parts[layer]
+    ):
+        return LEAKS
+    starts = [traffic.starts_us for traffic in (one, other) if traffic.starts_us is not None]
+    if len(starts) > 1 and not np.array_equal(starts[0], starts[1]):
+        return OTHER_STEPS
+    return ""
+
+
+def _first(one: Traffic, other: Traffic, layer: str) -> Difference | None:
+    """The first difference of ``layer``."""
+    clocked = next((traffic for traffic in (one, other) if traffic.starts_us is not None), None)
+    if clocked is None or clocked.starts_us is None:
+        event = first_difference(one.spikes[layer], other.spikes[layer])
+        return None if event is None else Difference(event.at, event.t_us, None, event.spikes, event.others)
+    step = first_step_difference(_stepped(one, clocked, layer), _stepped(other, clocked, layer))
+    return None if step is None else Difference(step.at, int(clocked.starts_us[step.step]), step.step, step.spikes)
+
+
+def _stepped(traffic: Traffic, clocked: Traffic, layer: str) -> Stepped:
+    """The spikes of ``layer`` with the time steps of ``clocked``."""
+    spikes, causes = traffic.spikes[layer], traffic.causes[layer]
+    if traffic.starts_us is not None:
+        return Stepped(spikes, causes, ordered=False)
+    return Stepped(spikes, traffic.steps(causes, spikes["t"], clocked), ordered=True)
+
+
+def _why(runs: tuple[Run, Run], case: Case, causes: Sequence[Cause]) -> str:
+    """The reason in words, and what was tried to find it."""
+    a, b = runs[case.donor].name, runs[case.receiver].name
+    exchanged = joined([each.exchanged for each in causes])
+    said = "; and ".join(f"{each.reason}: {each.says}" for each in causes)
+    if len(causes) == 1:
+        return f"{said}. With the {exchanged} of {a}, the neuron in {b} fires as in {a} up to here."
+    return f"{said}. Only with the {exchanged} of {a} together does the neuron in {b} fire as in {a} up to here."
+
+
+def _sample(traffic: Traffic, sample: int) -> str:
+    label = f", label {traffic.stream.label}" if traffic.stream.label >= 0 else ""
+    return f"Sample {sample} ({traffic.stream.name}{label})"
+
+
+def _sentence(runs: tuple[Run, Run], sample: int, first: LayerDivergence, sides: Sides) -> str:
+    """The whole explanation of the first divergence of a sample."""
+    one, place = runs[0].traffic, sides.case.subjects[0].at
+    where = f"{first.layer} at {moment(sides.t_us)}"
+    if first.step is not None:
+        where += f" (time step {first.step})"
+    did = [f"{times(n) if n else 'not at all'} in {run.name}" for n, run in zip(first.spikes, runs, strict=True)]
+    fires = f"fires {' and '.join(did)}"
+    if first.spikes[0] == first.spikes[1]:
+        fires = "fires in both, but in another place in the order of spikes"
+    return (
+        f"{_sample(one, sample)}: {runs[0].name} and {runs[1].name} first differ in {where}, where "
+        f"{neuron(Place(first.layer, *place), one.program.map_of(first.layer))} {fires}. "
+        f"{_membranes(runs, first, sides)}Reason: {first.says}"
+    )
+
+
+def _membranes(runs: tuple[Run, Run], first: LayerDivergence, sides: Sides) -> str:
+    """V before and after the event in both runs, in words; nothing for time steps, whose reason has them."""
+    if first.step is not None:
+        return ""
+    values = sides.as_values(runs)
+    said = []
+    for side in values:
+        if side.before is None or side.after is None:
+            said.append(f"{side.run} does not get this event, and its V stays at {number(side.before or 0.0)}")
+        else:
+            before, after, threshold = apart(side.before, side.after, side.threshold)
+            said.append(f"in {side.run} V goes from {before} to {after} with the threshold {threshold}")
+    event = next((side.trace[side.at] for side in values if side.at is not None), None)
+    if event is None or event.source is None:
+        return f"Between input events, {', and '.join(said)}. "
+    what = "event" if event.source.layer == INPUT else "spike"
+    shape = runs[0].traffic.program.map_of(event.source.layer)
+    return f"At the {what} of {neuron(event.source, shape)}, {', and '.join(said)}. "

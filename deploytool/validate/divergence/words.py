@@ -1,0 +1,65 @@
+"""Words for places, times and potentials in the sentences about two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploytool.base.arrays import Shape
+from deploytool.ir.divergence import Place
+from deploytool.ir.program import INPUT
+
+DIGITS_MIN, DIGITS_MAX = 3, 9
+
+
+def apart(*values: float) -> list[str]:
+    """``values`` with as few significant digits as tell them apart, at least three."""
+    for digits in range(DIGITS_MIN, DIGITS_MAX + 1):
+        shown = [_plain(value, digits) for value in values]
+        if len(set(shown)) == len(set(values)):
+            return shown
+    return shown
+
+
+def number(value: float, sign: bool = False) -> str:
+    """``value`` with three significant digits; with a ``sign`` also if it is positive."""
+    shown = _plain(value, DIGITS_MIN)
+    return f"+{shown}" if sign and value >= 0 else shown
+
+
+def _plain(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+
+
+def moment(t_us: int) -> str:
+    """``12.345 ms``."""
+    return f"{t_us / 1000:.3f} ms"
+
+
+def at(place: Place, shape: Shape) -> str:
+    """``feature 3, row 5, column 6`` on a map of ``shape`` (C, H, W); on a map of one place, ``output 3``."""
+    if shape[1:] == (1, 1):
+        return f"output {place.feature}"
+    return f"feature {place.feature}, row {place.row}, column {place.column}"
+
+
+def neuron(place: Place, shape: Shape) -> str:
+    """``the neuron at feature 3, row 5, column 6 of conv1``, or the pixel of the input."""
+    if place.layer == INPUT:
+        return f"the input pixel at {at(place, shape)}"
+    return f"{'' if shape[1:] == (1, 1) else 'the neuron at '}{at(place, shape)} of {place.layer}"
+
+
+def times(spikes: int) -> str:
+    """How often a neuron fires: ``once``, ``twice``, ``3 times``."""
+    return {1: "once", 2: "twice"}.get(spikes, f"{spikes} times")
+
+
+def counted(amount: int, noun: str) -> str:
+    """``1 event``, ``2 events``."""
+    return f"{amount} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def joined(items: Sequence[str]) -> str:
+    """``a, b and c``."""
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last
