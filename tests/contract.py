@@ -160,6 +160,12 @@ class Contract:
         program = mapped({"a": a, "b": b, "join": join}, Route("a"), Route("b"))
         assert self.counts(target, program, stream([0, 0, 1])) == [[2, 1]]
 
+    def test_the_same_features_from_two_layers_are_added(self, target: Target) -> None:
+        """Neuron 0 gets weight 3 from each spike of a and of b: 3, 6 (fires, 1 left), 4, 7 (fires)."""
+        a, b = (layer([[[[5]], [[0]]]], (2, 1, 1), (1, 1, 1), Route("sum")) for _ in "ab")
+        program = mapped({"a": a, "b": b, "sum": layer([[[[3]]]], (1, 1, 1), (1, 1, 1))}, Route("a"), Route("b"))
+        assert self.counts(target, program, stream([0, 0, 1])) == [[2]]
+
     def test_a_layer_in_parts_is_one_layer(self, target: Target) -> None:
         parts = {
             f"fc_part{i}": layer([weights], (2, 1, 1), (1, 1, 1), part_of=("fc", i), sources=("linear", "spike"))

@@ -17,7 +17,7 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.program import Program
-from deploytool.map.compile import compile_graph
+from deploytool.map.compile import check, compile_graph
 from deploytool.map.emit import configuration
 from deploytool.map.group import group
 from deploytool.map.lower import lower
@@ -210,3 +210,87 @@ def test_currents_with_other_strides_are_refused_with_the_way_out() -> None:
     with pytest.raises(UnsupportedError, match="3x3 with stride 2x2 on 6x6, 1x1 with stride 1x1 on 3x3") as caught:
         compile_graph(Graph(nodes, edges), CHIP)
     assert "Give them the same stride and pooling" in str(caught.value)
+
+
+def chained(text: str, maps: dict[str, Node]) -> Graph:
+    """A Graph of branches "in A B pool2 C, ..." that begin at a known node; a Spike stands behind every weight."""
+    nodes: dict[str, Node] = {}
+    edges: list[tuple[str, str]] = []
+    for branch in text.split(","):
+        before = ""
+        for name in branch.split():
+            if name not in nodes:
+                nodes[name] = maps.get(name, Add())
+            if before and (before, name) not in edges:
+                edges.append((before, name))
+            before = name
+            if isinstance(nodes[name], Conv | Linear):
+                nodes[f"{name}_s"] = Spike(floor=-1.0, at_most_one=True)
+                edges.append((name, f"{name}_s"))
+                before = f"{name}_s"
+    return Graph(nodes, tuple(dict.fromkeys(edges)))
+
+
+def merging_networks() -> dict[str, tuple[Graph, set[str]]]:
+    """{name: (network, the rules it breaks)}, of the shapes of sinabs's tests of residual and merging networks."""
+    rng = np.random.default_rng(0)
+    first, small = Conv(weight(rng, 4, 2, 2, 2)), Conv(weight(rng, 4, 4, 2, 2))
+    one, two = Conv(weight(rng, 1, 2, 2, 2)), Conv(weight(rng, 1, 1, 2, 2))
+    common: dict[str, Node] = {"in": Input((2, 34, 34)), "out": Output()}
+    common |= {name: Flatten() for name in ("flat", "flat1", "flat2")}
+
+    def pool(size: int) -> Node:
+        return SumPool((size, size), (size, size))
+
+    def fc(outputs: int, inputs: int) -> Node:
+        return Linear(weight(rng, outputs, inputs))
+
+    merge_and_split = chained(
+        "in A B pB C pC D flat1 add fc out, pB E pE F flat2 add",
+        {**common, "A": first, **dict.fromkeys("BCDEF", small), **dict.fromkeys(("pB", "pC", "pE"), pool(2))}
+        | {"fc": fc(10, 144)},
+    )
+    two_branches = chained(
+        "in A B pB C pC flat1 add fc1 fc2 fc3 out, in D E pE F pF flat2 add",
+        {**common, "A": first, "D": first, **dict.fromkeys("BCEF", small), "fc1": fc(100, 196), "fc2": fc(100, 100)}
+        | {"fc3": fc(10, 100), **dict.fromkeys(("pB", "pC", "pE", "pF"), pool(2))},
+    )
+    residual_pools = chained(
+        "in A p3 B add C flat fc1 fc2 out, A_s p4 add",
+        {**common, "A": Conv(weight(rng, 10, 2, 2, 2)), "p3": pool(3), "p4": pool(4)}
+        | {"B": Conv(weight(rng, 10, 10, 4, 4)), "C": Conv(weight(rng, 1, 10, 2, 2))}
+        | {"fc1": fc(500, 49), "fc2": fc(10, 500)},
+    )
+    complex_pools = chained(
+        "in A B p2 add D p4 flat1 sum fc out, A_s C p3 add, C_s p3a E flat2 sum",
+        {**common, "A": one, **dict.fromkeys("BCDE", two), "p2": pool(2), "p3": pool(2), "p3a": pool(5), "p4": pool(3)}
+        | {"fc": fc(10, 25)},
+    )
+    return {
+        "a merge and a split": (merge_and_split, set()),
+        "two networks with merging outputs": (two_branches, set()),
+        "a residual connection behind poolings of 3 and 4": (residual_pools, {"pooling"}),
+        "a complex network with poolings of 3 and 5": (complex_pools, {"pooling"}),
+    }
+
+
+MERGING = merging_networks()
+
+
+@pytest.mark.parametrize("name", MERGING)
+def test_networks_of_the_vendor_that_merge(name: str) -> None:
+    graph, rules = MERGING[name]
+    report = check(graph, CHIP)
+    assert {issue.rule for issue in report.issues} == rules
+    if rules:
+        return
+    program = compile_graph(graph, CHIP).program
+    events = np.zeros(300, EVENT)
+    events["t"] = np.arange(300)
+    rng = np.random.default_rng(1)
+    for axis, size in zip("cyx", program.input_shape, strict=True):
+        events[axis] = rng.integers(0, size, 300)
+    stream = EventStream(events, program.input_shape, 301)
+    wanted = run_reference(program, stream)
+    assert all(maps.any() for maps in wanted.counts.values())
+    assert_same(fast(program, stream), wanted)
