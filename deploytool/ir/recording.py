@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
@@ -47,6 +48,9 @@ class Setup:
 NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
 """Potentials of a recording whose outputs are spikes."""
 
+NOT_KNOWN: Final = np.zeros(0, np.int64)
+"""A figure of every sample that the run did not measure."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerActivity:
@@ -67,6 +71,30 @@ class LayerActivity:
             object.__setattr__(self, "updates", frozen(np.asarray(self.updates, np.int64)))
 
 
+@dataclass(frozen=True)
+class Load:
+    """The synaptic updates over time of a placed layer: ``layer`` or a part of it, on ``core`` (None: not placed).
+
+    ``synops`` is their number in all samples. ``busiest_ms`` is the largest number in one bin of 1 ms of any sample,
+    with bins counted from the sample's start; ``busiest_10ms`` is the largest in ten successive bins.
+    """
+
+    layer: str
+    core: int | None
+    synops: int
+    busiest_ms: int
+    busiest_10ms: int
+
+    def __add__(self, other: Load) -> Load:
+        """The load of the samples of both."""
+        return replace(
+            self,
+            synops=self.synops + other.synops,
+            busiest_ms=max(self.busiest_ms, other.busiest_ms),
+            busiest_10ms=max(self.busiest_10ms, other.busiest_10ms),
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Recording:
     """The results of S samples on one rung.
@@ -79,6 +107,8 @@ class Recording:
     ``aliases`` {graph node: layer} maps every node to the layer made from it.
     ``durations_us`` (S,) are the durations of the samples, empty if not recorded. ``activity`` {layer: ...} holds other
     statistics of the layers. ``setup`` says what the run was.
+    ``decisions_us`` (S,) are the times from the first input event to the decision, as `deploytool.ir.decision` defines
+    it, -1 for a sample without one; empty if not known. ``load`` {placed layer: ...}, empty if not known.
     """
 
     rung: RungName
@@ -89,13 +119,15 @@ class Recording:
     synops: NDArray[np.int64]
     spikes: Mapping[str, Array]
     aliases: Mapping[str, str]
-    durations_us: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    durations_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
     activity: Mapping[str, LayerActivity] = field(default_factory=dict)
     setup: Setup = Setup()
     potentials: NDArray[np.float32] = field(default_factory=lambda: NO_POTENTIALS)
+    decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
+    load: Mapping[str, Load] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("labels", "synops", "durations_us"):
+        for name in ("labels", "synops", "durations_us", "decisions_us"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name), np.int64)))
         object.__setattr__(self, "potentials", frozen(np.asarray(self.potentials, np.float32)))
         counts = {layer: frozen(np.asarray(array, np.int64)) for layer, array in self.counts.items()}
@@ -103,6 +135,7 @@ class Recording:
         object.__setattr__(self, "spikes", MappingProxyType({k: frozen(v) for k, v in self.spikes.items()}))
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
         object.__setattr__(self, "activity", MappingProxyType(dict(self.activity)))
+        object.__setattr__(self, "load", MappingProxyType(dict(self.load)))
         if missing := [name for name in self.outputs if name not in self.counts]:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
 
@@ -166,7 +199,23 @@ def join(parts: Sequence[Recording]) -> Recording:
         spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},
         durations_us=np.concatenate([part.durations_us for part in parts]),
         activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
+        decisions_us=_decisions(parts),
+        load=_load(parts),
     )
+
+
+def _decisions(parts: Sequence[Recording]) -> NDArray[np.int64]:
+    """The decisions of all ``parts``, if they are known of each."""
+    known = all(len(part.decisions_us) == len(part) for part in parts)
+    return np.concatenate([part.decisions_us for part in parts]) if known else NOT_KNOWN
+
+
+def _load(parts: Sequence[Recording]) -> dict[str, Load]:
+    """The load of all ``parts`` together, if it is known of each that holds a sample."""
+    each = [part.load for part in parts if len(part)]
+    if not each or any(load.keys() != each[0].keys() for load in each):
+        return {}
+    return {name: reduce(operator.add, (load[name] for load in each)) for name in each[0]}
 
 
 def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:

@@ -7,6 +7,9 @@ The columns (named arrays) are
     alias_nodes, alias_layers: its aliases
     counts/LAYER, spikes/LAYER: of each layer that was watched
     weights_above/LAYER, updates/LAYER, reached/LAYER, bound/LAYER: its activity
+    decisions_us: as in `Recording`
+    load_names, load_layers: the placed layers whose load is known, and the layers that they are or are part of
+    load (P, 4) int64: of each, its core (-1: none), synops, busiest_ms, busiest_10ms
 """
 
 from __future__ import annotations
@@ -24,13 +27,27 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.events import BINS
 from deploytool.ir.program import WEIGHTS
-from deploytool.ir.recording import NO_POTENTIALS, RUNGS, SPIKE, LayerActivity, Recording, RungName, Setup
+from deploytool.ir.recording import (
+    NO_POTENTIALS,
+    NOT_KNOWN,
+    RUNGS,
+    SPIKE,
+    LayerActivity,
+    Load,
+    Recording,
+    RungName,
+    Setup,
+)
 
 Name = TypeVar("Name", bound=str)
 
 FILE: Final = "recording.npz"
 VERSION: Final = 4
-"""Format version. 4 added the setup, 3 potentials, 2 durations_us, perturbation and activity; 1 is not stated."""
+"""Format version. 4 added the setup, decisions_us and load; 3 potentials; 2 durations_us, perturbation and activity; 1
+is not stated."""
+
+NO_CORE: Final = -1
+"""The core of a layer that is not placed, in a file."""
 
 _COUNTS, _SPIKES = "counts/", "spikes/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
@@ -72,6 +89,10 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         "potentials": recording.potentials,
         "alias_nodes": np.array(list(recording.aliases), dtype=np.str_),
         "alias_layers": np.array(list(recording.aliases.values()), dtype=np.str_),
+        "decisions_us": recording.decisions_us,
+        "load_names": np.array(list(recording.load), dtype=np.str_),
+        "load_layers": np.array([load.layer for load in recording.load.values()], dtype=np.str_),
+        "load": np.array([_row(load) for load in recording.load.values()], np.int64).reshape(-1, 4),
     }
     columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
@@ -89,6 +110,10 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
 
 def _setup_columns(setup: Setup) -> dict[str, Array]:
     return {name: np.array(value or (0 if name in _COUNTED else "")) for name, value in vars(setup).items()}
+
+
+def _row(load: Load) -> tuple[int, int, int, int]:
+    return NO_CORE if load.core is None else load.core, load.synops, load.busiest_ms, load.busiest_10ms
 
 
 def _narrow(counts: NDArray[np.int64]) -> Array:
@@ -136,10 +161,12 @@ class _Reader:
             synops=self.each("synops", count),
             spikes={layer: self.spikes(_SPIKES + layer) for layer in self.under(_SPIKES)},
             aliases=self.aliases(),
-            durations_us=self.integers("durations_us", None, default=np.zeros(0, np.int64)),
+            durations_us=self.integers("durations_us", None, default=NOT_KNOWN),
             activity={layer: self.activity(layer) for layer in self.under(_ABOVE)},
             setup=self.setup(),
             potentials=self.potentials(),
+            decisions_us=self.each("decisions_us", count, default=NOT_KNOWN),
+            load=self.load(),
         )
 
     def error(self, name: str, found: str, need: str) -> ArtifactError:
@@ -166,9 +193,9 @@ class _Reader:
             raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"integers of shape ({sizes})")
         return array
 
-    def each(self, name: str, count: int) -> Array:
+    def each(self, name: str, count: int, default: Array | None = None) -> Array:
         """Column ``name`` of integers, ``count`` of them, or none if they are not known."""
-        array = self.integers(name, None)
+        array = self.integers(name, None, default=default)
         if len(array) not in (0, count):
             raise self.error(name, f"found {len(array)} values", f"{count}, one for each sample, or none")
         return array
@@ -233,6 +260,18 @@ class _Reader:
             return None
         low, high = self.integers(name, 2).tolist()
         return low, high
+
+    def load(self) -> dict[str, Load]:
+        if "load" not in self.columns:
+            return {}
+        names, layers = self.texts("load_names"), self.texts("load_layers")
+        if len(names) != len(layers):
+            raise self.error("load_layers", f"found {len(layers)} entries", f"{len(names)}, as in load_names")
+        rows = self.integers("load", len(names), 4).tolist()
+        return {
+            name: Load(layer, None if core == NO_CORE else core, *figures)
+            for name, layer, (core, *figures) in zip(names, layers, rows, strict=True)
+        }
 
     def potentials(self) -> NDArray[np.float32]:
         array = self.column("potentials", NO_POTENTIALS)

@@ -244,3 +244,5 @@ def assert_same(found: Sample, wanted: Sample) -> None:
         assert np.array_equal(found.counts[name], counts), name
     assert found.synops == wanted.synops
     assert all(found.extremes[name] == wanted.extremes[name] for name in found.extremes)
+    assert found.decision_us == wanted.decision_us
+    assert found.load == wanted.load

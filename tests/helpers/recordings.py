@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from deploytool.ir.recording import SPIKE, LayerActivity, Recording, Setup
+from deploytool.ir.recording import SPIKE, LayerActivity, Load, Recording, Setup
 from deploytool.ir.recording_file import write_recording
 
 TWO_SAMPLES = Recording(
@@ -42,6 +42,11 @@ def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:
             "fc": LayerActivity(0, None, (-int(rng.integers(0, 99)), 7), None),
         },
         setup=Setup("n" * 64, "p" * 64, "int8/int16", 4, 10, "count", "drop=1% seed 0 repeat 0"),
+        decisions_us=rng.integers(-1, 10**6, samples),
+        load={
+            "conv.0": Load("conv", 3, int(rng.integers(0, 10**12)), 5, int(rng.integers(5, 50))),
+            "fc": Load("fc", None, 7, int(rng.integers(0, 9)), 9),
+        },
     )
 
 

@@ -42,6 +42,9 @@ def test_parts_join_to_the_whole() -> None:
     updates = [part.activity["conv"].updates for part in (first, second, whole)]
     assert np.array_equal(updates[0] + updates[1], updates[2])  # type: ignore[operator]
     lows = [part.activity["fc"].reached for part in (first, second)]
+    assert np.array_equal(whole.decisions_us, np.concatenate([first.decisions_us, second.decisions_us]))
+    assert whole.load["conv.0"].synops == first.load["conv.0"].synops + second.load["conv.0"].synops
+    assert whole.load["conv.0"].busiest_10ms == max(part.load["conv.0"].busiest_10ms for part in (first, second))
     assert whole.activity["fc"].reached == (min(low for low, _ in lows if low is not None), 7)  # type: ignore[misc]
 
 

@@ -28,6 +28,11 @@ def test_round_trip(samples: int, seed: int) -> None:
     assert again.activity["conv"].reached is None
     assert again.activity["fc"].updates is None
     assert again.setup == recording(samples, seed).setup
+    assert again.load == recording(samples, seed).load
+
+
+NEW = ("version", "durations_us", "potentials", "decisions_us", "load", "load_names", "load_layers")
+"""Columns of all recordings since version 2."""
 
 
 def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
@@ -38,7 +43,7 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
     old = {
         name: array
         for name, array in columns.items()
-        if name not in ("version", "durations_us", "potentials", *vars(Setup())) and not name.startswith(new)
+        if name not in (*NEW, *vars(Setup())) and not name.startswith(new)
     }
     np.savez_compressed(tmp_path / "recording.npz", **old)
     found = load_recording(tmp_path)
@@ -46,6 +51,8 @@ def test_columns_of_version_1_are_still_read(tmp_path: Path) -> None:
     assert len(found.durations_us) == 0
     assert not found.activity
     assert found.setup == Setup()
+    assert len(found.decisions_us) == 0
+    assert not found.load
 
 
 def test_newer_columns_are_refused(tmp_path: Path) -> None:
@@ -76,8 +83,12 @@ WRONG: dict[str, Any] = {
     "updates/conv": np.zeros(3, np.uint8),
     "reached/fc": [1, 2, 3],
     "bound/conv": "high",
+    "decisions_us": [5],
+    "load_names": ["conv.0"],
+    "load_layers": [1.0, 2.0],
+    "load": [[1, 2, 3, 4]],
 }
-NAMED: dict[str, str] = {"outputs": "counts/other"}
+NAMED: dict[str, str] = {"outputs": "counts/other", "load_names": "load_layers"}
 
 
 def written(columns: dict[str, Any]) -> io.BytesIO:

@@ -27,6 +27,8 @@ from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import Buffers, free_bytes, gpu, upload
 from deploytool.run.cuda.sizes import SIZES, Sizes
 from deploytool.run.engine.event_driven import batches
+from deploytool.run.engine.timing import BatchTiming, Decisions
+from deploytool.run.kernels.batches import Queue as HostQueue
 from deploytool.run.plan.layers import LayerPlan, Plan
 from deploytool.run.record.samples import Room, Samples
 
@@ -43,11 +45,13 @@ class Flow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GpuLayer:
-    """A layer: its ``lanes`` and, for a part of a layer, the ``logical`` number of each neuron, both on the GPU."""
+    """A layer: its ``lanes``, for a part of a layer the ``logical`` number of each neuron, and the ``reach`` of the
+    events at each site, all on the GPU."""
 
     plan: LayerPlan
     lanes: Lanes
     logical: Any
+    reach: Any
     sizes: Sizes
 
     @property
@@ -71,7 +75,8 @@ class GpuLayer:
 class Chunk:
     """Input events of all samples of a batch; ``events[first[s]:first[s + 1]]`` are those of sample s.
 
-    On the GPU, ``starts`` is ``first``, ``sample_of`` (N,) the sample of each event, and ``times_us`` (N,) its time.
+    On the GPU, ``starts`` is ``first``, ``sample_of`` (N,) the sample of each event, ``times_us`` (N,) its time and
+    ``bin_of`` (N,) its bin of 1 ms; ``bins`` is where the events of each bin end.
     """
 
     events: Events
@@ -79,6 +84,8 @@ class Chunk:
     starts: Any
     sample_of: Any
     times_us: Any
+    bins: Array
+    bin_of: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,7 @@ class State:
     """The state that is passed from chunk to chunk, on the GPU, for each sample of a batch.
 
     V and the times of the last update per layer, counts per logical layer, (lowest, highest) V per layer, and updates.
+    The ``timing`` is on the CPU.
     """
 
     v: Mapping[str, Any]
@@ -93,6 +101,7 @@ class State:
     counts: Mapping[str, Any]
     extremes: Mapping[str, Any]
     synops: Any
+    timing: BatchTiming
 
 
 def run_streams(
@@ -118,7 +127,7 @@ class Run:
     """Runs batches of samples through ``plan`` on the GPU."""
 
     def __init__(self, plan: Plan, watched: Sequence[str], sizes: Sizes = SIZES) -> None:
-        self.program, self.watched, self.sizes = plan.program, watched, sizes
+        self.plan, self.program, self.watched, self.sizes = plan, plan.program, watched, sizes
         self.launch = sizes.grid.launch
         self.buffers = Buffers(sizes.grid)
         self.length = sizes.first
@@ -129,7 +138,7 @@ class Run:
         lanes = make_lanes(layer, self.program.layers[layer.name].neurons)
         arrays = {key: upload(value) for key, value in lanes._asdict().items() if isinstance(value, np.ndarray)}
         logical = self.nothing if layer.part is None else upload(layer.part.neurons.astype(np.int32))
-        return GpuLayer(layer, lanes._replace(**arrays), logical, self.sizes)
+        return GpuLayer(layer, lanes._replace(**arrays), logical, upload(layer.reach), self.sizes)
 
     def samples_at_once(self) -> int:
         """The number of samples that fit in memory together."""
@@ -139,10 +148,11 @@ class Run:
 
     def batch(self, streams: Sequence[EventStream], counts: Mapping[str, Array], keep_spikes: bool = False) -> Samples:
         """The results for ``streams``, counted in ``counts`` {logical layer: (S, C, H, W)}."""
-        state = self._rest(len(streams))
+        state = self._rest(streams)
         spikes: dict[str, list[list[Events]]] = {name: [[] for _ in streams] for name in counts} if keep_spikes else {}
-        for chunk in self._chunks(streams):
+        for chunk in self._chunks(streams, state.timing):
             fired = self._through(chunk, state)
+            self._decide(fired, chunk, state.timing.decisions)
             for name in counts:
                 queue = fired[name]
                 self.launch(kernels.tally, queue.size, queue.tags, queue.sites, chunk.sample_of, state.counts[name])
@@ -160,14 +170,17 @@ class Run:
             counts=counts,
             synops=state.synops.copy_to_host(),
             extremes={name: state.extremes[name].copy_to_host() for name in measured if integers},
+            decisions_us=state.timing.decisions.found,
+            load=state.timing.load.found,
             spikes={
                 **sent,
                 **{name: [np.concatenate([NO_EVENTS, *part]) for part in parts] for name, parts in spikes.items()},
             },
         )
 
-    def _rest(self, samples: int) -> State:
+    def _rest(self, streams: Sequence[EventStream]) -> State:
         """The state before the first event, at time 0."""
+        samples = len(streams)
         zeros, maps = self.buffers.zeros, self.program.map_of
         lanes = {layer.plan.name: layer.lanes for layer in self.layers}
         return State(
@@ -181,9 +194,10 @@ class Run:
             },
             extremes={name: zeros(f"{name}: extremes", (samples, 2), np.int32) for name in lanes},
             synops=zeros("synops", samples, np.int64),
+            timing=BatchTiming(self.plan, streams),
         )
 
-    def _chunks(self, streams: Sequence[EventStream]) -> Iterator[Chunk]:
+    def _chunks(self, streams: Sequence[EventStream], timing: BatchTiming) -> Iterator[Chunk]:
         """The events of ``streams``, ``self.length`` events of each stream at a time."""
         done = 0
         while any(done < len(stream) for stream in streams):
@@ -191,12 +205,15 @@ class Run:
             done += self.length
             lengths = [len(part) for part in parts]
             events, first = np.concatenate(parts), np.cumsum([0, *lengths])
+            bins = timing.begin(events, first[1:])
             yield Chunk(
                 events,
                 first,
                 starts=upload(first),
                 sample_of=upload(np.repeat(np.arange(len(parts), dtype=np.int32), lengths)),
                 times_us=upload(events["t"]),
+                bins=bins,
+                bin_of=upload(np.repeat(np.arange(len(bins), dtype=np.int32), np.diff(bins, prepend=0))),
             )
 
     def _through(self, chunk: Chunk, state: State) -> dict[str, Queue]:
@@ -208,6 +225,9 @@ class Run:
         for layer in self.layers:
             queue, part = self._arrivals(layer.plan, fired), layer.plan.part
             spikes = self._integrate(layer, queue, chunk, state)
+            loads = self.buffers.zeros("loads", len(chunk.bins), np.int64)
+            self.launch(kernels.load, queue.size, queue.tags, queue.sites, layer.reach, chunk.bin_of, loads)
+            state.timing.add(layer.plan, loads.copy_to_host())
             if part is None:
                 fired[layer.plan.name] = spikes
             else:
@@ -219,6 +239,14 @@ class Run:
             largest = max(largest, queue.size, spikes.size)
         self.length = max(1, min(4 * self.length, self.length * self.sizes.events // (2 * largest)))
         return fired
+
+    def _decide(self, fired: Mapping[str, Queue], chunk: Chunk, decisions: Decisions) -> None:
+        """Adds the output spikes for the events of a ``chunk`` to the ``decisions``."""
+        outputs = {}
+        for name in decisions.places:
+            causes, neurons = fired[name].tags.copy_to_host(), fired[name].sites.copy_to_host()
+            outputs[name] = HostQueue(causes, neurons, np.searchsorted(causes, chunk.first[1:]))
+        decisions.add(outputs, chunk.events["t"])
 
     def _arrivals(self, layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
         """The events that arrive at ``layer``, ordered by cause, then by flow."""

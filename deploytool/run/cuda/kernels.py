@@ -150,6 +150,13 @@ def tally(causes: Any, neurons: Any, sample_of: Any, counts: Any) -> None:
 
 
 @cuda.jit
+def load(causes: Any, sites: Any, reach: Any, bin_of: Any, loads: Any) -> None:
+    """Adds to ``loads`` (B,) the synaptic updates of each event, ``reach`` of its site, in the bin of its cause."""
+    for i in range(cuda.grid(1), len(sites), cuda.gridsize(1)):
+        cuda.atomic.add(loads, bin_of[causes[i]], np.int64(reach[sites[i]]))
+
+
+@cuda.jit
 def subtotal(caused: Any, totals: Any) -> None:
     """Writes to ``totals`` the sums of every `STRETCH` elements of ``caused`` (N,)."""
     for i in range(cuda.grid(1), len(totals), cuda.gridsize(1)):

@@ -26,9 +26,11 @@ from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channel
 from deploytool.ir.program import INPUT
 from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
+from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
 from deploytool.run.kernels.general import compilations
+from deploytool.run.kernels.timing import moved
 from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
 from deploytool.run.record.samples import Room, Sample, Samples, together
 
@@ -118,21 +120,24 @@ def run_samples(
         run = partial(run_in_windows, watch=[*counts], keep_spikes=keep_spikes, limits=limits, follower=follower)
         return _filled(counts, [run(plan, stream) for stream in streams])
     state = {layer.name: layer.rest() for layer in layers}
+    timing = BatchTiming(plan, streams)
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
     synops = np.zeros(len(streams), np.int64)
-    traced = keep_spikes or any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in layers)
+    traced = keep_spikes or len(program.outputs) > 1
+    traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in layers)
     for events, ends in _chunks(streams, limits.chunk):
-        fired = {INPUT: _arrived(events, ends, program.input_shape, traced)}
+        fired = {INPUT: _arrived(events, ends, program.input_shape, traced)._replace(bins=timing.begin(events, ends))}
         for layer in layers:
             queue = _queue(layer, fired)
             if follower is not None:
                 follower.arrived(layer, queue.causes, events["t"][queue.causes], queue.neurons)
-            result = _through(layer, state[layer.name], events["t"], fired, queue, traced)
+            result = _through(layer, state[layer.name], fired, queue, traced, timing)
             synops += result.updates
             if layer.name in extremes:
                 extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
+        timing.end(fired)
         for name, maps in counts.items():
             queue = fired[name]
             tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
@@ -150,6 +155,8 @@ def run_samples(
         counts=counts,
         synops=synops,
         extremes=extremes,
+        decisions_us=timing.decisions.found,
+        load=timing.load.found,
         spikes={INPUT: [stream.events for stream in streams], **kept} if keep_spikes else {},
     )
 
@@ -199,21 +206,20 @@ def _queue(layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
 
 
 def _through(
-    layer: LayerPlan, state: Any, times_us: Array, fired: dict[str, Queue], queue: Queue, traced: bool
+    layer: LayerPlan, state: Any, fired: dict[str, Queue], queue: Queue, traced: bool, timing: BatchTiming
 ) -> Caused:
-    """Runs ``layer`` on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``.
-
-    ``times_us`` are the times of the input events, indexed by cause.
-    """
-    times = times_us[queue.causes] if layer.leaks else NO_TIMES
+    """Runs ``layer`` on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``."""
+    times = timing.times_us[queue.causes] if layer.leaks else NO_TIMES
     result = layer.integrate_samples(state, queue.neurons, queue.ends, times)
+    timing.passed(layer, queue, result.caused)
+    bins = moved(queue.bins, result.caused)
     if layer.part is None:
         causes = spread(queue.causes, result.caused, len(result.neurons)) if traced else NO_CAUSES
-        fired[layer.name] = Queue(causes, result.neurons, result.ends)
+        fired[layer.name] = Queue(causes, result.neurons, result.ends, bins)
         return result
     arrivals = np.arange(len(queue.causes), dtype=np.int32)
     places = spread(arrivals, result.caused, len(result.neurons))
-    spikes = Queue(places, layer.part.neurons[result.neurons], result.ends)
+    spikes = Queue(places, layer.part.neurons[result.neurons], result.ends, bins)
     logical = layer.part.logical
     if logical in fired:
         spikes = _merged(fired[logical], spikes, by_neuron=True)
@@ -227,7 +233,7 @@ def _moved(queue: Queue, offset: int) -> Queue:
 
 def _merged(a: Queue, b: Queue, by_neuron: bool) -> Queue:
     causes, neurons = merge(a, b, by_neuron)
-    return Queue(causes, neurons, a.ends + b.ends)
+    return Queue(causes, neurons, a.ends + b.ends, a.bins + b.bins)
 
 
 def in_order(

@@ -20,6 +20,7 @@ from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_l
 from deploytool.ir.program import INPUT, Program
 from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
+from deploytool.run.engine.timing import WindowTiming
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.general import tally
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan
@@ -114,11 +115,12 @@ def run_in_windows(
     extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
     in_flight = InFlight(program, stream, limits)
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
-    synops = 0
+    synops, timing = 0, WindowTiming(plan, stream)
     while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
         fired: dict[str, Fired] = {INPUT: roots.of(-1)}
         for layer in plan.layers:
             keys, sites = _arrivals(layer, fired, roots, flow_of)
+            timing.arrived(layer, keys, sites)
             if follower is not None:
                 follower.arrived(layer, keys, keys >> TIME, sites)
             if layer.leaky is not None and layer.leaky.fires_between:
@@ -137,6 +139,7 @@ def run_in_windows(
         for flow, (_, _, source, _) in enumerate(program.delayed):
             in_flight.leave(flow, fired[source])
         in_flight.check(roots.end_us)
+        timing.fired(fired)
         for name in watch:
             tally(counts[name], fired[name][1])
         for name, parts in spikes.items():
@@ -144,6 +147,7 @@ def run_in_windows(
             parts.append(at_neurons(keys >> TIME, neurons, program.map_of(name)))
             if follower is not None:
                 follower.left(name, keys)
+    timing.evaluate()
     kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,
@@ -152,6 +156,8 @@ def run_in_windows(
         counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
         extremes={} if program.arithmetic == "float32" else extremes,
+        decision_us=int(timing.decisions.found[0]),
+        load={name: tuple(rows[0].tolist()) for name, rows in timing.load.found.items()},
     )
 
 

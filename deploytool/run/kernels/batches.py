@@ -23,17 +23,21 @@ from deploytool.ir.events import Events, Strides
 from deploytool.run.kernels import vectorised as loops
 from deploytool.run.kernels.general import compiled, grown
 
+NO_BINS: Final = np.empty(0, np.int64)
+
 
 class Queue(NamedTuple):
     """Spikes of consecutive samples, in order: those of sample s are the ones before ``ends[s]``, ``ends`` (S,) int64.
 
     ``neurons`` (N,) int32 are the neurons that fired, channels-last. ``causes`` (N,) int32 are the input events that
-    made them fire, by their numbers in the batch; it is empty if causes are not requested.
+    made them fire, by their numbers in the batch; it is empty if causes are not requested. ``bins`` (B,) is where the
+    spikes of each bin of 1 ms end.
     """
 
     causes: Array
     neurons: Array
     ends: Array
+    bins: Array = NO_BINS
 
 
 @dataclass(frozen=True)

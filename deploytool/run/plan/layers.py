@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
@@ -91,6 +93,18 @@ class LayerPlan:
     def leaks(self) -> bool:
         """Whether V depends on the times of events, not only on their order."""
         return self.leaky is not None and self.leaky.leaks
+
+    @cached_property
+    def reach(self) -> Array:
+        """(N,) int32: the number of neurons that an event at each row of ``coordinates`` reaches."""
+        found = np.zeros(len(self.coordinates), np.int32)
+        starts = [first for _, first in self.feeders]
+        for first, stop in itertools.pairwise([*starts, len(found)]):
+            inside = first + np.flatnonzero(self.coordinates[first:stop, 0] >= 0)
+            _, y, x = self.coordinates[inside].T
+            geometry = self.geometry_of(first)
+            found[inside] = geometry.rows[y, 1] * geometry.columns[x, 1] * geometry.features_per_group
+        return frozen(found)
 
     def integrate(self, state: Any, sites: Array, times_us: Array = NO_TIMES) -> Integrated:
         """The effect of events at ``sites`` (N,), rows of ``coordinates``, one after the other; changes ``state``.
@@ -179,12 +193,7 @@ def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
     total = 0
     for source, offset in layer.feeders:
         spikes = to_channels_last(counts[source])
-        arrivals = layer.coordinates[offset : offset + len(spikes)]
-        inside = arrivals[:, 0] >= 0
-        _, y, x = arrivals[inside].T
-        geometry = layer.geometry_of(offset)
-        targets = geometry.rows[y, 1] * geometry.columns[x, 1] * geometry.features_per_group
-        total += int((spikes[inside] * targets).sum())
+        total += int((spikes * layer.reach[offset : offset + len(spikes)]).sum())
     return total
 
 

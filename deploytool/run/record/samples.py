@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
-from deploytool.ir.events import EVENT, Events
+from deploytool.ir.decision import decided_us
+from deploytool.ir.events import EVENT, Events, EventStream, places_of
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import SPIKE, LayerActivity, Recording, RungName
+from deploytool.ir.recording import NOT_KNOWN, SPIKE, LayerActivity, Load, Recording, RungName
 from deploytool.run.record.activity import bound, weights_above
 
 
@@ -21,6 +23,8 @@ class Sample:
 
     ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left}, if requested.
     ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
+    ``decision_us`` is the time from the first input event to the decision, None if not measured. ``load`` {placed
+    layer: (synaptic updates, in the busiest ms, in the busiest 10 ms)}, empty if not measured.
     """
 
     name: str
@@ -29,6 +33,8 @@ class Sample:
     synops: int
     spikes: Mapping[str, Events] = field(default_factory=dict)
     extremes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    decision_us: int | None = None
+    load: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ class Samples:
     """Results of S streams, in order: the fields of `Sample` with one more axis.
 
     ``counts`` {logical layer: (S, C, H, W)}; ``spikes`` {logical layer or "input": (events of each sample)};
-    ``extremes`` {layer: (S, 2)}.
+    ``extremes`` {layer: (S, 2)}; ``decisions_us`` (S,), empty if not measured; ``load`` {placed layer: (S, 3)}.
     """
 
     names: tuple[str, ...]
@@ -45,6 +51,8 @@ class Samples:
     synops: NDArray[np.int64]
     spikes: Mapping[str, Sequence[Events]] = field(default_factory=dict)
     extremes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
+    load: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,6 +65,8 @@ class Samples:
             counts={name: maps[index] for name, maps in self.counts.items()},
             spikes={name: events[index] for name, events in self.spikes.items()},
             extremes={name: (int(pairs[index, 0]), int(pairs[index, 1])) for name, pairs in self.extremes.items()},
+            decision_us=int(self.decisions_us[index]) if len(self.decisions_us) else None,
+            load={name: tuple(rows[index].tolist()) for name, rows in self.load.items()},
         )
 
 
@@ -88,6 +98,18 @@ class Room:
         return whole
 
 
+def decision_us(program: Program, stream: EventStream, spikes: Mapping[str, Events]) -> int:
+    """The time from the first event of ``stream`` to the decision, from the ``spikes`` {logical layer: events}."""
+    times, neurons, first = [], [], 0
+    for name in dict.fromkeys(program.place_in(name)[0] for name in program.outputs):
+        times.append(spikes[name]["t"])
+        neurons.append(first + places_of(spikes[name], program.map_of(name)))
+        first += math.prod(program.map_of(name))
+    t_us = np.concatenate(times)
+    order = np.argsort(t_us, kind="stable")
+    return decided_us(t_us[order], np.concatenate(neurons)[order], int(stream.events["t"][0]) if len(stream) else None)
+
+
 def together(samples: Sequence[Sample]) -> Samples:
     """The `Samples` made from ``samples`` of one run, at least one."""
     first = samples[0]
@@ -98,6 +120,8 @@ def together(samples: Sequence[Sample]) -> Samples:
         counts={name: np.stack([sample.counts[name] for sample in samples]) for name in first.counts},
         spikes={name: [sample.spikes[name] for sample in samples] for name in first.spikes},
         extremes={name: np.array([sample.extremes[name] for sample in samples]) for name in first.extremes},
+        decisions_us=np.array([sample.decision_us for sample in samples if sample.decision_us is not None], np.int64),
+        load={name: np.array([sample.load[name] for sample in samples], np.int64) for name in first.load},
     )
 
 
@@ -121,6 +145,20 @@ def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable
         spikes={name: _numbered(name, listed) for name in layers if any(name in batch.spikes for batch in listed)},
         aliases=program.aliases,
         activity={name: _activity(program, name, listed) for name in counts},
+        decisions_us=np.concatenate([NOT_KNOWN, *(batch.decisions_us for batch in listed)]),
+        load={name: _load(program, name, listed) for name in (listed[0].load if listed else ())},
+    )
+
+
+def _load(program: Program, name: str, batches: Sequence[Samples]) -> Load:
+    """The load of the placed layer ``name`` over all samples."""
+    synops, busiest_ms, busiest_10ms = np.concatenate([batch.load[name] for batch in batches]).T
+    return Load(
+        layer=program.place_in(name)[0],
+        core=program.core_of.get(name),
+        synops=int(synops.sum()),
+        busiest_ms=int(busiest_ms.max()),
+        busiest_10ms=int(busiest_10ms.max()),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_stream
-from deploytool.run.record.samples import Sample
+from deploytool.run.record.samples import Sample, decision_us
 from deploytool.run.reference.crossings import NEVER
 from deploytool.run.reference.neurons import Membranes
 
@@ -41,6 +42,7 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
     integers = program.arithmetic != "float32"
     neurons = {name: Membranes(layer, program.arithmetic) for name, layer in program.layers.items()}
     fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
+    updates: dict[str, Counter[int]] = {name: Counter() for name in program.layers}
     number = itertools.count()
     waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
     while (t := min(_next(neurons), waiting[0][0] if waiting else NEVER)) < stream.duration_us:
@@ -53,6 +55,8 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
             caused[logical] = [*neurons[parts[0]].cross(t)] if crossing else []
             for arrivals in zip(*queues, strict=True):
                 caused[logical] += _spikes(program, neurons, parts, arrivals, t)
+        for name, each in neurons.items():
+            updates[name][t // 1000] += each.updates - updates[name].total()
         for name, places in caused.items():
             fired[name] += [(t, *place) for place in places]
         for flow, (_, _, source, route) in enumerate(program.delayed):
@@ -68,7 +72,14 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
         synops=sum(each.updates for each in neurons.values()),
         counts={name: count(spikes[name], program.map_of(name)) for name in program.parts},
         extremes={name: (each.lowest, each.highest) for name, each in neurons.items()} if integers else {},
+        decision_us=decision_us(program, stream, spikes),
+        load={name: (each.total(), _busiest(each, 1), _busiest(each, 10)) for name, each in updates.items()},
     )
+
+
+def _busiest(updates: Counter[int], window_ms: int) -> int:
+    """The largest number of ``updates`` {ms: number} in ``window_ms`` successive milliseconds."""
+    return max((sum(updates[ms - before] for before in range(window_ms)) for ms in list(updates)), default=0)
 
 
 def _next(neurons: Mapping[str, Membranes]) -> int:

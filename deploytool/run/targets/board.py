@@ -29,7 +29,7 @@ from deploytool.ir.spec.verify import verify
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.plan.layers import Plan, make_plan, state_type, updates
 from deploytool.run.record.checks import check_sendable, watched_layers
-from deploytool.run.record.samples import Sample, as_recording
+from deploytool.run.record.samples import Sample, as_recording, decision_us
 from deploytool.run.reference.specification import routed
 from deploytool.run.targets.board_kinds import BOARDS
 from deploytool.run.targets.options import Configure
@@ -220,6 +220,7 @@ def _sample(plan: Plan, stream: EventStream, spikes: Mapping[str, Events], keep_
         label=stream.label,
         counts=counts,
         synops=sum(updates(layer, sent) for layer in plan.layers),
+        decision_us=decision_us(program, stream, spikes),
         spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
     )
 

@@ -93,6 +93,7 @@ def assert_same(found: Sample, wanted: Sample) -> None:
         assert np.array_equal(found.counts[name], counts), name
     assert found.synops == wanted.synops
     assert found.extremes == wanted.extremes
+    assert (found.decision_us, found.load) == (wanted.decision_us, wanted.load)
 
 
 def plan_of(program: Program) -> Plan:

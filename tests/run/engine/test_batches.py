@@ -78,6 +78,7 @@ def assert_same(found: Sample, wanted: Sample) -> None:
     for name, spikes in found.spikes.items():
         assert spikes.tolist() == wanted.spikes[name].tolist(), name
     assert all(found.extremes[name] == wanted.extremes[name] for name in found.extremes)
+    assert (found.decision_us, found.load) == (wanted.decision_us, wanted.load)
 
 
 @pytest.mark.parametrize("vectors", [True, False])
