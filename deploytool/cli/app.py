@@ -202,14 +202,20 @@ def run(
 def validate(
     invocation: Invocation,
     recording: Annotated[list[str], typer.Argument(metavar="RECORDING...", help="Recordings of the same samples.")],
-    against: Annotated[str, typer.Option(metavar="RECORDING", help="The recording they are compared with.")],
     limits: LimitOptions,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECORDING",
+            help="Compare all with this recording, and apply limits to every run or pair; by default, the ladder's.",
+        ),
+    ] = None,
 ) -> int:
     """Measure the differences between recordings and give a verdict."""
     from deploytool.recipe import ValidateSection, asked
     from deploytool.workflow import validate as validation
 
-    asked_limits = asked(ValidateSection, **vars(limits))
+    asked_limits = asked(ValidateSection, **limits.given)
     return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against))
 
 

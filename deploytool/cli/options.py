@@ -213,7 +213,24 @@ class LimitOptions:
         float | None, typer.Option(min=0, max=100, help="Percentage points lost from torch to the emulator.")
     ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
+    max_mean_spike_difference: Annotated[
+        float | None, typer.Option(min=0, help="% at the output, mean over samples.")
+    ] = None
+    max_layer_spike_difference: Annotated[
+        float | None, typer.Option(min=0, help="% pooled in the layer where it is largest.")
+    ] = None
+    min_agreement: Annotated[
+        float | None, typer.Option(min=0, max=100, help="% of samples with the same prediction.")
+    ] = None
     max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
+    require: Annotated[
+        list[str] | None, typer.Option(metavar="RUNG", help="A rung that must run, such as board. Repeatable.")
+    ] = None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """The options that were given."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def parse_bins(text: str) -> Bins:

@@ -14,6 +14,10 @@ from typing import Final, Literal, Self, TypeAlias
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from deploytool.ir.events import Bins
+from deploytool.ir.program import Arithmetic
+from deploytool.ir.recording import RungName
+
 Status: TypeAlias = Literal["run", "not run"]
 Potential: TypeAlias = Literal["measured", "bound", "not known"]
 """How the lowest and highest V of a layer are known."""
@@ -25,7 +29,8 @@ TYPED: Final = ConfigDict(extra="forbid", strict=True)
 class Check:
     """One requirement. ``passed`` is None if it was not run; not run never counts as passed.
 
-    ``value`` is the result (None if not run) and ``limit`` the requirement, both in ``unit``.
+    ``value`` is the result (None if not run) and ``limit`` the requirement, both in ``unit``. ``test`` is the name of
+    the run that the check is about, and ``reference`` that of the run it is compared with; None if there is none.
     """
 
     id: str
@@ -34,6 +39,8 @@ class Check:
     unit: str
     passed: bool | None
     says: str
+    reference: str | None = None
+    test: str | None = None
 
 
 @dataclass(frozen=True, config=TYPED)
@@ -72,8 +79,11 @@ class Decision:
 
 @dataclass(frozen=True, config=TYPED)
 class Rung:
-    """A rung of the ladder and the figures of its recording; all figures are None for a rung that was not run.
+    """A run and the figures of its recording; all figures are None for a rung that was not run.
 
+    The runs of the ladder have the names of its rungs; any other run is a variant of a ``rung``, and its ``name`` says
+    what differs. ``recording`` names the recording. ``arithmetic``, ``weight_bits``, ``time_steps``, ``bins`` and
+    ``perturbation`` are those of its `deploytool.ir.recording.Setup`; None is not known, or none.
     ``right`` of ``labelled`` samples are classified correctly; ``silent`` samples have no output spike. ``interval_95``
     is (low, high) of the accuracy. ``synops`` is the mean number of synaptic updates per sample, ``spikes`` {layer:
     mean spikes per sample}. ``confusion`` has a row per label and a column per prediction; the last column is "no
@@ -81,7 +91,14 @@ class Rung:
     """
 
     name: str
+    rung: RungName
     status: Status
+    recording: str | None
+    arithmetic: Arithmetic | None
+    weight_bits: int | None
+    time_steps: int | None
+    bins: Bins | None
+    perturbation: str | None
     samples: int
     accuracy: float | None
     interval_95: tuple[float, float] | None
@@ -94,17 +111,21 @@ class Rung:
     layers: tuple[LayerFigures, ...]
     decision: Decision | None
     energy: str | None
-    perturbation: str | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spikes", MappingProxyType(dict(self.spikes)))
 
     @classmethod
-    def not_run(cls, name: str) -> Self:
-        """The rung called ``name``, without a recording."""
-        empty = ("name", "status", "samples", "spikes", "layers")
+    def not_run(cls, rung: RungName) -> Self:
+        """``rung`` without a recording."""
+        empty = ("name", "rung", "status", "samples", "spikes", "layers")
         unknown = {field.name: None for field in dataclasses.fields(cls) if field.name not in empty}
-        return cls(name, "not run", samples=0, spikes={}, layers=(), **unknown)
+        return cls(rung, rung, "not run", samples=0, spikes={}, layers=(), **unknown)
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether it is another run than that of its rung."""
+        return self.name != self.rung
 
 
 @dataclass(frozen=True, config=TYPED)
@@ -150,7 +171,7 @@ class Difference:
 
 @dataclass(frozen=True, config=TYPED)
 class Verdict:
-    """Every rung of the ladder, the differences between the rungs that were run, and the requested checks."""
+    """Every rung of the ladder and every variant, the differences between those that ran, and the requested checks."""
 
     rungs: tuple[Rung, ...]
     differences: tuple[Difference, ...]

@@ -1,7 +1,9 @@
 """Verdicts as JSON: verdict files, report.json and the command line's --json all use this form.
 
+version                the format version; older files are upgraded step by step when they are read
 units                  the unit of every number
-rungs                  one per rung, in ladder order; "status" is "run", or "not run" with null figures
+rungs                  one per rung, in ladder order, then the variants: other runs of a rung, each with the name that
+                       says what differs; "status" is "run", or "not run" with null figures
 spike_difference       one per compared pair; "not_compared" lists layers that only one of the two recorded
 synops_per_sample      {rung: mean number of synaptic updates} for the rungs that were run
 verdict                passed (true, false, or null: no checks, or some not run), says, and every check
@@ -10,7 +12,8 @@ verdict                passed (true, false, or null: no checks, or some not run)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,6 +26,8 @@ from deploytool.base.json_text import canonical_json
 from deploytool.ir.verdict import TYPED, Check, Difference, Rung, Verdict
 
 FILE: Final = "verdict.json"
+VERSION: Final = 2
+_NEED: Final = "a verdict that deploytool wrote"
 
 UNITS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -54,6 +59,7 @@ class _Outcome:
 class _Payload:
     """The stored form of a verdict. It also holds values derived from the rest, for scripts."""
 
+    version: int
     units: Mapping[str, str]
     rungs: tuple[Rung, ...]
     spike_difference: tuple[Difference, ...]
@@ -67,6 +73,7 @@ _PAYLOAD: Final = TypeAdapter(_Payload)
 def as_json(verdict: Verdict) -> dict[str, Any]:
     """``verdict`` as JSON values, with sorted keys."""
     payload = _Payload(
+        version=VERSION,
         units=UNITS,
         rungs=verdict.rungs,
         spike_difference=verdict.differences,
@@ -93,15 +100,15 @@ def save_verdict(verdict: Verdict, folder: Path) -> None:
 
 
 def load_verdict(folder: Path) -> Verdict:
-    """The verdict in ``folder``, written by ``save_verdict``.
+    """The verdict in ``folder``, written by ``save_verdict`` of this or an older version.
 
-    Raises ArtifactError with one sentence for each wrong field.
+    Raises ArtifactError for a file of a newer version, and with one sentence for each wrong field.
     """
     path = folder / FILE
     try:
-        payload = _PAYLOAD.validate_json(path.read_bytes())
+        payload = _PAYLOAD.validate_json(_upgraded(path))
     except OSError as error:
-        raise ArtifactError(str(path), f"not readable ({error.strerror})", "a verdict that deploytool wrote") from None
+        raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
     except ValidationError as error:
         raise ArtifactError.together(_problem(path, item) for item in error.errors()) from None
     verdict = Verdict(payload.rungs, payload.spike_difference, payload.verdict.checks)
@@ -114,5 +121,50 @@ def load_verdict(folder: Path) -> Verdict:
 def _problem(path: Path, item: Any) -> ArtifactError:
     """An ArtifactError for one pydantic error, with the position of the field in the file."""
     place = ".".join(map(str, item["loc"]))
-    need = "a verdict that deploytool wrote"
-    return ArtifactError(f"{path}: {place}" if place else str(path), item["msg"][:1].lower() + item["msg"][1:], need)
+    return ArtifactError(f"{path}: {place}" if place else str(path), item["msg"][:1].lower() + item["msg"][1:], _NEED)
+
+
+def _upgraded(path: Path) -> bytes:
+    """The JSON in ``path`` in the form of this version, not yet validated."""
+    text = path.read_bytes()
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    version = values.get("version", 1) if isinstance(values, dict) else VERSION
+    if type(version) is not int or version < 1:
+        raise ArtifactError(f"{path}: version", f"found {canonical_json(version).strip()}", _NEED)
+    if version > VERSION:
+        found, need = f"a verdict of format version {version}", f"version {VERSION} or older"
+        raise ArtifactError(str(path), found, need, "Update deploytool, or validate the recordings again.")
+    if version == VERSION:
+        return text
+    for older in range(version, VERSION):
+        values = UPGRADES[older](values)
+    return json.dumps({**values, "version": VERSION}).encode()
+
+
+def runs_with_setup(old: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 to 2: a run states its rung and setup, a check the runs that it is about."""
+    setup = dict.fromkeys(("recording", "arithmetic", "weight_bits", "time_steps", "bins"))
+    new = dict(old)
+    if "rungs" in old:
+        new["rungs"] = _each(old["rungs"], lambda run: {"rung": _rung_of(run.get("name")), **setup, **run})
+    if isinstance(outcome := old.get("verdict"), dict) and "checks" in outcome:
+        runs = dict.fromkeys(("reference", "test"))
+        new["verdict"] = {**outcome, "checks": _each(outcome["checks"], lambda check: {**runs, **check})}
+    return new
+
+
+def _each(items: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """``items`` with every mapping in it changed; what else it may be is left to validation."""
+    return [change(item) if isinstance(item, dict) else item for item in items] if isinstance(items, list) else items
+
+
+def _rung_of(name: Any) -> Any:
+    """The rung of a run of version 1, which calls the second run of a rung "<rung> 2"."""
+    return name.partition(" ")[0] if isinstance(name, str) else name
+
+
+UPGRADES: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = MappingProxyType({1: runs_with_setup})
+"""{version: function that upgrades its JSON to the next version}."""

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 
 from deploytool.ir.program import SIMULATOR
+from deploytool.ir.recording import RungName
 from deploytool.recipe.section import Section
 
 
@@ -113,9 +114,31 @@ class ValidateSection(Section):
         description="Largest spike difference between the emulator and the float32 simulator: pooled over the output, "
         "in percent.",
     )
+    max_mean_spike_difference: float | None = Field(
+        None, ge=0, description="The same as the mean over samples, in percent."
+    )
+    max_layer_spike_difference: float | None = Field(
+        None, ge=0, description="The same, pooled, for the layer in which it is largest, in percent."
+    )
+    min_agreement: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Smallest share of samples with the same prediction on the emulator and in the trained network, in "
+        "percent.",
+    )
     max_synops: float | None = Field(
         None, gt=0, description="Largest mean number of synaptic operations per sample on the emulator."
     )
+    require: tuple[RungName, ...] = Field(
+        (), description="Rungs that must run, such as `board`. A verdict without one of them is negative."
+    )
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What is asked, as the request of a verdict states it: the first four limits always, the others if given."""
+        always = ("min_accuracy", "max_accuracy_drop", "max_spike_difference", "max_synops")
+        return {name: value for name, value in self.model_dump().items() if name in always or value not in (None, ())}
 
 
 class ReportSection(Section):

@@ -1,4 +1,4 @@
-"""The ladder from the trained network to silicon: its rungs, the differences between them, and the verdict."""
+"""The ladder from the trained network to silicon: its runs, the differences between them, and the verdict."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Final
 
 from deploytool.base.errors import InputError
 from deploytool.base.numbers import DECIMALS, rounded
-from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.recording import RUNGS, Recording, RungName
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, layer_figures
 from deploytool.validate.energy import energy
+from deploytool.validate.names import named
 from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
@@ -33,47 +34,71 @@ COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
 """(reference, test): the cause of the difference. The rung nearer to silicon is the reference."""
 
 
-def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:
-    """The verdict on ``recordings`` of the same samples: their differences, and whether they meet ``asked``.
+def judge(recordings: Mapping[str, Recording], asked: ValidateSection, against: str | None = None) -> Verdict:
+    """The verdict on ``recordings`` {name: recording}: their differences, and whether they meet ``asked``.
 
-    A second recording of a rung is called "emulator 2", and so on; checks are on the first. It compares the
-    pairs of COMPARISONS, and repeated runs with the first of their rung; with ``against``, all others with that one.
-    Raises InputError, one sentence per pair, when samples or shapes differ.
+    `deploytool.validate.names.named` says which of them are rungs, and how the others are called. The pairs of
+    COMPARISONS are compared, and every variant with its rung. With ``against``, one of the names, all others are
+    compared with that one, and a limit applies to every run or pair.
+    Raises InputError when networks, samples or shapes differ.
     """
     if not recordings:
         raise InputError("validate", "no recording", "at least one")
-    named = _named([*recordings, *([against] if against is not None and against not in recordings else [])])
-    if against is None:
-        pairs = [pair for pair in COMPARISONS if set(pair) <= named.keys()]
-        pairs += [(recording.rung, name) for name, recording in named.items() if name not in RUNGS]
-    else:
-        reference = next(name for name, recording in named.items() if recording is against)
-        pairs = [(reference, name) for name in named if name != reference]
-    names = [*RUNGS, *(name for name in named if name not in RUNGS)]
-    return Verdict(
-        rungs=tuple(_rung(name, named.get(name)) for name in names),
-        differences=_differences(named, pairs),
-        checks=checks(named, asked),
-    )
+    check_comparable(recordings)
+    names = named(recordings)
+    runs = {name: _run(name, key, recordings[key]) for name, key in names.items()}
+    by_name = {name: recordings[key] for name, key in names.items()}
+    reference = next((name for name, key in names.items() if key == against), None)
+    differences = _differences(by_name, _pairs(runs, reference))
+    missing = [Rung.not_run(rung) for rung in RUNGS if rung not in runs]
+    ladder = sorted([*runs.values(), *missing], key=lambda run: len(RUNGS) if run.is_variant else RUNGS.index(run.rung))
+    return Verdict(tuple(ladder), differences, checks(runs, differences, asked, every=reference is not None))
 
 
-def _named(recordings: Sequence[Recording]) -> dict[str, Recording]:
-    """Recordings by rung, in the order of RUNGS; the second of a rung is "<rung> 2"."""
-    named: dict[str, Recording] = {}
-    for rung in RUNGS:
-        of_rung = [recording for recording in recordings if recording.rung == rung]
-        named |= {rung if i == 0 else f"{rung} {i + 1}": recording for i, recording in enumerate(of_rung)}
-    return named
+def check_comparable(recordings: Mapping[str, Recording]) -> None:
+    """Raises InputError unless ``recordings`` {name: recording} are of one network, if known, and the same samples."""
+    first = next(iter(recordings))
+    known = {name: found.setup.network for name, found in recordings.items() if found.setup.network}
+    stated = next(iter(known), first)
+    for name, found in recordings.items():
+        if name in known and known[name] != known[stated]:
+            other, need = stated, "recordings of one network"
+            differ = f"they ran different networks ({known[stated][:12]} and {known[name][:12]})"
+        elif differ := metrics.different_samples(recordings[first], found):
+            other, need = first, "recordings of the same samples"
+        else:
+            continue
+        raise InputError(f"{other} and {name}", differ, need, f"Run deploytool compare {other} {name} to compare them.")
 
 
-def _rung(name: str, recording: Recording | None) -> Rung:
-    if recording is None:
-        return Rung.not_run(name)
+def _pairs(runs: Mapping[str, Rung], reference: str | None) -> list[tuple[str, str]]:
+    """The (reference, test) to compare: everything with ``reference``, or the pairs of the ladder and its variants."""
+    if reference is not None:
+        return [(reference, name) for name in runs if name != reference]
+    pairs = [pair for pair in COMPARISONS if set(pair) <= runs.keys()]
+    nearest = next((rung for rung in reversed(RUNGS) if rung in runs), next(iter(runs)))
+    for name, run in runs.items():
+        usual = run.rung if run.rung in runs else nearest
+        if name not in (run.rung, usual):
+            pairs.append((usual, name))
+    return pairs
+
+
+def _run(name: str, key: str, recording: Recording) -> Rung:
+    """The run called ``name``, and the figures of its ``recording``, which is stored as ``key``."""
     right, labelled = metrics.right(recording), metrics.labelled(recording)
     interval = metrics.confidence_interval(right, labelled)
+    setup = recording.setup
     return Rung(
-        name,
-        "run",
+        name=name,
+        rung=recording.rung,
+        status="run",
+        recording=key,
+        arithmetic=setup.arithmetic,
+        weight_bits=setup.weight_bits,
+        time_steps=setup.time_steps,
+        bins=setup.bins if setup.time_steps is not None else None,
+        perturbation=setup.perturbation or None,
         samples=len(recording),
         accuracy=rounded(metrics.accuracy(recording)),
         interval_95=interval and (round(interval[0], DECIMALS), round(interval[1], DECIMALS)),
@@ -86,16 +111,15 @@ def _rung(name: str, recording: Recording | None) -> Rung:
         layers=layer_figures(recording),
         decision=decision(recording),
         energy=energy(recording),
-        perturbation=recording.setup.perturbation or None,
     )
 
 
-def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> tuple[Difference, ...]:
+def _differences(runs: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]) -> tuple[Difference, ...]:
     """One difference per pair (reference, test); raises one error for all pairs that cannot be compared."""
     differences, problems = [], []
     for reference, test in pairs:
         try:
-            differences.append(_difference(named, reference, test))
+            differences.append(_difference(runs, reference, test))
         except InputError as error:
             problems.append(error)
     if problems:
@@ -103,19 +127,29 @@ def _differences(named: Mapping[str, Recording], pairs: Sequence[tuple[str, str]
     return tuple(differences)
 
 
-def _difference(named: Mapping[str, Recording], reference: str, test: str) -> Difference:
-    wanted, found = named[reference], named[test]
+def _difference(runs: Mapping[str, Recording], reference: str, test: str) -> Difference:
+    wanted, found = runs[reference], runs[test]
     shared = [layer for layer in wanted.counts if layer in found.counts]
     by_layer = {layer: _rounded(metrics.spike_difference(wanted, found, layer)) for layer in shared}
     return Difference(
         reference=reference,
         test=test,
-        says=COMPARISONS.get((wanted.rung, found.rung), ""),
+        says=_cause((reference, wanted.rung), (test, found.rung)),
         agreement=rounded(metrics.agreement(wanted, found)),
         output=_rounded(metrics.spike_difference(wanted, found)),
         layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
         not_compared=tuple(sorted(wanted.counts.keys() ^ found.counts.keys())),
     )
+
+
+def _cause(reference: tuple[str, RungName], test: tuple[str, RungName]) -> str:
+    """Why the runs (name, rung) ``reference`` and ``test`` may differ."""
+    rungs = reference[1], test[1]
+    between = COMPARISONS.get(rungs) or COMPARISONS.get((rungs[1], rungs[0]))
+    special, usual = (name.removeprefix(rung).removeprefix(", ") for name, rung in (test, reference))
+    if usual:
+        special = f"{special} against {usual}" if special else f"{usual}, in the reference"
+    return "; ".join(filter(None, (between, special)))
 
 
 def _rounded(difference: SpikeDifference) -> SpikeDifference:

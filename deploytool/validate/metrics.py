@@ -127,17 +127,22 @@ def spikes_per_sample(recording: Recording) -> dict[str, float]:
 
 def check_same_samples(reference: Recording, test: Recording) -> None:
     """Raises InputError unless both recordings are of the same samples, labels included, in the same order."""
-    need, todo = "the same samples in the same order", "Run both on the same data."
-    where = f"rung {test.rung} against rung {reference.rung}"
+    if found := different_samples(reference, test):
+        where = f"rung {test.rung} against rung {reference.rung}"
+        raise InputError(where, found, "the same samples in the same order", "Run both on the same data.")
+
+
+def different_samples(reference: Recording, test: Recording) -> str:
+    """What differs between the samples of two recordings, order and labels included; "" if nothing does."""
     if len(reference) != len(test):
-        raise InputError(where, f"{len(test)} samples against {len(reference)}", need, todo)
+        return f"{len(test)} samples against {len(reference)}"
     for index, (wanted, found) in enumerate(zip(reference.samples, test.samples, strict=True)):
         if wanted != found:
-            raise InputError(where, f"sample {index} is {found!r} against {wanted!r}", need, todo)
+            return f"sample {index} is {found!r} against {wanted!r}"
     if (other := np.flatnonzero(reference.labels != test.labels)).size:
         index = int(other[0])
-        found = f"sample {index} has label {test.labels[index]} against {reference.labels[index]}"
-        raise InputError(where, found, "the same labels", todo)
+        return f"sample {index} has label {test.labels[index]} against {reference.labels[index]}"
+    return ""
 
 
 def percent(part: int, whole: int) -> float | None:

@@ -1,85 +1,208 @@
-"""The requirements on a deployment: one record per key of [validate]."""
+"""The requirements on a deployment: one record per key of [validate].
+
+Every requirement is on one run, or on a pair of runs. By default that is the run or the pair that its record names.
+Where a person names the pairs, with ``--against``, it is every run or every pair that it can be asked of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from deploytool.base.numbers import figure_and_limit, rounded
-from deploytool.ir.recording import Recording, RungName
-from deploytool.ir.verdict import Check
+from deploytool.ir.recording import RUNGS, RungName
+from deploytool.ir.verdict import Check, Difference, LayerDifference, Rung
 from deploytool.recipe import ValidateSection
-from deploytool.validate import metrics
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """What one key of [validate] asks: ``measure`` of the recordings of ``rungs``, against the key's value."""
+class Pair:
+    """Two runs and the difference between their spikes."""
+
+    reference: Rung
+    test: Rung
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """What one key of [validate] asks of a run: a limit on ``measure``, which is None if not known.
+
+    ``title`` says what is measured, on "{test}"; ``lacks`` why it may not be known. ``rung`` is the run that is asked
+    by default, and ``on`` are the rungs that can be asked.
+    """
 
     id: str
     title: str
     unit: str
-    at_least: bool
-    rungs: tuple[RungName, ...]
-    measure: Callable[..., float | None]
+    measure: Callable[[Rung], float | None]
+    lacks: str
+    at_least: bool = False
+    rung: RungName = "emulator"
+    on: tuple[RungName, ...] = RUNGS
 
 
-def _accuracy_drop(trained: Recording, deployed: Recording) -> float | None:
-    before, after = metrics.accuracy(trained), metrics.accuracy(deployed)
+@dataclass(frozen=True)
+class OfPair:
+    """What one key of [validate] asks of a pair of runs, as `OfRun`; ``where`` adds to the value where it was found."""
+
+    id: str
+    title: str
+    unit: str
+    measure: Callable[[Pair], float | None]
+    lacks: str
+    at_least: bool = False
+    rungs: tuple[RungName, RungName] = ("emulator", "simulator")
+    where: Callable[[Pair], str] = lambda _: ""
+
+
+def _accuracy_drop(pair: Pair) -> float | None:
+    before, after = pair.reference.accuracy, pair.test.accuracy
     return None if before is None or after is None else before - after
 
 
-def _output_difference(reference: Recording, test: Recording) -> float | None:
-    return metrics.spike_difference(reference, test).pooled
+def _worst_layer(pair: Pair) -> LayerDifference | None:
+    """The layer with the largest difference; None if a layer cannot be compared, because none may go unchecked."""
+    layers = pair.difference.layers
+    if pair.difference.not_compared or not layers or any(layer.pooled is None for layer in layers):
+        return None
+    return max(layers, key=lambda layer: layer.pooled or 0)
 
 
-REQUIREMENTS: Final = (
-    Requirement("min_accuracy", "Accuracy on the emulator", "%", True, ("emulator",), metrics.accuracy),
-    Requirement(
+def _worst_pooled(pair: Pair) -> float | None:
+    return worst.pooled if (worst := _worst_layer(pair)) else None
+
+
+def _worst_name(pair: Pair) -> str:
+    return worst.layer if (worst := _worst_layer(pair)) else ""
+
+
+_NO_LABELS: Final = "no sample has a label"
+_NO_SPIKES: Final = "the reference has no spikes at the output"
+
+REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
+    OfRun("min_accuracy", "Accuracy on the {test}", "%", lambda run: run.accuracy, _NO_LABELS, at_least=True),
+    OfPair(
         "max_accuracy_drop",
-        "Accuracy lost from the trained network to the emulator",
+        "Accuracy lost from {reference} to {test}",
         "points",
-        False,
-        ("torch", "emulator"),
         _accuracy_drop,
+        _NO_LABELS,
+        rungs=("torch", "emulator"),
     ),
-    Requirement(
+    OfPair(
         "max_spike_difference",
-        "Pooled spike difference at the output between emulator and float32 simulator",
+        "Pooled spike difference at the output between {reference} and {test}",
         "%",
-        False,
-        ("emulator", "simulator"),
-        _output_difference,
+        lambda pair: pair.difference.output.pooled,
+        _NO_SPIKES,
     ),
-    Requirement(
+    OfPair(
+        "max_mean_spike_difference",
+        "Mean spike difference at the output between {reference} and {test}",
+        "%",
+        lambda pair: pair.difference.output.mean,
+        _NO_SPIKES,
+    ),
+    OfPair(
+        "max_layer_spike_difference",
+        "Largest pooled spike difference of a layer between {reference} and {test}",
+        "%",
+        _worst_pooled,
+        "a layer is not recorded by both, or the reference has no spikes in it",
+        where=_worst_name,
+    ),
+    OfPair(
+        "min_agreement",
+        "Samples with the same prediction on {reference} and {test}",
+        "%",
+        lambda pair: pair.difference.agreement,
+        "the output is not recorded by both",
+        at_least=True,
+        rungs=("torch", "emulator"),
+    ),
+    OfRun(
         "max_synops",
-        "Synaptic updates per sample (mean) on the emulator",
+        "Synaptic updates per sample (mean) on the {test}",
         "updates",
-        False,
-        ("emulator",),
-        metrics.synops_per_sample,
+        lambda run: run.synops,
+        "synaptic updates are not recorded",
     ),
 )
-"""Every key of [validate], by its name there."""
+"""Every limit of [validate], by its name there."""
 
 
-def checks(recordings: Mapping[str, Recording], asked: ValidateSection) -> tuple[Check, ...]:
-    """The check of every requirement that ``asked`` has a limit for, on ``recordings`` {rung: recording}."""
-    limits = [(requirement, getattr(asked, requirement.id)) for requirement in REQUIREMENTS]
-    return tuple(_check(requirement, limit, recordings) for requirement, limit in limits if limit is not None)
+def checks(
+    runs: Mapping[str, Rung], differences: Sequence[Difference], asked: ValidateSection, every: bool
+) -> tuple[Check, ...]:
+    """The checks of what ``asked`` requires of ``runs`` {name: run} and their ``differences``.
+
+    With ``every``, a limit on one run applies to every run, and a limit on a pair to every pair of ``differences``.
+    Without, each applies to the run or the pair of the ladder that its requirement names.
+    """
+    pairs = [Pair(runs[found.reference], runs[found.test], found) for found in differences]
+    made = [_was_run(rung, runs.get(rung)) for rung in asked.require]
+    for requirement in REQUIREMENTS:
+        limit = getattr(asked, requirement.id)
+        if limit is None:
+            continue
+        if isinstance(requirement, OfRun):
+            found = _of_runs(requirement, runs, every)
+        else:
+            found = _of_pairs(requirement, runs, pairs, every)
+        made += [_check(requirement, limit, each) for each in found]
+    return tuple(made)
 
 
-def _check(requirement: Requirement, limit: float, recordings: Mapping[str, Recording]) -> Check:
-    """The check of one requirement; not run when a rung is missing, or its recording lacks the data."""
-    title = requirement.title
-    if missing := [rung for rung in requirement.rungs if rung not in recordings]:
-        value, passed, sentence = None, None, f"{title}: not run, no recording of {' and '.join(missing)}"
-    elif (value := rounded(requirement.measure(*(recordings[rung] for rung in requirement.rungs)))) is None:
-        passed, sentence = None, f"{title}: not run, the recordings have no labels or no output spikes"
+@dataclass(frozen=True)
+class _Found:
+    """A ``value`` of ``test``, or between it and ``reference``; ``missing`` are those of them that did not run."""
+
+    value: float | None
+    test: str
+    reference: str | None = None
+    where: str = ""
+    missing: tuple[str, ...] = ()
+
+
+def _of_runs(asked: OfRun, runs: Mapping[str, Rung], every: bool) -> Iterator[_Found]:
+    names = [name for name, run in runs.items() if run.rung in asked.on] if every else []
+    for name in names or [asked.rung]:
+        run = runs.get(name)
+        yield _Found(asked.measure(run), name) if run else _Found(None, name, missing=(name,))
+
+
+def _of_pairs(asked: OfPair, runs: Mapping[str, Rung], pairs: Sequence[Pair], every: bool) -> Iterator[_Found]:
+    if not every:
+        reference, test = asked.rungs
+        if missing := tuple(rung for rung in asked.rungs if rung not in runs):
+            yield _Found(None, test, reference, missing=missing)
+            return
+        pair = next(pair for pair in pairs if {pair.reference.name, pair.test.name} == set(asked.rungs))
+        pairs = [replace(pair, reference=runs[reference], test=runs[test])]
+    for pair in pairs:
+        yield _Found(asked.measure(pair), pair.test.name, pair.reference.name, asked.where(pair))
+
+
+def _check(asked: OfRun | OfPair, limit: float, found: _Found) -> Check:
+    """The check of one requirement; not run when a run is missing, or its recording lacks the data."""
+    title = asked.title.format(test=found.test, reference=found.reference)
+    value, passed = rounded(found.value), None
+    if found.missing:
+        sentence = f"{title}: not run, no recording of {' and '.join(found.missing)}"
+    elif value is None:
+        sentence = f"{title}: not run, because {asked.lacks}"
     else:
-        passed = value >= limit if requirement.at_least else value <= limit
-        bound = "at least" if requirement.at_least else "at most"
-        shown, needed = figure_and_limit(value, limit)
-        sentence = f"{title}: {shown} {requirement.unit}, {bound} {needed} required"
-    return Check(requirement.id, value, limit, requirement.unit, passed, sentence)
+        passed = value >= limit if asked.at_least else value <= limit
+        bound, (shown, needed) = "at least" if asked.at_least else "at most", figure_and_limit(value, limit)
+        where = f" ({found.where})" if found.where else ""
+        sentence = f"{title}: {shown} {asked.unit}{where}, {bound} {needed} required"
+    return Check(asked.id, value, limit, asked.unit, passed, sentence, found.reference, found.test)
+
+
+def _was_run(rung: RungName, run: Rung | None) -> Check:
+    """The check of a rung that must run: it fails without a recording of samples."""
+    samples = run.samples if run else 0
+    sentence = f"A run on the {rung} is required: " + (f"{samples:,} samples" if samples else "not run")
+    return Check("require", samples, 1, "samples", samples > 0, sentence, test=rung)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from deploytool.ir.verdict import Verdict
 from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
@@ -14,17 +16,21 @@ from deploytool.workflow.recordings import load
 def validate(
     cache: StageCache, recordings: Sequence[str], limits: ValidateSection, against: str | None = None
 ) -> Artifact:
-    """The verdict on recordings of the same samples; either all meaningful pairs, or all recordings ``against`` one."""
-    from deploytool.validate.ladder import judge
-
+    """The verdict on recordings of the same samples: the pairs of the ladder, or all recordings ``against`` one."""
     found = [cache.store.get(reference, "recording") for reference in recordings]
     inputs = {f"recording{i}": artifact.digest for i, artifact in enumerate(found)}
+    asked: dict[str, Any] = {"validate": limits.stated}
     reference = None
     if against is not None:
-        stored = cache.store.get(against, "recording")
-        inputs["against"], reference = stored.digest, load(cache.store, stored)
-    return cache.stored(
-        Request("verdict", inputs, {"validate": limits.model_dump()}),
-        lambda: judge([load(cache.store, artifact) for artifact in found], limits, reference),
-        save_verdict,
-    )
+        reference = cache.store.get(against, "recording")
+        inputs["against"] = reference.digest
+        asked["limits"] = "of every pair"
+        found.append(reference)
+
+    def compute() -> Verdict:
+        from deploytool.validate.ladder import judge
+
+        loaded = {artifact.name: load(cache.store, artifact) for artifact in found}
+        return judge(loaded, limits, reference.name if reference else None)
+
+    return cache.stored(Request("verdict", inputs, asked), compute, save_verdict)

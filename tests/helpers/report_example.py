@@ -143,7 +143,7 @@ def content(*rungs: RungName, limits: ValidateSection | None = None, **changes: 
     )
     values: dict[str, object] = {
         "title": "nmnist",
-        "verdict": judge(made, limits),
+        "verdict": judge({found.rung: found for found in made}, limits),
         "recordings": tuple(made),
         "program": program(),
         "history": history,

@@ -62,7 +62,14 @@ VERDICTS = st.builds(
 LAYER = LayerFigures("fc1", 10, 6.5, None, 1.25, 3, None, -9, 99, "bound", 7)
 EMULATOR = Rung(
     "emulator",
+    "emulator",
     "run",
+    recording="recording-1a2b",
+    arithmetic="int8/int16",
+    weight_bits=8,
+    time_steps=None,
+    bins=None,
+    perturbation=None,
     samples=2,
     accuracy=50.0,
     interval_95=(9.5, 90.5),
@@ -75,13 +82,12 @@ EMULATOR = Rung(
     layers=(LAYER,),
     decision=Decision(0, None, None, None),
     energy="not estimated",
-    perturbation=None,
 )
 OUTPUT = SpikeDifference(12.5, 13.0, 1, 2, 75.0, 2)
 VERDICT = Verdict(
     (EMULATOR, Rung.not_run("board")),
     (Difference("emulator", "torch", "all", 100.0, OUTPUT, (LayerDifference(**vars(OUTPUT), layer="fc1"),), ("c",)),),
-    (Check("min_accuracy", 50.0, 95.0, "%", False, "Accuracy: 50 %, at least 95 required"),),
+    (Check("min_accuracy", 50.0, 95.0, "%", False, "Accuracy: 50 %, at least 95 required", None, "emulator"),),
 )
 
 
@@ -109,12 +115,16 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
         "v_lowest": -9,
         "weights_above": 7,
     }
-    nothing = dict.fromkeys(("accuracy", "interval_95", "right", "labelled", "silent", "synops", "confusion"))
+    figures = ("accuracy", "interval_95", "right", "labelled", "silent", "synops", "confusion")
+    nothing = dict.fromkeys(("recording", "arithmetic", "weight_bits", "time_steps", "bins", *figures))
     assert as_json(VERDICT) == {
+        "version": 2,
         "units": dict(UNITS),
         "rungs": [
             {
                 "accuracy": 50.0,
+                "arithmetic": "int8/int16",
+                "bins": None,
                 "confusion": [[1, 0, 0], [1, 0, 0]],
                 "decision": {"max_ms": None, "median_ms": None, "min_ms": None, "samples": 0},
                 "energy": "not estimated",
@@ -123,14 +133,18 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                 "layers": [layer],
                 "name": "emulator",
                 "perturbation": None,
+                "recording": "recording-1a2b",
                 "right": 1,
+                "rung": "emulator",
                 "samples": 2,
                 "silent": 0,
                 "spikes": {"fc1": 6.5},
                 "status": "run",
                 "synops": 80.0,
+                "time_steps": None,
+                "weight_bits": 8,
             },
-            {"name": "board", "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
+            {"name": "board", "rung": "board", "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
             | dict.fromkeys(("decision", "energy", "perturbation")),
         ],
         "spike_difference": [
@@ -151,7 +165,9 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                     "id": "min_accuracy",
                     "limit": 95.0,
                     "passed": False,
+                    "reference": None,
                     "says": "Accuracy: 50 %, at least 95 required",
+                    "test": "emulator",
                     "unit": "%",
                     "value": 50.0,
                 }
@@ -210,6 +226,70 @@ def test_every_wrong_field_has_its_sentence(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         load_verdict(tmp_path)
     assert len(caught.value.problems) == 2
+
+
+def version_1() -> Any:
+    """VERDICT as version 1 wrote it, with a second run of the emulator."""
+    payload: Any = as_json(VERDICT)
+    del payload["version"]
+    payload["rungs"].append(payload["rungs"][0] | {"name": "emulator 2"})
+    payload["rungs"] = [
+        {
+            name: value
+            for name, value in run.items()
+            if name not in ("rung", "recording", "arithmetic", "weight_bits", "time_steps", "bins")
+        }
+        for run in payload["rungs"]
+    ]
+    for check in payload["verdict"]["checks"]:
+        del check["reference"], check["test"]
+    return payload
+
+
+def test_a_verdict_of_version_1_is_upgraded(tmp_path: Path) -> None:
+    (tmp_path / "verdict.json").write_text(json.dumps(version_1()), encoding="utf-8")
+    found = load_verdict(tmp_path)
+    unknown: Any = dict.fromkeys(("recording", "arithmetic", "weight_bits"))
+    emulator = dataclasses.replace(EMULATOR, **unknown)
+    assert found.rungs == (emulator, VERDICT.rungs[1], dataclasses.replace(emulator, name="emulator 2"))
+    assert found.checks == (dataclasses.replace(VERDICT.checks[0], test=None),)
+    assert found.differences == VERDICT.differences
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda p: p["rungs"][0].update(accuracy="high"), r"rungs\.0\.accuracy: input should be a valid"),
+        (lambda p: p["rungs"].append(3), r"rungs\.3"),
+        (lambda p: p["rungs"][0].update(name=3), r"rungs\.0\.name"),
+        (lambda p: p.update(verdict=[]), r"verdict\.json: verdict"),
+        (lambda p: p["verdict"].update(checks={}), r"verdict\.checks"),
+        (lambda p: p.pop("rungs"), r"verdict\.json: rungs"),
+    ],
+)
+def test_a_damaged_verdict_of_version_1_is_named(tmp_path: Path, change: Callable[[Any], Any], sentence: str) -> None:
+    payload = version_1()
+    change(payload)
+    (tmp_path / "verdict.json").write_text(json.dumps(payload), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=sentence):
+        load_verdict(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (99, r"format version 99; need version 2 or older\. Update deploytool"),
+        ("2", r'version: found "2"'),
+        (True, "version: found true"),
+        (0, "version: found 0"),
+        (None, "version: found null"),
+    ],
+)
+def test_another_version_is_refused(tmp_path: Path, version: Any, sentence: str) -> None:
+    (tmp_path / "verdict.json").write_text(json.dumps(as_json(VERDICT) | {"version": version}), encoding="utf-8")
+    with pytest.raises(ArtifactError, match=sentence) as caught:
+        load_verdict(tmp_path)
+    assert caught.value.exit_code == 4
 
 
 def test_nothing_of_a_verdict_can_be_edited() -> None:

@@ -165,7 +165,9 @@ def test_a_report_of_the_least_there_can_be() -> None:
     (recording,) = example.recordings("torch", samples=2, rasters=0)
     unlabelled = dataclasses.replace(recording, labels=np.full(2, -1))
     text = Page(
-        render(ReportContent("x", judge([unlabelled], ValidateSection()), (unlabelled,), example.program("simulator")))
+        render(
+            ReportContent("x", judge({"r": unlabelled}, ValidateSection()), (unlabelled,), example.program("simulator"))
+        )
     ).text
     assert "undefined" not in text
     assert "no labels" in text
@@ -223,7 +225,7 @@ def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
     counts = np.zeros((1, 101, 1, 1), np.int64)
     counts[0, 57] = 3
     wide = Recording("emulator", ("a",), np.array([99]), ("fc1",), {"fc1": counts}, np.zeros(1), {}, {})
-    html = render(example.content(recordings=(wide,), verdict=judge([wide], ValidateSection()), samples=1))
+    html = render(example.content(recordings=(wide,), verdict=judge({"r": wide}, ValidateSection()), samples=1))
     assert '<th scope="col">57</th><th scope="col" class="label">99</th>' in html
     assert "101 classes are too many to draw" in html
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from deploytool.base.errors import InputError
-from deploytool.ir.recording import RUNGS, Recording, RungName
+from deploytool.ir.recording import RUNGS, Recording, RungName, Setup
 from deploytool.ir.verdict import Rung, Verdict
 from deploytool.recipe import ValidateSection
-from deploytool.validate.ladder import judge
-from deploytool.validate.requirements import REQUIREMENTS
+from deploytool.validate.ladder import judge as judged
 
 NOTHING = ValidateSection()
 ALL = ValidateSection(min_accuracy=75, max_accuracy_drop=25, max_spike_difference=20, max_synops=100)
@@ -34,6 +36,15 @@ def recording(rung: RungName, answers: list[list[int]], labels: list[int] | None
 TORCH = recording("torch", [[5, 0], [5, 0], [0, 5], [0, 5]])
 SIMULATOR = recording("simulator", [[5, 0], [4, 0], [0, 5], [0, 5]])
 EMULATOR = recording("emulator", [[5, 0], [5, 0], [0, 5], [1, 0]])
+
+
+def judge(recordings: Sequence[Recording], asked: ValidateSection, against: Recording | None = None) -> Verdict:
+    """The verdict on ``recordings``, which are called r0, r1, and so on; the reference among them is ``against``."""
+    listed = list(recordings)
+    if against is not None and all(found is not against for found in listed):
+        listed.append(against)
+    reference = next((f"r{i}" for i, found in enumerate(listed) if found is against), None)
+    return judged({f"r{i}": found for i, found in enumerate(listed)}, asked, reference)
 
 
 def rungs(verdict: Verdict) -> dict[str, Rung]:
@@ -71,7 +82,9 @@ def test_accuracy_difference_and_synops_are_what_the_recordings_say() -> None:
 def test_all_checks_pass_or_fail_by_their_limits() -> None:
     made = [TORCH, recording("simulator", [[5, 0], [5, 0], [0, 5], [1, 0]]), EMULATOR]
     verdict = judge(made, ALL)
-    assert checks(verdict) == dict.fromkeys([r.id for r in REQUIREMENTS], True)
+    assert checks(verdict) == dict.fromkeys(
+        ["min_accuracy", "max_accuracy_drop", "max_spike_difference", "max_synops"], True
+    )
     assert verdict.passed is True
     assert not verdict.negative
     assert verdict.sentence == "All 4 checks passed."
@@ -93,10 +106,6 @@ def test_a_drop_of_exactly_the_limit_holds() -> None:
     trained = recording("torch", [[1, 0]] * 486 + [[0, 1]] * 14, labels)
     deployed = recording("emulator", [[1, 0]] * 481 + [[0, 1]] * 19, labels)
     assert judge([trained, deployed], ValidateSection(max_accuracy_drop=1)).passed is True
-
-
-def test_every_key_of_the_recipe_has_a_requirement() -> None:
-    assert {requirement.id for requirement in REQUIREMENTS} == set(ValidateSection.model_fields)
 
 
 def test_a_check_without_its_rung_is_not_run_and_not_passed() -> None:
@@ -124,11 +133,11 @@ def test_nothing_asked_is_neither_passed_nor_negative() -> None:
 
 def test_against_compares_everything_with_one_recording_of_any_rung() -> None:
     repeated = recording("emulator", [[5, 0], [5, 0], [0, 5], [2, 0]])
-    verdict = judge([SIMULATOR, EMULATOR], ALL, against=repeated)
+    verdict = judge([SIMULATOR, EMULATOR], NOTHING, against=repeated)
     pairs = [(pair.reference, pair.test) for pair in verdict.differences]
-    assert pairs == [("emulator 2", "simulator"), ("emulator 2", "emulator")]
+    assert pairs == [("emulator, run 2", "simulator"), ("emulator, run 2", "emulator")]
     assert verdict.differences[1].output.pooled == pytest.approx(100 * 1 / 17, abs=1e-4)
-    assert list(rungs(verdict)) == [*RUNGS, "emulator 2"]
+    assert list(rungs(verdict)) == [*RUNGS, "emulator, run 2"]
 
 
 def test_against_one_of_the_recordings_does_not_list_it_twice() -> None:
@@ -137,10 +146,43 @@ def test_against_one_of_the_recordings_does_not_list_it_twice() -> None:
     assert len(verdict.differences) == 1
 
 
-def test_a_repeated_run_is_compared_with_the_first() -> None:
-    again = recording("emulator", [[5, 0], [5, 0], [0, 5], [1, 0]])
-    pairs = [(pair.reference, pair.test) for pair in judge([EMULATOR, again], NOTHING).differences]
-    assert pairs == [("emulator", "emulator 2")]
+LOST = Setup(perturbation="drop=5% seed 0 repeat 0")
+
+
+def test_variants_are_compared_with_their_rung_and_the_pair_says_what_differs() -> None:
+    lost = replace(recording("emulator", [[5, 0], [5, 0], [0, 4], [1, 0]]), setup=LOST)
+    verdict = judge([lost, TORCH, EMULATOR], NOTHING)
+    found = {(pair.reference, pair.test): pair.says for pair in verdict.differences}
+    assert found == {
+        ("emulator", "torch"): "everything between the trained network and the emulator",
+        ("emulator", "emulator, 5 % of events lost"): "5 % of events lost",
+    }
+    run = rungs(verdict)["emulator, 5 % of events lost"]
+    assert (run.rung, run.recording, run.perturbation) == ("emulator", "r0", LOST.perturbation)
+    assert run.is_variant
+    assert not rungs(verdict)["emulator"].is_variant
+    (pair,) = judge([TORCH], NOTHING, against=lost).differences
+    assert (pair.reference, pair.test) == ("emulator, 5 % of events lost", "torch")
+    expected = "everything between the trained network and the emulator; 5 % of events lost, in the reference"
+    assert pair.says == expected
+
+
+def test_a_variant_without_its_rung_is_compared_with_the_rung_nearest_to_silicon() -> None:
+    lost = replace(EMULATOR, setup=LOST)
+    verdict = judge([TORCH, SIMULATOR, lost], NOTHING)
+    assert rungs(verdict)["emulator"] == Rung.not_run("emulator")
+    pairs = [(pair.reference, pair.test) for pair in verdict.differences]
+    assert pairs == [("simulator", "torch"), ("simulator", "emulator, 5 % of events lost")]
+    assert judge([lost], NOTHING).differences == ()
+
+
+def test_a_run_states_its_setup() -> None:
+    setup = Setup(arithmetic="int8/int16", weight_bits=4, time_steps=10, bins="count")
+    found = rungs(judge([replace(recording("quantised", [[1, 0]] * 4), setup=setup), EMULATOR], NOTHING))
+    quantised, emulator = found["quantised"], found["emulator"]
+    assert (quantised.arithmetic, quantised.weight_bits) == ("int8/int16", 4)
+    assert (quantised.time_steps, quantised.bins) == (10, "count")
+    assert (emulator.time_steps, emulator.bins) == (None, None)
 
 
 def test_layers_that_only_one_recorded_are_named() -> None:
@@ -152,10 +194,27 @@ def test_layers_that_only_one_recorded_are_named() -> None:
     assert pair.not_compared == ("conv1",)
 
 
-def test_recordings_of_other_data_are_refused_with_every_pair() -> None:
+def test_recordings_of_other_data_are_refused() -> None:
     other = recording("torch", [[1, 0]], labels=[0])
     with pytest.raises(InputError) as caught:
         judge([other, SIMULATOR, EMULATOR], NOTHING)
-    assert len(caught.value.problems) == 2
+    assert caught.value.problems == (
+        "r0 and r1: 4 samples against 1; need recordings of the same samples. "
+        "Run deploytool compare r0 r1 to compare them.",
+    )
     with pytest.raises(InputError, match="no recording"):
         judge([], NOTHING)
+
+
+def test_recordings_of_other_networks_are_refused_where_both_are_known() -> None:
+    first, second = (
+        replace(found, setup=Setup(network=digit * 64)) for found, digit in ((SIMULATOR, "1"), (TORCH, "2"))
+    )
+    assert judge([EMULATOR, first], NOTHING).differences
+    with pytest.raises(InputError) as caught:
+        judge([EMULATOR, first, second], NOTHING)
+    assert caught.value.exit_code == 5
+    assert caught.value.problems == (
+        "r1 and r2: they ran different networks (111111111111 and 222222222222); need recordings of one network. "
+        "Run deploytool compare r1 r2 to compare them.",
+    )
