@@ -23,7 +23,8 @@ class Invocation:
     """The context of a command. Its result goes to stdout, for a person or as one JSON object, all else to stderr."""
 
     def __init__(self, store: Path, as_json: bool, quiet: bool) -> None:
-        self.cache = StageCache(Store(store), Messages(quiet or not is_first_process()))
+        messages = Messages(quiet or not is_first_process())
+        self.cache = StageCache(Store(store, messages), messages)
         self.as_json = as_json
 
     def show(self, value: Any) -> None:

@@ -3,10 +3,10 @@
     <store>/<kind>-<first 12 of digest>/manifest.json     its kind, the request, its inputs
     <store>/<kind>-<first 12 of digest>/...               its files
 
-``digest`` covers the whole manifest, including the hashes of the files and the digests of the inputs, so it also
-certifies the lineage. ``key`` covers the request. The same key returns the stored artifact, so caching, resume and
-provenance are one mechanism. An artifact is written to a temporary folder and moved into place, so that none is ever
-half-written. Every file is verified when it is opened. No pickle is read or written anywhere.
+``digest`` covers the hashes of the files and the digests of the inputs, so it also certifies the lineage. ``key``
+covers the request. The same key returns the stored artifact, so caching, resume and provenance are one mechanism. An
+artifact is written to a temporary folder and moved into place, so that none is ever half-written. Every file is
+verified when it is opened. No pickle is read or written anywhere.
 """
 
 from __future__ import annotations
@@ -14,45 +14,36 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any, Final
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.files import is_file, listed
 from deploytool.base.json_text import canonical_json, read_json
+from deploytool.base.messages import Messages
+from deploytool.store.file_names import CONFIGURATION
+from deploytool.store.manifest import FILE as MANIFEST
+from deploytool.store.manifest import (
+    IDENTITY_VERSION,
+    KINDS,
+    MADE_BY,
+    REMAKE,
+    UNCHANGED,
+    Kind,
+    Manifest,
+    new_manifest,
+    read_manifest,
+    stated,
+    stated_time,
+)
 
-Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
-_UNCHANGED: Final = "what deploytool wrote"
-_REMAKE: Final = "Delete the artifact's folder and run the command again to recreate it."
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-SCHEMA_VERSION: Final = 1
-MANIFEST: Final = "manifest.json"
-MADE_BY: Final = f"deploytool {version('deploytool')}"
-
-
-class Manifest(BaseModel):
-    """The description of an artifact. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int
-    kind: Kind
-    digest: str
-    key: str
-    inputs: dict[str, str]
-    files: dict[str, str]
-    recipe: dict[str, Any]
-    made_by: str
+SILENT: Final = Messages(quiet=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ class Request:
     @property
     def key(self) -> str:
         """The digest of the request and of the version of deploytool."""
-        asked = [self.kind, SCHEMA_VERSION, MADE_BY, sorted(self.inputs.items()), canonical_json(self.recipe)]
+        asked = [self.kind, IDENTITY_VERSION, MADE_BY, sorted(self.inputs.items()), canonical_json(self.recipe)]
         return digest(asked)
 
 
@@ -95,16 +86,18 @@ class Artifact:
 
 
 class Store:
-    """The artifacts in one folder."""
+    """The artifacts in one folder. ``messages`` tell which artifact ``kind@latest`` is."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, messages: Messages = SILENT) -> None:
         self.root = root
+        self.messages = messages
+        self._told: set[str] = set()
 
     def find(self, request: Request) -> Artifact | None:
         """The artifact made for ``request``, or None. A damaged one raises ArtifactError."""
         key = request.key
-        for path in self.folders(request.kind):
-            if _key_of(path) == key:
+        for path in self._folders(request.kind):
+            if stated(path).get("key") == key:
                 return open_artifact(path)
         return None
 
@@ -119,21 +112,21 @@ class Store:
             try:
                 write(draft)
                 manifest = _manifest(request, draft)
-                (draft / MANIFEST).write_text(canonical_json(manifest.model_dump()), encoding="utf-8")
-                path = self.root / f"{request.kind}-{manifest.digest[:12]}"
+                (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
                 draft.chmod(0o755)
-                _move_into_place(draft, path)
+                return _moved(draft, Artifact(self.root / f"{request.kind}-{manifest.digest[:12]}", manifest))
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-        return Artifact(path, manifest)
 
-    def get(self, reference: str, *kinds: Kind) -> Artifact:
+    def get(self, reference: str, *kinds: Kind, for_chip: bool = True) -> Artifact:
         """The artifact that ``reference`` names: a folder, ``kind-prefix`` or ``kind@latest``.
 
+        ``program@latest`` is a program for a chip if the newest one is the simulator's and is made from the same graph,
+        unless not ``for_chip``.
         Raises ArtifactError when there is none, more than one, one of the wrong kind (not in ``kinds``), or a
         damaged one.
         """
-        artifact = open_artifact(self._locate(reference))
+        artifact = open_artifact(self._locate(reference, for_chip))
         if kinds and artifact.kind not in kinds:
             raise ArtifactError(reference, f"a {artifact.kind}", f"a {' or '.join(kinds)}")
         return artifact
@@ -148,13 +141,17 @@ class Store:
     def folders(self, *kinds: Kind) -> list[Path]:
         """The folders of artifacts of ``kinds`` (all kinds if none is given), newest first.
 
-        A folder without access permission counts. Raises ArtifactError for a store that cannot be read.
+        The manifests state the times. Those that do not are older than those that do, in the order of file times; the
+        names order equal times. Raises ArtifactError for a store that cannot be read.
         """
-        wanted = kinds or KINDS
-        found = [path for path in listed(self.root) if path.name.partition("-")[0] in wanted and _has_manifest(path)]
-        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return sorted(self._folders(*kinds), key=_age, reverse=True)
 
-    def _locate(self, reference: str) -> Path:
+    def _folders(self, *kinds: Kind) -> list[Path]:
+        """The folders of artifacts of ``kinds``, by name. A folder without access permission counts."""
+        wanted = kinds or KINDS
+        return [path for path in listed(self.root) if path.name.partition("-")[0] in wanted and _has_manifest(path)]
+
+    def _locate(self, reference: str, for_chip: bool) -> Path:
         direct = Path(reference)
         if direct.name == MANIFEST:
             direct = direct.parent
@@ -162,15 +159,45 @@ class Store:
             return direct
         kind, at, when = reference.partition("@")
         if at and kind in KINDS and when == "latest":
-            if not (folders := self.folders(kind)):
-                raise ArtifactError(reference, f"no {kind} in {self.root}", "a store that holds one")
-            return folders[0]
-        matches = [path for path in self.folders() if path.name.startswith(reference)]
+            return self._latest(kind, for_chip)
+        matches = [path for path in self._folders() if path.name.startswith(reference)]
         if len(matches) == 1:
             return matches[0]
         found = f"{len(matches)} artifacts match it" if matches else f"no such artifact in {self.root}"
         known = ", ".join([path.name for path in self.folders()[:8]]) or "none yet"
         raise ArtifactError(reference, found, "a folder, kind-prefix or kind@latest", f"The store holds: {known}.")
+
+    def _latest(self, kind: Kind, for_chip: bool) -> Path:
+        """The folder of the newest artifact of ``kind``, which is said once."""
+        if not (folders := self.folders(kind)):
+            raise ArtifactError(f"{kind}@latest", f"no {kind} in {self.root}", "a store that holds one")
+        newest = folders[0]
+        chosen = _on_chip(newest, folders) if kind == "program" and for_chip else newest
+        says = f"{kind}@latest is {chosen.name}"
+        if chosen != newest:
+            says += f", which is for a chip; the newer {newest.name} of the same graph is for the simulator"
+        if says not in self._told:
+            self._told.add(says)
+            self.messages.say(says)
+        return chosen
+
+
+def _age(folder: Path) -> tuple[str, int, str]:
+    """A key that sorts artifacts by their age, the oldest first."""
+    created = stated_time(stated(folder))
+    return ("", folder.stat().st_mtime_ns, folder.name) if created is None else (created, 0, folder.name)
+
+
+def _on_chip(newest: Path, folders: Sequence[Path]) -> Path:
+    """The newest program for a chip, made from the graph of the ``newest`` one; that one if there is none."""
+    graph = _graph_of(newest)
+    for_chips = (path for path in folders if CONFIGURATION in stated(path).get("files", ()))
+    return next((path for path in for_chips if _graph_of(path) == graph), newest)
+
+
+def _graph_of(program: Path) -> Any:
+    inputs = stated(program).get("inputs")
+    return inputs.get("graph") if isinstance(inputs, dict) else None
 
 
 def _has_manifest(folder: Path) -> bool:
@@ -181,73 +208,36 @@ def _has_manifest(folder: Path) -> bool:
         return True
 
 
-def _move_into_place(draft: Path, path: Path) -> None:
-    """Moves ``draft`` to ``path``. A folder already there is identical, and stays unless it is damaged."""
+def _moved(draft: Path, made: Artifact) -> Artifact:
+    """``made``, moved from ``draft`` to its path. An artifact already there is the same one, and stays if intact."""
     try:
-        draft.rename(path)
+        draft.rename(made.path)
     except OSError:
         try:
-            open_artifact(path)
+            return open_artifact(made.path)
         except ArtifactError:
             aside = draft.with_name(f"{draft.name}-damaged")
-            path.rename(aside)
-            draft.rename(path)
+            made.path.rename(aside)
+            draft.rename(made.path)
             shutil.rmtree(aside, ignore_errors=True)
+    return made
 
 
 def open_artifact(path: Path) -> Artifact:
     """The artifact in folder ``path``, every file verified. Raises ArtifactError, naming the file."""
-    manifest_path = path / MANIFEST
-    try:
-        text = manifest_path.read_bytes().decode("utf-8")
-        values = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(str(manifest_path), f"not readable ({error})", "the manifest of an artifact") from None
-    found = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(found, int) and found > SCHEMA_VERSION:
-        raise ArtifactError(
-            str(manifest_path),
-            f"schema version {found}, written by {values.get('made_by')}",
-            f"version {SCHEMA_VERSION} or older",
-            "Update deploytool.",
-        )
-    try:
-        manifest = Manifest.model_validate(values)
-    except ValidationError:
-        manifest = None
-    if manifest is None or text != canonical_json(values) or _digest_of(values) != manifest.digest:
-        raise ArtifactError(str(manifest_path), "its content does not match its digest", _UNCHANGED, _REMAKE)
+    manifest = read_manifest(path)
     for name, expected in manifest.files.items():
         if not is_file(path / name):
-            raise ArtifactError(str(path / name), "missing", "the file the manifest lists", _REMAKE)
+            raise ArtifactError(str(path / name), "missing", "the file the manifest lists", REMAKE)
         if _sha256(path / name) != expected:
-            raise ArtifactError(str(path / name), "its content does not match its SHA-256", _UNCHANGED, _REMAKE)
+            raise ArtifactError(str(path / name), "its content does not match its SHA-256", UNCHANGED, REMAKE)
     return Artifact(path, manifest)
 
 
 def _manifest(request: Request, folder: Path) -> Manifest:
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-    values = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": request.kind,
-        "key": request.key,
-        "inputs": dict(request.inputs),
-        "files": files,
-        "recipe": dict(request.recipe),
-        "made_by": MADE_BY,
-    }
-    return Manifest.model_validate({**values, "digest": _digest_of(values)})
-
-
-def _digest_of(values: Mapping[str, Any]) -> str:
-    return digest(canonical_json({name: value for name, value in values.items() if name != "digest"}))
-
-
-def _key_of(path: Path) -> str | None:
-    try:
-        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+    asked = {"kind": request.kind, "key": request.key, "inputs": dict(request.inputs), "recipe": dict(request.recipe)}
+    return new_manifest({**asked, "files": files})
 
 
 def _sha256(path: Path) -> str:

@@ -14,8 +14,9 @@ from deploytool.ir.program_file import load_program
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.verdict import LayerFigures
 from deploytool.ir.verdict_file import load_verdict
-from deploytool.store.artifact import Artifact, Kind
+from deploytool.store.artifact import Artifact
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, QUANTISATION, SPLITS
+from deploytool.store.manifest import Kind
 
 
 def content_of(artifact: Artifact) -> dict[str, Any]:

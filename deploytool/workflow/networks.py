@@ -20,9 +20,10 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Reset
 from deploytool.ir.nodes import Delay, Spike
 from deploytool.recipe import ConstraintsSection, NetworkSection, Recipe, TrainSection, load_network
-from deploytool.store.artifact import KINDS, Artifact, Store
+from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
+from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import method_of
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"

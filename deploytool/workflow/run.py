@@ -34,9 +34,9 @@ def run(
     ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; the result is
     the same.
     """
-    from deploytool.run.targets.table import check_device
+    from deploytool.run.targets.table import check_device, kind_of
 
-    mapped = cache.store.get(program, "program")
+    mapped = cache.store.get(program, "program", for_chip=kind_of(job.on).mapped)
     check_device(device, job.on, scheduler)
     decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}

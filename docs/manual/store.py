@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from deploytool.base import errors
 from deploytool.base.errors import INTERRUPTED, NEGATIVE_VERDICT, DeployError
-from deploytool.store.artifact import Manifest
+from deploytool.store.manifest import Manifest
 from manual.markdown import prose, table
 
 
@@ -41,4 +41,10 @@ def _meaning(kind: type[DeployError]) -> str:
 
 
 def _type(field: dict[str, object]) -> str:
-    return {"integer": "whole number", "string": "text", "object": "object"}[str(field["type"])]
+    kinds = {"integer": "whole number", "string": "text", "object": "object"}
+    match field:
+        case {"type": kind}:
+            return kinds[str(kind)]
+        case {"anyOf": [{"type": kind}, {"type": "null"}]}:
+            return f"{kinds[str(kind)]}, or missing"
+    raise ValueError(f"no words for the type of {field}")

@@ -19,7 +19,7 @@ from deploytool.chip.chips import chip_names
 from deploytool.data.sets.table import DATASETS
 from deploytool.ir.spec.verify import RULES
 from deploytool.recipe.presets.table import PRESETS
-from deploytool.store.artifact import KINDS
+from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import METHODS
 
 TEXTS = {page: (PROJECT / page).read_text(encoding="utf-8") for page in [*PAGES, "README.md"]}

@@ -1,0 +1,138 @@
+"""The manifest of an artifact: what it states, how it is verified, and how older ones are read.
+
+``digest`` covers everything that makes an artifact what it is. ``created`` is not part of that, so that equal content
+has an equal name whenever it is made; ``created_check`` covers it, so that every byte of a manifest is verified.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import canonical_json
+
+Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "report"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+SCHEMA_VERSION: Final = 2
+"""2 added the time of creation."""
+IDENTITY_VERSION: Final = 1
+"""The version of what digests and keys cover. While it stays, so do the names of artifacts."""
+
+FILE: Final = "manifest.json"
+MADE_BY: Final = f"deploytool {version('deploytool')}"
+UNCHANGED: Final = "what deploytool wrote"
+REMAKE: Final = "Delete the artifact's folder and run the command again to recreate it."
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
+
+class Manifest(BaseModel):
+    """The description of an artifact. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided.
+
+    ``created`` is the time in UTC, with microseconds; manifests of version 1 do not state it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    kind: Kind
+    digest: str
+    key: str
+    inputs: dict[str, str]
+    files: dict[str, str]
+    recipe: dict[str, Any]
+    made_by: str
+    created: str | None = None
+    created_check: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content of its file."""
+        return canonical_json(self.model_dump(exclude_none=True))
+
+
+def new_manifest(values: Mapping[str, Any]) -> Manifest:
+    """The manifest, created now, that states ``values``: kind, key, inputs, files and recipe."""
+    stated = {**values, "schema_version": SCHEMA_VERSION, "made_by": MADE_BY}
+    named, created = _digest_of(stated), _now()
+    return Manifest(**stated, digest=named, created=created, created_check=_created_check(named, created))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The verified manifest in ``folder``. Raises ArtifactError for a damaged one, or one of a newer version."""
+    path = folder / FILE
+    try:
+        text = path.read_bytes().decode("utf-8")
+        values = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(str(path), f"not readable ({error})", "the manifest of an artifact") from None
+    found = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise ArtifactError(
+            str(path),
+            f"schema version {found}, written by {values.get('made_by')}",
+            f"version {SCHEMA_VERSION} or older",
+            "Update deploytool.",
+        )
+    try:
+        manifest = Manifest.model_validate(values)
+    except ValidationError:
+        manifest = None
+    if manifest is None or text != canonical_json(values) or not _is_intact(manifest, values):
+        raise ArtifactError(str(path), "its content does not match its digest", UNCHANGED, REMAKE)
+    return manifest
+
+
+def stated(folder: Path) -> dict[str, Any]:
+    """What the manifest in ``folder`` states, not verified; nothing if it cannot be read."""
+    try:
+        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def stated_time(values: Mapping[str, Any]) -> str | None:
+    """The time of creation that the manifest ``values`` state, not verified; None if they state none."""
+    created = values.get("created")
+    return created if isinstance(created, str) and _TIME.fullmatch(created) else None
+
+
+def _is_intact(manifest: Manifest, values: Mapping[str, Any]) -> bool:
+    """Whether ``manifest``, read from ``values``, is as it was written."""
+    if _digest_of(values) != manifest.digest:
+        return False
+    match values["schema_version"]:
+        case bool():
+            return False
+        case 1:
+            return not values.keys() & {"created", "created_check"}
+        case 2:
+            created = stated_time(values)
+            return created is not None and manifest.created_check == _created_check(manifest.digest, created)
+        case _:
+            return False
+
+
+def _digest_of(values: Mapping[str, Any]) -> str:
+    """The digest of what makes the artifact of the manifest ``values`` what it is."""
+    apart = ("digest", "created", "created_check")
+    covered = {name: value for name, value in values.items() if name not in apart}
+    return digest(canonical_json({**covered, "schema_version": IDENTITY_VERSION}))
+
+
+def _created_check(named: str, created: str) -> str:
+    return digest([SCHEMA_VERSION, named, created])[:16]
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
