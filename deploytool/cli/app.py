@@ -169,7 +169,11 @@ def run(
     options: RunOptions,
     perturbation: PerturbationOptions,
 ) -> None:
-    """Run a program event by event on samples and record the spikes. An interrupted run continues where it stopped."""
+    """Run a program on samples and record the spikes. An interrupted run continues where it stopped.
+
+    The answer gives the energy, the load of every core, and the time from the first input event to the decision: the
+    output spike after which the answer never changes.
+    """
     from deploytool.data.formats.reading import Reading
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job

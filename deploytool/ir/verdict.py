@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -78,6 +78,21 @@ class Decision:
 
 
 @dataclass(frozen=True, config=TYPED)
+class CoreLoad:
+    """Synaptic updates per second of ``part``, which is ``layer`` or a part of it, on ``core`` (None: not placed).
+
+    `deploytool.validate.load.core_loads` defines the figures.
+    """
+
+    layer: str
+    part: str
+    core: int | None
+    mean_synops_per_s: float | None
+    busiest_ms_synops_per_s: float
+    busiest_10ms_synops_per_s: float
+
+
+@dataclass(frozen=True, config=TYPED)
 class Rung:
     """A run and the figures of its recording; all figures are None for a rung that was not run.
 
@@ -87,7 +102,8 @@ class Rung:
     ``right`` of ``labelled`` samples are classified correctly; ``silent`` samples have no output spike. ``interval_95``
     is (low, high) of the accuracy. ``synops`` is the mean number of synaptic updates per sample, ``spikes`` {layer:
     mean spikes per sample}. ``confusion`` has a row per label and a column per prediction; the last column is "no
-    spike".
+    spike". ``energy`` is a sentence, with ``energy_uj`` per sample and ``power_mw``; ``busiest_core`` is a sentence
+    about ``load``.
     """
 
     name: str
@@ -111,6 +127,10 @@ class Rung:
     layers: tuple[LayerFigures, ...]
     decision: Decision | None
     energy: str | None
+    energy_uj: float | None = None
+    power_mw: float | None = None
+    load: tuple[CoreLoad, ...] = ()
+    busiest_core: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spikes", MappingProxyType(dict(self.spikes)))
@@ -118,8 +138,8 @@ class Rung:
     @classmethod
     def not_run(cls, rung: RungName) -> Self:
         """``rung`` without a recording."""
-        empty = ("name", "rung", "status", "samples", "spikes", "layers")
-        unknown = {field.name: None for field in dataclasses.fields(cls) if field.name not in empty}
+        empty = ("name", "rung", "status", "samples", "spikes", "layers", "load")
+        unknown: dict[str, Any] = {field.name: None for field in dataclasses.fields(cls) if field.name not in empty}
         return cls(rung, rung, "not run", samples=0, spikes={}, layers=(), **unknown)
 
     @property

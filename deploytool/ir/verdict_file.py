@@ -43,7 +43,10 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "rate_hz": "spikes per neuron and second",
         "v_lowest": "int16, before reset",
         "v_highest": "int16, before reset",
-        "decision": "ms from the first input event (of the samples whose single spikes were kept)",
+        "decision": "ms from the first input event to the output spike after which the answer never changes",
+        "energy_uj": "uJ per sample on RAM + LOGIC (estimate)",
+        "power_mw": "mW on RAM + LOGIC (estimate)",
+        "load": "synaptic updates per second: mean, in the busiest bin of 1 ms, in the busiest ten in a row",
     }
 )
 

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.numbers import rounded
+from deploytool.ir.decision import UNDECIDED, decided_us
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Decision, LayerFigures
+
+DECISION: Final = "from the first input event to the output spike after which the answer never changes"
+"""The definition of the time to a decision, for a person."""
 
 SATURATED: Final = 0.95
 """A neuron that fires on at least this share of its synaptic updates is saturated: it can hardly fire more."""
@@ -44,35 +48,29 @@ def _figures(recording: Recording, name: str) -> LayerFigures:
 
 
 def decisions_us(recording: Recording) -> NDArray[np.int64]:
-    """(K,): time from the first input event to the decision, of the K samples whose single spikes were kept.
+    """(K,): time from the first input event to the decision, as `deploytool.ir.decision` defines it.
 
-    The decision is the output spike after which the answer, the neuron with the most spikes so far and the
-    first of equals, never changes. Samples without an output spike have no decision and are left out.
+    It is known of all samples of an event-driven run, and otherwise of the samples whose single spikes were kept;
+    times of a clock-driven run are those at which a step begins. Samples without a decision are left out.
     """
-    if not recording.outputs or not {INPUT, *recording.outputs} <= recording.spikes.keys():
-        return np.zeros(0, np.int64)
+    known = recording.decisions_us
+    if not len(known) and recording.outputs and {INPUT, *recording.outputs} <= recording.spikes.keys():
+        known = np.array([_decided_us(recording, *first) for first in zip(*_first_times(recording), strict=True)])
+    decided: NDArray[np.int64] = known[known != UNDECIDED]
+    return decided
+
+
+def _first_times(recording: Recording) -> tuple[list[int], list[int]]:
+    """(samples, the time of the first input event of each) of the samples whose single spikes were kept."""
     inputs = recording.spikes[INPUT]
-    found = []
-    for index, start_us in zip(*_first_times(inputs), strict=True):
-        t_us, neuron = recording.answer(int(index))
-        if t_us.size:
-            order = np.argsort(t_us, kind="stable")
-            found.append(_decided(t_us[order], neuron[order], recording.output_counts.shape[1]) - int(start_us))
-    return np.array(found, np.int64)
-
-
-def _first_times(inputs: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(samples, the time of the first event of each)."""
     samples, first = np.unique(inputs["sample"], return_index=True)
-    return samples, inputs["t"][first]
+    return samples.tolist(), inputs["t"][first].tolist()
 
 
-def _decided(t_us: NDArray[np.int64], neuron: NDArray[np.int64], neurons: int) -> int:
-    """The time of the spike after which the prediction no longer changes; spikes (N,) in order, at least one."""
-    so_far = np.cumsum(neuron[:, None] == np.arange(neurons), axis=0)
-    answer = so_far.argmax(axis=1)
-    changes = np.flatnonzero(answer[1:] != answer[:-1])
-    return int(t_us[changes[-1] + 1 if changes.size else 0])
+def _decided_us(recording: Recording, index: int, start_us: int) -> int:
+    t_us, neuron = recording.answer(index)
+    order = np.argsort(t_us, kind="stable")
+    return decided_us(t_us[order], neuron[order], start_us)
 
 
 def decision(recording: Recording) -> Decision:

@@ -15,6 +15,7 @@ from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, layer_figures
 from deploytool.validate.energy import energy
+from deploytool.validate.load import core_loads, load_sentence
 from deploytool.validate.names import named
 from deploytool.validate.requirements import checks
 
@@ -89,6 +90,7 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
     right, labelled = metrics.right(recording), metrics.labelled(recording)
     interval = metrics.confidence_interval(right, labelled)
     setup = recording.setup
+    estimated, loads = energy(recording), core_loads(recording)
     return Rung(
         name=name,
         rung=recording.rung,
@@ -110,7 +112,11 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
         confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
         layers=layer_figures(recording),
         decision=decision(recording),
-        energy=energy(recording),
+        energy=estimated.says,
+        energy_uj=estimated.uj_per_sample,
+        power_mw=estimated.mw,
+        load=loads,
+        busiest_core=load_sentence(loads),
     )
 
 

@@ -92,20 +92,24 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 
 def _recording(artifact: Artifact) -> dict[str, Any]:
-    from deploytool.validate.activity import decision, layer_figures
+    from deploytool.validate.activity import DECISION, decision, layer_figures
     from deploytool.validate.energy import energy
+    from deploytool.validate.load import core_loads, load_sentence
     from deploytool.validate.metrics import accuracy, synops_per_sample
 
     recording = load_recording(artifact.path)
-    figures = layer_figures(recording)
+    figures, estimated, loads = layer_figures(recording), energy(recording), core_loads(recording)
     return {
         "rung": recording.rung,
         "samples": len(recording),
         "accuracy_percent": rounded(accuracy(recording)),
         "synops_per_sample": rounded(synops_per_sample(recording)),
         "perturbation": recording.setup.perturbation or None,
-        "decision": asdict(decision(recording)),
-        "energy": energy(recording),
+        "decision": {**asdict(decision(recording)), "is": DECISION},
+        "energy": estimated.says,
+        "energy_uj_per_sample": estimated.uj_per_sample,
+        "power_mw": estimated.mw,
+        "busiest_core": load_sentence(loads),
         "layers": [
             {
                 "layer": layer.layer,
@@ -127,6 +131,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
             }
             for layer in figures
         ],
+        "load": [asdict(load) for load in loads],
     }
 
 

@@ -39,7 +39,13 @@ def energy(store: Store, reference: str, pj_per_synop: float) -> dict[str, Any]:
     from deploytool.validate.energy import energy as estimate
 
     recording = store.get(reference, "recording")
-    return {"artifact": recording.name, "energy": estimate(load_recording(recording.path), pj_per_synop)}
+    found = estimate(load_recording(recording.path), pj_per_synop)
+    return {
+        "artifact": recording.name,
+        "energy": found.says,
+        "energy_uj_per_sample": found.uj_per_sample,
+        "power_mw": found.mw,
+    }
 
 
 def artifacts(store: Store) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.verdict import (
     Check,
+    CoreLoad,
     Decision,
     Difference,
     LayerDifference,
@@ -81,7 +82,11 @@ EMULATOR = Rung(
     confusion=((1, 0, 0), (1, 0, 0)),
     layers=(LAYER,),
     decision=Decision(0, None, None, None),
-    energy="not estimated",
+    energy="181 uJ per sample",
+    energy_uj=181.0,
+    power_mw=0.6,
+    load=(CoreLoad("fc1", "fc1.0", 3, 500.5, 9_000.0, 8_000.0),),
+    busiest_core="core 3",
 )
 OUTPUT = SpikeDifference(12.5, 13.0, 1, 2, 75.0, 2)
 VERDICT = Verdict(
@@ -127,7 +132,20 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                 "bins": None,
                 "confusion": [[1, 0, 0], [1, 0, 0]],
                 "decision": {"max_ms": None, "median_ms": None, "min_ms": None, "samples": 0},
-                "energy": "not estimated",
+                "busiest_core": "core 3",
+                "energy": "181 uJ per sample",
+                "energy_uj": 181.0,
+                "power_mw": 0.6,
+                "load": [
+                    {
+                        "busiest_10ms_synops_per_s": 8000.0,
+                        "busiest_ms_synops_per_s": 9000.0,
+                        "core": 3,
+                        "layer": "fc1",
+                        "mean_synops_per_s": 500.5,
+                        "part": "fc1.0",
+                    }
+                ],
                 "interval_95": [9.5, 90.5],
                 "labelled": 2,
                 "layers": [layer],
@@ -145,7 +163,8 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                 "weight_bits": 8,
             },
             {"name": "board", "rung": "board", "status": "not run", "samples": 0, "spikes": {}, "layers": [], **nothing}
-            | dict.fromkeys(("decision", "energy", "perturbation")),
+            | dict.fromkeys(("decision", "energy", "perturbation", "energy_uj", "power_mw", "busiest_core"))
+            | {"load": []},
         ],
         "spike_difference": [
             {

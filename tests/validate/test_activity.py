@@ -69,3 +69,7 @@ def test_before_the_decision_the_answer_was_another(fired: list[int]) -> None:
 
 def test_without_single_spikes_no_decision_is_known() -> None:
     assert decision(RUN) == Decision(0, None, None, None)
+
+
+def test_a_run_that_measured_its_decisions_needs_no_single_spikes() -> None:
+    assert decision(replace(RUN, decisions_us=np.array([4500, -1]))) == Decision(1, 4.5, 4.5, 4.5)
