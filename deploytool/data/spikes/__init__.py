@@ -1,0 +1,1 @@
+"""Recordings that other programs made: spikes or counts in tables, arrays and NIR data, read and written."""
