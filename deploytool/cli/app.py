@@ -13,7 +13,10 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     CalibrationOptions,
+    ExportOptions,
     FitOptions,
+    ForeignOptions,
+    KnownSamplesOptions,
     LimitOptions,
     PerturbationOptions,
     PlacementOptions,
@@ -202,6 +205,39 @@ def run(
         invocation.show(running.robustness(job, how, perturbation.repeats, ask))
 
 
+@command(
+    app,
+    "deploytool import-recording spikes.csv --program program@latest --rung board --samples-of recording@latest",
+    name="import-recording",
+)
+def import_recording(
+    invocation: Invocation,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table of text, .npy, .npz or AEDAT4.")],
+    program: Annotated[str, typer.Option(metavar="PROGRAM", help="The program whose layers were recorded.")],
+    rung: Annotated[str, typer.Option(help="What ran it: board, emulator, simulator, quantised or torch.")],
+    samples: KnownSamplesOptions,
+    foreign: ForeignOptions,
+) -> None:
+    """Import spikes or counts that a board or another simulator recorded."""
+    from deploytool.base.errors import UsageError
+    from deploytool.data.formats.reading import AS_IT_IS
+    from deploytool.data.spikes.gathered import Statements
+    from deploytool.workflow import import_recording as importing
+    from deploytool.workflow import samples as sample_sources
+
+    renames = importing.parse_renames(foreign.rename or ())
+    statements = Statements(rung, foreign.layer, foreign.time_unit, renames, tuple(foreign.watch or ()))
+    known: str | sample_sources.SampleSource | None = samples.samples_of
+    if samples.data is not None:
+        if known is not None:
+            raise UsageError("--data", "given with --samples-of", "one of the two")
+        say = invocation.cache.messages.say
+        known = sample_sources.samples(samples.data, samples.root, None, samples.samples, AS_IT_IS, say)
+    elif samples.root is not None or samples.samples is not None:
+        raise UsageError("--root, --samples", "given without --data", "a data set's name in --data")
+    invocation.show_artifact(importing.import_recording(invocation.cache, file, program, statements, known))
+
+
 @command(app, "deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")
 def validate(
     invocation: Invocation,
@@ -266,13 +302,25 @@ def show(
 def export(
     invocation: Invocation,
     recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A recording.")],
-    counts: Annotated[str, typer.Option(metavar="LAYER", help="Spikes per neuron of this layer, before pooling.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .npy file: int64 (samples, C, H, W).")],
+    options: ExportOptions,
 ) -> None:
-    """Write spike counts of a layer as a numpy array."""
+    """Write the spikes or the spike counts of a recording to files that other programs read."""
+    from deploytool.base.errors import UsageError
     from deploytool.workflow import export as exporting
 
-    invocation.show(exporting.export_counts(invocation.cache.store, recording, counts, output))
+    store, counts, output = invocation.cache.store, options.counts, options.output
+    if counts is not None and output is not None:
+        if options.spikes or options.samples:
+            raise UsageError("--output", "given with --spikes or --samples", "--counts LAYER alone")
+        invocation.show(exporting.export_counts(store, recording, counts, output))
+        return
+    if output is not None or (counts is not None and not counts.lower().endswith(exporting.TABLE)):
+        found = "given without --counts LAYER" if counts is None else f"missing, with --counts {counts}"
+        raise UsageError("--output", found, "--counts LAYER --output FILE.npy, or --counts FILE.csv for all layers")
+    if not (counts or options.spikes or options.samples):
+        raise UsageError("export", "nothing to write", "--spikes FILE, --counts LAYER -o FILE, or --counts FILE.csv")
+    table = None if counts is None else Path(counts)
+    invocation.show(exporting.export_files(store, recording, options.spikes, table, options.samples))
 
 
 @command(device_app, "deploytool device list", name="list")

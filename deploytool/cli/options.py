@@ -165,6 +165,63 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
+class ForeignOptions:
+    """Options for what a file of spikes or counts does not state."""
+
+    layer: Annotated[
+        str | None, typer.Option(metavar="LAYER", help="The layer, if the file is of one and does not name it.")
+    ] = None
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MEANING",
+            help="What a column, layer or array of the file is; nothing after = leaves it out. Repeatable.",
+        ),
+    ] = None
+    time_unit: Annotated[str | None, typer.Option(metavar="us|ms|s|ns", help="The unit of the times.")] = None
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER", help="A layer that was recorded, even if it has no spike. Repeatable."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What of a recording is written, and where."""
+
+    counts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER|FILE.csv",
+            help="Spikes per neuron of this layer, before pooling; or of all layers, to this table.",
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The file for --counts LAYER: .npy, int64 (samples, C, H, W), or .csv."),
+    ] = None
+    spikes: Annotated[
+        Path | None, typer.Option(help="Every single spike that was kept, to this file: .csv, or .npz with all counts.")
+    ] = None
+    samples: Annotated[
+        Path | None, typer.Option(help="Names, labels and durations of the samples, to this table: .csv.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class KnownSamplesOptions:
+    """The samples that a file of spikes or counts is of."""
+
+    samples_of: Annotated[
+        str | None,
+        typer.Option(metavar="RECORDING|FILE", help="A recording of the same samples, or a table of samples."),
+    ] = None
+    data: Annotated[str | None, typer.Option(help="Or the samples themselves: what run takes as --data.")] = None
+    root: DataFolderOption = None
+    samples: Annotated[int | None, typer.Option(min=1, help="As for run: only this number of them.")] = None
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """Where and how a program runs, and what is recorded."""
 

@@ -150,7 +150,7 @@ class Recording:
 
     def answer(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(times in us, output neurons) of the kept spikes of sample ``index``; neurons as in `output_counts`."""
-        times, neurons, first = [], [], 0
+        times, neurons, first = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
         for name in self.outputs:
             _, channels, height, width = self.counts[name].shape
             spikes = self.spikes[name][self.spikes[name]["sample"] == index]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from manual import chips, commands, data, recipe, rooms, store
+from manual import chips, commands, data, foreign, recipe, rooms, store
 from manual.sandbox import PROJECT
 
 GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
@@ -24,6 +24,7 @@ GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
         "memory": chips.memory,
         "data-sets": data.sets,
         "event-formats": data.formats,
+        "foreign-schema": foreign.schema,
         "rooms": rooms.rooms,
         "files": rooms.files,
         "nouns": rooms.nouns,

@@ -27,6 +27,7 @@ def test_a_recording_of_one_layer_has_no_answers(tmp_path: Path) -> None:
     assert partial.classes == 0
     assert partial.predictions.tolist() == [-1, -1, -1]
     assert partial.output_counts.shape == (3, 0)
+    assert [each.tolist() for each in partial.answer(0)] == [[], []]
     save_recording(partial, tmp_path)
     assert len(load_recording(tmp_path).synops) == 0
     assert len(join([partial, partial]).synops) == 0

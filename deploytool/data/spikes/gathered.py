@@ -111,7 +111,7 @@ class Gathered:
             self._activity(self.map_of(name, "--watch").layer)
         self._check_samples()
         samples = self.found.result()
-        spikes = {layer: each.in_order() for layer, each in self.layers.items()}
+        spikes = {layer: self.layers[layer].in_order() for layer in self.maps.whole if layer in self.layers}
         if not any(len(each) for each in spikes.values()):
             spikes = {}
         self._check_times(spikes, samples)
@@ -225,9 +225,9 @@ class Gathered:
         return self.layers.setdefault(layer, Activity(layer, self.maps.whole[layer], self.where))
 
     def _check_samples(self) -> None:
-        """Raises InputError if the file names more samples than a file of its size can be of."""
+        """Raises InputError if the file, which nothing else says the samples of, names too many for its size."""
         needed = BYTES_PER_SAMPLE + sum(8 * math.prod(each.shape) for each in self.layers.values())
-        if len(self.found) * needed > self.bytes_allowed:
+        if self.found.known is None and len(self.found) * needed > self.bytes_allowed:
             found = f"{len(self.found):,} samples are too many for a file of this size"
             need = "counts of at most 1 GiB in total, or 20 times the file's size"
             raise InputError(self.where, found, need, _NUMBER)

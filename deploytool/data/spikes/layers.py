@@ -42,7 +42,7 @@ class Maps:
             return self.of_core(int(name), where)
         names = [each for each in self.named if each != INPUT]
         need = ", ".join(names[:NAMES_TOLD]) + ", ..." * (len(names) > NAMES_TOLD) + f" or {INPUT}"
-        todo = f"Say which layer it is with --rename {name}=LAYER."
+        todo = "" if where.startswith("--") else f"Say which layer it is with --rename {name}=LAYER."
         raise InputError(where, f"no layer {name!r} in the program", f"one of {need}", todo)
 
     def of_core(self, number: int, where: str) -> Map:

@@ -25,7 +25,7 @@ from deploytool.ir.recording import Recording
 Say = Callable[[str], None]
 
 NPY: Final = b"\x93NUMPY"
-NPZ: Final = b"PK\x03\x04"
+NPZ: Final = (b"PK\x03\x04", b"PK\x05\x06")
 AEDAT4: Final = b"#!AER-DAT4"
 HEAD: Final = 4096
 NEED: Final = "a table of text, .npy, .npz, NIR data (HDF5) or AEDAT4 with spikes or counts"

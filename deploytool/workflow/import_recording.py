@@ -1,0 +1,160 @@
+"""The verb import-recording: spikes or counts that another program recorded become a recording."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.digest import digest
+from deploytool.base.errors import InputError, UsageError
+from deploytool.base.files import is_file
+from deploytool.ir.events import EventStream, count
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program_file import load_program
+from deploytool.ir.recording import Recording, Setup
+from deploytool.ir.recording_file import load_recording, save_recording
+from deploytool.store.artifact import Artifact, Request, Store
+from deploytool.store.cache import StageCache
+from deploytool.store.lineage import ancestors
+from deploytool.workflow.recordings import load, with_source
+from deploytool.workflow.samples import SampleSource, Say, silent
+
+if TYPE_CHECKING:
+    from deploytool.data.spikes.gathered import Statements
+    from deploytool.data.spikes.samples import Samples
+
+
+def import_recording(
+    cache: StageCache,
+    file: Path,
+    program: str,
+    statements: Statements,
+    samples: str | SampleSource | None = None,
+) -> Artifact:
+    """The recording in ``file``, of the layers of ``program``, as ``statements`` say.
+
+    ``samples`` are those it is of: a data source, the name of a recording, or a table of samples; without them the file
+    states how many there are.
+    """
+    mapped = cache.store.get(program, "program")
+    loaded = load_program(mapped.path)
+    streams = samples.load(loaded.input_shape) if isinstance(samples, SampleSource) else ()
+    known = _known(cache.store, samples, streams)
+    asked = {
+        "file": file.name,
+        "rung": statements.rung,
+        "layer": statements.layer,
+        "time_unit": statements.time_unit,
+        "renames": dict(statements.renames),
+        "watch": list(statements.watch),
+    }
+    inputs = {"program": mapped.digest, "file": _sha256(file)}
+    if known is not None:
+        inputs["samples"] = digest([known.names, known.labels, known.durations_us, known.numbers])
+
+    def compute() -> Recording:
+        found = _read(file, loaded, statements, known, cache.messages.say)
+        return with_source(cache.store, mapped, _with_synops(found, loaded, streams))
+
+    return cache.stored(Request("recording", inputs, {"imported": asked}), compute, save_recording)
+
+
+def reference_recording(store: Store, reference: str, compared: Artifact) -> tuple[str, Recording]:
+    """(digest, recording) of ``reference``: a recording in ``store``, or a file of spikes or counts.
+
+    A file is read as a simulator's, of the program and the samples of ``compared``. Raises UsageError if the program of
+    that is not in the store.
+    """
+    if not is_file(Path(reference)):
+        artifact = store.get(reference, "recording")
+        return artifact.digest, load(store, artifact)
+    from deploytool.data.spikes.gathered import Statements
+    from deploytool.data.spikes.samples import samples_of
+
+    mapped = next((artifact for artifact in ancestors(store, compared) if artifact.kind == "program"), None)
+    if mapped is None:
+        found = f"a file, and the program of {compared.name} is not in the store"
+        raise UsageError(reference, found, "a recording", "Import it with import-recording, which takes a program.")
+    known = samples_of(load_recording(compared.path))
+    read = _read(Path(reference), load_program(mapped.path), Statements("simulator"), known, silent)
+    return _sha256(Path(reference)), with_source(store, mapped, read)
+
+
+def parse_renames(texts: Sequence[str]) -> dict[str, str]:
+    """{name in a file: its meaning} from ``NAME=MEANING`` texts. Raises UsageError for another text."""
+    renames: dict[str, str] = {}
+    for text in texts:
+        name, equals, meaning = text.rpartition("=")
+        if not equals or not name or name in renames:
+            found = "the second for this name" if name in renames else "not of the form NAME=MEANING"
+            raise UsageError(f"--rename {text}", found, "for example --rename counts=conv1")
+        renames[name] = meaning
+    return renames
+
+
+def _known(store: Store, samples: str | SampleSource | None, streams: Sequence[EventStream]) -> Samples | None:
+    from deploytool.data.spikes.read import sample_table
+    from deploytool.data.spikes.samples import samples_of, samples_of_streams
+
+    if isinstance(samples, SampleSource):
+        return samples_of_streams(streams)
+    if samples is None:
+        return None
+    if is_file(Path(samples)):
+        return sample_table(Path(samples))
+    return samples_of(load_recording(store.get(samples, "recording").path))
+
+
+def _read(file: Path, program: Program, statements: Statements, known: Samples | None, say: Say) -> Recording:
+    """The recording in ``file``, with the setup of a run of ``program``."""
+    from deploytool.data.spikes.read import foreign_recording
+
+    setup = Setup(network=program.graph_digest, program=program.digest, arithmetic=program.arithmetic)
+    return replace(foreign_recording(file, program, statements, known, say), setup=setup)
+
+
+def _with_synops(recording: Recording, program: Program, streams: Sequence[EventStream]) -> Recording:
+    """``recording`` with the synaptic updates that its spikes caused, if it has all layers and the input is known."""
+    inputs = _input_counts(recording, program, streams)
+    if inputs is None or not program.parts.keys() <= recording.counts.keys():
+        return recording
+    from deploytool.run.plan.layers import make_plan, state_type, updates
+
+    plan = make_plan(program, state_type(program))
+    synops = []
+    for index, sent in enumerate(inputs):
+        counts: Mapping[str, Any] = {INPUT: sent, **{name: maps[index] for name, maps in recording.counts.items()}}
+        synops.append(sum(updates(layer, counts) for layer in plan.layers))
+    return replace(recording, synops=np.array(synops, np.int64))
+
+
+def _input_counts(
+    recording: Recording, program: Program, streams: Sequence[EventStream]
+) -> Sequence[NDArray[np.int64]] | None:
+    """The input events of each sample at each position (C, H, W), from ``streams`` or the file; None if not known."""
+    shape = program.input_shape
+    if streams:
+        return [count(stream.events, shape) for stream in streams]
+    if INPUT not in recording.spikes:
+        return None
+    spikes = recording.spikes[INPUT]
+    ends = np.searchsorted(spikes["sample"], np.arange(len(recording) + 1))
+    if (np.diff(ends) == 0).any():
+        return None
+    return [count(spikes[start:end], shape) for start, end in itertools.pairwise(ends)]
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        found = "no such file" if not file.exists() else f"cannot be read ({error.strerror})"
+        raise InputError(str(file), found, "a file of spikes or counts") from None
