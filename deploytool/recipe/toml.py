@@ -1,8 +1,9 @@
-"""TOML from files and from single values on the command line. Each mistake becomes one sentence."""
+"""TOML: read from files and from single values on the command line, and written. Each mistake is one sentence."""
 
 from __future__ import annotations
 
 import codecs
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,49 @@ def override(values: dict[str, Any], text: str) -> None:
         if not isinstance(values, dict):
             raise RecipeError(where, f"{key} is not a section", "for example --set train.epochs=3")
     values[keys[-1]] = value
+
+
+def write_toml(values: Mapping[str, Any]) -> str:
+    """``values`` as TOML: plain keys first, then a table for each mapping; None is left out.
+
+    A list of mappings has one of them per line.
+    """
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    parts = [_pairs(plain)] if plain else []
+    parts += [f"[{_key(key)}]\n{_pairs(table)}" for key, table in tables.items()]
+    return "\n".join(parts)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    lines = []
+    for key, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
+            listed = "".join(f"    {_value(item)},\n" for item in value)
+            lines.append(f"{_key(key)} = [\n{listed}]\n")
+        else:
+            lines.append(f"{_key(key)} = {_value(value)}\n")
+    return "".join(lines)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inside = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
+        return f"{{ {inside} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    # Strings of JSON are strings of TOML, except for the character DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _parse(text: str, where: str, need: str) -> dict[str, Any]:
