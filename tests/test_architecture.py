@@ -32,7 +32,7 @@ ONLY_IN = {
     "samna": ("run/targets/board.py",),
     "tonic": ("data/",),
     "aedat": ("data/",),
-    "PIL": ("data/",),
+    "PIL": ("data/", "report/"),
     "numba": ("run/", "train/network/loops.py"),
     "llvmlite": ("run/", "train/network/loops.py"),
     "dask": ("run/jobs/dask.py",),
@@ -143,7 +143,7 @@ def declared() -> set[str]:
     """The distributions that pyproject.toml names, those for development and documentation left out."""
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = project["optional-dependencies"].items()
-    extras = [line for extra, lines in groups if extra not in ("dev", "docs") for line in lines]
+    extras = [line for extra, lines in groups if extra not in ("dev", "browser", "docs") for line in lines]
     names = (re.match(r"[\w.-]+", line) for line in [*project["dependencies"], *extras])
     return {name.group().lower() for name in names if name}
 

@@ -264,11 +264,19 @@ def report(
     invocation: Invocation,
     verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
     samples: Annotated[int, typer.Option(min=0, help="Number of samples shown.")] = 4,
+    title: Annotated[str | None, typer.Option(help="Title of the page; by default the verdict's name.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Also write the page here.")
+    ] = None,
 ) -> None:
     """Write a verdict and everything behind it as one HTML page."""
+    from deploytool.workflow.report import copy_page
     from deploytool.workflow.report import report as write_report
 
-    invocation.show_artifact(write_report(invocation.cache, verdict, samples))
+    made = write_report(invocation.cache, verdict, samples, title)
+    if output is not None:
+        invocation.cache.messages.say(f"written to {copy_page(made, output)}")
+    invocation.show_artifact(made)
 
 
 @command(app, "deploytool show program@latest")

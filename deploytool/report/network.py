@@ -72,11 +72,20 @@ def _core(number: int, core: Core, name: str | None, program: Program) -> CoreUs
         Memory("kernel", synapses.weights.size, 1 << taken.kernel_bits, core.kernel_words),
         Memory("neuron", math.prod(layer.out_shape), 1 << taken.neuron_bits, core.neuron_words),
     )
-    note = f"{synapses.in_shape[0]} → {layer.out_shape[0]} features, {_pair(synapses.kernel)}"
+    note = f"{synapses.in_shape[0]} → {layer.out_shape[0]} features, {pair_text(synapses.kernel)}"
     if layer.part_of:
         logical, first = layer.part_of
         note += f"; {logical}’s features {first} … {first + layer.out_shape[0] - 1} of {program.map_of(logical)[0]}"
     return CoreUse(number, core, name, note, memories)
+
+
+def free_cores(cores: Sequence[CoreUse]) -> list[tuple[list[int], int, int]]:
+    """(numbers of free cores, their words of kernel memory, their words of neuron memory), one per size."""
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for use in cores:
+        if use.layer is None:
+            by_size.setdefault((use.core.kernel_words, use.core.neuron_words), []).append(use.number)
+    return [(numbers, *size) for size, numbers in by_size.items()]
 
 
 def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
@@ -89,7 +98,7 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "name": INPUT,
-            "map": _map(program.input_shape),
+            "map": map_text(program.input_shape),
             "layer": None,
             "feeds": _feeds(program.input_routes),
             "core": None,
@@ -103,7 +112,7 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "map": _map(layer.out_shape),
+                "map": map_text(layer.out_shape),
                 "layer": layer,
                 "feeds": feeds,
                 "core": program.core_of.get(name),
@@ -112,9 +121,9 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
                 "spikes_in": program.parts[logical][0],
                 "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
                 "threshold": _threshold(layer.neurons.threshold),
-                "stride": _pair(first.stride),
-                "kernel": _pair(first.kernel),
-                "padding": _pair(first.padding),
+                "stride": pair_text(first.stride),
+                "kernel": pair_text(first.kernel),
+                "padding": pair_text(first.padding),
                 "reset": "subtract" if layer.neurons.reset == "subtract" else "to zero",
             }
         )
@@ -124,17 +133,19 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
 def _feeds(routes: Sequence[Route]) -> list[str]:
     return [
         route.to
-        + (f", pooled {_pair(route.pool)}" if route.pool != (1, 1) else "")
+        + (f", pooled {pair_text(route.pool)}" if route.pool != (1, 1) else "")
         + (f", features +{route.feature_shift}" if route.feature_shift else "")
         for route in routes
     ]
 
 
-def _map(shape: Shape) -> str:
+def map_text(shape: Shape) -> str:
+    """``8×16×16``."""
     return "×".join(map(str, shape))
 
 
-def _pair(pair: tuple[int, int]) -> str:
+def pair_text(pair: tuple[int, int]) -> str:
+    """``3×3``."""
     return f"{pair[0]}×{pair[1]}"
 
 

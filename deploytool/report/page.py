@@ -1,14 +1,15 @@
-"""The report: `write_report` writes everything known about one deployment to one self-contained page.
+"""The page: `write_report` writes everything known about one deployment to one self-contained file.
 
-Figures and styles are inside the file, there is no script, and equal content gives equal bytes.
+Figures, styles and the script are inside the file, which loads nothing, and equal content gives equal bytes. The
+page's policy admits exactly the style and the script that are in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import base64
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,48 +17,18 @@ from markupsafe import Markup
 from deploytool.base.json_text import canonical_json
 from deploytool.base.numbers import FILTERS
 from deploytool.chip.chips import chip_named
-from deploytool.ir.program import SIMULATOR, Program
-from deploytool.ir.recording import Recording
-from deploytool.ir.verdict import Verdict
+from deploytool.ir.program import SIMULATOR
 from deploytool.ir.verdict_file import as_json
-from deploytool.report import figures, network, results, samples
+from deploytool.report import headline, network, results, samples
+from deploytool.report.content import ReportContent
+from deploytool.report.figures.curves import training_curves
+from deploytool.report.figures.histogram import weight_histogram
+from deploytool.report.figures.ladder import ladder
+from deploytool.report.figures.placement import placement
+from deploytool.report.glossary import GLOSSARY
 from deploytool.report.unknowns import unknowns
 
-
-@dataclass(frozen=True)
-class Provenance:
-    """One artifact: its name in the store, its kind, its full digest, and the names of its inputs."""
-
-    name: str
-    kind: str
-    digest: str
-    made_from: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class ReportContent:
-    """The content of a report.
-
-    ``program`` is the one on the chip, or on the simulator. ``history`` has one row per epoch with "epoch",
-    "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
-    layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
-    "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
-    map/calibrate.py reports it, None if the plain rule was used. ``samples`` is the number of samples shown,
-    ``recipe`` the recipe's text, ``versions`` {package: version} what it was made with.
-    """
-
-    title: str
-    verdict: Verdict
-    recordings: tuple[Recording, ...]
-    program: Program
-    history: tuple[Mapping[str, Any], ...] = ()
-    quantisation: tuple[Mapping[str, Any], ...] = ()
-    splits: tuple[Mapping[str, Any], ...] = ()
-    calibration: Mapping[str, Any] | None = None
-    provenance: tuple[Provenance, ...] = ()
-    recipe: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    samples: int = 4
+HERE: Final = Path(__file__).parent
 
 
 def write_report(content: ReportContent, folder: Path) -> None:
@@ -68,33 +39,52 @@ def write_report(content: ReportContent, folder: Path) -> None:
 
 def render(content: ReportContent) -> str:
     """The page as HTML."""
-    here = Path(__file__).parent
     environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FILTERS
+    css, script = (_inside(HERE / name) for name in ("page.css", "page.js"))
     verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)
+    cores = network.cores(program, chip) if chip else []
     return environment.get_template("page.html").render(
-        css=Markup((here / "page.css").read_text(encoding="utf-8")),
+        css=Markup(css),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(css)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'",
         title=content.title,
         verdict=verdict,
         outcome=results.outcome(verdict),
-        headline=results.headline(verdict),
+        sentences=results.headline(verdict),
+        headlines=headline.headlines(verdict, program, chip),
         ladder=results.ladder(verdict),
+        tracks=ladder(verdict.rungs),
+        ties=results.ties(content.runs),
         differences=results.differences(verdict),
         confusion=results.confusion(verdict),
         program=program,
         chip=chip,
-        cores=network.cores(program, chip) if chip else [],
+        cores=cores,
+        free=network.free_cores(cores),
+        placement=placement(program, cores),
         layers=network.layers(program, verdict),
         splits=[network.split(found) for found in content.splits],
-        samples=samples.cards(content.recordings, program, content.samples),
-        curves=figures.training_curves(content.history) if content.history else [],
+        samples=samples.cards(content.runs, content.replayed, program, content.chosen),
+        curves=training_curves(content.history) if content.history else [],
         quantisation=network.quantisation(content.quantisation),
+        histograms=[weight_histogram(name, layer, chip) for name, layer in program.layers.items()] if chip else [],
         calibration=network.calibration(content.calibration) if content.calibration else None,
-        provenance=content.provenance,
-        recipe=content.recipe,
-        versions=content.versions,
+        origin=content.origin,
         unknowns=unknowns(program, chip, verdict),
+        glossary=GLOSSARY,
     )
+
+
+def _inside(path: Path) -> str:
+    """The text of ``path`` as it stands between the tags of the page, with the line breaks that are there."""
+    return f"\n{path.read_text(encoding='utf-8')}"
+
+
+def _hash(text: str) -> str:
+    """The source expression of a policy that admits exactly ``text``."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.base.numbers import percent
-from deploytool.ir.recording import RUNGS
+from deploytool.ir.recording import RUNGS, Recording
 from deploytool.ir.verdict import Rung, Verdict
+from deploytool.report.runs import tied
 
 RUNG_TITLES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -59,6 +60,11 @@ def headline(verdict: Verdict) -> list[str]:
 def ladder(verdict: Verdict) -> list[tuple[Rung, str]]:
     """The rungs, each with its title."""
     return [(rung, RUNG_TITLES.get(rung.name, "another run of this rung")) for rung in verdict.rungs]
+
+
+def ties(runs: Mapping[str, Recording]) -> dict[str, int]:
+    """{run: number of samples in which classes are tied}."""
+    return {name: int(tied(recording).sum()) for name, recording in runs.items()}
 
 
 def differences(verdict: Verdict) -> dict[str, Any]:

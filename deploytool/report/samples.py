@@ -1,8 +1,8 @@
-"""Samples as figures and tables: the input, the spikes of each layer, the answer of each rung."""
+"""Samples as figures and tables: why each is shown, its spikes over time, and the answer of every run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from deploytool.ir.events import count
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import RUNGS, Recording
-from deploytool.report import figures
+from deploytool.ir.recording import SPIKE, Recording
+from deploytool.report.choice import Choice
+from deploytool.report.figures import maps, timeline
+from deploytool.report.figures.timeline import Answered, Panel
+from deploytool.report.player import player_data
+from deploytool.report.runs import on_ladder, tied_classes
 
 CLASSES_MAX: Final = 20
 """With more outputs than this, a sample's table shows only those that are its label or a prediction."""
@@ -20,91 +24,143 @@ CLASSES_MAX: Final = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of one rung to a sample: spikes of the shown outputs, and the prediction (-1 without spikes)."""
+    """The answer of one run to a sample: spikes of the shown outputs, the prediction (-1 without spikes), and ties."""
 
-    rung: str
+    run: str
     counts: tuple[int, ...]
     prediction: int
     right: bool | None
+    tied: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class SampleCard:
-    """One sample as the page shows it; ``label`` is -1 if unknown."""
+    """One sample as the page shows it; ``label`` is -1 if unknown. ``player`` is JSON, empty without spikes."""
 
     index: int
     name: str
     label: int
+    reasons: tuple[str, ...]
     classes: tuple[int, ...]
     most: int
     answers: tuple[Answer, ...]
-    raster: figures.Figure | None
-    maps: tuple[figures.Figure, ...]
+    timeline: tuple[Panel, ...]
+    timed: str
+    maps: tuple[maps.Picture, ...]
+    player: str
 
 
-def cards(recordings: Sequence[Recording], program: Program, limit: int) -> list[SampleCard]:
-    """The first ``limit`` samples of ``recordings``, with recordings in the order of the rungs."""
-    ordered = sorted(recordings, key=lambda recording: RUNGS.index(recording.rung))
-    return [_card(ordered, program, index) for index in range(min(limit, min(map(len, ordered), default=0)))]
+@dataclass(frozen=True, eq=False)
+class _Spikes:
+    """The single spikes of one sample on one run."""
+
+    run: str
+    recording: Recording
+    at: int
+
+    def of(self, layer: str) -> NDArray[Any]:
+        spikes = self.recording.spikes.get(layer, np.zeros(0, SPIKE))
+        kept: NDArray[Any] = spikes[spikes["sample"] == self.at]
+        return kept
+
+    @property
+    def answered(self) -> Answered:
+        return Answered(self.run, *self.recording.answer(self.at))
 
 
-def _card(recordings: Sequence[Recording], program: Program, index: int) -> SampleCard:
-    nearest = recordings[-1]
-    label = int(nearest.labels[index])
-    predictions = [int(recording.predictions[index]) for recording in recordings]
-    outputs = nearest.output_counts.shape[1]
+def cards(
+    runs: Mapping[str, Recording], replayed: Mapping[str, Recording], program: Program, chosen: Sequence[Choice]
+) -> list[SampleCard]:
+    """A card per ``chosen`` sample. ``replayed`` are runs of the chosen samples again, in order, with every spike."""
+    return [_card(runs, replayed, program, place, choice) for place, choice in enumerate(chosen)]
+
+
+def _card(
+    runs: Mapping[str, Recording], replayed: Mapping[str, Recording], program: Program, place: int, choice: Choice
+) -> SampleCard:
+    ladder = on_ladder(runs)
+    run, nearest = list(ladder.items())[-1]
+    index, label = choice.index, int(nearest.labels[choice.index])
+    predictions = [int(recording.predictions[index]) for recording in runs.values()]
+    outputs = nearest.classes
     classes = tuple(range(outputs)) if outputs <= CLASSES_MAX else tuple(sorted({label, *predictions} - {-1}))
-    answers = tuple(
-        Answer(
-            recording.rung,
-            tuple(int(recording.output_counts[index, c]) for c in classes),
-            prediction,
-            None if label < 0 else prediction == label,
-        )
-        for recording, prediction in zip(recordings, predictions, strict=True)
-    )
+    answers = tuple(_answer(name, recording, index, classes) for name, recording in runs.items())
+    spikes = [
+        found for name, recording in ladder.items() if (found := _spikes(name, recording, replayed, place, index))
+    ]
+    shown = spikes[-1] if spikes else None
+    duration_us = _duration_us(shown) if shown else 0
     return SampleCard(
         index=index,
         name=nearest.samples[index],
         label=label,
+        reasons=choice.reasons,
         classes=classes,
         most=max((max(answer.counts, default=0) for answer in answers), default=0),
         answers=answers,
-        raster=_raster(recordings, index, label, outputs),
-        maps=tuple(_maps(recordings, program, index)),
+        timeline=_timeline(_compared(spikes), program, outputs, label, duration_us) if shown else (),
+        timed=shown.run if shown else "",
+        maps=tuple(_maps(nearest, run, shown, program, index)),
+        player=_player(shown, program, duration_us) if shown else "",
     )
 
 
-def _of_sample(spikes: NDArray[Any], index: int) -> NDArray[Any]:
-    kept: NDArray[Any] = spikes[spikes["sample"] == index]
-    return kept
+def _answer(name: str, recording: Recording, index: int, classes: Sequence[int]) -> Answer:
+    prediction, label = int(recording.predictions[index]), int(recording.labels[index])
+    return Answer(
+        name,
+        tuple(int(recording.output_counts[index, c]) for c in classes) if recording.outputs else (),
+        prediction,
+        None if label < 0 else prediction == label,
+        tied_classes(recording, index),
+    )
 
 
-def _raster(recordings: Sequence[Recording], index: int, label: int, outputs: int) -> figures.Figure | None:
-    """Input and output spikes over time, for every rung that kept the spikes of this sample."""
-    inputs = next((found for r in reversed(recordings) if len(found := _input_spikes(r, index))), None)
-    rows = []
-    for recording in recordings:
-        kept = [recording.spikes[name] for name in recording.outputs if name in recording.spikes]
-        if kept and any(len(_of_sample(spikes, index)) for spikes in kept):
-            rows.append((recording.rung, *recording.answer(index)))
-    if inputs is None and not rows:
-        return None
-    return figures.raster(inputs, rows, outputs, label, f"sample {index}")
+def _spikes(
+    name: str, recording: Recording, replayed: Mapping[str, Recording], place: int, index: int
+) -> _Spikes | None:
+    """The single spikes of a sample on the run ``name``, replayed or kept; None if there are none."""
+    for source, at in ((replayed.get(name), place), (recording, index)):
+        if source and source.outputs and {INPUT, *source.outputs} <= source.spikes.keys():
+            found = _Spikes(name, source, at)
+            if len(found.of(INPUT)):
+                return found
+    return None
 
 
-def _input_spikes(recording: Recording, index: int) -> NDArray[Any]:
-    spikes = recording.spikes.get(INPUT)
-    return np.empty(0) if spikes is None else _of_sample(spikes, index)
+def _compared(spikes: Sequence[_Spikes]) -> list[_Spikes]:
+    """At most two runs for a picture: the first, and the one nearest to silicon."""
+    return [spikes[0], spikes[-1]] if len(spikes) > 1 else list(spikes)
 
 
-def _maps(recordings: Sequence[Recording], program: Program, index: int) -> list[figures.Figure]:
-    """Spike counts per neuron of the input and of every layer but the answer, from the rung nearest to silicon."""
-    nearest = recordings[-1]
-    maps = []
-    for recording in reversed(recordings):
-        if len(spikes := _input_spikes(recording, index)):
-            maps.append(figures.count_map(count(spikes, program.input_shape), "input"))
-            break
-    layers = [name for name in nearest.counts if name not in nearest.outputs]
-    return maps + [figures.count_map(nearest.counts[name][index], f"{name}, {nearest.rung}") for name in layers]
+def _duration_us(spikes: _Spikes) -> int:
+    if len(spikes.recording.durations_us):
+        return int(spikes.recording.durations_us[spikes.at])
+    return 1 + max(int(spikes.of(name)["t"].max(initial=0)) for name in spikes.recording.spikes)
+
+
+def _timeline(
+    spikes: Sequence[_Spikes], program: Program, outputs: int, label: int, duration_us: int
+) -> tuple[Panel, ...]:
+    shown = spikes[-1]
+    features, rows, _ = program.input_shape
+    hidden = [name for name in shown.recording.spikes if name != INPUT and name not in shown.recording.outputs]
+    answered = [each.answered for each in spikes]
+    return (
+        timeline.input_panel(shown.of(INPUT), rows, features, duration_us),
+        *(timeline.layer_panel(name, shown.of(name)["t"], duration_us) for name in hidden),
+        timeline.output_panel(answered, outputs, label, duration_us),
+        timeline.decision_panel(answered, outputs, label, duration_us),
+    )
+
+
+def _player(shown: _Spikes, program: Program, duration_us: int) -> str:
+    layers = {name: (program.map_of(name), shown.of(name)) for name in shown.recording.spikes}
+    return player_data(layers, shown.recording.outputs, duration_us)
+
+
+def _maps(nearest: Recording, name: str, shown: _Spikes | None, program: Program, index: int) -> list[maps.Picture]:
+    """Spike counts per neuron of the input and of every layer but the answer, from the run nearest to silicon."""
+    pictures = [maps.count_map(count(shown.of(INPUT), program.input_shape), "input")] if shown else []
+    layers = [layer for layer in nearest.counts if layer not in nearest.outputs]
+    return pictures + [maps.count_map(nearest.counts[layer][index], f"{layer}, {name}") for layer in layers]

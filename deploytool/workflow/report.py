@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deploytool.base.errors import UsageError
-from deploytool.base.json_text import canonical_json
+from deploytool.base.files import is_folder
 from deploytool.ir.program_file import load_program
+from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import Verdict
 from deploytool.ir.verdict_file import load_verdict
-from deploytool.store.artifact import Artifact, Request
+from deploytool.store.artifact import Artifact, Request, writing
 from deploytool.store.cache import StageCache
-from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, QUANTISATION, SPLITS
+from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
 from deploytool.workflow.recordings import load
+from deploytool.workflow.replay import replay
+from deploytool.workflow.reproduce import commands, recipe_text
 
 if TYPE_CHECKING:
-    from deploytool.report.page import ReportContent
+    from deploytool.report.content import Origin, ReportContent
+
+PAGE_VERSION: Final = 2
+"""Part of the key of a report: a stored page of an older form is not taken for this one."""
 
 
 def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
@@ -30,14 +39,28 @@ def report(cache: StageCache, reference: str, samples: int, title: str | None = 
         write_report(content, folder)
 
     return cache.stored(
-        Request("report", {"verdict": verdict.digest}, {"samples": samples, "title": title}),
+        Request("report", {"verdict": verdict.digest}, {"page": PAGE_VERSION, "samples": samples, "title": title}),
         lambda: _content(cache, verdict, samples, title),
         write,
     )
 
 
+def copy_page(made: Artifact, output: Path) -> Path:
+    """The copy of the page of ``made`` at ``output``, a file, or a folder that gets all files of the report."""
+    with writing(output):
+        if is_folder(output) or not output.suffix:
+            output.mkdir(parents=True, exist_ok=True)
+            for name in made.manifest.files:
+                shutil.copyfile(made.path / name, output / name)
+            return output / PAGE
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made.path / PAGE, output)
+        return output
+
+
 def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
-    from deploytool.report.page import Provenance, ReportContent
+    from deploytool.report.choice import choose
+    from deploytool.report.content import ReportContent
 
     made_from = ancestors(cache.store, verdict)
     programs = [artifact for artifact in made_from if artifact.kind == "program"]
@@ -45,21 +68,55 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         raise UsageError(verdict.name, "its programs are not in the store", "the store it was made in")
     on_chip = next((artifact for artifact in programs if (artifact.path / CONFIGURATION).exists()), programs[0])
     model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
-    recordings = [load(cache.store, artifact) for artifact in made_from if artifact.kind == "recording"]
+    judged = load_verdict(verdict.path)
+    stored = _runs(judged, [artifact for artifact in made_from if artifact.kind == "recording"])
+    runs = {name: load(cache.store, artifact) for name, artifact in stored.items()}
+    chosen = choose(runs, samples)
     return ReportContent(
         title=title or verdict.name,
-        verdict=load_verdict(verdict.path),
-        recordings=tuple(recordings),
+        verdict=judged,
+        runs=runs,
         program=load_program(on_chip.path),
+        chosen=chosen,
+        replayed=_replayed(cache, stored, runs, [choice.index for choice in chosen]),
         history=tuple(model.read_json(HISTORY)) if model else (),
         quantisation=tuple(on_chip.read_json(QUANTISATION) or ()),
         splits=tuple(on_chip.read_json(SPLITS) or ()),
         calibration=on_chip.read_json(CALIBRATION),
-        provenance=tuple(
+        origin=_origin(cache, (verdict, *made_from), title or verdict.name),
+    )
+
+
+def _runs(verdict: Verdict, recordings: Sequence[Artifact]) -> dict[str, Artifact]:
+    """{name in the verdict: recording}, for the recordings that are in the store.
+
+    Verdicts of earlier versions do not name their recordings, which are then taken in order.
+    """
+    by_name = {artifact.name: artifact for artifact in recordings}
+    unnamed = iter(recordings)
+    found = {
+        run.name: by_name.get(run.recording) if run.recording else next(unnamed, None) for run in verdict.ran.values()
+    }
+    return {name: artifact for name, artifact in found.items() if artifact}
+
+
+def _replayed(
+    cache: StageCache, stored: Mapping[str, Artifact], runs: Mapping[str, Recording], indices: Sequence[int]
+) -> dict[str, Recording]:
+    """{run: its samples ``indices`` again, with every spike}, for the runs that can be replayed here."""
+    again = {name: replay(cache.store, artifact, runs[name], indices) for name, artifact in stored.items()}
+    return {name: recording for name, recording in again.items() if recording is not None}
+
+
+def _origin(cache: StageCache, artifacts: tuple[Artifact, ...], title: str) -> Origin:
+    from deploytool.report.content import Origin, Provenance
+
+    return Origin(
+        artifacts=tuple(
             Provenance(artifact.name, artifact.kind, artifact.digest, lineage(cache.store, artifact))
-            for artifact in (verdict, *made_from)
+            for artifact in artifacts
         ),
-        recipe=canonical_json(model.manifest.recipe) if model else "",
+        commands=commands(artifacts, title),
+        recipe=recipe_text(artifacts, title),
         versions={package: version(package) for package in ("deploytool", "numpy", "numba")},
-        samples=samples,
     )

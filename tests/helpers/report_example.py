@@ -8,7 +8,8 @@ from helpers.layers import make_layer
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import SPIKE, Recording, RungName
 from deploytool.recipe import ValidateSection
-from deploytool.report.page import Provenance, ReportContent
+from deploytool.report.choice import choose
+from deploytool.report.content import Origin, Provenance, ReportContent
 from deploytool.validate.ladder import judge
 
 INPUT_SHAPE = (2, 34, 34)
@@ -108,9 +109,12 @@ def _spikes(answers: np.ndarray, rasters: int) -> dict[str, np.ndarray]:
     return {"input": np.concatenate(inputs), "fc1": np.concatenate(outputs)}
 
 
-def content(*rungs: RungName, limits: ValidateSection | None = None, **changes: object) -> ReportContent:
+def content(
+    *rungs: RungName, limits: ValidateSection | None = None, samples: int = 3, **changes: object
+) -> ReportContent:
     """A whole report of ``rungs``; by default all but the board, with every check asked."""
-    made = recordings(*(rungs or ("torch", "quantised", "simulator", "emulator")))
+    made = recordings(*(rungs or ("torch", "quantised", "simulator", "emulator")), rasters=60)
+    runs = {recording.rung: recording for recording in made}
     limits = limits or ValidateSection(
         min_accuracy=90, max_accuracy_drop=5, max_spike_difference=10, max_synops=5_000_000
     )
@@ -143,20 +147,27 @@ def content(*rungs: RungName, limits: ValidateSection | None = None, **changes: 
     )
     values: dict[str, object] = {
         "title": "nmnist",
-        "verdict": judge({found.rung: found for found in made}, limits),
-        "recordings": tuple(made),
+        "verdict": judge(runs, limits),
+        "runs": runs,
         "program": program(),
+        "chosen": choose(runs, samples),
         "history": history,
         "quantisation": quantisation,
-        "provenance": (
-            Provenance("verdict-5f0c1d7a92be", "verdict", "5f0c1d7a92be" + "0" * 52, ("recording-0aa4bb1c77de",)),
-            Provenance("recording-0aa4bb1c77de", "recording", "0aa4bb1c77de" + "1" * 52, ("program-1b2c3d4e5f60",)),
-            Provenance("program-1b2c3d4e5f60", "program", "1b2c3d4e5f60" + "2" * 52, ("graph-77aa88bb99cc",)),
-            Provenance("graph-77aa88bb99cc", "graph", "77aa88bb99cc" + "3" * 52, ("model-deadbeef0123",)),
-            Provenance("model-deadbeef0123", "model", "deadbeef0123" + "4" * 52),
-        ),
-        "recipe": 'name = "nmnist"\nseed = 0\n\n[data]\nset = "nmnist"\n\n[train]\ntime_steps = 30\nepochs = 20\n',
-        "versions": {"deploytool": "0.1.0", "python": "3.11.9", "numpy": "2.4.0"},
-        "samples": 3,
+        "origin": origin(),
     }
     return ReportContent(**(values | changes))  # type: ignore[arg-type]
+
+
+def origin() -> Origin:
+    """Where a deployment came from: five artifacts, a command, a recipe."""
+    chain = ("verdict-5f0c1d7a92be", "recording-0aa4bb1c77de", "program-1b2c3d4e5f60", "graph-77aa88bb99cc")
+    names = (*chain, "model-deadbeef0123")
+    return Origin(
+        artifacts=tuple(
+            Provenance(name, name.partition("-")[0], name.partition("-")[2] + str(i) * 52, names[i + 1 : i + 2])
+            for i, name in enumerate(names)
+        ),
+        commands=(("Run the whole chain.", "deploytool pipeline nmnist.toml"),),
+        recipe='name = "nmnist"\nseed = 0\n\n[data]\nset = "nmnist"\n\n[train]\ntime_steps = 30\nepochs = 20\n',
+        versions={"deploytool": "0.1.0", "python": "3.11.9", "numpy": "2.4.0"},
+    )
