@@ -48,7 +48,9 @@ def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
     ordered = on_ladder(runs)
     if not ordered or not len(next(iter(ordered.values()))):
         return []
-    (before, first), *_, (after, last) = [*ordered.items()] * 2
+    names = list(ordered)
+    before, after = names[0], names[-1]
+    first, last = ordered[before], ordered[after]
     labels, known = last.labels, last.labels >= 0
     predictions = np.stack([recording.predictions for recording in ordered.values()])
     right = predictions == labels

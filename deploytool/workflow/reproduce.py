@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -76,34 +76,57 @@ def _mapped(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
     recipe = artifact.manifest.recipe
     asked = recipe.get("map", {})
     graph = _named(artifact, "graph", artifacts)
-    options = ["--target", str(asked.get("target", SIMULATOR))]
-    options += [f"--pin={layer}={core}" for layer, core in asked.get("pins", {}).items()]
-    options += [] if asked.get("split", True) else ["--no-split"]
+    stated = {"--target": asked.get("target", SIMULATOR), "--no-split": not asked.get("split", True)}
+    stated |= {"--pin": [f"{layer}={core}" for layer, core in asked.get("pins", {}).items()]}
+    if "calibration" in recipe:
+        stated |= {"--quantise": "calibrated", "--data": recipe["calibration"]["set"]}
+        stated |= {"--calibration-samples": asked["calibration_samples"]}
+    if "requantised_from" in recipe:
+        stated |= {"--weight-bits": recipe["weight_bits"], "--requantise": True}
+    options = _options(stated)
     return f"Map the network: {artifact.name}.", _line("map", graph, *options)
 
 
 def _run(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
     recipe = artifact.manifest.recipe
     data = recipe["data"]
-    options = ["--on", str(recipe["on"]), "--data", str(data.get("set") or data.get("files"))]
-    for key in ("time_steps", "rasters"):
-        options += [f"--{key.replace('_', '-')}", str(recipe[key])] if recipe.get(key) else []
+    stated = {"--on": recipe["on"], "--data": data.get("set") or data.get("files")}
+    stated |= {"--samples": data.get("test_samples"), "--denoise-ms": data.get("denoise_ms")}
+    stated |= {key: value for key, value in data.items() if key.startswith("--")}
+    stated |= {f"--{key.replace('_', '-')}": recipe.get(key) for key in ("time_steps", "bins", "rasters", "extremes")}
+    stated |= {"--watch": recipe.get("watch")}
+    if "perturbation" in recipe:
+        from deploytool.run.jobs.perturbation import Perturbation
+
+        draw = Perturbation(**recipe["perturbation"])
+        stated |= {"--perturb": draw.models, "--seed": draw.seed, "--repeats": draw.repeat + 1}
+    options = _options(stated)
     return f"Run it: {artifact.name}.", _line("run", _named(artifact, "program", artifacts), *options)
 
 
 def _validated(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
-    limits = {key: value for key, value in artifact.manifest.recipe["validate"].items() if value is not None}
     names = {a.digest: a.name for a in artifacts}
     inputs = {role: names.get(digest, digest[:12]) for role, digest in artifact.manifest.inputs.items()}
     recordings = [name for role, name in inputs.items() if role != "against"]
     options = ["--against", inputs.get("against", recordings[0] if recordings else "")]
-    options += [part for key, value in limits.items() for part in (f"--{key.replace('_', '-')}", f"{value:g}")]
+    limits = artifact.manifest.recipe["validate"]
+    options += _options({f"--{key.replace('_', '-')}": value for key, value in limits.items()})
     return f"Judge: {artifact.name}.", _line("validate", *recordings, *options)
 
 
 def _named(artifact: Artifact, role: str, artifacts: Iterable[Artifact]) -> str:
     digest = artifact.manifest.inputs.get(role, "")
     return next((a.name for a in artifacts if a.digest == digest), f"{role}-{digest[:12]}")
+
+
+def _options(stated: Mapping[str, Any]) -> list[str]:
+    """The words of options {name: value}: lists repeat the option, True takes no value, None and False are left out."""
+    words: list[str] = []
+    for name, value in stated.items():
+        for each in value if isinstance(value, list | tuple) else [value]:
+            if each is not None and each is not False:
+                words += [name] if each is True else [name, f"{each:.12g}" if isinstance(each, float) else str(each)]
+    return words
 
 
 def _line(command: str, *words: str) -> str:

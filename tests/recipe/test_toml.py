@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deploytool.base.errors import RecipeError
-from deploytool.recipe.toml import override, read_toml
+from deploytool.recipe.toml import override, read_toml, write_toml
 
 TEXT = 'name = "net"\n[data]\nroot = "a"\n'
 
@@ -76,3 +79,29 @@ def test_values_that_are_none(text: str, sentence: str) -> None:
         override({}, text)
     assert sentence in str(error.value)
     assert len(str(error.value)) < 300
+
+
+SCALARS = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)))
+)
+VALUES = st.recursive(
+    SCALARS, lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=5), inside)
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5))
+def test_what_is_written_is_read_again(values: dict[str, Any]) -> None:
+    assert tomllib.loads(write_toml(values)) == values
+
+
+def test_layers_are_written_one_per_line_and_none_is_left_out() -> None:
+    values = {
+        "name": "net",
+        "network": {"input": [2, 4, 4], "layers": [{"type": "conv"}, {"type": "spike"}], "a": None},
+    }
+    assert write_toml(values) == (
+        'name = "net"\n\n[network]\ninput = [2, 4, 4]\nlayers = [\n    { type = "conv" },\n    { type = "spike" },\n]\n'
+    )
