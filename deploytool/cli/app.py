@@ -246,8 +246,9 @@ def validate(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="RECORDING",
-            help="Compare all with this recording, and apply limits to every run or pair; by default, the ladder's.",
+            metavar="RECORDING|FILE",
+            help="Compare all with this recording, or file of spikes or counts, and apply limits to every run or pair; "
+            "by default, the ladder's.",
         ),
     ] = None,
 ) -> int:

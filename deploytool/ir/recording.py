@@ -33,7 +33,7 @@ class Setup:
     ``network`` is the digest of the network that ran: its model's, or its graph's if it was not trained here.
     ``program`` is the digest of the program. ``weight_bits`` is the width that weights were quantised to.
     ``time_steps`` and ``bins`` are those of a clock-driven run. ``perturbation`` describes changes to the program and
-    its input.
+    its input. ``imported`` is the name of the file that the recording was imported from.
     """
 
     network: str = ""
@@ -43,6 +43,7 @@ class Setup:
     time_steps: int | None = None
     bins: Bins = "time"
     perturbation: str = ""
+    imported: str = ""
 
 
 NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)

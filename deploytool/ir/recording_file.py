@@ -223,6 +223,7 @@ class _Reader:
             arithmetic=self.one_of("arithmetic", tuple(WEIGHTS)) if self.text("arithmetic", default="") else None,
             bins=self.one_of("bins", BINS, default="time"),
             perturbation=self.text("perturbation", default=""),
+            imported=self.text("imported", default=""),
             **stated,
         )
 

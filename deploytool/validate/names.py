@@ -37,9 +37,9 @@ _DRAW: Final = re.compile(r"(\S+) seed (\d+) repeat (\d+)")
 def named(recordings: Mapping[str, Recording]) -> dict[str, str]:
     """{name of the run: its key in ``recordings``}: the rungs in ladder order, then the variants.
 
-    A rung is an unperturbed run in the arithmetic of the rung. If several qualify, it is the one with the time steps of
-    the trained network, or else the first. Only that choice, and the numbers of runs with equal setups, depend on the
-    order of ``recordings``.
+    A rung is an unperturbed run in the arithmetic of the rung. If several qualify, it is one that was not imported,
+    with the time steps of the trained network, or else the first. Only that choice, and the numbers of runs with equal
+    setups, depend on the order of ``recordings``.
     """
     trained = next((found.setup for found in recordings.values() if found.rung == "torch"), None)
     rungs: dict[str, str] = {}
@@ -64,7 +64,8 @@ def _of_rung(rung: RungName, setups: Mapping[str, Setup], trained: Setup | None)
         for key, setup in able.items()
         if trained and (setup.time_steps, setup.bins) == (trained.time_steps, trained.bins)
     ]
-    return next(iter((*as_trained, *able)), None)
+    chosen = (*as_trained, *able)
+    return next((key for key in chosen if not setups[key].imported), next(iter(chosen), None))
 
 
 def _variants(rung: RungName, setups: Mapping[str, Setup], chosen: str | None) -> dict[str, str]:
@@ -94,6 +95,8 @@ def _differences(rung: RungName, setup: Setup, usual: Setup | None) -> list[str]
         parts.append(f"T = {setup.time_steps}")
     if setup.time_steps is not None and setup.bins != (usual.bins if usual else "time"):
         parts.append("steps of equal time" if setup.bins == "time" else "steps of equal counts")
+    if setup.imported and (usual is None or setup.imported != usual.imported):
+        parts.append(f"imported from {setup.imported}")
     return parts + in_words(setup.perturbation)
 
 

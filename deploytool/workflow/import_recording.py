@@ -23,8 +23,9 @@ from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.lineage import ancestors
-from deploytool.workflow.recordings import load, with_source
-from deploytool.workflow.samples import SampleSource, Say, silent
+from deploytool.store.manifest import FILE as MANIFEST
+from deploytool.workflow.recordings import with_source
+from deploytool.workflow.samples import SampleSource
 
 if TYPE_CHECKING:
     from deploytool.data.spikes.gathered import Statements
@@ -60,31 +61,31 @@ def import_recording(
         inputs["samples"] = digest([known.names, known.labels, known.durations_us, known.numbers])
 
     def compute() -> Recording:
-        found = _read(file, loaded, statements, known, cache.messages.say)
-        return with_source(cache.store, mapped, _with_synops(found, loaded, streams))
+        from deploytool.data.spikes.read import foreign_recording
+
+        found = foreign_recording(file, loaded, statements, known, cache.messages.say)
+        setup = Setup(loaded.graph_digest, loaded.digest, loaded.arithmetic, imported=file.name)
+        return with_source(cache.store, mapped, replace(_with_synops(found, loaded, streams), setup=setup))
 
     return cache.stored(Request("recording", inputs, {"imported": asked}), compute, save_recording)
 
 
-def reference_recording(store: Store, reference: str, compared: Artifact) -> tuple[str, Recording]:
-    """(digest, recording) of ``reference``: a recording in ``store``, or a file of spikes or counts.
+def recording_named(cache: StageCache, reference: str, compared: Artifact) -> Artifact:
+    """The recording called ``reference``, or the one in the file of this name, to compare with ``compared``.
 
-    A file is read as a simulator's, of the program and the samples of ``compared``. Raises UsageError if the program of
-    that is not in the store.
+    A file is imported as a simulator's, of the program and the samples of ``compared``. Raises UsageError if the
+    program of that is not in the store.
     """
-    if not is_file(Path(reference)):
-        artifact = store.get(reference, "recording")
-        return artifact.digest, load(store, artifact)
+    path = Path(reference)
+    if not is_file(path) or path.name == MANIFEST:
+        return cache.store.get(reference, "recording")
     from deploytool.data.spikes.gathered import Statements
-    from deploytool.data.spikes.samples import samples_of
 
-    mapped = next((artifact for artifact in ancestors(store, compared) if artifact.kind == "program"), None)
+    mapped = next((artifact for artifact in ancestors(cache.store, compared) if artifact.kind == "program"), None)
     if mapped is None:
         found = f"a file, and the program of {compared.name} is not in the store"
         raise UsageError(reference, found, "a recording", "Import it with import-recording, which takes a program.")
-    known = samples_of(load_recording(compared.path))
-    read = _read(Path(reference), load_program(mapped.path), Statements("simulator"), known, silent)
-    return _sha256(Path(reference)), with_source(store, mapped, read)
+    return import_recording(cache, path, str(mapped.path), Statements("simulator"), str(compared.path))
 
 
 def parse_renames(texts: Sequence[str]) -> dict[str, str]:
@@ -110,14 +111,6 @@ def _known(store: Store, samples: str | SampleSource | None, streams: Sequence[E
     if is_file(Path(samples)):
         return sample_table(Path(samples))
     return samples_of(load_recording(store.get(samples, "recording").path))
-
-
-def _read(file: Path, program: Program, statements: Statements, known: Samples | None, say: Say) -> Recording:
-    """The recording in ``file``, with the setup of a run of ``program``."""
-    from deploytool.data.spikes.read import foreign_recording
-
-    setup = Setup(network=program.graph_digest, program=program.digest, arithmetic=program.arithmetic)
-    return replace(foreign_recording(file, program, statements, known, say), setup=setup)
 
 
 def _with_synops(recording: Recording, program: Program, streams: Sequence[EventStream]) -> Recording:

@@ -10,6 +10,7 @@ from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
+from deploytool.workflow.import_recording import recording_named
 from deploytool.workflow.recordings import load
 
 
@@ -22,7 +23,7 @@ def validate(
     asked: dict[str, Any] = {"validate": limits.stated}
     reference = None
     if against is not None:
-        reference = cache.store.get(against, "recording")
+        reference = recording_named(cache, against, found[0])
         inputs["against"] = reference.digest
         asked["limits"] = "of every pair"
         found.append(reference)

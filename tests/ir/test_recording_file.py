@@ -75,6 +75,7 @@ WRONG: dict[str, Any] = {
     "time_steps": [1],
     "bins": "spikes",
     "perturbation": 7,
+    "imported": 7,
     "potentials": [1.0, 2.0],
     "alias_layers": ["fc", "fc"],
     "counts/conv": np.zeros((3, 2, 3, 3), np.uint8),

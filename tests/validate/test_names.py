@@ -47,6 +47,13 @@ def test_a_perturbed_run_is_never_the_rung() -> None:
     assert list(named({"a": run("emulator", lost), "b": run("torch")})) == ["torch", "emulator, 5 % of events lost"]
 
 
+def test_an_imported_run_is_named_by_its_file_and_a_rung_only_if_no_other_is() -> None:
+    own, board = run("emulator", CLEAN), run("board", replace(CLEAN, imported="b.csv"))
+    other = run("emulator", replace(CLEAN, imported="a.csv"))
+    assert names(other, own, board) == ["emulator, imported from a.csv", "emulator", "board"]
+    assert names(other, board) == ["emulator", "board"]
+
+
 def test_the_run_with_the_trained_time_steps_is_the_rung() -> None:
     trained = run("torch", Setup(time_steps=10))
     runs = [run("quantised", steps(count)) for count in (1, 2, 10, 40)]

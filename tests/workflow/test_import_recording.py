@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,9 @@ def test_what_is_exported_is_imported_again(
         assert all(np.array_equal(found.counts[layer], counts) for layer, counts in wanted.counts.items())
         assert all(found.spikes[layer].tolist() == spikes.tolist() for layer, spikes in wanted.spikes.items())
         assert np.array_equal(found.synops, wanted.synops)
-        assert found.setup == wanted.setup
+        assert found.setup == replace(wanted.setup, imported=name)
     verdict = answer(cli("validate", imported["artifact"], "--against", emulated, "--json"))
+    assert {run["name"] for run in verdict["rungs"]} > {"emulator", f"emulator, imported from {name}"}
     assert verdict["spike_difference"][0]["output"]["pooled"] == 0
     assert imported["accuracy_percent"] == answer(cli("show", emulated, "--json"))["accuracy_percent"]
 
@@ -85,6 +87,25 @@ def test_counts_as_a_table_and_samples_from_a_data_set(
     assert np.array_equal(found.synops, wanted.synops)
     again = cli("import-recording", tmp_path / "counts.csv", *options)
     assert "already there" in again.stderr
+
+
+def test_a_file_is_compared_directly(cli: Deploytool, tmp_path: Path, emulated: str) -> None:
+    cli("export", emulated, "--counts", tmp_path / "counts.csv")
+    rows = (tmp_path / "counts.csv").read_text().splitlines()
+    (tmp_path / "fewer.csv").write_text("\n".join(row for row in rows if not row.startswith("0,fc1,")))
+    for name, limit, code in (("counts.csv", 0, 0), ("fewer.csv", 0, 9), ("fewer.csv", 100, 0)):
+        options = ("--against", tmp_path / name, "--max-spike-difference", limit, "--json")
+        verdict = answer(cli("validate", emulated, *options), code)
+        assert [each["reference"] for each in verdict["spike_difference"]] == [
+            f"simulator, int8/int16, imported from {name}"
+        ]
+
+
+def test_a_file_is_not_compared_without_a_program(cli: Deploytool, made: Path, tmp_path: Path) -> None:
+    trained = next(path for path in (made / "store").glob("recording-*") if load_recording(path).rung == "torch")
+    (tmp_path / "counts.csv").write_text("sample,layer,neuron,count\n")
+    says = refusal(cli("validate", trained.name, "--against", tmp_path / "counts.csv"), 2)
+    assert f"counts.csv: a file, and the program of {trained.name} is not in the store; need a recording." in says
 
 
 def test_counts_of_one_layer_as_an_array_or_a_table(cli: Deploytool, tmp_path: Path, emulated: str) -> None:
