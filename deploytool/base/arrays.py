@@ -17,8 +17,12 @@ Shape: TypeAlias = tuple[int, int, int]
 
 
 def frozen(array: Array) -> Array:
-    """A read-only, C-contiguous copy of ``array``, or ``array`` itself if it already is one."""
-    if array.flags.c_contiguous and not array.flags.writeable:
+    """A read-only, C-contiguous copy of ``array``, or ``array`` itself if it already is one.
+
+    One number that is broadcast to a shape stays as it is: it takes no memory.
+    """
+    one_value = not any(array.strides)
+    if (array.flags.c_contiguous or one_value) and not array.flags.writeable:
         return array
     copy = np.array(array, order="C")
     copy.setflags(write=False)

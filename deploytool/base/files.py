@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,15 +45,41 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Writes ``content`` to ``path`` atomically: the file is either complete or unchanged."""
-    if not path.name or path.is_dir():
+    """Writes ``content`` to ``path`` atomically: the file is either complete or unchanged.
+
+    A link is followed and stays a link. What is not a regular file, such as a pipe or a device, is written to directly.
+    """
+    if not path.name or is_folder(path):
         raise ArtifactError(f"--output {path}", "a folder", "the name of a file")
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_bytes(content)
-        draft.replace(path)
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            _write_through(target, content)
+        else:
+            _replace(target, content)
     except OSError as error:
-        raise ArtifactError(str(path), f"cannot be written ({error.strerror})", "a writable place") from None
+        found = "a pipe that nobody reads" if error.errno == errno.ENXIO else f"cannot be written ({error.strerror})"
+        raise ArtifactError(str(path), found, "a writable place") from None
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Writes to a pipe or a device. Raises OSError ENXIO for a pipe without a reader."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "wb") as file:
+        os.set_blocking(descriptor, True)
+        file.write(content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Writes a draft beside ``path``, which nobody else can have made, and moves it into place."""
+    descriptor, draft = tempfile.mkstemp(prefix=".deploytool-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(draft).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~mask)
+        Path(draft).replace(path)
     finally:
         with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+            Path(draft).unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
                     "Check whether a Flatten is missing.",
                 )
             _check_bias(node, where)
-            return (node.weight.shape[0], 1, 1)
+            return _positive((node.weight.shape[0], 1, 1), where, "the Linear")
         case SumPool() | AvgPool():
             c, h, w = shapes[0]
             pooled = (c, (h - node.kernel[0]) // node.stride[0] + 1, (w - node.kernel[1]) // node.stride[1] + 1)

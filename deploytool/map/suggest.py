@@ -329,9 +329,11 @@ def _fitted(node: Node, *shapes: Shape) -> Node:
 
 
 def _resized(array: Array, shape: tuple[int, ...]) -> Array:
-    """``array`` cropped to ``shape``, or padded with zeros."""
+    """``array`` cropped to ``shape``, or padded with zeros. One number that is broadcast to a shape stays one."""
     if array.shape == shape:
         return array
+    if array.size and not any(array.strides):
+        return np.broadcast_to(array[(0,) * array.ndim], shape)
     resized = np.zeros(shape, array.dtype)
     common = tuple(slice(min(pair)) for pair in zip(array.shape, shape, strict=True))
     resized[common] = array[common]

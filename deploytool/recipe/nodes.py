@@ -77,9 +77,9 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
                 raise RecipeError(
                     where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of the groups"
                 )
-            weight = np.zeros((layer.out, given[0][0] // layer.groups, *layer.kernel), np.float32)
+            weight = _no_weights(layer.out, given[0][0] // layer.groups, *layer.kernel)
         elif isinstance(layer, LinearLayer):
-            weight = np.zeros((layer.out, given[0][0]), np.float32)
+            weight = _no_weights(layer.out, given[0][0])
         nodes[name] = node_of(layer, weight)
         try:
             shapes[name] = out_shape(nodes[name], *given, where=where)
@@ -87,6 +87,11 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
             raise RecipeError.together([error]) from None
     del shapes[INPUT]
     return nodes, shapes
+
+
+def _no_weights(*shape: int) -> Array:
+    """Zeros of ``shape``, read-only, that take no memory."""
+    return np.broadcast_to(np.float32(0), shape)
 
 
 def weight_count(network: NetworkSection) -> int:

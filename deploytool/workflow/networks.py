@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast, get_args
@@ -19,7 +19,7 @@ from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Reset
 from deploytool.ir.nodes import Delay, Spike
-from deploytool.recipe import ConstraintsSection, NetworkSection, Recipe, TrainSection, load_network
+from deploytool.recipe import UNQUANTISED, ConstraintsSection, NetworkSection, Recipe, TrainSection, load_network
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
@@ -257,7 +257,9 @@ def recipe_geometry(recipe: Recipe) -> Graph:
     from deploytool.convert.model import blank_weights, to_graph
 
     method_of(recipe.train).require_deployable(recipe.train)
-    return to_graph(blank_weights(recipe.network), recipe.network, recipe.constraints)
+    unquantised = recipe.constraints.model_copy(update={"weight_bits": UNQUANTISED})
+    graph = to_graph(blank_weights(recipe.network), recipe.network, unquantised)
+    return replace(graph, weight_bits=None if recipe.constraints.integers is None else recipe.constraints.weight_bits)
 
 
 def assumed_network(path: Path, options: ImportOptions) -> tuple[Graph, tuple[str, ...]]:

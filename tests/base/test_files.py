@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,42 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path: Path, monkeypa
         write_file(tmp_path / "a.bin", b"another")
     assert (tmp_path / "a.bin").read_bytes() == b"one"
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_link_is_followed_and_a_draft_follows_none(tmp_path: Path) -> None:
+    target, link, planted = (tmp_path / name for name in ("target", "link.bin", ".a.bin.part"))
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    planted.symlink_to(target)
+    write_file(link, b"through the link")
+    write_file(tmp_path / "a.bin", b"one")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"through the link"
+    assert planted.is_symlink()
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ArtifactError, match="pipe: a pipe that nobody reads"):
+        write_file(pipe, b"one")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_file(pipe, b"one")
+    assert os.read(reader, 10) == b"one"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_new_file_has_the_mode_of_the_umask_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_file(tmp_path / "a.bin", b"one")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "a.bin").chmod(0o600)
+    write_file(tmp_path / "a.bin", b"two")
+    assert (tmp_path / "a.bin").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -50,6 +51,25 @@ def leaky(**changes: float) -> nir.LIF:
 def synaptic(**changes: float) -> nir.CubaLIF:
     values = {"tau_syn": 0.01, "tau_mem": 0.02, "r": 200.0, "v_leak": 0.0, "v_threshold": 1.0, "w_in": 100.0, **changes}
     return nir.CubaLIF(**{name: value * ONES for name, value in values.items()})
+
+
+@pytest.mark.parametrize(
+    ("node", "field", "value", "says"),
+    [
+        (nir.Conv2d((6, 6), WEIGHT, 1, 0, 1, 1, np.zeros(2, np.float32)), "groups", [1, 2], "groups is"),
+        (nir.Linear(np.ones((3, 3), np.float32)), "weight", 1.0, "weight has 0 axes; need 2"),
+        (leaky(), "r", np.ones(4), r"shapes: .*r \(4,\)"),
+    ],
+    ids=["groups", "axes", "shapes"],
+)
+def test_a_malformed_node_is_one_sentence(tmp_path: Path, node: Any, field: str, value: Any, says: str) -> None:
+    path = tmp_path / "net.nir"
+    outcomes(path, node)
+    with h5py.File(path, "a") as file:
+        del file[f"node/nodes/n0/{field}"]
+        file[f"node/nodes/n0/{field}"] = value
+    with pytest.raises(InputError, match=f"net.nir: node 'n0': .*{says}"):
+        lint(path)
 
 
 def test_every_importer_s_answer_to_the_nodes_of_nir(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def test_an_idx_header_whose_lengths_wrap_around_is_refused() -> None:
         idx_array(b"\0\0\x08\x04" + b"\0\1\0\0" * 4, "file")
 
 
+def test_an_idx_file_of_255_axes_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^file: 1025 bytes; need a complete IDX file"):
+        idx_array(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"0", "file")
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist"])
 def test_mnist_is_read_compressed_or_not(tmp_path: Path, name: str) -> None:
     write_mnist(tmp_path / "gz")

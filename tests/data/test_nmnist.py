@@ -109,6 +109,15 @@ def test_broken_archives_are_one_sentence(tmp_path: Path) -> None:
     write_archive(path, in_ms=True, x=np.zeros(6, np.uint8))
     with pytest.raises(InputError, match="its columns differ in length"):
         nmnist.parts(str(tmp_path))
+    for column, value, says in (
+        ("id", [np.nan, 1.0, 2.0], "column 'id' of float64 with 1 axes, not integers"),
+        ("label", [[1, 2, 3]], "column 'label' of int64 with 2 axes"),
+        ("label", [0, -1, 2], "labels from -1 to 2"),
+        ("n", [4, 4, -2], "a negative number of events"),
+    ):
+        write_archive(path, in_ms=True, **{column: np.array(value)})
+        with pytest.raises(InputError, match=says):
+            nmnist.parts(str(tmp_path))
     path.unlink()
     with pytest.raises(InputError, match=r"no nmnist_1ms_test.npz; need all of"):
         nmnist.parts(str(tmp_path))

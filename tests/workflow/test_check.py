@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,19 @@ def test_a_network_is_mapped_for_the_chip_that_it_was_trained_for(tmp_path: Path
     assert answer(invoke(tmp_path, "map", "model@latest", "--json"))["target"] == "speck2f"
     assert checked(tmp_path, "graph@latest")["chip"] == "speck2f"
     assert answer(invoke(tmp_path, "map", "graph@latest", "--target", "speck2e", "--json"))["target"] == "speck2e"
+
+
+def test_a_layer_too_large_for_any_chip_takes_no_memory(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(RECIPE.replace('{ type = "linear", out = 10 }', '{ type = "linear", out = 1_000_000 }'))
+    tracemalloc.start()
+    report = answer(invoke(tmp_path, "check", recipe, "--json"), 7)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert {issue["rule"] for issue in report["issues"]} == {"features", "memory"}
+    assert most < 300e6
+    recipe.write_text(RECIPE.replace('{ type = "linear", out = 10 }', '{ type = "linear", out = 1_000_000_000_000 }'))
+    assert "the Linear gives 1000000000000x1x1; need maps" in invoke(tmp_path, "check", recipe).output
 
 
 def test_rules_take_no_network(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from deploytool.data.samples import Samples
 
 SHAPE: Final[Shape] = (1, 28, 28)
 CLASSES: Final = 10
+AXES_MAX: Final = 8
+"""The most axes that an IDX file may have; numpy has a limit of its own, and the format has 255."""
 FILES: Final = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -89,6 +91,7 @@ def _samples(name: str, part: str, images: bytes, labels: bytes) -> Samples[Imag
 def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
     """The read-only array in the ``content`` of an IDX file of bytes. Raises InputError if it is not one or is cut."""
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
+    axes = axes if axes <= AXES_MAX else 0
     start = 4 + 4 * axes
     lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)
     if not axes or len(lengths) != axes or len(content) - start != math.prod(lengths.tolist()):

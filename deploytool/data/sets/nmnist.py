@@ -153,7 +153,12 @@ def _archive_samples(path: Path) -> Samples[EventStream]:
     with _reading(path):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             columns: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+        if wrong := [name for name, column in columns.items() if column.ndim != 1 or column.dtype.kind not in "iub"]:
+            found = columns[wrong[0]]
+            raise ValueError(f"column {wrong[0]!r} of {found.dtype} with {found.ndim} axes, not integers with one")
         x, y, labels, ids = (columns[name] for name in ("x", "y", "label", "id"))
+        if columns["n"].min(initial=0) < 0 or ids.min(initial=0) < 0:
+            raise ValueError("a negative number of events, or a negative id")
         starts = np.r_[0, np.cumsum(columns["n"].astype(np.int64))]
         polarity = np.unpackbits(columns["p_bits"])[: starts[-1]]
         in_ms = "dt_ms" in columns
@@ -161,8 +166,8 @@ def _archive_samples(path: Path) -> Samples[EventStream]:
         lengths = {len(x), len(y), len(polarity), len(gaps)}
         if lengths != {int(starts[-1])} or not len(ids) == len(labels) == len(starts) - 1:
             raise ValueError("its columns differ in length")
-        if labels.max(initial=0) >= CLASSES:
-            raise ValueError(f"a label {labels.max()}")
+        if labels.min(initial=0) < 0 or labels.max(initial=0) >= CLASSES:
+            raise ValueError(f"labels from {labels.min()} to {labels.max()}")
 
     def make(index: int) -> EventStream:
         rows = slice(starts[index], starts[index + 1])

@@ -1,6 +1,7 @@
 """What other frameworks would do with a NIR file: tables taken from the source of their importers and tested with them.
 
     importers.py   the frameworks, and the node types that each knows
+    well_formed.py nodes that are not NIR's are refused
     rule.py        what a rule is, and the node that it judges
     structure.py   the rules about files, layers and wiring
     neurons.py     the rules about neurons

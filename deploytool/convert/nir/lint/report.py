@@ -12,6 +12,7 @@ from deploytool.convert.nir.lint.importers import EFFECT_OF_UNKNOWN, IMPORTERS, 
 from deploytool.convert.nir.lint.neurons import NEURON_RULES
 from deploytool.convert.nir.lint.rule import ANY, Node
 from deploytool.convert.nir.lint.structure import STRUCTURE
+from deploytool.convert.nir.lint.well_formed import require_well_formed
 from deploytool.convert.nir.read import top_graph
 from deploytool.convert.nir.wiring import GRAPH, flatten_subgraphs, on_cycles
 
@@ -76,11 +77,13 @@ def lint(path: Path) -> LintReport:
     """What the importers of sinabs, snnTorch, Norse, SpikingJelly and nirtorch would do with the NIR file ``path``.
 
     The first row of each importer is about the file as a whole. Nodes of a subgraph s are named "s.n".
-    Raises InputError if the file is missing, damaged or not HDF5, or if its graph is malformed.
+    Raises InputError if the file is missing, damaged or not HDF5, or if its graph or a node is malformed.
     """
     fields, edges = flatten_subgraphs(top_graph(path), path.name)
     loops = set(on_cycles(fields, edges))
     types = tuple(item.type for item in fields.values())
+    for item in fields.values():
+        require_well_formed(item)
     nodes = {"": Node(Fields(path.name, {"type": GRAPH}), types)}
     for name, item in fields.items():
         if item.type != "Identity":

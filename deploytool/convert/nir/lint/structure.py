@@ -11,7 +11,7 @@ from deploytool.convert.nir.wiring import GRAPH
 
 
 def _groups(node: Node) -> int:
-    return int(node.array("groups", 1.0))
+    return int(node.array("groups", 1.0).reshape(-1)[0])
 
 
 def _not_square(node: Node) -> bool:
