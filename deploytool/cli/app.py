@@ -300,7 +300,7 @@ def show(
     elif artifact == "presets":
         invocation.show({"presets": showing.presets()})
     elif artifact is None:
-        invocation.show({"artifacts": showing.artifacts(store)})
+        invocation.show_list(showing.artifacts(store))
     elif synop_pj is not None:
         invocation.show(showing.energy(store, artifact, synop_pj))
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 class Invocation:
     """The context of a command. Its result goes to stdout, for a person or as one JSON object, all else to stderr."""
 
-    def __init__(self, store: Path, as_json: bool, quiet: bool) -> None:
-        messages = Messages(quiet or not is_first_process())
+    def __init__(self, store: Path, as_json: bool, quiet: bool | None) -> None:
+        """``quiet`` is False where a person asked for more, and None where nothing was asked."""
+        messages = Messages(bool(quiet) or not is_first_process())
         self.cache = StageCache(Store(store, messages), messages)
         self.as_json = as_json
+        self.verbose = quiet is False
 
     def show(self, value: Any) -> None:
         """Prints the result."""
@@ -38,12 +41,27 @@ class Invocation:
 
     def show_artifact(self, artifact: Artifact, whole: bool = False) -> None:
         """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""
-        from deploytool.workflow.show import PROVENANCE, describe
+        from deploytool.cli.listing import epochs
+        from deploytool.workflow.show import IN_FULL, describe
 
         shown = describe(self.cache.store, artifact)
         if not (whole or self.as_json):
-            shown = {key: value for key, value in shown.items() if key not in PROVENANCE}
+            shown = {key: value for key, value in shown.items() if key not in IN_FULL}
+        if "history" in shown and not self.as_json:
+            shown["history"] = epochs(shown["history"])
         self.show(shown)
+
+    def show_list(self, artifacts: Sequence[Mapping[str, Any]]) -> None:
+        """Shows one row per artifact."""
+        from deploytool.cli.listing import listing
+
+        if self.as_json:
+            self.show({"artifacts": artifacts})
+            return
+        rows, note = listing(artifacts, shutil.get_terminal_size().columns, self.verbose)
+        self.show(rows or "no artifacts")
+        if note:
+            self.show(note)
 
     def show_verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""

@@ -55,8 +55,9 @@ class CommonOptions:
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="Folder of the artifacts.")] = Path("artifacts")
     json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")] = False
     quiet: Annotated[
-        bool, typer.Option("--quiet/--verbose", "-q/-v", help="Print only results, or progress as well.")
-    ] = False
+        bool | None,
+        typer.Option("--quiet/--verbose", "-q/-v", help="Print only results, or progress and wider lists as well."),
+    ] = None
 
 
 @dataclass(frozen=True)

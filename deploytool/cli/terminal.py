@@ -21,7 +21,7 @@ class _Console(Console):
 
 def print_value(value: Any) -> None:
     """Prints plain values (what JSON can say) for a person, on stdout."""
-    console = _Console(width=max(shutil.get_terminal_size().columns, 80), highlight=False, markup=False, soft_wrap=True)
+    console = _Console(width=max(shutil.get_terminal_size().columns, 60), highlight=False, markup=False, soft_wrap=True)
     _print(console, value, "")
 
 

@@ -119,7 +119,7 @@ class Store:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def get(self, reference: str, *kinds: Kind, for_chip: bool = True) -> Artifact:
-        """The artifact that ``reference`` names: a folder, ``kind-prefix`` or ``kind@latest``.
+        """The artifact that ``reference`` names: a folder, ``kind-prefix``, or ``kind@latest`` or ``kind``.
 
         ``program@latest`` is a program for a chip if the newest one is the simulator's and is made from the same graph,
         unless not ``for_chip``.
@@ -133,10 +133,13 @@ class Store:
 
     def by_digest(self, wanted: str) -> Artifact | None:
         """The artifact with the full digest ``wanted``, or None."""
-        for kind in KINDS:
-            if (path := self.root / f"{kind}-{wanted[:12]}").is_dir():
-                return open_artifact(path)
-        return None
+        path = self.folder_of(wanted)
+        return open_artifact(path) if path else None
+
+    def folder_of(self, wanted: str) -> Path | None:
+        """The folder of the artifact with the digest ``wanted``, not verified; None if it is not in the store."""
+        paths = (self.root / f"{kind}-{wanted[:12]}" for kind in KINDS)
+        return next((path for path in paths if path.is_dir()), None)
 
     def folders(self, *kinds: Kind) -> list[Path]:
         """The folders of artifacts of ``kinds`` (all kinds if none is given), newest first.
@@ -157,8 +160,8 @@ class Store:
             direct = direct.parent
         if is_file(direct / MANIFEST):
             return direct
-        kind, at, when = reference.partition("@")
-        if at and kind in KINDS and when == "latest":
+        named = reference.removesuffix("@latest")
+        if kind := next((kind for kind in KINDS if kind == named), None):
             return self._latest(kind, for_chip)
         matches = [path for path in self._folders() if path.name.startswith(reference)]
         if len(matches) == 1:

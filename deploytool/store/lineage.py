@@ -21,6 +21,6 @@ def lineage(store: Store, artifact: Artifact) -> tuple[str, ...]:
     """The direct inputs of ``artifact``: names in the store, or role and digest of inputs that are not in it."""
     names = []
     for role, digest in artifact.manifest.inputs.items():
-        source = store.by_digest(digest)
+        source = store.folder_of(digest)
         names.append(source.name if source else f"{role} {digest[:12]}")
     return tuple(names)

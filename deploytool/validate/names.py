@@ -71,7 +71,7 @@ def _of_rung(rung: RungName, setups: Mapping[str, Setup], trained: Setup | None)
 def _variants(rung: RungName, setups: Mapping[str, Setup], chosen: str | None) -> dict[str, str]:
     """{name: key} of all runs of ``rung`` but the ``chosen`` one, which is the rung itself."""
     usual = setups[chosen] if chosen is not None else None
-    names = {key: ", ".join([rung, *_differences(rung, setup, usual)]) for key, setup in setups.items()}
+    names = {key: ", ".join([rung, *differences(rung, setup, usual)]) for key, setup in setups.items()}
     for detail in (_bits, _draw, _seed, _program):
         names = _told_apart(names, {key: detail(setup) for key, setup in setups.items()})
     numbers: dict[str, int] = {rung: 1} if chosen is not None else {}
@@ -83,7 +83,7 @@ def _variants(rung: RungName, setups: Mapping[str, Setup], chosen: str | None) -
     return found
 
 
-def _differences(rung: RungName, setup: Setup, usual: Setup | None) -> list[str]:
+def differences(rung: RungName, setup: Setup, usual: Setup | None) -> list[str]:
     """What differs between ``setup`` and the ``usual`` one of its rung, in words; all that is special without one."""
     parts = []
     if setup.arithmetic not in (None, ARITHMETIC[rung]):

@@ -17,6 +17,7 @@ from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, QUANTISATION, SPLITS
 from deploytool.store.manifest import Kind
+from deploytool.workflow.summaries import validation_accuracy
 
 
 def content_of(artifact: Artifact) -> dict[str, Any]:
@@ -26,9 +27,11 @@ def content_of(artifact: Artifact) -> dict[str, Any]:
 
 def _model(artifact: Artifact) -> dict[str, Any]:
     history = artifact.read_json(HISTORY)
-    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0))
-    best = next((epoch for epoch in history if "chosen" in epoch), best)
-    return {"epochs": len(history), "validation_accuracy_percent": best.get("validation_accuracy")}
+    return {
+        "epochs": len(history),
+        "validation_accuracy_percent": validation_accuracy(history),
+        "history": history,
+    }
 
 
 def _graph(artifact: Artifact) -> dict[str, Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from deploytool.base.errors import ArtifactError
 from deploytool.recipe import NetworkSection
-from deploytool.store.artifact import Artifact, Store
+from deploytool.store.artifact import Artifact, Store, open_artifact
 from deploytool.store.lineage import ancestors, lineage
 from deploytool.workflow.contents import content_of
+from deploytool.workflow.summaries import Summary, summary
 
-PROVENANCE: Final = ("digest", "made_by", "files", "recipe", "lineage")
-"""The keys of a description that give the lineage of an artifact."""
+IN_FULL: Final = ("history", "digest", "created", "made_by", "files", "recipe", "lineage")
+"""The keys of a description that are shown only where a person asks for the artifact."""
 
 
 def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
@@ -23,6 +25,7 @@ def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
         "path": str(artifact.path),
         **content_of(artifact),
         "digest": artifact.digest,
+        "created": artifact.manifest.created,
         "made_by": artifact.manifest.made_by,
         "files": sorted(artifact.manifest.files),
         "recipe": artifact.manifest.recipe,
@@ -49,16 +52,20 @@ def energy(store: Store, reference: str, pj_per_synop: float) -> dict[str, Any]:
 
 
 def artifacts(store: Store) -> list[dict[str, Any]]:
-    """One row per artifact of ``store``, newest first."""
-    return [{"artifact": path.name, "made_from": _made_from(store, path)} for path in store.folders()]
+    """One row per artifact of ``store``, newest first; of a damaged one only the name and the problem."""
+    return [_row(store, path) for path in store.folders()]
 
 
-def _made_from(store: Store, path: Path) -> str:
-    """The names of the artifacts that the one in ``path`` was made from, or the problem with it."""
+def _row(store: Store, path: Path) -> dict[str, Any]:
     try:
-        return ", ".join(lineage(store, store.get(str(path)))) or "-"
+        artifact = open_artifact(path)
+        found = summary(store, artifact)
+        made_from = ", ".join(lineage(store, artifact)) or "-"
     except ArtifactError as error:
-        return f"damaged: {error}"
+        found, made_from, created = Summary(result="damaged"), f"damaged: {error}", None
+    else:
+        created = artifact.manifest.created
+    return {"artifact": path.name, "created": created, **asdict(found), "made_from": made_from}
 
 
 def datasets() -> list[dict[str, str]]:

@@ -144,8 +144,7 @@ def test_latest_is_said_once(tmp_path: Path, at: Any, capsys: pytest.CaptureFixt
     store = Store(tmp_path, Messages())
     at(TIMES[0])
     made = put(store, 1)
-    store.get("model@latest")
-    store.get("model@latest")
+    assert store.get("model@latest") == store.get("model") == made
     store.get(made.name)
     assert capsys.readouterr().err == f"model@latest is {made.name}\n"
 

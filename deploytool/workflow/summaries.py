@@ -1,0 +1,99 @@
+"""What an artifact is, in one line of a list: a function per kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from deploytool.base.numbers import figure, rounded
+from deploytool.ir.program import SIMULATOR
+from deploytool.ir.program_file import load_program
+from deploytool.ir.verdict_file import load_verdict
+from deploytool.store.artifact import Artifact, Store
+from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK
+from deploytool.store.manifest import Kind
+from deploytool.workflow.recordings import load
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One line about an artifact.
+
+    ``on`` is the target or the rung, ``time_steps`` the T of a clock-driven run or of training, ``accuracy_percent``
+    that of a recording, or in validation that of a model. ``result`` is the figure that matters most for the kind, and
+    ``special`` what sets it apart from the usual one.
+    """
+
+    on: str | None = None
+    time_steps: int | None = None
+    accuracy_percent: float | None = None
+    result: str | None = None
+    special: str | None = None
+
+
+def summary(store: Store, artifact: Artifact) -> Summary:
+    """The summary of ``artifact``, which is in ``store``."""
+    return SUMMARIES[artifact.kind](store, artifact)
+
+
+def validation_accuracy(history: list[dict[str, Any]]) -> float | None:
+    """The validation accuracy in % of the epoch that was chosen, or else of the best one; None if not known."""
+    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0), default={})
+    chosen = next((epoch for epoch in history if "chosen" in epoch), best)
+    return rounded(chosen.get("validation_accuracy"))
+
+
+def _model(_: Store, artifact: Artifact) -> Summary:
+    recipe = artifact.manifest.recipe
+    accuracy = validation_accuracy(artifact.read_json(HISTORY))
+    return Summary(recipe["constraints"]["chip"], recipe["train"]["time_steps"], accuracy, _percent(accuracy))
+
+
+def _graph(_: Store, artifact: Artifact) -> Summary:
+    from deploytool.convert.nir import read_nir
+
+    return Summary(result=f"{len(read_nir(artifact.path / NETWORK).nodes)} nodes")
+
+
+def _program(_: Store, artifact: Artifact) -> Summary:
+    program = load_program(artifact.path)
+    if program.chip == SIMULATOR:
+        return Summary(program.chip, result=f"{len(program.layers)} layers")
+    special = "calibrated" if CALIBRATION in artifact.manifest.files else None
+    return Summary(program.chip, result=f"{len(program.core_of)} cores", special=special)
+
+
+def _recording(store: Store, artifact: Artifact) -> Summary:
+    from deploytool.validate.metrics import accuracy
+    from deploytool.validate.names import differences
+
+    recording = load(store, artifact)
+    usual = replace(recording.setup, perturbation="", arithmetic=None)
+    special = ", ".join(differences(recording.rung, recording.setup, usual)) or None
+    found = rounded(accuracy(recording))
+    return Summary(recording.rung, recording.setup.time_steps, found, _percent(found), special)
+
+
+def _verdict(_: Store, artifact: Artifact) -> Summary:
+    verdict = load_verdict(artifact.path)
+    if not verdict.checks:
+        return Summary()
+    return Summary(result={True: "passed", False: "failed", None: "not run"}[verdict.passed])
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{figure(value)} %"
+
+
+SUMMARIES: Final[Mapping[Kind, Callable[[Store, Artifact], Summary]]] = MappingProxyType(
+    {
+        "model": _model,
+        "graph": _graph,
+        "program": _program,
+        "recording": _recording,
+        "verdict": _verdict,
+        "report": lambda _store, _artifact: Summary(),
+    }
+)

@@ -1,0 +1,62 @@
+"""The list of a store: one row per artifact, the newest first, and what an artifact is in one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deploytool.store.artifact import Store
+from deploytool.workflow import show
+from deploytool.workflow.summaries import Summary, summary, validation_accuracy
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Store:
+    """The artifacts of a pipeline, which a test may damage."""
+    shutil.copytree(made / "store", tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def test_every_kind_has_its_figure(store: Store) -> None:
+    summaries: dict[str, Summary] = {}
+    for path in reversed(store.folders()):
+        artifact = store.get(path.name)
+        found = summary(store, artifact)
+        name = found.on if artifact.kind in ("recording", "program") else None
+        summaries[f"{artifact.kind} {name}" if name else artifact.kind] = found
+    assert summaries["graph"].result == "8 nodes"
+    assert summaries["program simulator"] == Summary("simulator", result="2 layers")
+    assert summaries["program speck2e"] == Summary("speck2e", result="2 cores")
+    assert (summaries["model"].on, summaries["model"].time_steps) == ("speck2e", 6)
+    model, emulator = summaries["model"], summaries["recording emulator"]
+    for found in (model, emulator):
+        assert found.accuracy_percent is not None
+        assert found.result == f"{found.accuracy_percent:.2f} %"
+    assert (summaries["recording quantised"].time_steps, emulator.time_steps) == (6, None)
+    assert emulator.special is None
+    assert summaries["verdict"].result == "passed"
+    assert summaries["report"] == Summary()
+
+
+def test_rows_are_newest_first_and_a_damaged_artifact_says_so(store: Store) -> None:
+    (model,) = store.folders("model")
+    (graph,) = store.folders("graph")
+    (model / "history.json").write_text("[]")
+    rows = show.artifacts(store)
+    assert [row["artifact"] for row in rows] == [path.name for path in store.folders()]
+    times = [row["created"] for row in rows if row["created"]]
+    assert times == sorted(times, reverse=True)
+    damaged = next(row for row in rows if row["artifact"] == model.name)
+    assert (damaged["result"], damaged["created"]) == ("damaged", None)
+    assert damaged["made_from"].startswith("damaged: ")
+    assert next(row for row in rows if row["artifact"] == graph.name)["result"] == "8 nodes"
+
+
+def test_the_accuracy_of_a_model_is_that_of_the_chosen_epoch() -> None:
+    assert validation_accuracy([]) is None
+    assert validation_accuracy([{"loss": 1.0}]) is None
+    history = [{"validation_accuracy": 90.123456}, {"validation_accuracy": 80.0, "chosen": 1}]
+    assert validation_accuracy(history) == 80.0
+    assert validation_accuracy(history[:1]) == 90.1235
