@@ -1,10 +1,11 @@
-"""Content digests of values: the same value has the same digest on every machine."""
+"""Content digests of values and files: the same value has the same digest on every machine."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ def digest(value: Any) -> str:
     hasher = hashlib.sha256()
     _feed(hasher, value)
     return hasher.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 (hex) of the content of the file ``path``. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _feed(hasher: hashlib._Hash, value: Any) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
@@ -22,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploytool.base.digest import digest
+from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.files import is_file, listed
 from deploytool.base.json_text import canonical_json, read_json
@@ -232,20 +231,17 @@ def open_artifact(path: Path) -> Artifact:
     for name, expected in manifest.files.items():
         if not is_file(path / name):
             raise ArtifactError(str(path / name), "missing", "the file the manifest lists", REMAKE)
-        if _sha256(path / name) != expected:
+        if file_digest(path / name) != expected:
             raise ArtifactError(str(path / name), "its content does not match its SHA-256", UNCHANGED, REMAKE)
     return Artifact(path, manifest)
 
 
 def _manifest(request: Request, folder: Path) -> Manifest:
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
     asked = {"kind": request.kind, "key": request.key, "inputs": dict(request.inputs), "recipe": dict(request.recipe)}
     return new_manifest({**asked, "files": files})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.digest import digest
+from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.files import is_file
 from deploytool.ir.events import EventStream, count
@@ -146,8 +145,7 @@ def _input_counts(
 
 def _sha256(file: Path) -> str:
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return file_digest(file)
     except OSError as error:
         found = "no such file" if not file.exists() else f"cannot be read ({error.strerror})"
         raise InputError(str(file), found, "a file of spikes or counts") from None

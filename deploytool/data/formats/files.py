@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploytool.base.arrays import Shape
-from deploytool.base.digest import digest
+from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.table import FORMATS, Format, format_of, formats, read_raw
@@ -154,8 +153,7 @@ def _named(files: Sequence[Path]) -> str:
 
 def _sha256(file: Path) -> str:
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        return file_digest(file)
     except OSError as error:
         raise InputError(str(file), f"cannot be read ({error.strerror})", "a file of events") from None
 

@@ -2,6 +2,7 @@
 
 ``checkpoint.json`` names the safetensors file of the last complete epoch. Both are written under another name and
 moved into place, the tensors first. A run that is killed at any time leaves either the old or the new complete epoch.
+It states the SHA-256 of that file, and of itself, so that a flipped bit is found and no other model is trained from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array
+from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json
 from deploytool.base.tensors import read_tensors, write_tensors
@@ -68,13 +70,18 @@ def checkpoint_of(
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Replaces the checkpoint in ``folder`` by ``checkpoint``. Raises ArtifactError when it cannot be written."""
     tensors = f"epoch-{len(checkpoint.history)}.safetensors"
-    described = {"key": checkpoint.key, "history": checkpoint.history, "tensors": tensors}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / ".draft"
         write_tensors(checkpoint.arrays, draft)
+        described = {
+            "key": checkpoint.key,
+            "history": checkpoint.history,
+            "tensors": tensors,
+            "sha256": file_digest(draft),
+        }
         draft.replace(folder / tensors)
-        draft.write_text(canonical_json(described), encoding="utf-8")
+        draft.write_text(canonical_json({**described, "digest": digest(canonical_json(described))}), encoding="utf-8")
         draft.replace(folder / NAME)
         for path in folder.glob("epoch-*.safetensors"):
             if path.name != tensors:
@@ -95,11 +102,15 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         return None
     try:
         described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if described.pop("digest") != digest(canonical_json(described)):
+            raise ValueError("its content does not match its digest")
         if described["key"] != key:
             return None
-        arrays = read_tensors(folder / described["tensors"])
-        return Checkpoint(key, tuple(described["history"]), arrays)
-    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
+        tensors = folder / described["tensors"]
+        if file_digest(tensors) != described["sha256"]:
+            raise ValueError(f"{tensors.name} does not match its SHA-256")
+        return Checkpoint(key, tuple(described["history"]), read_tensors(tensors))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ArtifactError) as error:
         raise ArtifactError(
             str(path),
             f"not readable ({error})",

@@ -48,10 +48,31 @@ def test_killed_while_saving_leaves_the_one_before(tmp_path, monkeypatch, kept):
     assert found.group("weights")["a"].tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize("damage", ["not json", "{}", json.dumps({"key": "key", "history": [], "tensors": "gone"})])
+@pytest.mark.parametrize(
+    "damage", ["not json", "{}", "[]", "[" * 100_000, json.dumps({"key": "key", "history": [], "tensors": "gone"})]
+)
 def test_damaged_checkpoint_is_refused(tmp_path, damage):
     (tmp_path / NAME).write_text(damage)
     with pytest.raises(ArtifactError, match=r"checkpoint.json: not readable .* to train from the start"):
+        load_checkpoint(tmp_path, "key")
+
+
+def test_every_flipped_bit_is_found(tmp_path):
+    save_checkpoint(checkpoint(2, 2), tmp_path)
+    for path in tmp_path.iterdir():
+        content = path.read_bytes()
+        for place in range(len(content)):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+            with pytest.raises(ArtifactError, match=r"checkpoint.json: not readable"):
+                load_checkpoint(tmp_path, "key")
+        path.write_bytes(content)
+
+
+def test_tensors_of_another_file_are_not_read(tmp_path):
+    save_checkpoint(checkpoint(2, 2), tmp_path)
+    save_checkpoint(checkpoint(2, 3), tmp_path / "other")
+    (tmp_path / "other" / "epoch-2.safetensors").replace(tmp_path / "epoch-2.safetensors")
+    with pytest.raises(ArtifactError, match=r"epoch-2.safetensors does not match its SHA-256"):
         load_checkpoint(tmp_path, "key")
 
 
