@@ -1,4 +1,4 @@
-"""Files that a user names: whether they exist, and atomic writes."""
+"""Files that a user names: whether they exist, atomic writes, and locks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploytool.base.errors import ArtifactError
@@ -42,6 +42,37 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
         raise ArtifactError(str(path), f"cannot be read ({error.strerror})", "a path that you may read") from None
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def alone(path: Path, wait: Callable[[], None]) -> Iterator[None]:
+    """A context that one process at a time is in; ``path`` is its lock file, which goes with it.
+
+    ``wait()`` is called before waiting for another process. A place that cannot be written or locked is not locked. The
+    lock of a process that is killed is free.
+    """
+    try:
+        import fcntl
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = path.open("wb")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                break
+            file.close()
+    except (OSError, ImportError):
+        yield
+        return
+    with file:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes) -> None:

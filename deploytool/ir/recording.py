@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import InputError
+from deploytool.ir.counts import Counts, Maps, concatenated
 from deploytool.ir.events import Bins, places_of
 from deploytool.ir.program import Arithmetic
 
@@ -100,7 +101,8 @@ class Load:
 class Recording:
     """The results of S samples on one rung.
 
-    ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron, before pooling, of every watched layer.
+    ``counts`` {layer: (S, C, H, W) int64} are spikes per neuron, before pooling, of every watched layer: arrays, or
+    `deploytool.ir.counts.Counts`, which are read from a file piece by piece.
     ``outputs`` are the layers whose spikes are the network's output. It is empty if the output is ``potentials`` (S, K)
     float32, the mean over time of V in a last layer that never fires, or if the output was not recorded.
     ``synops`` (S,) is the number of synaptic updates per sample, empty if not known. ``labels`` (S,) is -1 if unknown.
@@ -116,7 +118,7 @@ class Recording:
     samples: tuple[str, ...]
     labels: NDArray[np.int64]
     outputs: tuple[str, ...]
-    counts: Mapping[str, NDArray[np.int64]]
+    counts: Mapping[str, Maps]
     synops: NDArray[np.int64]
     spikes: Mapping[str, Array]
     aliases: Mapping[str, str]
@@ -131,7 +133,7 @@ class Recording:
         for name in ("labels", "synops", "durations_us", "decisions_us"):
             object.__setattr__(self, name, frozen(np.asarray(getattr(self, name), np.int64)))
         object.__setattr__(self, "potentials", frozen(np.asarray(self.potentials, np.float32)))
-        counts = {layer: frozen(np.asarray(array, np.int64)) for layer, array in self.counts.items()}
+        counts = {layer: _read_only(maps) for layer, maps in self.counts.items()}
         object.__setattr__(self, "counts", MappingProxyType(counts))
         object.__setattr__(self, "spikes", MappingProxyType({k: frozen(v) for k, v in self.spikes.items()}))
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
@@ -180,6 +182,10 @@ class Recording:
         return answers(self.output_counts) if self.outputs else self.potentials.argmax(axis=1)
 
 
+def _read_only(maps: object) -> Maps:
+    return cast(Maps, maps) if isinstance(maps, Counts) else frozen(np.asarray(maps, np.int64))
+
+
 def answers(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """(S,): the output neuron with most spikes in ``counts`` (S, classes), the first if tied; -1 without spikes."""
     return np.where(counts.max(axis=1) > 0, counts.argmax(axis=1), -1)
@@ -194,7 +200,7 @@ def join(parts: Sequence[Recording]) -> Recording:
         first,
         samples=tuple(name for part in parts for name in part.samples),
         labels=np.concatenate([part.labels for part in parts]),
-        counts={layer: np.concatenate([part.counts[layer] for part in parts]) for layer in first.counts},
+        counts={layer: concatenated([part.counts[layer] for part in parts]) for layer in first.counts},
         synops=np.concatenate([part.synops for part in parts]),
         potentials=np.concatenate([part.potentials for part in parts]),
         spikes={layer: _renumbered(parts, starts, layer) for layer in recorded},

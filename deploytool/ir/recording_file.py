@@ -6,6 +6,7 @@ The columns (named arrays) are
     network, program, arithmetic, weight_bits, time_steps, bins, perturbation: as in its `Setup`; 0 or "" is None
     alias_nodes, alias_layers: its aliases
     counts/LAYER, spikes/LAYER: of each layer that was watched
+    counts+FIRST/LAYER: more of its counts, from sample FIRST on, if they are more than a piece
     weights_above/LAYER, updates/LAYER, reached/LAYER, bound/LAYER: its activity
     decisions_us: as in `Recording`
     load_names, load_layers: the placed layers whose load is known, and the layers that they are or are part of
@@ -14,17 +15,21 @@ The columns (named arrays) are
 
 from __future__ import annotations
 
+import itertools
+import math
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
+from deploytool.ir.counts import IN_MEMORY, Maps, Stored, on_disk, samples_at_once, slices
 from deploytool.ir.events import BINS
 from deploytool.ir.program import WEIGHTS
 from deploytool.ir.recording import (
@@ -49,7 +54,11 @@ is not stated."""
 NO_CORE: Final = -1
 """The core of a layer that is not placed, in a file."""
 
-_COUNTS, _SPIKES = "counts/", "spikes/"
+COMPRESSION: Final = 1
+"""Level of compression. Higher levels take longer than the run, and save little: most counts are 0."""
+
+_SUFFIX: Final = ".npy"
+_COUNTS, _MORE, _SPIKES = "counts/", "counts+", "spikes/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
 _COUNTED: Final = ("weight_bits", "time_steps")
 """Columns of the setup that are integers; the others are strings."""
@@ -67,12 +76,33 @@ def save_recording(recording: Recording, folder: Path) -> None:
 
 def load_recording(folder: Path) -> Recording:
     """The recording in ``folder``. Raises ArtifactError if the file is damaged or of a newer version."""
-    path = folder / FILE
+    return open_recording(folder / FILE)
+
+
+def open_recording(path: Path, in_memory: int = IN_MEMORY) -> Recording:
+    """The recording in the file ``path``, which must stay. Counts of more than ``in_memory`` are read when needed.
+
+    Raises as `read_recording`, also later, when counts are read.
+    """
     try:
         with path.open("rb") as file:
-            return read_recording(file, str(path))
+            return _Reader(str(path), file, partial(_stored, path), in_memory).recording()
     except OSError as error:
         raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
+
+
+def _stored(path: Path, name: str) -> Array:
+    """Column ``name`` of the file ``path``."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _column(archive, name)
+    except _DAMAGE as error:
+        raise ArtifactError(f"{path}: {name}", f"not readable ({error})", _NEED) from None
+
+
+def _column(archive: zipfile.ZipFile, name: str) -> Array:
+    with archive.open(name + _SUFFIX) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def write_recording(recording: Recording, file: IO[bytes]) -> None:
@@ -94,7 +124,6 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         "load_layers": np.array([load.layer for load in recording.load.values()], dtype=np.str_),
         "load": np.array([_row(load) for load in recording.load.values()], np.int64).reshape(-1, 4),
     }
-    columns |= {_COUNTS + layer: _narrow(array) for layer, array in recording.counts.items()}
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
     for layer, activity in recording.activity.items():
         columns[_ABOVE + layer] = np.array(activity.weights_above)
@@ -105,7 +134,18 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         }
         if activity.updates is not None:
             columns[_UPDATES + layer] = _narrow(activity.updates)
-    np.savez_compressed(file, allow_pickle=False, **columns)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
+        for name, column in itertools.chain(columns.items(), _counts_columns(recording)):
+            with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(column), allow_pickle=False)
+
+
+def _counts_columns(recording: Recording) -> Iterator[tuple[str, Array]]:
+    """The columns of all counts, a piece at a time."""
+    for layer, maps in recording.counts.items():
+        yield _COUNTS + layer, _narrow(maps[: samples_at_once(maps.shape[1:])])
+        for part in itertools.islice(slices(maps.shape), 1, None):
+            yield f"{_MORE}{part.start:09}/{layer}", _narrow(maps[part])
 
 
 def _setup_columns(setup: Setup) -> dict[str, Array]:
@@ -126,23 +166,32 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
 
     Raises ArtifactError, naming the column, if a column is missing or has the wrong type or shape.
     """
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            columns = {name: archive[name] for name in archive.files}
-        version = int(columns.get("version", 1))
-    except _DAMAGE as error:
-        raise ArtifactError(where, f"not readable ({error})", _NEED) from None
-    if version > VERSION:
-        raise ArtifactError(where, f"columns of version {version}", f"version {VERSION} or older", "Update deploytool.")
-    return _Reader(where, columns).recording()
+    return _Reader(where, file).recording()
 
 
 class _Reader:
-    """Reads columns and checks their types and shapes."""
+    """Reads columns from ``file`` and checks their types and shapes.
 
-    def __init__(self, where: str, columns: Mapping[str, Array]) -> None:
-        self.where = where
-        self.columns = columns
+    Counts are read only when needed if there are more than ``in_memory``, by ``stored(column)``.
+    """
+
+    def __init__(
+        self, where: str, file: IO[bytes], stored: Callable[[str], Array] | None = None, in_memory: int = IN_MEMORY
+    ) -> None:
+        self.where, self.stored, self.in_memory = where, stored, in_memory
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = [name.removesuffix(_SUFFIX) for name in archive.namelist()]
+                self.later = {name: _header(archive, name) for name in names if name.startswith((_COUNTS, _MORE))}
+                if stored is None or sum(math.prod(shape) for shape, _ in self.later.values()) <= in_memory:
+                    self.later = {}
+                self.columns = {name: _column(archive, name) for name in names if name not in self.later}
+            version = int(self.columns.get("version", np.array(1)))
+        except _DAMAGE as error:
+            raise ArtifactError(where, f"not readable ({error})", _NEED) from None
+        if version > VERSION:
+            found = f"columns of version {version}"
+            raise ArtifactError(where, found, f"version {VERSION} or older", "Update deploytool.")
 
     def recording(self) -> Recording:
         """The recording made from all columns."""
@@ -157,7 +206,7 @@ class _Reader:
             samples=samples,
             labels=self.integers("labels", count),
             outputs=outputs,
-            counts={layer: self.integers(_COUNTS + layer, count, None, None, None) for layer in recorded},
+            counts={layer: self.counts(layer, count) for layer in recorded},
             synops=self.each("synops", count),
             spikes={layer: self.spikes(_SPIKES + layer) for layer in self.under(_SPIKES)},
             aliases=self.aliases(),
@@ -175,7 +224,7 @@ class _Reader:
 
     def under(self, prefix: str) -> list[str]:
         """The layers that have a column with ``prefix``."""
-        return [name.removeprefix(prefix) for name in self.columns if name.startswith(prefix)]
+        return [name.removeprefix(prefix) for name in (*self.later, *self.columns) if name.startswith(prefix)]
 
     def column(self, name: str, default: Array | None = None) -> Array:
         """Column ``name``, or ``default`` if the file lacks it. A column without ``default`` is required."""
@@ -192,6 +241,28 @@ class _Reader:
             sizes = ", ".join("any" if size is None else str(size) for size in shape)
             raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"integers of shape ({sizes})")
         return array
+
+    def counts(self, layer: str, count: int) -> Maps:
+        """The counts of ``layer`` in ``count`` samples, all its pieces together."""
+        more = sorted(name for name in (*self.later, *self.columns) if name.startswith(_MORE))
+        names = [_COUNTS + layer, *(name for name in more if name.split("/", 1)[1] == layer)]
+        if len(names) == 1 and not self.later:
+            return self.integers(names[0], count, None, None, None)
+        headers = [self.later.get(name) or _shape_and_type(self.columns[name]) for name in names]
+        shape, first = headers[0][0][1:], 0
+        for name, (found, kind) in zip(names, headers, strict=True):
+            if kind.kind not in "iu" or len(found) != 4 or found[1:] != shape:
+                need = f"integers of shape ({', '.join(map(str, ('any', *shape)))})"
+                raise self.error(name, f"found {kind} of shape {found}", need)
+            if name != names[0] and int(name.removeprefix(_MORE).split("/", 1)[0]) != first:
+                raise self.error(name, "counts of other samples", f"those from sample {first} on")
+            first += found[0]
+        if first != count:
+            raise self.error(names[-1], f"counts of {first} samples in all", f"{count}")
+        if self.stored is None or not self.later:
+            return np.concatenate([self.columns[name] for name in names], dtype=np.int64, casting="unsafe")
+        pieces = zip(names, headers, strict=True)
+        return on_disk([Stored(found[0], partial(self.stored, name)) for name, (found, _) in pieces], shape)
 
     def each(self, name: str, count: int, default: Array | None = None) -> Array:
         """Column ``name`` of integers, ``count`` of them, or none if they are not known."""
@@ -279,6 +350,25 @@ class _Reader:
         if array.dtype != np.float32 or array.ndim != 2:
             raise self.error("potentials", f"found {array.dtype} of shape {array.shape}", "float32 of shape (any, any)")
         return array
+
+
+Header: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
+"""(shape, type) of a column."""
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> Header:
+    """The shape and type of column ``name``, without reading it."""
+    with archive.open(name + _SUFFIX) as file:
+        read = _HEADERS[np.lib.format.read_magic(file)]
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _shape_and_type(array: Array) -> Header:
+    return array.shape, array.dtype
+
+
+_HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from deploytool.base.files import alone
 from deploytool.base.machine import is_first_process
 from deploytool.base.messages import Messages
 from deploytool.store.artifact import Artifact, Request, Store
@@ -41,12 +42,20 @@ class StageCache:
 
     @contextlib.contextmanager
     def unfinished(self, request: Request) -> Iterator[Path]:
-        """The folder for unfinished work on ``request``; it is removed when the body ends without an error."""
+        """The folder for unfinished work on ``request``; it is removed when the body ends without an error.
+
+        Another process that works on the same request is waited for.
+        """
         folder = self.store.root / "unfinished" / request.key[:12]
-        yield folder
-        shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            folder.parent.rmdir()
+        waits = f"{request.kind:<10} another process makes the same one: waiting for it"
+        lock = alone(folder.with_suffix(".lock"), lambda: self.messages.say(waits))
+        try:
+            with lock if is_first_process() else contextlib.nullcontext():
+                yield folder
+                shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
 
 
 def _end_helpers() -> None:

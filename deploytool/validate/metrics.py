@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
+from deploytool.ir.counts import slices
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import SpikeDifference
 
@@ -39,16 +40,22 @@ def spike_difference(reference: Recording, test: Recording, layer: str | None = 
             "one shape",
             "Compare recordings of one network.",
         )
-    neurons = tuple(range(1, wanted.ndim))
-    distance, total = np.abs(wanted - found).sum(axis=neurons), wanted.sum(axis=neurons)
+    neurons = tuple(range(1, len(wanted.shape)))
+    distance, total = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.int64)
+    exact, equal = np.ones(wanted.shape[1:], np.bool_), 0
+    for part in slices(wanted.shape):
+        expected, counted = wanted[part], found[part]
+        distance[part], total[part] = np.abs(expected - counted).sum(axis=neurons), expected.sum(axis=neurons)
+        same = expected == counted
+        exact &= same.all(axis=0)
+        equal += int(same.sum())
     spiking = total > 0
-    equal = wanted == found
     return SpikeDifference(
         pooled=percent(int(distance.sum()), int(total.sum())),
         mean=100 * float((distance[spiking] / total[spiking]).mean()) if spiking.any() else None,
-        exact_neurons=int(equal.all(axis=0).sum()),
-        neurons=math.prod(equal.shape[1:]),
-        exact_counts=percent(int(equal.sum()), equal.size),
+        exact_neurons=int(exact.sum()),
+        neurons=exact.size,
+        exact_counts=percent(equal, len(wanted) * exact.size),
         samples=len(reference),
     )
 

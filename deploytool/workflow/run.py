@@ -58,7 +58,8 @@ def run(
                     from deploytool.run.jobs.dask import on_workers
 
                     perform = on_workers(scheduler, threads(), tick)
-                recording = run_job(job, loaded, samples.load(loaded.input_shape), unfinished, perform)
+                streams = samples.load(loaded.input_shape)
+                recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
             return with_source(cache.store, mapped, recording)
 
         return cache.stored(request, compute, save_recording)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
+from deploytool.ir import counts
+from deploytool.ir.counts import Counts
 from deploytool.ir.recording import Setup
-from deploytool.ir.recording_file import VERSION, load_recording, read_recording, save_recording
+from deploytool.ir.recording_file import VERSION, load_recording, open_recording, read_recording, save_recording
 
 
 @settings(max_examples=20)
@@ -29,6 +32,54 @@ def test_round_trip(samples: int, seed: int) -> None:
     assert again.activity["fc"].updates is None
     assert again.setup == recording(samples, seed).setup
     assert again.load == recording(samples, seed).load
+
+
+@given(st.integers(0, 9), st.integers(1, 60))
+def test_counts_in_pieces_come_back(samples: int, piece: int) -> None:
+    whole = recording(samples)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counts, "PIECE", piece)
+        path, once = Path(folder) / "a.npz", stored(whole)
+        path.write_bytes(once)
+        for found in (open_recording(path), open_recording(path, in_memory=0), read_recording(io.BytesIO(once), "a")):
+            assert {name: maps.tolist() for name, maps in found.counts.items()} == {
+                name: maps.tolist() for name, maps in whole.counts.items()
+            }
+            assert stored(found) == once
+
+
+def test_pieces_stay_on_disk_and_damage_is_found_when_they_are_read(tmp_path: Path) -> None:
+    save_recording(recording(4), tmp_path)
+    found = open_recording(tmp_path / "recording.npz", in_memory=0)
+    assert isinstance(found.counts["conv"], Counts)
+    (tmp_path / "recording.npz").unlink()
+    with pytest.raises(ArtifactError, match="counts/conv: not readable"):
+        np.asarray(found.counts["conv"])
+
+
+@pytest.mark.parametrize(
+    ("piece", "named"),
+    [
+        (np.zeros((2, 2, 3, 3)), "found float64"),
+        (np.zeros((2, 2, 3, 4), np.uint8), r"found uint8 of shape \(2, 2, 3, 4\)"),
+        (np.zeros((3, 2, 3, 3), np.uint8), "counts of 5 samples in all; need 4"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [0, 1000])
+def test_a_wrong_piece_is_named(tmp_path: Path, piece: np.ndarray, named: str, in_memory: int) -> None:
+    columns = columns_of(4)
+    columns |= {"counts/conv": columns["counts/conv"][:2], "counts+000000002/conv": piece}
+    path = tmp_path / "a.npz"
+    path.write_bytes(written(columns).getvalue())
+    with pytest.raises(ArtifactError, match=rf"a.npz: counts\+000000002/conv: {named}"):
+        open_recording(path, in_memory)
+
+
+def test_a_missing_piece_is_named() -> None:
+    columns = columns_of(4)
+    columns |= {"counts/conv": columns["counts/conv"][:1], "counts+000000002/conv": columns["counts/conv"][2:]}
+    with pytest.raises(ArtifactError, match=r"000000002/conv: counts of other samples; need those from sample 1"):
+        read_recording(written(columns), "a.npz")
 
 
 NEW = ("version", "durations_us", "potentials", "decisions_us", "load", "load_names", "load_layers")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,32 @@ def test_unfinished_work_is_kept_until_it_is_finished(cache: StageCache) -> None
         assert (again / "part").read_text(encoding="utf-8") == "half"
     assert not again.exists()
     assert not again.parent.exists()
+
+
+def test_two_processes_do_not_work_on_one_request(cache: StageCache) -> None:
+    """The second one waits until the first has stored its artifact, and takes it."""
+    code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from deploytool.base.messages import Messages
+from deploytool.store.artifact import Request, Store
+from deploytool.store.cache import StageCache
+cache = StageCache(Store(Path({str(cache.store.root)!r})), Messages())
+request = Request("model", {{"data": "d"}}, {{"train": {{"epochs": 1}}}})
+with cache.unfinished(request):
+    print(cache.stored(request, lambda: 1 / 0, None).name)
+"""
+    with cache.unfinished(REQUEST):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert other.stderr is not None
+        assert "another process makes the same one" in other.stderr.readline()
+        made = cache.stored(REQUEST, lambda: "w", write)
+    out, _ = other.communicate(timeout=60)
+    assert out.strip() == made.name
+    assert not (cache.store.root / "unfinished").exists()
 
 
 def test_a_damaged_artifact_is_not_taken_for_the_answer(cache: StageCache) -> None:

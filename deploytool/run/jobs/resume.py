@@ -1,14 +1,12 @@
 """Resumable runs: finished samples are kept on disk, and the next run continues from there.
 
-    <folder>/<first>-<stop>.npz      the recording of the samples first .. stop - 1
-
-A part is moved into place when it is complete. All parts joined equal the recording of an uninterrupted run.
+All parts joined equal the recording of an uninterrupted run. Only one part is in memory at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import math
 import signal
 import threading
 import time
@@ -18,18 +16,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, TypeAlias
 
-from deploytool.base.errors import ArtifactError
-from deploytool.base.progress import Tick, no_progress
+from deploytool.base.progress import Tick, no_progress, silent
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording, join
-from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
+from deploytool.run.jobs.parts import keep, parts_in, read_parts
+from deploytool.run.record.checks import watched_layers
 from deploytool.run.targets.options import Options
-from deploytool.store.artifact import writing
 
 PART_S: Final = 10.0
 """Time between two writes of parts to disk."""
+
+PART_COUNTS: Final = 1 << 22
+"""Largest number of counts in a part, which bounds the memory of a run; a part has one sample at least."""
 
 Span: TypeAlias = tuple[int, int]
 """(first sample, the one after the last)."""
@@ -38,25 +38,33 @@ Perform: TypeAlias = Callable[[Job, Program, Sequence[EventStream], Sequence[Spa
 """(first sample, recording) of stretches that together are the spans asked for, in any order, as they are done."""
 
 
-def run_job(job: Job, program: Program, streams: Sequence[EventStream], folder: Path, perform: Perform) -> Recording:
-    """The recording of ``job`` with ``program`` on ``streams``. Samples finished in ``folder`` are not run again."""
-    parts = dict(_read(folder))
+def run_job(
+    job: Job,
+    program: Program,
+    streams: Sequence[EventStream],
+    folder: Path,
+    perform: Perform,
+    say: Callable[[str], None] = silent,
+) -> Recording:
+    """The recording of ``job`` with ``program`` on ``streams``. Samples finished in ``folder`` are not run again.
+
+    If there is more than one part, the counts are read from ``folder``, which must stay until they are stored.
+    """
+    parts = read_parts(folder, say)
     todo = gaps([(first, first + len(part)) for first, part in parts.items()], len(streams))
     try:
         for first, part in perform(job, program, streams, todo):
-            parts[first] = part
-            if len(part) < len(streams):
-                _write(part, folder, first)
+            parts[first] = part if len(part) == len(streams) else keep(part, folder, first)
     except KeyboardInterrupt:
         if 0 in parts and len(parts[0]) == len(streams):
-            _write(parts[0], folder, 0)
+            keep(parts[0], folder, 0)
         raise
     return join([parts[first] for first in sorted(parts)])
 
 
 def finished(folder: Path) -> int:
     """The number of finished samples in ``folder``."""
-    return sum(stop - first for first, stop in _spans(folder))
+    return sum(part.stop - part.first for part in parts_in(folder))
 
 
 def gaps(spans: Sequence[Span], total: int) -> list[Span]:
@@ -67,8 +75,10 @@ def gaps(spans: Sequence[Span], total: int) -> list[Span]:
     return missing if missing or spans else [(0, 0)]
 
 
-def in_this_process(options: Options, say: Callable[[str], None] = lambda _: None, part_s: float = PART_S) -> Perform:
-    """A function that runs a job in this process and yields finished parts every ``part_s``.
+def in_this_process(
+    options: Options, say: Callable[[str], None] = silent, part_s: float = PART_S, part_counts: int = PART_COUNTS
+) -> Perform:
+    """A function that runs a job in this process and yields finished parts every ``part_s``, or ``part_counts``.
 
     On an interrupt, samples in progress are finished and kept.
     """
@@ -77,11 +87,13 @@ def in_this_process(options: Options, say: Callable[[str], None] = lambda _: Non
         job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
     ) -> Iterator[tuple[int, Recording]]:
         done, total = 0, sum(stop - first for first, stop in spans)
+        watched = watched_layers(program, job.watch.layers)
+        most = max(1, part_counts // sum(math.prod(program.map_of(name)) for name in watched))
         with _interruption(say) as interrupted:
             for first, stop in spans:
                 while True:
                     tick = _shifted(options.tick, done, total)
-                    source = _until(streams, first, stop, time.monotonic() + part_s, interrupted)
+                    source = _until(streams, first, min(stop, first + most), time.monotonic() + part_s, interrupted)
                     part = job.run(program, source, first, replace(options, tick=tick))
                     yield first, part
                     first, done = first + len(part), done + len(part)
@@ -132,36 +144,3 @@ def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _spans(folder: Path) -> list[Span]:
-    found = []
-    for path in sorted(folder.glob("*-*.npz")):
-        first, _, stop = path.stem.partition("-")
-        found.append((int(first), int(stop)))
-    return found
-
-
-def _read(folder: Path) -> Iterator[tuple[int, Recording]]:
-    for first, stop in _spans(folder):
-        path = folder / _name(first, stop)
-        with path.open("rb") as file:
-            part = read_recording(file, str(path))
-        if len(part) != stop - first:
-            raise ArtifactError(str(path), f"{len(part)} samples", f"{stop - first}", "Delete the file and run again.")
-        yield first, part
-
-
-def _write(part: Recording, folder: Path, first: int) -> None:
-    buffer = io.BytesIO()
-    write_recording(part, buffer)
-    path = folder / _name(first, first + len(part))
-    draft = path.with_suffix(".draft")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(buffer.getvalue())
-        draft.replace(path)
-
-
-def _name(first: int, stop: int) -> str:
-    return f"{first:09}-{stop:09}.npz"

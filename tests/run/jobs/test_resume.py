@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -14,13 +15,14 @@ from contract import stream, two_neurons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.base.errors import ArtifactError
+from deploytool.ir.counts import Counts
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
 from deploytool.run.jobs.job import Job
+from deploytool.run.jobs.parts import keep
 from deploytool.run.jobs.perturbation import Perturbation
 from deploytool.run.jobs.resume import Span, finished, gaps, in_this_process, run_job
 from deploytool.run.targets.options import Options
@@ -131,10 +133,56 @@ def test_parts_may_arrive_in_any_order(tmp_path: Path) -> None:
     assert stored(run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "b", backwards)) == stored(whole)
 
 
-def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+def cut_short(folder: Path) -> list[Path]:
+    """The files of a run that was interrupted after samples 0 to 4, in one part per sample."""
+    with pytest.raises(KeyboardInterrupt):
+        run_job(JOBS[0], PROGRAM, Interrupting(4), folder, in_this_process(OPTIONS, part_s=-1.0))
+    return sorted(folder.iterdir())
+
+
+def flip(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_part_with_a_flipped_bit_runs_again(tmp_path: Path, place: int) -> None:
+    whole = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "whole", in_this_process(OPTIONS))
+    parts = cut_short(tmp_path / "cut")
+    assert [path.name[:19] for path in parts] == [f"{i:09}-{i + 1:09}" for i in range(5)]
+    flip(parts[2], place)
+    rest, told = Interrupting(), list[str]()
+    found = run_job(JOBS[0], PROGRAM, rest, tmp_path / "cut", in_this_process(OPTIONS), told.append)
+    assert told == [f"{parts[2].name} is damaged: its samples run again"]
+    assert rest.taken == [2, *range(5, TOTAL)]
+    assert stored(found) == stored(whole)
+
+
+def test_parts_that_overlap_count_once(tmp_path: Path) -> None:
+    whole = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "whole", in_this_process(OPTIONS))
+    cut_short(tmp_path / "cut")
+    streams = Interrupting()
+    for first, stop in ((0, 3), (3, 7)):
+        keep(JOBS[0].run(PROGRAM, [streams[i] for i in range(first, stop)], first, OPTIONS), tmp_path / "cut", first)
+    found = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "cut", in_this_process(OPTIONS))
+    assert found.samples == whole.samples
+    assert stored(found) == stored(whole)
+
+
+def test_files_that_are_no_parts_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "000000000-000000003.npz").write_bytes(b"no zip")
-    with pytest.raises(ArtifactError, match=r"000000000-000000003\.npz"):
-        run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS))
+    assert finished(tmp_path) == 0
+    assert len(run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS))) == TOTAL
+
+
+def test_parts_are_of_bounded_size_and_stay_on_disk(tmp_path: Path) -> None:
+    neurons = sum(math.prod(PROGRAM.map_of(name)) for name in PROGRAM.parts)
+    found = run_job(JOBS[1], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS, part_counts=3 * neurons + 1))
+    assert [path.name[:19] for path in sorted(tmp_path.iterdir())] == [f"{i:09}-{i + 3:09}" for i in range(0, TOTAL, 3)]
+    assert all(isinstance(maps, Counts) for maps in found.counts.values())
+    whole = run_job(JOBS[1], PROGRAM, Interrupting(), tmp_path / "whole", in_this_process(OPTIONS))
+    assert stored(found) == stored(whole)
 
 
 def test_events_out_of_range_are_an_error(tmp_path: Path) -> None:
