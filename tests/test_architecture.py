@@ -37,7 +37,7 @@ ONLY_IN = {
     "llvmlite": ("run/", "train/network/loops.py"),
     "dask": ("run/jobs/dask.py",),
     "distributed": ("run/jobs/dask.py",),
-    "h5py": ("base/hdf5.py", "convert/", "data/formats/hdf5.py"),
+    "h5py": ("base/hdf5.py", "convert/", "data/formats/hdf5.py", "data/spikes/nirdata.py"),
     "scipy": ("data/formats/mat.py",),
     "onnx": ("convert/",),
     "typer": ("cli/",),

@@ -212,7 +212,7 @@ def run(
 )
 def import_recording(
     invocation: Invocation,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table of text, .npy, .npz or AEDAT4.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A table of text, .npy, .npz, NIR data or AEDAT4.")],
     program: Annotated[str, typer.Option(metavar="PROGRAM", help="The program whose layers were recorded.")],
     rung: Annotated[str, typer.Option(help="What ran it: board, emulator, simulator, quantised or torch.")],
     samples: KnownSamplesOptions,

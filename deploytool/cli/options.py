@@ -202,7 +202,8 @@ class ExportOptions:
         typer.Option("--output", "-o", help="The file for --counts LAYER: .npy, int64 (samples, C, H, W), or .csv."),
     ] = None
     spikes: Annotated[
-        Path | None, typer.Option(help="Every single spike that was kept, to this file: .csv, or .npz with all counts.")
+        Path | None,
+        typer.Option(help="Every single spike that was kept: .csv, .npz with all counts, or .h5, NIR data."),
     ] = None
     samples: Annotated[
         Path | None, typer.Option(help="Names, labels and durations of the samples, to this table: .csv.")

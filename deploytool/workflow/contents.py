@@ -108,6 +108,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         "accuracy_percent": rounded(accuracy(recording)),
         "synops_per_sample": rounded(synops_per_sample(recording)),
         "perturbation": recording.setup.perturbation or None,
+        **({"imported_from": recording.setup.imported} if recording.setup.imported else {}),
         "decision": {**asdict(decision(recording)), "is": DECISION},
         "energy": estimated.says,
         "energy_uj_per_sample": estimated.uj_per_sample,

@@ -12,9 +12,11 @@ import numpy as np
 
 from deploytool.base.errors import UsageError
 from deploytool.base.files import write_file
+from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.store.artifact import Artifact, Store
+from deploytool.store.lineage import ancestors
 
 TABLE: Final = ".csv"
 
@@ -49,7 +51,7 @@ def export_files(
     kept, files = np.ones(len(recording), bool), []
     if spikes is not None:
         kept, number = write.kept_samples(recording), sum(map(len, recording.spikes.values()))
-        _spike_writer(spikes, artifact, recording)(recording, spikes)
+        _spike_writer(store, spikes, artifact, recording)(recording, spikes)
         whole = len(recording) if spikes.suffix.lower() == ".npz" else int(kept.sum())
         files.append({"written": str(spikes), "holds": "spikes", "samples": whole, "number": number})
     if counts is not None:
@@ -62,12 +64,20 @@ def export_files(
     return {"recording": artifact.name, "files": files}
 
 
-def _spike_writer(path: Path, artifact: Artifact, recording: Recording) -> Callable[[Recording, Path], None]:
-    """The function that writes spikes to a file of the kind of ``path``."""
+def _spike_writer(
+    store: Store, path: Path, artifact: Artifact, recording: Recording
+) -> Callable[[Recording, Path], None]:
+    """The function that writes the spikes of ``recording``, stored as ``artifact``, to a file such as ``path``."""
     from deploytool.data.spikes import write
 
+    def write_nir(recording: Recording, path: Path) -> None:
+        from deploytool.data.spikes.nirdata import write_nir_data
+
+        program = next((each for each in ancestors(store, artifact) if each.kind == "program"), None)
+        write_nir_data(recording, path, load_program(program.path).input_shape if program else None)
+
     writers: Mapping[str, Callable[[Recording, Path], None]] = MappingProxyType(
-        {TABLE: write.write_spike_table, ".npz": write.write_arrays}
+        {TABLE: write.write_spike_table, ".npz": write.write_arrays, ".h5": write_nir}
     )
     writer = writers.get(path.suffix.lower())
     if writer is None:

@@ -55,7 +55,7 @@ def emulated(cli: Deploytool, program: str) -> str:
     return str(answer(cli("run", program, "--data", "digits", "--samples", 10, "--rasters", 10, "--json"))["artifact"])
 
 
-@pytest.mark.parametrize("name", ["spikes.csv", "spikes.npz"])
+@pytest.mark.parametrize("name", ["spikes.csv", "spikes.npz", "spikes.h5"])
 def test_what_is_exported_is_imported_again(
     cli: Deploytool, made: Path, tmp_path: Path, program: str, emulated: str, name: str
 ) -> None:
@@ -152,7 +152,7 @@ def test_a_missing_file_is_named(cli: Deploytool, tmp_path: Path, program: str) 
         (("--counts", "conv"), "--output: missing, with --counts conv"),
         (("--output", "x.npy"), "--output: given without --counts LAYER"),
         (("--counts", "conv", "--output", "x.npy", "--samples", "s.csv"), "--output: given with --spikes or --samples"),
-        (("--spikes", "spikes.xlsx"), "--spikes spikes.xlsx: the suffix .xlsx; need one of .csv, .npz"),
+        (("--spikes", "spikes.xlsx"), "--spikes spikes.xlsx: the suffix .xlsx; need one of .csv, .npz, .h5"),
     ],
 )
 def test_exports_that_are_refused(cli: Deploytool, emulated: str, options: tuple[str, ...], says: str) -> None:

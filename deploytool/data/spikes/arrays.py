@@ -127,7 +127,10 @@ def add_arrays(gathered: Gathered, arrays: Mapping[str, Array]) -> None:
         where = f"{gathered.where}: {key}"
         name = key.removeprefix(COUNTS).removeprefix(SPIKES)
         if array.dtype.names:
-            gathered.add_rows(rows_of(array, where, gathered.statements.renames, name))
+            rows = rows_of(array, where, gathered.statements.renames, name)
+            if rows.layer is not None:
+                gathered.watch(gathered.map_of(rows.layer, where))
+            gathered.add_rows(rows)
         elif key.startswith(SPIKES):
             raise InputError(where, f"an array of {array.dtype}", "a structured array of spikes")
         else:

@@ -72,6 +72,10 @@ class Gathered:
         """The map called ``name`` in the file."""
         return self.maps.of_name(self.statements.renames.get(name, name), where)
 
+    def watch(self, one: Map) -> None:
+        """Marks the layer of ``one`` as recorded, even if it has no spike."""
+        self._activity(one.layer)
+
     def add_rows(self, rows: Rows) -> None:
         """Adds ``rows`` of a table of spikes or of counts."""
         if not len(rows):
@@ -108,7 +112,7 @@ class Gathered:
     def recording(self, aliases: Mapping[str, str], outputs: Sequence[str]) -> Recording:
         """The recording of all that was added; ``outputs`` are its outputs if it has counts of all of them."""
         for name in self.statements.watch:
-            self._activity(self.map_of(name, "--watch").layer)
+            self.watch(self.map_of(name, "--watch"))
         self._check_samples()
         samples = self.found.result()
         spikes = {layer: self.layers[layer].in_order() for layer in self.maps.whole if layer in self.layers}

@@ -26,6 +26,7 @@ Say = Callable[[str], None]
 
 NPY: Final = b"\x93NUMPY"
 NPZ: Final = (b"PK\x03\x04", b"PK\x05\x06")
+HDF5: Final = b"\x89HDF\r\n\x1a\n"
 AEDAT4: Final = b"#!AER-DAT4"
 HEAD: Final = 4096
 NEED: Final = "a table of text, .npy, .npz, NIR data (HDF5) or AEDAT4 with spikes or counts"
@@ -66,6 +67,14 @@ def _gathered(path: Path, program: Program, statements: Statements, known: Sampl
         array = arrays.read_npy(path)
         gathered = Gathered(where, maps, known or arrays.samples_in_arrays({"": array}, where), statements, allowed)
         arrays.add_array(gathered, array)
+        return gathered
+    if head.startswith(HDF5):
+        from deploytool.data.spikes.nirdata import add_nir_data, read_nir_data, samples_in_nir_data
+
+        data = read_nir_data(path, allowed)
+        known = known or samples_in_nir_data(data, statements.time_unit)
+        gathered = Gathered(where, maps, known, statements, allowed)
+        add_nir_data(gathered, data)
         return gathered
     gathered = Gathered(where, maps, known, statements, allowed)
     if head.startswith(AEDAT4):

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.foreign import program, read
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from helpers.foreign import SETTINGS, assert_same, program, read, recordings
+from hypothesis import given
 
 from deploytool.base.errors import InputError
 from deploytool.data.spikes.read import sample_table
@@ -22,67 +21,8 @@ from deploytool.data.spikes.write import (
     write_sample_table,
     write_spike_table,
 )
-from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program import Program
 from deploytool.ir.recording import SPIKE, Recording
-
-NAMES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), include_characters="\n\t=+'\",;"), min_size=1
-)
-
-
-@st.composite
-def recordings(draw: st.DrawFn) -> tuple[Program, Recording]:
-    """A run of a program with odd names; all spikes of the first samples are kept."""
-    first, last = draw(NAMES), draw(NAMES)
-    names = {first, last, f"{first}_a", f"{first}_b"}
-    assume(len(names) == 4 and not any(name.isdecimal() or name.strip() != name or name == INPUT for name in names))
-    assume(not names & {"7", "relu", "lin"} and not any("\r" in name or "\0" in name for name in names))
-    made = program(first, last)
-    samples = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kept = draw(st.integers(1, len(samples)))
-    counts, spikes = {}, {INPUT: spikes_of(rng, np.ones((kept, *made.input_shape), np.int64))}
-    for layer in made.parts:
-        counts[layer] = rng.integers(0, 3, (len(samples), *made.map_of(layer))) * rng.integers(0, 2)
-        spikes[layer] = spikes_of(rng, counts[layer][:kept])
-    recording = Recording(
-        rung="board",
-        samples=tuple(samples),
-        labels=rng.integers(-1, 9, len(samples)),
-        outputs=made.outputs,
-        counts=counts,
-        synops=np.zeros(0),
-        spikes=spikes,
-        aliases=made.aliases,
-        durations_us=rng.integers(1000, 2000, len(samples)),
-    )
-    return made, recording
-
-
-def spikes_of(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
-    places = np.repeat(np.argwhere(counts), counts[counts > 0], axis=0)
-    spikes = np.zeros(len(places), SPIKE)
-    spikes["sample"], spikes["c"], spikes["y"], spikes["x"] = places.T
-    spikes["t"] = rng.integers(0, 1000, len(places))
-    return spikes[np.lexsort((spikes["t"], spikes["sample"]))]
-
-
-def assert_same(found: Recording, wanted: Recording, *fields: str) -> None:
-    for name in (*fields, "samples", "outputs"):
-        given_, made = getattr(found, name), getattr(wanted, name)
-        if isinstance(made, tuple):
-            assert given_ == made, name
-        else:
-            assert list(given_) == list(made), name
-            assert all(np.array_equal(given_[layer], made[layer]) for layer in made), name
-    assert np.array_equal(found.labels, wanted.labels)
-    assert np.array_equal(found.durations_us, wanted.durations_us)
-    assert dict(found.aliases) == dict(wanted.aliases)
-
-
-SETTINGS = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
-)
 
 
 @SETTINGS
