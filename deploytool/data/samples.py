@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Generic, TypeAlias, TypeVar, overload
+from typing import Final, Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import frozen
 
 Indices: TypeAlias = NDArray[np.int64]
+HELD_MAX: Final = 2**26
+"""Events that `Held` keeps by default, at 14 bytes each."""
+
 Made = TypeVar("Made", covariant=True)
 Other = TypeVar("Other")
 
@@ -45,6 +48,38 @@ class Samples(Sequence[Made], Generic[Made]):
     def map(self, transform: Callable[[Made], Other]) -> Samples[Other]:
         """The same samples; ``transform`` is applied to each when it is made."""
         return Samples(self.labels, lambda i: transform(self.make(i)))
+
+
+class Held(Sequence[Other]):
+    """``samples``, each made once; those beyond ``most`` in size, all together, are made on every access.
+
+    ``size(sample)`` is the size of a sample, for example its number of events.
+    """
+
+    def __init__(self, samples: Sequence[Other], size: Callable[[Other], int], most: int = HELD_MAX) -> None:
+        self._samples = samples
+        self._size = size
+        self._room = most
+        self._made: dict[int, Other] = {}
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> Other: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Other]: ...
+    def __getitem__(self, index: int | slice) -> Other | Sequence[Other]:
+        chosen = range(len(self))[index]
+        if not isinstance(chosen, int):
+            return [self[each] for each in chosen]
+        if chosen in self._made:
+            return self._made[chosen]
+        sample = self._samples[chosen]
+        self._room -= self._size(sample)
+        if self._room >= 0:
+            self._made[chosen] = sample
+        return sample
 
 
 def joined(parts: Sequence[Samples[Other]]) -> Samples[Other]:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploytool.data.samples import Samples, even_subset, hash_split, hold_out, joined
+from deploytool.data.samples import Held, Samples, even_subset, hash_split, hold_out, joined
 from deploytool.ir.events import EVENT, EventStream
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(lambda values: np.array(values, np.int64))
@@ -100,3 +100,19 @@ def test_the_hash_split_of_a_known_set_is_what_it_was() -> None:
     train, test = hash_split(names, np.repeat([0, 9], 1000), 0.1)
     assert (len(train), len(test)) == (1800, 200)
     assert [names[i] for i in test[:3]] == [f"airplane/cifar10_airplane_{i}.aedat4" for i in (10, 44, 49)]
+
+
+def test_held_samples_are_made_once_as_far_as_there_is_room() -> None:
+    made: list[int] = []
+
+    def make(index: int) -> int:
+        made.append(index)
+        return 10 * index
+
+    held = Held(Samples(np.arange(5), make), size=lambda _: 2, most=6)
+    assert [held[i] for i in (1, 0, 3, 2)] == [10, 0, 30, 20]
+    assert held[-4] == held[1] == 10
+    assert made == [1, 0, 3, 2]
+    assert held[1:3] == [10, 20]
+    assert made == [1, 0, 3, 2, 2]  # there was no room for sample 2
+    assert len(held) == 5
