@@ -27,7 +27,8 @@ def with_source(store: Store, made_from: Artifact, recording: Recording) -> Reco
     known = recording.setup
     if recording.rung == "torch" and "model" in stated:
         trained = stated["model"]
-        known = replace(known, time_steps=trained["train"]["time_steps"], bins=trained["data"].get("bins", "time"))
+        steps = known.time_steps or trained["train"]["time_steps"]
+        known = replace(known, time_steps=steps, bins=trained["data"].get("bins", "time"))
     elif "recording" in stated:
         asked = stated["recording"]
         known = replace(known, time_steps=asked.get("time_steps"), bins=asked.get("bins", "time"))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, format_shape
+from deploytool.base.errors import InputError
 from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
@@ -25,7 +27,7 @@ from deploytool.train.tensorboard import event_file, require_tensorboard
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import dataset
+from deploytool.workflow.samples import SampleSource, dataset
 
 
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
@@ -40,9 +42,8 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     if tensorboard is not None:
         require_tensorboard()
     refuse_impossible(recipe)
-    decided = recipe.section("seed", "data", "network", "constraints", "train")
     ann = given_ann(recipe)
-    inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **fingerprint(ann)}
+    request = _request(recipe, ann)
 
     def compute() -> Trained:
         task = task_of(recipe, unfinished, ann)
@@ -54,9 +55,13 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
 
-    request = Request("model", inputs, decided)
     with cache.unfinished(request) as unfinished:
         return cache.stored(request, compute, write)
+
+
+def _request(recipe: Recipe, ann: Mapping[str, Array] | None) -> Request:
+    inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **fingerprint(ann)}
+    return Request("model", inputs, recipe.section("seed", "data", "network", "constraints", "train"))
 
 
 def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
@@ -83,10 +88,25 @@ def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None
     )
 
 
-def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
-    """The recording of the trained network itself, clock-driven at its own number of time steps."""
-    samples = dataset(recipe.data, recipe.seed)
-    inputs = {"model": model.digest, "data": samples.fingerprint}
+def trained_model(cache: StageCache, recipe: Recipe) -> Artifact | None:
+    """The model that training ``recipe`` made, if it is in the store."""
+    return cache.store.find(_request(recipe, given_ann(recipe)))
+
+
+def run_trained(
+    cache: StageCache,
+    model: Artifact,
+    recipe: Recipe,
+    samples: SampleSource | None = None,
+    time_steps: int | None = None,
+) -> Artifact:
+    """The recording of the trained network itself, clock-driven at its own number of time steps, or at ``time_steps``.
+
+    It runs on the test samples of ``recipe``, or on ``samples`` of events.
+    """
+    asked = samples or dataset(recipe.data, recipe.seed)
+    inputs = {"model": model.digest, "data": asked.fingerprint}
+    spec = recipe.train.model_copy(update={"time_steps": time_steps or recipe.train.time_steps})
 
     def compute() -> Recording:
         from deploytool.data.loader import loader
@@ -94,10 +114,13 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
         from deploytool.train.loop.evaluate import evaluate
 
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
-        test = load(recipe.data, recipe.seed).test
+        test = samples.load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
+        if samples and len(test) and test[0].shape != recipe.network.input:
+            found = f"events on a map of {format_shape(test[0].shape)}"
+            raise InputError(test[0].name, found, f"{format_shape(recipe.network.input)}, the input of {model.name}")
         with cache.messages.progress("torch", "sample") as tick:
             recording = evaluate(
-                build(network, recipe.constraints, recipe.train),
+                build(network, recipe.constraints, spec),
                 read_tensors(model.path / WEIGHTS),
                 loader(test, recipe.data),
                 tuple(sample.name for sample in test),
@@ -105,5 +128,7 @@ def run_trained(cache: StageCache, model: Artifact, recipe: Recipe) -> Artifact:
             )
         return with_source(cache.store, model, recording)
 
-    decided = {"rung": "torch", "data": samples.says}
+    decided: dict[str, Any] = {"rung": "torch", "data": asked.says}
+    if spec.time_steps != recipe.train.time_steps:
+        decided["time_steps"] = spec.time_steps
     return cache.stored(Request("recording", inputs, decided), compute, save_recording)

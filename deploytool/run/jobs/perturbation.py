@@ -14,6 +14,7 @@ threshold per neuron: it models neurons that differ from each other, and the emu
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -73,6 +74,15 @@ def parse_perturbation(text: str, seed: int = 0) -> Perturbation:
             amounts[name] = amount * _UNITS[name][1]
     if mistakes:
         raise UsageError.together(mistakes)
+    return _perturbation(amounts, seed)
+
+
+def perturbation_of(model: str, amount: float, seed: int = 0) -> Perturbation:
+    """The perturbation by one ``model``; ``amount`` is in us for "order" and in % for the others."""
+    return _perturbation({model: amount * _UNITS[model][1]}, seed)
+
+
+def _perturbation(amounts: Mapping[str, float], seed: int) -> Perturbation:
     return Perturbation(
         order=amounts.get("order", 0),
         drop=amounts.get("drop", 0),
