@@ -33,6 +33,7 @@ from deploytool.cli.options import (
     parse_bins,
     parse_pins,
 )
+from deploytool.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -236,6 +237,9 @@ def import_recording(
     elif samples.root is not None or samples.samples is not None:
         raise UsageError("--root, --samples", "given without --data", "a data set's name in --data")
     invocation.show_artifact(importing.import_recording(invocation.cache, file, program, statements, known))
+
+
+command(app, "deploytool sweep model@latest --time-steps 1,2,4,...,64 --figure curves.svg")(sweep)
 
 
 @command(app, "deploytool validate recording-1a2b --against recording-3c4d --max-spike-difference 5")

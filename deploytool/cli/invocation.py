@@ -76,6 +76,15 @@ class Invocation:
             self.show(content_of(verdict) | where)
         return NEGATIVE_VERDICT if loaded.negative else 0
 
+    def show_sweep(self, artifact: Artifact) -> None:
+        """Shows a sweep: its points in tables, or with --json all that is known of them."""
+        if not self.as_json:
+            self.show_artifact(artifact)
+            return
+        from deploytool.ir.sweep_file import as_json, load_sweep
+
+        self.show(as_json(load_sweep(artifact.path)) | {"artifact": artifact.name})
+
     def show_fit(self, checked: Checked) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
         from deploytool.cli.fit import fit_for_terminal

@@ -46,6 +46,12 @@ SplitOption: TypeAlias = Annotated[
     bool, typer.Option("--split/--no-split", help="Allow layers to be split over several cores.")
 ]
 DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")]
+DenoiseOption: TypeAlias = Annotated[
+    float | None, typer.Option(help="Drop events without a neighbour in this many ms.")
+]
+SamplesOption: TypeAlias = Annotated[
+    int | None, typer.Option(min=1, help="Use only this number of samples, spread evenly over the classes.")
+]
 
 
 @dataclass(frozen=True)
@@ -141,10 +147,8 @@ class SampleOptions:
 
     data: Annotated[str, typer.Option(help="A data set's name, an event file, or a folder of event files.")]
     root: DataFolderOption = None
-    denoise_ms: Annotated[float | None, typer.Option(help="Drop events without a neighbour in this many ms.")] = None
-    samples: Annotated[
-        int | None, typer.Option(min=1, help="Use only this number of samples, spread evenly over the classes.")
-    ] = None
+    denoise_ms: DenoiseOption = None
+    samples: SamplesOption = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from deploytool.base.numbers import figure, rounded
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording_file import load_recording
+from deploytool.ir.sweep import Curve
+from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import LayerFigures
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact
@@ -174,6 +176,38 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
     }
 
 
+def _sweep(artifact: Artifact) -> dict[str, Any]:
+    sweep = load_sweep(artifact.path)
+    return {"data": sweep.data, "samples": sweep.samples, **{_title(curve): _points(curve) for curve in sweep.curves}}
+
+
+def _title(curve: Curve) -> str:
+    varied = f", early exit by {curve.quantity}" if curve.of.how == "exit" else ""
+    reference = f"; difference from {curve.reference}" if curve.reference and not varied else ""
+    return f"{curve.model} on {curve.on}{varied}{reference}"
+
+
+def _points(curve: Curve) -> list[dict[str, Any]]:
+    """A row for each point. What is known of none has no column, nor has what the quantity itself is."""
+    rows = []
+    for point in curve.points:
+        low, high = point.interval_95 or (None, None)
+        row: dict[str, Any] = {
+            curve.quantity: point.value,
+            "accuracy": point.accuracy,
+            "95_%": "-" if low is None or high is None else f"{low:.1f}-{high:.1f}",
+            "difference": point.spike_difference,
+            "SynOps": None if point.synops is None else round(point.synops),
+            "events": None if point.events is None else round(point.events),
+            "ms": point.ms,
+        }
+        rows.append(row)
+    shown = {"ms"} if curve.quantity == "events" else {"events"} if curve.quantity == "until_ms" else {"events", "ms"}
+    hidden = {"events", "ms"} - shown | ({"difference"} if curve.of.how == "exit" else set())
+    unknown = {key for key in ("difference", "SynOps", "events", "ms") if all(row[key] is None for row in rows)}
+    return [{key: value for key, value in row.items() if key not in hidden | unknown} for row in rows]
+
+
 def _report(artifact: Artifact) -> dict[str, Any]:
     return {"page": str(artifact.path / PAGE)}
 
@@ -185,6 +219,7 @@ CONTENTS: Final[Mapping[Kind, Callable[[Artifact], dict[str, Any]]]] = MappingPr
         "program": _program,
         "recording": _recording,
         "verdict": _verdict,
+        "sweep": _sweep,
         "report": _report,
     }
 )

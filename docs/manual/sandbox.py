@@ -120,8 +120,13 @@ def prepare(folder: Path) -> Sandbox:
     _networks(folder)
     _events(folder)
     made = Sandbox(folder)
-    outcome = made.run("deploytool pipeline recipes/digits.toml")
-    assert outcome.exit_code == 0, outcome
+    for command in (
+        "train recipes/digits.toml",
+        "sweep model@latest --time-steps 4 --against none",
+        "pipeline recipes/digits.toml",
+    ):
+        outcome = made.run(f"deploytool {command}")
+        assert outcome.exit_code == 0, outcome
     return made
 
 

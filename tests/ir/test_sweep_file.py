@@ -57,6 +57,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_axes_have_their_unit() -> None:
-    assert QUANTITIES["until_ms"].axis == "time since the start of the sample (ms)"
+    assert QUANTITIES["until_ms"].axis == "duration of the input (ms)"
     assert QUANTITIES["time_steps"].axis == "time steps per sample"
     assert all(name == quantity.name for name, quantity in QUANTITIES.items())

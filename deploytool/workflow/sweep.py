@@ -1,0 +1,334 @@
+"""The verb sweep: one quantity varied, over one or several networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from deploytool.base.errors import UsageError
+from deploytool.base.files import write_file
+from deploytool.chip.chips import chip_named
+from deploytool.ir.fan_out import fan_outs
+from deploytool.ir.program_file import load_program
+from deploytool.ir.recording import Recording, RungName
+from deploytool.ir.sweep import QUANTITIES, Curve, Point, QuantityName, Sweep
+from deploytool.ir.sweep_file import as_csv, load_sweep, save_sweep
+from deploytool.store.artifact import Artifact, Request, Store
+from deploytool.store.cache import StageCache
+from deploytool.store.lineage import ancestors
+from deploytool.validate.early_exit import POLICIES, PolicyName, evidence
+from deploytool.workflow.map import Width
+from deploytool.workflow.networks import NO_OPTIONS, ImportOptions
+from deploytool.workflow.recordings import load
+from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.swept import EVENT_DRIVEN, Runs, samples_of, swept
+
+if TYPE_CHECKING:
+    from deploytool.validate.curves import AnyTime
+
+OPTIONS: Final[Mapping[QuantityName, str]] = {
+    "time_steps": "--time-steps",
+    "events": "--events",
+    "until_ms": "--until-ms",
+    "bits": "--bits",
+    **dict.fromkeys(("order", "drop", "threshold", "weights"), "--perturb"),
+    **dict.fromkeys(POLICIES, "--early-exit"),
+}
+"""The option of each quantity."""
+
+REPEATS: Final = 5
+"""Draws of a perturbation, by default."""
+NO_REFERENCE: Final = "none"
+AGAINST: Final = (*EVENT_DRIVEN, NO_REFERENCE)
+SAME_ARITHMETIC: Final[Mapping[RungName, RungName]] = {"torch": "simulator", "quantised": "emulator"}
+"""The event-driven run in the arithmetic of a clock-driven one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep varies: one ``quantity`` over its ``values``; and ``exits`` {policy: thresholds} of early exits.
+
+    ``on`` is what runs the networks, ``against`` the event-driven run that spike differences are from, or "none"; by
+    default they follow from the quantity and the network. ``target`` is the chip that networks are mapped for.
+    ``requantise`` allows widths other than the trained one. Perturbations are drawn ``repeats`` times from ``seed``.
+    ``outputs_only`` keeps no spikes of inner layers, so that synaptic updates of an earlier end are not known.
+    Raises UsageError with every mistake.
+    """
+
+    quantity: QuantityName | None = None
+    values: tuple[int | float, ...] = ()
+    exits: Mapping[PolicyName, tuple[int | float, ...]] = field(default_factory=dict)
+    on: str | None = None
+    against: str | None = None
+    target: str | None = None
+    requantise: bool = False
+    repeats: int | None = None
+    seed: int = 0
+    outputs_only: bool = False
+
+    def __post_init__(self) -> None:
+        if problems := list(_mistakes(self)):
+            raise UsageError.together(problems)
+        if self.target is not None:
+            chip_named(self.target)
+
+    @property
+    def how(self) -> str:
+        """How points come about: "run", "cut" or "perturb"."""
+        return "cut" if self.quantity is None else QUANTITIES[self.quantity].how
+
+    @property
+    def rungs(self) -> tuple[RungName, ...]:
+        """What can run the networks."""
+        if self.quantity == "time_steps":
+            return ("torch", "quantised")
+        return ("emulator",) if self.quantity == "bits" else ("emulator", "simulator")
+
+    def as_json(self) -> dict[str, Any]:
+        """What decides about the recordings and the curves."""
+        exits = {str(name): list(values) for name, values in self.exits.items()}
+        return {"quantity": self.quantity, "values": list(self.values), "early_exit": exits, "against": self.against}
+
+
+def _mistakes(asked: Asked) -> Iterator[UsageError]:
+    if asked.quantity is None and not asked.exits:
+        options = ", ".join(dict.fromkeys(OPTIONS.values()))
+        yield UsageError("sweep", "nothing to vary", f"one of {options}")
+        return
+    given: list[tuple[QuantityName, tuple[int | float, ...]]] = list(asked.exits.items())
+    if asked.quantity is not None:
+        given.insert(0, (asked.quantity, asked.values))
+    for name, values in given:
+        yield from _wrong_values(name, values)
+    if asked.on is not None and asked.on not in asked.rungs:
+        yield UsageError(f"--on {asked.on}", _given_with(asked), f"--on {' or '.join(asked.rungs)}")
+    if asked.exits and asked.how != "cut":
+        yield UsageError("--early-exit", _given_with(asked), "--events, --until-ms or neither")
+    if asked.against is not None and (asked.how != "run" or asked.against not in AGAINST):
+        found = _given_with(asked) if asked.how != "run" else "no such reference"
+        yield UsageError(f"--against {asked.against}", found, f"{', '.join(AGAINST)}, with --time-steps or --bits")
+    if asked.requantise and asked.quantity != "bits":
+        yield UsageError("--requantise", _given_with(asked), "--bits")
+    if asked.how != "perturb" and (asked.repeats is not None or asked.seed):
+        yield UsageError("--repeats, --seed", _given_with(asked), "--perturb")
+    if asked.outputs_only and asked.how != "cut":
+        yield UsageError("--outputs-only", _given_with(asked), "--events, --until-ms or --early-exit")
+
+
+def _given_with(asked: Asked) -> str:
+    return "given with " + (OPTIONS[asked.quantity] if asked.quantity else "--early-exit alone")
+
+
+def _wrong_values(name: QuantityName, values: Sequence[int | float]) -> Iterator[UsageError]:
+    """One error for the first value of each kind of mistake."""
+    quantity = QUANTITIES[name]
+    kind = "whole numbers" if quantity.whole else "numbers"
+    need = f"{kind} from {quantity.least:g} to {quantity.most:,.12g}"
+    if not values:
+        yield UsageError(OPTIONS[name], "no values", need)
+    wrong = [each for each in values if not quantity.least <= each <= quantity.most or (quantity.whole and each % 1)]
+    if wrong:
+        yield UsageError(OPTIONS[name], f"found {wrong[0]:g}", need)
+    elif twice := [each for at, each in enumerate(values) if each in values[:at]]:
+        yield UsageError(OPTIONS[name], f"found {twice[0]:g} twice", "every value once")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The recordings of one network: ``settings`` {value: its recordings, one for each draw}, and the ``reference``.
+
+    For any-time prediction, ``reference`` is the only recording, and ``program`` what ran.
+    """
+
+    runs: Runs
+    on: RungName
+    says: str
+    reference: Artifact | None
+    settings: Mapping[int | float, tuple[Artifact, ...]] = field(default_factory=dict)
+    program: Artifact | None = None
+
+    @property
+    def inputs(self) -> Iterator[Artifact]:
+        """Every recording."""
+        if self.reference is not None:
+            yield self.reference
+        for artifacts in self.settings.values():
+            yield from artifacts
+
+
+def sweep(
+    cache: StageCache,
+    sources: Sequence[str],
+    asked: Asked,
+    samples: SampleSource | None = None,
+    options: ImportOptions = NO_OPTIONS,
+) -> Artifact:
+    """The sweep of the networks that ``sources`` name, over what is ``asked``.
+
+    They run on ``samples``, or on the test samples of the recipes they were trained with. Every run is a recording in
+    the store; after an interruption, finished ones are not run again.
+    Raises UsageError, before anything runs, for networks that cannot be swept.
+    """
+    networks = swept(cache, sources, options)
+    each = samples_of(networks, samples)
+    runs = [Runs(cache, network, source, asked.target) for network, source in zip(networks, each, strict=True)]
+    if problems := [problem for run in runs for problem in _refusals(run, asked)]:
+        raise UsageError.together(problems)
+    ran = [_ran(run, asked) for run in runs]
+    inputs = {f"{i}.{j}": artifact.digest for i, of in enumerate(ran) for j, artifact in enumerate(of.inputs)}
+    labels = [network.label for network in networks]
+    request = Request("sweep", inputs, {**asked.as_json(), "labels": labels})
+    data = str(each[0].says.get("set") or each[0].says.get("files"))
+    return cache.stored(request, lambda: _judged(cache.store, data, ran, asked), save_sweep)
+
+
+def write(artifact: Artifact, csv: Path | None, figures: Sequence[Path] = ()) -> None:
+    """Writes the curves of a sweep as a table to ``csv``, and as a picture to ``figures`` (.svg, .pdf or .png)."""
+    sweep = load_sweep(artifact.path)
+    if csv is not None:
+        write_file(csv, as_csv(sweep).encode())
+    for path in figures:
+        from deploytool.report.paper import drawn
+
+        write_file(path, drawn(sweep, path.suffix.removeprefix(".")))
+
+
+def sweeps_of(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
+    """The sweeps in ``store`` that have a model, graph or program in common with ``artifact``, newest first."""
+    networks = ("model", "graph", "program")
+    wanted = {each.digest for each in (artifact, *ancestors(store, artifact)) if each.kind in networks}
+    found = [store.get(str(path)) for path in store.folders("sweep")]
+    return tuple(each for each in found if wanted & {source.digest for source in ancestors(store, each)})
+
+
+def _refusals(runs: Runs, asked: Asked) -> Iterator[UsageError]:
+    """Why a network cannot be swept as ``asked``."""
+    network = runs.network
+    is_program = network.source.kind == "program"
+    if asked.target is not None and is_program:
+        yield UsageError("--target", f"given with {network.source.name}, which is mapped already", "no --target")
+    if asked.quantity == "bits" and is_program:
+        found = f"the widths of the weights of {network.source.name} are fixed"
+        yield UsageError("--bits", found, "the model or graph that it was mapped from")
+    elif not (possible := runs.possible(asked.rungs)) or (asked.on is not None and asked.on not in possible):
+        found = f"given with {network.source.name}, which is not mapped for that"
+        yield UsageError(
+            f"--on {asked.on or asked.rungs[0]}", found, f"--on {' or '.join(possible)}" if possible else ""
+        )
+    elif asked.quantity == "bits":
+        yield from _other_widths(runs, asked)
+
+
+def _other_widths(runs: Runs, asked: Asked) -> Iterator[UsageError]:
+    trained = runs.weight_bits
+    if trained is None or asked.requantise or set(asked.values) == {trained}:
+        return
+    bits = ",".join(map(str, asked.values))
+    found = f"{runs.network.label!r} was trained at {trained} bits, and its weights would change"
+    yield UsageError(f"--bits {bits}", found, f"--bits {trained}", "Add --requantise to change them anyway.")
+
+
+def _ran(runs: Runs, asked: Asked) -> Ran:
+    """The recordings of one network."""
+    possible = runs.possible(asked.rungs)
+    on = next(rung for rung in possible if asked.on in (None, rung))
+    if asked.quantity == "time_steps" and asked.on is None and runs.network.source.kind == "graph":
+        on = "quantised"
+    if asked.how == "cut":
+        return _ran_once(runs, asked, on)
+    if asked.how == "perturb":
+        return _ran_perturbed(runs, asked, on)
+    against = asked.against or ("simulator" if asked.quantity == "bits" else SAME_ARITHMETIC[on])
+    reference, says = None, ""
+    settings = {}
+    for value in sorted(asked.values):
+        _tell(runs, asked.quantity, value)
+        settings[value] = (_at(runs, asked, on, int(value)),)
+    for rung in EVENT_DRIVEN:
+        if rung == against:
+            reference, says = runs.event_driven(rung), f"the {rung}, event by event"
+    return Ran(runs, on, says, reference, settings)
+
+
+def _tell(runs: Runs, quantity: QuantityName | None, value: int | float) -> None:
+    if quantity is not None:
+        runs.cache.messages.say(f"{runs.network.label:<10} {QUANTITIES[quantity].axis}: {value:g}")
+
+
+def _at(runs: Runs, asked: Asked, on: RungName, value: int) -> Artifact:
+    """The recording at one number of time steps, or at one width of the weights."""
+    if asked.quantity == "time_steps":
+        return runs.in_time_steps(on, value)
+    changes = runs.weight_bits not in (None, value)
+    return runs.event_driven(on, Width(value, requantise=changes))
+
+
+def _ran_once(runs: Runs, asked: Asked, on: RungName) -> Ran:
+    """One event-driven run that keeps every spike, of all layers or of the outputs alone."""
+    from deploytool.ir.target import Watch
+    from deploytool.run.jobs.job import Job
+
+    program = runs.program(on)
+    count = len(runs.samples.load(load_program(program.path).input_shape))
+    watch = Watch(() if asked.outputs_only else None, rasters=count)
+    runs.cache.messages.say(f"{runs.network.label:<10} one run for all points")
+    recording = runs.of(program, Job(on, watch=watch))
+    return Ran(runs, on, "the same run on whole samples", recording, program=program)
+
+
+def _ran_perturbed(runs: Runs, asked: Asked, on: RungName) -> Ran:
+    from deploytool.run.jobs.job import Job
+    from deploytool.run.jobs.perturbation import perturbation_of
+
+    assert asked.quantity is not None
+    program = runs.program(on)
+    plain = runs.of(program, Job(on))
+    settings: dict[int | float, tuple[Artifact, ...]] = {}
+    for value in sorted(asked.values):
+        _tell(runs, asked.quantity, value)
+        how = perturbation_of(asked.quantity, value, asked.seed)
+        draws = [replace(how, repeat=repeat) for repeat in range(asked.repeats or REPEATS)] if value else []
+        settings[value] = tuple(runs.of(program, Job(on, perturbation=draw)) for draw in draws) or (plain,)
+    return Ran(runs, on, "the unperturbed run", plain, settings)
+
+
+def _judged(store: Store, data: str, ran: Sequence[Ran], asked: Asked) -> Sweep:
+    """The curves of all networks."""
+    curves = [curve for of in ran for curve in _curves(store, of, asked)]
+    return Sweep(data, curves[0].points[0].samples, tuple(curves))
+
+
+def _curves(store: Store, ran: Ran, asked: Asked) -> Iterator[Curve]:
+    from deploytool.validate.curves import AnyTime, cut_point, mean_point, point
+
+    def curve(quantity: QuantityName, points: Sequence[Point]) -> Curve:
+        network = ran.runs.network
+        ordered = tuple(sorted(points, key=lambda each: each.value))
+        return Curve(network.label, network.source.name, quantity, ran.on, ran.says, ordered)
+
+    reference = None if ran.reference is None else load(store, ran.reference)
+    if ran.program is None:
+        assert asked.quantity is not None
+        yield curve(
+            asked.quantity,
+            [
+                mean_point([point(value, load(store, each), reference, (each.name,)) for each in draws])
+                for value, draws in ran.settings.items()
+            ],
+        )
+        return
+    assert isinstance(reference, Recording)
+    assert ran.reference is not None
+    anytime, name = AnyTime(reference, fan_outs(load_program(ran.program.path))), ran.reference.name
+    if asked.quantity is not None:
+        ends = {value: _ends(anytime, asked.quantity, value) for value in asked.values}
+        yield curve(asked.quantity, [cut_point(anytime, value, cut_us, name) for value, cut_us in ends.items()])
+    for policy, thresholds in asked.exits.items():
+        found = evidence(reference, policy)
+        yield curve(policy, [cut_point(anytime, each, found.exits_us(each), name) for each in thresholds])
+
+
+def _ends(anytime: AnyTime, quantity: QuantityName, value: int | float) -> Any:
+    return anytime.after_ms(value) if quantity == "until_ms" else anytime.after_events(int(value))

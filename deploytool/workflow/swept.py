@@ -1,0 +1,207 @@
+"""The networks of a sweep: what a user named, and its recording at any setting."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploytool.base.arrays import Shape
+from deploytool.base.errors import UsageError
+from deploytool.base.files import is_file, is_folder
+from deploytool.ir.events import EventStream
+from deploytool.ir.program import SIMULATOR
+from deploytool.ir.recording import RungName
+from deploytool.recipe import Recipe, load_recipe
+from deploytool.store.artifact import Artifact, Store
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import NETWORK
+from deploytool.store.lineage import ancestors
+from deploytool.workflow.convert import convert, convert_model
+from deploytool.workflow.map import AS_TRAINED, Width, map_graph
+from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, refuse_options
+from deploytool.workflow.run import run
+from deploytool.workflow.samples import SampleSource, dataset
+from deploytool.workflow.train import run_trained, trained_model
+
+if TYPE_CHECKING:
+    from deploytool.run.jobs.job import Job
+
+_LABELLED: Final = re.compile(r"([\w .+()-]+)=(.+)")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """One network of a sweep: its ``label`` in legends, and the artifact ``source``, a model, a graph or a program.
+
+    ``recipe`` is that of the training it comes from, None if that is not known.
+    """
+
+    label: str
+    source: Artifact
+    recipe: Recipe | None
+
+
+def swept(cache: StageCache, sources: Sequence[str], options: ImportOptions = NO_OPTIONS) -> tuple[Swept, ...]:
+    """The networks that ``sources`` name, each as the commands take it or as LABEL=SOURCE.
+
+    Raises as `named_network`, and UsageError for a network that is named twice.
+    """
+    found = [_swept(cache, source, options) for source in sources]
+    if twice := [name for name, count in Counter(each.source.name for each in found).items() if count > 1]:
+        raise UsageError(", ".join(sources), f"{twice[0]} is named twice", "every network once")
+    known = Counter(each.label for each in found)
+    named = [
+        each if known[each.label] == 1 else replace(each, label=f"{each.label} {each.source.digest[:4]}")
+        for each in found
+    ]
+    if twice := [label for label, count in Counter(each.label for each in named).items() if count > 1]:
+        raise UsageError(", ".join(sources), f"{twice[0]!r} is the label of two networks", "a label for each")
+    return tuple(named)
+
+
+def _swept(cache: StageCache, named: str, options: ImportOptions) -> Swept:
+    match = None if _exists(named) else _LABELLED.fullmatch(named)
+    label, source = (match[1].strip(), match[2]) if match else ("", named)
+    artifact = _artifact(cache, source, options)
+    recipe = _recipe_of(cache.store, artifact)
+    if not label:
+        label = artifact.name if recipe is None else _method(recipe)
+        label = Path(source).stem if _exists(source) and not is_folder(Path(source)) else label
+    return Swept(label, artifact, recipe)
+
+
+def _exists(path: str) -> bool:
+    return is_file(Path(path)) or is_folder(Path(path))
+
+
+def _artifact(cache: StageCache, source: str, options: ImportOptions) -> Artifact:
+    kind = kind_of(source)
+    if kind == "an artifact":
+        refuse_options(kind, options)
+        return cache.store.get(source, "model", "graph", "program")
+    if kind == "a recipe":
+        refuse_options(kind, options)
+        if (model := trained_model(cache, load_recipe(Path(source)))) is None:
+            raise UsageError(
+                source, "a recipe without its trained model in the store", "a trained model", "Run deploytool train."
+            )
+        return model
+    return convert(cache, source, options)
+
+
+def _recipe_of(store: Store, artifact: Artifact) -> Recipe | None:
+    """The recipe of the training that ``artifact`` comes from, as far as its model states it."""
+    for model in (artifact, *ancestors(store, artifact)):
+        if model.kind == "model":
+            return Recipe.model_validate({**model.manifest.recipe, "name": "model", "run": {"on": []}})
+    return None
+
+
+def _method(recipe: Recipe) -> str:
+    """The method of training, with a loss other than the default."""
+    return recipe.train.method if recipe.train.loss == "ce" else f"{recipe.train.method} {recipe.train.loss}"
+
+
+def samples_of(networks: Sequence[Swept], asked: SampleSource | None) -> tuple[SampleSource, ...]:
+    """The samples for each of ``networks``: as ``asked``, or the test samples of its own recipe. Each is made once.
+
+    Raises UsageError if the training of a network is not known, or if the recipes' test samples are not the same.
+    """
+    if asked is not None:
+        return (_held(asked),) * len(networks)
+    for network in networks:
+        if network.recipe is None:
+            found = "its training is not in the store, so its test samples are not known"
+            raise UsageError(network.source.name, found, "--data")
+    recipes = [network.recipe for network in networks if network.recipe is not None]
+    for network, recipe in zip(networks, recipes, strict=True):
+        if _test_part(recipe) != _test_part(recipes[0]):
+            found = f"{network.label!r} was trained on other data than {networks[0].label!r}"
+            raise UsageError("sweep", found, "--data, which is the same for all networks")
+    own = [dataset(recipe.data, recipe.seed) for recipe in recipes]
+    shared = _held(own[0])
+    return tuple(replace(each, load=shared.load) for each in own)
+
+
+def _test_part(recipe: Recipe) -> dict[str, object]:
+    """What decides about the test samples of ``recipe``."""
+    return recipe.data.model_dump(exclude={"root", "bins", "validation", "train_samples"})
+
+
+def _held(samples: SampleSource) -> SampleSource:
+    """``samples``, of which each is made once for every shape of an input."""
+    from deploytool.data.samples import Held
+
+    @lru_cache
+    def load(shape: Shape) -> Sequence[EventStream]:
+        return Held(samples.load(shape), len)
+
+    return replace(samples, load=load)
+
+
+EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", "emulator")
+FLOAT: Final[tuple[RungName, ...]] = ("torch", "simulator")
+"""The rungs that compute in float32."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The recordings of a ``network`` with ``samples`` at any setting; its weights are mapped for ``target``."""
+
+    cache: StageCache
+    network: Swept
+    samples: SampleSource
+    target: str | None = None
+
+    def possible(self, rungs: Sequence[RungName]) -> tuple[RungName, ...]:
+        """Those of ``rungs`` that can run the network: a program is for a chip, or for the simulator."""
+        source = self.network.source
+        if source.kind != "program":
+            return tuple(rungs)
+        of_simulator = source.manifest.recipe.get("target") == SIMULATOR
+        return tuple(rung for rung in rungs if (rung in FLOAT) == of_simulator)
+
+    @cached_property
+    def graph(self) -> Artifact:
+        """The graph of the network, which is no program."""
+        source = self.network.source
+        return convert_model(self.cache, source) if source.kind == "model" else source
+
+    @cached_property
+    def weight_bits(self) -> int | None:
+        """The width of the weights that the network was trained at, if it states one."""
+        from deploytool.convert.nir import read_nir
+
+        return read_nir(self.graph.path / NETWORK).weight_bits
+
+    def program(self, rung: RungName, width: Width = AS_TRAINED) -> Artifact:
+        """The program of the network that ``rung`` runs, with weights of ``width``."""
+        source = self.network.source
+        if source.kind == "program":
+            return source
+        return map_graph(self.cache, self.graph, SIMULATOR if rung in FLOAT else self.target, width=width)
+
+    def event_driven(self, rung: RungName, width: Width = AS_TRAINED) -> Artifact:
+        """The event-driven recording, with counts of every layer."""
+        from deploytool.run.jobs.job import Job
+
+        return self.of(self.program(rung, width), Job(rung))
+
+    def in_time_steps(self, rung: RungName, time_steps: int) -> Artifact:
+        """The clock-driven recording; on "torch", a trained model runs in torch, and other networks in our engine."""
+        from deploytool.run.jobs.job import Job
+
+        recipe = self.network.recipe
+        if rung == "torch" and self.network.source.kind == "model" and recipe is not None:
+            return run_trained(self.cache, self.network.source, recipe, self.samples, time_steps)
+        bins = "time" if recipe is None else recipe.data.bins
+        return self.of(self.program(rung), Job("quantised", time_steps, bins=bins))
+
+    def of(self, program: Artifact, job: Job) -> Artifact:
+        """The recording of a ``job`` with ``program``."""
+        return run(self.cache, program.name, job, self.samples)
