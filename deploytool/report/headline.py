@@ -8,7 +8,8 @@ from deploytool.base.numbers import figure, percent, whole
 from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program
 from deploytool.ir.verdict import Difference, Rung, Verdict
-from deploytool.report.results import EVENT_DRIVEN, from_silicon
+from deploytool.report.differences import main_difference
+from deploytool.report.results import from_silicon
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,8 @@ def headlines(verdict: Verdict, program: Program, chip: Chip | None) -> list[Hea
         _cores(program, chip),
         _energy(shown),
         _latency(shown),
-        Headline("Busiest core", None, "not known", "cost"),
+        _busiest(shown),
     ]
-
-
-def main_difference(verdict: Verdict) -> Difference | None:
-    """The difference between the deployed and the trained network, or the closest to it that was measured."""
-    pairs = {(pair.reference, pair.test): pair for pair in verdict.differences}
-    wanted = [(deployed, other) for deployed in EVENT_DRIVEN for other in ("torch", "quantised", "simulator")]
-    return next((pairs[pair] for pair in wanted if pair in pairs), next(iter(verdict.differences), None))
 
 
 def _accuracy(rung: Rung | None) -> Headline:
@@ -63,13 +57,30 @@ def _cores(program: Program, chip: Chip | None) -> Headline:
     return Headline("Cores", f"{len(program.core_of)} of {len(chip.cores)}", chip.title, "cores")
 
 
-def _energy(rung: Rung | None) -> Headline:
-    return Headline("Energy", None, (rung and rung.energy) or "not estimated", "cost")
+def _energy(run: Rung | None) -> Headline:
+    if run is None or run.energy_uj is None:
+        return Headline("Energy", None, "estimated for runs on a chip only", "cost")
+    power = "" if run.power_mw is None else f", {figure(run.power_mw)}\u202fmW"
+    return Headline("Energy", f"{figure(run.energy_uj)}\u202fµJ", f"per sample, an estimate{power}", "cost")
 
 
-def _latency(rung: Rung | None) -> Headline:
-    decided = rung.decision if rung else None
+def _latency(run: Rung | None) -> Headline:
+    decided = run.decision if run else None
     if decided is None or decided.median_ms is None:
-        return Headline("Latency", None, "the single spikes were not kept", "cost")
+        return Headline("Latency", None, "no run measured the time to a decision", "cost")
     note = f"first event to decision, median of {whole(decided.samples)}"
     return Headline("Latency", f"{figure(decided.median_ms)}\u202fms", note, "cost")
+
+
+def _busiest(run: Rung | None) -> Headline:
+    if run is None or not run.load:
+        return Headline("Busiest core", None, "no run recorded its load", "cost")
+    most = max(run.load, key=lambda load: load.busiest_ms_synops_per_s)
+    place = most.part if most.core is None else f"core {most.core}, {most.part}"
+    value = f"{figure(most.busiest_ms_synops_per_s / 1e6)}\u202fM/s"
+    return Headline(
+        "Busiest core" if most.core is not None else "Busiest layer",
+        value,
+        f"SynOps in its busiest ms: {place}",
+        "cost",
+    )

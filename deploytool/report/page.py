@@ -19,11 +19,12 @@ from deploytool.base.numbers import FILTERS
 from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.verdict_file import as_json
-from deploytool.report import headline, network, results, samples
+from deploytool.report import differences, headline, network, results, samples
 from deploytool.report.content import ReportContent
 from deploytool.report.figures.curves import training_curves
 from deploytool.report.figures.histogram import weight_histogram
 from deploytool.report.figures.ladder import ladder
+from deploytool.report.figures.load import loads
 from deploytool.report.figures.placement import placement
 from deploytool.report.glossary import GLOSSARY
 from deploytool.report.unknowns import unknowns
@@ -46,6 +47,8 @@ def render(content: ReportContent) -> str:
     css, script = (_inside(HERE / name) for name in ("page.css", "page.js"))
     verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)
+    compared = differences.main_difference(verdict)
+    loaded = next((run for run in results.from_silicon(verdict) if run.load), None)
     cores = network.cores(program, chip) if chip else []
     return environment.get_template("page.html").render(
         css=Markup(css),
@@ -60,7 +63,9 @@ def render(content: ReportContent) -> str:
         ladder=results.ladder(verdict),
         tracks=ladder(verdict.rungs),
         ties=results.ties(content.runs),
-        differences=results.differences(verdict),
+        differences=differences.differences(verdict),
+        compared=compared,
+        maps=differences.difference_maps(compared, content.runs),
         confusion=results.confusion(verdict),
         program=program,
         chip=chip,
@@ -69,6 +74,9 @@ def render(content: ReportContent) -> str:
         placement=placement(program, cores),
         layers=network.layers(program, verdict),
         splits=[network.split(found) for found in content.splits],
+        energies=results.energies(verdict),
+        loaded=loaded,
+        loads=loads(loaded.load) if loaded else None,
         samples=samples.cards(content.runs, content.replayed, program, content.chosen),
         curves=training_curves(content.history) if content.history else [],
         quantisation=network.quantisation(content.quantisation),

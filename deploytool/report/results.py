@@ -1,4 +1,4 @@
-"""The verdict on the page: the banner, the ladder, the differences and the confusion matrix."""
+"""The verdict on the page: the banner, the ladder, and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -67,16 +67,9 @@ def ties(runs: Mapping[str, Recording]) -> dict[str, int]:
     return {name: int(tied(recording).sum()) for name, recording in runs.items()}
 
 
-def differences(verdict: Verdict) -> dict[str, Any]:
-    """Pairs, the layers they were compared on, one row of cells per layer, and the rungs that were not run."""
-    pairs = verdict.differences
-    names = list(dict.fromkeys(layer.layer for pair in pairs for layer in pair.layers))
-    by_pair = [{layer.layer: layer for layer in pair.layers} for pair in pairs]
-    return {
-        "pairs": pairs,
-        "rows": [(name, [layers.get(name) for layers in by_pair]) for name in names],
-        "missing": [rung.name for rung in verdict.rungs if rung.name not in verdict.ran],
-    }
+def energies(verdict: Verdict) -> list[str]:
+    """How the energy of each run was estimated, one sentence per run that has an estimate."""
+    return [f"{name}: {run.energy}" for name, run in verdict.ran.items() if run.energy_uj is not None]
 
 
 def confusion(verdict: Verdict) -> dict[str, Any] | None:

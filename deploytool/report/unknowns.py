@@ -18,7 +18,10 @@ def unknowns(program: Program, chip: Chip | None, verdict: Verdict) -> list[str]
         )
     if chip is not None:
         sentences += _chip_unknowns(program, chip)
-    sentences.append("Speed, latency and energy on the chip: they are neither measured nor estimated here.")
+    sentences.append(
+        "Speed and energy on the chip: neither was measured. Times are those of the events, without the time that the "
+        "chip computes; energy is estimated from SynOps."
+    )
     if smallest := min((rung.labelled for rung in verdict.ran.values() if rung.labelled), default=0):
         sentences.append(
             f"Accuracy on other data: it was measured on {smallest:,} samples; the 95 % intervals are estimates of "

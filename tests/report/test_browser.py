@@ -168,9 +168,11 @@ def test_the_player_plays_and_pauses_by_keyboard(chromium: Browser, file: Path) 
 
 
 def test_a_command_is_copied(chromium: Browser, file: Path) -> None:
+    from playwright.sync_api import expect
+
     with shown(chromium, file, permissions=["clipboard-read", "clipboard-write"]) as page:
         page.locator(".commands .copy").first.click()
-        assert page.locator(".commands .copy").first.inner_text() == "Copied"
+        expect(page.locator(".commands .copy").first).to_have_text("Copied")
         assert page.evaluate("navigator.clipboard.readText()") == "deploytool pipeline nmnist.toml"
 
 

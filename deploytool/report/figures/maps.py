@@ -68,15 +68,24 @@ def count_map(counts: NDArray[np.int64], name: str) -> Picture:
 
 
 def difference_map(reference: NDArray[np.int64], test: NDArray[np.int64], name: str) -> Picture:
-    """test - reference per neuron, both (C, H, W): blue where ``test`` has more spikes, brown where it has fewer."""
+    """test - reference per neuron, both (C, H, W): blue where ``test`` has more spikes, brown where it has fewer.
+
+    Of more than `MAPS_MAX` features, those that differ most are shown.
+    """
     difference = test - reference
+    features = len(difference)
+    if features > MAPS_MAX and difference.shape[1:] != (1, 1):
+        most_different = np.argsort(-np.abs(difference).sum(axis=(1, 2)), kind="stable")[:MAPS_MAX]
+        difference = difference[np.sort(most_different)]
     most = int(np.abs(difference).max(initial=0))
     # -1 marks unused places in tiles, so differences are shifted to start at 0.
     tiles, note = _tiles(difference + most, name)
+    if len(difference) < features:
+        note = f"the {MAPS_MAX} of {features} features that differ most"
     shades = np.rint(np.clip(tiles, 0, None) / max(2 * most, 1) * (LEVELS - 1)).astype(np.uint8)
     if most == 0:
         shades = np.full_like(shades, LEVELS // 2)
-    more, fewer = int(np.maximum(difference, 0).sum()), int(np.maximum(-difference, 0).sum())
+    more, fewer = (int(np.maximum(sign * (test - reference), 0).sum()) for sign in (1, -1))
     extent = f"within ±{most:,} per neuron" if most else "no neuron differs"
     return _picture(
         _tiled(np.where(tiles < 0, GAP, shades).astype(np.uint8)),
