@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias, TypeVar
+import math
+import reprlib
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+NUMBER_MAX: Final = 1e30
+"""The largest number in a recipe; torch computes in float32, whose limit is 3.4e38."""
 
 
 class Section(BaseModel):
     """A part of a recipe: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _in_float32(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and NUMBER_MAX < abs(value) < math.inf:
+            raise ValueError(
+                f"found {reprlib.repr(value)}; need a number that float32 can hold, at most {NUMBER_MAX:g}"
+            )
+        return value
 
 
 S = TypeVar("S", bound=Section)

@@ -113,3 +113,10 @@ def test_a_missing_recipe_is_one_sentence(tmp_path: Path) -> None:
             load_recipe(tmp_path / name)
     with pytest.raises(RecipeError, match=r"cannot be read \(Is a directory\)"):
         load_recipe(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["1e300", "-1e31", "1" + "0" * 40])
+def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path, number: str) -> None:
+    (problem,) = problems(tmp_path, GOOD, f"train.tet_phi={number}")
+    assert "train.tet_phi" in problem
+    assert "need a number that float32 can hold, at most 1e+30" in problem

@@ -1,0 +1,34 @@
+"""The environment that torchrun sets, and one that somebody set by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploytool.base.errors import UsageError
+from deploytool.base.machine import launched_processes
+
+
+def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert launched_processes() == 1
+
+
+def test_torchrun_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("WORLD_SIZE", "3"), ("RANK", "0"), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "29500")):
+        monkeypatch.setenv(name, value)
+    assert launched_processes() == 3
+
+
+@pytest.mark.parametrize("size", ["x", "0", "-1", "", "9" * 5000, "²"])
+def test_a_number_set_by_hand_is_one_sentence(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(UsageError, match=r"WORLD_SIZE=.*: no number of processes; need WORLD_SIZE, RANK"):
+        launched_processes()
+
+
+def test_a_size_without_a_rank_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"WORLD_SIZE=2: RANK, MASTER_ADDR, MASTER_PORT not set; .* Unset WORLD_SIZE"):
+        launched_processes()
