@@ -80,7 +80,8 @@ def test_one_process_alone_trains_by_ptl(monkeypatch):
     section = {"method": "ptl", "time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1}
     tandem = recipe(train=section, constraints={"floor": float("-inf")})
     refuse_impossible(tandem)
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "1")):
+        monkeypatch.setenv(name, value)
     with pytest.raises(RecipeError, match=r"train\.method: found 'ptl' in 2 processes of torchrun; need one process"):
         refuse_impossible(tandem)
 
