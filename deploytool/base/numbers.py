@@ -23,11 +23,11 @@ def figure(value: float) -> str:
 
 
 def figure_and_limit(value: float, limit: float) -> tuple[str, str]:
-    """``value`` as a `figure`, and the ``limit`` it is compared with as its author wrote it.
+    """``value`` as a `figure`, a count as a whole number, and the ``limit`` as its author wrote it.
 
     The value has more decimals only where rounding would put it on the other side of the limit.
     """
-    shown = figure(value)
+    shown = whole(value) if isinstance(value, int) else figure(value)
     if _side(float(shown.replace("−", "-").replace(",", "")), limit) != _side(value, limit):
         shown = _signed(value, f",.{DECIMALS}f")
     return shown, _signed(limit, ",.12g")

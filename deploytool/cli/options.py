@@ -286,6 +286,17 @@ class LimitOptions:
         float | None, typer.Option(min=0, max=100, help="% of samples with the same prediction.")
     ] = None
     max_synops: Annotated[float | None, typer.Option(min=0, help="Synaptic updates per sample.")] = None
+    max_core_synops_per_s: Annotated[
+        float | None, typer.Option(min=0, help="Synaptic updates per second of any core in its busiest ms.")
+    ] = None
+    max_energy_uj: Annotated[float | None, typer.Option(min=0, help="Estimated microjoules per sample.")] = None
+    max_decision_ms: Annotated[
+        float | None, typer.Option(min=0, help="Milliseconds to the decision, median of the samples.")
+    ] = None
+    max_decision_p95_ms: Annotated[
+        float | None, typer.Option(min=0, help="Milliseconds to the decision, 95th percentile of the samples.")
+    ] = None
+    max_cores: Annotated[int | None, typer.Option(min=1, help="Cores used.")] = None
     require: Annotated[
         list[str] | None, typer.Option(metavar="RUNG", help="A rung that must run, such as board. Repeatable.")
     ] = None

@@ -69,12 +69,16 @@ class LayerFigures:
 
 @dataclass(frozen=True, config=TYPED)
 class Decision:
-    """Time from the first input event to the decision, over ``samples`` samples; None without samples."""
+    """Time from the first input event to the decision, over ``samples`` samples; None without samples.
+
+    ``p95_ms`` is the 95th percentile, interpolated between samples; verdicts of older versions do not state it.
+    """
 
     samples: int
     median_ms: float | None
     min_ms: float | None
     max_ms: float | None
+    p95_ms: float | None = None
 
 
 @dataclass(frozen=True, config=TYPED)

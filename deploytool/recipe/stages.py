@@ -130,6 +130,24 @@ class ValidateSection(Section):
     max_synops: float | None = Field(
         None, gt=0, description="Largest mean number of synaptic operations per sample on the emulator."
     )
+    max_core_synops_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Largest number of synaptic operations per second of any core of the emulator, in the busiest "
+        "millisecond of any sample.",
+    )
+    max_energy_uj: float | None = Field(
+        None, gt=0, description="Largest estimated energy per sample on the emulator, in microjoules, on RAM + LOGIC."
+    )
+    max_decision_ms: float | None = Field(
+        None,
+        gt=0,
+        description="Largest median time from the first input event to the decision on the emulator, in milliseconds.",
+    )
+    max_decision_p95_ms: float | None = Field(
+        None, gt=0, description="Largest 95th percentile of that time, in milliseconds."
+    )
+    max_cores: int | None = Field(None, ge=1, description="Largest number of cores used on the emulator.")
     require: tuple[RungName, ...] = Field(
         (), description="Rungs that must run, such as `board`. A verdict without one of them is negative."
     )

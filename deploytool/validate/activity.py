@@ -74,9 +74,10 @@ def _decided_us(recording: Recording, index: int, start_us: int) -> int:
 
 
 def decision(recording: Recording) -> Decision:
-    """Median, minimum and maximum time from the first input event to the decision."""
+    """Median, minimum, maximum and 95th percentile of the time from the first input event to the decision."""
     taken_ms = decisions_us(recording) / 1000
     if not taken_ms.size:
         return Decision(0, None, None, None)
     median, least, greatest = float(np.median(taken_ms)), float(taken_ms.min()), float(taken_ms.max())
-    return Decision(taken_ms.size, rounded(median), rounded(least), rounded(greatest))
+    late = float(np.percentile(taken_ms, 95))
+    return Decision(taken_ms.size, rounded(median), rounded(least), rounded(greatest), rounded(late))

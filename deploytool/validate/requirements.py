@@ -12,7 +12,7 @@ from typing import Final
 
 from deploytool.base.numbers import figure_and_limit, rounded
 from deploytool.ir.recording import RUNGS, RungName
-from deploytool.ir.verdict import Check, Difference, LayerDifference, Rung
+from deploytool.ir.verdict import Check, CoreLoad, Difference, LayerDifference, Rung
 from deploytool.recipe import ValidateSection
 
 
@@ -30,7 +30,7 @@ class OfRun:
     """What one key of [validate] asks of a run: a limit on ``measure``, which is None if not known.
 
     ``title`` says what is measured, on "{test}"; ``lacks`` why it may not be known. ``rung`` is the run that is asked
-    by default, and ``on`` are the rungs that can be asked.
+    by default, and ``on`` are the rungs that can be asked. ``where`` adds to the value where it was found.
     """
 
     id: str
@@ -41,11 +41,12 @@ class OfRun:
     at_least: bool = False
     rung: RungName = "emulator"
     on: tuple[RungName, ...] = RUNGS
+    where: Callable[[Rung], str] = lambda _: ""
 
 
 @dataclass(frozen=True)
 class OfPair:
-    """What one key of [validate] asks of a pair of runs, as `OfRun`; ``where`` adds to the value where it was found."""
+    """What one key of [validate] asks of a pair of runs, as `OfRun`; ``rungs`` is the pair that is asked by default."""
 
     id: str
     title: str
@@ -78,7 +79,40 @@ def _worst_name(pair: Pair) -> str:
     return worst.layer if (worst := _worst_layer(pair)) else ""
 
 
+def _decided(run: Rung) -> str:
+    return f"{run.decision.samples:,} of {run.samples:,} samples decide" if run.decision else ""
+
+
+def _median_ms(run: Rung) -> float | None:
+    return run.decision.median_ms if run.decision else None
+
+
+def _p95_ms(run: Rung) -> float | None:
+    return run.decision.p95_ms if run.decision else None
+
+
+def _busiest(run: Rung) -> CoreLoad | None:
+    return max(run.load, key=lambda load: load.busiest_ms_synops_per_s, default=None)
+
+
+def _busiest_synops(run: Rung) -> float | None:
+    return busiest.busiest_ms_synops_per_s if (busiest := _busiest(run)) else None
+
+
+def _busiest_place(run: Rung) -> str:
+    busiest = _busiest(run)
+    if busiest is None:
+        return ""
+    return busiest.part if busiest.core is None else f"core {busiest.core}, {busiest.part}"
+
+
+def _cores(run: Rung) -> int | None:
+    return len({load.core for load in run.load if load.core is not None}) or None
+
+
 _NO_LABELS: Final = "no sample has a label"
+_ON_CHIP: Final[tuple[RungName, ...]] = ("emulator", "board")
+_EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", *_ON_CHIP)
 _NO_SPIKES: Final = "the reference has no spikes at the output"
 
 REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
@@ -129,6 +163,42 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         lambda run: run.synops,
         "synaptic updates are not recorded",
     ),
+    OfRun(
+        "max_core_synops_per_s",
+        "Synaptic updates per second of the busiest core in its busiest millisecond on the {test}",
+        "updates/s",
+        _busiest_synops,
+        "the run did not record the load of cores",
+        on=_EVENT_DRIVEN,
+        where=_busiest_place,
+    ),
+    OfRun(
+        "max_energy_uj",
+        "Estimated energy per sample on the {test}",
+        "uJ",
+        lambda run: run.energy_uj,
+        "durations or synaptic updates are not recorded",
+        on=_ON_CHIP,
+    ),
+    OfRun(
+        "max_decision_ms",
+        "Median time to the decision on the {test}",
+        "ms",
+        _median_ms,
+        "no sample has a decision",
+        on=_EVENT_DRIVEN,
+        where=_decided,
+    ),
+    OfRun(
+        "max_decision_p95_ms",
+        "95th percentile of the time to the decision on the {test}",
+        "ms",
+        _p95_ms,
+        "no sample has a decision",
+        on=_EVENT_DRIVEN,
+        where=_decided,
+    ),
+    OfRun("max_cores", "Cores used on the {test}", "cores", _cores, "the run did not record its cores", on=_ON_CHIP),
 )
 """Every limit of [validate], by its name there."""
 
@@ -170,7 +240,7 @@ def _of_runs(asked: OfRun, runs: Mapping[str, Rung], every: bool) -> Iterator[_F
     names = [name for name, run in runs.items() if run.rung in asked.on] if every else []
     for name in names or [asked.rung]:
         run = runs.get(name)
-        yield _Found(asked.measure(run), name) if run else _Found(None, name, missing=(name,))
+        yield _Found(asked.measure(run), name, where=asked.where(run)) if run else _Found(None, name, missing=(name,))
 
 
 def _of_pairs(asked: OfPair, runs: Mapping[str, Rung], pairs: Sequence[Pair], every: bool) -> Iterator[_Found]:

@@ -45,6 +45,7 @@ def test_other_numbers() -> None:
         (6160.4, 6160.0, ("6,160.4000", "6,160")),
         (98.046, 98.049, ("98.0460", "98.049")),
         (-0.2786, 0.5, ("−0.28", "0.5")),
+        (3, 2, ("3", "2")),
     ],
 )
 def test_a_figure_beside_its_limit(value: float, limit: float, texts: tuple[str, str]) -> None:

@@ -131,7 +131,7 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                 "arithmetic": "int8/int16",
                 "bins": None,
                 "confusion": [[1, 0, 0], [1, 0, 0]],
-                "decision": {"max_ms": None, "median_ms": None, "min_ms": None, "samples": 0},
+                "decision": {"max_ms": None, "median_ms": None, "min_ms": None, "p95_ms": None, "samples": 0},
                 "busiest_core": "core 3",
                 "energy": "181 uJ per sample",
                 "energy_uj": 181.0,

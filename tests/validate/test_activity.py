@@ -54,7 +54,7 @@ def test_a_decision_falls_with_the_last_change_of_the_answer() -> None:
     inputs = spikes((0, 50, 0), (0, 60, 0), (1, 10, 0), (2, 20, 0))
     run = replace(RUN, spikes={"fc": out, "input": inputs})
     assert decisions_us(run).tolist() == [350, 50]
-    assert decision(run) == Decision(samples=2, median_ms=0.2, min_ms=0.05, max_ms=0.35)
+    assert decision(run) == Decision(samples=2, median_ms=0.2, min_ms=0.05, max_ms=0.35, p95_ms=0.335)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30))
@@ -72,4 +72,4 @@ def test_without_single_spikes_no_decision_is_known() -> None:
 
 
 def test_a_run_that_measured_its_decisions_needs_no_single_spikes() -> None:
-    assert decision(replace(RUN, decisions_us=np.array([4500, -1]))) == Decision(1, 4.5, 4.5, 4.5)
+    assert decision(replace(RUN, decisions_us=np.array([4500, -1]))) == Decision(1, 4.5, 4.5, 4.5, 4.5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploytool.ir.recording import Recording, RungName, Setup
+from deploytool.ir.recording import Load, Recording, RungName, Setup
 from deploytool.ir.verdict import Check, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate.ladder import judge
@@ -38,6 +38,15 @@ RUNS: dict[str, Recording] = {
     "c": recording("emulator", [[5, 0], [5, 0], [0, 5], [1, 0]]),
     "d": recording("emulator", [[4, 0], [5, 0], [0, 5], [1, 0]], perturbation="drop=5% seed 0 repeat 0"),
 }
+
+
+LOADED = replace(
+    RUNS["c"],
+    durations_us=np.full(4, 100_000),
+    decisions_us=np.array([1000, 2000, 3000, -1]),
+    load={"conv1": Load("conv1", 0, 300, 90, 100), "fc1": Load("fc1", 4, 20, 20, 20)},
+)
+"""The emulator's run with everything that it can record."""
 
 
 def only(*names: str) -> Mapping[str, Recording]:
@@ -75,6 +84,58 @@ def test_limits_on_the_ladder(
 ) -> None:
     (check,) = judge(RUNS, ValidateSection(**limit)).checks  # type: ignore[arg-type]
     assert about(check) == (*limit, reference, test, value, passed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        (
+            "max_core_synops_per_s",
+            90_000.0,
+            "Synaptic updates per second of the busiest core in its busiest millisecond on the emulator: "
+            "90,000 updates/s (core 0, conv1), at most 90,000 required",
+        ),
+        (
+            "max_energy_uj",
+            42.0293,
+            "Estimated energy per sample on the emulator: 42.0293 uJ, at most 42.0293 required",
+        ),
+        (
+            "max_decision_ms",
+            2.0,
+            "Median time to the decision on the emulator: 2.00 ms (3 of 4 samples decide), at most 2 required",
+        ),
+        (
+            "max_decision_p95_ms",
+            2.9,
+            "95th percentile of the time to the decision on the emulator: 2.90 ms (3 of 4 samples decide), "
+            "at most 2.9 required",
+        ),
+        ("max_cores", 2, "Cores used on the emulator: 2 cores, at most 2 required"),
+    ],
+)
+def test_limits_on_what_the_chip_does(key: str, value: float, says: str) -> None:
+    limits = ValidateSection(**{key: value})  # type: ignore[arg-type]
+    (check,) = judge({"r": LOADED}, limits).checks
+    assert about(check) == (key, None, "emulator", value, True)
+    assert check.says == says
+    stricter = value - 1 if key == "max_cores" else value * 0.99
+    (check,) = judge({"r": LOADED}, ValidateSection(**{key: stricter})).checks  # type: ignore[arg-type]
+    assert check.passed is False
+    (check,) = judge({"r": replace(RUNS["c"], durations_us=np.zeros(0))}, limits).checks
+    assert (check.passed, check.value) == (None, None)
+    assert "not run, because" in check.says
+
+
+def test_a_limit_on_the_chip_is_asked_of_runs_on_it_only() -> None:
+    limits = ValidateSection(max_energy_uj=50, max_decision_ms=1)
+    found = judge({"a": RUNS["a"], "r": LOADED}, limits, against="a").checks
+    assert [(check.id, check.test, check.passed) for check in found] == [
+        ("max_energy_uj", "emulator", True),
+        ("max_decision_ms", "emulator", False),
+    ]
+    found = judge(only("a", "b"), ValidateSection(max_energy_uj=50), against="a").checks
+    assert [(check.test, check.passed) for check in found] == [("emulator", None)]
 
 
 def test_the_layer_with_the_largest_difference_is_named() -> None:
