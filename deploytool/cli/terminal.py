@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from deploytool.base.numbers import figure, whole
@@ -36,7 +38,7 @@ def _print(console: Console, value: Any, indent: str) -> None:
                 console.print(f"{indent}{key}")
                 _print(console, item, indent + "  ")
     elif _is_table(value):
-        console.print(_table(value, indent), soft_wrap=False)
+        console.print(Padding(_table(value, console.width - len(indent)), (0, 0, 0, len(indent))), soft_wrap=False)
     elif isinstance(value, (list, tuple)):
         for item in value:
             _print(console, item, indent)
@@ -44,17 +46,26 @@ def _print(console: Console, value: Any, indent: str) -> None:
         console.print(f"{indent}{_cell(value)}")
 
 
-def _table(rows: Sequence[Mapping[str, Any]], indent: str) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """``rows`` as a table; headers are broken into lines if it would be wider than ``width`` otherwise."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = {column: [_cell(row.get(column)) for row in rows] for column in columns}
+    longest = {column: max(map(len, of_column)) for column, of_column in cells.items()}
+    headers = {column: str(column).replace("_", " ") for column in columns}
+    if sum(2 + max(longest[column], len(headers[column])) for column in columns) > width + 2:
+        headers = {column: _broken(header, longest[column]) for column, header in headers.items()}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for i, column in enumerate(columns):
         numbers = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        header = str(column).replace("_", " ")
-        table.add_column(indent + header if i == 0 else header, justify="right" if numbers and i else "left")
-    for row in rows:
-        cells = [_cell(row.get(column)) for column in columns]
-        table.add_row(indent + cells[0], *cells[1:])
+        table.add_column(headers[column], justify="right" if numbers and i else "left", no_wrap=numbers)
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _broken(header: str, width: int) -> str:
+    """``header`` in lines of at most ``width``, or its longest word."""
+    return textwrap.fill(header, max(width, *map(len, header.split())), break_long_words=False)
 
 
 def _is_table(value: Any) -> bool:

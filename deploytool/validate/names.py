@@ -69,14 +69,14 @@ def _of_rung(rung: RungName, setups: Mapping[str, Setup], trained: Setup | None)
 
 
 def _variants(rung: RungName, setups: Mapping[str, Setup], chosen: str | None) -> dict[str, str]:
-    """{name: key} of all runs of ``rung`` but the ``chosen`` one, which is the rung itself."""
+    """{name: key} of all runs of ``rung`` but the ``chosen`` one, which is the rung itself; in order of T and name."""
     usual = setups[chosen] if chosen is not None else None
     names = {key: ", ".join([rung, *differences(rung, setup, usual)]) for key, setup in setups.items()}
     for detail in (_bits, _draw, _seed, _program):
         names = _told_apart(names, {key: detail(setup) for key, setup in setups.items()})
     numbers: dict[str, int] = {rung: 1} if chosen is not None else {}
     found: dict[str, str] = {}
-    for key, name in names.items():
+    for key, name in sorted(names.items(), key=lambda item: (setups[item[0]].time_steps or 0, item[1])):
         if key != chosen:
             number = numbers[name] = numbers.get(name, 0) + 1
             found[name if number == 1 else f"{name}, run {number}"] = key

@@ -158,6 +158,7 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
             {
                 "rung": rung.name,
                 "status": rung.status,
+                "time_steps": rung.time_steps,
                 "accuracy_percent": rung.accuracy,
                 "samples": rung.samples,
                 "synops_per_sample": rung.synops,

@@ -25,6 +25,26 @@ def test_short_values_stand_beside_their_keys_and_long_ones_below(capsys: pytest
     ]
 
 
+def test_a_table_that_is_too_wide_breaks_its_headers_and_not_its_names(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    row = {
+        "rung": "quantised",
+        "accuracy_percent": 97.5,
+        "synops_per_sample": 318549,
+        "note": "a sentence that goes on",
+    }
+    assert shown(capsys, {"rows": [row | {"time_steps": 4}]}) == [
+        "rows",
+        "                        synops",
+        "             accuracy      per                          time",
+        "  rung        percent   sample  note                   steps",
+        "  quantised     97.50  318,549  a sentence that goes       4",
+        "                                on",
+    ]
+
+
 def test_sentences_get_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, {"says": ["one thing", "another"]}) == ["says", "  one thing", "  another"]
 

@@ -58,8 +58,10 @@ def test_the_run_with_the_trained_time_steps_is_the_rung() -> None:
     trained = run("torch", Setup(time_steps=10))
     runs = [run("quantised", steps(count)) for count in (1, 2, 10, 40)]
     expected = ["quantised, T = 1", "quantised, T = 2", "quantised", "quantised, T = 40", "torch"]
+    everything = [*runs, trained]
     for order in itertools.permutations([0, 1, 2, 3, 4]):
-        everything = [*runs, trained]
+        listed = list(named({str(i): everything[i] for i in order}))
+        assert listed == ["torch", "quantised", "quantised, T = 1", "quantised, T = 2", "quantised, T = 40"]
         assert names(*(everything[i] for i in order)) == [expected[i] for i in order]
 
 
