@@ -30,6 +30,10 @@ LEGEND_IN: Final = 0.3
 LEGEND_COLUMNS: Final = 5
 NOTE_IN: Final = 0.2
 DPI: Final = 300
+TICKS_MAX: Final = 7
+"""Values on an axis of x."""
+ROUND: Final = (1, 2, 2.5, 5, 10)
+"""Steps between ticks, as multiples of a power of ten."""
 
 _STYLE: Final[Any] = {
     "svg.fonttype": "path",
@@ -217,15 +221,22 @@ def _draw(axes: Axes, panel: Panel) -> None:
         line = panel.line(curve)
         x = [x for x, _, _ in line]
         axes.plot(x, [y for _, y, _ in line], clip_on=False, zorder=3, **style)
-        intervals = [point.interval_95 for _, _, point in line]
-        if panel.y is ACCURACY and panel.x is None and all(intervals):
-            low, high = ([each[side] for each in intervals if each] for side in (0, 1))
+        spans = [_span(curve, point) for _, _, point in line]
+        if panel.y is ACCURACY and panel.x is None and all(spans):
+            low, high = ([each[side] for each in spans if each] for side in (0, 1))
             axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
     first = panel.curves[0][0]
     axes.set_xlabel(first.of.axis if panel.x is None else panel.x.label)
     axes.set_ylabel(panel.y.label)
     _scale_x(axes, panel, first)
     _scale_y(axes, panel)
+
+
+def _span(curve: Curve, point: Point) -> tuple[float, float] | None:
+    """What the band around the accuracy covers: the range of the draws of a perturbation, or else the interval."""
+    if curve.of.how == "perturb" and point.accuracy is not None:
+        return point.range or (point.accuracy, point.accuracy)
+    return point.interval_95
 
 
 def _scale_x(axes: Axes, panel: Panel, first: Curve) -> None:
@@ -235,13 +246,13 @@ def _scale_x(axes: Axes, panel: Panel, first: Curve) -> None:
     if panel.x is not None:
         if panel.x is SYNOPS:
             axes.xaxis.set_major_formatter(FuncFormatter(_short))
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
         return
     if first.of.log and values[0] > 0 and values[-1] / values[0] > 8:
         axes.set_xscale("log", base=2)
-    if len(values) <= 8:
-        axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    if len(values) <= 2 * TICKS_MAX:
+        axes.xaxis.set_major_locator(FixedLocator(values[:: -(-len(values) // TICKS_MAX)]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_short if values[-1] >= 10_000 else lambda x, _: f"{x:g}"))
 
 
 def _scale_y(axes: Axes, panel: Panel) -> None:
@@ -251,13 +262,13 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
     if panel.y is ACCURACY:
         low, high = axes.get_ylim()
         axes.set_ylim(max(0.0, low), min(100.0, high))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
         return
     if min(values) > 0 and max(values) / min(values) > 30:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.set_ylim(0, 1.06 * max(values) or 1)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.yaxis.set_major_formatter(FuncFormatter(_short))
 
 
@@ -274,5 +285,7 @@ def _note(sweep: Sweep) -> str:
     main = [curve for curve in sweep.curves if curve.of.how != "exit"] or list(sweep.curves)
     runs = " and ".join(dict.fromkeys(curve.on for curve in main))
     references = " or ".join(dict.fromkeys(curve.reference for curve in main if curve.reference))
-    parts = [f"{sweep.data}, {sweep.samples} samples, {runs}", "bands: Wilson 95 %"]
+    drawn_again = any(point.range for curve in main for point in curve.points)
+    bands = "lowest and highest of the draws" if drawn_again else "Wilson 95 %"
+    parts = [f"{sweep.data}, {sweep.samples} samples, {runs}", f"bands: {bands}"]
     return "; ".join(parts + ([f"spike difference from {references}"] if references else []))

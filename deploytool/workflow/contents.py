@@ -189,24 +189,28 @@ def _title(curve: Curve) -> str:
 
 
 def _points(curve: Curve) -> list[dict[str, Any]]:
-    """A row for each point. What is known of none has no column, nor has what the quantity itself is."""
+    """A row for each point. A figure that is known of no point has no column."""
     rows = []
     for point in curve.points:
-        low, high = point.interval_95 or (None, None)
+        perturbed, exits = curve.of.how == "perturb", curve.of.how == "exit"
         row: dict[str, Any] = {
-            curve.quantity: point.value,
             "accuracy": point.accuracy,
-            "95_%": "-" if low is None or high is None else f"{low:.1f}-{high:.1f}",
-            "difference": point.spike_difference,
+            "of_draws" if perturbed else "95_%": _span(point.range if perturbed else point.interval_95),
+            "difference": None if exits else point.spike_difference,
             "SynOps": None if point.synops is None else round(point.synops),
-            "events": None if point.events is None else round(point.events),
-            "ms": point.ms,
+            "events": None if point.events is None or curve.quantity == "events" else round(point.events),
+            "ms": None if curve.quantity == "until_ms" else point.ms,
         }
         rows.append(row)
-    shown = {"ms"} if curve.quantity == "events" else {"events"} if curve.quantity == "until_ms" else {"events", "ms"}
-    hidden = {"events", "ms"} - shown | ({"difference"} if curve.of.how == "exit" else set())
-    unknown = {key for key in ("difference", "SynOps", "events", "ms") if all(row[key] is None for row in rows)}
-    return [{key: value for key, value in row.items() if key not in hidden | unknown} for row in rows]
+    known = {key for row in rows for key, value in row.items() if value is not None} | {"accuracy"}
+    return [
+        {curve.quantity: point.value, **{key: value for key, value in row.items() if key in known}}
+        for point, row in zip(curve.points, rows, strict=True)
+    ]
+
+
+def _span(span: tuple[float, float] | None) -> str | None:
+    return None if span is None else f"{span[0]:.1f}-{span[1]:.1f}"
 
 
 def _report(artifact: Artifact) -> dict[str, Any]:

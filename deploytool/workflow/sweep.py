@@ -240,7 +240,7 @@ def _ran(runs: Runs, asked: Asked) -> Ran:
         return _ran_once(runs, asked, on)
     if asked.how == "perturb":
         return _ran_perturbed(runs, asked, on)
-    against = asked.against or ("simulator" if asked.quantity == "bits" else SAME_ARITHMETIC[on])
+    against = asked.against or _reference_of(runs, asked, on)
     reference, says = None, ""
     settings = {}
     for value in sorted(asked.values):
@@ -250,6 +250,13 @@ def _ran(runs: Runs, asked: Asked) -> Ran:
         if rung == against:
             reference, says = runs.event_driven(rung), f"the {rung}, event by event"
     return Ran(runs, on, says, reference, settings)
+
+
+def _reference_of(runs: Runs, asked: Asked, on: RungName) -> str:
+    """The event-driven run that spike differences are from by default, or none where a network has no such run."""
+    if asked.quantity == "bits":
+        return "simulator"
+    return SAME_ARITHMETIC[on] if runs.events_run else NO_REFERENCE
 
 
 def _tell(runs: Runs, quantity: QuantityName | None, value: int | float) -> None:

@@ -158,6 +158,17 @@ class Runs:
     samples: SampleSource
     target: str | None = None
 
+    @property
+    def of_images(self) -> bool:
+        """Whether the samples are images that are fed to the network directly, so that there are no events."""
+        return self.samples.says.get("coding") == "direct"
+
+    @property
+    def events_run(self) -> bool:
+        """Whether the network can run event by event: its samples are events, and its output is spikes."""
+        recipe = self.network.recipe
+        return not self.of_images and (recipe is None or recipe.network.ends_in_spikes)
+
     def possible(self, rungs: Sequence[RungName]) -> tuple[RungName, ...]:
         """Those of ``rungs`` that can run the network: a program is for a chip, or for the simulator."""
         source = self.network.source
@@ -198,7 +209,8 @@ class Runs:
 
         recipe = self.network.recipe
         if rung == "torch" and self.network.source.kind == "model" and recipe is not None:
-            return run_trained(self.cache, self.network.source, recipe, self.samples, time_steps)
+            samples = None if self.of_images else self.samples
+            return run_trained(self.cache, self.network.source, recipe, samples, time_steps)
         bins = "time" if recipe is None else recipe.data.bins
         return self.of(self.program(rung), Job("quantised", time_steps, bins=bins))
 

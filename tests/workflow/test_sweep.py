@@ -105,6 +105,22 @@ def test_without_a_reference(folder: Path) -> None:
     assert not list((folder / "store").glob("program-*"))
 
 
+IMAGES = RECIPE.replace('"digits"', '"digits-images"\ncoding = "direct"').replace("[2, 16, 16]", "[1, 8, 8]")
+
+
+def test_images_that_are_no_events_have_no_reference(tmp_path: Path) -> None:
+    text = IMAGES.replace("rasters = 2", "on = []").replace("max_accuracy_drop = 100", "")
+    (tmp_path / "images.toml").write_text(text, encoding="utf-8")
+    assert invoke(tmp_path, "train", tmp_path / "images.toml").exit_code == 0
+    found = answer(sweep(tmp_path, "model@latest", "--time-steps", "1,6"))
+    assert [point["spike_difference"] for point in points(found)] == [None, None]
+    assert points(found)[1]["accuracy"] > 0
+    for asked in (("--time-steps", "2", "--against", "simulator"), ("--until-ms", "2"), ("--bits", "4")):
+        result = invoke(tmp_path, "sweep", "model@latest", *asked, "--requantise" if "--bits" in asked else "-q")
+        assert result.exit_code in (2, 3), result.output
+        assert "Traceback" not in result.stderr
+
+
 def test_any_time_points_come_from_one_run(folder: Path) -> None:
     found = answer(
         sweep(
