@@ -117,7 +117,7 @@ def sweep(
     networks: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="Trained models, graphs, programs, files of networks, or recipes whose model is in the store. "
             "LABEL=MODEL names one in legends.",
         ),
@@ -164,7 +164,7 @@ def asked(varied: VariedOptions, how: SweepOptions) -> Asked:
             found = "found twice" if policy in exits else "no such policy"
             raise UsageError(f"--early-exit {text}", found, f"{', '.join(POLICIES)}, each at most once")
         known = POLICIES[cast("Any", policy)].thresholds
-        exits[policy] = numbers("--early-exit", thresholds) if equals else known
+        exits[policy] = numbers(f"--early-exit {text}", thresholds) if equals else known
     quantity, values = (given[0][1], given[0][2]) if given else (None, ())
     return Asked(quantity, values, exits, **vars(how))
 
@@ -172,36 +172,36 @@ def asked(varied: VariedOptions, how: SweepOptions) -> Asked:
 def _quantities(varied: VariedOptions) -> Iterator[tuple[str, QuantityName, tuple[float, ...]]]:
     """(option, quantity, values) of each option that was given."""
     if varied.time_steps is not None:
-        yield "--time-steps", "time_steps", numbers("--time-steps", varied.time_steps)
+        yield "--time-steps", "time_steps", numbers(f"--time-steps {varied.time_steps}", varied.time_steps)
     if varied.events is not None:
-        yield "--events", "events", numbers("--events", varied.events)
+        yield "--events", "events", numbers(f"--events {varied.events}", varied.events)
     if varied.until_ms is not None:
-        yield "--until-ms", "until_ms", numbers("--until-ms", varied.until_ms)
+        yield "--until-ms", "until_ms", numbers(f"--until-ms {varied.until_ms}", varied.until_ms)
     if varied.bits is not None:
-        yield "--bits", "bits", numbers("--bits", varied.bits)
+        yield "--bits", "bits", numbers(f"--bits {varied.bits}", varied.bits)
     if varied.perturb is not None:
         match = _PERTURBATION.fullmatch(varied.perturb.strip())
         if match is None:
             need = "one of order, drop, threshold and weights with its strengths, such as weights=0,1%,2%"
             raise UsageError(f"--perturb {varied.perturb}", "not of this form", need)
         unit = "us" if match[1] == "order" else "%"
-        yield "--perturb", cast("QuantityName", match[1]), numbers("--perturb", match[2], unit)
+        yield "--perturb", cast("QuantityName", match[1]), numbers(f"--perturb {varied.perturb}", match[2], unit)
 
 
-def numbers(option: str, text: str, unit: str = "") -> tuple[int | float, ...]:
-    """The numbers in ``text``, separated by commas, each with ``unit`` or without.
+def numbers(where: str, text: str, unit: str = "") -> tuple[int | float, ...]:
+    """The numbers in ``text``, separated by commas, each with ``unit`` or without; ``where`` is for errors.
 
     ``a,b,c,...,z`` goes on as a, b and c begin, with equal steps or equal factors. Raises UsageError for other texts.
     """
     parts = [part.strip() for part in text.split(",")]
     if ELLIPSIS not in parts:
-        return tuple(_number(option, text, part, unit) for part in parts)
+        return tuple(_number(where, part, unit) for part in parts)
     at = parts.index(ELLIPSIS)
-    first = [_number(option, text, part, unit) for part in parts[:at]]
-    last = [_number(option, text, part, unit) for part in parts[at + 1 :]]
+    first = [_number(where, part, unit) for part in parts[:at]]
+    last = [_number(where, part, unit) for part in parts[at + 1 :]]
     if len(first) < 3 or len(last) != 1 or (series := _series(first, last[0])) is None:
         need = "three numbers with equal steps or factors before it, and after it a number that they reach"
-        raise UsageError(f"{option} {text}", "the series is not clear", f"{need}, such as 1,2,4,...,64")
+        raise UsageError(where, "the series is not clear", f"{need}, such as 1,2,4,...,64")
     return series
 
 
@@ -217,14 +217,14 @@ def _series(first: list[int | float], last: int | float) -> tuple[int | float, .
     return tuple(int(number) if number.denominator == 1 else float(number) for number in exact)
 
 
-def _number(option: str, text: str, part: str, unit: str) -> int | float:
+def _number(where: str, part: str, unit: str) -> int | float:
     plain = part.removesuffix(unit).strip()
-    if re.fullmatch(r"[0-9]+", plain):
+    if re.fullmatch(r"[0-9]{1,15}", plain):
         return int(plain)
-    if re.fullmatch(r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", plain):
+    if re.fullmatch(r"[0-9]{0,15}\.?[0-9]{1,15}([eE][+-]?[0-9]{1,2})?", plain):
         return float(plain)
     need = "numbers, separated by commas" + (f", with or without {unit}" if unit else "")
-    raise UsageError(f"{option} {text}", f"found {part!r}", need)
+    raise UsageError(where, f"found {part!r}", need)
 
 
 FIGURES: Final = (".svg", ".pdf", ".png")
@@ -236,5 +236,6 @@ def check_files(csv: Path | None, figures: list[Path]) -> None:
         if path.suffix not in FIGURES:
             raise UsageError(f"--figure {path}", f"found {path.suffix or 'no suffix'!r}", ", ".join(FIGURES))
     for path in [*figures, *([csv] if csv else [])]:
-        if not path.parent.is_dir():
-            raise UsageError(str(path), f"there is no folder {path.parent}", "a folder that exists")
+        if not path.parent.is_dir() or path.is_dir():
+            found = "a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise UsageError(str(path), found, "the name of a file in a folder that exists")

@@ -95,7 +95,8 @@ class AnyTime:
             spikes = self.recording.spikes[each.source]
             places = places_of(spikes, each.updates.shape)
             t_us = spikes["t"] + each.delay_us.reshape(-1)[places]
-            found.append((spikes["sample"].astype(np.int64), t_us, each.updates.reshape(-1)[places]))
+            updates = each.updates.astype(np.int32).reshape(-1)[places]
+            found.append((np.ascontiguousarray(spikes["sample"]), t_us, updates))
         return found
 
     def _kept(self, source: str) -> bool:
