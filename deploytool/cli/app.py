@@ -13,6 +13,7 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     CalibrationOptions,
+    ExplainOptions,
     ExportOptions,
     FitOptions,
     ForeignOptions,
@@ -262,6 +263,23 @@ def validate(
 
     asked_limits = asked(ValidateSection, **limits.given)
     return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against))
+
+
+@command(app, "deploytool compare recording-1a2b recording-3c4d --explain")
+def compare(
+    invocation: Invocation,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="A recording.")],
+    test: Annotated[str, typer.Argument(metavar="TEST", help="A recording of the same samples.")],
+    options: ExplainOptions,
+) -> None:
+    """Compare two recordings, of one network or not, and say why they differ."""
+    from deploytool.validate.comparison import TimeScale
+    from deploytool.workflow import compare as comparing
+    from deploytool.workflow.replay import DataPlace
+
+    place, scale = DataPlace(options.data, options.root), TimeScale(options.cost, options.tau_ms)
+    asked = comparing.Asked(options.explain, options.samples, tuple(options.sample or ()), place, scale)
+    invocation.show_comparison(comparing.compare(invocation.cache, reference, test, asked), options.layers)
 
 
 @command(app, "deploytool report verdict@latest")

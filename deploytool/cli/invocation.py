@@ -85,6 +85,17 @@ class Invocation:
 
         self.show(as_json(load_sweep(artifact.path)) | {"artifact": artifact.name})
 
+    def show_comparison(self, comparison: Artifact, layers: bool) -> None:
+        """Shows the comparison of two runs; with ``layers``, also the first difference of every layer."""
+        from deploytool.cli.comparison import comparison_for_terminal
+        from deploytool.ir.verdict_file import as_json, load_verdict
+
+        loaded = load_verdict(comparison.path)
+        if self.as_json:
+            self.show(as_json(loaded) | {"artifact": comparison.name})
+        else:
+            self.show(comparison_for_terminal(loaded, layers) | {"artifact": comparison.name})
+
     def show_fit(self, checked: Checked) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
         from deploytool.cli.fit import fit_for_terminal

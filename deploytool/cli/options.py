@@ -307,6 +307,34 @@ class LimitOptions:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+@dataclass(frozen=True)
+class ExplainOptions:
+    """Which samples of two runs are explained, where they are, and what a shift in time costs."""
+
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say at which event, in which neuron and why the runs first differ.")
+    ] = False
+    samples: Annotated[
+        int, typer.Option(min=1, help="Number of samples that are explained: those that differ most.")
+    ] = 3
+    sample: Annotated[
+        list[str] | None, typer.Option(metavar="NAME|NUMBER", help="Explain this sample. Repeatable.")
+    ] = None
+    layers: Annotated[
+        bool, typer.Option("--layers", help="With --explain, also show the first difference of every layer.")
+    ] = False
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE|DIR", help="The event files, if they are not where they were.")
+    ] = None
+    root: DataFolderOption = None
+    cost: Annotated[
+        float, typer.Option(min=0, help="Cost of moving a spike by 1 ms, for the distance of Victor and Purpura.")
+    ] = 0.1
+    tau_ms: Annotated[
+        float, typer.Option("--tau-ms", min=0.001, help="Time constant of the distance of van Rossum.")
+    ] = 10.0
+
+
 def parse_bins(text: str) -> Bins:
     """``text`` as what time steps have in common. Raises UsageError for any other text."""
     from deploytool.ir.events import BINS

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from deploytool.ir.comparison import Details
 from deploytool.ir.events import Bins
 from deploytool.ir.program import Arithmetic
 from deploytool.ir.recording import RungName
@@ -181,7 +182,7 @@ class Difference:
     """The difference of rung ``test`` from rung ``reference``; ``says`` explains its causes.
 
     ``agreement`` is the share of samples with the same prediction. ``not_compared`` are layers that only one of the two
-    rungs recorded.
+    rungs recorded. ``details`` are what `compare` finds; a verdict of `validate` has none.
     """
 
     reference: str
@@ -191,6 +192,7 @@ class Difference:
     output: SpikeDifference
     layers: tuple[LayerDifference, ...]
     not_compared: tuple[str, ...]
+    details: Details | None = None
 
 
 @dataclass(frozen=True, config=TYPED)

@@ -9,11 +9,13 @@ from typing import Final
 
 from deploytool.base.errors import InputError
 from deploytool.base.numbers import DECIMALS, rounded
+from deploytool.ir.comparison import Details
 from deploytool.ir.recording import RUNGS, Recording, RungName
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, layer_figures
+from deploytool.validate.comparison import shared_layers
 from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
 from deploytool.validate.names import named
@@ -54,6 +56,20 @@ def judge(recordings: Mapping[str, Recording], asked: ValidateSection, against: 
     missing = [Rung.not_run(rung) for rung in RUNGS if rung not in runs]
     ladder = sorted([*runs.values(), *missing], key=lambda run: len(RUNGS) if run.is_variant else RUNGS.index(run.rung))
     return Verdict(tuple(ladder), differences, checks(runs, differences, asked, every=reference is not None))
+
+
+def compare(recordings: Mapping[str, Recording], reference: str, test: str, details: Details) -> Verdict:
+    """The two runs, of whatever networks, and their difference with its ``details``; nothing is required of them.
+
+    ``recordings`` {name: recording} holds the ``reference`` and the ``test``. Layers are paired by name and shape.
+    Raises InputError when samples or the shapes of the outputs differ.
+    """
+    names = {key: name for name, key in named(recordings).items()}
+    by_name = {names[key]: recordings[key] for key in (reference, test)}
+    shared = shared_layers(recordings[reference], recordings[test])
+    difference = _difference(by_name, names[reference], names[test], shared)
+    runs = tuple(_run(names[key], key, recordings[key]) for key in (reference, test))
+    return Verdict(runs, (dataclasses.replace(difference, details=details),), ())
 
 
 def check_comparable(recordings: Mapping[str, Recording]) -> None:
@@ -133,9 +149,12 @@ def _differences(runs: Mapping[str, Recording], pairs: Sequence[tuple[str, str]]
     return tuple(differences)
 
 
-def _difference(runs: Mapping[str, Recording], reference: str, test: str) -> Difference:
+def _difference(
+    runs: Mapping[str, Recording], reference: str, test: str, layers: Sequence[str] | None = None
+) -> Difference:
+    """The difference of two ``runs`` in ``layers``, by default all that both have."""
     wanted, found = runs[reference], runs[test]
-    shared = [layer for layer in wanted.counts if layer in found.counts]
+    shared = [layer for layer in wanted.counts if layer in found.counts] if layers is None else layers
     by_layer = {layer: _rounded(metrics.spike_difference(wanted, found, layer)) for layer in shared}
     return Difference(
         reference=reference,
@@ -144,7 +163,7 @@ def _difference(runs: Mapping[str, Recording], reference: str, test: str) -> Dif
         agreement=rounded(metrics.agreement(wanted, found)),
         output=_rounded(metrics.spike_difference(wanted, found)),
         layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
-        not_compared=tuple(sorted(wanted.counts.keys() ^ found.counts.keys())),
+        not_compared=tuple(sorted((wanted.counts.keys() | found.counts.keys()) - set(shared))),
     )
 
 

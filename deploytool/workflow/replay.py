@@ -1,21 +1,91 @@
-"""Some samples of a stored recording, run again with every spike: only what the store knows is needed."""
+"""Samples of a recording run again, from the artifacts that it was made from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deploytool.base.errors import DeployError
 from deploytool.base.machine import threads
+from deploytool.ir.events import EventStream, count
+from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording, join
 from deploytool.ir.target import Watch
 from deploytool.recipe import DataSection
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
-from deploytool.workflow.samples import SampleSource, dataset
+from deploytool.workflow import samples as sources
+from deploytool.workflow.samples import SampleSource
+
+if TYPE_CHECKING:
+    from deploytool.ir.traffic import Traffic
+    from deploytool.run.jobs.job import Job
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where samples are, if it is not where they were: a data set's ``root``, or the file or folder ``data``."""
+
+    data: str | None = None
+    root: str | None = None
+
+
+class ReplayError(Exception):
+    """A recording that cannot be run again; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replayable:
+    """A recording that can be run again: its ``job``, ``program`` and ``streams``."""
+
+    name: str
+    recording: Recording
+    job: Job
+    program: Program
+    streams: Sequence[EventStream]
+
+    def follow(self, index: int) -> Traffic:
+        """Everything that flows in sample ``index``.
+
+        Raises ReplayError if the spikes are not those that the recording has.
+        """
+        from deploytool.run.jobs.follow import follow
+
+        try:
+            traffic = follow(self.job, self.program, self.streams[index], index)
+        except DeployError as error:
+            raise ReplayError(f"{self.name}: sample {index} cannot be run again. {error}") from None
+        for layer, maps in self.recording.counts.items():
+            if layer in traffic.spikes:
+                found = count(traffic.spikes[layer], traffic.program.map_of(layer))
+                if not np.array_equal(found, maps[index]):
+                    raise ReplayError(self._unfaithful(index, layer))
+        return traffic
+
+    def _unfaithful(self, index: int, layer: str) -> str:
+        if self.recording.rung == "torch":
+            return (
+                f"{self.name}: the trained network cannot be followed event by event, and its program, run in the same "
+                f"time steps in float32, has other spikes in {layer} (sample {index})."
+            )
+        return f"{self.name}: sample {index}, run again, has other spikes in {layer} than the recording."
+
+
+def replayable(store: Store, artifact: Artifact, recording: Recording, place: DataPlace) -> Replayable:
+    """``artifact``, a ``recording``, ready to be run again. Raises ReplayError if something it needs is missing."""
+    job = _job(store, artifact)
+    program = load_program(_program(store, artifact).path)
+    source = _source(store, artifact, place)
+    try:
+        streams = source.load(program.input_shape)
+    except DeployError as error:
+        raise ReplayError(f"{artifact.name}: its samples cannot be read. {error}") from None
+    return Replayable(artifact.name, recording, job, program, streams)
 
 
 def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Sequence[int]) -> Recording | None:
@@ -24,30 +94,18 @@ def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Seque
     None if it cannot be replayed here: it was made on a board or without a program, its samples are files or are not
     there any more, or the counts are not the ``recorded`` ones.
     """
-    from deploytool.run.jobs.job import Job
-    from deploytool.run.jobs.perturbation import Perturbation
     from deploytool.run.targets.options import Options
-    from deploytool.run.targets.table import kind_of
 
-    asked = artifact.manifest.recipe
-    stored = store.by_digest(artifact.manifest.inputs.get("program", ""))
-    if not indices or stored is None or not kind_of(str(asked["on"])).computes:
+    if not indices or "program" not in artifact.manifest.inputs:
         return None
-    if (source := _source(store, artifact)) is None:
+    try:
+        again = replayable(store, artifact, recorded, DataPlace())
+    except ReplayError:
         return None
-    program = load_program(stored.path)
-    perturbation = Perturbation(**asked["perturbation"]) if "perturbation" in asked else None
-    streams = source.load(program.input_shape)
     parts = []
     for index in indices:
-        job = Job(
-            str(asked["on"]),
-            asked.get("time_steps"),
-            Watch(rasters=index + 1),
-            perturbation,
-            asked.get("bins", "time"),
-        )
-        parts.append(job.run(program, [streams[index]], index, Options(threads=threads())))
+        job = replace(again.job, watch=Watch(rasters=index + 1))
+        parts.append(job.run(again.program, [again.streams[index]], index, Options(threads=threads())))
     found = join(parts)
     return found if _agree(recorded, found, indices) else None
 
@@ -61,19 +119,81 @@ def _agree(recorded: Recording, replayed: Recording, indices: Sequence[int]) -> 
     )
 
 
-def _source(store: Store, artifact: Artifact) -> SampleSource | None:
-    """The samples of the recording ``artifact``; None unless they are those of a data set that is still there."""
-    said: dict[str, Any] = artifact.manifest.recipe["data"]
-    if "set" not in said:
-        return None
-    recipes = [source.manifest.recipe for source in ancestors(store, artifact) if source.kind == "model"]
-    roots = [recipe["data"].get("root") for recipe in recipes if recipe["data"]["set"] == said["set"]]
-    for root in (*roots, None):
+def _job(store: Store, artifact: Artifact) -> Job:
+    """The job that made the recording ``artifact``."""
+    from deploytool.run.jobs.job import Job
+    from deploytool.run.jobs.perturbation import Perturbation
+    from deploytool.run.targets.table import TARGETS, kind_of
+
+    asked = artifact.manifest.recipe
+    if asked.get("rung") == "torch":
+        model = _made_from(store, artifact, "model")
+        trained = model.manifest.recipe
+        return Job("quantised", trained["train"]["time_steps"], bins=trained["data"].get("bins", "time"))
+    if "on" not in asked:
+        raise ReplayError(f"{artifact.name}: it was not run by deploytool, so only its counts and spikes are known.")
+    if asked["on"].partition(":")[0] not in TARGETS or not kind_of(asked["on"]).computes:
+        raise ReplayError(f"{artifact.name}: it was run on {asked['on']}, so only its counts and spikes are known.")
+    varied = asked.get("perturbation")
+    return Job(
+        asked["on"],
+        asked.get("time_steps"),
+        perturbation=Perturbation(**varied) if varied else None,
+        bins=asked.get("bins", "time"),
+    )
+
+
+def _program(store: Store, artifact: Artifact) -> Artifact:
+    """The program that ran; for a trained network, its program for the simulator."""
+    if "program" in artifact.manifest.inputs:
+        return _made_from(store, artifact, "program")
+    model = _made_from(store, artifact, "model")
+    for path in store.folders("program"):
+        program = store.get(str(path))
+        if program.manifest.recipe.get("target") == SIMULATOR and model.digest in {
+            each.digest for each in ancestors(store, program)
+        }:
+            return program
+    found = f"no program of {model.name} for the simulator in the store"
+    raise ReplayError(f"{artifact.name}: {found}. Run: deploytool map {model.name} --target simulator")
+
+
+def _made_from(store: Store, artifact: Artifact, role: str) -> Artifact:
+    found = store.by_digest(artifact.manifest.inputs[role])
+    if found is None:
+        raise ReplayError(f"{artifact.name}: the {role} it was made from is not in the store.")
+    return found
+
+
+def _source(store: Store, artifact: Artifact, place: DataPlace) -> SampleSource:
+    """The samples of the recording ``artifact``, known by their fingerprint."""
+    asked, wanted = artifact.manifest.recipe["data"], artifact.manifest.inputs["data"]
+    problem = ""
+    for candidate in _candidates(store, artifact, asked, place):
+        try:
+            found = candidate()
+        except DeployError as error:
+            problem = f" {error}"
+            continue
+        if found.fingerprint == wanted:
+            return found
+    reason = problem or " Those that are there are others. Use --root or --data to say where they are."
+    raise ReplayError(f"{artifact.name}: the samples it was made from were not found.{reason}")
+
+
+def _candidates(
+    store: Store, artifact: Artifact, asked: Mapping[str, Any], place: DataPlace
+) -> Iterator[Callable[[], SampleSource]]:
+    """Ways to find the samples of ``artifact``: in the ``place`` that was stated, and where its network was trained."""
+    from deploytool.data.formats.reading import Reading
+
+    if "files" in asked:
+        options = {key.removeprefix("--").replace("-", "_"): value for key, value in asked.items() if key != "files"}
+        yield partial(sources.samples, place.data or asked["files"], None, None, None, Reading(**options))
+        return
+    recipes = [each.manifest.recipe for each in ancestors(store, artifact) if each.kind == "model"]
+    trained = [recipe["data"].get("root") for recipe in recipes if recipe["data"]["set"] == asked["set"]]
+    roots = [place.root] if place.root else [*trained, None]
+    for root in dict.fromkeys(roots):
         for seed in dict.fromkeys((*(int(recipe["seed"]) for recipe in recipes), 0)):
-            try:
-                found = dataset(DataSection(**said, root=root), seed)
-            except DeployError:
-                continue
-            if found.fingerprint == artifact.manifest.inputs["data"]:
-                return found
-    return None
+            yield partial(sources.dataset, DataSection.model_validate({**asked, "root": root}), seed)

@@ -24,6 +24,8 @@ STEPS_OF_ROUNDING: Final = 1
 Identity: TypeAlias = tuple[int, ...]
 """(time or time step, flow, sender) of an input event."""
 
+LARGEST_WEIGHT: Final = np.iinfo(np.int8).max - 0.5
+"""From here on an integer weight may be one that was cut to the range of int8."""
 FLOAT32: Final = 1e-6
 """Relative difference of two real numbers that float32 cannot tell apart."""
 
@@ -167,7 +169,8 @@ def _weights(question: Question) -> Cause:
     largest = max(total, key=lambda tap: abs(total[tap]))
     index, arrived = taps.index(largest), taps.count(largest)
     shown = apart(real[REFERENCE][index], real[TEST][index])
-    number_of = sum(1 for each in total.values() if each)
+    least = FLOAT32 * abs(total[largest])
+    number_of = sum(abs(each) > least for each in total.values())
     _, channel, ky, kx = largest
     place = f"input feature {channel}, kernel row {ky}, column {kx}"
     one = f"the weight of {place} is {shown[0]} in {a} and {shown[1]} in {b}"
@@ -184,14 +187,18 @@ def _weights(question: Question) -> Cause:
 
 def _rounded_weights(base: Sequence[Subject], plain: Sequence[Array]) -> bool:
     """Whether rounding to integers explains all differences between the weights of two runs."""
-    steps = sum(_step(subject) for subject in base)
-    tolerance = STEPS_OF_ROUNDING * steps + FLOAT32 * np.abs(plain[0])
+    tolerance = _rounding(base) + FLOAT32 * np.abs(plain[0])
     cut = np.zeros(len(plain[0]), bool)
     for subject, values in zip(base, plain, strict=True):
         if _step(subject):
-            native = np.abs(values) / _step(subject)
-            cut |= native >= np.iinfo(np.int8).max - 0.5
-    return bool(steps) and bool(np.all((np.abs(plain[1] - plain[0]) <= tolerance) | cut))
+            cut |= np.abs(values) / _step(subject) >= LARGEST_WEIGHT
+    return bool(_rounding(base)) and bool(np.all((np.abs(plain[1] - plain[0]) <= tolerance) | cut))
+
+
+def _rounding(base: Sequence[Subject]) -> float:
+    """By how much rounding may move a real value apart in two runs; 0 if both have the same integers, or float32."""
+    steps = [_step(subject) for subject in base]
+    return 0.0 if steps[0] == steps[1] else STEPS_OF_ROUNDING * sum(steps)
 
 
 def _step(subject: Subject) -> float:
@@ -205,7 +212,7 @@ def _threshold(question: Question) -> Cause:
     base = [question.unperturbed(side) for side in (REFERENCE, TEST)]
     plain = [subject.real(subject.cell.threshold) for subject in base]
     varied = sum(abs(value - each) for value, each in zip(values, plain, strict=True))
-    steps = STEPS_OF_ROUNDING * sum(map(_step, base))
+    steps = _rounding(base)
     reason: Reason = "different threshold"
     if varied > abs(plain[1] - plain[0]):
         reason = "perturbation of the threshold"

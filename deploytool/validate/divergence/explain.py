@@ -172,8 +172,9 @@ def _sentence(runs: tuple[Run, Run], sample: int, first: LayerDivergence, sides:
     where = f"{first.layer} at {moment(sides.t_us)}"
     if first.step is not None:
         where += f" (time step {first.step})"
-    did = [f"{times(n) if n else 'not at all'} in {run.name}" for n, run in zip(first.spikes, runs, strict=True)]
-    fires = f"fires {' and '.join(did)}"
+    did = [f"fires {times(n)}" if n else "does not fire" for n in first.spikes]
+    second = did[1].removeprefix("fires ") if first.spikes[0] else did[1]
+    fires = f"{did[0]} in {runs[0].name} and {second} in {runs[1].name}"
     if first.spikes[0] == first.spikes[1]:
         fires = "fires in both, but in another place in the order of spikes"
     return (

@@ -12,7 +12,7 @@ from deploytool.validate.divergence.counterfactual import Case, Property, exchan
 from deploytool.validate.divergence.history import Subject
 from deploytool.validate.divergence.words import counted, moment, number, times
 
-SHOWN: Final = 6
+SHOWN: Final = 10
 """Events of a step that a sentence lists."""
 
 
@@ -35,9 +35,10 @@ class Hidden:
     def says(self, event: str, step: str) -> str:
         """What the step hid, in words; ``event`` and ``step`` are the names of the two runs."""
         real = self.subject.real
-        listed = " ".join(number(real(weight), sign=True) for weight in self.weights[:SHOWN])
-        if len(self.weights) > SHOWN:
-            listed += f" and {len(self.weights) - SHOWN} more"
+        added = [weight for weight in self.weights if weight]
+        listed = " ".join(number(real(weight), sign=True) for weight in added[:SHOWN])
+        if len(added) > SHOWN:
+            listed += f" and {len(added) - SHOWN} more"
         start = number(real(self.stepped.before))
         threshold = number(real(self.cell.threshold))
         spikes = sum(each.spikes for each in self.events)
@@ -47,7 +48,7 @@ class Hidden:
         at_once = f"adds only their sum {total} and {fires} at V = {number(real(self.stepped.after))}"
         end = "" if spikes != self.stepped.spikes else self._ends(event, step)
         return (
-            f"in time step {self.step + 1} the neuron gets {counted(len(self.weights), 'input')} ({listed}), from V = "
+            f"in time step {self.step + 1} the neuron gets {counted(len(added), 'input')} ({listed}), from V = "
             f"{start} with the threshold {threshold}; {event} adds them one by one: {one_by_one}; {step} {at_once}{end}"
         )
 

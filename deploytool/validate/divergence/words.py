@@ -35,18 +35,16 @@ def moment(t_us: int) -> str:
     return f"{t_us / 1000:.3f} ms"
 
 
-def at(place: Place, shape: Shape) -> str:
-    """``feature 3, row 5, column 6`` on a map of ``shape`` (C, H, W); on a map of one place, ``output 3``."""
-    if shape[1:] == (1, 1):
-        return f"output {place.feature}"
-    return f"feature {place.feature}, row {place.row}, column {place.column}"
-
-
 def neuron(place: Place, shape: Shape) -> str:
-    """``the neuron at feature 3, row 5, column 6 of conv1``, or the pixel of the input."""
+    """``the neuron at feature 3, row 5, column 6 of conv1``, on a map of ``shape`` (C, H, W), or a pixel of the input.
+
+    On a map of one place, it is ``neuron 3 of fc``.
+    """
+    one_place = shape[1:] == (1, 1)
+    at = f"feature {place.feature}" + ("" if one_place else f", row {place.row}, column {place.column}")
     if place.layer == INPUT:
-        return f"the input pixel at {at(place, shape)}"
-    return f"{'' if shape[1:] == (1, 1) else 'the neuron at '}{at(place, shape)} of {place.layer}"
+        return f"the input pixel at {at}"
+    return f"neuron {place.feature} of {place.layer}" if one_place else f"the neuron at {at} of {place.layer}"
 
 
 def times(spikes: int) -> str:

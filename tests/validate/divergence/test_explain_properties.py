@@ -1,0 +1,150 @@
+"""Properties of the explanation on random programs: the event is the first difference, and the reason holds if executed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from helpers.divergence import EVENTS, why
+from helpers.layers import changed
+from helpers.programs import programs, streams
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from deploytool.base.errors import UnsupportedError
+from deploytool.ir.divergence import Explained, LayerDivergence
+from deploytool.ir.events import EventStream
+from deploytool.ir.program import Layer, Program
+from deploytool.run.jobs.follow import follow
+from deploytool.run.jobs.job import Job
+from deploytool.run.reference.specification import run_reference
+
+EXCHANGED = {
+    "different weights": lambda one, other: changed(other, weights=one.single.weights),
+    "different threshold": lambda one, other: changed(other, threshold=one.neurons.threshold),
+    "initial potential": lambda one, other: changed(other, v_init=one.neurons.v_init),
+    "floor": lambda one, other: changed(other, floor=one.neurons.floor),
+    "reset": lambda one, other: changed(other, reset=one.neurons.reset, v_reset=one.neurons.v_reset),
+    "at_most_one": lambda one, other: changed(other, at_most_one=one.neurons.at_most_one),
+}
+"""{reason: the layer of the test run with this property of the reference run}."""
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Program, Program]:
+    """A program, and the same with one or two changes to its layers."""
+    one = draw(programs())
+    layers = dict(one.layers)
+    for _ in range(draw(st.integers(1, 2))):
+        name = draw(st.sampled_from(list(layers)))
+        layers[name] = draw(variant(layers[name], one.arithmetic != "float32"))
+    return one, one.with_layers(layers)
+
+
+@st.composite
+def variant(draw: st.DrawFn, layer: Layer, integers: bool) -> Layer:
+    neurons, weights = layer.neurons, layer.single.weights
+    match draw(st.sampled_from(["weights", "threshold", "floor", "reset", "at_most_one", "v_init"])):
+        case "weights":
+            rng = np.random.default_rng(draw(st.integers(0, 99)))
+            moved = weights + (rng.integers(-9, 10, weights.shape) if integers else rng.normal(0, 0.1, weights.shape))
+            return changed(layer, weights=np.clip(moved, -128, 127).astype(weights.dtype))
+        case "threshold":
+            return changed(layer, threshold=neurons.threshold + draw(st.sampled_from([1, 7, 30])))
+        case "floor":
+            return changed(layer, floor=draw(st.sampled_from([None, 0, -1, -20])))
+        case "reset":
+            return changed(layer, reset="zero" if neurons.reset == "subtract" else "subtract")
+        case "at_most_one":
+            return changed(layer, at_most_one=not neurons.at_most_one)
+        case _:
+            return changed(layer, v_init=draw(st.sampled_from([-3, 2, 40])))
+
+
+def first_by_brute_force(one: Program, other: Program, stream: EventStream) -> dict[str, int | None]:
+    """{layer: time of the first place at which the lists of spikes differ}, by the executable specification."""
+    found: dict[str, int | None] = {}
+    samples = [run_reference(program, stream) for program in (one, other)]
+    for layer in one.parts:
+        lists = [[*sample.spikes[layer].tolist(), None] for sample in samples]
+        differing = [pair for pair in zip(*lists, strict=False) if pair[0] != pair[1]]
+        found[layer] = min(spike[0] for spike in differing[0] if spike) if differing else None
+    return found
+
+
+def fired(program: Program, stream: EventStream, first: LayerDivergence) -> Counter[int]:
+    """{time: spikes} of the neuron of ``first``, until its difference."""
+    assert first.neuron is not None
+    assert first.t_us is not None
+    spikes = run_reference(program, stream).spikes[first.layer]
+    place = first.neuron.feature, first.neuron.row, first.neuron.column
+    return Counter(t for t, *at in spikes.tolist() if tuple(at) == place and t <= first.t_us)
+
+
+def check_counterfactual(one: Program, other: Program, stream: EventStream, first: LayerDivergence) -> None:
+    """Executed by the whole program, the exchange that ``first`` names makes its neuron fire as in the reference."""
+    layers: dict[str, Any] = dict(other.layers)
+    names = list(layers)
+    for reason in first.reasons:
+        if reason == "upstream":
+            layers |= {name: one.layers[name] for name in names[: names.index(first.layer)]}
+    for reason in first.reasons:
+        if reason in EXCHANGED:
+            layers[first.layer] = EXCHANGED[reason](one.layers[first.layer], layers[first.layer])
+    exchanged = other.with_layers({name: replace(layers[name], routes=other.layers[name].routes) for name in names})
+    assert fired(exchanged, stream, first) == fired(one, stream, first)
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_the_first_difference_and_its_reason(data: st.DataObject) -> None:
+    one, other = data.draw(pairs())
+    stream = data.draw(streams(one.input_shape, least=5))
+    try:
+        found = why(one, other, stream)
+    except UnsupportedError:
+        assume(False)
+    wanted = first_by_brute_force(one, other, stream)
+    assert {each.layer: each.t_us for each in found.layers} == wanted
+    times = [t for t in wanted.values() if t is not None]
+    assume(times)
+    assert found.first is not None
+    assert found.first.t_us == min(times)
+    check_sides(found)
+    for each in found.layers:
+        if each.t_us is not None and not any("order" in reason for reason in each.reasons):
+            assert set(each.reasons) <= {"upstream", *EXCHANGED}
+            check_counterfactual(one, other, stream, each)
+
+
+def check_sides(found: Explained) -> None:
+    """Both membranes end where the next update begins, and fire as often as is said."""
+    assert found.first is not None
+    for side, spikes in zip(found.sides, found.first.spikes, strict=True):
+        assert side.spikes == spikes
+        assert [update.end for update in side.trace[:-1]] == [update.before for update in side.trace[1:]]
+        assert sum(update.spikes for update in side.trace if update.t_us == found.first.t_us) == spikes
+
+
+@settings(max_examples=80)
+@given(st.data())
+def test_the_first_time_step_that_differs(data: st.DataObject) -> None:
+    program = data.draw(programs(integers=True))
+    stream = data.draw(streams(program.input_shape, least=5))
+    number = data.draw(st.integers(1, 5))
+    found = why(program, program, stream, jobs=(EVENTS, Job("quantised", number)))
+    one, other = (follow(job, program, stream, 0) for job in (EVENTS, Job("quantised", number)))
+    for each in found.layers:
+        counts = [Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()]
+        for t, *at in one.spikes[each.layer].tolist():
+            counts[0][t * number // stream.duration_us, *at] += 1
+        for step, (_, *at) in zip(other.causes[each.layer].tolist(), other.spikes[each.layer].tolist(), strict=True):
+            counts[1][step, *at] += 1
+        differing = [key for key in counts[0].keys() | counts[1].keys() if counts[0][key] != counts[1][key]]
+        assert each.step == (min(differing)[0] + 1 if differing else None)
+        if each.neuron is not None and each.step is not None:
+            key = each.step - 1, each.neuron.feature, each.neuron.row, each.neuron.column
+            assert each.spikes == (counts[0][key], counts[1][key])
+            assert each.reasons
