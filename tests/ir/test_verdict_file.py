@@ -171,6 +171,7 @@ def test_the_form_is_the_one_that_scripts_read() -> None:
                 "agreement": 100.0,
                 "layers": [{"layer": "fc1", **spikes}],
                 "not_compared": ["c"],
+                "details": None,
                 "output": spikes,
                 "reference": "emulator",
                 "says": "all",

@@ -81,7 +81,8 @@ def _layer(
     if first is None:
         return LayerDivergence(layer, None, None, None, (0, 0), totals, (), ""), None
     whole, cut, properties = _explained(one, other, layer, first, replay)
-    sides = sides_of(whole, first.t_us, first.step, first.spikes)
+    spikes = _spikes(cut, first)
+    sides = sides_of(whole, first.t_us, first.step, spikes)
     causes = [cause(Question(runs, whole, cut, properties, earlier), each) for each in properties]
     if causes:
         says = _why(runs, cut, causes)
@@ -93,7 +94,7 @@ def _layer(
         t_us=sides.t_us,
         step=None if first.step is None else first.step + 1,
         neuron=Place(layer, *whole.subjects[0].at),
-        spikes=first.spikes,
+        spikes=spikes,
         totals=totals,
         reasons=tuple(each.reason for each in causes),
         says=says,
@@ -114,6 +115,14 @@ def _explained(
             return whole, cut, properties
     whole = case_of(one, other, layer, first.at, replay)
     return whole, whole.until(first.t_us), ()
+
+
+def _spikes(cut: Case, first: Difference) -> tuple[int, int]:
+    """How often the neuron of ``cut`` fired in both runs, in the microsecond or the time step of the difference."""
+    if first.step is not None:
+        return first.spikes
+    one, other = (sum(each.spikes for each in moments if each.t_us == first.t_us) for moments in cut.runs)
+    return one, other
 
 
 def _unlike(one: Traffic, other: Traffic, layer: str) -> str:

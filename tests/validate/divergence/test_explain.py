@@ -225,7 +225,7 @@ def test_a_neuron_fires_several_times_in_a_step() -> None:
 
 
 def test_the_reset_comes_once_per_step() -> None:
-    """8 + 8 + 8 with reset to 0: one spike at 16, then 8; the step fires for 24 and sets V to 0. 8 later fires again."""
+    """8 + 8 + 8 with reset to 0: one spike at 16, then V = 8; the step fires for 24, and V = 0. 8 more then fire."""
     program = one_neuron([8], 10, reset="zero")
     found = why(program, program, sent((1, 0), (2, 0), (3, 0), (501, 0), features=1), jobs=steps(2))
     assert found.first is not None

@@ -1,4 +1,4 @@
-"""Properties of the explanation on random programs: the event is the first difference, and the reason holds if executed."""
+"""Random programs: the event that is named is the first difference, and the reason holds when it is executed."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from deploytool.ir.program import Layer, Program
 from deploytool.run.jobs.follow import follow
 from deploytool.run.jobs.job import Job
 from deploytool.run.reference.specification import run_reference
+from deploytool.validate.divergence.sides import AFTER
 
 EXCHANGED = {
     "different weights": lambda one, other: changed(other, weights=one.single.weights),
@@ -120,12 +121,13 @@ def test_the_first_difference_and_its_reason(data: st.DataObject) -> None:
 
 
 def check_sides(found: Explained) -> None:
-    """Both membranes end where the next update begins, and fire as often as is said."""
+    """Both membranes end where the next update begins, and fire as often as is said, if all of it is shown."""
     assert found.first is not None
     for side, spikes in zip(found.sides, found.first.spikes, strict=True):
         assert side.spikes == spikes
         assert [update.end for update in side.trace[:-1]] == [update.before for update in side.trace[1:]]
-        assert sum(update.spikes for update in side.trace if update.t_us == found.first.t_us) == spikes
+        now = [update.spikes for update in side.trace if update.t_us == found.first.t_us]
+        assert sum(now) == spikes or len(side.trace) >= AFTER
 
 
 @settings(max_examples=80)
