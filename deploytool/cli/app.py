@@ -223,7 +223,7 @@ def import_recording(
     """Import spikes or counts that a board or another simulator recorded."""
     from deploytool.base.errors import UsageError
     from deploytool.data.formats.reading import AS_IT_IS
-    from deploytool.data.spikes.gathered import Statements
+    from deploytool.data.spikes.statements import Statements
     from deploytool.workflow import import_recording as importing
     from deploytool.workflow import samples as sample_sources
 

@@ -27,8 +27,8 @@ from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
 
 if TYPE_CHECKING:
-    from deploytool.data.spikes.gathered import Statements
     from deploytool.data.spikes.samples import Samples
+    from deploytool.data.spikes.statements import Statements
 
 
 def import_recording(
@@ -78,7 +78,7 @@ def recording_named(cache: StageCache, reference: str, compared: Artifact) -> Ar
     path = Path(reference)
     if not is_file(path) or path.name == MANIFEST:
         return cache.store.get(reference, "recording")
-    from deploytool.data.spikes.gathered import Statements
+    from deploytool.data.spikes.statements import Statements
 
     mapped = next((artifact for artifact in ancestors(cache.store, compared) if artifact.kind == "program"), None)
     if mapped is None:

@@ -10,9 +10,9 @@ from helpers.layers import make_layer
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
-from deploytool.data.spikes.gathered import Statements
 from deploytool.data.spikes.read import foreign_recording
 from deploytool.data.spikes.samples import Samples
+from deploytool.data.spikes.statements import Statements
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.recording import SPIKE, Recording
 

@@ -21,12 +21,13 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
-from deploytool.data.spikes.samples import Samples
+from deploytool.data.spikes.samples import Samples, check_number
 from deploytool.data.spikes.schema import FIELDS, LEFT_OUT, Renames, header_of
 
 COUNTS, SPIKES = "counts/", "spikes/"
 NAMES, LABELS, DURATIONS = "samples", "labels", "durations_us"
 NEED: Final = "numpy arrays of counts or of spikes"
+_BYTES: Final = "arrays of at most 1 GiB in total, or 20 times the file's size, with 8 bytes for each number"
 _DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError)
 _DAMAGED_ZIP: Final = (*_DAMAGE, zipfile.BadZipFile, zlib.error)
 
@@ -43,23 +44,23 @@ def read_npy(path: Path) -> Array:
 def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Array]:
     """{name: array} in the file ``path``, with its names replaced as ``renames`` says.
 
-    Raises InputError if it is damaged, or takes more than ``bytes_allowed``.
+    Raises InputError if it is damaged, or takes more than ``bytes_allowed``, with 8 bytes for each number.
     """
     arrays: dict[str, Array] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 name = entry.filename.removesuffix(".npy")
+                if name == entry.filename:
+                    raise InputError(str(path), f"a zip archive with {name}, which is no array", NEED)
                 meant = renames.get(name, name)
                 if meant == LEFT_OUT:
                     continue
-                bytes_allowed -= entry.file_size
+                with archive.open(entry) as member:
+                    bytes_allowed -= max(entry.file_size, 8 * _elements(member, entry.file_size))
                 if bytes_allowed < 0:
-                    raise InputError(
-                        str(path),
-                        f"{name} is too large for a file of this size",
-                        "arrays of at most 1 GiB in total, or 20 times the file's size",
-                    )
+                    found = f"{name} is too large for a file of this size"
+                    raise InputError(str(path), found, _BYTES)
                 if meant in arrays:
                     raise InputError(str(path), f"two arrays called {meant}", "different names")
                 arrays[meant] = _array(io.BytesIO(archive.read(entry)), entry.file_size)
@@ -73,6 +74,13 @@ def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Arra
 
 def _array(file: IO[bytes], size: int) -> Array:
     """The array in ``file`` of ``size`` bytes. Raises ValueError if its header says that it is larger."""
+    _elements(file, size)
+    file.seek(0)
+    return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _elements(file: IO[bytes], size: int) -> int:
+    """The number of elements that the header of ``file``, of ``size`` bytes, states. Raises as `_array` does."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format")
@@ -82,8 +90,7 @@ def _array(file: IO[bytes], size: int) -> Array:
         raise ValueError("pickled objects")
     if math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")
-    file.seek(0)
-    return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    return math.prod(shape)
 
 
 def _damaged(where: str, error: BaseException) -> InputError:
@@ -91,7 +98,7 @@ def _damaged(where: str, error: BaseException) -> InputError:
     return InputError(where, f"cannot be read ({reason})", NEED)
 
 
-def samples_in_arrays(arrays: dict[str, Array], where: str) -> Samples | None:
+def samples_in_arrays(arrays: dict[str, Array], where: str, bytes_allowed: int) -> Samples | None:
     """The samples that ``arrays`` state or have counts of, None if they do not show how many there are.
 
     Takes their descriptions out of ``arrays``. Raises InputError for descriptions that do not fit.
@@ -100,6 +107,7 @@ def samples_in_arrays(arrays: dict[str, Array], where: str) -> Samples | None:
     number = next((len(array) for array in (*found.values(), *_dense(arrays).values()) if array.ndim), None)
     if number is None:
         return None
+    check_number(number, 0, bytes_allowed, where)
     for name, array in found.items():
         kinds = "USiu" if name == NAMES else "iu"
         if array.shape != (number,) or array.dtype.kind not in kinds:

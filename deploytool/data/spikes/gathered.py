@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,43 +11,18 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.counted import COUNT_MAX, Activity, whole_counts
 from deploytool.data.spikes.layers import Map, Maps
 from deploytool.data.spikes.rows import Rows, Texts
-from deploytool.data.spikes.samples import NONE, Found, Samples
-from deploytool.ir.events import DURATION_MAX_US
+from deploytool.data.spikes.samples import NONE, Found, Samples, check_number
+from deploytool.data.spikes.schema import LEFT_OUT
+from deploytool.data.spikes.statements import Statements
+from deploytool.data.spikes.times import check_unit, times_us
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import RUNGS, SPIKE, Recording, RungName
 
-BYTES_PER_SAMPLE: Final = 100
-"""What the name of a sample takes."""
-LATE_MAX_US: Final = 1_000_000
-"""Spikes up to this long after the end of a sample are kept; later ones show another clock or another unit."""
-ENOUGH: Final = 100
-SHORT: Final = 100
-"""Times of `ENOUGH` spikes or more are not microseconds if all are below the longest duration divided by `SHORT`."""
-
-
-@dataclass(frozen=True)
-class Statements:
-    """What a file does not say itself: the ``rung`` that it is of, ``layer`` if it is of one that it does not name,
-    the unit of its times, what its names mean, and layers that were recorded even if the file has no spike of them.
-
-    Raises UsageError for an unknown rung or unit.
-    """
-
-    rung: str
-    layer: str | None = None
-    time_unit: str | None = None
-    renames: Mapping[str, str] = field(default_factory=dict)
-    watch: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.rung not in RUNGS:
-            raise UsageError("--rung", f"found {self.rung!r}", f"one of {', '.join(RUNGS)}")
-        if self.time_unit is not None and self.time_unit not in UNITS_US:
-            raise UsageError("--time-unit", f"found {self.time_unit!r}", f"one of {', '.join(UNITS_US)}")
+IGNORED: Final = -1
+"""The index of a map whose rows are left out."""
 
 
 class Gathered:
@@ -80,7 +54,10 @@ class Gathered:
         """Adds ``rows`` of a table of spikes or of counts."""
         if not len(rows):
             return
-        sample, layer = self.found.indices(rows), self._layers(rows)
+        layer = self._layers(rows)
+        if (layer == IGNORED).any():
+            rows, layer = rows.only(layer != IGNORED), layer[layer != IGNORED]
+        sample = self.found.indices(rows)
         place = self._places(rows, layer)
         value = self._times(rows, sample) if rows.header.kind == "spikes" else self._counts(rows)
         for index in np.unique(layer).tolist():
@@ -113,18 +90,23 @@ class Gathered:
         """The recording of all that was added; ``outputs`` are its outputs if it has counts of all of them."""
         for name in self.statements.watch:
             self.watch(self.map_of(name, "--watch"))
-        self._check_samples()
+        if self.found.known is None:
+            each = sum(8 * math.prod(activity.shape) for activity in self.layers.values())
+            check_number(len(self.found), each, self.bytes_allowed, self.where)
         samples = self.found.result()
         spikes = {layer: self.layers[layer].in_order() for layer in self.maps.whole if layer in self.layers}
         if not any(len(each) for each in spikes.values()):
             spikes = {}
-        self._check_times(spikes, samples)
+        if not self.unit_known:
+            check_unit(spikes, samples.durations_us, self.where)
         counts = {}
         for layer in self.maps.whole:
             if layer != INPUT and layer in self.layers:
                 counts[layer] = self.layers[layer].counted(len(samples), spikes.get(layer))
         if not counts:
             raise InputError(self.where, "no spikes and no counts of a layer", "at least one layer", _WATCH)
+        for array in (*counts.values(), *spikes.values()):
+            array.setflags(write=False)
         return Recording(
             rung=_rung(self.statements.rung),
             samples=samples.names,
@@ -153,13 +135,19 @@ class Gathered:
         indices = []
         for code, value in enumerate(values):
             if value not in self._named:
-                where = rows.place(int(np.argmax(codes == code)))
-                one = self.maps.of_core(int(value), where) if role == "core" else self.map_of(str(value), where)
-                if rows.header.kind == "counts":
-                    self._refuse_input(one, where)
-                self._named[value] = self._index(one)
+                self._named[value] = self._named_index(value, role, rows, int(np.argmax(codes == code)))
             indices.append(self._named[value])
         return np.array(indices)[codes]
+
+    def _named_index(self, value: object, role: str, rows: Rows, row: int) -> int:
+        """The index of the map that row ``row`` names ``value``, or `IGNORED`."""
+        if role == "layer" and self.statements.renames.get(str(value)) == LEFT_OUT:
+            return IGNORED
+        where = rows.place(row)
+        one = self.maps.of_core(int(str(value)), where) if role == "core" else self.map_of(str(value), where)
+        if rows.header.kind == "counts":
+            self._refuse_input(one, where)
+        return self._index(one)
 
     def _only_map(self, rows: Rows) -> Map:
         """The map of all ``rows``, which have no column that names it."""
@@ -197,28 +185,9 @@ class Gathered:
             rows.need(right, role, f"0..{most - 1} on the map {format_shape(one.shape)} of {one.layer}{part}")
 
     def _times(self, rows: Rows, sample: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(N,): the times of ``rows`` in microseconds."""
-        t, unit = rows.integers("t_us"), self.statements.time_unit
-        if rows.header.states_us:
-            self.unit_known = True
-            if unit not in (None, "us"):
-                raise UsageError("--time-unit", f"found {unit}, but {rows.where} has a column t_us", "us")
-        if t.dtype.kind == "f":
-            rows.need(np.isfinite(t), "t_us", "a number")
-            if unit is None and not (t == np.rint(t)).all():
-                todo = "Add --time-unit s if they are seconds, ms for milliseconds; us rounds them."
-                rows.need(t == np.rint(t), "t_us", "times in whole microseconds", todo)
-        factor = UNITS_US[unit or "us"]
-        most = DURATION_MAX_US / factor
-        rows.need((t >= 0) & (t <= most), "t_us", f"0..{most:.0f} {unit or 'us'} from the start of the sample", _START)
+        self.unit_known |= rows.header.states_us
         durations = self.found.known.durations_us if self.found.known is not None else NONE
-        times = np.rint(t * factor).astype(np.int64) if t.dtype.kind == "f" or factor < 1 else t * int(factor)
-        if len(durations):
-            late = times <= durations[sample] + LATE_MAX_US
-            if not late.all():
-                lasts = durations[sample[np.argmin(late)]]
-                rows.need(late, "t_us", f"times within the sample, which lasts {lasts} us", f"{_START} {_UNIT}")
-        return times
+        return times_us(rows, self.statements.time_unit, durations[sample] if len(durations) else None)
 
     def _counts(self, rows: Rows) -> NDArray[np.int64]:
         counts = rows.integers("count")
@@ -228,33 +197,12 @@ class Gathered:
     def _activity(self, layer: str) -> Activity:
         return self.layers.setdefault(layer, Activity(layer, self.maps.whole[layer], self.where))
 
-    def _check_samples(self) -> None:
-        """Raises InputError if the file, which nothing else says the samples of, names too many for its size."""
-        needed = BYTES_PER_SAMPLE + sum(8 * math.prod(each.shape) for each in self.layers.values())
-        if self.found.known is None and len(self.found) * needed > self.bytes_allowed:
-            found = f"{len(self.found):,} samples are too many for a file of this size"
-            need = "counts of at most 1 GiB in total, or 20 times the file's size"
-            raise InputError(self.where, found, need, _NUMBER)
-
-    def _check_times(self, spikes: Mapping[str, Array], samples: Samples) -> None:
-        """Raises InputError if no unit is stated, and times are implausible as microseconds."""
-        number = sum(map(len, spikes.values()))
-        last = max((int(each["t"].max(initial=0)) for each in spikes.values()), default=0)
-        longest = int(samples.durations_us.max(initial=0))
-        if not self.unit_known and number >= ENOUGH and 0 < last * SHORT < longest:
-            found = f"times up to {last} in samples of {longest} us, as if they were milliseconds"
-            todo = "Add --time-unit ms if that is right, or --time-unit us if they are microseconds."
-            raise InputError(self.where, found, "times in microseconds", todo)
-
     def _refuse_input(self, one: Map, where: str) -> None:
         if one.layer == INPUT:
             raise InputError(where, "counts of the input", "its single spikes, or counts of layers only")
 
 
-_START: Final = "Subtract the time of the sample's first event."
-_UNIT: Final = "If they have another unit, add --time-unit."
 _WATCH: Final = "Name the layers that were recorded with --watch if all of them were silent."
-_NUMBER: Final = "Number the samples from 0, or give the samples with --samples-of."
 
 
 def _spikes(sample: Array, t: Array, c: Array, y: Array, x: Array) -> Array:

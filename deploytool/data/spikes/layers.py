@@ -40,10 +40,11 @@ class Maps:
             return self.named[name]
         if name.isascii() and name.isdecimal() and len(name) < 4 and self.on_core:
             return self.of_core(int(name), where)
-        names = [each for each in self.named if each != INPUT]
-        need = ", ".join(names[:NAMES_TOLD]) + ", ..." * (len(names) > NAMES_TOLD) + f" or {INPUT}"
-        todo = "" if where.startswith("--") else f"Say which layer it is with --rename {name}=LAYER."
-        raise InputError(where, f"no layer {name!r} in the program", f"one of {need}", todo)
+        names = [each for each in self.whole if each != INPUT]
+        layers = ", ".join(names[:NAMES_TOLD]) + ", ..." * (len(names) > NAMES_TOLD)
+        need = f"one of the layers {layers}, a node or core of one, or {INPUT}"
+        todo = f"Say which it is with --rename {name}=LAYER, or leave it out with --rename {name}=."
+        raise InputError(where, f"no layer {name!r} in the program", need, "" if where.startswith("--") else todo)
 
     def of_core(self, number: int, where: str) -> Map:
         """The map on core ``number``. Raises InputError if no layer is there."""

@@ -29,7 +29,7 @@ from deploytool.base.hdf5 import bytes_of
 from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows
-from deploytool.data.spikes.samples import Samples
+from deploytool.data.spikes.samples import Samples, check_number
 from deploytool.data.spikes.schema import LEFT_OUT, Header
 from deploytool.data.spikes.write import kept_samples
 from deploytool.ir.events import places_of
@@ -159,11 +159,12 @@ def _may_spike(group: h5py.Group) -> bool:
     return bool(kind == "EventData" or (kind == "TimeGriddedData" and group["data"].dtype.kind == "b"))
 
 
-def samples_in_nir_data(data: NirData, time_unit: str | None) -> Samples | None:
+def samples_in_nir_data(data: NirData, time_unit: str | None, where: str, bytes_allowed: int) -> Samples | None:
     """The samples of ``data``: numbered, of the duration until the last node was recorded; None without nodes."""
     if not data.nodes:
         return None
     samples = data.nodes[0].samples
+    check_number(samples, 0, bytes_allowed, where)
     t_max, unit = max(node.t_max for node in data.nodes), data.unit or time_unit
     durations = np.zeros(0)
     if unit is not None and math.isfinite(t_max) and t_max > 0:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -14,22 +15,34 @@ from deploytool.base.hdf5 import bytes_allowed
 from deploytool.data.formats.table import FORMATS, read_raw
 from deploytool.data.formats.uniform import polarities
 from deploytool.data.spikes import arrays, text
-from deploytool.data.spikes.gathered import Gathered, Statements
-from deploytool.data.spikes.layers import maps_of
+from deploytool.data.spikes.gathered import Gathered
+from deploytool.data.spikes.layers import Maps, maps_of
 from deploytool.data.spikes.rows import Rows
 from deploytool.data.spikes.samples import Samples, samples_in
 from deploytool.data.spikes.schema import Header
+from deploytool.data.spikes.statements import Statements
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 
 Say = Callable[[str], None]
 
-NPY: Final = b"\x93NUMPY"
-NPZ: Final = (b"PK\x03\x04", b"PK\x05\x06")
-HDF5: Final = b"\x89HDF\r\n\x1a\n"
-AEDAT4: Final = b"#!AER-DAT4"
 HEAD: Final = 4096
 NEED: Final = "a table of text, .npy, .npz, NIR data (HDF5) or AEDAT4 with spikes or counts"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file ``path``, for layers of ``maps`` and the samples ``known``; its arrays may take ``bytes_allowed``."""
+
+    path: Path
+    maps: Maps
+    statements: Statements
+    known: Samples | None
+    bytes_allowed: int
+
+    def gathered(self, samples: Samples | None) -> Gathered:
+        """Nothing gathered yet, for ``samples``."""
+        return Gathered(str(self.path), self.maps, samples, self.statements, self.bytes_allowed)
 
 
 def foreign_recording(
@@ -45,7 +58,9 @@ def foreign_recording(
     should know. SynOps are not known. Raises InputError, naming the place in the file, for everything that is wrong
     with it, UsageError for ``statements`` that do not go with it.
     """
-    gathered = _gathered(path, program, statements, known)
+    head = _head(path)
+    read = next((kind for marks, kind in KINDS.items() if head.startswith(marks)), _text)
+    gathered = read(Source(path, maps_of(program), statements, known, bytes_allowed(path)))
     outputs = tuple(dict.fromkeys(program.place_in(name)[0] for name in program.outputs))
     recording = gathered.recording(program.aliases, outputs)
     for line in _remarks(recording, outputs):
@@ -53,46 +68,70 @@ def foreign_recording(
     return recording
 
 
-def _gathered(path: Path, program: Program, statements: Statements, known: Samples | None) -> Gathered:
-    """All that the file ``path`` holds."""
-    where, head, maps = str(path), _head(path), maps_of(program)
-    allowed = bytes_allowed(path)
-    if head.startswith(NPZ):
-        found = arrays.read_npz(path, statements.renames, allowed)
-        stated = arrays.samples_in_arrays(found, where)
-        gathered = Gathered(where, maps, _agreed(known, stated, where), statements, allowed)
-        arrays.add_arrays(gathered, found)
-        return gathered
-    if head.startswith(NPY):
-        array = arrays.read_npy(path)
-        gathered = Gathered(where, maps, known or arrays.samples_in_arrays({"": array}, where), statements, allowed)
-        arrays.add_array(gathered, array)
-        return gathered
-    if head.startswith(HDF5):
-        from deploytool.data.spikes.nirdata import add_nir_data, read_nir_data, samples_in_nir_data
-
-        data = read_nir_data(path, allowed)
-        known = known or samples_in_nir_data(data, statements.time_unit)
-        gathered = Gathered(where, maps, known, statements, allowed)
-        add_nir_data(gathered, data)
-        return gathered
-    gathered = Gathered(where, maps, known, statements, allowed)
-    if head.startswith(AEDAT4):
-        gathered.add_rows(_events(path))
-    elif b"\0" in head:
-        raise InputError(where, "its content is neither text nor a known kind of file", NEED)
-    else:
-        _add_table(gathered, path)
+def _npz(source: Source) -> Gathered:
+    where = str(source.path)
+    found = arrays.read_npz(source.path, source.statements.renames, source.bytes_allowed)
+    stated = arrays.samples_in_arrays(found, where, source.bytes_allowed)
+    gathered = source.gathered(_agreed(source.known, stated, where))
+    arrays.add_arrays(gathered, found)
     return gathered
 
 
-def _add_table(gathered: Gathered, path: Path) -> None:
-    with path.open("rb") as file:
-        reader = text.Reader(file, gathered.where, gathered.statements.renames)
+def _npy(source: Source) -> Gathered:
+    array = arrays.read_npy(source.path)
+    stated = arrays.samples_in_arrays({"": array}, str(source.path), source.bytes_allowed)
+    gathered = source.gathered(source.known or stated)
+    arrays.add_array(gathered, array)
+    return gathered
+
+
+def _nir_data(source: Source) -> Gathered:
+    from deploytool.data.spikes import nirdata
+
+    data = nirdata.read_nir_data(source.path, source.bytes_allowed)
+    unit = source.statements.time_unit
+    stated = nirdata.samples_in_nir_data(data, unit, str(source.path), source.bytes_allowed)
+    gathered = source.gathered(source.known or stated)
+    nirdata.add_nir_data(gathered, data)
+    return gathered
+
+
+def _aedat4(source: Source) -> Gathered:
+    """The events of a camera's file, as spikes from the time of the first one; a polarity is a feature."""
+    where = str(source.path)
+    raw = read_raw(source.path, FORMATS["aedat4"])
+    t = raw.t.astype(np.int64)
+    columns = {"t_us": t - t[0], "c": polarities(raw.p, where)}
+    columns |= {"y": raw.y.astype(np.int64), "x": raw.x.astype(np.int64)}
+    header = Header("spikes", MappingProxyType({"t_us": "t_us", "c": "on", "y": "y", "x": "x"}))
+    gathered = source.gathered(source.known)
+    gathered.add_rows(Rows(where, header, columns, np.arange(len(raw)), "event"))
+    return gathered
+
+
+def _text(source: Source) -> Gathered:
+    where = str(source.path)
+    if b"\0" in _head(source.path):
+        raise InputError(where, "its content is neither text nor a known kind of file", NEED)
+    gathered = source.gathered(source.known)
+    with source.path.open("rb") as file:
+        reader = text.Reader(file, where, source.statements.renames)
         if reader.header.kind == "samples":
-            raise InputError(gathered.where, "a table of samples", "spikes or counts", "Give it to --samples-of.")
+            raise InputError(where, "a table of samples", "spikes or counts", "Give it to --samples-of.")
         for rows in reader:
             gathered.add_rows(rows)
+    return gathered
+
+
+KINDS: Final[Mapping[tuple[bytes, ...], Callable[[Source], Gathered]]] = MappingProxyType(
+    {
+        (b"PK\x03\x04", b"PK\x05\x06"): _npz,
+        (b"\x93NUMPY",): _npy,
+        (b"\x89HDF\r\n\x1a\n",): _nir_data,
+        (b"#!AER-DAT4",): _aedat4,
+    }
+)
+"""{the first bytes of a kind of file: what reads it}; any other is text."""
 
 
 def _remarks(recording: Recording, outputs: Sequence[str]) -> Iterator[str]:
@@ -136,13 +175,3 @@ def _agreed(known: Samples | None, stated: Samples | None, where: str) -> Sample
         found = f"label {stated.labels[index]} of sample {index}"
         raise InputError(where, found, f"{known.labels[index]}, as it is given for {known.names[index]}")
     return known
-
-
-def _events(path: Path) -> Rows:
-    """The events in the AEDAT4 file ``path``, as spikes from the time of the first one; a polarity is a feature."""
-    raw = read_raw(path, FORMATS["aedat4"])
-    columns = {"t_us": raw.t.astype(np.int64), "c": polarities(raw.p, str(path))}
-    columns |= {"y": raw.y.astype(np.int64), "x": raw.x.astype(np.int64)}
-    columns["t_us"] -= columns["t_us"][0]
-    header = Header("spikes", MappingProxyType({"t_us": "t_us", "c": "on", "y": "y", "x": "x"}))
-    return Rows(str(path), header, columns, np.arange(len(raw)), "event")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ class Texts:
 
     codes: NDArray[np.int64]
     texts: Sequence[str]
+
+    def only(self, chosen: NDArray[np.bool_]) -> Texts:
+        """The ``chosen`` (N,) rows, with the texts that they have."""
+        used, codes = np.unique(self.codes[chosen], return_inverse=True)
+        return Texts(codes, [self.texts[code] for code in used.tolist()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +43,14 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def only(self, chosen: NDArray[np.bool_]) -> Rows:
+        """The ``chosen`` (N,) rows."""
+        columns = {
+            role: column.only(chosen) if isinstance(column, Texts) else column[chosen]
+            for role, column in self.columns.items()
+        }
+        return replace(self, columns=columns, numbers=self.numbers[chosen])
 
     def place(self, row: int) -> str:
         """What messages call row ``row``."""

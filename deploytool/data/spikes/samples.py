@@ -16,6 +16,8 @@ from deploytool.ir.events import DURATION_MAX_US, EventStream
 from deploytool.ir.recording import Recording
 
 NONE: Final = np.zeros(0, np.int64)
+BYTES_PER_NAME: Final = 100
+"""What the name of a sample takes in memory."""
 SAMPLES_MAX: Final = 1 << 32
 """Recorded spikes have the number of their sample in 32 bits."""
 
@@ -38,6 +40,18 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def check_number(samples: int, bytes_each: int, bytes_allowed: int, where: str) -> None:
+    """Raises InputError if ``samples``, of which only the file ``where`` says that there are so many, take too much.
+
+    Each takes ``bytes_each`` for its counts, and its name.
+    """
+    if samples * (BYTES_PER_NAME + bytes_each) > bytes_allowed:
+        found = f"{samples:,} samples are too many for a file of this size"
+        need = "counts of at most 1 GiB in total, or 20 times the file's size"
+        todo = "Number the samples from 0, or give the samples with --samples-of."
+        raise InputError(where, found, need, todo)
 
 
 def samples_of(recording: Recording) -> Samples:

@@ -71,6 +71,8 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
 )
 """The tables. ``mark`` is the column that tells a table from the others."""
 
+_MEANINGS: Final = {other: name for name, field in FIELDS.items() for other in (name, *field.others)}
+
 PLACES: Final = ("c", "y", "x")
 LEFT_OUT: Final = ""
 """What a column, layer or array is renamed to if it is to be ignored."""
@@ -98,7 +100,7 @@ def header_of(names: Sequence[str], renames: Renames, where: str) -> Header:
     In a table with ``feature`` and ``timestamp``, as the drivers of chips name them, ``layer`` is the number of a core.
     Raises InputError for a name that is unknown or stands for a column twice, and for a column that is missing.
     """
-    known = {other: name for name, field in FIELDS.items() for other in (name, *field.others)}
+    known = dict(_MEANINGS)
     if {"feature", "timestamp"} <= {name.lower() for name in names}:
         known["layer"] = "core"
     columns: dict[str, str] = {}
@@ -114,6 +116,11 @@ def header_of(names: Sequence[str], renames: Renames, where: str) -> Header:
             raise InputError(where, f"columns {columns[role]} and {name}, which are both {role}", f"one of {role}")
         columns[role] = name
     return Header(_kind(columns, where), MappingProxyType(columns))
+
+
+def names_columns(names: Sequence[str], renames: Renames) -> bool:
+    """Whether one of ``names`` is that of a column."""
+    return any(renames.get(name, name).lower() in _MEANINGS for name in names)
 
 
 def _kind(columns: Mapping[str, str], where: str) -> str:

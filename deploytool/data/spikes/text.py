@@ -10,7 +10,6 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.data.spikes.rows import Rows, Texts
-from deploytool.data.spikes.schema import FIELDS, LEFT_OUT, Header, Renames, header_of
+from deploytool.data.spikes.schema import FIELDS, LEFT_OUT, Header, Renames, header_of, names_columns
 
 BLOCK: Final = 1 << 20
 LINE_MAX: Final = 1 << 16
@@ -51,7 +50,7 @@ class Reader:
 
     def __init__(self, file: IO[bytes], where: str, renames: Renames) -> None:
         self.file, self.where, self.line = file, where, 0
-        cells = self._names()
+        cells = self._names(renames)
         self.header: Header = header_of(cells, renames, where)
         meant = {name: role for role, name in self.header.columns.items()}
         self.roles = [meant.get(cell, LEFT_OUT) for cell in cells]
@@ -77,7 +76,7 @@ class Reader:
     def _at(self, line: int) -> str:
         return f"{self.where}: line {line}"
 
-    def _names(self) -> list[str]:
+    def _names(self, renames: Renames) -> list[str]:
         """The names of the columns; sets the separator."""
         for _ in range(COMMENTS_MAX):
             line = self.file.readline(LINE_MAX)
@@ -93,7 +92,7 @@ class Reader:
             cells = [cell.strip() for cell in next(csv.reader([bare], delimiter=self.separator), [])]
             if line and (not bare or (text.startswith("#") and len(cells) < 2)):
                 continue
-            if any(_is_number(cell) for cell in cells) or not cells:
+            if not names_columns(cells, renames):
                 found = f"begins with {', '.join(cells)}" if cells else "an empty file"
                 raise InputError(self.where, found, "the names of the columns in the first line")
             return cells
@@ -225,9 +224,3 @@ def _is_number(cell: str) -> bool:
         return math.isfinite(float(cell)) and "_" not in cell
     except ValueError:
         return False
-
-
-def is_table(path: Path) -> bool:
-    """Whether the beginning of the file ``path`` may be text."""
-    with path.open("rb") as file:
-        return b"\0" not in file.read(BLOCK)

@@ -173,12 +173,11 @@ def test_the_header_of_an_array_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path: Path) -> None:
-    with (
-        zipfile.ZipFile(tmp_path / "file.npz", "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("conv.npy", "w") as file,
-    ):
-        for _ in range(1100):
-            file.write(bytes(1 << 20))
+    """150 MB of zeros in 150 kB, which would be 1.2 GB of counts."""
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (150, 1000000), }"
+    start = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + f"{header:<117}\n".encode()
+    with zipfile.ZipFile(tmp_path / "file.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("conv.npy", start + bytes(150 * 10**6))
     with pytest.raises(InputError, match="conv is too large for a file of this size"):
         read(tmp_path / "file.npz")
 
@@ -193,6 +192,10 @@ def test_damaged_files(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cannot be read"):
             read(write(tmp_path, array[:end], "cut.npy"), layer="conv")
     recorded = {"alias_nodes": np.array(["a"]), "counts/conv": CONV}
+    with zipfile.ZipFile(tmp_path / "book.xlsx", "w") as archive:
+        archive.writestr("xl/workbook.xml", "")
+    with pytest.raises(InputError, match=r"a zip archive with xl/workbook\.xml, which is no array"):
+        read(tmp_path / "book.xlsx")
     with pytest.raises(InputError, match="the file of a recording that deploytool made"):
         read(saved(tmp_path, recorded))
 

@@ -157,6 +157,17 @@ def test_an_array_far_larger_than_the_file_is_refused(tmp_path: Path) -> None:
         read(path, time_unit="ms")
 
 
+def test_samples_without_events_are_not_believed(tmp_path: Path) -> None:
+    path = saved(tmp_path, relu=events(np.full((2, 0), -1), np.zeros((2, 0))))
+    with h5py.File(path, "r+") as file:
+        group = file["nodes/relu/observables/spikes"]
+        del group["idx"], group["time"]
+        group.create_dataset("idx", (10**9, 0), np.int64)
+        group.create_dataset("time", (10**9, 0), np.float64)
+    with pytest.raises(InputError, match="1,000,000,000 samples are too many for a file of this size"):
+        read(path, None, time_unit="ms")
+
+
 def test_nir_reads_what_is_written(tmp_path: Path) -> None:
     recording = read(write(tmp_path, "sample,layer,t_us,c,y,x\n0,conv,5,3,1,2\n0,input,4,1,0,0\n1,fc,7,2,0,0\n"))
     write_nir_data(recording, tmp_path / "out.h5", PROGRAM.input_shape)

@@ -133,6 +133,13 @@ def test_tables_as_programs_write_them(tmp_path: Path, content: str) -> None:
     assert read(write(tmp_path, content)).spikes["fc"].tolist() == spikes((0, 1, 2, 0, 0))
 
 
+def test_rows_of_a_layer_may_be_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, SPIKES + "0,noise,1,9,0,0\nset/b,fc,2,1,0,0\n7,noise,1,9,0,0\n")
+    found = read(path, renames={"noise": ""})
+    assert found.spikes["fc"].tolist() == spikes((1, 2, 1, 0, 0))
+    assert list(found.counts) == ["fc"]
+
+
 def test_columns_and_layers_may_be_renamed_or_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, "trial,pop,t_us,weight,c,y,x\n0,exc,1,0.5,2,0,0\n")
     renames = {"trial": "sample", "pop": "layer", "weight": "", "exc": "fc"}
@@ -154,6 +161,11 @@ def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no header": ("0,fc,1,0,0,0\n", {}, "file.csv: begins with 0, fc, 1, 0, 0, 0; need the names of the columns"),
     "empty": ("", {}, "file.csv: an empty file; need the names of the columns"),
+    "json": (
+        '[{"layer": 1}]',
+        {},
+        'file.csv: begins with [{"layer": 1}]; need the names of the columns in the first line.',
+    ),
     "unknown column": ("sample,layer,t_us,c,y,z\n", {}, "file.csv: a column 'z'; need columns of spikes"),
     "missing column": ("sample,layer,t_us,c,y\n", {}, "need either c, y and x, or neuron"),
     "both places": ("sample,layer,t_us,c,y,x,neuron\n", {}, "need either c, y and x, or neuron"),
