@@ -46,7 +46,7 @@ def import_recording(
     mapped = cache.store.get(program, "program")
     loaded = load_program(mapped.path)
     streams = samples.load(loaded.input_shape) if isinstance(samples, SampleSource) else ()
-    known = _known(cache.store, samples, streams)
+    known, named = _known(cache.store, samples, streams)
     asked = {
         "file": file.name,
         "rung": statements.rung,
@@ -54,6 +54,7 @@ def import_recording(
         "time_unit": statements.time_unit,
         "renames": dict(statements.renames),
         "watch": list(statements.watch),
+        **named,
     }
     inputs = {"program": mapped.digest, "file": _sha256(file)}
     if known is not None:
@@ -99,17 +100,21 @@ def parse_renames(texts: Sequence[str]) -> dict[str, str]:
     return renames
 
 
-def _known(store: Store, samples: str | SampleSource | None, streams: Sequence[EventStream]) -> Samples | None:
+def _known(
+    store: Store, samples: str | SampleSource | None, streams: Sequence[EventStream]
+) -> tuple[Samples | None, dict[str, Any]]:
+    """(the samples, what a manifest says of where they are from)."""
     from deploytool.data.spikes.read import sample_table
     from deploytool.data.spikes.samples import samples_of, samples_of_streams
 
     if isinstance(samples, SampleSource):
-        return samples_of_streams(streams)
+        return samples_of_streams(streams), {"data": dict(samples.says)}
     if samples is None:
-        return None
-    if is_file(Path(samples)):
-        return sample_table(Path(samples))
-    return samples_of(load_recording(store.get(samples, "recording").path))
+        return None, {}
+    if is_file(Path(samples)) and Path(samples).name != MANIFEST:
+        return sample_table(Path(samples)), {"samples_of": Path(samples).name}
+    artifact = store.get(samples, "recording")
+    return samples_of(load_recording(artifact.path)), {"samples_of": artifact.name}
 
 
 def _with_synops(recording: Recording, program: Program, streams: Sequence[EventStream]) -> Recording:

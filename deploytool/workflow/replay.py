@@ -91,8 +91,8 @@ def replayable(store: Store, artifact: Artifact, recording: Recording, place: Da
 def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Sequence[int]) -> Recording | None:
     """Samples ``indices`` of the recording ``artifact`` again, with every spike of every layer.
 
-    None if it cannot be replayed here: it was made on a board or without a program, its samples are files or are not
-    there any more, or the counts are not the ``recorded`` ones.
+    None if it cannot be replayed here: it was imported, or made on a board or without a program, its samples are files
+    or are not there any more, or the counts are not the ``recorded`` ones.
     """
     from deploytool.run.targets.options import Options
 

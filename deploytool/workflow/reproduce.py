@@ -52,6 +52,7 @@ def recipe_name(title: str) -> str:
 
 def commands(artifacts: Sequence[Artifact], title: str) -> tuple[Command, ...]:
     """The commands that make ``artifacts``, a verdict and everything behind it, again."""
+    imported = [_imported(artifact, artifacts) for artifact in artifacts if "imported" in artifact.manifest.recipe]
     if any(artifact.kind == "model" for artifact in artifacts):
         file = f"{recipe_name(title)}.toml"
         return (
@@ -59,6 +60,7 @@ def commands(artifacts: Sequence[Artifact], title: str) -> tuple[Command, ...]:
                 "Save the recipe below as a file, and run the whole chain: training, mapping, runs, verdict, report.",
                 f"deploytool pipeline {file}",
             ),
+            *imported,
             (
                 "Check that the result is the same: equal digests are equal content.",
                 f"deploytool show {artifacts[0].name}",
@@ -68,6 +70,7 @@ def commands(artifacts: Sequence[Artifact], title: str) -> tuple[Command, ...]:
     return (
         *(_mapped(artifact, artifacts) for artifact in by_kind["program"]),
         *(_run(artifact, artifacts) for artifact in by_kind["recording"] if "on" in artifact.manifest.recipe),
+        *imported,
         *(_validated(artifact, artifacts) for artifact in by_kind["verdict"]),
     )
 
@@ -102,6 +105,17 @@ def _run(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
         stated |= {"--perturb": draw.models, "--seed": draw.seed, "--repeats": draw.repeat + 1}
     options = _options(stated)
     return f"Run it: {artifact.name}.", _line("run", _named(artifact, "program", artifacts), *options)
+
+
+def _imported(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
+    asked = artifact.manifest.recipe["imported"]
+    data = asked.get("data", {})
+    stated = {"--program": _named(artifact, "program", artifacts), "--rung": asked["rung"], "--layer": asked["layer"]}
+    stated |= {"--time-unit": asked["time_unit"], "--watch": asked["watch"], "--samples-of": asked.get("samples_of")}
+    stated |= {"--rename": [f"{name}={meaning}" for name, meaning in asked["renames"].items()]}
+    stated |= {"--data": data.get("set") or data.get("files"), "--samples": data.get("test_samples")}
+    line = _line("import-recording", asked["file"], *_options(stated))
+    return f"Import what another program recorded: {artifact.name}.", line
 
 
 def _validated(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:

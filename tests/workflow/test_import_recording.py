@@ -47,6 +47,11 @@ def test_counts_measured_on_a_chip_differ_by_one_percent(shared_data: Path, tmp_
     (layer,) = (layer for layer in difference["layers"] if layer["layer"] == "0")
     assert layer["pooled"] == pytest.approx(1.05, abs=0.01)
     assert difference["output"]["pooled"] is None
+    page = answer(invoke(tmp_path, "report", verdict["artifact"], "--json"))
+    html = (Path(page["path"]) / "report.html").read_text()
+    assert "output not recorded" in html
+    assert "undefined silent" not in html
+    assert "--rename counts=0 --rename digit=labels --rename test_id=" in html
 
 
 @pytest.fixture
@@ -99,6 +104,11 @@ def test_a_file_is_compared_directly(cli: Deploytool, tmp_path: Path, emulated: 
         assert [each["reference"] for each in verdict["spike_difference"]] == [
             f"simulator, int8/int16, imported from {name}"
         ]
+    page = answer(cli("report", verdict["artifact"], "--json"))
+    html = (Path(page["path"]) / "report.html").read_text()
+    assert "imported from fewer.csv" in html
+    assert "deploytool import-recording fewer.csv --program program-" in html
+    assert f"--rung simulator --samples-of {emulated}" in html
 
 
 def test_a_file_is_not_compared_without_a_program(cli: Deploytool, made: Path, tmp_path: Path) -> None:
