@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,6 +26,9 @@ EVENT_DRIVEN: Final = ("board", "emulator", "simulator")
 
 CONFUSION_MAX: Final = 20
 """With more classes than this, no confusion matrix is drawn."""
+
+WORST_MAX: Final = 12
+"""The maximum number of confusions listed where no matrix is drawn."""
 
 
 def outcome(verdict: Verdict) -> tuple[str, str]:
@@ -77,8 +80,19 @@ def confusion(verdict: Verdict) -> dict[str, Any] | None:
     for rung in from_silicon(verdict):
         if matrix := rung.confusion:
             rows = [(row, sum(row)) for row in matrix] if len(matrix) <= CONFUSION_MAX else []
-            return {"rung": rung.name, "classes": len(matrix), "rows": rows}
+            return {"rung": rung.name, "classes": len(matrix), "rows": rows, "worst": _confused(matrix)}
     return None
+
+
+def _confused(matrix: Sequence[Sequence[int]]) -> list[tuple[int, str, int]]:
+    """(label, prediction, samples) of the most frequent errors, the most frequent first."""
+    cells = [
+        (label, "no spike" if predicted == len(matrix) else str(predicted), number)
+        for label, row in enumerate(matrix)
+        for predicted, number in enumerate(row)
+        if number and predicted != label
+    ]
+    return sorted(cells, key=lambda cell: -cell[2])[:WORST_MAX]
 
 
 def from_silicon(verdict: Verdict) -> list[Rung]:

@@ -77,7 +77,7 @@ def _recording(rung: RungName, samples: int, rasters: int) -> Recording:
         outputs=("fc1",),
         counts=counts,
         synops=noise.integers(3_900_000, 4_600_000, samples),
-        spikes=_spikes(counts["fc1"], rasters) if event_driven else {},
+        spikes=_spikes(counts["fc1"], rasters) if event_driven and rasters else {},
         aliases={"spike1": "conv1"},
     )
 

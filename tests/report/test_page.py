@@ -254,7 +254,9 @@ def test_outputs_beyond_twenty_show_only_label_and_predictions() -> None:
     verdict = judge({"r": wide}, ValidateSection())
     html = render(example.content(runs={"emulator": wide}, verdict=verdict, chosen=choose({"emulator": wide}, 1)))
     assert '<th scope="col">57</th><th scope="col" class="label">99</th>' in html
-    assert "101 classes are too many to draw" in html
+    text = Page(html).text
+    assert "101 classes are too many to draw" in text
+    assert "label → prediction: 99 → 57 (1)." in text
 
 
 def test_memory_drawn_is_the_memory_that_the_compiler_counts() -> None:

@@ -57,8 +57,8 @@ def rounded_scale(low: float, high: float, form: Callable[[float], str] = svg.nu
     if low == high:
         high = low + 1
     found = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
-    kept = [float(t) for t in found]
-    return Scale(kept[0], kept[-1], tuple(kept), form)
+    kept = [float(f"{tick:.12g}") for tick in found]
+    return Scale(min(kept[0], low), max(kept[-1], high), tuple(kept), form)
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,10 @@ class Frame:
         ]
         below = x_labels(self.x, self.height + 15, unit)
         inside = svg.stretched(0, self.height, *lines)
-        # The style sheet makes the plot as wide as the drawing less LEFT.
-        plot = svg.element("svg", *grid, inside, *over, *below, class_="plot", x=LEFT, y=TOP, height=self.height)
-        return svg.drawing(TOP + self.height + BOTTOM, alt, *labels, plot)
+        height = TOP + self.height + BOTTOM
+        plot = svg.element("svg", *grid, inside, *over, *below, y=TOP, width="100%", height=self.height)
+        left = svg.element("svg", *labels, width=LEFT, height=height, aria_hidden="true")
+        return svg.element("div", left, svg.drawing(height, alt, plot), class_="plot")
 
 
 def x_labels(scale: Scale, y: float, unit: str = "") -> list[Markup]:

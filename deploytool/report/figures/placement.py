@@ -21,7 +21,7 @@ END: Final = 26
 """Height of the boxes of the input and the answer."""
 STEP: Final = 34
 """Height of the space between rows, through which the arrows go."""
-LETTER: Final = 7.2
+LETTER: Final = 7.8
 """Approximate width of a letter, in pixels."""
 ANSWER: Final = "answer"
 
@@ -156,7 +156,7 @@ def _box(program: Program, box: Box, core: CoreUse | None) -> Markup:
         svg.element("title", "; ".join(facts)),
         svg.element("rect", x=box.x, y=box.y, width=box.width, height=box.height, rx=6, class_="box"),
         svg.label(shortened(box.name, room), box.x + 10, box.y + 18, class_="name"),
-        svg.label(shortened(second, int(room * 1.15)), box.x + 10, box.y + 34, class_="small"),
+        svg.label(shortened(second, int(room * 1.3)), box.x + 10, box.y + 34, class_="small"),
         *bars,
         href=f"#layer-{list(program.layers).index(box.name)}",
         class_="core",

@@ -97,9 +97,9 @@ def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us
         for i in range(0, outputs, every)
         if step * every >= 9
     ]
-    title = "output spikes by neuron: " + ", ".join(
-        f"{run.run} {len(run.t_us):,} ({_COLOURS[i]})" for i, run in enumerate(runs)
-    )
+    places = _COLOURS if len(runs) > 1 else ("blue",)
+    listed = [f"{run.run} {len(run.t_us):,} ({place})" for run, place in zip(runs, places, strict=True)]
+    title = f"output spikes by neuron: {', '.join(listed)}"
     return Panel(title, svg.drawing(height, title, *content, svg.stretched(0, height, *marks), *numbers, CURSOR))
 
 
