@@ -8,6 +8,7 @@ from typing import Any
 
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
+from deploytool.ir.sweep import Sweep
 from deploytool.ir.verdict import Verdict
 from deploytool.report.choice import Choice
 
@@ -46,7 +47,7 @@ class ReportContent:
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
     layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
-    map/calibrate.py reports it, None if the plain rule was used.
+    map/calibrate.py reports it, None if the plain rule was used. ``sweeps`` are those of the network.
     """
 
     title: str
@@ -59,4 +60,5 @@ class ReportContent:
     quantisation: tuple[Mapping[str, Any], ...] = ()
     splits: tuple[Mapping[str, Any], ...] = ()
     calibration: Mapping[str, Any] | None = None
+    sweeps: tuple[Sweep, ...] = ()
     origin: Origin = Origin()

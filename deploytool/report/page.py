@@ -26,6 +26,7 @@ from deploytool.report.figures.histogram import weight_histogram
 from deploytool.report.figures.ladder import ladder
 from deploytool.report.figures.load import loads
 from deploytool.report.figures.placement import placement
+from deploytool.report.figures.sweeps import sweep_charts
 from deploytool.report.glossary import GLOSSARY
 from deploytool.report.unknowns import unknowns
 
@@ -78,6 +79,8 @@ def render(content: ReportContent) -> str:
         loaded=loaded,
         loads=loads(loaded.load) if loaded else None,
         samples=samples.cards(content.runs, content.replayed, program, content.chosen),
+        sweeps=[(sweep, sweep_charts(sweep)) for sweep in content.sweeps],
+        sweep_command=_sweep_command(content),
         curves=training_curves(content.history) if content.history else [],
         quantisation=network.quantisation(content.quantisation),
         histograms=[weight_histogram(name, layer, chip) for name, layer in program.layers.items()] if chip else [],
@@ -86,6 +89,13 @@ def render(content: ReportContent) -> str:
         unknowns=unknowns(program, chip, verdict),
         glossary=GLOSSARY,
     )
+
+
+def _sweep_command(content: ReportContent) -> str:
+    """The command whose result this page lacks."""
+    sources = {item.kind: item.name for item in content.origin.artifacts}
+    source = sources.get("model") or sources.get("graph") or sources.get("program") or "MODEL"
+    return f"deploytool sweep {source} --time-steps 1,2,4,...,64"
 
 
 def _inside(path: Path) -> str:

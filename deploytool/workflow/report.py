@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from deploytool.base.errors import UsageError
 from deploytool.base.files import is_folder
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
+from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import Verdict
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request, writing
@@ -28,19 +30,28 @@ if TYPE_CHECKING:
 PAGE_VERSION: Final = 2
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
 
+SWEEPS_MAX: Final = 4
+"""The maximum number of sweeps shown, the newest first."""
+
 
 def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
     """The HTML page of a verdict and everything in the store behind it; its title is the verdict's name by default."""
+    from deploytool.workflow.sweep import sweeps_of
+
     verdict = cache.store.get(reference, "verdict")
+    sweeps = sweeps_of(cache.store, verdict)[:SWEEPS_MAX]
 
     def write(content: ReportContent, folder: Path) -> None:
         from deploytool.report.page import write_report
 
         write_report(content, folder)
 
+    inputs = {"verdict": verdict.digest, **{f"sweep{i}": sweep.digest for i, sweep in enumerate(sweeps)}}
     return cache.stored(
-        Request("report", {"verdict": verdict.digest}, {"page": PAGE_VERSION, "samples": samples, "title": title}),
-        lambda: _content(cache, verdict, samples, title),
+        Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title}),
+        lambda: replace(
+            _content(cache, verdict, samples, title), sweeps=tuple(load_sweep(each.path) for each in sweeps)
+        ),
         write,
     )
 

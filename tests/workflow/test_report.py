@@ -93,7 +93,7 @@ def test_without_a_model_the_steps_are_named_and_give_the_same(tmp_path: Path) -
     recordings = [path.name for path in store.folders("recording")]
     invoke(tmp_path, "validate", recordings[0], "--against", recordings[1], "--max-spike-difference", 400)
     html = page_of(tmp_path)
-    lines = [unescape(line) for line in re.findall(r"<code>(deploytool [^<]*)</code>", html)]
+    lines = [unescape(line) for line in re.findall(r"<pre class=\"command\"><code>(deploytool [^<]*)</code>", html)]
     assert [line.split()[1] for line in lines] == ["map", "run", "run", "validate"]
     for line in lines:
         words = shlex.split(line)[1:]
@@ -117,3 +117,11 @@ def test_a_recipe_has_no_folder_of_the_machine(made: Path) -> None:
 )
 def test_a_title_becomes_the_name_of_a_recipe(title: str, name: str) -> None:
     assert recipe_name(title) == name
+
+
+def test_sweeps_of_the_network_are_shown(made: Path) -> None:
+    assert "deploytool sweep model-" in page_of(made, "--title", "curves")
+    answer(invoke(made, "sweep", "model@latest", "--time-steps", "1,2", "--json"))
+    html = page_of(made, "--title", "curves")
+    assert "Accuracy (%) against time steps per sample" in html
+    assert "deploytool sweep model-" not in html

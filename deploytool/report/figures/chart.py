@@ -18,21 +18,29 @@ TOP: Final = 8
 """Pixels above the area, for half a label."""
 BOTTOM: Final = 20
 """Pixels below the lowest grid line, for the labels of x."""
+TICKS_APART: Final = 0.09
+"""Labels at values are at least this share of the axis apart."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from ``low`` to ``high`` with labels at ``ticks``; ``form`` writes the label of a tick."""
+    """An axis from ``low`` to ``high`` with labels at ``ticks``; ``form`` writes the label of a tick.
+
+    With ``log`` it is logarithmic, and all its values are positive.
+    """
 
     low: float
     high: float
     ticks: tuple[float, ...]
     form: Callable[[float], str] = svg.number
+    log: bool = False
 
     def shares(self, values: ArrayLike) -> NDArray[np.float64]:
         """Where ``values`` are on the axis: 0 at ``low``, 1 at ``high``."""
-        span = (self.high - self.low) or 1.0
-        return (np.asarray(values, np.float64) - self.low) / span
+        place = np.log if self.log else np.asarray
+        low, high = float(place(self.low)), float(place(self.high))
+        shares: NDArray[np.float64] = (place(np.asarray(values, np.float64)) - low) / ((high - low) or 1.0)
+        return shares
 
     def share(self, value: float) -> float:
         """Where ``value`` is on the axis: 0 at ``low``, 1 at ``high``."""
@@ -59,6 +67,22 @@ def rounded_scale(low: float, high: float, form: Callable[[float], str] = svg.nu
     found = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     kept = [float(f"{tick:.12g}") for tick in found]
     return Scale(min(kept[0], low), max(kept[-1], high), tuple(kept), form)
+
+
+def scale_at(values: Sequence[float], form: Callable[[float], str] = svg.number, log: bool = False) -> Scale:
+    """An axis that spans ``values``, with labels at as many of them as have room.
+
+    It is logarithmic if ``log`` is asked for and the values, all positive, span more than a factor of 8.
+    """
+    known = sorted(set(values))
+    low, high = known[0], known[-1]
+    logarithmic = log and low > 0 and high > 8 * low
+    plain = Scale(low, high, (), form, logarithmic)
+    ticks: list[float] = []
+    for value in known:
+        if not ticks or plain.share(value) - plain.share(ticks[-1]) >= TICKS_APART:
+            ticks.append(value)
+    return Scale(low, high, tuple(ticks), form, logarithmic)
 
 
 @dataclass(frozen=True)
