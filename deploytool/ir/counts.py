@@ -7,6 +7,7 @@ piece of them, some successive samples, is in memory at a time.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
@@ -97,10 +98,10 @@ class Counts(NDArrayOperatorsMixin):
     def _between(self, start: int, stop: int) -> NDArray[np.int64]:
         """(stop - start, C, H, W): the counts of these samples, read-only."""
         found = [np.zeros((0, *self.shape[1:]), np.int64)]
-        for number, first in enumerate(self.starts[:-1]):
-            begin, end = max(start, first), min(stop, self.starts[number + 1])
-            if begin < end:
-                found.append(self._piece(number)[begin - first : end - first])
+        number = bisect_right(self.starts, start) - 1
+        while number < len(self.pieces) and (first := self.starts[number]) < stop:
+            found.append(self._piece(number)[max(start - first, 0) : stop - first])
+            number += 1
         whole = found[1] if len(found) == 2 else np.concatenate(found)
         whole.setflags(write=False)
         return whole

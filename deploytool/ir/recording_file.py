@@ -20,7 +20,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias, TypeVar
 
@@ -94,10 +94,16 @@ def open_recording(path: Path, in_memory: int = IN_MEMORY) -> Recording:
 def _stored(path: Path, name: str) -> Array:
     """Column ``name`` of the file ``path``."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _column(archive, name)
+        state = path.stat()
+        return _column(_archive(path, state.st_ino, state.st_mtime_ns, state.st_size), name)
     except _DAMAGE as error:
         raise ArtifactError(f"{path}: {name}", f"not readable ({error})", _NEED) from None
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path, *_state: int) -> zipfile.ZipFile:
+    """The archive ``path``, opened once for each of its states: a long recording has thousands of columns."""
+    return zipfile.ZipFile(path)
 
 
 def _column(archive: zipfile.ZipFile, name: str) -> Array:
@@ -136,7 +142,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
             columns[_UPDATES + layer] = _narrow(activity.updates)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
         for name, column in itertools.chain(columns.items(), _counts_columns(recording)):
-            with archive.open(zipfile.ZipInfo(name + _SUFFIX), "w", force_zip64=True) as member:
+            with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(column), allow_pickle=False)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import InputError
@@ -13,6 +15,7 @@ from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.table import FORMATS, Format, format_of, formats, read_raw
 from deploytool.data.formats.times import date
 from deploytool.data.formats.uniform import Uniform, uniform
+from deploytool.data.samples import Samples
 from deploytool.data.transforms import MERGED
 from deploytool.ir.events import Events, EventStream
 
@@ -21,6 +24,8 @@ LABEL_DIGITS: Final = 3
 OFFSET_TOLD_US: Final = 1_000_000
 """A clock that shows more than this at the first event is reported."""
 NAMES_TOLD: Final = 3
+HELD: Final = 1 << 21
+"""Number of events of a folder that are kept in memory."""
 PROCEDURE: Final = 1
 """Version of the conversion of files to samples. Raise it with every code change that changes a sample."""
 
@@ -42,14 +47,23 @@ def kinds(path: Path) -> list[tuple[Path, Format | InputError | None]]:
     return found
 
 
-def read_events(path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say = lambda _: None) -> list[EventStream]:
+def read_events(
+    path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say = lambda _: None, held: int = HELD
+) -> Samples[EventStream]:
     """The samples in ``path``, a file or a folder of files, in order of names, on maps of ``shape`` (C, H, W).
 
     A sample lasts until its last event. Its label is the name of the file's folder if that is a number, as in
-    ``Test/7/00042.bin``, and otherwise -1. ``say`` is told what was changed in recordings or left out.
+    ``Test/7/00042.bin``, and otherwise -1. ``say`` is told what was changed in recordings or left out. All files are
+    read; of those after the first ``held`` events, the events are read again when they are needed.
     Raises InputError with every problem of every file, UsageError for options that the files do not need.
     """
-    streams, done, skipped, errors = [], [], [], []
+    files, done, skipped, errors = [], [], [], []
+    streams: list[EventStream] = []
+
+    def read(file: Path, kind: Format) -> tuple[EventStream, Uniform]:
+        found = uniform(read_raw(file, kind, reading), reading, shape, str(file))
+        return EventStream(found.events, shape, found.duration_us, label_of(file), str(file)), found
+
     for file, kind in kinds(path):
         if kind is None:
             skipped.append(file)
@@ -57,16 +71,19 @@ def read_events(path: Path, shape: Shape, reading: Reading = AS_IT_IS, say: Say 
             errors.append(kind)
         else:
             try:
-                found = uniform(read_raw(file, kind, reading), reading, shape, str(file))
-                streams.append(EventStream(found.events, shape, found.duration_us, label_of(file), str(file)))
-                done.append(found)
+                stream, found = read(file, kind)
+                held -= len(stream)
+                streams += [stream] * (held >= 0)
+                files.append((file, kind))
+                done.append(found.without_events)
             except InputError as error:
                 errors.append(error)
     if errors:
         raise InputError.together(errors)
-    for line in _remarks(skipped, streams, done, reading.unwrap):
+    for line in _remarks(skipped, [file for file, _ in files], done, reading.unwrap):
         say(line)
-    return streams
+    labels = np.array([label_of(file) for file, _ in files], np.int64)
+    return Samples(labels, lambda index: streams[index] if index < len(streams) else read(*files[index])[0])
 
 
 def file_events(path: Path, kind: str, shape: Shape, reading: Reading) -> Events:
@@ -115,22 +132,20 @@ def _kind(file: Path) -> Format | InputError | None:
         return error
 
 
-def _remarks(
-    skipped: Sequence[Path], streams: Sequence[EventStream], done: Sequence[Uniform], unwrap: bool
-) -> Iterator[str]:
+def _remarks(skipped: Sequence[Path], files: Sequence[Path], done: Sequence[Uniform], unwrap: bool) -> Iterator[str]:
     """One sentence for each change or omission in recordings that a user may not expect."""
     if skipped:
         yield f"Ignored, because they are not recordings: {_named(skipped)}."
     if any(each.merged for each in done):
         yield MERGED
-    yield from _late([each.times.removed_us for each in done], Path(streams[0].name).name)
+    yield from _late([each.times.removed_us for each in done], files[0].name)
     if over := [each.times for each in done if each.times.overflows]:
         number, bits = sum(times.overflows for times in over), over[0].clock_bits
         overflows = f"{number} overflow{'s' * (number > 1)} of a {bits}-bit clock"
         yield f"Unwrapped {overflows} in {len(over)} of {len(done)} files."
     elif unwrap:
         yield "--unwrap had no effect: no clock overflowed."
-    unknown = sorted({Path(stream.name).absolute().parent.name for stream in streams if stream.label < 0})
+    unknown = sorted({file.absolute().parent.name for file in files if label_of(file) < 0})
     if len(unknown) > 1:
         yield f"No labels for recordings in {_listed(unknown)}: only a folder whose name is a number states a class."
 

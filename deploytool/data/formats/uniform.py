@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,11 @@ class Uniform:
     events: Events
     times: Timed
     merged: bool
+
+    @property
+    def without_events(self) -> Uniform:
+        """What was changed, without the events and their times."""
+        return replace(self, events=self.events[:0].copy(), times=replace(self.times, t_us=self.times.t_us[:0].copy()))
 
     @property
     def duration_us(self) -> int:

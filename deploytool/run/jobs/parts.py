@@ -11,17 +11,19 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploytool.base.errors import ArtifactError
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import Recording, join
 from deploytool.ir.recording_file import open_recording, write_recording
 from deploytool.store.artifact import writing
 
 DIGITS: Final = 16
 """Number of hexadecimal digits of a digest in a name."""
+
+AT_ONCE: Final = 64
+"""Number of parts that are joined together."""
 
 
 class Part(NamedTuple):
@@ -43,42 +45,47 @@ def parts_in(folder: Path) -> list[Part]:
     return found
 
 
-def read_parts(folder: Path, say: Callable[[str], None]) -> dict[int, Recording]:
-    """{first sample: recording} of the parts in ``folder``; deletes files that are damaged or repeat samples."""
-    found = {}
+def checked_parts(folder: Path, say: Callable[[str], None]) -> list[Part]:
+    """The intact parts in ``folder``, in order; deletes files that are damaged or repeat samples."""
+    found = []
     for part in parts_in(folder):
-        if (recording := _read(part)) is None:
-            say(f"{part.path.name} is damaged: its samples run again")
+        if _is_intact(part):
+            found.append(part)
         else:
-            found[part.first] = recording
-    kept = {part.path for part in parts_in(folder) if part.first in found}
+            say(f"{part.path.name} is damaged: its samples run again")
     with writing(folder):
-        for path in set(folder.glob("*.npz")) - kept:
+        for path in set(folder.glob("*.npz")) - {part.path for part in found}:
             path.unlink()
     return found
 
 
-def _read(part: Part) -> Recording | None:
-    """The recording of ``part``, None if it is damaged. Its counts stay on disk."""
+def _is_intact(part: Part) -> bool:
     try:
         with part.path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS] != part.digest:
-                return None
-        recording = open_recording(part.path, in_memory=0)
-    except (OSError, ArtifactError):
-        return None
-    return recording if len(recording) == part.stop - part.first else None
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS] == part.digest
+    except OSError:
+        return False
 
 
-def keep(recording: Recording, folder: Path, first: int) -> Recording:
-    """``recording`` of the samples from ``first`` on, with its counts in a file of ``folder``."""
+def keep(recording: Recording, folder: Path, first: int) -> Part:
+    """The part in ``folder`` of ``recording``, whose samples are those from ``first`` on."""
     buffer = io.BytesIO()
     write_recording(recording, buffer)
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:DIGITS]
-    path = folder / f"{first:09}-{first + len(recording):09}-{digest}.npz"
+    stop = first + len(recording)
+    path = folder / f"{first:09}-{stop:09}-{digest}.npz"
     draft = path.with_suffix(".draft")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(buffer.getvalue())
         draft.replace(path)
-    return open_recording(path, in_memory=0)
+    return Part(first, stop, digest, path)
+
+
+def joined(parts: Sequence[Part]) -> Recording:
+    """The recording of all ``parts``, whose counts stay on disk. Statistics of a few parts are in memory at a time."""
+    if len(parts) <= AT_ONCE:
+        return join([open_recording(part.path, in_memory=0) for part in sorted(parts)])
+    ordered = sorted(parts)
+    groups = (ordered[i : i + AT_ONCE] for i in range(0, len(ordered), AT_ONCE))
+    return join([joined(group) for group in groups])

@@ -19,16 +19,16 @@ from typing import Final, TypeAlias
 from deploytool.base.progress import Tick, no_progress, silent
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
-from deploytool.ir.recording import Recording, join
+from deploytool.ir.recording import Recording
 from deploytool.run.jobs.job import Job
-from deploytool.run.jobs.parts import keep, parts_in, read_parts
+from deploytool.run.jobs.parts import checked_parts, joined, keep, parts_in
 from deploytool.run.record.checks import watched_layers
 from deploytool.run.targets.options import Options
 
 PART_S: Final = 10.0
 """Time between two writes of parts to disk."""
 
-PART_COUNTS: Final = 1 << 22
+PART_COUNTS: Final = 1 << 20
 """Largest number of counts in a part, which bounds the memory of a run; a part has one sample at least."""
 
 Span: TypeAlias = tuple[int, int]
@@ -50,16 +50,19 @@ def run_job(
 
     If there is more than one part, the counts are read from ``folder``, which must stay until they are stored.
     """
-    parts = read_parts(folder, say)
-    todo = gaps([(first, first + len(part)) for first, part in parts.items()], len(streams))
+    parts, whole = checked_parts(folder, say), None
+    todo = gaps([(part.first, part.stop) for part in parts], len(streams))
     try:
         for first, part in perform(job, program, streams, todo):
-            parts[first] = part if len(part) == len(streams) else keep(part, folder, first)
+            if len(part) == len(streams):
+                whole = part
+            else:
+                parts.append(keep(part, folder, first))
     except KeyboardInterrupt:
-        if 0 in parts and len(parts[0]) == len(streams):
-            keep(parts[0], folder, 0)
+        if whole is not None:
+            keep(whole, folder, 0)
         raise
-    return join([parts[first] for first in sorted(parts)])
+    return joined(parts) if whole is None else whole
 
 
 def finished(folder: Path) -> int:

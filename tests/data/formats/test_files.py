@@ -309,3 +309,22 @@ def test_the_fingerprint_follows_the_recordings_and_not_their_place(tmp_path: Pa
     np.save(tmp_path / "other" / "a.npy", some_events(6))
     assert one != fingerprint(tmp_path / "other")
     assert fingerprint(tmp_path / "one" / "a.npy") == one
+
+
+@pytest.mark.parametrize("held", [0, 4, 5, 100])
+def test_a_large_folder_is_read_again_when_its_events_are_needed(tmp_path: Path, held: int) -> None:
+    for index in range(3):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        events = np.zeros(2 + index, EVENT)
+        events["t"] = np.arange(2 + index) * 10
+        np.save(folder / "e.npy", events)
+    streams = read_events(tmp_path, SHAPE, held=held)
+    assert streams.labels.tolist() == [0, 1, 2]
+    for _ in range(2):
+        assert [len(stream) for stream in streams] == [2, 3, 4]
+    assert (streams[0] is streams[0]) is (held >= 2)
+    (tmp_path / "2" / "e.npy").unlink()
+    if held < 9:
+        with pytest.raises(InputError, match=r"e\.npy"):
+            streams[2]
