@@ -268,8 +268,8 @@ def validate(
 @command(app, "deploytool compare recording-1a2b recording-3c4d --explain")
 def compare(
     invocation: Invocation,
-    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="A recording.")],
-    test: Annotated[str, typer.Argument(metavar="TEST", help="A recording of the same samples.")],
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="A recording, or a file of spikes or counts.")],
+    test: Annotated[str, typer.Argument(metavar="TEST", help="Another of the same samples.")],
     options: ExplainOptions,
 ) -> None:
     """Compare two recordings, of one network or not, and say why they differ."""

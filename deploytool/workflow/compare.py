@@ -14,6 +14,7 @@ from deploytool.ir.verdict_file import save_verdict
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.validate.comparison import SpikePair, TimeScale
+from deploytool.workflow.import_recording import recordings_named
 from deploytool.workflow.recordings import load
 from deploytool.workflow.replay import DataPlace, Replayable, ReplayError, replayable
 
@@ -58,7 +59,7 @@ def compare(cache: StageCache, reference: str, test: str, asked: Asked) -> Artif
     Samples are explained by running them again; if that is not possible, the comparison says why.
     Raises InputError for recordings of other samples, and UsageError for two that are one.
     """
-    one, other = (cache.store.get(each, "recording") for each in (reference, test))
+    one, other = recordings_named(cache, reference, test)
     if one.digest == other.digest:
         raise UsageError("compare", f"both are {one.name}", "two recordings")
     recordings = {artifact.name: load(cache.store, artifact) for artifact in (one, other)}

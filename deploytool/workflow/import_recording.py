@@ -76,8 +76,7 @@ def recording_named(cache: StageCache, reference: str, compared: Artifact) -> Ar
     A file is imported as a simulator's, of the program and the samples of ``compared``. Raises UsageError if the
     program of that is not in the store.
     """
-    path = Path(reference)
-    if not is_file(path) or path.name == MANIFEST:
+    if not _is_foreign(reference):
         return cache.store.get(reference, "recording")
     from deploytool.data.spikes.statements import Statements
 
@@ -85,7 +84,21 @@ def recording_named(cache: StageCache, reference: str, compared: Artifact) -> Ar
     if mapped is None:
         found = f"a file, and the program of {compared.name} is not in the store"
         raise UsageError(reference, found, "a recording", "Import it with import-recording, which takes a program.")
-    return import_recording(cache, path, str(mapped.path), Statements("simulator"), str(compared.path))
+    return import_recording(cache, Path(reference), str(mapped.path), Statements("simulator"), str(compared.path))
+
+
+def recordings_named(cache: StageCache, reference: str, test: str) -> tuple[Artifact, Artifact]:
+    """Two recordings to compare, one of which may be in a file, as for `recording_named`."""
+    if _is_foreign(reference):
+        stored = cache.store.get(test, "recording")
+        return recording_named(cache, reference, stored), stored
+    stored = cache.store.get(reference, "recording")
+    return stored, recording_named(cache, test, stored)
+
+
+def _is_foreign(reference: str) -> bool:
+    """Whether ``reference`` is a file that is not the manifest of an artifact."""
+    return is_file(Path(reference)) and Path(reference).name != MANIFEST
 
 
 def parse_renames(texts: Sequence[str]) -> dict[str, str]:
@@ -111,7 +124,7 @@ def _known(
         return samples_of_streams(streams), {"data": dict(samples.says)}
     if samples is None:
         return None, {}
-    if is_file(Path(samples)) and Path(samples).name != MANIFEST:
+    if _is_foreign(samples):
         return sample_table(Path(samples)), {"samples_of": Path(samples).name}
     artifact = store.get(samples, "recording")
     return samples_of(load_recording(artifact.path)), {"samples_of": artifact.name}

@@ -111,6 +111,21 @@ def test_a_file_is_compared_directly(cli: Deploytool, tmp_path: Path, emulated: 
     assert f"--rung simulator --samples-of {emulated}" in html
 
 
+def test_compare_takes_a_file_on_either_side(cli: Deploytool, tmp_path: Path, emulated: str) -> None:
+    cli("export", emulated, "--spikes", tmp_path / "spikes.csv")
+    rows = (tmp_path / "spikes.csv").read_text().splitlines()
+    late = [row.split(",") for row in rows if row.startswith("0,fc1,")][-1]
+    (tmp_path / "late.csv").write_text("\n".join(row for row in rows if row != ",".join(late)))
+    for sides in ((emulated, tmp_path / "late.csv"), (tmp_path / "late.csv", emulated)):
+        found = answer(cli("compare", *sides, "--json"))
+        (difference,) = found["spike_difference"]
+        layers = {layer["layer"]: layer["pooled"] for layer in difference["layers"]}
+        assert layers["conv1"] == 0
+        assert layers["fc1"] > 0
+    says = refusal(cli("compare", tmp_path / "late.csv", tmp_path / "late.csv"), 4)
+    assert "late.csv: no such artifact" in says
+
+
 def test_a_file_is_not_compared_without_a_program(cli: Deploytool, made: Path, tmp_path: Path) -> None:
     trained = next(path for path in (made / "store").glob("recording-*") if load_recording(path).rung == "torch")
     (tmp_path / "counts.csv").write_text("sample,layer,neuron,count\n")
