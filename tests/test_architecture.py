@@ -36,7 +36,7 @@ ONLY_IN = {
     "numba": ("run/", "train/network/loops.py"),
     "llvmlite": ("run/", "train/network/loops.py"),
     "dask": ("run/jobs/dask.py",),
-    "distributed": ("run/jobs/dask.py",),
+    "distributed": ("run/jobs/dask.py", "run/jobs/workers.py"),
     "h5py": ("base/hdf5.py", "convert/", "data/formats/hdf5.py", "data/spikes/nirdata.py"),
     "scipy": ("data/formats/mat.py",),
     "onnx": ("convert/",),
@@ -52,8 +52,12 @@ ONLY_IN = {
 FORBIDDEN = {"click": "Typer vendors its own", "pickle": "loading one runs code"}
 DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf", "sklearn": "scikit-learn"}
 """Distributions whose name is not that of the package."""
-INSIDE = {"numba.cuda": "numba-cuda", "torch.utils.tensorboard": "tensorboard"}
-"""Distributions that add a module to the package of another."""
+INSIDE = {
+    "numba.cuda": "numba-cuda",
+    "torch.utils.tensorboard": "tensorboard",
+    "distributed.security": "cryptography",
+}
+"""Distributions that add a module to the package of another, or that a module of another needs."""
 PEERS = {"sinabs", "spikingjelly", "samna"}
 """What deploytool compares itself with, or drives, where somebody has installed it: no dependency of ours."""
 

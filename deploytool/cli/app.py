@@ -33,6 +33,7 @@ from deploytool.cli.options import (
     WidthOptions,
     parse_bins,
     parse_pins,
+    parse_workers,
 )
 from deploytool.cli.sweep import sweep
 
@@ -198,7 +199,7 @@ def run(
         invocation.cache,
         program,
         samples=source,
-        scheduler=options.scheduler,
+        workers=parse_workers(options),
         device=options.device,
     )
     if how is None:

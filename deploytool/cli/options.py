@@ -17,6 +17,7 @@ from deploytool.base.errors import UsageError
 
 if TYPE_CHECKING:
     from deploytool.ir.events import Bins
+    from deploytool.run.jobs.workers import Workers
 
 RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
 SetOption: TypeAlias = Annotated[
@@ -244,8 +245,11 @@ class RunOptions:
     rasters: Annotated[int, typer.Option(min=0, help="Keep every spike of this number of samples.")] = 0
     extremes: Annotated[bool, typer.Option("--extremes", help="Measure the lowest and highest V; slower.")] = False
     scheduler: Annotated[
-        str | None, typer.Option(metavar="local[:N]|tcp://HOST:PORT", help="Spread the samples over Dask workers.")
+        str | None, typer.Option(metavar="local[:N]|tls://HOST:PORT", help="Spread the samples over Dask workers.")
     ] = None
+    tls_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Authority of a scheduler at tls://.")] = None
+    tls_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Certificate for that scheduler.")] = None
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Key of that certificate.")] = None
     device: Annotated[
         str, typer.Option(metavar="cpu|cuda", help="Device of the run; the result is the same, bit for bit.")
     ] = "cpu"
@@ -333,6 +337,20 @@ class ExplainOptions:
     tau_ms: Annotated[
         float, typer.Option("--tau-ms", min=0.001, help="Time constant of the distance of van Rossum.")
     ] = 10.0
+
+
+def parse_workers(options: RunOptions) -> Workers | None:
+    """The Dask workers of ``options``, None for this process. Raises UsageError for options that do not go together."""
+    from deploytool.run.jobs.workers import Tls, Workers
+
+    files = (options.tls_ca, options.tls_cert, options.tls_key)
+    given = [path for path in files if path is not None]
+    if given and (options.scheduler is None or len(given) < len(files)):
+        need = "all three, with --scheduler tls://HOST:PORT"
+        raise UsageError("--tls-ca, --tls-cert, --tls-key", f"{len(given)} of three given", need)
+    if options.scheduler is None:
+        return None
+    return Workers(options.scheduler, Tls(given[0], given[1], given[2]) if given else None)
 
 
 def parse_bins(text: str) -> Bins:

@@ -19,6 +19,7 @@ from deploytool.workflow.samples import SampleSource
 if TYPE_CHECKING:
     from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import Perturbation
+    from deploytool.run.jobs.workers import Workers
 
 
 def run(
@@ -26,18 +27,18 @@ def run(
     program: str,
     job: Job,
     samples: SampleSource,
-    scheduler: str | None = None,
+    workers: Workers | None = None,
     device: str = "cpu",
 ) -> Artifact:
     """The recording of a ``job`` with a program and ``samples``. An interrupted run continues where it stopped.
 
-    ``scheduler`` names Dask workers to spread the samples over, ``device`` "cuda" computes on a GPU; the result is
+    The samples are spread over Dask ``workers`` if any are given; ``device`` "cuda" computes on a GPU. The result is
     the same.
     """
     from deploytool.run.targets.table import check_device, kind_of
 
     mapped = cache.store.get(program, "program", for_chip=kind_of(job.on).mapped)
-    check_device(device, job.on, scheduler)
+    check_device(device, job.on, workers is not None)
     decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
@@ -52,12 +53,15 @@ def run(
             if kept := finished(unfinished):
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:
-                if scheduler is None:
+                if workers is None:
                     perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
                 else:
                     from deploytool.run.jobs.dask import on_workers
+                    from deploytool.run.jobs.workers import OPEN
 
-                    perform = on_workers(scheduler, threads(), tick)
+                    if workers.open:
+                        cache.messages.say(f"{workers.scheduler}: {OPEN}")
+                    perform = on_workers(workers, threads(), tick)
                 streams = samples.load(loaded.input_shape)
                 recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
             return with_source(cache.store, mapped, recording)

@@ -83,6 +83,13 @@ def _verdict(_: Store, artifact: Artifact) -> Summary:
     return Summary(result={True: "passed", False: "failed", None: "not run"}[verdict.passed])
 
 
+def _sweep(_: Store, artifact: Artifact) -> Summary:
+    from deploytool.ir.sweep_file import load_sweep
+
+    curves = load_sweep(artifact.path).curves
+    return Summary(result=f"{len(curves)} curve{'s' * (len(curves) != 1)}")
+
+
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{figure(value)} %"
 
@@ -94,6 +101,7 @@ SUMMARIES: Final[Mapping[Kind, Callable[[Store, Artifact], Summary]]] = MappingP
         "program": _program,
         "recording": _recording,
         "verdict": _verdict,
+        "sweep": _sweep,
         "report": lambda _store, _artifact: Summary(),
     }
 )

@@ -30,6 +30,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.resume import Perform, Span
+from deploytool.run.jobs.workers import Workers
 from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import kind_of, options_of
 
@@ -51,24 +52,15 @@ NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": ":0", "scheduler_
 CONNECT_S: Final = 30
 """How long to wait for a scheduler and its first worker."""
 
-NEED: Final = "local, local:N for N processes, or the address of a scheduler such as tcp://host:8786"
 
+def on_workers(workers: Workers, processes: int, tick: Tick, connect_s: float = CONNECT_S) -> Perform:
+    """A function that runs a job on ``workers``; local ones are ``processes`` unless their number is given.
 
-def on_workers(scheduler: str, processes: int, tick: Tick, connect_s: float = CONNECT_S) -> Perform:
-    """A function that runs a job on the workers of ``scheduler``: "local[:N]" (default ``processes``) or an address.
-
-    An address has the form "tcp://host:port". Raises UsageError without Dask or for another name, and TargetError if
-    there is no scheduler or worker.
+    Raises UsageError without Dask, and TargetError if there is no scheduler or worker.
     """
-    if importlib.util.find_spec("distributed") is None:
+    if any(importlib.util.find_spec(package) is None for package in ("distributed", "cryptography")):
         raise UsageError("--scheduler", "Dask distributed is not installed", "pip install 'deploytool[cluster]'")
-    kind, _, number = scheduler.partition(":")
-    if kind == "local" and (not number or (number.isdecimal() and int(number))):
-        connect = partial(_local, int(number or processes))
-    elif kind in ("tcp", "tls") and number:
-        connect = partial(_remote, scheduler, connect_s)
-    else:
-        raise UsageError("--scheduler", f"found {scheduler!r}", NEED)
+    connect = partial(_local, workers, processes) if workers.local else partial(_remote, workers, connect_s)
 
     def perform(
         job: Job, program: Program, streams: Sequence[EventStream], spans: Sequence[Span]
@@ -82,11 +74,18 @@ def on_workers(scheduler: str, processes: int, tick: Tick, connect_s: float = CO
 
 
 @contextlib.contextmanager
-def _local(processes: int) -> Iterator[Client]:
+def _local(workers: Workers, processes: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     with _children_ignore_interrupts():
-        cluster = LocalCluster(n_workers=processes, threads_per_worker=1, silence_logs=logging.CRITICAL, **NO_DASHBOARD)
+        cluster = LocalCluster(
+            n_workers=workers.processes(processes),
+            threads_per_worker=1,
+            security=workers.security(),
+            protocol="tls",
+            silence_logs=logging.CRITICAL,
+            **NO_DASHBOARD,
+        )
     with cluster, Client(cluster) as client:
         yield client
 
@@ -105,11 +104,12 @@ def _children_ignore_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _remote(address: str, connect_s: float) -> Iterator[Client]:
+def _remote(workers: Workers, connect_s: float) -> Iterator[Client]:
     from distributed import Client
 
+    address = workers.scheduler
     try:
-        client = Client(address, timeout=connect_s)
+        client = Client(address, timeout=connect_s, security=workers.security())
     except (OSError, ValueError) as error:
         raise TargetError(f"--scheduler {address}", str(error), "a Dask scheduler that responds") from None
     with client:

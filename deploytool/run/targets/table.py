@@ -122,8 +122,8 @@ def check_time_steps(on: str, time_steps: int | None) -> None:
         raise UsageError("--time-steps", found, options_of(lambda kind: kind.time_steps))
 
 
-def check_device(device: str, on: str, scheduler: str | None) -> None:
-    """Raises UsageError unless ``device`` can compute a run ``on`` a target with ``scheduler``."""
+def check_device(device: str, on: str, spread: bool) -> None:
+    """Raises UsageError unless ``device`` can compute a run ``on`` a target, or one that is ``spread`` over workers."""
     if device not in DEVICES:
         raise UsageError("--device", f"found {device!r}", " or ".join(DEVICES))
     if device == CPU:
@@ -131,5 +131,5 @@ def check_device(device: str, on: str, scheduler: str | None) -> None:
     if device not in kind_of(on).devices:
         found = f"{device} given with --on {on}"
         raise UsageError("--device", found, options_of(lambda kind: device in kind.devices))
-    if scheduler is not None:
+    if spread:
         raise UsageError("--device", f"{device} given with --scheduler", "one of the two: workers compute on CPUs")
