@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from deploytool.store.artifact import Store
+from deploytool.store.manifest import KINDS
 from deploytool.workflow import show
-from deploytool.workflow.summaries import Summary, summary, validation_accuracy
+from deploytool.workflow.contents import CONTENTS
+from deploytool.workflow.summaries import SUMMARIES, Summary, summary, validation_accuracy
 
 
 @pytest.fixture
@@ -17,6 +19,10 @@ def store(made: Path, tmp_path: Path) -> Store:
     """The artifacts of a pipeline, which a test may damage."""
     shutil.copytree(made / "store", tmp_path / "store")
     return Store(tmp_path / "store")
+
+
+def test_every_kind_can_be_listed_and_shown() -> None:
+    assert {*SUMMARIES} == {*CONTENTS} == {*KINDS}
 
 
 def test_every_kind_has_its_figure(store: Store) -> None:
