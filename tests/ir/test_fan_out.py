@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from helpers.families import split_programs
 from helpers.layers import make_layer
 from helpers.programs import delayed_programs, programs, streams
 from hypothesis import given, reject
@@ -15,8 +16,10 @@ from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.engine.limits import Limits
 from deploytool.run.plan.layers import make_plan, state_type
 
+SPLIT = split_programs().map(lambda pair: pair[1])
 
-@given(st.one_of(programs(), delayed_programs()), st.data())
+
+@given(st.one_of(programs(), delayed_programs(), SPLIT), st.data())
 def test_updates_of_all_spikes_add_up_to_those_of_the_run(program: Program, data: st.DataObject) -> None:
     stream = data.draw(streams(program.input_shape))
     plan = make_plan(program, state_type(program))

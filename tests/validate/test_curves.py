@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.families import crossing_programs, leaky_programs, split_programs
 from helpers.programs import delayed_programs, programs
 from hypothesis import given, reject
 from hypothesis import strategies as st
@@ -99,7 +100,10 @@ def run(program: Program, streams: list[EventStream], rasters: int = 0) -> Recor
         reject()  # runaway excitation
 
 
-@given(st.one_of(programs(), delayed_programs()), st.data())
+SPLIT = split_programs().map(lambda pair: pair[1])
+
+
+@given(st.one_of(programs(), delayed_programs(), leaky_programs(), crossing_programs(), SPLIT), st.data())
 def test_a_cut_is_the_run_of_shorter_samples(program: Program, data: st.DataObject) -> None:
     """Counts of the output and synaptic updates, for cuts in time and in events, with events that share a time."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
