@@ -38,7 +38,8 @@ def _print(console: Console, value: Any, indent: str) -> None:
                 console.print(f"{indent}{key}")
                 _print(console, item, indent + "  ")
     elif _is_table(value):
-        console.print(Padding(_table(value, console.width - len(indent)), (0, 0, 0, len(indent))), soft_wrap=False)
+        table = Padding(_table(value, console.width - len(indent)), (0, 0, 0, len(indent)), expand=False)
+        console.print(table, soft_wrap=False)
     elif isinstance(value, (list, tuple)):
         for item in value:
             _print(console, item, indent)

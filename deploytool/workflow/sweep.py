@@ -136,14 +136,36 @@ def _wrong_values(name: QuantityName, values: Sequence[int | float]) -> Iterator
 
 
 @dataclass(frozen=True)
-class Ran:
-    """The recordings of one network: ``settings`` {value: its recordings, one for each draw}, and the ``reference``.
-
-    For any-time prediction, ``reference`` is the only recording, and ``program`` what ran.
-    """
+class Plan:
+    """What a network runs ``on``, and the event-driven run that it is compared ``against`` if a curve needs another."""
 
     runs: Runs
     on: RungName
+    against: RungName | None
+
+    def map_programs(self, asked: Asked) -> None:
+        """Maps every program that the runs need, so that a network that does not fit is refused before the first."""
+        if asked.quantity == "bits":
+            for value in asked.values:
+                self.runs.program(self.on, self.width(int(value)))
+        elif not (self.on == "torch" and self.runs.in_torch):
+            self.runs.program(self.on)
+        if self.against is not None:
+            self.runs.program(self.against)
+
+    def width(self, bits: int) -> Width:
+        """Weights of ``bits``, requantised if they were trained at another width."""
+        return Width(bits, requantise=self.runs.weight_bits not in (None, bits))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The recordings of one network: ``settings`` {value: its recordings, one for each draw}, and the ``reference``.
+
+    ``says`` is what the reference is. For any-time prediction it is the only recording, and ``program`` what ran.
+    """
+
+    plan: Plan
     says: str
     reference: Artifact | None
     settings: Mapping[int | float, tuple[Artifact, ...]] = field(default_factory=dict)
@@ -176,7 +198,10 @@ def sweep(
     runs = [Runs(cache, network, source, asked.target) for network, source in zip(networks, each, strict=True)]
     if problems := [problem for run in runs for problem in _refusals(run, asked)]:
         raise UsageError.together(problems)
-    ran = [_ran(run, asked) for run in runs]
+    plans = [_plan(run, asked) for run in runs]
+    for plan in plans:
+        plan.map_programs(asked)
+    ran = [_ran(plan, asked) for plan in plans]
     inputs = {f"{i}.{j}": artifact.digest for i, of in enumerate(ran) for j, artifact in enumerate(of.inputs)}
     labels = [network.label for network in networks]
     request = Request("sweep", inputs, {**asked.as_json(), "labels": labels})
@@ -217,6 +242,9 @@ def _refusals(runs: Runs, asked: Asked) -> Iterator[UsageError]:
         yield UsageError(
             f"--on {asked.on or asked.rungs[0]}", found, f"--on {' or '.join(possible)}" if possible else ""
         )
+    elif asked.against == "emulator" and is_program and not runs.possible(("emulator",)):
+        found = f"given with {network.source.name}, which is not mapped for a chip"
+        yield UsageError("--against emulator", found, "--against simulator")
     elif asked.quantity == "bits":
         yield from _other_widths(runs, asked)
 
@@ -230,75 +258,75 @@ def _other_widths(runs: Runs, asked: Asked) -> Iterator[UsageError]:
     yield UsageError(f"--bits {bits}", found, f"--bits {trained}", "Add --requantise to change them anyway.")
 
 
-def _ran(runs: Runs, asked: Asked) -> Ran:
-    """The recordings of one network."""
-    possible = runs.possible(asked.rungs)
-    on = next(rung for rung in possible if asked.on in (None, rung))
+def _plan(runs: Runs, asked: Asked) -> Plan:
+    """What runs a network as ``asked``, or else by default."""
+    on = next(rung for rung in runs.possible(asked.rungs) if asked.on in (None, rung))
     if asked.quantity == "time_steps" and asked.on is None and runs.network.source.kind == "graph":
         on = "quantised"
+    if asked.how != "run" or asked.against == NO_REFERENCE:
+        return Plan(runs, on, None)
+    if asked.against is not None:
+        return Plan(runs, on, next(rung for rung in EVENT_DRIVEN if rung == asked.against))
+    if asked.quantity == "bits":
+        return Plan(runs, on, "simulator")
+    return Plan(runs, on, SAME_ARITHMETIC[on] if runs.events_run else None)
+
+
+def _ran(plan: Plan, asked: Asked) -> Ran:
+    """The recordings of one network."""
     if asked.how == "cut":
-        return _ran_once(runs, asked, on)
+        return _ran_once(plan, asked)
     if asked.how == "perturb":
-        return _ran_perturbed(runs, asked, on)
-    against = asked.against or _reference_of(runs, asked, on)
-    reference, says = None, ""
+        return _ran_perturbed(plan, asked)
+    reference = None if plan.against is None else plan.runs.event_driven(plan.against)
     settings = {}
     for value in sorted(asked.values):
-        _tell(runs, asked.quantity, value)
-        settings[value] = (_at(runs, asked, on, int(value)),)
-    for rung in EVENT_DRIVEN:
-        if rung == against:
-            reference, says = runs.event_driven(rung), f"the {rung}, event by event"
-    return Ran(runs, on, says, reference, settings)
+        _tell(plan, asked.quantity, value)
+        settings[value] = (_at(plan, asked, int(value)),)
+    return Ran(plan, "" if plan.against is None else f"the {plan.against}, event by event", reference, settings)
 
 
-def _reference_of(runs: Runs, asked: Asked, on: RungName) -> str:
-    """The event-driven run that spike differences are from by default, or none where a network has no such run."""
-    if asked.quantity == "bits":
-        return "simulator"
-    return SAME_ARITHMETIC[on] if runs.events_run else NO_REFERENCE
-
-
-def _tell(runs: Runs, quantity: QuantityName | None, value: int | float) -> None:
+def _tell(plan: Plan, quantity: QuantityName | None, value: int | float) -> None:
     if quantity is not None:
-        runs.cache.messages.say(f"{runs.network.label:<10} {QUANTITIES[quantity].axis}: {value:g}")
+        plan.runs.cache.messages.say(f"{plan.runs.network.label:<10} {QUANTITIES[quantity].axis}: {value:g}")
 
 
-def _at(runs: Runs, asked: Asked, on: RungName, value: int) -> Artifact:
+def _at(plan: Plan, asked: Asked, value: int) -> Artifact:
     """The recording at one number of time steps, or at one width of the weights."""
     if asked.quantity == "time_steps":
-        return runs.in_time_steps(on, value)
-    changes = runs.weight_bits not in (None, value)
-    return runs.event_driven(on, Width(value, requantise=changes))
+        return plan.runs.in_time_steps(plan.on, value)
+    return plan.runs.event_driven(plan.on, plan.width(value))
 
 
-def _ran_once(runs: Runs, asked: Asked, on: RungName) -> Ran:
+def _ran_once(plan: Plan, asked: Asked) -> Ran:
     """One event-driven run that keeps every spike, of all layers or of the outputs alone."""
     from deploytool.ir.target import Watch
     from deploytool.run.jobs.job import Job
 
+    runs, on = plan.runs, plan.on
     program = runs.program(on)
     count = len(runs.samples.load(load_program(program.path).input_shape))
     watch = Watch(() if asked.outputs_only else None, rasters=count)
     runs.cache.messages.say(f"{runs.network.label:<10} one run for all points")
     recording = runs.of(program, Job(on, watch=watch))
-    return Ran(runs, on, "the same run on whole samples", recording, program=program)
+    return Ran(plan, "the same run on whole samples", recording, program=program)
 
 
-def _ran_perturbed(runs: Runs, asked: Asked, on: RungName) -> Ran:
+def _ran_perturbed(plan: Plan, asked: Asked) -> Ran:
     from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import perturbation_of
 
     assert asked.quantity is not None
+    runs, on = plan.runs, plan.on
     program = runs.program(on)
     plain = runs.of(program, Job(on))
     settings: dict[int | float, tuple[Artifact, ...]] = {}
     for value in sorted(asked.values):
-        _tell(runs, asked.quantity, value)
+        _tell(plan, asked.quantity, value)
         how = perturbation_of(asked.quantity, value, asked.seed)
         draws = [replace(how, repeat=repeat) for repeat in range(asked.repeats or REPEATS)] if value else []
         settings[value] = tuple(runs.of(program, Job(on, perturbation=draw)) for draw in draws) or (plain,)
-    return Ran(runs, on, "the unperturbed run", plain, settings)
+    return Ran(plan, "the unperturbed run", plain, settings)
 
 
 def _judged(store: Store, data: str, ran: Sequence[Ran], asked: Asked) -> Sweep:
@@ -311,9 +339,9 @@ def _curves(store: Store, ran: Ran, asked: Asked) -> Iterator[Curve]:
     from deploytool.validate.curves import AnyTime, cut_point, mean_point, point
 
     def curve(quantity: QuantityName, points: Sequence[Point]) -> Curve:
-        network = ran.runs.network
+        network = ran.plan.runs.network
         ordered = tuple(sorted(points, key=lambda each: each.value))
-        return Curve(network.label, network.source.name, quantity, ran.on, ran.says, ordered)
+        return Curve(network.label, network.source.name, quantity, ran.plan.on, ran.says, ordered)
 
     reference = None if ran.reference is None else load(store, ran.reference)
     if ran.program is None:

@@ -158,6 +158,16 @@ class Runs:
     samples: SampleSource
     target: str | None = None
 
+    @cached_property
+    def _programs(self) -> dict[tuple[str | None, Width], Artifact]:
+        """The programs that were mapped so far, by target and width."""
+        return {}
+
+    @property
+    def in_torch(self) -> bool:
+        """Whether "torch" is torch itself, which runs a trained model; our engine runs any other network."""
+        return self.network.source.kind == "model"
+
     @property
     def of_images(self) -> bool:
         """Whether the samples are images that are fed to the network directly, so that there are no events."""
@@ -195,7 +205,10 @@ class Runs:
         source = self.network.source
         if source.kind == "program":
             return source
-        return map_graph(self.cache, self.graph, SIMULATOR if rung in FLOAT else self.target, width=width)
+        target = SIMULATOR if rung in FLOAT else self.target
+        if (target, width) not in self._programs:
+            self._programs[target, width] = map_graph(self.cache, self.graph, target, width=width)
+        return self._programs[target, width]
 
     def event_driven(self, rung: RungName, width: Width = AS_TRAINED) -> Artifact:
         """The event-driven recording, with counts of every layer."""
@@ -208,7 +221,7 @@ class Runs:
         from deploytool.run.jobs.job import Job
 
         recipe = self.network.recipe
-        if rung == "torch" and self.network.source.kind == "model" and recipe is not None:
+        if rung == "torch" and self.in_torch and recipe is not None:
             samples = None if self.of_images else self.samples
             return run_trained(self.cache, self.network.source, recipe, samples, time_steps)
         bins = "time" if recipe is None else recipe.data.bins
