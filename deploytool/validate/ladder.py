@@ -10,7 +10,7 @@ from typing import Final
 from deploytool.base.errors import InputError
 from deploytool.base.numbers import DECIMALS, rounded
 from deploytool.ir.comparison import Details
-from deploytool.ir.recording import RUNGS, Recording, RungName
+from deploytool.ir.recording import RUNGS, Recording
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
@@ -18,7 +18,7 @@ from deploytool.validate.activity import decision, layer_figures
 from deploytool.validate.comparison import shared_layers
 from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
-from deploytool.validate.names import named
+from deploytool.validate.names import ARITHMETIC, named
 from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
@@ -159,7 +159,7 @@ def _difference(
     return Difference(
         reference=reference,
         test=test,
-        says=_cause((reference, wanted.rung), (test, found.rung)),
+        says=_cause((reference, wanted), (test, found)),
         agreement=rounded(metrics.agreement(wanted, found)),
         output=_rounded(metrics.spike_difference(wanted, found)),
         layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
@@ -167,11 +167,13 @@ def _difference(
     )
 
 
-def _cause(reference: tuple[str, RungName], test: tuple[str, RungName]) -> str:
-    """Why the runs (name, rung) ``reference`` and ``test`` may differ."""
-    rungs = reference[1], test[1]
+def _cause(reference: tuple[str, Recording], test: tuple[str, Recording]) -> str:
+    """Why the runs (name, recording) ``reference`` and ``test`` may differ."""
+    rungs = reference[1].rung, test[1].rung
     between = COMPARISONS.get(rungs) or COMPARISONS.get((rungs[1], rungs[0]))
-    special, usual = (name.removeprefix(rung).removeprefix(", ") for name, rung in (test, reference))
+    if not all(run.setup.arithmetic in (None, ARITHMETIC[run.rung]) for _, run in (reference, test)):
+        between = None
+    special, usual = (name.removeprefix(run.rung).removeprefix(", ") for name, run in (test, reference))
     if usual:
         special = f"{special} against {usual}" if special else f"{usual}, in the reference"
     return "; ".join(filter(None, (between, special)))

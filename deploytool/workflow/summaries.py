@@ -70,7 +70,7 @@ def _recording(store: Store, artifact: Artifact) -> Summary:
     from deploytool.validate.names import differences
 
     recording = load(store, artifact)
-    usual = replace(recording.setup, perturbation="", arithmetic=None)
+    usual = replace(recording.setup, perturbation="", arithmetic=None, imported="")
     special = ", ".join(differences(recording.rung, recording.setup, usual)) or None
     found = rounded(accuracy(recording))
     return Summary(recording.rung, recording.setup.time_steps, found, _percent(found), special)

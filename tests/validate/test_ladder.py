@@ -149,6 +149,14 @@ def test_against_one_of_the_recordings_does_not_list_it_twice() -> None:
 LOST = Setup(perturbation="drop=5% seed 0 repeat 0")
 
 
+def test_a_run_in_other_arithmetic_is_not_explained_by_its_rung() -> None:
+    integers = replace(SIMULATOR, setup=Setup(arithmetic="int8/int16", imported="a.csv"))
+    (pair,) = judge([EMULATOR], NOTHING, integers).differences
+    assert pair.says == "int8/int16, imported from a.csv, in the reference"
+    (pair,) = judge([EMULATOR], NOTHING, SIMULATOR).differences
+    assert pair.says == "the chip's integers instead of float32, both event by event"
+
+
 def test_variants_are_compared_with_their_rung_and_the_pair_says_what_differs() -> None:
     lost = replace(recording("emulator", [[5, 0], [5, 0], [0, 4], [1, 0]]), setup=LOST)
     verdict = judge([lost, TORCH, EMULATOR], NOTHING)
