@@ -280,7 +280,7 @@ def compare(
 
     place, scale = DataPlace(options.data, options.root), TimeScale(options.cost, options.tau_ms)
     asked = comparing.Asked(options.explain, options.samples, tuple(options.sample or ()), place, scale)
-    invocation.show_comparison(comparing.compare(invocation.cache, reference, test, asked), options.layers)
+    invocation.show_comparison(comparing.compare(invocation.cache, reference, test, asked))
 
 
 @command(app, "deploytool report verdict@latest")

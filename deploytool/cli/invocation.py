@@ -85,8 +85,8 @@ class Invocation:
 
         self.show(as_json(load_sweep(artifact.path)) | {"artifact": artifact.name})
 
-    def show_comparison(self, comparison: Artifact, layers: bool) -> None:
-        """Shows the comparison of two runs; with ``layers``, also the first difference of every layer."""
+    def show_comparison(self, comparison: Artifact) -> None:
+        """Shows the comparison of two runs; if a person asked for more, also the first difference of every layer."""
         from deploytool.cli.comparison import comparison_for_terminal
         from deploytool.ir.verdict_file import as_json, load_verdict
 
@@ -94,7 +94,7 @@ class Invocation:
         if self.as_json:
             self.show(as_json(loaded) | {"artifact": comparison.name})
         else:
-            self.show(comparison_for_terminal(loaded, layers) | {"artifact": comparison.name})
+            self.show(comparison_for_terminal(loaded, self.verbose) | {"artifact": comparison.name})
 
     def show_fit(self, checked: Checked) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""

@@ -316,7 +316,11 @@ class ExplainOptions:
     """Which samples of two runs are explained, where they are, and what a shift in time costs."""
 
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say at which event, in which neuron and why the runs first differ.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Say at which event, in which neuron and why the runs first differ; with --verbose, for every layer.",
+        ),
     ] = False
     samples: Annotated[
         int, typer.Option(min=1, help="Number of samples that are explained: those that differ most.")
@@ -324,9 +328,6 @@ class ExplainOptions:
     sample: Annotated[
         list[str] | None, typer.Option(metavar="NAME|NUMBER", help="Explain this sample. Repeatable.")
     ] = None
-    layers: Annotated[
-        bool, typer.Option("--layers", help="With --explain, also show the first difference of every layer.")
-    ] = False
     data: Annotated[
         str | None, typer.Option(metavar="FILE|DIR", help="The event files, if they are not where they were.")
     ] = None

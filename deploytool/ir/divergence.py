@@ -95,9 +95,10 @@ class Side:
 class LayerDivergence:
     """The first difference of one layer in one sample, or none: then ``t_us`` and ``neuron`` are None.
 
-    ``step`` is the time step if one of the runs is clock-driven. ``spikes`` are (reference, test) at the event, and
-    ``totals`` those of the layer in the whole sample. ``reasons`` are all that is needed together to explain the
-    difference, the first first; ``says`` is the reason in words.
+    ``step`` is the time step, counted from 1, if one of the runs is clock-driven. ``spikes`` are (reference, test) at
+    the event, and ``totals`` those of the layer in the whole sample. ``reasons`` are all that is needed together to
+    explain the difference, the first first; each of the ``alternatives`` would explain it too. ``says`` is the reason
+    in words.
     """
 
     layer: str
@@ -107,6 +108,7 @@ class LayerDivergence:
     spikes: tuple[int, int]
     totals: tuple[int, int]
     reasons: tuple[Reason, ...]
+    alternatives: tuple[tuple[Reason, ...], ...]
     says: str
 
 

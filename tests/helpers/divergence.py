@@ -55,9 +55,16 @@ def why(
     other: EventStream | None = None,
     jobs: Any = (EVENTS, EVENTS),
 ) -> Explained:
-    """Why two programs differ on ``stream``; the test gets ``other`` if it is given."""
+    """Why two programs differ on ``stream``; the test gets ``other`` if it is given.
+
+    Event by event, the reference is called the simulator and the test the emulator.
+    """
     runs = (
-        Run("A", follow(jobs[0], reference, stream, 0)),
-        Run("B", follow(jobs[1], test, other or stream, 0)),
+        Run(name_of(jobs[0], "simulator"), follow(jobs[0], reference, stream, 0)),
+        Run(name_of(jobs[1], "emulator"), follow(jobs[1], test, other or stream, 0)),
     )
     return explain(runs, 0, REPLAY)
+
+
+def name_of(job: Job, event_driven: str) -> str:
+    return event_driven if job.time_steps is None else "quantised"

@@ -30,13 +30,27 @@ FLOAT32: Final = 1e-6
 """Relative difference of two real numbers that float32 cannot tell apart."""
 
 
+CALLED: Final[Mapping[str, str]] = {
+    "torch": "the torch run",
+    "quantised": "the quantised run",
+    "simulator": "the simulator",
+    "emulator": "the emulator",
+    "board": "the board",
+}
+"""The rungs in a sentence."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """One run of a sample: its ``name``, everything that flowed, and its perturbation in words."""
+    """One run of a sample: its ``name``, and everything that flowed."""
 
     name: str
     traffic: Traffic
-    perturbation: str = ""
+
+    @property
+    def called(self) -> str:
+        """The name in a sentence: ``the emulator``, or in quotation marks if it is more than the name of a rung."""
+        return CALLED.get(self.name, f"“{self.name}”")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +69,8 @@ class Question:
 
     @property
     def names(self) -> tuple[str, str]:
-        return self.runs[0].name, self.runs[1].name
+        """What the sentences call the two runs."""
+        return self.runs[0].called, self.runs[1].called
 
     def unperturbed(self, side: int) -> Subject:
         """The neuron in the program of one run, before its perturbation."""
@@ -174,15 +189,13 @@ def _weights(question: Question) -> Cause:
     _, channel, ky, kx = largest
     place = f"input feature {channel}, kernel row {ky}, column {kx}"
     one = f"the weight of {place} is {shown[0]} in {a} and {shown[1]} in {b}"
-    if number_of == 1:
-        says = f"{one}, and {counted(arrived, 'event')} brought it"
-    else:
-        says = (
-            f"{number_of} weights differ, which changes the sum of the {len(inputs.causes):,} inputs by "
-            f"{number(float(change.sum()), sign=True)} from {a} to {b}; the most by one: {one} "
-            f"({counted(arrived, 'event')})"
+    said = f"{one} ({counted(arrived, 'event')} so far)"
+    if number_of > 1:
+        said = (
+            f"{number_of} weights differ and change the sum of the {len(inputs.causes):,} inputs so far by "
+            f"{number(float(change.sum()), sign=True)} from {a} to {b}; the largest change is that {said}"
         )
-    return Cause(reason, says, "weights")
+    return Cause(reason, said, "weights")
 
 
 def _rounded_weights(base: Sequence[Subject], plain: Sequence[Array]) -> bool:
@@ -268,7 +281,7 @@ def _at_most_one(question: Question) -> Cause:
     (a, b), (one, _) = question.names, question.case.cells
     once, often = (a, b) if one.at_most_one else (b, a)
     says = f"{once} fires at most once per input event, and {often} fires until V is below the threshold"
-    return Cause("at_most_one", says, "at_most_one")
+    return Cause("at_most_one", says, "number of spikes per event")
 
 
 def _leak(question: Question) -> Cause:
@@ -287,12 +300,9 @@ def _numbers(question: Question) -> Cause:
         limits = STATE.min * subject.per_native, STATE.max * subject.per_native
         held = [each for each in moments if each.after in limits]
         if held:
-            value = number(subject.real(held[0].after))
-            limit = STATE.min if held[0].after < 0 else STATE.max
-            says = (
-                f"V reaches the limit of int16 in {name} at {moment(held[0].t_us)}: it stays at {limit:,}, which is "
-                f"{value} in real units".replace("-", "\N{MINUS SIGN}")
-            )
+            limit, value = STATE.min if held[0].after < 0 else STATE.max, subject.real(held[0].after)
+            says = f"V reaches the limit of int16 in {name} at {moment(held[0].t_us)}: it stays at {number(limit)}"
+            says += "" if value == limit else f", which is {number(value)} in real units"
             return Cause("saturation", says, "arithmetic")
     says = f"{a} and {b} round the sum of the inputs differently: float32 rounds after every input, integers never"
     return Cause("float32 rounding", says, "arithmetic")
@@ -302,7 +312,7 @@ def _steps(question: Question) -> Cause:
     hidden = hidden_by_step(question.case, question.properties)
     stepped = question.case.stepped[TEST]
     event, step = question.names if stepped else (question.names[1], question.names[0])
-    return Cause(hidden.reason, hidden.says(event, step), "way to add up events")
+    return Cause(hidden.reason, hidden.says(event, step), "event-by-event sums")
 
 
 def _reals(question: Question, value: Callable[[Cell], int | float]) -> list[float]:

@@ -236,18 +236,22 @@ def with_property(case: Case, setting: Setting, which: Property) -> Setting:
     return replace(setting, cell=cell)
 
 
-def explaining(case: Case) -> tuple[Property, ...]:
-    """The smallest set of properties of the donor with which the neuron of the receiver fires as the donor does.
+def explaining(case: Case) -> tuple[tuple[Property, ...], ...]:
+    """The smallest sets of properties of the donor with which the neuron of the receiver fires as the donor does.
 
-    Sets of one size are tried in the order of `PROPERTIES`. It is empty if the neuron fires alike in both runs.
+    All of them have one size, and come in the order of `PROPERTIES`. The empty set is the only one if the neuron fires
+    alike in both runs.
     """
     wanted, properties = case.fired(case.settings[case.donor]), differing(case)
     for size in range(len(properties) + 1):
+        found = []
         for chosen in itertools.combinations(properties, size):
             setting = exchanged(case, chosen)
             if case.ordered(setting) is not None and case.fired(setting) == wanted:
-                return chosen
-    return tuple(properties)
+                found.append(chosen)
+        if found:
+            return tuple(found)
+    return (tuple(properties),)
 
 
 def exchanged(case: Case, properties: Sequence[Property]) -> Setting:

@@ -16,11 +16,11 @@ from deploytool.validate.divergence.counterfactual import Case, Property, case_o
 from deploytool.validate.divergence.first import Stepped, first_difference, first_step_difference
 from deploytool.validate.divergence.history import At, Replay, comparable
 from deploytool.validate.divergence.sides import Sides, sides_of
-from deploytool.validate.divergence.words import apart, joined, moment, neuron, number, times
+from deploytool.validate.divergence.words import apart, joined, moment, neuron, number, sentence, times
 
 UNLIKE: Final = "the layer has another map, or gets spikes from other layers"
 LEAKS: Final = "the neuron leaks, and what a time step makes of its leak is not compared event by event"
-ORDER_OF_LAYER: Final = "order of simultaneous events: the layer gets the events of this microsecond in another order."
+ORDER_OF_LAYER: Final = "the layer gets the events of this microsecond in another order"
 OTHER_STEPS: Final = "both runs are clock-driven, in time steps that differ; compare each with an event-driven run"
 
 
@@ -61,7 +61,7 @@ def explain(runs: tuple[Run, Run], sample: int, replay: Replay) -> Explained:
     elif unknown:
         says = f"{_sample(one, sample)}: not known why the runs differ in {unknown[0].layer}: {unknown[0].says}."
     else:
-        says = f"{_sample(one, sample)}: {runs[0].name} and {runs[1].name} fire the same spikes in every layer."
+        says = f"{_sample(one, sample)}: {runs[0].called} and {runs[1].called} fire the same spikes in every layer."
     values = () if shown is None else shown.as_values(runs)
     return Explained(sample, one.stream.name, one.stream.label, says, first, values, tuple(layers.values()))
 
@@ -76,19 +76,21 @@ def _layer(
     if unknown:
         same = totals == totals[::-1] and not totals[0]
         reasons: tuple[Reason, ...] = () if same else ("not known",)
-        return LayerDivergence(layer, None, None, None, (0, 0), totals, reasons, unknown), None
+        return LayerDivergence(layer, None, None, None, (0, 0), totals, reasons, (), unknown), None
     first = _first(one, other, layer)
     if first is None:
-        return LayerDivergence(layer, None, None, None, (0, 0), totals, (), ""), None
-    whole, cut, properties = _explained(one, other, layer, first, replay)
+        return LayerDivergence(layer, None, None, None, (0, 0), totals, (), (), ""), None
+    whole, cut, sets = _explained(one, other, layer, first, replay)
     spikes = _spikes(cut, first)
     sides = sides_of(whole, first.t_us, first.step, spikes)
-    causes = [cause(Question(runs, whole, cut, properties, earlier), each) for each in properties]
+    causes, *others = (
+        [cause(Question(runs, whole, cut, properties, earlier), each) for each in properties] for properties in sets
+    )
     if causes:
-        says = _why(runs, cut, causes)
+        says = _why(runs, cut, causes, others)
     else:
         causes = [Cause("order of simultaneous events", ORDER_OF_LAYER, "")]
-        says = ORDER_OF_LAYER
+        says = f"order of simultaneous events. {sentence(ORDER_OF_LAYER)}."
     return LayerDivergence(
         layer=layer,
         t_us=sides.t_us,
@@ -97,24 +99,25 @@ def _layer(
         spikes=spikes,
         totals=totals,
         reasons=tuple(each.reason for each in causes),
+        alternatives=tuple(tuple(each.reason for each in other) for other in others),
         says=says,
     ), sides
 
 
 def _explained(
     one: Traffic, other: Traffic, layer: str, first: Difference, replay: Replay
-) -> tuple[Case, Case, tuple[Property, ...]]:
-    """(the neuron over the whole sample, until the difference, what explains it).
+) -> tuple[Case, Case, tuple[tuple[Property, ...], ...]]:
+    """(the neuron over the whole sample, until the difference, the sets of properties that explain it).
 
     If only the order of spikes differs, it is the first neuron of this microsecond that fires at another event.
     """
     for at in (first.at, *first.others):
         whole = case_of(one, other, layer, at, replay)
         cut = whole.until(first.t_us) if first.step is None else whole.until_step(first.step)
-        if properties := explaining(cut):
-            return whole, cut, properties
+        if (sets := explaining(cut)) != ((),):
+            return whole, cut, sets
     whole = case_of(one, other, layer, first.at, replay)
-    return whole, whole.until(first.t_us), ()
+    return whole, whole.until(first.t_us), ((),)
 
 
 def _spikes(cut: Case, first: Difference) -> tuple[int, int]:
@@ -160,14 +163,22 @@ def _stepped(traffic: Traffic, clocked: Traffic, layer: str) -> Stepped:
     return Stepped(spikes, traffic.steps(causes, spikes["t"], clocked), ordered=True)
 
 
-def _why(runs: tuple[Run, Run], case: Case, causes: Sequence[Cause]) -> str:
-    """The reason in words, and what was tried to find it."""
-    a, b = runs[case.donor].name, runs[case.receiver].name
-    exchanged = joined([each.exchanged for each in causes])
-    said = "; and ".join(f"{each.reason}: {each.says}" for each in causes)
+def _why(runs: tuple[Run, Run], case: Case, causes: Sequence[Cause], others: Sequence[Sequence[Cause]]) -> str:
+    """The reason in words, and what was tried to find it; ``others`` would explain the difference too."""
+    donor, receiver = runs[case.donor].called, runs[case.receiver].called
+    reasons = " together with ".join(each.reason for each in causes)
+    said = ". ".join(sentence(each.says) for each in causes)
+    given = joined([each.exchanged for each in causes])
     if len(causes) == 1:
-        return f"{said}. With the {exchanged} of {a}, the neuron in {b} fires as in {a} up to here."
-    return f"{said}. Only with the {exchanged} of {a} together does the neuron in {b} fire as in {a} up to here."
+        tried = f"with the {given} of {donor}, this neuron of {receiver} fires as in {donor}"
+    else:
+        tried = f"only with the {given} of {donor} together does this neuron of {receiver} fire as in {donor}"
+    also = "".join(
+        f" The {joined([each.exchanged for each in other])} of {donor}{' together' if len(other) > 1 else ' alone'} "
+        "would have the same effect."
+        for other in others
+    )
+    return f"{reasons}. {said}. Checked by replay: {tried}.{also}"
 
 
 def _sample(traffic: Traffic, sample: int) -> str:
@@ -178,17 +189,18 @@ def _sample(traffic: Traffic, sample: int) -> str:
 def _sentence(runs: tuple[Run, Run], sample: int, first: LayerDivergence, sides: Sides) -> str:
     """The whole explanation of the first divergence of a sample."""
     one, place = runs[0].traffic, sides.case.subjects[0].at
+    a, b = runs[0].called, runs[1].called
     where = f"{first.layer} at {moment(sides.t_us)}"
     if first.step is not None:
         where += f" (time step {first.step})"
+    who = neuron(Place(first.layer, *place), one.program.map_of(first.layer)).removesuffix(f" of {first.layer}")
     did = [f"fires {times(n)}" if n else "does not fire" for n in first.spikes]
     second = did[1].removeprefix("fires ") if first.spikes[0] else did[1]
-    fires = f"{did[0]} in {runs[0].name} and {second} in {runs[1].name}"
+    fires = f"{did[0]} in {a} and {second} in {b}"
     if first.spikes[0] == first.spikes[1]:
-        fires = "fires in both, but in another place in the order of spikes"
+        fires = f"fires {times(first.spikes[0])} in both, but in another place in the order of spikes"
     return (
-        f"{_sample(one, sample)}: {runs[0].name} and {runs[1].name} first differ in {where}, where "
-        f"{neuron(Place(first.layer, *place), one.program.map_of(first.layer))} {fires}. "
+        f"{_sample(one, sample)}: {a} and {b} first differ in {where}: {who} {fires}. "
         f"{_membranes(runs, first, sides)}Reason: {first.says}"
     )
 
@@ -198,16 +210,18 @@ def _membranes(runs: tuple[Run, Run], first: LayerDivergence, sides: Sides) -> s
     if first.step is not None:
         return ""
     values = sides.as_values(runs)
-    said = []
-    for side in values:
+    taken, absent = [], ""
+    for run, side in zip(runs, values, strict=True):
         if side.before is None or side.after is None:
-            said.append(f"{side.run} does not get this event, and its V stays at {number(side.before or 0.0)}")
+            absent = f"; {run.called} does not get this event, and its V is {number(side.before or 0.0)}"
         else:
             before, after, threshold = apart(side.before, side.after, side.threshold)
-            said.append(f"in {side.run} V goes from {before} to {after} with the threshold {threshold}")
+            taken.append(f"from {before} to {after} in {run.called} (threshold {threshold})")
     event = next((side.trace[side.at] for side in values if side.at is not None), None)
-    if event is None or event.source is None:
-        return f"Between input events, {', and '.join(said)}. "
+    if event is None:
+        return ""
+    if event.source is None:
+        return f"Between two inputs, V goes {' and '.join(taken)}{absent}. "
     what = "event" if event.source.layer == INPUT else "spike"
     shape = runs[0].traffic.program.map_of(event.source.layer)
-    return f"At the {what} of {neuron(event.source, shape)}, {', and '.join(said)}. "
+    return f"The {what} of {neuron(event.source, shape)} takes V {' and '.join(taken)}{absent}. "

@@ -106,7 +106,8 @@ def sides_of(case: Case, t_us: int, step: int | None, spikes: tuple[int, int]) -
 def _at_event(case: Case, t_us: int, spikes: tuple[int, int]) -> tuple[int | None, int | None]:
     """The index of the update at which the neuron fires in one run and not, or less often, in the other.
 
-    The run in which it fires more often in this microsecond decides; the other has the same update or none.
+    The run in which it fires more often in this microsecond decides; the other has the same update or none. If the
+    same updates fire in both, it is the first of them.
     """
     now = [_updates_at(case, side, t_us) for side in (REFERENCE, TEST)]
     for side in sorted((REFERENCE, TEST), key=lambda side: -spikes[side]):
@@ -115,8 +116,11 @@ def _at_event(case: Case, t_us: int, spikes: tuple[int, int]) -> tuple[int | Non
             less = 0 if same is None else case.runs[1 - side][same].spikes
             if case.runs[side][index].spikes > less:
                 return (index, same) if side == REFERENCE else (same, index)
-    first = [next(iter(each.values()), None) for each in now]
-    return first[REFERENCE], first[TEST]
+    fired = [
+        next((index for index in now[side].values() if case.runs[side][index].spikes), None)
+        for side in (REFERENCE, TEST)
+    ]
+    return fired[REFERENCE], fired[TEST]
 
 
 def _updates_at(case: Case, side: int, t_us: int) -> dict[tuple[int, ...], int]:

@@ -10,7 +10,7 @@ from deploytool.ir.cell import Cell, Moment, Number
 from deploytool.ir.divergence import Reason
 from deploytool.validate.divergence.counterfactual import Case, Property, exchanged
 from deploytool.validate.divergence.history import Subject
-from deploytool.validate.divergence.words import counted, moment, number, times
+from deploytool.validate.divergence.words import apart, counted, moment, number, sentence, times
 
 SHOWN: Final = 10
 """Events of a step that a sentence lists."""
@@ -18,19 +18,20 @@ SHOWN: Final = 10
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """What time step ``step`` hid, of the ``starts_us`` of all: the same neuron with the same events, both ways.
+    """What time step ``step`` hid, counted from 0: the same neuron with the same events, both ways.
 
-    ``events`` are its updates one by one in this step, ``stepped`` is the update at once.
+    ``events`` are its updates one by one in this step, ``stepped`` is the update at once. ``earlier``: the spikes
+    themselves differ only in a later step.
     """
 
     reason: Reason
     step: int
-    begin_us: int
     subject: Subject
     cell: Cell
     events: tuple[Moment, ...]
     stepped: Moment
     weights: tuple[Number, ...]
+    earlier: bool
 
     def says(self, event: str, step: str) -> str:
         """What the step hid, in words; ``event`` and ``step`` are the names of the two runs."""
@@ -39,38 +40,38 @@ class Hidden:
         listed = " ".join(number(real(weight), sign=True) for weight in added[:SHOWN])
         if len(added) > SHOWN:
             listed += f" and {len(added) - SHOWN} more"
-        start = number(real(self.stepped.before))
-        threshold = number(real(self.cell.threshold))
-        spikes = sum(each.spikes for each in self.events)
-        one_by_one = self._one_by_one(spikes)
-        fires = f"fires {times(self.stepped.spikes)}" if self.stepped.spikes else "does not fire"
+        start, threshold = number(real(self.stepped.before)), number(real(self.cell.threshold))
+        when = f"in time step {self.step + 1}"
+        if self.earlier:
+            when = f"V is different already after time step {self.step + 1}: in it,"
         total = number(real(self.stepped.after - self.stepped.before), sign=True)
-        at_once = f"adds only their sum {total} and {fires} at V = {number(real(self.stepped.after))}"
-        end = "" if spikes != self.stepped.spikes else self._ends(event, step)
+        fires = f"fires {times(self.stepped.spikes)}" if self.stepped.spikes else "does not fire"
         return (
-            f"in time step {self.step + 1} the neuron gets {counted(len(added), 'input')} ({listed}), from V = "
-            f"{start} with the threshold {threshold}; {event} adds them one by one: {one_by_one}; {step} {at_once}{end}"
+            f"{when} the neuron starts at V = {start} with the threshold {threshold} and gets "
+            f"{counted(len(added), 'input')}: {listed}. {sentence(event)} adds them one by one: "
+            f"{self._one_by_one()}. {sentence(step)} adds only their sum, {total}: V is "
+            f"{number(real(self.stepped.after))}, and the neuron {fires}{self._ends(event, step)}"
         )
 
-    def _one_by_one(self, spikes: int) -> str:
+    def _one_by_one(self) -> str:
         real = self.subject.real
         held = sum(each.after == self.cell.floor for each in self.events) if self.cell.floor is not None else 0
-        said = []
-        if held:
-            said.append(f"V is held at the floor {number(real(self.cell.floor or 0))} {times(held)}")
+        spikes = sum(each.spikes for each in self.events)
+        said = f"V is held at the floor {number(real(self.cell.floor or 0))} {times(held)}, " if held else ""
         if spikes:
             first = next(each for each in self.events if each.spikes)
             also = f"fires {times(spikes)}, first" if spikes > 1 else "fires"
-            said.append(f"V reaches {number(real(first.after))} and the neuron {also} at {moment(first.t_us)}")
-        else:
-            highest = max((each.after for each in self.events), default=self.stepped.before)
-            said.append(f"V reaches no more than {number(real(highest))} and the neuron does not fire")
-        return ", and ".join(said)
+            return f"{said}V reaches {number(real(first.after))}, and the neuron {also} at {moment(first.t_us)}"
+        highest = max((each.after for each in self.events), default=self.stepped.before)
+        return f"{said}V reaches no more than {number(real(highest))}, and the neuron does not fire"
 
     def _ends(self, event: str, step: str) -> str:
+        """V after the step, where the spikes do not tell the difference."""
+        if sum(each.spikes for each in self.events) != self.stepped.spikes:
+            return ""
         real = self.subject.real
-        last = self.events[-1].end if self.events else self.stepped.before
-        return f", so that V is then {number(real(last))} in {event} and {number(real(self.stepped.end))} in {step}"
+        last, at_once = apart(real(self.events[-1].end if self.events else self.stepped.before), real(self.stepped.end))
+        return f"; V is then {last} in {event} and {at_once} in {step}"
 
 
 def hidden_by_step(case: Case, properties: Sequence[Property]) -> Hidden:
@@ -96,12 +97,12 @@ def hidden_by_step(case: Case, properties: Sequence[Property]) -> Hidden:
     return Hidden(
         _reason(case, alone.cell, events, update, added),
         step,
-        case.starts_us[step],
         case.subjects[case.receiver],
         alone.cell,
         events,
         update,
         added,
+        earlier=step < len(case.starts_us) - 1,
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from deploytool.base.arrays import Shape
 from deploytool.ir.divergence import Place
 from deploytool.ir.program import INPUT
 
-DIGITS_MIN, DIGITS_MAX = 3, 9
+DIGITS_MIN: Final = 3
+DIGITS_MAX: Final = 9
+LARGE: Final = 1000
+"""From here on, numbers are shown to the last whole digit."""
 
 
 def apart(*values: float) -> list[str]:
@@ -27,7 +31,8 @@ def number(value: float, sign: bool = False) -> str:
 
 
 def _plain(value: float, digits: int) -> str:
-    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
+    shown = f"{value:.{digits}g}" if abs(value) < LARGE else f"{value:,.{digits - DIGITS_MIN}f}"
+    return shown.replace("-", "\N{MINUS SIGN}")
 
 
 def moment(t_us: int) -> str:
@@ -55,6 +60,11 @@ def times(spikes: int) -> str:
 def counted(amount: int, noun: str) -> str:
     """``1 event``, ``2 events``."""
     return f"{amount} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def joined(items: Sequence[str]) -> str:

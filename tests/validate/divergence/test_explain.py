@@ -31,7 +31,9 @@ def test_equal_runs() -> None:
     found = why(program, program, sent((1, 0), (2, 0), features=1))
     assert found.first is None
     assert not found.sides
-    assert found.says == "Sample 0 (made up, label 3): A and B fire the same spikes in every layer."
+    assert (
+        found.says == "Sample 0 (made up, label 3): the simulator and the emulator fire the same spikes in every layer."
+    )
     assert [(each.layer, each.t_us, each.totals) for each in found.layers] == [("fc", None, (1, 1))]
 
 
@@ -42,7 +44,7 @@ def test_rounding_of_a_weight() -> None:
     found = why(real, rounded, sent((10, 0), (20, 0), (30, 0), (40, 1), features=2))
     assert seen(found) == (40, (0, 1), ("rounding of weights",))
     assert membranes(found) == [(pytest.approx(0.78), pytest.approx(0.88)), (pytest.approx(0.9), pytest.approx(1.0))]
-    assert "the weight of input feature 0, kernel row 0, column 0 is 0.26 in A and 0.3 in B, and 3 events" in found.says
+    assert "feature 0, kernel row 0, column 0 is 0.26 in the simulator and 0.3 in the emulator (3 ev" in found.says
 
 
 def test_different_weights() -> None:
@@ -55,7 +57,7 @@ def test_rounding_of_the_threshold() -> None:
     real = one_neuron([0.5, 0.5], 1.04, integers=False)
     found = why(real, varied(one_neuron([5, 5], 10), scale=10.0), sent((1, 0), (2, 1), features=2))
     assert seen(found) == (2, (0, 1), ("rounding of the threshold",))
-    assert "the threshold of the neuron is 1.04 in A and 1 in B" in found.says
+    assert "The threshold of the neuron is 1.04 in the simulator and 1 in the emulator" in found.says
 
 
 def test_different_threshold() -> None:
@@ -69,9 +71,8 @@ def test_floor() -> None:
     found = why(program, varied(program, floor=None), sent((1, 0), (2, 1), (3, 1), features=2))
     assert seen(found) == (3, (1, 0), ("floor",))
     assert membranes(found) == [(4, 10), (-1, 5)]
-    assert "A keeps V at or above the floor −2, and B has no floor (in A V was held at it once, last at 0.001 ms)" in (
-        found.says
-    )
+    assert "The simulator keeps V at or above the floor −2, and the emulator has no floor" in found.says
+    assert "(in the simulator V was held at it once, last at 0.001 ms)" in found.says
 
 
 def test_another_floor() -> None:
@@ -85,7 +86,7 @@ def test_reset() -> None:
     found = why(program, varied(program, reset="zero"), sent(*((t, 0) for t in range(1, 6)), features=1))
     assert seen(found) == (3, (1, 0), ("reset",))
     assert membranes(found) == [(4, 11), (0, 7)]
-    assert "after a spike, A subtracts the threshold from V and B sets V to 0" in found.says
+    assert "After a spike, the simulator subtracts the threshold from V and the emulator sets V to 0" in found.says
 
 
 def test_at_most_one() -> None:
@@ -122,12 +123,12 @@ def test_lost_added_and_shifted_input_events() -> None:
     lost = why(program, program, whole, sent((3, 1), features=2))
     assert seen(lost) == (3, (1, 0), ("lost input event",))
     assert membranes(lost) == [(6, 12), (0, 6)]
-    assert "the event of the input pixel at feature 0 at 0.001 ms is missing in B" in lost.says
+    assert "The event of the input pixel at feature 0 at 0.001 ms is missing in the emulator" in lost.says
     added = why(program, program, sent((3, 1), features=2), whole)
     assert seen(added) == (3, (0, 1), ("added input event",))
     shifted = why(program, program, whole, sent((3, 1), (7, 0), features=2))
     assert seen(shifted) == (3, (1, 0), ("shifted input event",))
-    assert "6 us later in B" in shifted.says
+    assert "6 us later in the emulator" in shifted.says
 
 
 def test_upstream_is_named() -> None:
@@ -138,7 +139,7 @@ def test_upstream_is_named() -> None:
     assert (found.first.layer, found.first.reasons) == ("a", ("different threshold",))
     last = found.layers[-1]
     assert (last.layer, last.t_us, last.reasons) == ("b", 2, ("upstream",))
-    assert "neuron 0 of a fires at 0.002 ms in A only; a itself first differs at 0.002 ms" in last.says
+    assert "Neuron 0 of a fires at 0.002 ms in the simulator only; a itself first differs at 0.002 ms" in last.says
 
 
 def test_saturation() -> None:
@@ -147,7 +148,7 @@ def test_saturation() -> None:
     events = [(t, 0) for t in range(400)] + [(400 + t, 1) for t in range(320)]
     found = why(real, one_neuron([-100, 127], 100), sent(*events, features=2))
     assert seen(found) == (400 + 258, (0, 1), ("saturation",))
-    assert "V reaches the limit of int16 in B at 0.327 ms: it stays at −32,768" in found.says
+    assert "V reaches the limit of int16 in the emulator at 0.327 ms: it stays at −32,768" in found.says
 
 
 def test_float32_rounding() -> None:
@@ -156,7 +157,7 @@ def test_float32_rounding() -> None:
     stream = sent(*((t, 0) for t in range(1, 26)), features=1)
     found = why(real, varied(one_neuron([1], 25), scale=10.0), stream)
     assert seen(found) == (25, (0, 1), ("float32 rounding",))
-    assert "in A V goes from 2.3999999 to 2.4999998 with the threshold 2.5" in found.says
+    assert "takes V from 2.3999999 to 2.4999998 in the simulator (threshold 2.5)" in found.says
 
 
 def test_perturbation() -> None:
@@ -176,13 +177,16 @@ def test_a_mixture_names_what_is_needed_together() -> None:
     """Neither the weight 9 alone (9 < 10) nor the threshold 9 alone (8 < 9) makes B fire; both together do."""
     found = why(one_neuron([9], 9), one_neuron([8], 10), sent((1, 0), features=1))
     assert seen(found) == (1, (1, 0), ("different weights", "different threshold"))
-    assert "Only with the weights and threshold of A together" in found.says
+    assert "only with the weights and threshold of the simulator together" in found.says
 
 
 def test_of_several_sufficient_reasons_the_first_is_named() -> None:
-    """Either the weight 10 or the threshold 8 would make B fire."""
+    """Either the weight 10 or the threshold 8 would make the emulator fire."""
     found = why(one_neuron([10], 8), one_neuron([8], 10), sent((1, 0), features=1))
     assert seen(found) == (1, (1, 0), ("different weights",))
+    assert found.first is not None
+    assert found.first.alternatives == (("different threshold",),)
+    assert "The threshold of the simulator alone would have the same effect." in found.says
 
 
 def test_a_property_that_differs_without_effect_is_not_named() -> None:
@@ -203,8 +207,10 @@ def test_the_sum_of_a_step_hides_a_crossing() -> None:
     assert seen(found) == (501, (1, 0), ("sum over a time step",))
     assert found.first is not None
     assert found.first.step == 2
-    assert "in time step 2 the neuron gets 3 inputs (+30 −50 +40), from V = 0 with the threshold 25" in found.says
-    assert "B adds only their sum +20 and does not fire at V = 20" in found.says
+    assert (
+        "In time step 2 the neuron starts at V = 0 with the threshold 25 and gets 3 inputs: +30 −50 +40." in found.says
+    )
+    assert "The quantised run adds only their sum, +20: V is 20, and the neuron does not fire" in found.says
 
 
 def test_the_floor_is_applied_once_per_step() -> None:
