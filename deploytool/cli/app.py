@@ -13,10 +13,12 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     CalibrationOptions,
+    ContinuousOptions,
     ExplainOptions,
     ExportOptions,
     FitOptions,
     ForeignOptions,
+    GitHubSummaryOption,
     KnownSamplesOptions,
     LimitOptions,
     PerturbationOptions,
@@ -71,14 +73,20 @@ def _statements(stated: StatementOptions) -> ImportOptions:
 
 @command(app, "deploytool pipeline recipes/digits.toml")
 def pipeline(
-    invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+    invocation: Invocation,
+    recipe: RecipeArgument,
+    ci: ContinuousOptions,
+    set_: SetOption = None,
+    tensorboard: TensorBoardOption = None,
 ) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
     from deploytool.recipe import load_recipe
     from deploytool.workflow import pipeline as chain
+    from deploytool.workflow.continuous import continuous
 
+    told = continuous(**vars(ci))
     verdict, report = chain.pipeline(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard)
-    return invocation.show_verdict(verdict, report)
+    return invocation.show_verdict(verdict, told, report)
 
 
 @command(app, "deploytool train recipes/digits.toml --set train.epochs=3")
@@ -125,11 +133,13 @@ def check(
     fit: FitOptions,
     source: RecipeOrSourceArgument = None,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
+    github_summary: GitHubSummaryOption = False,
 ) -> int:
     """Check whether a network fits the chip; list the obstacles, remedies, and what later commands would refuse."""
     from deploytool.base.errors import UsageError
     from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
+    from deploytool.workflow.continuous import continuous
 
     if rules or source is None:
         if source is not None or fit != FitOptions(fit.chip) or stated != StatementOptions():
@@ -137,7 +147,10 @@ def check(
         invocation.show({"rules": checking.rules(fit.chip)})
         return 0
     spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
-    return invocation.show_fit(checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated)))
+    told = continuous(None, github_summary)
+    checked = checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated))
+    told.tell_fit(source, checked.as_json())
+    return invocation.show_fit(checked)
 
 
 @command(app, "deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -249,6 +262,7 @@ def validate(
     invocation: Invocation,
     recording: Annotated[list[str], typer.Argument(metavar="RECORDING...", help="Recordings of the same samples.")],
     limits: LimitOptions,
+    ci: ContinuousOptions,
     against: Annotated[
         str | None,
         typer.Option(
@@ -261,9 +275,10 @@ def validate(
     """Measure the differences between recordings and give a verdict."""
     from deploytool.recipe import ValidateSection, asked
     from deploytool.workflow import validate as validation
+    from deploytool.workflow.continuous import continuous
 
-    asked_limits = asked(ValidateSection, **limits.given)
-    return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against))
+    told, asked_limits = continuous(**vars(ci)), asked(ValidateSection, **limits.given)
+    return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against), told)
 
 
 @command(app, "deploytool compare recording-1a2b recording-3c4d --explain")

@@ -18,6 +18,7 @@ from deploytool.store.file_names import PAGE
 
 if TYPE_CHECKING:
     from deploytool.workflow.check import Checked
+    from deploytool.workflow.continuous import Continuous
 
 
 class Invocation:
@@ -63,12 +64,13 @@ class Invocation:
         if note:
             self.show(note)
 
-    def show_verdict(self, verdict: Artifact, report: Artifact | None = None) -> int:
-        """Shows a verdict, and the ``report`` made of it; the exit code is 9 when it is negative."""
+    def show_verdict(self, verdict: Artifact, told: Continuous, report: Artifact | None = None) -> int:
+        """Shows a verdict, and the ``report`` made of it, also to ``told``; the exit code is 9 if it is negative."""
         from deploytool.ir.verdict_file import as_json, load_verdict
         from deploytool.workflow.contents import content_of
 
         loaded = load_verdict(verdict.path)
+        told.tell(loaded)
         if self.as_json:
             self.show(as_json(loaded) | {"artifact": verdict.name, "report": report and str(report.path)})
         else:

@@ -67,6 +67,19 @@ class CommonOptions:
     ] = None
 
 
+GitHubSummaryOption: TypeAlias = Annotated[
+    bool, typer.Option("--github-summary", help="Add the result to the summary of the step, in GitHub Actions.")
+]
+
+
+@dataclass(frozen=True)
+class ContinuousOptions:
+    """Where continuous integration gets the verdict."""
+
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the checks as JUnit XML.")] = None
+    github_summary: GitHubSummaryOption = False
+
+
 @dataclass(frozen=True)
 class StatementOptions:
     """Options for what the file of a network does not state."""

@@ -197,8 +197,8 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
             "accuracy": point.accuracy,
             "of_draws" if perturbed else "95_%": _span(point.range if perturbed else point.interval_95),
             "difference": None if exits else point.spike_difference,
-            "SynOps": None if point.synops is None else round(point.synops),
-            "events": None if point.events is None or curve.quantity == "events" else round(point.events),
+            "SynOps": point.synops,
+            "events": None if curve.quantity == "events" else point.events,
             "ms": None if curve.quantity == "until_ms" else point.ms,
         }
         rows.append(row)
@@ -210,7 +210,7 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
 
 
 def _span(span: tuple[float, float] | None) -> str | None:
-    return None if span is None else f"{span[0]:.1f}-{span[1]:.1f}"
+    return None if span is None else f"{figure(span[0])}-{figure(span[1])}"
 
 
 def _report(artifact: Artifact) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""What continuous integration is told: a JUnit file, and the summary of a step of GitHub Actions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deploytool.base.errors import ArtifactError, UsageError
+from deploytool.base.files import write_file
+from deploytool.ir.verdict import Verdict
+
+GITHUB_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
+"""The environment variable that names the file of a step's summary."""
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """The files that results go to: ``junit`` in JUnit XML, and ``summary``, which gets Markdown added."""
+
+    junit: Path | None = None
+    summary: Path | None = None
+
+    def tell(self, verdict: Verdict) -> None:
+        """Writes ``verdict``. Raises ArtifactError where that fails."""
+        from deploytool.report.continuous import junit, verdict_markdown
+
+        if self.junit:
+            write_file(self.junit, junit(verdict))
+        if self.summary:
+            _append(self.summary, verdict_markdown(verdict))
+
+    def tell_fit(self, network: str, report: Mapping[str, Any]) -> None:
+        """Adds the ``report`` of `check` about ``network`` to the summary. Raises ArtifactError where that fails."""
+        from deploytool.report.continuous import fit_markdown
+
+        if self.summary:
+            _append(self.summary, fit_markdown(network, report))
+
+
+def continuous(junit: Path | None, github_summary: bool) -> Continuous:
+    """The files that were asked for. Raises UsageError for a summary outside of GitHub Actions."""
+    if not github_summary:
+        return Continuous(junit)
+    if not (named := os.environ.get(GITHUB_SUMMARY)):
+        need = f"a step of GitHub Actions, or a file that {GITHUB_SUMMARY} names"
+        raise UsageError("--github-summary", f"{GITHUB_SUMMARY} is not set", need)
+    return Continuous(junit, Path(named))
+
+
+def _append(path: Path, text: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{text}\n")
+    except OSError as error:
+        raise ArtifactError(str(path), f"cannot be written ({error.strerror})", "a writable place") from None
