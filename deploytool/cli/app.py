@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from deploytool.cli.command import command
+from deploytool.cli.device import device_app
 from deploytool.cli.options import (
     CalibrationOptions,
     ContinuousOptions,
@@ -51,7 +52,6 @@ app: Final = typer.Typer(
     help="From a trained spiking neural network to a SynSense Speck2e chip, "
     "with proof of how far the chip's answer is from the trained one.",
 )
-device_app: Final = typer.Typer(help="Boards that are connected.", no_args_is_help=True)
 app.add_typer(device_app, name="device")
 
 
@@ -368,25 +368,6 @@ def export(
         raise UsageError("export", "nothing to write", "--spikes FILE, --counts LAYER -o FILE, or --counts FILE.csv")
     table = None if counts is None else Path(counts)
     invocation.show(exporting.export_files(store, recording, options.spikes, table, options.samples))
-
-
-@command(device_app, "deploytool device list", name="list")
-def device_list(invocation: Invocation) -> None:
-    """List the boards that are connected."""
-    from deploytool.run.targets.board import list_devices
-
-    invocation.show({"devices": list_devices()})
-
-
-@command(device_app, "deploytool device selftest emulator", name="selftest")
-def device_selftest(
-    invocation: Invocation,
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")],
-) -> None:
-    """Run a small network on a device and compare every count with the executable specification."""
-    from deploytool.workflow.selftest import selftest
-
-    invocation.show(selftest(device))
 
 
 @command(app, "deploytool bench simulator")
