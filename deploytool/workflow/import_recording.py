@@ -63,7 +63,8 @@ def import_recording(
     def compute() -> Recording:
         from deploytool.data.spikes.read import foreign_recording
 
-        found = foreign_recording(file, loaded, statements, known, cache.messages.say)
+        with cache.messages.progress("import", "megabyte") as tick:
+            found = foreign_recording(file, loaded, statements, known, cache.messages.say, tick)
         setup = Setup(loaded.graph_digest, loaded.digest, loaded.arithmetic, imported=file.name)
         return with_source(cache.store, mapped, replace(_with_synops(found, loaded, streams), setup=setup))
 

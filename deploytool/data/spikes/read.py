@@ -12,6 +12,7 @@ import numpy as np
 
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import bytes_allowed
+from deploytool.base.progress import Tick, no_progress, silent
 from deploytool.data.formats.table import FORMATS, read_raw
 from deploytool.data.formats.uniform import polarities
 from deploytool.data.spikes import arrays, text
@@ -26,6 +27,7 @@ from deploytool.ir.recording import Recording
 
 Say = Callable[[str], None]
 
+MEGABYTE: Final = 10**6
 HEAD: Final = 4096
 NEED: Final = "a table of text, .npy, .npz, NIR data (HDF5) or AEDAT4 with spikes or counts"
 
@@ -39,6 +41,7 @@ class Source:
     statements: Statements
     known: Samples | None
     bytes_allowed: int
+    tick: Tick
 
     def gathered(self, samples: Samples | None) -> Gathered:
         """Nothing gathered yet, for ``samples``."""
@@ -50,17 +53,19 @@ def foreign_recording(
     program: Program,
     statements: Statements,
     known: Samples | None = None,
-    say: Say = lambda _: None,
+    say: Say = silent,
+    tick: Tick = no_progress,
 ) -> Recording:
     """The recording that the file ``path`` holds of the layers of ``program``.
 
     ``known`` are the samples it is of; without them they are those that the file names. ``say`` receives what a user
-    should know. SynOps are not known. Raises InputError, naming the place in the file, for everything that is wrong
-    with it, UsageError for ``statements`` that do not go with it.
+    should know, and ``tick`` the megabytes of a table that are read. SynOps are not known.
+    Raises InputError, naming the place in the file, for everything that is wrong with it, and UsageError for
+    ``statements`` that do not go with it.
     """
     head = _head(path)
     read = next((kind for marks, kind in KINDS.items() if head.startswith(marks)), _text)
-    gathered = read(Source(path, maps_of(program), statements, known, bytes_allowed(path)))
+    gathered = read(Source(path, maps_of(program), statements, known, bytes_allowed(path), tick))
     outputs = tuple(dict.fromkeys(program.place_in(name)[0] for name in program.outputs))
     recording = gathered.recording(program.aliases, outputs)
     for line in _remarks(recording, outputs):
@@ -118,8 +123,10 @@ def _text(source: Source) -> Gathered:
         reader = text.Reader(file, where, source.statements.renames)
         if reader.header.kind == "samples":
             raise InputError(where, "a table of samples", "spikes or counts", "Give it to --samples-of.")
+        megabytes = source.path.stat().st_size // MEGABYTE
         for rows in reader:
             gathered.add_rows(rows)
+            source.tick(file.tell() // MEGABYTE, megabytes, "")
     return gathered
 
 

@@ -12,7 +12,9 @@ from helpers.foreign import PROGRAM, SAMPLES, program, read, spikes, write
 
 from deploytool.base.errors import DeployError, InputError, UsageError
 from deploytool.data.spikes import text
+from deploytool.data.spikes.read import foreign_recording
 from deploytool.data.spikes.samples import Samples
+from deploytool.data.spikes.statements import Statements
 
 SPIKES = "sample,layer,t_us,c,y,x\n"
 
@@ -309,18 +311,22 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_million_spikes_take_about_a_second(tmp_path: Path) -> None:
-    """Ten times the time that is measured, so that a busy machine does not fail it."""
+def test_spikes_are_read_at_a_million_in_about_a_second(tmp_path: Path) -> None:
+    """The limit is five times what is measured on one core: 0.6 s per million."""
     rng = np.random.default_rng(0)
     columns = [rng.integers(0, most, 200_000) for most in (2, 1000, 4, 2, 3)]
     columns[0].sort()
-    rows = "".join(
-        f"{s},conv,{t},{c},{y},{x}\n" for s, t, c, y, x in zip(*(each.tolist() for each in columns), strict=True)
+    listed = zip(*(each.tolist() for each in columns), strict=True)
+    path = write(tmp_path, SPIKES + "".join(f"{s},conv,{t},{c},{y},{x}\n" for s, t, c, y, x in listed))
+    ticks: list[tuple[int, int]] = []
+    started = time.process_time()
+    known = Samples(SAMPLES.names, SAMPLES.labels)
+    found = foreign_recording(
+        path, PROGRAM, Statements("board"), known, tick=lambda done, total, _: ticks.append((done, total))
     )
-    path = write(tmp_path, SPIKES + rows)
-    started = time.perf_counter()
-    found = read(path, Samples(SAMPLES.names, SAMPLES.labels))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 0.6
     wanted = np.zeros((2, *PROGRAM.map_of("conv")), np.int64)
     np.add.at(wanted, (columns[0], *columns[2:]), 1)
     assert np.array_equal(found.counts["conv"], wanted)
+    assert ticks[0] == (1, 3)
+    assert ticks[-1] == (3, 3)
