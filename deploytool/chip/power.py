@@ -40,6 +40,11 @@ DEMONSTRATED_SYNOPS_PER_S: Final = 200e6
 
 DEMONSTRATION_SOURCE: Final = "a DynapCNN at CVPRW 2019"
 
+LATENCY_US: Final = 3.36
+LATENCY_LAYERS: Final = 9
+LATENCY_SOURCE: Final = "the vendor's documents"
+"""The time that one event takes through nine layers."""
+
 
 def resting_mw(rails: tuple[str, ...]) -> float:
     """The power of ``rails`` at rest, in mW."""

@@ -24,6 +24,7 @@ from deploytool.cli.options import (
     LimitOptions,
     PerturbationOptions,
     PlacementOptions,
+    RateOptions,
     ReadingOptions,
     RecipeArgument,
     RecipeOrSourceArgument,
@@ -131,24 +132,32 @@ def check(
     invocation: Invocation,
     stated: StatementOptions,
     fit: FitOptions,
+    at: RateOptions,
     source: RecipeOrSourceArgument = None,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
     github_summary: GitHubSummaryOption = False,
 ) -> int:
     """Check whether a network fits the chip; list the obstacles, remedies, and what later commands would refuse."""
     from deploytool.base.errors import UsageError
+    from deploytool.data.formats.reading import AS_IT_IS
     from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
     from deploytool.workflow.continuous import continuous
+    from deploytool.workflow.samples import samples
 
     if rules or source is None:
-        if source is not None or fit != FitOptions(fit.chip) or stated != StatementOptions():
+        if source is not None or (fit, stated, at) != (FitOptions(fit.chip), StatementOptions(), RateOptions()):
             raise UsageError("--rules", "given with a network or its options", "no option but --chip")
         invocation.show({"rules": checking.rules(fit.chip)})
         return 0
     spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
+    if at.data is None and (at.root, at.samples) != (None, None):
+        raise UsageError("--root, --samples", "given without --data", "--data")
+    say = invocation.cache.messages.say
+    read = None if at.data is None else samples(at.data, at.root, None, at.samples, AS_IT_IS, say)
     told = continuous(None, github_summary)
-    checked = checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated))
+    found = checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated))
+    checked = checking.at_rate(found, at.rate, read)
     told.tell_fit(source, checked.as_json())
     return invocation.show_fit(checked)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
     """The output of `check --json` for a terminal: problems first, empty parts left out."""
-    broken = len(report["issues"])
+    broken, cost = len(report["issues"]), report.get("cost", {})
     sentence = (
         f"does not fit {report['chip']}: {broken} problem{'s' if broken > 1 else ''}"
         if broken
@@ -23,6 +23,10 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
         "suggestions": [suggestion["says"] for suggestion in report["suggestions"]],
         "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
         "free growth": report["growth"],
+        "energy": cost.get("energy"),
+        "busiest core": cost.get("busiest_core"),
+        "latency": cost.get("latency"),
+        "load": cost.get("load"),
         "layers": [
             {
                 "layer": layer["name"],

@@ -114,6 +114,21 @@ class FitOptions:
 
 
 @dataclass(frozen=True)
+class RateOptions:
+    """The rate of input events at which energy and load are expected."""
+
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="EVENTS_PER_S", help="Also say the energy and load at this rate of input events."),
+    ] = None
+    data: Annotated[
+        str | None, typer.Option(help="Also say them at the rate of a data set, an event file, or a folder of them.")
+    ] = None
+    root: DataFolderOption = None
+    samples: SamplesOption = None
+
+
+@dataclass(frozen=True)
 class PlacementOptions:
     """Where a network goes."""
 

@@ -60,10 +60,12 @@ class LayerFit:
 class CheckReport:
     """Whether a network fits ``chip``, the broken rules, and suggestions.
 
-    ``layers`` are the layers on the cores, including parts and relays if ``splits`` make the network fit.
+    ``layers`` are the layers on the cores, including parts and relays if ``splits`` make the network fit. ``program``
+    has their sizes, without weights.
     """
 
     chip: str
+    program: Program
     layers: tuple[LayerFit, ...]
     issues: tuple[Violation, ...]
     splits: tuple[Split, ...]
@@ -151,7 +153,7 @@ def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bo
         LayerFit(name, layer.memory(), cores_for(layer.memory(), chip), cores.get(name), free.get(name))
         for name, layer in program.layers.items()
     )
-    return CheckReport(chip.name, layers, found.issues, found.splits, ways)
+    return CheckReport(chip.name, program, layers, found.issues, found.splits, ways)
 
 
 def _refuse(violations: tuple[Violation, ...]) -> None:

@@ -49,10 +49,12 @@ def energy(recording: Recording, pj_per_synop: float | None = None) -> Energy:
     return estimate(float(recording.synops.mean()), seconds, pj_per_synop)
 
 
-def estimate(synops: float, seconds: float, pj_per_synop: float | None = None) -> Energy:
+def estimate(synops: float, seconds: float, pj_per_synop: float | None = None, per: str = "sample") -> Energy:
     """The energy of a sample of ``synops`` synaptic updates that lasts ``seconds``, on the rails RAM + LOGIC.
 
-    E = 0.42 mW x duration + SynOps x 366 pJ
+        E = 0.42 mW x duration + SynOps x 366 pJ
+
+    ``per`` says what it is the energy of.
     """
     per_synop = PJ_PER_SYNOP if pj_per_synop is None else pj_per_synop
     resting_uj, synops_uj = RESTING_MW * seconds * 1e3, synops * per_synop / 1e6
@@ -61,7 +63,7 @@ def estimate(synops: float, seconds: float, pj_per_synop: float | None = None) -
     mw = (resting_uj + synops_uj) / seconds / 1e3
     extrapolated = None if pj_per_synop is not None else not low <= rate <= high
     says = (
-        f"{figure(resting_uj + synops_uj)} uJ per sample, {figure(mw)} mW (estimate)"
+        f"{figure(resting_uj + synops_uj)} uJ per {per}, {figure(mw)} mW (estimate)"
         f" = {figure(RESTING_MW)} mW at rest + {figure(synops_uj)} uJ for SynOps on RAM + LOGIC;"
         f" {_basis(rate, pj_per_synop)}; {_apart(rate)}"
     )

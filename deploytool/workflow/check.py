@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploytool.base.errors import DeployError, FitError
+from deploytool.base.errors import DeployError, FitError, UsageError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
 from deploytool.ir.spec.rule import Level
@@ -31,6 +31,8 @@ from deploytool.workflow.preflight import require_configurable, untrainable
 
 if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport, Mapped
+    from deploytool.validate.expected import Expected
+    from deploytool.workflow.samples import SampleSource
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Checked:
-    """Whether a network fits (``report``), what ``later`` commands refuse, and ``warnings`` about its weights."""
+    """Whether a network fits (``report``), what ``later`` commands refuse, and ``warnings`` about its weights.
+
+    ``cost`` is what it costs at a rate of input events, if one was given.
+    """
 
     report: CheckReport
     later: tuple[Refusal, ...]
     warnings: tuple[str, ...] = ()
+    cost: Expected | None = None
 
     @property
     def exit_code(self) -> int:
@@ -65,7 +71,30 @@ class Checked:
             "fits": self.report.fits and not refused,
             "refused_later": [{"command": refusal.command, "says": refusal.says} for refusal in self.later],
             "warnings": list(self.warnings),
+            **({"cost": _cost_json(self.cost)} if self.cost else {}),
         }
+
+
+def _cost_json(cost: Expected) -> dict[str, Any]:
+    found = asdict(cost)
+    rate = found.pop("rate")
+    return {"events_per_s": rate["mean"], "busiest_ms_events_per_s": rate["busiest_ms"], **found}
+
+
+def at_rate(checked: Checked, rate: float | None, samples: SampleSource | None) -> Checked:
+    """``checked`` with what the network costs at ``rate`` events per second, or at the rate of ``samples``.
+
+    Raises UsageError for both.
+    """
+    from deploytool.validate.expected import InputRate, expected, measured_rate
+
+    if rate is not None and samples is not None:
+        raise UsageError("--rate", "given with --data", "one of the two")
+    if rate is None and samples is None:
+        return checked
+    program = checked.report.program
+    found = measured_rate(samples.load(program.input_shape)) if samples else InputRate(rate or 0.0)
+    return replace(checked, cost=expected(program, found))
 
 
 def rules(chip: str | None = None) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 from helpers.command import RECIPE, Deploytool, answer, invoke, network, refusal
 
 from deploytool.convert.nir import write_nir
+from deploytool.ir.events import EVENT
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 
@@ -201,3 +202,23 @@ def test_options_that_have_no_effect(tmp_path: Path) -> None:
     assert "--no-split" in said
     said = refusal(invoke(tmp_path, "map", tmp_path / "net.nir", "--calibration-samples", 4), 2)
     assert "--calibration-samples: given with --quantise plain" in said
+
+
+def test_the_cost_at_a_rate_or_of_samples(tmp_path: Path) -> None:
+    """An event makes 3 x 3 x 3 updates. The ten events of the file, in 9.001 ms, are 1,111 per second."""
+    write_nir(one(padding=(1, 1)), tmp_path / "net.nir")
+    found = checked(tmp_path, tmp_path / "net.nir", "--rate", 1000)["cost"]
+    assert (found["events_per_s"], found["busiest_ms_events_per_s"]) == (1000, None)
+    assert found["load"][0]["mean_synops_per_s"] == 27_000
+    assert found["power_mw"] == pytest.approx(0.42 + 27_000 * 366e-9, abs=1e-4)
+    assert "cost" not in checked(tmp_path, tmp_path / "net.nir")
+    events = np.zeros(10, EVENT)
+    events["t"] = 1000 * np.arange(10)
+    np.save(tmp_path / "events.npy", events)
+    found = checked(tmp_path, tmp_path / "net.nir", "--data", tmp_path / "events.npy")["cost"]
+    assert found["events_per_s"] == pytest.approx(10 / 9.001e-3)
+    assert found["busiest_ms_events_per_s"] == 1000
+    both = ["--rate", 5, "--data", tmp_path / "events.npy"]
+    assert "--rate: given with --data" in refusal(invoke(tmp_path, "check", tmp_path / "net.nir", *both), 2)
+    assert "without --data" in refusal(invoke(tmp_path, "check", tmp_path / "net.nir", "--samples", 5), 2)
+    assert "no option but --chip" in refusal(invoke(tmp_path, "check", "--rules", "--rate", 5), 2)
