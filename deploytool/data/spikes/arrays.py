@@ -85,7 +85,10 @@ def _elements(file: IO[bytes], size: int) -> int:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(file)
+    try:
+        shape, _, dtype = header(file)
+    except Exception as error:  # numpy lets many kinds of errors out of a damaged header
+        raise ValueError(f"its header is damaged: {error}") from None
     if dtype.hasobject:
         raise ValueError("pickled objects")
     if math.prod(shape) * dtype.itemsize > size - file.tell():

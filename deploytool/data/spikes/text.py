@@ -89,7 +89,8 @@ class Reader:
                 raise InputError(self.where, "not UTF-8 text", "a table with the names of its columns") from None
             bare = text.lstrip("# ")
             self.separator = next((mark for mark in SEPARATORS if mark in bare), ",")
-            cells = [cell.strip() for cell in next(csv.reader([bare], delimiter=self.separator), [])]
+            row = next(_read(csv.reader([bare], delimiter=self.separator), self.where), [])
+            cells = [cell.strip() for cell in row]
             if line and (not bare or (text.startswith("#") and len(cells) < 2)):
                 continue
             if not names_columns(cells, renames):
@@ -109,7 +110,7 @@ class Reader:
         numbers = np.arange(first, first + lines)
         if len(table) != lines:
             reader = csv.reader(io.StringIO(text), delimiter=self.separator)
-            numbers = np.array([first + reader.line_num - 1 for cells in reader if cells])
+            numbers = np.array([first + reader.line_num - 1 for cells in _read(reader, self.where) if cells])
         columns: dict[str, Array | Texts] = {}
         for role in filter(None, self.roles):
             column = table[role]
