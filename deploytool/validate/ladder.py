@@ -79,13 +79,15 @@ def check_comparable(recordings: Mapping[str, Recording]) -> None:
     stated = next(iter(known), first)
     for name, found in recordings.items():
         if name in known and known[name] != known[stated]:
-            other, need = stated, "recordings of one network"
-            differ = f"they ran different networks ({known[stated][:12]} and {known[name][:12]})"
-        elif differ := metrics.different_samples(recordings[first], found):
-            other, need = first, "recordings of the same samples"
-        else:
-            continue
-        raise InputError(f"{other} and {name}", differ, need, f"Run deploytool compare {other} {name} to compare them.")
+            raise InputError(
+                f"{stated} and {name}",
+                f"they ran different networks ({known[stated][:12]} and {known[name][:12]})",
+                "recordings of one network",
+                f"Run deploytool compare {stated} {name} to compare them.",
+            )
+        if differ := metrics.different_samples(recordings[first], found):
+            need = "recordings of the same samples"
+            raise InputError(f"{name} against {first}", differ, need, "Run both on the same data.")
 
 
 def _pairs(runs: Mapping[str, Rung], reference: str | None) -> list[tuple[str, str]]:

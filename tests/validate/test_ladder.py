@@ -207,8 +207,7 @@ def test_recordings_of_other_data_are_refused() -> None:
     with pytest.raises(InputError) as caught:
         judge([other, SIMULATOR, EMULATOR], NOTHING)
     assert caught.value.problems == (
-        "r0 and r1: 4 samples against 1; need recordings of the same samples. "
-        "Run deploytool compare r0 r1 to compare them.",
+        "r1 against r0: 4 samples against 1; need recordings of the same samples. Run both on the same data.",
     )
     with pytest.raises(InputError, match="no recording"):
         judge([], NOTHING)
