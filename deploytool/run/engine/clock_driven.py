@@ -31,7 +31,7 @@ from deploytool.run.engine.event_driven import in_order
 from deploytool.run.engine.follower import Follower
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
-from deploytool.run.record.checks import check_stream, watched_layers
+from deploytool.run.record.checks import check_kept, check_stream, watched_layers
 from deploytool.run.record.samples import Sample, as_recording
 
 
@@ -81,7 +81,7 @@ def run_clocked_sample(
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     bounds, starts = bounds_of(stream, steps, time_steps.bins), starts_of(stream, steps, time_steps.bins)
     sites = neurons_of(stream.events, program.input_shape)
-    synops = 0
+    synops = single = 0
     for step in range(steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
         fired: dict[str, Fired] = {INPUT: (np.ones(len(arrived), np.int64), arrived)}
@@ -105,6 +105,8 @@ def run_clocked_sample(
         late.leave(fired, step)
         for name in watch:
             counts[name][fired[name][1]] += fired[name][0]
+        single += sum(int(fired[name][0].sum()) for name in spikes)
+        check_kept(stream.name, single)
         for name, parts in spikes.items():
             neurons = np.repeat(fired[name][1], fired[name][0])
             parts.append(at_neurons(starts[step], neurons, program.map_of(name)))

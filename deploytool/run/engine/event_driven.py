@@ -32,6 +32,7 @@ from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally
 from deploytool.run.kernels.general import compilations
 from deploytool.run.kernels.timing import moved
 from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
+from deploytool.run.record.checks import check_kept
 from deploytool.run.record.samples import Room, Sample, Samples, together
 
 NO_CAUSES: Final = np.empty(0, np.int32)
@@ -124,7 +125,7 @@ def run_samples(
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
-    synops = np.zeros(len(streams), np.int64)
+    synops, single = np.zeros(len(streams), np.int64), 0
     traced = keep_spikes or len(program.outputs) > 1
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in layers)
     for events, ends in _chunks(streams, limits.chunk):
@@ -141,6 +142,8 @@ def run_samples(
         for name, maps in counts.items():
             queue = fired[name]
             tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
+        single += sum(len(fired[name].neurons) for name in spikes)
+        check_kept(streams[0].name, single)
         for name, found in spikes.items():
             queue = fired[name]
             left = at_neurons(events["t"][queue.causes], queue.neurons, program.map_of(name))

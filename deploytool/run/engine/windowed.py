@@ -24,7 +24,7 @@ from deploytool.run.engine.timing import WindowTiming
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.general import tally
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan
-from deploytool.run.record.checks import check_in_flight
+from deploytool.run.record.checks import check_in_flight, check_kept
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 
@@ -115,7 +115,7 @@ def run_in_windows(
     extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
     in_flight = InFlight(program, stream, limits)
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
-    synops, timing = 0, WindowTiming(plan, stream)
+    synops, single, timing = 0, 0, WindowTiming(plan, stream)
     while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
         fired: dict[str, Fired] = {INPUT: roots.of(-1)}
         for layer in plan.layers:
@@ -142,6 +142,8 @@ def run_in_windows(
         timing.fired(fired)
         for name in watch:
             tally(counts[name], fired[name][1])
+        single += sum(len(fired[name][0]) for name in spikes)
+        check_kept(stream.name, single)
         for name, parts in spikes.items():
             keys, neurons = fired[name]
             parts.append(at_neurons(keys >> TIME, neurons, program.map_of(name)))

@@ -22,7 +22,7 @@ from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.parts import checked_parts, joined, keep, parts_in
-from deploytool.run.record.checks import watched_layers
+from deploytool.run.record.checks import check_kept, watched_layers
 from deploytool.run.targets.options import Options
 
 PART_S: Final = 10.0
@@ -51,9 +51,12 @@ def run_job(
     If there is more than one part, the counts are read from ``folder``, which must stay until they are stored.
     """
     parts, whole = checked_parts(folder, say), None
+    single = 0
     todo = gaps([(part.first, part.stop) for part in parts], len(streams))
     try:
         for first, part in perform(job, program, streams, todo):
+            single += sum(map(len, part.spikes.values()))
+            check_kept("--rasters", single)
             if len(part) == len(streams):
                 whole = part
             else:

@@ -16,6 +16,9 @@ TIMESTAMP_MAX: Final = (1 << 32) - 1
 IN_FLIGHT_MAX: Final = 1 << 22
 """Largest number of spikes on delayed routes at one time. More indicates runaway recurrent excitation."""
 
+KEPT_MAX: Final = 1 << 25
+"""Largest number of single spikes that a run keeps in memory: 600 MB."""
+
 
 def check_stream(program: Program, stream: EventStream) -> None:
     """Raises InputError unless ``stream`` has the shape of the program's input map."""
@@ -35,6 +38,17 @@ def check_in_flight(where: str, spikes: int, t_us: int, most: int = IN_FLIGHT_MA
             f"{spikes:,} spikes on delayed routes at {t_us} us",
             f"at most {most:,}",
             "Recurrent excitation grows without limit: use smaller recurrent weights, or a higher threshold.",
+        )
+
+
+def check_kept(where: str, spikes: int) -> None:
+    """Raises UnsupportedError if more than `KEPT_MAX` single ``spikes`` are to be kept in memory."""
+    if spikes > KEPT_MAX:
+        raise UnsupportedError(
+            where,
+            f"{spikes:,} single spikes to keep",
+            f"at most {KEPT_MAX:,} in a run",
+            "Use fewer --rasters, or --watch fewer layers. If a few samples spike this much, thresholds are too small.",
         )
 
 

@@ -15,6 +15,7 @@ from deploytool.ir.events import EVENT, Events, EventStream, places_of
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import NOT_KNOWN, SPIKE, LayerActivity, Load, Recording, RungName
 from deploytool.run.record.activity import bound, weights_above
+from deploytool.run.record.checks import check_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +133,11 @@ def as_recording(program: Program, rung: RungName, watch: Sequence[str], samples
 
 def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable[Samples]) -> Recording:
     """The Recording of the samples of all ``batches``, one after the other, which were counted in ``room``."""
-    listed = list(batches)
+    listed, single = [], 0
+    for batch in batches:
+        single += sum(len(events) for name, each in batch.spikes.items() if name != INPUT for events in each)
+        check_kept(batch.names[0], single)
+        listed.append(batch)
     counts = room.joined(listed)
     layers = (INPUT, *counts)
     return Recording(

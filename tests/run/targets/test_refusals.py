@@ -12,9 +12,26 @@ from helpers.layers import changed, make_layer
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program, Route
+from deploytool.ir.target import Watch
+from deploytool.run.record import checks
+from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import make_target
 
 SIMULATOR, EMULATOR = make_target("simulator"), make_target("emulator")
+
+
+@pytest.mark.parametrize("target", ["simulator", "quantised"])
+@pytest.mark.parametrize("samples", [1, 3])
+def test_more_single_spikes_than_memory_should_hold(target: str, samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The neuron fires 20 times for each of six events; counts alone have no limit."""
+    fires = make_layer(np.array([[[[100]]]], np.int8), 5, (1, 1, 1), (1, 1, 1), at_most_one=False)
+    program = Program("simulator", "int8/int16", (1, 1, 1), (Route("fc"),), {"fc": fires}, ("fc",), "")
+    sent = [stream([0] * 6, (1, 1, 1), name=f"s{i}") for i in range(samples)]
+    monkeypatch.setattr(checks, "KEPT_MAX", 100 if samples == 1 else 250)
+    runs = make_target(target, Options(time_steps=2) if target == "quantised" else Options())
+    with pytest.raises(UnsupportedError, match=r"s[02]: (120|360) single spikes to keep; need at most (100|250)"):
+        runs.run(program, sent, Watch(rasters=9))
+    assert runs.run(program, sent).counts["fc"].sum() == 120 * samples
 
 
 def refusal(program: Program, target: object = None) -> tuple[str, ...]:
