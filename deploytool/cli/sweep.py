@@ -141,8 +141,9 @@ def sweep(
     if samples.data is not None:
         parts = samples.data, samples.root, samples.denoise_ms, samples.samples
         source = sample_sources.samples(*parts, Reading(**vars(files)), invocation.cache.messages.say)
-    elif samples != SweepSampleOptions() or files != ReadingOptions():
-        raise UsageError("options of --data", "given without it", "--data")
+    elif given := [name for each in (samples, files) for name, value in vars(each).items() if value]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(options, "given without --data", "--data")
     made = sweeping.sweep(invocation.cache, networks, wanted, source, ImportOptions(**vars(stated)))
     sweeping.write(made, output.csv, figures)
     invocation.show_sweep(made)

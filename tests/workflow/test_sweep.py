@@ -352,7 +352,7 @@ def test_a_sweep_belongs_to_its_model(folder: Path) -> None:
         (("--time-steps", "1", "--outputs-only"), "--outputs-only: given with --time-steps"),
         (("--time-steps", "1", "--figure", "curves.gif"), "--figure curves.gif: found '.gif'"),
         (("--time-steps", "1", "--csv", "nowhere/curves.csv"), "there is no folder nowhere"),
-        (("--time-steps", "1", "--samples", "4"), "given without it; need --data"),
+        (("--time-steps", "1", "--samples", "4"), "--samples: given without --data"),
         (("--until-ms", "1", "--target", "loihi"), "loihi"),
         ((), "nothing to vary"),
     ],
