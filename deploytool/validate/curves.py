@@ -87,7 +87,10 @@ class AnyTime:
 
     @cached_property
     def _arrived(self) -> list[tuple[Array, Array, Array]]:
-        """(samples, times of arrival, updates) of all spikes along each route; empty if spikes were not kept."""
+        """(samples, times of arrival, updates) of the spikes of each fan-out; empty if spikes were not kept.
+
+        Successive spikes that arrive at one time are one row.
+        """
         found = []
         if not all(self._kept(each.source) for each in self.fan_outs):
             return []
@@ -95,8 +98,10 @@ class AnyTime:
             spikes = self.recording.spikes[each.source]
             places = places_of(spikes, each.updates.shape)
             t_us = spikes["t"] + each.delay_us.reshape(-1)[places]
-            updates = each.updates.astype(np.int32).reshape(-1)[places]
-            found.append((np.ascontiguousarray(spikes["sample"]), t_us, updates))
+            samples = spikes["sample"]
+            first = np.flatnonzero((np.diff(t_us, prepend=-1) != 0) | (np.diff(samples, prepend=samples[:1]) != 0))
+            updates = np.add.reduceat(each.updates.reshape(-1)[places], first) if len(first) else places
+            found.append((samples[first], t_us[first], updates))
         return found
 
     def _kept(self, source: str) -> bool:
