@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploytool.ir.divergence import Explained
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.sweep import Sweep
@@ -37,6 +38,16 @@ class Origin:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """Why the runs ``reference`` and ``test`` differ, in some samples; ``problem`` says why not in more, or ""."""
+
+    reference: str = ""
+    test: str = ""
+    explained: tuple[Explained, ...] = ()
+    problem: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class ReportContent:
     """The content of a report.
@@ -61,4 +72,5 @@ class ReportContent:
     splits: tuple[Mapping[str, Any], ...] = ()
     calibration: Mapping[str, Any] | None = None
     sweeps: tuple[Sweep, ...] = ()
+    divergence: Divergence = Divergence()
     origin: Origin = Origin()

@@ -22,6 +22,7 @@ from deploytool.ir.verdict_file import as_json
 from deploytool.report import differences, headline, network, results, samples
 from deploytool.report.content import ReportContent
 from deploytool.report.figures.curves import training_curves
+from deploytool.report.figures.divergence import divergence_charts, moment
 from deploytool.report.figures.histogram import weight_histogram
 from deploytool.report.figures.ladder import ladder
 from deploytool.report.figures.load import loads
@@ -44,7 +45,7 @@ def render(content: ReportContent) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= FILTERS
+    environment.filters |= {**FILTERS, "moment": moment}
     css, script = (_inside(HERE / name) for name in ("page.css", "page.js"))
     verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)
@@ -64,6 +65,8 @@ def render(content: ReportContent) -> str:
         ladder=results.ladder(verdict),
         tracks=ladder(verdict.rungs),
         ties=results.ties(content.runs),
+        divergence=content.divergence,
+        divergence_charts=[(found, divergence_charts(found)) for found in content.divergence.explained],
         differences=differences.differences(verdict),
         compared=compared,
         maps=differences.difference_maps(compared, content.runs),

@@ -128,19 +128,8 @@ def _details(
     from deploytool.validate import comparison
 
     reference, test = pair.recordings
-    explained: list[Explained] = []
-    spikes: dict[int, SpikePair] = {}
-    if again is not None:
-        with cache.messages.progress("explain", "sample") as tick:
-            for number, index in enumerate(chosen, start=1):
-                try:
-                    traffic = again[0].follow(index), again[1].follow(index)
-                except ReplayError as error:
-                    problem = str(error)
-                    break
-                explained.append(_explained(pair, traffic, index))
-                spikes[index] = traffic[0].spikes, traffic[1].spikes
-                tick(number, len(chosen), "")
+    followed = _followed(cache, pair, chosen, again) if again is not None else Followed((), {}, problem)
+    spikes = followed.spikes
     if not spikes:
         spikes = comparison.kept_spikes(reference, test)
     timed = [name for name in pair.layers if all(name in each for both in spikes.values() for each in both)]
@@ -152,9 +141,50 @@ def _details(
         maps=tuple(comparison.difference_map(reference, test, layer) for layer in pair.layers),
         timing=comparison.timing(spikes, shapes, asked.scale) if spikes and shapes else None,
         no_timing="" if spikes and shapes else NO_TIMES,
-        explained=tuple(explained),
-        not_explained=problem,
+        explained=followed.explained,
+        not_explained=followed.problem,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """Samples that were run again: the reasons, the spikes {sample: those of both runs}, and what stopped it, or ""."""
+
+    explained: tuple[Explained, ...]
+    spikes: Mapping[int, SpikePair]
+    problem: str
+
+
+def _followed(cache: StageCache, pair: Pair, chosen: Sequence[int], again: Again) -> Followed:
+    explained: list[Explained] = []
+    spikes: dict[int, SpikePair] = {}
+    with cache.messages.progress("explain", "sample") as tick:
+        for number, index in enumerate(chosen, start=1):
+            try:
+                traffic = again[0].follow(index), again[1].follow(index)
+            except ReplayError as error:
+                return Followed(tuple(explained), spikes, str(error))
+            explained.append(_explained(pair, traffic, index))
+            spikes[index] = traffic[0].spikes, traffic[1].spikes
+            tick(number, len(chosen), "")
+    return Followed(tuple(explained), spikes, "")
+
+
+def explanations(
+    cache: StageCache, reference: Artifact, test: Artifact, number: int
+) -> tuple[tuple[Explained, ...], str]:
+    """Why two recordings differ, in the ``number`` samples that differ most; and what stopped it, or "".
+
+    Nothing is stored. Raises as `compare`.
+    """
+    asked = Asked(explain=True, number=number)
+    recordings = {artifact.name: load(cache.store, artifact) for artifact in (reference, test)}
+    pair = _pair(recordings)
+    again, problem = _replayables(cache, (reference, test), recordings, asked)
+    if again is None:
+        return (), problem
+    found = _followed(cache, pair, _chosen(pair, asked), again)
+    return found.explained, found.problem
 
 
 def _explained(pair: Pair, traffic: tuple[Traffic, Traffic], index: int) -> Explained:

@@ -14,7 +14,7 @@ from deploytool.base.files import is_folder
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.sweep_file import load_sweep
-from deploytool.ir.verdict import Verdict
+from deploytool.ir.verdict import Difference, Verdict
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request, writing
 from deploytool.store.cache import StageCache
@@ -25,13 +25,16 @@ from deploytool.workflow.replay import replay
 from deploytool.workflow.reproduce import commands, recipe_text
 
 if TYPE_CHECKING:
-    from deploytool.report.content import Origin, ReportContent
+    from deploytool.report.content import Divergence, Origin, ReportContent
 
 PAGE_VERSION: Final = 2
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
 
 SWEEPS_MAX: Final = 4
 """The maximum number of sweeps shown, the newest first."""
+
+EXPLAINED: Final = 3
+"""The number of samples in which the first divergence is sought."""
 
 
 def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
@@ -90,6 +93,7 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         program=load_program(on_chip.path),
         chosen=chosen,
         replayed=_replayed(cache, stored, runs, [choice.index for choice in chosen]),
+        divergence=_divergence(cache, judged, stored),
         history=tuple(model.read_json(HISTORY)) if model else (),
         quantisation=tuple(on_chip.read_json(QUANTISATION) or ()),
         splits=tuple(on_chip.read_json(SPLITS) or ()),
@@ -109,6 +113,30 @@ def _runs(verdict: Verdict, recordings: Sequence[Artifact]) -> dict[str, Artifac
         run.name: by_name.get(run.recording) if run.recording else next(unnamed, None) for run in verdict.ran.values()
     }
     return {name: artifact for name, artifact in found.items() if artifact}
+
+
+def _divergence(cache: StageCache, verdict: Verdict, stored: Mapping[str, Artifact]) -> Divergence:
+    """Why two runs differ: the first pair of the verdict that differs and can be run again, the main one first."""
+    from deploytool.report.content import Divergence
+    from deploytool.report.differences import main_difference
+    from deploytool.workflow.compare import explanations
+
+    main = main_difference(verdict)
+    problem = "there is only one run." if main is None else "the runs have the same spikes."
+    for pair in dict.fromkeys((main, *verdict.differences)):
+        if pair is None or not {pair.reference, pair.test} <= stored.keys() or not _differs(pair):
+            continue
+        if pair.details and pair.details.explained:
+            return Divergence(pair.reference, pair.test, pair.details.explained, pair.details.not_explained)
+        found, why = explanations(cache, stored[pair.reference], stored[pair.test], EXPLAINED)
+        if found:
+            return Divergence(pair.reference, pair.test, found, why)
+        problem = why
+    return Divergence(problem=problem)
+
+
+def _differs(pair: Difference) -> bool:
+    return any(layer.exact_neurons < layer.neurons for layer in (pair.output, *pair.layers))
 
 
 def _replayed(

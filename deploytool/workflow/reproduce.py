@@ -38,7 +38,7 @@ def recipe_text(artifacts: Sequence[Artifact], title: str) -> str:
             asked = dict(artifact.manifest.recipe["map"])
             if asked.pop("target") == model.manifest.recipe["constraints"]["chip"]:
                 values["map"] = asked
-        if artifact.kind == "verdict":
+        if artifact.kind == "verdict" and "validate" in artifact.manifest.recipe:
             values["validate"] = artifact.manifest.recipe["validate"]
     found = Recipe.model_validate(values)
     written = found.model_dump(mode="json", by_alias=True, exclude_defaults=True)
@@ -53,25 +53,30 @@ def recipe_name(title: str) -> str:
 def commands(artifacts: Sequence[Artifact], title: str) -> tuple[Command, ...]:
     """The commands that make ``artifacts``, a verdict and everything behind it, again."""
     imported = [_imported(artifact, artifacts) for artifact in artifacts if "imported" in artifact.manifest.recipe]
+    by_kind = {kind: [a for a in artifacts if a.kind == kind] for kind in ("program", "recording", "verdict")}
+    runs = [artifact for artifact in by_kind["recording"] if "on" in artifact.manifest.recipe]
     if any(artifact.kind == "model" for artifact in artifacts):
         file = f"{recipe_name(title)}.toml"
+        perturbed = [artifact for artifact in runs if "perturbation" in artifact.manifest.recipe]
+        asked = [a for a in by_kind["verdict"] if "against" in a.manifest.inputs or "compare" in a.manifest.recipe]
         return (
             (
                 "Save the recipe below as a file, and run the whole chain: training, mapping, runs, verdict, report.",
                 f"deploytool pipeline {file}",
             ),
             *imported,
+            *(_run(artifact, artifacts) for artifact in perturbed),
+            *(_judged(artifact, artifacts) for artifact in asked),
             (
                 "Check that the result is the same: equal digests are equal content.",
                 f"deploytool show {artifacts[0].name}",
             ),
         )
-    by_kind = {kind: [a for a in artifacts if a.kind == kind] for kind in ("program", "recording", "verdict")}
     return (
         *(_mapped(artifact, artifacts) for artifact in by_kind["program"]),
-        *(_run(artifact, artifacts) for artifact in by_kind["recording"] if "on" in artifact.manifest.recipe),
+        *(_run(artifact, artifacts) for artifact in runs),
         *imported,
-        *(_validated(artifact, artifacts) for artifact in by_kind["verdict"]),
+        *(_judged(artifact, artifacts) for artifact in by_kind["verdict"]),
     )
 
 
@@ -118,9 +123,12 @@ def _imported(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
     return f"Import what another program recorded: {artifact.name}.", line
 
 
-def _validated(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
+def _judged(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
     names = {a.digest: a.name for a in artifacts}
     inputs = {role: names.get(digest, digest[:12]) for role, digest in artifact.manifest.inputs.items()}
+    if "compare" in artifact.manifest.recipe:
+        explain = _options({"--explain": "explained" in artifact.manifest.recipe["compare"]})
+        return f"Compare: {artifact.name}.", _line("compare", inputs["reference"], inputs["test"], *explain)
     recordings = [name for role, name in inputs.items() if role != "against"]
     options = ["--against", inputs.get("against", recordings[0] if recordings else "")]
     limits = artifact.manifest.recipe["validate"]

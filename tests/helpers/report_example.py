@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from helpers.layers import make_layer
+from helpers.report_divergence import EVENTS, explained, side
 
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.ir.recording import SPIKE, Recording, RungName
+from deploytool.ir.sweep import Curve, Point, Sweep
 from deploytool.recipe import ValidateSection
 from deploytool.report.choice import choose
-from deploytool.report.content import Origin, Provenance, ReportContent
+from deploytool.report.content import Divergence, Origin, Provenance, ReportContent
 from deploytool.validate.ladder import judge
 
 INPUT_SHAPE = (2, 34, 34)
@@ -154,8 +158,29 @@ def content(
         "history": history,
         "quantisation": quantisation,
         "origin": origin(),
+        "divergence": divergence(),
+        "sweeps": (sweep(),),
     }
     return ReportContent(**(values | changes))  # type: ignore[arg-type]
+
+
+def divergence() -> Divergence:
+    """Two samples in which the emulator and the network in time steps part."""
+    steps = side("quantised", 0, [(0, 0.25, 0), (2000, 0.5, 0), (4000, 0.0, 0)], steps=True)
+    found = explained(side("emulator", 1, EVENTS), steps)
+    return Divergence("emulator", "quantised", (found, replace(found, sample=8)), "sample 9 cannot be run again.")
+
+
+def sweep() -> Sweep:
+    """Accuracy of two networks at three numbers of time steps."""
+    curves = []
+    for i, model in enumerate(("sdt", "mtt")):
+        points = [
+            Point(t, 60, 60, 40, 60.0 + t + i, (55.0, 80.0), 0, 20.0 - t, 20.0 - t, 90.0, 1e5 * t, None, 1.0 * t, ())
+            for t in (1, 4, 16)
+        ]
+        curves.append(Curve(model, "model-deadbeef0123", "time_steps", "torch", "the simulator", tuple(points)))
+    return Sweep("nmnist", 60, tuple(curves))
 
 
 def origin() -> Origin:

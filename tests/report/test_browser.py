@@ -20,7 +20,21 @@ pytest.importorskip("playwright", reason="no Playwright: pip install -e '.[brows
 if executable() is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
-SECTIONS = ("verdict", "accuracy", "difference", "cores", "cost", "samples", "weights", "training", "unknown", "origin")
+SECTIONS = (
+    "verdict",
+    "accuracy",
+    "divergence",
+    "difference",
+    "cores",
+    "cost",
+    "samples",
+    "curves",
+    "weights",
+    "training",
+    "unknown",
+    "origin",
+    "glossary",
+)
 
 
 @pytest.fixture(scope="module")
