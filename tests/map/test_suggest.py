@@ -16,8 +16,9 @@ from deploytool.base.errors import DeployError, FitError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.map.change import Change, apply
 from deploytool.map.compile import CheckReport, check, compile_graph
-from deploytool.map.suggest import Change, Suggestion, apply
+from deploytool.map.suggest import Suggestion
 
 CHIP = CHIPS["speck2e"]
 
