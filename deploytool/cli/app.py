@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from deploytool.cli.check import check
 from deploytool.cli.command import command
 from deploytool.cli.device import device_app
 from deploytool.cli.options import (
@@ -17,17 +18,13 @@ from deploytool.cli.options import (
     ContinuousOptions,
     ExplainOptions,
     ExportOptions,
-    FitOptions,
     ForeignOptions,
-    GitHubSummaryOption,
     KnownSamplesOptions,
     LimitOptions,
     PerturbationOptions,
     PlacementOptions,
-    RateOptions,
     ReadingOptions,
     RecipeArgument,
-    RecipeOrSourceArgument,
     RunOptions,
     SampleOptions,
     SetOption,
@@ -43,7 +40,6 @@ from deploytool.cli.sweep import sweep
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
-    from deploytool.workflow.networks import ImportOptions
 
 app: Final = typer.Typer(
     name="deploytool",
@@ -64,12 +60,6 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
         print(f"deploytool {version_of('deploytool')}")
         raise typer.Exit
-
-
-def _statements(stated: StatementOptions) -> ImportOptions:
-    from deploytool.workflow.networks import ImportOptions
-
-    return ImportOptions(**vars(stated))
 
 
 @command(app, "deploytool pipeline recipes/digits.toml")
@@ -124,42 +114,10 @@ def convert(
             )
         invocation.show(conversion.lint(Path(source)))
         return
-    invocation.show_artifact(conversion.convert(invocation.cache, source, _statements(stated), output))
+    invocation.show_artifact(conversion.convert(invocation.cache, source, stated.options, output))
 
 
-@command(app, "deploytool check net.nir --chip speck2e")
-def check(
-    invocation: Invocation,
-    stated: StatementOptions,
-    fit: FitOptions,
-    at: RateOptions,
-    source: RecipeOrSourceArgument = None,
-    rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
-    github_summary: GitHubSummaryOption = False,
-) -> int:
-    """Check whether a network fits the chip; list the obstacles, remedies, and what later commands would refuse."""
-    from deploytool.base.errors import UsageError
-    from deploytool.data.formats.reading import AS_IT_IS
-    from deploytool.recipe import MapSection
-    from deploytool.workflow import check as checking
-    from deploytool.workflow.continuous import continuous
-    from deploytool.workflow.samples import samples
-
-    if rules or source is None:
-        if source is not None or (fit, stated, at) != (FitOptions(fit.chip), StatementOptions(), RateOptions()):
-            raise UsageError("--rules", "given with a network or its options", "no option but --chip")
-        invocation.show({"rules": checking.rules(fit.chip)})
-        return 0
-    spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
-    if at.data is None and (at.root, at.samples) != (None, None):
-        raise UsageError("--root, --samples", "given without --data", "--data")
-    say = invocation.cache.messages.say
-    read = None if at.data is None else samples(at.data, at.root, None, at.samples, AS_IT_IS, say)
-    told = continuous(None, github_summary)
-    found = checking.check(invocation.cache.store, source, fit.chip, spec, _statements(stated))
-    checked = checking.at_rate(found, at.rate, read)
-    told.tell_fit(source, checked.as_json())
-    return invocation.show_fit(checked)
+command(app, "deploytool check net.nir --chip speck2e")(check)
 
 
 @command(app, "deploytool map graph@latest --target speck2e --pin conv1=0", name="map")
@@ -184,7 +142,7 @@ def map_(
         changed = {"quantise": "calibrated", "calibration_samples": count or spec.calibration_samples}
         spec = spec.model_copy(update=changed)
     asked = mapping.Width(width.weight_bits, width.requantise)
-    graph = conversion.convert(invocation.cache, source, _statements(stated))
+    graph = conversion.convert(invocation.cache, source, stated.options)
     invocation.show_artifact(mapping.map_graph(invocation.cache, graph, placement.target, spec, asked, chosen_on))
 
 

@@ -17,10 +17,12 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
     if not broken and not report["fits"]:
         sentence += ", and map refuses its weights"
     parts = {
+        "applied": _numbered([report["applied"]]) if "applied" in report else [],
+        "written": report.get("written"),
         "problems": [f"{issue['says']} {issue['hint']}" for issue in report["issues"]],
         "refused later": [f"{refusal['command']}: {refusal['says']}" for refusal in report["refused_later"]],
         "warnings": report["warnings"],
-        "suggestions": [suggestion["says"] for suggestion in report["suggestions"]],
+        "suggestions": _numbered(report["suggestions"]),
         "split": [f"{split['layer']} into {', '.join(split['into'])}: {split['why']}" for split in report["splits"]],
         "free growth": report["growth"],
         "energy": cost.get("energy"),
@@ -39,6 +41,10 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
         ],
     }
     return {"network": sentence, **{name: part for name, part in parts.items() if part}}
+
+
+def _numbered(suggestions: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{each['number']}. {each['says']} ({each['cost']['says']})" for each in suggestions]
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
 
 if TYPE_CHECKING:
+    from deploytool.workflow.apply import Applied
     from deploytool.workflow.check import Checked
     from deploytool.workflow.continuous import Continuous
 
@@ -98,7 +99,7 @@ class Invocation:
         else:
             self.show(comparison_for_terminal(loaded, self.verbose) | {"artifact": comparison.name})
 
-    def show_fit(self, checked: Checked) -> int:
+    def show_fit(self, checked: Checked | Applied) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""
         from deploytool.cli.fit import fit_for_terminal
 

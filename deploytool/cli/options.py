@@ -18,6 +18,7 @@ from deploytool.base.errors import UsageError
 if TYPE_CHECKING:
     from deploytool.ir.events import Bins
     from deploytool.run.jobs.workers import Workers
+    from deploytool.workflow.networks import ImportOptions
 
 RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
 SetOption: TypeAlias = Annotated[
@@ -100,32 +101,12 @@ class StatementOptions:
         Path | None, typer.Option(metavar="RECIPE", help="The recipe whose [network] the state dict belongs to.")
     ] = None
 
+    @property
+    def options(self) -> ImportOptions:
+        """What was stated, for the workflows."""
+        from deploytool.workflow.networks import ImportOptions
 
-@dataclass(frozen=True)
-class FitOptions:
-    """The chip that a network must fit, and how it may be placed."""
-
-    chip: Annotated[
-        str | None,
-        typer.Option(help="speck2e, speck2f or dynapcnn; by default the chip it was trained for, or speck2e."),
-    ] = None
-    pin: PinOption = None
-    split: SplitOption = True
-
-
-@dataclass(frozen=True)
-class RateOptions:
-    """The rate of input events at which energy and load are expected."""
-
-    rate: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="EVENTS_PER_S", help="Also say the energy and load at this rate of input events."),
-    ] = None
-    data: Annotated[
-        str | None, typer.Option(help="Also say them at the rate of a data set, an event file, or a folder of them.")
-    ] = None
-    root: DataFolderOption = None
-    samples: SamplesOption = None
+        return ImportOptions(**vars(self))
 
 
 @dataclass(frozen=True)

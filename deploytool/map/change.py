@@ -1,18 +1,21 @@
 """Changes of a network's sizes: one quantity of one node, applied, with all later nodes adapted to the new shapes.
 
-A changed network has the new shapes; its weights are the old ones cropped or padded with zeros, and need training.
+The weights of a changed network are the old ones, cropped or padded with zeros; those of a Linear behind a map stay
+with the features and pixels that they belong to. A crop keeps the first rows and columns.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.graph import Graph
-from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Spike, SumPool
+from deploytool.ir.nodes import PER_NEURON, AvgPool, Conv, Delay, Flatten, Input, Linear, Node, Spike, SumPool
 from deploytool.ir.shapes import out_shape
 
 Quantity: TypeAlias = Literal["crop", "features", "kernel", "stride", "pooling"]
@@ -48,6 +51,13 @@ class Change:
         return ratio if self.quantity == "features" else ratio**2
 
 
+def apply_all(graph: Graph, changes: Iterable[Change]) -> Graph:
+    """``graph`` with ``changes`` applied one after the other. Raises as `apply`."""
+    for change in changes:
+        graph = apply(graph, change)
+    return graph
+
+
 def apply(graph: Graph, change: Change) -> Graph:
     """``graph`` with ``change`` applied and all later nodes adapted to the new shapes.
 
@@ -60,7 +70,7 @@ def apply(graph: Graph, change: Change) -> Graph:
         if pooling is not None:
             nodes[place] = replace(pooling, kernel=(change.after,) * 2, stride=(change.after,) * 2)
         else:
-            new = f"{change.node}_pool"
+            new = _unused(f"{change.node}_pool", graph)
             nodes[new] = SumPool((change.after,) * 2, (change.after,) * 2)
             source = graph.sources(place)[0]
             edges[edges.index((source, place))] = (new, place)
@@ -69,11 +79,33 @@ def apply(graph: Graph, change: Change) -> Graph:
     else:
         nodes[change.node] = _changed(nodes[change.node], change)
     shapes: dict[str, Shape] = {}
+    unchanged = {name: graph.sources(name) for name in graph.order}
+    sources = {name: [source for source, target in edges if target == name] for name in order}
     for name in order:
-        inputs = [shapes[source] for source, target in edges if target == name]
-        nodes[name] = _fitted(nodes[name], *inputs)
+        inputs = [shapes[source] for source in sources[name]]
+        if isinstance(node := nodes[name], Linear):
+            before = _flattened(unchanged, graph.shapes, graph.nodes, name)
+            nodes[name] = _linear(node, before, _flattened(sources, shapes, nodes, name))
+        else:
+            nodes[name] = _fitted(node, *inputs)
         shapes[name] = out_shape(nodes[name], *inputs, where=name)
     return replace(graph, nodes=nodes, edges=tuple(edges))
+
+
+def _unused(name: str, graph: Graph) -> str:
+    while name in graph.nodes:
+        name += "_"
+    return name
+
+
+def _flattened(
+    sources: Mapping[str, Sequence[str]], shapes: Mapping[str, Shape], nodes: Mapping[str, Node], name: str
+) -> Shape:
+    """The map (C, H, W) whose values, flattened or not, the Linear ``name`` takes."""
+    (source,) = sources[name]
+    while isinstance(nodes[source], Flatten):
+        (source,) = sources[source]
+    return shapes[source]
 
 
 def pooling_before(graph: Graph, name: str) -> tuple[str, SumPool | AvgPool | None]:
@@ -108,11 +140,30 @@ def _fitted(node: Node, *shapes: Shape) -> Node:
             return replace(
                 node, weight=_resized(node.weight, (node.weight.shape[0], shapes[0][0], *node.weight.shape[2:]))
             )
-        case Linear():
-            return replace(node, weight=_resized(node.weight, (node.weight.shape[0], shapes[0][0])))
-        case Spike() if isinstance(node.threshold, np.ndarray) and node.threshold.shape != shapes[0]:
-            return replace(node, threshold=float(node.threshold.max()))
+        case Spike():
+            return replace(node, **{name: _refitted(getattr(node, name), shapes[0]) for name in PER_NEURON})
+        case Delay():
+            return replace(node, delay_us=_refitted(node.delay_us, shapes[0]))
     return node
+
+
+def _refitted(value: Any, shape: Shape) -> Any:
+    """A ``value`` for each neuron of another map, for the neurons of a map of ``shape``; new ones get the largest."""
+    if not isinstance(value, np.ndarray) or value.shape == shape:
+        return value
+    refitted = np.full(shape, value.max(), value.dtype)
+    common = tuple(slice(min(pair)) for pair in zip(value.shape, shape, strict=True))
+    refitted[common] = value[common]
+    return refitted
+
+
+def _linear(node: Linear, before: Shape, after: Shape) -> Linear:
+    """``node`` for a map of shape ``after`` instead of ``before``; each weight stays with its feature and pixel."""
+    features = len(node.weight)
+    if before == after or not any(node.weight.strides):
+        return replace(node, weight=_resized(node.weight, (features, math.prod(after))))
+    weight = _resized(node.weight.reshape(features, *before), (features, *after))
+    return replace(node, weight=weight.reshape(features, -1))
 
 
 def _resized(array: Array, shape: tuple[int, ...]) -> Array:

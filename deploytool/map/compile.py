@@ -6,7 +6,7 @@ group -> lower -> quantise -> split -> place; after each pass the result is veri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from deploytool.base.errors import FitError
@@ -86,15 +86,8 @@ class CheckReport:
                 for layer in self.layers
                 if layer.free_features is not None
             ],
-            "splits": [_split_json(found) for found in self.splits],
-            "suggestions": [
-                {
-                    "says": s.says,
-                    "changes": [asdict(c) for c in s.changes],
-                    "splits": [_split_json(p) for p in s.splits],
-                }
-                for s in self.suggestions
-            ],
+            "splits": [found.as_json() for found in self.splits],
+            "suggestions": [{"number": number, **s.as_json()} for number, s in enumerate(self.suggestions, 1)],
         }
 
 
@@ -173,7 +166,3 @@ def _layer_json(layer: LayerFit) -> dict[str, Any]:
         "core": layer.core,
         "free_features": layer.free_features,
     }
-
-
-def _split_json(found: Split) -> dict[str, Any]:
-    return {"layer": found.layer, "into": list(found.into), "why": found.why}

@@ -64,9 +64,10 @@ def place(
 
 def predicted_synops(program: Program, name: str) -> int:
     """Estimated SynOps: updates in layer ``name`` if every neuron (or pixel) that feeds it fires once."""
-    synapses = program.layers[name].single
-    into, total = synapses.in_shape, 0
+    total = 0
     for source, route in program.feeders(name):
+        synapses = program.layers[name].synapses[route.synapses]
+        into = synapses.in_shape
         features, *sizes = program.map_of(source)
         rows, columns = (
             sum(len(targets(synapses, axis, at // pool)) for at in range(size) if at // pool < into[1 + axis])

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -51,6 +51,10 @@ class Split:
     def cores(self) -> int:
         """The number of additional cores, compared with the unsplit layer."""
         return len(self.into) - (self.layer != INPUT)
+
+    def as_json(self) -> dict[str, Any]:
+        """The split as ``check --json`` has it."""
+        return {"layer": self.layer, "into": list(self.into), "why": self.why}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Protocol
 
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import Chip, address_bits
@@ -13,7 +13,8 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Input, Linear, Node, Output
 from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Violation
-from deploytool.map.change import CHANGE_TEXTS, Change, Quantity, apply, pooling_before
+from deploytool.map.change import CHANGE_TEXTS, Change, Quantity, apply_all, pooling_before
+from deploytool.map.cost import Cost, cost_of
 from deploytool.map.split import Fit, Split
 
 
@@ -45,10 +46,11 @@ MOST_CHANGES: Final = 4
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Changes that together make the network fit, and the ``splits`` needed with them."""
+    """Changes that together make the network fit, the ``splits`` needed with them, and what that costs."""
 
     changes: tuple[Change, ...]
-    splits: tuple[Split, ...] = ()
+    splits: tuple[Split, ...]
+    cost: Cost
 
     @property
     def says(self) -> str:
@@ -59,24 +61,44 @@ class Suggestion:
         return "; ".join((*(change.says for change in self.changes), *parts))
 
     @property
-    def size(self) -> tuple[float, int]:
-        """(product of the changes' factors, cores beyond one per layer): splits leave the network as it is."""
-        return math.prod(change.factor for change in self.changes), sum(split.cores for split in self.splits)
+    def order(self) -> tuple[bool, float, float, int]:
+        """What it may cost in accuracy, for sorting: training, pixels, the size of the changes, additional cores."""
+        size = math.prod(change.factor for change in self.changes)
+        return self.cost.retraining, 1 - self.cost.field_of_view, size, sum(split.cores for split in self.splits)
+
+    def as_json(self) -> dict[str, Any]:
+        """The suggestion as ``check --json`` has it, without its number."""
+        return {
+            "says": self.says,
+            "changes": [asdict(change) for change in self.changes],
+            "splits": [split.as_json() for split in self.splits],
+            "cost": {**self.cost.as_json(), "says": self.cost.says},
+        }
+
+
+@dataclass(frozen=True)
+class Way:
+    """A set of changes after which the network fits with ``splits``."""
+
+    changes: tuple[Change, ...]
+    splits: tuple[Split, ...] = ()
 
 
 def suggestions(graph: Graph, chip: Chip, found: Fit, judge: Judge) -> tuple[Suggestion, ...]:
-    """Sets of changes after which ``judge`` finds no violation, smallest first; () if none was found.
+    """Sets of changes after which ``judge`` finds no violation, cheapest in accuracy first; () if none was found.
 
     ``found`` is its result for ``graph``. One set is searched for each preferred quantity. If splitting was not allowed
     and would be enough, that is included.
     """
-    ways: dict[tuple[Change, ...], Suggestion] = {}
+    ways: dict[tuple[Change, ...], Way] = {}
     if not (split := judge(graph, True)).issues:
-        ways[()] = Suggestion((), split.splits)
+        ways[()] = Way((), split.splits)
     for preferred in CHANGE_TEXTS:
-        if suggestion := _repair(graph, chip, found, judge, preferred):
-            ways[suggestion.changes] = suggestion
-    return tuple(sorted(ways.values(), key=lambda suggestion: suggestion.size))
+        if way := _repair(graph, chip, found, judge, preferred):
+            ways[way.changes] = way
+    costs = {way: cost_of(graph, apply_all(graph, way.changes), way.changes, way.splits, chip) for way in ways.values()}
+    found_ways = (Suggestion(way.changes, way.splits, cost) for way, cost in costs.items())
+    return tuple(sorted(found_ways, key=lambda suggestion: suggestion.order))
 
 
 def free_features(graph: Graph, program: Program, chip: Chip) -> dict[str, int]:
@@ -103,7 +125,7 @@ def _is_dense(node: Node | None) -> bool:
     return isinstance(node, Linear) or (isinstance(node, Conv) and node.groups == 1)
 
 
-def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quantity) -> Suggestion | None:
+def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quantity) -> Way | None:
     """Changes found one by one, each for the first remaining violation; None if some violation cannot be fixed."""
     changes: list[Change] = []
     changed, left = graph, found
@@ -122,15 +144,14 @@ def _repair(graph: Graph, chip: Chip, found: Fit, judge: Judge, preferred: Quant
     at_once = _merged(changes)
     whole = _judged(graph, at_once, judge)
     if whole is None or whole[1].issues:
-        return Suggestion(tuple(changes), left.splits)
-    return Suggestion(at_once, whole[1].splits)
+        return Way(tuple(changes), left.splits)
+    return Way(at_once, whole[1].splits)
 
 
 def _judged(graph: Graph, changes: Sequence[Change], judge: Judge) -> tuple[Graph, Fit] | None:
     """``graph`` after ``changes`` and its violations, or None if the result is not a valid network."""
     try:
-        for change in changes:
-            graph = apply(graph, change)
+        graph = apply_all(graph, changes)
         return graph, judge(graph)
     except DeployError:
         return None

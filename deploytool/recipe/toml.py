@@ -17,8 +17,8 @@ BACKSLASH: Final = "Write paths with / or in single quotes: in double quotes a b
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables in the TOML file ``path``, in UTF-8 with or without a byte order mark. Raises RecipeError."""
+def read_text(path: Path) -> str:
+    """The text of the file ``path``, in UTF-8 with or without a byte order mark. Raises RecipeError."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -29,10 +29,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     if content.startswith(_UTF16):
         raise RecipeError(str(path), "UTF-16 text", "a recipe in UTF-8", "Save the file as UTF-8.")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RecipeError(str(path), "not UTF-8 text", NEED, "Save the file as UTF-8.") from None
-    values = _parse(text, str(path), NEED)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables in the TOML file ``path``. Raises RecipeError."""
+    values = _parse(read_text(path), str(path), NEED)
     if escaped := list(_escaped(values)):
         raise RecipeError.together(
             RecipeError(f"{path}: {key}", f"found {text!r}", "text without control characters", BACKSLASH)
@@ -82,23 +86,24 @@ def _pairs(values: Mapping[str, Any]) -> str:
         if value is None:
             continue
         if isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value):
-            listed = "".join(f"    {_value(item)},\n" for item in value)
+            listed = "".join(f"    {toml_value(item)},\n" for item in value)
             lines.append(f"{_key(key)} = [\n{listed}]\n")
         else:
-            lines.append(f"{_key(key)} = {_value(value)}\n")
+            lines.append(f"{_key(key)} = {toml_value(value)}\n")
     return "".join(lines)
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """``value`` as TOML on one line; a key whose value is None is left out."""
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
+        inside = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inside} }}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

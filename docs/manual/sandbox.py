@@ -34,6 +34,8 @@ SMALLER: Final = {
     "max_accuracy_drop = 1": "max_accuracy_drop = 10",
 }
 """What makes recipes/digits.toml train within seconds."""
+STRIDE: Final = ("padding = 1 }", "padding = 1, stride = 3 }")
+"""What makes it a recipe that does not fit."""
 
 MODULE: Final = '''
 import torch
@@ -116,6 +118,7 @@ def prepare(folder: Path) -> Sandbox:
     folder.mkdir(parents=True)
     (folder / "recipes").mkdir()
     (folder / "recipes" / "digits.toml").write_text(smaller_recipe(), encoding="utf-8")
+    (folder / "recipes" / "stride.toml").write_text(smaller_recipe().replace(*STRIDE, 1), encoding="utf-8")
     (folder / "my_networks.py").write_text(MODULE, encoding="utf-8")
     _networks(folder)
     _events(folder)

@@ -48,7 +48,7 @@ def test_check_as_json(nmnist: Graph) -> None:
     assert set(refused["issues"][0]) == {"rule", "layer", "says", "hint"}
     strided = Conv(_weight(2, 2, 3, 3), stride=(3, 3))
     mended = check(chain([("in", Input((2, 9, 9))), ("a", strided), ("s", Spike()), ("out", Output())]), CHIP).as_json()
-    assert set(mended["suggestions"][0]) == {"says", "changes", "splits"}
+    assert set(mended["suggestions"][0]) == {"number", "says", "changes", "splits", "cost"}
 
 
 def test_check_and_compile_agree_on_cores_and_obey_pins(nmnist: Graph) -> None:

@@ -9,34 +9,25 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from helpers.sized import conv, sized_networks, weight
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.base.errors import DeployError, FitError
+from deploytool.base.errors import FitError
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.graph import Graph, chain
-from deploytool.ir.nodes import AvgPool, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
-from deploytool.map.change import Change, apply
+from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.map.change import Change, apply, apply_all
 from deploytool.map.compile import CheckReport, check, compile_graph
 from deploytool.map.suggest import Suggestion
 
 CHIP = CHIPS["speck2e"]
 
 
-def _weight(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
-
-
 def _classifier(*nodes: tuple[str, Node], into: tuple[int, int, int] = (2, 32, 32), size: int) -> Graph:
     """``nodes``, then ten classes on the ``size`` values they give."""
-    end = [("flatten", Flatten()), ("fc", Linear(_weight(10, size))), ("last", Spike()), ("out", Output())]
+    end = [("flatten", Flatten()), ("fc", Linear(weight(10, size))), ("last", Spike()), ("out", Output())]
     return chain([("in", Input(into)), *nodes, *end])
-
-
-def _conv(name: str, out: int, into: int, kernel: int = 3, stride: int = 1) -> list[tuple[str, Node]]:
-    padding = (kernel - 1) // 2
-    conv = Conv(_weight(out, into, kernel, kernel), None, (stride, stride), (padding, padding))
-    return [(name, conv), (f"{name}_spike", Spike())]
 
 
 def _pool(size: int) -> Node:
@@ -47,7 +38,7 @@ def _deep(channels: int) -> Graph:
     """Eight convolutions of up to 8 x ``channels`` features, as of a VGG."""
     nodes, into, size = [], 2, 32
     for i, factor in enumerate((1, 1, 2, 2, 4, 4, 8, 8)):
-        nodes += _conv(f"conv{i}", channels * factor, into)
+        nodes += conv(f"conv{i}", channels * factor, into)
         into = channels * factor
         if i % 2:
             nodes.append((f"pool{i}", _pool(2)))
@@ -57,41 +48,39 @@ def _deep(channels: int) -> Graph:
 
 UNFIT = {
     "memory": _deep(12),
-    "kernel": _classifier(*_conv("conv", 8, 2), size=8 * 32 * 32),
-    "stride": _classifier(*_conv("conv", 8, 2, stride=3), size=8 * 11 * 11),
-    "pooling": _classifier(*_conv("conv", 8, 2), ("pool", _pool(3)), size=8 * 10 * 10),
-    "output-map": _classifier(*_conv("conv", 4, 2), ("pool", _pool(8)), into=(2, 96, 96), size=4 * 12 * 12),
+    "kernel": _classifier(*conv("conv", 8, 2), size=8 * 32 * 32),
+    "stride": _classifier(*conv("conv", 8, 2, stride=3), size=8 * 11 * 11),
+    "pooling": _classifier(*conv("conv", 8, 2), ("pool", _pool(3)), size=8 * 10 * 10),
+    "output-map": _classifier(*conv("conv", 4, 2), ("pool", _pool(8)), into=(2, 96, 96), size=4 * 12 * 12),
     "sensor": _classifier(
         ("first", _pool(4)),
-        *_conv("conv", 8, 2),
+        *conv("conv", 8, 2),
         ("pool", _pool(4)),
         into=(2, 132, 130),
         size=8 * 64,
     ),
     "pooling-remainder": _classifier(
-        *_conv("conv", 8, 2),
+        *conv("conv", 8, 2),
         ("pool", _pool(2)),
-        *_conv("second", 8, 8),
+        *conv("second", 8, 8),
         ("end", _pool(2)),
         into=(2, 34, 33),
         size=8 * 8 * 8,
     ),
     "placement": _classifier(
         ("pool", _pool(4)),
-        *_conv("a", 64, 2),
-        *_conv("b", 64, 64),
-        *_conv("c", 64, 64),
-        *_conv("d", 64, 64),
-        *_conv("e", 64, 64),
+        *conv("a", 64, 2),
+        *conv("b", 64, 64),
+        *conv("c", 64, 64),
+        *conv("d", 64, 64),
+        *conv("e", 64, 64),
         size=64 * 8 * 8,
     ),
 }
 
 
 def _applied(graph: Graph, suggestion: Suggestion) -> Graph:
-    for change in suggestion.changes:
-        graph = apply(graph, change)
-    return graph
+    return apply_all(graph, suggestion.changes)
 
 
 def _told(rule: str, report: CheckReport) -> str:
@@ -114,14 +103,14 @@ def test_a_network_that_does_not_fit_is_told_why_and_ways_that_fit(rule: str) ->
         assert changed.shapes["out"] == graph.shapes["out"]
         mapped = compile_graph(changed, CHIP)
         print(f"    applied: {len(mapped.program.layers)} layers on cores {sorted(mapped.program.core_of.values())}")
-    sizes = [suggestion.size for suggestion in report.suggestions]
-    assert sizes == sorted(sizes)
+    orders = [suggestion.order for suggestion in report.suggestions]
+    assert orders == sorted(orders)
     with pytest.raises(FitError):
         compile_graph(graph, CHIP)
 
 
 def test_what_no_size_can_mend_gets_no_suggestion() -> None:
-    layers = [node for i in range(10) for node in _conv(f"c{i}", 2, 2)]
+    layers = [node for i in range(10) for node in conv(f"c{i}", 2, 2)]
     report = check(chain([("in", Input((2, 8, 8))), *layers, ("out", Output())]), CHIP)
     assert [issue.rule for issue in report.issues] == ["layers"]
     assert report.suggestions == ()
@@ -129,9 +118,9 @@ def test_what_no_size_can_mend_gets_no_suggestion() -> None:
 
 def test_a_crop_by_two_pixels_is_the_smallest_change() -> None:
     graph = _classifier(
-        *_conv("conv", 32, 2),
+        *conv("conv", 32, 2),
         ("pool", _pool(2)),
-        *_conv("next", 8, 32),
+        *conv("next", 8, 32),
         ("end", _pool(4)),
         into=(2, 34, 34),
         size=8 * 16,
@@ -143,29 +132,51 @@ def test_a_crop_by_two_pixels_is_the_smallest_change() -> None:
     assert cropped.says == "in: events cropped to 32x32 instead of 34"
 
 
-@st.composite
-def networks(draw: st.DrawFn) -> Graph:
-    """Chains of one to three convolutions, often a little too large for a core."""
-    shape = draw(st.tuples(st.integers(1, 4), st.integers(8, 40), st.integers(8, 40)))
-    nodes: list[tuple[str, Node]] = [("in", Input(shape))]
-    into = shape[0]
-    for i in range(draw(st.integers(1, 3))):
-        out, kernel = draw(st.integers(1, 80)), draw(st.sampled_from([1, 3, 5]))
-        nodes += _conv(f"conv{i}", out, into, kernel, draw(st.sampled_from([1, 1, 2, 3])))
-        into = out
-        pool = draw(st.sampled_from([1, 2, 3, 4]))
-        if pool > 1:
-            nodes.append((f"pool{i}", draw(st.sampled_from([SumPool, AvgPool]))((pool, pool), (pool, pool))))
-    try:
-        size = int(np.prod(chain([*nodes, ("probe", Output())]).shapes["probe"]))
-    except DeployError:
-        assume(False)
-    end = [("flat", Flatten()), ("fc", Linear(_weight(10, size))), ("last", Spike()), ("out", Output())]
-    return chain([*nodes, *end])
+def test_what_needs_no_training_comes_first_and_every_suggestion_says_what_it_costs() -> None:
+    graph = _classifier(
+        *conv("conv", 32, 2), ("pool", _pool(2)), *conv("next", 8, 32), ("end", _pool(4)), into=(2, 34, 34), size=128
+    )
+    split, crop, *others = check(graph, CHIP, split=False).suggestions
+    assert (split.cost.retraining, split.cost.field_of_view) == (False, 1)
+    assert split.cost.after.cores == split.cost.before.cores + 1 == 4
+    assert split.cost.after.weights == split.cost.before.weights == 32 * 2 * 9 + 8 * 32 * 9 + 10 * 128
+    assert crop.changes == (Change("in", "crop", 34, 32),)
+    assert (crop.cost.retraining, crop.cost.field_of_view) == (False, 32**2 / 34**2)
+    assert crop.cost.before.synops - crop.cost.after.synops > 0
+    assert others
+    assert all(suggestion.cost.retraining for suggestion in others)
+    assert "no training, 88.58\u202f% of the pixels" in crop.cost.says
+
+
+def test_a_cropped_network_sees_what_the_whole_one_saw_of_those_pixels() -> None:
+    """Every weight of a Linear stays with its feature and pixel: an event inside the crop has the effect it had."""
+    nodes = [("in", Input((2, 6, 8))), ("flat", Flatten()), ("fc", Linear(weight(10, 96))), ("s", Spike())]
+    graph = chain([*nodes, ("out", Output())])
+    cropped = apply(graph, Change("in", "crop", 8, 4))
+    before, after = graph.nodes["fc"], cropped.nodes["fc"]
+    assert isinstance(before, Linear)
+    assert isinstance(after, Linear)
+    wanted = before.weight.reshape(10, 2, 6, 8)[:, :, :4, :4]
+    assert np.array_equal(after.weight, wanted.reshape(10, 32))
+
+
+def test_values_of_each_neuron_stay_with_their_neurons() -> None:
+    start = np.arange(8 * 36, dtype=np.float32).reshape(8, 6, 6) / 1000
+    nodes = [("in", Input((2, 6, 6))), ("conv", Conv(weight(8, 2, 1, 1))), ("s", Spike(v_init=start))]
+    graph = chain([*nodes, ("out", Output())])
+    changed = apply(graph, Change("in", "crop", 6, 4)).nodes["s"]
+    assert isinstance(changed, Spike)
+    assert np.array_equal(changed.v_init, start[:, :4, :4])
+
+
+def test_an_inserted_pooling_has_an_unused_name() -> None:
+    graph = _classifier(*conv("conv_pool", 4, 2), *conv("conv", 4, 4), size=4 * 32 * 32)
+    changed = apply(graph, Change("conv", "pooling", 1, 2))
+    assert changed.nodes.keys() - graph.nodes.keys() == {"conv_pool_"}
 
 
 @settings(max_examples=25)
-@given(networks(), st.booleans())
+@given(sized_networks(), st.booleans())
 def test_every_suggestion_fits_and_free_features_cost_nothing(graph: Graph, may_split: bool) -> None:
     report = check(graph, CHIP, split=may_split)
     assert report.fits or not report.splits
@@ -185,7 +196,7 @@ def test_every_suggestion_fits_and_free_features_cost_nothing(graph: Graph, may_
 
 
 def test_seventeen_features_cost_as_much_as_thirty_two() -> None:
-    found = check(_classifier(*_conv("conv", 17, 2), ("pool", _pool(4)), size=17 * 64), CHIP).as_json()
+    found = check(_classifier(*conv("conv", 17, 2), ("pool", _pool(4)), size=17 * 64), CHIP).as_json()
     assert found["layers"][0]["free_features"] == 32
     assert found["layers"][1]["free_features"] is None
     assert found["growth"] == ["conv: up to 32 output features cost no more than those it has"]
