@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from deploytool.base.numbers import figure
 from deploytool.ir.comparison import ChangedAnswer, Details
 from deploytool.ir.divergence import LayerDivergence
 from deploytool.ir.verdict import Difference, SpikeDifference, Verdict
@@ -44,7 +45,7 @@ def _agreement(pair: Difference, changed: Sequence[ChangedAnswer]) -> str:
     if pair.agreement is None:
         return "not known: no samples"
     samples = pair.output.samples
-    return f"{samples - len(changed)} of {samples} samples ({pair.agreement:.2f} %)"
+    return f"{samples - len(changed)} of {samples} samples ({figure(pair.agreement)} %)"
 
 
 def _row(name: str, difference: SpikeDifference) -> dict[str, Any]:

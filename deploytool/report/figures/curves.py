@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from deploytool.base.numbers import figure
 from deploytool.report.figures.chart import Frame, rounded_scale, scale
 
 HEIGHT = 150
@@ -44,10 +45,10 @@ def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen
         HEIGHT,
     )
     at, value = chosen["epoch"], chosen[f"validation_{key}"]
-    alt = f"{title}, over {len(history)} epochs; validation at the chosen epoch {at:.0f}: {value:.4g}"
+    alt = f"{title}, over {len(history)} epochs; validation at the chosen epoch {at:.0f}: {figure(value)}"
     lines = [frame.line(epochs, training, "line second"), frame.line(epochs, held_out, "line first")]
     return Chart(
         title,
         frame.draw(alt, lines, [frame.dot(at, value, "dot")]),
-        f"training in grey, validation in blue; chosen: epoch {at:.0f}, {value:.4g}",
+        f"training in grey, validation in blue; chosen: epoch {at:.0f}, {figure(value)}",
     )

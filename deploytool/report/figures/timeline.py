@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from deploytool.base.numbers import figure
 from deploytool.ir.recording import answers
 from deploytool.report.figures import svg
 from deploytool.report.figures.chart import Scale, scale, x_labels
@@ -142,7 +143,7 @@ def _said(run: Answered, outputs: int) -> str:
     t_us, predictions = predictions_over_time(run, outputs)
     if not t_us.size:
         return "no output spike"
-    return f"{predictions[-1]} from {t_us[-1] / 1000:.4g} ms on, after {len(t_us) - 1} changes"
+    return f"{predictions[-1]} from {figure(t_us[-1] / 1000)} ms on, after {len(t_us) - 1} changes"
 
 
 def predictions_over_time(run: Answered, outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import RecipeError
+from deploytool.base.numbers import figure
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train import processes
 from deploytool.train.device import autocast
@@ -181,9 +182,10 @@ def _diverged(spec: TrainSection, loss: str) -> RecipeError:
 
 
 def _note(state: State, epoch: int, mean: Score) -> str:
-    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {mean.accuracy:.1f} % correct"
+    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {figure(mean.accuracy)} % correct"
     if not state.history:
         return note
     last = state.history[-1]
     rates = [rate for name, rate in last.items() if name.startswith("rate/")]
-    return f"{note}  validation {last['validation_accuracy']:.1f} %  {sum(rates) / len(rates):.2g} spikes per neuron"
+    held_out = figure(last["validation_accuracy"])
+    return f"{note}  validation {held_out} %  {sum(rates) / len(rates):.2g} spikes per neuron"

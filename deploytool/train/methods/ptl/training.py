@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from deploytool.base.arrays import frozen
 from deploytool.base.errors import RecipeError
+from deploytool.base.numbers import figure
 from deploytool.ir.events import EventStream, count
 from deploytool.recipe import NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
@@ -246,7 +247,7 @@ class _Run:
 def _said(row: Mapping[str, float], prefix: str) -> str:
     """The loss and accuracy of a row of the history, in words."""
     right = row.get(f"{prefix}accuracy")
-    return f"loss {row[f'{prefix}loss']:.3g}" + ("" if right is None else f"  {right:.1f} % correct")
+    return f"loss {row[f'{prefix}loss']:.3g}" + ("" if right is None else f"  {figure(right)} % correct")
 
 
 class _Sums:
