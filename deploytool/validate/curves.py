@@ -20,9 +20,17 @@ from deploytool.base.numbers import DECIMALS, rounded
 from deploytool.ir.events import places_of
 from deploytool.ir.fan_out import FanOut
 from deploytool.ir.program import INPUT
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import Recording, join
 from deploytool.ir.sweep import Point
 from deploytool.validate import metrics
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A run that ended early: its ``recording``, whose durations are the time used, and the ``events`` (S,) used."""
+
+    recording: Recording
+    events: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +53,15 @@ class AnyTime:
         for name in recording.outputs:
             if not self._kept(name):
                 raise InputError("any-time prediction", f"not all spikes of the output {name!r} were kept", "all")
+
+    @property
+    def whole(self) -> Recording:
+        """The recording, with the counts of the outputs alone."""
+        return self.until(self.recording.durations_us)
+
+    def cut(self, cut_us: Array) -> Cut:
+        """The run on samples that end at ``cut_us`` (S,)."""
+        return Cut(self.until(cut_us), self.events_before(cut_us))
 
     def until(self, cut_us: Array) -> Recording:
         """The recording of the same run on samples that end at ``cut_us`` (S,), with the counts of the outputs alone.
@@ -134,13 +151,12 @@ class AnyTime:
         return ends
 
 
-def cut_point(anytime: AnyTime, value: int | float, cut_us: Array, name: str) -> Point:
-    """The point of samples that end at ``cut_us`` (S,), against whole ones; ``name`` is that of the recording."""
-    found = point(value, anytime.until(cut_us), anytime.recording, (name,))
-    count = len(anytime.recording)
-    used_us = np.minimum(cut_us, anytime.recording.durations_us)
-    events, ms = float(anytime.events_before(cut_us).sum()) / count, float(used_us.sum()) / 1000 / count
-    return replace(found, events=rounded(events), ms=rounded(ms))
+def cut_point(value: int | float, cuts: Sequence[Cut], whole: Sequence[Recording], names: Sequence[str]) -> Point:
+    """The point of ``cuts``, the parts of a run, against their ``whole`` samples; ``names`` are their artifacts."""
+    test = join([cut.recording for cut in cuts])
+    events = sum(int(cut.events.sum()) for cut in cuts) / len(test)
+    ms = float(test.durations_us.sum()) / 1000 / len(test)
+    return replace(point(value, test, join(whole), names), events=rounded(events), ms=rounded(ms))
 
 
 def point(value: int | float, test: Recording, reference: Recording | None, names: Sequence[str]) -> Point:

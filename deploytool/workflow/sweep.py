@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import UsageError
 from deploytool.base.files import write_file
 from deploytool.chip.chips import chip_named
 from deploytool.ir.fan_out import fan_outs
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording import Recording, RungName
+from deploytool.ir.recording import RungName
 from deploytool.ir.sweep import QUANTITIES, Curve, Point, QuantityName, Sweep
 from deploytool.ir.sweep_file import as_csv, load_sweep, save_sweep
 from deploytool.store.artifact import Artifact, Request, Store
@@ -162,13 +163,15 @@ class Plan:
 class Ran:
     """The recordings of one network: ``settings`` {value: its recordings, one for each draw}, and the ``reference``.
 
-    ``says`` is what the reference is. For any-time prediction it is the only recording, and ``program`` what ran.
+    ``says`` is what the reference is. For any-time prediction there are only ``blocks``, recordings of successive
+    samples with all spikes, and the ``program`` that ran.
     """
 
     plan: Plan
     says: str
     reference: Artifact | None
     settings: Mapping[int | float, tuple[Artifact, ...]] = field(default_factory=dict)
+    blocks: tuple[Artifact, ...] = ()
     program: Artifact | None = None
 
     @property
@@ -176,7 +179,7 @@ class Ran:
         """Every recording."""
         if self.reference is not None:
             yield self.reference
-        for artifacts in self.settings.values():
+        for artifacts in (*self.settings.values(), self.blocks):
             yield from artifacts
 
 
@@ -305,11 +308,13 @@ def _ran_once(plan: Plan, asked: Asked) -> Ran:
 
     runs, on = plan.runs, plan.on
     program = runs.program(on)
-    count = len(runs.samples.load(load_program(program.path).input_shape))
-    watch = Watch(() if asked.outputs_only else None, rasters=count)
+    layers = () if asked.outputs_only else None
     runs.cache.messages.say(f"{runs.network.label:<10} one run for all points")
-    recording = runs.of(program, Job(on, watch=watch))
-    return Ran(plan, "the same run on whole samples", recording, program=program)
+    blocks = [
+        runs.of(program, Job(on, watch=Watch(layers, rasters=count)), samples)
+        for samples, count in runs.blocks(load_program(program.path).input_shape)
+    ]
+    return Ran(plan, "the same run on whole samples", None, blocks=tuple(blocks), program=program)
 
 
 def _ran_perturbed(plan: Plan, asked: Asked) -> Ran:
@@ -336,34 +341,50 @@ def _judged(store: Store, data: str, ran: Sequence[Ran], asked: Asked) -> Sweep:
 
 
 def _curves(store: Store, ran: Ran, asked: Asked) -> Iterator[Curve]:
-    from deploytool.validate.curves import AnyTime, cut_point, mean_point, point
+    from deploytool.validate.curves import mean_point, point
 
-    def curve(quantity: QuantityName, points: Sequence[Point]) -> Curve:
-        network = ran.plan.runs.network
-        ordered = tuple(sorted(points, key=lambda each: each.value))
-        return Curve(network.label, network.source.name, quantity, ran.plan.on, ran.says, ordered)
-
-    reference = None if ran.reference is None else load(store, ran.reference)
-    if ran.program is None:
-        assert asked.quantity is not None
-        yield curve(
-            asked.quantity,
-            [
-                mean_point([point(value, load(store, each), reference, (each.name,)) for each in draws])
-                for value, draws in ran.settings.items()
-            ],
-        )
+    if ran.blocks:
+        yield from _any_time(store, ran, asked)
         return
-    assert isinstance(reference, Recording)
-    assert ran.reference is not None
-    anytime, name = AnyTime(reference, fan_outs(load_program(ran.program.path))), ran.reference.name
-    if asked.quantity is not None:
-        ends = {value: _ends(anytime, asked.quantity, value) for value in asked.values}
-        yield curve(asked.quantity, [cut_point(anytime, value, cut_us, name) for value, cut_us in ends.items()])
+    assert asked.quantity is not None
+    reference = None if ran.reference is None else load(store, ran.reference)
+    points = [
+        mean_point([point(value, load(store, each), reference, (each.name,)) for each in draws])
+        for value, draws in ran.settings.items()
+    ]
+    yield _curve(ran, asked.quantity, points)
+
+
+def _any_time(store: Store, ran: Ran, asked: Asked) -> Iterator[Curve]:
+    """The curves of a run that ends earlier. Only one block of its samples is in memory at a time."""
+    from deploytool.validate.curves import AnyTime, Cut, cut_point
+
+    assert ran.program is not None
+    known = fan_outs(load_program(ran.program.path))
+    cuts: dict[tuple[QuantityName, int | float], list[Cut]] = {}
+    whole, names = [], [block.name for block in ran.blocks]
+    for block in ran.blocks:
+        anytime = AnyTime(load(store, block), known)
+        whole.append(anytime.whole)
+        for quantity, value, ends_us in _ends(anytime, asked):
+            cuts.setdefault((quantity, value), []).append(anytime.cut(ends_us))
+    for quantity in dict.fromkeys(quantity for quantity, _ in cuts):
+        points = [cut_point(value, parts, whole, names) for (of, value), parts in cuts.items() if of == quantity]
+        yield _curve(ran, quantity, points)
+
+
+def _ends(anytime: AnyTime, asked: Asked) -> Iterator[tuple[QuantityName, int | float, Array]]:
+    """(quantity, value, the end of each sample (S,)) of all points."""
+    for value in asked.values:
+        if asked.quantity == "until_ms":
+            yield "until_ms", value, anytime.after_ms(value)
+        else:
+            yield "events", value, anytime.after_events(int(value))
     for policy, thresholds in asked.exits.items():
-        found = evidence(reference, policy)
-        yield curve(policy, [cut_point(anytime, each, found.exits_us(each), name) for each in thresholds])
+        found = evidence(anytime.recording, policy)
+        yield from ((policy, each, found.exits_us(each)) for each in thresholds)
 
 
-def _ends(anytime: AnyTime, quantity: QuantityName, value: int | float) -> Any:
-    return anytime.after_ms(value) if quantity == "until_ms" else anytime.after_events(int(value))
+def _curve(ran: Ran, quantity: QuantityName, points: Sequence[Point]) -> Curve:
+    network, ordered = ran.plan.runs.network, tuple(sorted(points, key=lambda each: each.value))
+    return Curve(network.label, network.source.name, quantity, ran.plan.on, ran.says, ordered)

@@ -145,6 +145,8 @@ def _held(samples: SampleSource) -> SampleSource:
 
 
 EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", "emulator")
+BLOCK_EVENTS: Final = 1 << 20
+"""Input events of the samples whose spikes are in memory at a time."""
 FLOAT: Final[tuple[RungName, ...]] = ("torch", "simulator")
 """The rungs that compute in float32."""
 
@@ -227,6 +229,26 @@ class Runs:
         bins = "time" if recipe is None else recipe.data.bins
         return self.of(self.program(rung), Job("quantised", time_steps, bins=bins))
 
-    def of(self, program: Artifact, job: Job) -> Artifact:
-        """The recording of a ``job`` with ``program``."""
-        return run(self.cache, program.name, job, self.samples)
+    def blocks(self, shape: Shape) -> tuple[tuple[SampleSource, int], ...]:
+        """(samples, their number) of stretches of at most `BLOCK_EVENTS` input events, or of one sample with more.
+
+        Few samples are one block, which is the samples themselves.
+        """
+        streams = self.samples.load(shape)
+        spans, first, room = [], 0, BLOCK_EVENTS
+        for index, stream in enumerate(streams):
+            if len(stream) > room and index > first:
+                spans.append((first, index))
+                first, room = index, BLOCK_EVENTS
+            room -= len(stream)
+        if not spans:
+            return ((self.samples, len(streams)),)
+        return tuple((self._block(*span), span[1] - span[0]) for span in (*spans, (first, len(streams))))
+
+    def _block(self, first: int, stop: int) -> SampleSource:
+        says = {**self.samples.says, "from_sample": first, "to_sample": stop - 1}
+        return replace(self.samples, says=says, load=lambda shape: self.samples.load(shape)[first:stop])
+
+    def of(self, program: Artifact, job: Job, samples: SampleSource | None = None) -> Artifact:
+        """The recording of a ``job`` with ``program``, on all samples or on other ``samples``."""
+        return run(self.cache, program.name, job, samples or self.samples)

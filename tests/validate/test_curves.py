@@ -16,6 +16,7 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.fan_out import FanOut, fan_outs
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import SPIKE, Recording
+from deploytool.ir.sweep import Point
 from deploytool.ir.target import Watch
 from deploytool.run.jobs.job import Job
 from deploytool.run.targets.options import Options
@@ -46,8 +47,12 @@ FIVE, TWO_EACH = np.array([[[5]]]), np.array([[[2]], [[2]]])
 ANYTIME = AnyTime(TWO, (FanOut(INPUT, FIVE, np.zeros_like(FIVE)), FanOut("fc", TWO_EACH, np.zeros_like(TWO_EACH))))
 
 
+def cut(anytime: AnyTime, value: float, cut_us: np.ndarray, name: str = "") -> Point:
+    return cut_point(value, [anytime.cut(cut_us)], [anytime.whole], [name])
+
+
 def test_a_point_after_a_time() -> None:
-    found = cut_point(ANYTIME, 0.03, ANYTIME.after_ms(0.03), "recording-1")  # t < 30 us
+    found = cut(ANYTIME, 0.03, ANYTIME.after_ms(0.03), "recording-1")  # t < 30 us
     assert (found.right, found.labelled, found.silent) == (0, 2, 1)
     assert found.synops == (2 * 5 + 1 * 2) / 2
     assert (found.events, found.ms) == (1, 0.03)
@@ -59,7 +64,7 @@ def test_a_point_after_a_time() -> None:
 
 def test_events_of_one_microsecond_stay_together() -> None:
     assert ANYTIME.after_events(1).tolist() == [11, 51]
-    found = cut_point(ANYTIME, 1, ANYTIME.after_events(1), "")
+    found = cut(ANYTIME, 1, ANYTIME.after_events(1), "")
     assert found.events == 1.5  # both events of b at 50 us
     assert found.right == 1
     assert found.synops == (5 + 2 * 5 + 2) / 2
@@ -67,7 +72,7 @@ def test_events_of_one_microsecond_stay_together() -> None:
 
 
 def test_the_last_point_is_the_whole_run() -> None:
-    found = cut_point(ANYTIME, 5, ANYTIME.after_ms(5), "")
+    found = cut(ANYTIME, 5, ANYTIME.after_ms(5), "")
     assert (found.accuracy, found.spike_difference, found.agreement) == (100, 0, 100)
     assert found.synops == TWO.synops.mean()
     assert found.ms == 1.5
@@ -75,8 +80,8 @@ def test_the_last_point_is_the_whole_run() -> None:
 
 def test_without_the_spikes_of_a_layer_synops_are_not_known() -> None:
     hidden = FanOut("hidden", FIVE, np.zeros_like(FIVE))
-    assert cut_point(AnyTime(TWO, (*ANYTIME.fan_outs, hidden)), 1, np.array([9, 9]), "").synops is None
-    assert cut_point(AnyTime(TWO), 1, np.array([9, 9]), "").synops is None
+    assert cut(AnyTime(TWO, (*ANYTIME.fan_outs, hidden)), 1, np.array([9, 9]), "").synops is None
+    assert cut(AnyTime(TWO), 1, np.array([9, 9]), "").synops is None
 
 
 @pytest.mark.parametrize(
@@ -127,10 +132,10 @@ def test_a_cut_is_the_run_of_shorter_samples(program: Program, data: st.DataObje
 
 
 def test_draws_of_a_perturbation_are_one_point() -> None:
-    def cut(ms: float) -> Recording:
+    def after(ms: float) -> Recording:
         return ANYTIME.until(ANYTIME.after_ms(ms))
 
-    draws = [point(1, cut(ms), TWO, (f"recording-{i}",)) for i, ms in enumerate((5, 0.051, 0.02))]
+    draws = [point(1, after(ms), TWO, (f"recording-{i}",)) for i, ms in enumerate((5, 0.051, 0.02))]
     found = mean_point(draws)
     assert [each.accuracy for each in draws] == [100, 100, 0]
     assert found.accuracy == pytest.approx(200 / 3, abs=1e-4)

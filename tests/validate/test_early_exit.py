@@ -68,11 +68,12 @@ def test_the_lead_of_a_single_class_is_its_spikes() -> None:
 
 def test_what_an_early_exit_costs() -> None:
     """Exit at a lead of 1: sample a answers 0 at 20 us, which is wrong, b is right, c never decides."""
-    found = cut_point(AnyTime(RUN), 1, evidence(RUN, "margin").exits_us(1), "recording-1")
+    anytime, margin = AnyTime(RUN), evidence(RUN, "margin")
+    found = cut_point(1, [anytime.cut(margin.exits_us(1))], [anytime.whole], ["recording-1"])
     assert (found.right, found.silent) == (1, 1)
     assert found.events == pytest.approx(2 / 3, abs=1e-4)
     assert found.ms == pytest.approx((0.021 + 0.006 + 3) / 3, abs=1e-4)
-    later = cut_point(AnyTime(RUN), 2, evidence(RUN, "margin").exits_us(2), "recording-1")
+    later = cut_point(2, [anytime.cut(margin.exits_us(2))], [anytime.whole], ["recording-1"])
     assert later.right == 2
 
 

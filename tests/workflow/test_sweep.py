@@ -169,6 +169,20 @@ def test_synops_of_a_cut_are_those_of_a_shorter_run(folder: Path) -> None:
     assert point["silent"] == metrics.silent(shorter)
 
 
+def test_many_samples_are_several_recordings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("model@latest", "--until-ms", "10,40", "--early-exit", "entropy=0.5,0.1")
+    whole = answer(sweep(folder, *asked))
+    monkeypatch.setattr("deploytool.workflow.swept.BLOCK_EVENTS", 5_000)
+    found = answer(sweep(folder, *asked))
+    names = points(found)[0]["recordings"]
+    assert len(names) > 3
+    assert sum(len(load_recording(stored(folder, name))) for name in names) == 30
+    for curve in (*whole["curves"], *found["curves"]):
+        for point in curve["points"]:
+            del point["recordings"]
+    assert found["curves"] == whole["curves"]
+
+
 def test_outputs_only_keeps_less_and_knows_no_synops(folder: Path) -> None:
     found = answer(sweep(folder, "model@latest", "--until-ms", "20", "--outputs-only"))
     (point,) = points(found)

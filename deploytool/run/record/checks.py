@@ -48,7 +48,8 @@ def check_kept(where: str, spikes: int) -> None:
             where,
             f"{spikes:,} single spikes to keep",
             f"at most {KEPT_MAX:,} in a run",
-            "Use fewer --rasters, or --watch fewer layers. If a few samples spike this much, thresholds are too small.",
+            "Use fewer --rasters, --watch fewer layers, or --outputs-only in a sweep. "
+            "If a few samples spike this much, thresholds are too small.",
         )
 
 
