@@ -15,14 +15,14 @@ from deploytool.ir.divergence import LayerDivergence, Reason
 from deploytool.ir.program import INPUT, STATE
 from deploytool.ir.traffic import Traffic
 from deploytool.validate.divergence.counterfactual import REFERENCE, TEST, Case, Property
-from deploytool.validate.divergence.history import Subject
+from deploytool.validate.divergence.history import Subject, origin
 from deploytool.validate.divergence.steps import hidden_by_step
 from deploytool.validate.divergence.words import apart, counted, moment, neuron, number, times
 
 STEPS_OF_ROUNDING: Final = 1
 """Rounding moves a value by less than one integer; calibration may round up or down."""
 Identity: TypeAlias = tuple[int, ...]
-"""(time or time step, flow, sender) of an input event."""
+"""(time or time step, flow, position) of an input event."""
 
 LARGEST_WEIGHT: Final = np.iinfo(np.int8).max - 0.5
 """From here on an integer weight may be one that was cut to the range of int8."""
@@ -98,16 +98,17 @@ def _inputs(question: Question) -> Cause:
     if not lost and not added:
         says = f"the input events at {moment(t)} arrive in another order in {b} than in {a}"
         return Cause("order of simultaneous events", says, "order of input events")
-    identity = (lost or added)[0]
-    subject = case.subjects[REFERENCE if lost else TEST]
-    sender, shape = subject.sender(identity), subject.program.map_of(subject.source(identity))
+    identity, side = (lost or added)[0], REFERENCE if lost else TEST
+    subject = case.subjects[side]
+    sender = subject.sender(case.inputs[side], case.identities(side).index(identity))
+    shape, source = subject.program.map_of(sender.layer), origin(subject.program, sender.layer)
     more = _other_events(case)
-    if sender.layer != INPUT:
+    if source != INPUT:
         says = f"{neuron(sender, shape)} fires {when(identity[0])} in {a if lost else b} only{more}"
-        if (before := question.earlier.get(sender.layer)) and before.t_us is not None:
-            says += f"; {sender.layer} itself first differs at {moment(before.t_us)}"
+        if (before := question.earlier.get(source)) and before.t_us is not None:
+            says += f"; {source} itself first differs at {moment(before.t_us)}"
         return Cause("upstream", says, "input spikes")
-    later = None if case.starts_us else _same_sender_later(question.whole, identity, TEST if lost else REFERENCE)
+    later = None if case.starts_us else _same_place_later(question.whole, identity, TEST if lost else REFERENCE)
     if later is not None:
         early, late = (a, b) if lost else (b, a)
         shift = f"comes {later - identity[0]:,} us later in {late}"
@@ -152,8 +153,8 @@ def _without(these: Sequence[Identity], those: Sequence[Identity]) -> list[Ident
     return found
 
 
-def _same_sender_later(case: Case, identity: Identity, side: int) -> int | None:
-    """The time of the first later event of the sender of ``identity`` on ``side`` that the other side does not have."""
+def _same_place_later(case: Case, identity: Identity, side: int) -> int | None:
+    """The time of the first later event at the position of ``identity`` that only ``side`` has."""
     only = _without(case.identities(side), case.identities(1 - side))
     return next((row[0] for row in only if row[0] > identity[0] and row[1:] == identity[1:]), None)
 

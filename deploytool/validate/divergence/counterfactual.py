@@ -92,7 +92,7 @@ class Case:
         return sorted(one) == sorted(other) if self.starts_us else one == other
 
     def identities(self, side: int) -> list[tuple[int, ...]]:
-        """(time, flow, sender) of each input event; with time steps, (step, flow, sender)."""
+        """(time, flow, position) of each input event; with time steps, (step, flow, position)."""
         identity = self.inputs[side].identity
         times = self.steps[side] if self.starts_us else identity[:, 0]
         return [(t, *row) for t, row in zip(times.tolist(), identity[:, 1:].tolist(), strict=True)]

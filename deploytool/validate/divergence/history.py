@@ -24,6 +24,10 @@ from deploytool.ir.traffic import Traffic
 At: TypeAlias = tuple[int, int, int]
 """(feature, row, column)."""
 
+BITS: Final = 16
+MASK: Final = (1 << BITS) - 1
+"""A position on a map is one number: feature, row and column of so many bits each."""
+
 FRACTION_BITS: Final = 200
 """Bits after the point of an exact number, enough for every float32 and for a float64 of usual size."""
 
@@ -41,14 +45,20 @@ class Replay:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The N input events of one neuron in one run, in order. ``identity`` (N, 3) is (t_us, flow, sender) of each.
+    """The N input events of one neuron in one run, in order. ``identity`` (N, 3) is (t_us, flow, position) of each.
 
-    ``causes`` (N,) are as in `Arrivals`; ``places`` (N, 3) are the positions on the input map.
+    The position is that on the input map, as one number. ``causes`` (N,) and ``senders`` (N,) are as in `Arrivals`.
     """
 
     causes: NDArray[np.int64]
     identity: NDArray[np.int64]
-    places: Array
+    senders: NDArray[np.int64]
+
+    @property
+    def places(self) -> Array:
+        """(N, 3): the positions on the input map."""
+        position = self.identity[:, 2]
+        return np.stack([position >> 2 * BITS, position >> BITS & MASK, position & MASK], axis=1)
 
     @property
     def times_us(self) -> list[int]:
@@ -62,7 +72,7 @@ class Inputs:
 
     def at(self, chosen: Any) -> Inputs:
         """The ``chosen`` events: indices or a slice."""
-        return Inputs(self.causes[chosen], self.identity[chosen], self.places[chosen])
+        return Inputs(self.causes[chosen], self.identity[chosen], self.senders[chosen])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +128,9 @@ class Subject:
         Left out are events that bring a weight of 0 and do not reach ``other``: a chip's kernel may be padded with 0.
         """
         arrivals = traffic.arrivals[self.layer]
-        identity = np.stack([arrivals.times_us, arrivals.flows, arrivals.senders], axis=1)
-        met = Inputs(arrivals.causes, identity, arrivals.places)
+        c, y, x = arrivals.places.astype(np.int64).T
+        identity = np.stack([arrivals.times_us, arrivals.flows, c << 2 * BITS | y << BITS | x], axis=1)
+        met = Inputs(arrivals.causes, identity, arrivals.senders)
         met = met.at(np.flatnonzero(self._taps(met)[0] >= 0))
         return met.at(np.flatnonzero((np.array(self.weights(met)) != 0) | (other._taps(met)[0] >= 0)))
 
@@ -148,14 +159,10 @@ class Subject:
             taps[:, here] = _tap(synapses, inputs.places[here], at, number)
         return taps
 
-    def source(self, identity: Sequence[int]) -> str:
-        """The logical layer that sent an input event of this ``identity``, or "input"."""
-        return self.inflows[identity[1]][0]
-
-    def sender(self, identity: Sequence[int]) -> Place:
-        """The neuron or pixel that sent an input event of this ``identity``: (t_us, flow, sender)."""
-        source = self.source(identity)
-        event = at_neurons(np.array([0]), np.array([identity[2]]), self.program.map_of(source))[0]
+    def sender(self, inputs: Inputs, index: int) -> Place:
+        """The neuron or pixel that sent input event ``index``; a relay counts as a neuron of its own."""
+        source = self.inflows[int(inputs.identity[index, 1])][0]
+        event = at_neurons(np.array([0]), inputs.senders[index : index + 1], self.program.map_of(source))[0]
         return Place(source, int(event["c"]), int(event["y"]), int(event["x"]))
 
     def real(self, value: Number) -> float:
@@ -200,7 +207,27 @@ def _scale(program: Program, layer: str, at: At) -> float:
 
 def comparable(one: Program, other: Program, layer: str) -> bool:
     """Whether ``layer`` has the same map in both programs, and gets spikes from the same places."""
-    flows = [Subject(program, layer, (0, 0, 0), 1, 1).inflows for program in (one, other)]
+    flows = [
+        [(origin(program, source), number) for source, number in Subject(program, layer, (0, 0, 0), 1, 1).inflows]
+        for program in (one, other)
+    ]
     if flows[0] != flows[1] or one.map_of(layer) != other.map_of(layer):
         return False
     return all(one.map_of(source) == other.map_of(source) for source, _ in flows[0])
+
+
+def origin(program: Program, name: str) -> str:
+    """The logical layer (or "input") whose spikes ``name`` passes on, if it is a relay; otherwise ``name``."""
+    while name in program.parts and _is_relay(program, name):
+        ((name, _),) = program.inflows(name)
+    return name
+
+
+def _is_relay(program: Program, name: str) -> bool:
+    """Whether the neurons of ``name`` fire once for every spike of one other layer."""
+    if len(program.parts[name]) > 1 or len(program.inflows(program.parts[name][0])) != 1:
+        return False
+    layer = program.layers[program.parts[name][0]]
+    weights, thresholds = layer.synapses[0].weights, layer.neurons.threshold
+    same = weights.shape[0] == weights.shape[1] and weights.shape[2:] == (1, 1) and np.all(thresholds == 1)
+    return bool(same and np.array_equal(weights[:, :, 0, 0], np.eye(len(weights))))

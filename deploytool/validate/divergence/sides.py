@@ -59,7 +59,7 @@ class Sides:
         elif moment.arrival < 0:
             source, weight = None, 0
         else:
-            source = subject.sender(inputs.identity[moment.arrival].tolist())
+            source = subject.sender(inputs, moment.arrival)
             weight = weights[moment.arrival]
         before, after, end = (subject.real(v) for v in (moment.before, moment.after, moment.end))
         return Update(moment.t_us, source, subject.real(weight), before, after, moment.spikes, end)

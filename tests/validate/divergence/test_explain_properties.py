@@ -7,19 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from helpers.divergence import EVENTS, why
-from helpers.layers import changed
+from helpers.families import FAMILIES, split_programs
+from helpers.layers import changed, make_layer
 from helpers.programs import programs, streams
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UnsupportedError
+from deploytool.chip.chips import chip_named
 from deploytool.ir.divergence import Explained, LayerDivergence
-from deploytool.ir.events import EventStream
-from deploytool.ir.program import Layer, Program
+from deploytool.ir.events import EVENT, EventStream
+from deploytool.ir.program import Layer, Program, Route
+from deploytool.map.lower import lower
 from deploytool.run.jobs.follow import follow
 from deploytool.run.jobs.job import Job
+from deploytool.run.record.checks import IN_FLIGHT_MAX
 from deploytool.run.reference.specification import run_reference
+from deploytool.validate.divergence.history import origin
 from deploytool.validate.divergence.sides import AFTER
 
 EXCHANGED = {
@@ -64,10 +70,12 @@ def variant(draw: st.DrawFn, layer: Layer, integers: bool) -> Layer:
             return changed(layer, v_init=draw(st.sampled_from([-3, 2, 40])))
 
 
-def first_by_brute_force(one: Program, other: Program, stream: EventStream) -> dict[str, int | None]:
+def first_by_brute_force(
+    one: Program, other: Program, stream: EventStream, in_flight: int = IN_FLIGHT_MAX
+) -> dict[str, int | None]:
     """{layer: time of the first place at which the lists of spikes differ}, by the executable specification."""
     found: dict[str, int | None] = {}
-    samples = [run_reference(program, stream) for program in (one, other)]
+    samples = [run_reference(program, stream, in_flight) for program in (one, other)]
     for layer in one.parts:
         lists = [[*sample.spikes[layer].tolist(), None] for sample in samples]
         differing = [pair for pair in zip(*lists, strict=False) if pair[0] != pair[1]]
@@ -150,3 +158,79 @@ def test_the_first_time_step_that_differs(data: st.DataObject) -> None:
             key = each.step - 1, each.neuron.feature, each.neuron.row, each.neuron.column
             assert each.spikes == (counts[0][key], counts[1][key])
             assert each.reasons
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_programs_of_every_family(name: str) -> None:
+    """Leaks, delays, ways back, several synapses and parts: the first difference is found, and it has a reason."""
+    family = FAMILIES[name]
+
+    @settings(max_examples=8)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        one = data.draw(family.programs())
+        changing = data.draw(st.sampled_from([layer for layer in one.parts if origin(one, layer) == layer]))
+        more = data.draw(st.sampled_from([0.3, 1.1])) if one.arithmetic == "float32" else data.draw(st.integers(1, 40))
+        layers = {
+            part: changed(layer, threshold=layer.neurons.threshold + more) if part in one.parts[changing] else layer
+            for part, layer in one.layers.items()
+        }
+        other = one.with_layers(layers)
+        stream = data.draw(streams(one.input_shape, family.events[1], max(3, family.events[0])))
+        try:
+            wanted = first_by_brute_force(one, other, stream, min(family.in_flight, 100))
+            found = why(one, other, stream)
+        except UnsupportedError:
+            assume(False)
+        assert {each.layer: each.t_us for each in found.layers} == wanted
+        assume(any(t is not None for t in wanted.values()))
+        for each in found.layers:
+            if each.t_us is not None:
+                assert each.reasons
+                assert set(each.reasons) <= {"upstream", "different threshold", "order of simultaneous events"}
+        assert found.first is not None
+        assert "not known" not in found.says
+
+    check()
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_layer_in_parts_is_compared_as_one(data: st.DataObject) -> None:
+    """Relays, which only the divided program has, are no difference."""
+    whole, parts = data.draw(split_programs())
+    assume(any(len(names) > 1 for names in parts.parts.values()))
+    stream = data.draw(streams(whole.input_shape, least=5))
+    same = why(whole, parts, stream)
+    assert same.first is None
+    assert {each.layer for each in same.layers} == set(whole.parts)
+    assert not any(each.reasons for each in same.layers)
+    layers = {
+        name: changed(layer, threshold=layer.neurons.threshold + 1) if parts.place_in(name)[0] in whole.parts else layer
+        for name, layer in parts.layers.items()
+    }
+    found = why(whole, parts.with_layers(layers), stream)
+    wanted = first_by_brute_force(whole, parts.with_layers(layers), stream)
+    assert {each.layer: each.t_us for each in found.layers} == wanted
+    assume(found.first is not None)
+    assert found.first is not None
+    assert found.first.reasons == ("different threshold",)
+
+
+def test_a_kernel_padded_with_zeros_is_the_same_layer() -> None:
+    """A chip has dense kernels; the events that meet the zeros of a grouped one are no difference of inputs."""
+    rng = np.random.default_rng(5)
+    weights = rng.integers(-20, 30, (4, 1, 3, 3)).astype(np.int8)
+    layer = make_layer(weights, 60, (2, 6, 6), (4, 6, 6), groups=2, padding=(1, 1))
+    grouped = Program("simulator", "int8/int16", (2, 6, 6), (Route("it"),), {"it": layer}, ("it",), "")
+    dense = lower(grouped, chip_named("speck2e"))
+    assert dense.layers["it"].single.groups == 1
+    events = np.zeros(300, EVENT)
+    events["t"] = np.arange(300)
+    for axis, size in zip("cyx", (2, 6, 6), strict=True):
+        events[axis] = rng.integers(0, size, 300)
+    stream = EventStream(events, (2, 6, 6), 300)
+    assert why(grouped, dense, stream).first is None
+    found = why(grouped, dense.with_layers({"it": changed(dense.layers["it"], threshold=61)}), stream)
+    assert found.first is not None
+    assert found.first.reasons == ("different threshold",)
