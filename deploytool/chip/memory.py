@@ -61,6 +61,16 @@ def memory_of(features_in: int, out_shape: Shape, kernel: Pair, biased: bool) ->
     )
 
 
+def neuron_address(shape: Shape, feature: int, y: int, x: int) -> int:
+    """The address in a core's neuron memory of the neuron (``feature``, ``y``, ``x``) of a map of ``shape`` (C, H, W).
+
+    It is y | x | feature, each of whole bits. sinabs 3.1.3 (`calculate_neuron_address`) shifts y by the bits of y where
+    the bits of x are meant; the two agree on maps whose height and width have equally many bits.
+    """
+    features, _, width = shape
+    return ((y << address_bits(width)) | x) << address_bits(features) | feature
+
+
 def cores_for(memory: Memory, chip: Chip) -> tuple[int, ...]:
     """Numbers of the cores of ``chip`` that can hold a layer that needs ``memory``."""
     return tuple(number for number, core in enumerate(chip.cores) if memory.fits(core))

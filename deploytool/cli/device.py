@@ -1,8 +1,8 @@
-"""The commands for boards: device list and device selftest."""
+"""The commands of device: what is connected, the self-test, and runs on a board."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
@@ -13,20 +13,29 @@ if TYPE_CHECKING:
 
 device_app: Final = typer.Typer(help="Boards that are connected.", no_args_is_help=True)
 
+DeviceArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")
+]
+
 
 @command(device_app, "deploytool device list", name="list")
 def device_list(invocation: Invocation) -> None:
-    """List the boards that are connected."""
-    from deploytool.run.targets.board import list_devices
+    """List the devices that can be used now, and what is missing for boards."""
+    from deploytool.workflow.device import devices
 
-    invocation.show({"devices": list_devices()})
+    invocation.show(devices())
+
+
+@command(device_app, "deploytool device info emulator", name="info")
+def device_info(invocation: Invocation, device: DeviceArgument) -> None:
+    """Print a device's chip and cores, and of a board its serial number, firmware, driver and power rails."""
+    from deploytool.workflow.device import info
+
+    invocation.show(info(device))
 
 
 @command(device_app, "deploytool device selftest emulator", name="selftest")
-def device_selftest(
-    invocation: Invocation,
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")],
-) -> None:
+def device_selftest(invocation: Invocation, device: DeviceArgument) -> None:
     """Run a small network on a device and compare every count with the executable specification."""
     from deploytool.workflow.selftest import selftest
 

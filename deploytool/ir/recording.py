@@ -112,6 +112,8 @@ class Recording:
     statistics of the layers. ``setup`` says what the run was.
     ``decisions_us`` (S,) are the times from the first input event to the decision, as `deploytool.ir.decision` defines
     it, -1 for a sample without one; empty if not known. ``load`` {placed layer: ...}, empty if not known.
+    ``measured`` {name: (S,)} are figures that only a board has, such as "seconds", "first_spike_us" and
+    "power_mw VDD_RAM"; NaN where a sample lacks it.
     """
 
     rung: RungName
@@ -128,6 +130,7 @@ class Recording:
     potentials: NDArray[np.float32] = field(default_factory=lambda: NO_POTENTIALS)
     decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
     load: Mapping[str, Load] = field(default_factory=dict)
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("labels", "synops", "durations_us", "decisions_us"):
@@ -139,6 +142,7 @@ class Recording:
         object.__setattr__(self, "aliases", MappingProxyType(dict(self.aliases)))
         object.__setattr__(self, "activity", MappingProxyType(dict(self.activity)))
         object.__setattr__(self, "load", MappingProxyType(dict(self.load)))
+        object.__setattr__(self, "measured", MappingProxyType({k: frozen(v) for k, v in self.measured.items()}))
         if missing := [name for name in self.outputs if name not in self.counts]:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
 
@@ -208,6 +212,7 @@ def join(parts: Sequence[Recording]) -> Recording:
         activity={layer: _added([part.activity[layer] for part in parts]) for layer in first.activity},
         decisions_us=_decisions(parts),
         load=_load(parts),
+        measured=joined_measures([(part.measured, len(part)) for part in parts]),
     )
 
 
@@ -223,6 +228,17 @@ def _load(parts: Sequence[Recording]) -> dict[str, Load]:
     if not each or any(load.keys() != each[0].keys() for load in each):
         return {}
     return {name: reduce(operator.add, (load[name] for load in each)) for name in each[0]}
+
+
+def joined_measures(
+    parts: Sequence[tuple[Mapping[str, NDArray[np.float64]], int]],
+) -> dict[str, NDArray[np.float64]]:
+    """{name: (S,)} of ``parts`` (figures, number of samples), one after the other; NaN where a part lacks a figure."""
+    names = dict.fromkeys(name for measured, _ in parts for name in measured)
+    return {
+        name: np.concatenate([measured.get(name, np.full(number, np.nan)) for measured, number in parts])
+        for name in names
+    }
 
 
 def _renumbered(parts: Sequence[Recording], starts: Array, layer: str) -> Array:

@@ -11,6 +11,7 @@ The columns (named arrays) are
     decisions_us: as in `Recording`
     load_names, load_layers: the placed layers whose load is known, and the layers that they are or are part of
     load (P, 4) int64: of each, its core (-1: none), synops, busiest_ms, busiest_10ms
+    measured/NAME (S,) float64: each figure that only a board has, as in `Recording`
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ COMPRESSION: Final = 1
 
 _SUFFIX: Final = ".npy"
 _COUNTS, _MORE, _SPIKES = "counts/", "counts+", "spikes/"
+_MEASURED: Final = "measured/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
 _COUNTED: Final = ("weight_bits", "time_steps")
 """Columns of the setup that are integers; the others are strings."""
@@ -131,6 +133,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
         "load": np.array([_row(load) for load in recording.load.values()], np.int64).reshape(-1, 4),
     }
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
+    columns |= {_MEASURED + name: values for name, values in recording.measured.items()}
     for layer, activity in recording.activity.items():
         columns[_ABOVE + layer] = np.array(activity.weights_above)
         columns |= {
@@ -222,6 +225,7 @@ class _Reader:
             potentials=self.potentials(),
             decisions_us=self.each("decisions_us", count, default=NOT_KNOWN),
             load=self.load(),
+            measured={name: self.measures(_MEASURED + name, count) for name in self.under(_MEASURED)},
         )
 
     def error(self, name: str, found: str, need: str) -> ArtifactError:
@@ -350,6 +354,12 @@ class _Reader:
             name: Load(layer, None if core == NO_CORE else core, *figures)
             for name, layer, (core, *figures) in zip(names, layers, rows, strict=True)
         }
+
+    def measures(self, name: str, count: int) -> NDArray[np.float64]:
+        array = self.column(name)
+        if array.dtype != np.float64 or array.shape != (count,):
+            raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"float64 of shape ({count},)")
+        return array
 
     def potentials(self) -> NDArray[np.float32]:
         array = self.column("potentials", NO_POTENTIALS)

@@ -5,6 +5,8 @@ Reads one JSON object per line on stdin, a configuration in our terms, and answe
     {"ok": bool, "says": the validator's text, "read": the configuration as samna holds it, in our terms}
     {"refused": why}     what samna takes as no value of the field, or what would crash it
 
+The line {"classes": true} is answered by {name: fields} of every class of configurations, events, devices and graphs.
+
 samna.speck2b is the oldest of the family that works without a network; it knows no readout layer behind core 8.
 """
 
@@ -19,6 +21,7 @@ os.dup2(2, 1)  # samna prints while it is imported
 import samna  # noqa: E402
 import samna.speck2b  # noqa: E402
 import samna.speck2b.configuration as vendor  # noqa: E402
+import samna.speck2b.event  # noqa: E402
 
 CORES = 9
 KILL_BITS = {
@@ -101,5 +104,12 @@ def answer(configuration):
     return {"ok": ok, "says": says, "read": {"cnn_layers": layers, "dvs_layer": read(loaded.dvs_layer)}}
 
 
+def classes():
+    modules = (vendor, samna.speck2b.event, samna.device, samna.graph)
+    found = {name: value for module in modules for name, value in vars(module).items() if isinstance(value, type)}
+    return {name: [field for field in dir(value) if not field.startswith("_")] for name, value in found.items()}
+
+
 for line in sys.stdin:
-    print(json.dumps(answer(json.loads(line))), file=ANSWERS)
+    asked = json.loads(line)
+    print(json.dumps(classes() if "classes" in asked else answer(asked)), file=ANSWERS)

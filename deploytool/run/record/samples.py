@@ -13,7 +13,15 @@ from deploytool.base.arrays import Array
 from deploytool.ir.decision import decided_us
 from deploytool.ir.events import EVENT, Events, EventStream, places_of
 from deploytool.ir.program import INPUT, Program
-from deploytool.ir.recording import NOT_KNOWN, SPIKE, LayerActivity, Load, Recording, RungName
+from deploytool.ir.recording import (
+    NOT_KNOWN,
+    SPIKE,
+    LayerActivity,
+    Load,
+    Recording,
+    RungName,
+    joined_measures,
+)
 from deploytool.run.record.activity import bound, weights_above
 from deploytool.run.record.checks import check_kept
 
@@ -25,7 +33,8 @@ class Sample:
     ``spikes`` {logical layer or "input": (N,) of dtype EVENT, in the order they left}, if requested.
     ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
     ``decision_us`` is the time from the first input event to the decision, None if not measured. ``load`` {placed
-    layer: (synaptic updates, in the busiest ms, in the busiest 10 ms)}, empty if not measured.
+    layer: (synaptic updates, in the busiest ms, in the busiest 10 ms)}, empty if not measured. ``measured``
+    {name: figure} are figures that only a board has.
     """
 
     name: str
@@ -36,6 +45,7 @@ class Sample:
     extremes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     decision_us: int | None = None
     load: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,8 @@ class Samples:
     """Results of S streams, in order: the fields of `Sample` with one more axis.
 
     ``counts`` {logical layer: (S, C, H, W)}; ``spikes`` {logical layer or "input": (events of each sample)};
-    ``extremes`` {layer: (S, 2)}; ``decisions_us`` (S,), empty if not measured; ``load`` {placed layer: (S, 3)}.
+    ``extremes`` {layer: (S, 2)}; ``decisions_us`` (S,), empty if not measured; ``load`` {placed layer: (S, 3)};
+    ``measured`` {name: (S,)}, NaN where a sample lacks it.
     """
 
     names: tuple[str, ...]
@@ -54,6 +65,7 @@ class Samples:
     extremes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
     load: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,6 +80,7 @@ class Samples:
             extremes={name: (int(pairs[index, 0]), int(pairs[index, 1])) for name, pairs in self.extremes.items()},
             decision_us=int(self.decisions_us[index]) if len(self.decisions_us) else None,
             load={name: tuple(rows[index].tolist()) for name, rows in self.load.items()},
+            measured={name: float(values[index]) for name, values in self.measured.items()},
         )
 
 
@@ -123,6 +136,7 @@ def together(samples: Sequence[Sample]) -> Samples:
         extremes={name: np.array([sample.extremes[name] for sample in samples]) for name in first.extremes},
         decisions_us=np.array([sample.decision_us for sample in samples if sample.decision_us is not None], np.int64),
         load={name: np.array([sample.load[name] for sample in samples], np.int64) for name in first.load},
+        measured={name: np.array([sample.measured[name] for sample in samples]) for name in first.measured},
     )
 
 
@@ -152,6 +166,7 @@ def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable
         activity={name: _activity(program, name, listed) for name in counts},
         decisions_us=np.concatenate([NOT_KNOWN, *(batch.decisions_us for batch in listed)]),
         load={name: _load(program, name, listed) for name in (listed[0].load if listed else ())},
+        measured=joined_measures([(batch.measured, len(batch)) for batch in listed]),
     )
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+RAILS: Final = ("VDD_IO", "VDD_RAM", "VDD_LOGIC", "VDD_PIXEL_DIGITAL", "VDD_PIXEL_ANALOG")
+"""The power rails of a kit, by the channel of its power monitor (Speck Dev Kit Datasheet, 2023, table 7)."""
+
 
 class BoardKind(NamedTuple):
     """A kind of board: samna's name for it, its chip, and samna's names for its event input and output."""

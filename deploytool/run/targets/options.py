@@ -19,6 +19,23 @@ Configure: TypeAlias = Callable[[Program], Mapping[str, Any]]
 """A function that returns the chip's configuration, in the vendor's terms, for a mapped program."""
 
 
+OWN_PACE: Final = 1.0
+
+
+@dataclass(frozen=True)
+class OnBoard:
+    """How a board is used. ``pace`` is how much faster than recorded events are sent; None: as fast as it takes them.
+
+    ``power``: measure the power of every rail, where the kit can.
+    """
+
+    pace: float | None = OWN_PACE
+    power: bool = True
+
+
+AS_RECORDED: Final = OnBoard()
+
+
 @dataclass(frozen=True)
 class Options:
     """How a target runs.
@@ -26,7 +43,7 @@ class Options:
     Either ``threads`` of the CPU share the samples, or ``device`` is a GPU. ``tick`` is called for every sample.
     ``configure`` returns the configuration for a board; it is None if there can be no board.
     ``time_steps`` and ``bins`` (steps of equal time or of equal counts of events) are for a target that runs in time
-    steps. They are the only options that affect a result.
+    steps. They are the only options that affect a result. ``board`` is for a board.
     """
 
     configure: Configure | None = None
@@ -35,6 +52,7 @@ class Options:
     device: str = CPU
     time_steps: int | None = None
     bins: Bins = "time"
+    board: OnBoard = AS_RECORDED
 
 
 DEFAULTS: Final = Options()

@@ -74,7 +74,7 @@ def _board(name: str, options: Options) -> Target:
 
     if options.configure is None:
         raise UsageError(name, "no function that configures the board", "the option configure")
-    return Board(name, options.configure, options.tick)
+    return Board(name, options.configure, options.tick, options.board)
 
 
 TARGETS: Final[Mapping[str, TargetKind]] = MappingProxyType(
