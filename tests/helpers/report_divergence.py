@@ -20,7 +20,7 @@ def side(run: str, spikes: int, updates: list[tuple[int, float, int]], steps: bo
 
 
 def explained(*sides: Side) -> Explained:
-    first = LayerDivergence("conv1", 3000, None, NEURON, (1, 0), (2, 1), ("floor",), "floor")
+    first = LayerDivergence("conv1", 3000, None, NEURON, (1, 0), (2, 1), ("floor",), (), "floor")
     return Explained(7, "seven", 1, "They differ.", first, sides, (first,))
 
 

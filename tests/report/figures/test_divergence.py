@@ -59,7 +59,7 @@ def test_the_row_of_the_neuron_is_marked_and_rows_are_those_nearest_in_time() ->
 
 
 def test_without_a_difference_nothing_is_drawn() -> None:
-    equal = LayerDivergence("conv1", None, None, None, (0, 0), (2, 2), (), "equal")
+    equal = LayerDivergence("conv1", None, None, None, (0, 0), (2, 2), (), (), "equal")
     assert divergence_charts(Explained(7, "seven", 1, "They do not differ.", None, (), (equal,))) == []
     assert moment(equal) == "does not differ"
-    assert moment(LayerDivergence("conv1", 7089, 3, NEURON, (1, 0), (2, 1), (), "")) == "7.089 ms, time step 3"
+    assert moment(LayerDivergence("conv1", 7089, 3, NEURON, (1, 0), (2, 1), (), (), "")) == "7.089 ms, time step 3"
