@@ -75,6 +75,13 @@ def alone(path: Path, wait: Callable[[], None]) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+def umask() -> int:
+    """The permissions that this process withholds from what it creates."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path`` atomically: the file is either complete or unchanged.
 
@@ -107,9 +114,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(draft).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~mask)
+        Path(draft).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~umask())
         Path(draft).replace(path)
     finally:
         with contextlib.suppress(OSError):

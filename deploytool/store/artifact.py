@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
-from deploytool.base.files import is_file, listed
+from deploytool.base.files import is_file, listed, umask
 from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.messages import Messages
 from deploytool.store.file_names import CONFIGURATION
@@ -112,8 +112,8 @@ class Store:
                 write(draft)
                 manifest = _manifest(request, draft)
                 (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
-                draft.chmod(0o755)
-                return _moved(draft, Artifact(self.root / f"{request.kind}-{manifest.digest[:12]}", manifest))
+                draft.chmod(0o777 & ~umask())
+                return _moved(draft, Artifact(self.root / manifest.name, manifest))
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
@@ -186,8 +186,12 @@ class Store:
 
 def _age(folder: Path) -> tuple[str, int, str]:
     """A key that sorts artifacts by their age, the oldest first."""
-    created = stated_time(stated(folder))
-    return ("", folder.stat().st_mtime_ns, folder.name) if created is None else (created, 0, folder.name)
+    if (created := stated_time(stated(folder))) is not None:
+        return created, 0, folder.name
+    try:
+        return "", folder.stat().st_mtime_ns, folder.name
+    except OSError:  # deleted just now
+        return "", 0, folder.name
 
 
 def _on_chip(newest: Path, folders: Sequence[Path]) -> Path:
@@ -226,9 +230,17 @@ def _moved(draft: Path, made: Artifact) -> Artifact:
 
 
 def open_artifact(path: Path) -> Artifact:
-    """The artifact in folder ``path``, every file verified. Raises ArtifactError, naming the file."""
+    """The artifact in folder ``path``, every file verified. Raises ArtifactError, naming the file.
+
+    A folder named like an artifact holds that one, and no link leads out of it.
+    """
     manifest = read_manifest(path)
+    if (name := path.name) != manifest.name and name.partition("-")[0] in KINDS:
+        todo = "Rename it, or delete it."
+        raise ArtifactError(str(path), f"holds {manifest.name}", "a folder with the name of its artifact", todo)
     for name, expected in manifest.files.items():
+        if any(part.is_symlink() for part in (path, path / name, *(path / name).parents[: name.count("/")])):
+            raise ArtifactError(str(path / name), "a link", "the file itself", REMAKE)
         if not is_file(path / name):
             raise ArtifactError(str(path / name), "missing", "the file the manifest lists", REMAKE)
         if file_digest(path / name) != expected:

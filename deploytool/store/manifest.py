@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
@@ -53,6 +53,20 @@ class Manifest(BaseModel):
     made_by: str
     created: str | None = None
     created_check: str | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            inside = PurePosixPath(name)
+            if name != inside.as_posix() or "\0" in name or inside.is_absolute() or {".", ".."} & {name, *inside.parts}:
+                raise ValueError(f"a file {name!r}, which is not inside the artifact")
+        return files
+
+    @property
+    def name(self) -> str:
+        """The name of the artifact and of its folder."""
+        return f"{self.kind}-{self.digest[:12]}"
 
     @property
     def text(self) -> str:

@@ -1,18 +1,20 @@
 import errno
 import json
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json
 from deploytool.base.tensors import write_tensors
 from deploytool.store.artifact import Artifact, Request, Store, open_artifact
 from deploytool.store.manifest import FILE as MANIFEST
-from deploytool.store.manifest import KINDS
+from deploytool.store.manifest import KINDS, new_manifest
 
 RECIPE = {"train": {"epochs": 1}}
 
@@ -57,6 +59,50 @@ def test_every_flipped_byte_is_found_and_its_file_named(store: Store) -> None:
                 open_artifact(made.path)
         path.write_bytes(original)
     assert open_artifact(made.path) == made
+
+
+def test_folders_that_change_names_are_found(store: Store) -> None:
+    one, other = put(store), put(store, epochs=2)
+    aside = store.root / "aside"
+    one.path.rename(aside)
+    other.path.rename(one.path)
+    aside.rename(other.path)
+    with pytest.raises(ArtifactError, match=f"{one.name}: holds {other.name}; need a folder with the name of its"):
+        store.by_digest(one.digest)
+    shutil.copytree(one.path, store.root / "model-copy")
+    with pytest.raises(ArtifactError, match=f"model-copy: holds {other.name}"):
+        store.get("model-copy")
+    shutil.copytree(one.path, store.root / "mine")
+    assert store.get(str(store.root / "mine")).digest == other.digest
+
+
+def test_no_link_leads_out_of_an_artifact(store: Store, tmp_path: Path) -> None:
+    made = put(store)
+    (made.path / "history.json").rename(tmp_path / "history.json")
+    (made.path / "history.json").symlink_to(tmp_path / "history.json")
+    with pytest.raises(ArtifactError, match=r"history.json: a link; need the file itself"):
+        open_artifact(made.path)
+    (made.path / "history.json").unlink()
+    (tmp_path / "history.json").rename(made.path / "history.json")
+    made.path.rename(tmp_path / "elsewhere")
+    made.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="a link; need the file itself"):
+        open_artifact(made.path)
+
+
+@pytest.mark.parametrize("name", ["../../etc/hostname", "/etc/hostname", "a/../b", "./a", "", ".", "a\0b", "a//b"])
+def test_a_manifest_lists_files_inside_its_folder_only(name: str) -> None:
+    with pytest.raises(ValidationError):
+        new_manifest({"kind": "model", "key": "k", "inputs": {}, "files": {name: "0" * 64}, "recipe": {}})
+
+
+def test_artifacts_follow_the_umask(store: Store) -> None:
+    before = os.umask(0o077)
+    try:
+        made = put(store)
+    finally:
+        os.umask(before)
+    assert made.path.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_missing_file_is_named(store: Store) -> None:
