@@ -9,6 +9,7 @@ from deploytool.base.numbers import figure
 from deploytool.ir.comparison import ChangedAnswer, Details
 from deploytool.ir.divergence import LayerDivergence
 from deploytool.ir.verdict import Difference, SpikeDifference, Verdict
+from deploytool.validate.cost import cost_lines
 
 CHANGED = 10
 """Samples with another answer that are listed."""
@@ -28,6 +29,7 @@ def comparison_for_terminal(verdict: Verdict, layers: bool) -> dict[str, Any]:
         "differences between them": pair.says,
         "same answer": _agreement(pair, details.changed),
         "spike difference": [_row("output", pair.output), *(_row(each.layer, each) for each in pair.layers)],
+        **cost_lines(verdict.rungs),
         "only in one of them": list(pair.not_compared),
         "other answers": [_answer(each) for each in details.changed[:CHANGED]],
         "neurons that differ most": [_neuron(each) for each in details.worst],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, Shape
 from deploytool.base.numbers import DECIMALS
 from deploytool.ir.comparison import ChangedAnswer, LayerMap, LayerTiming, NeuronDifference, Timing
+from deploytool.ir.counts import slices
 from deploytool.ir.divergence import Place
 from deploytool.ir.events import Events, places_of
 from deploytool.ir.recording import Recording
@@ -64,10 +65,31 @@ def changed_answers(reference: Recording, test: Recording) -> tuple[ChangedAnswe
 
 def difference_map(reference: Recording, test: Recording, layer: str) -> LayerMap:
     """The differences of the neurons of ``layer``, summed over samples."""
-    difference = test.counts[layer] - reference.counts[layer]
-    _, channels, height, width = difference.shape
-    distance, change = np.abs(difference).sum(axis=0), difference.sum(axis=0)
-    return LayerMap(layer, (channels, height, width), tuple(distance.ravel().tolist()), tuple(change.ravel().tolist()))
+    sums = _sums(reference, test, layer)
+    channels, height, width = sums.distance.shape
+    distance, change = sums.distance.ravel().tolist(), (sums.test - sums.reference).ravel().tolist()
+    return LayerMap(layer, (channels, height, width), tuple(distance), tuple(change))
+
+
+class _Sums(NamedTuple):
+    """Per neuron of a layer, (C, H, W): its spikes in the ``reference`` and in the ``test``, the ``distance`` of its
+    counts, all summed over samples, and the number of ``samples`` in which they differ."""
+
+    reference: NDArray[np.int64]
+    test: NDArray[np.int64]
+    distance: NDArray[np.int64]
+    samples: NDArray[np.int64]
+
+
+def _sums(reference: Recording, test: Recording, layer: str) -> _Sums:
+    """The sums of ``layer``, with a piece of its counts in memory at a time."""
+    wanted, got = reference.counts[layer], test.counts[layer]
+    sums = _Sums(*np.zeros((4, *wanted.shape[1:]), np.int64))
+    for part in slices(wanted.shape):
+        difference = np.abs(got[part] - wanted[part])
+        for total, more in zip(sums, (wanted[part], got[part], difference, difference > 0), strict=True):
+            total += more.sum(axis=0)
+    return sums
 
 
 def worst_neurons(
@@ -76,21 +98,11 @@ def worst_neurons(
     """The neurons of ``layers`` with the largest distance, the largest first; at most ``number``, all with spikes."""
     found = []
     for layer in layers:
-        wanted, got = reference.counts[layer], test.counts[layer]
-        difference = np.abs(got - wanted)
-        distance = difference.sum(axis=0)
-        for place in np.argsort(-distance, axis=None, kind="stable")[:number].tolist():
-            c, y, x = (int(i) for i in np.unravel_index(place, distance.shape))
-            if distance[c, y, x]:
-                found.append(
-                    NeuronDifference(
-                        Place(layer, c, y, x),
-                        int(wanted[:, c, y, x].sum()),
-                        int(got[:, c, y, x].sum()),
-                        int(distance[c, y, x]),
-                        int((difference[:, c, y, x] > 0).sum()),
-                    )
-                )
+        sums = _sums(reference, test, layer)
+        for place in np.argsort(-sums.distance, axis=None, kind="stable")[:number].tolist():
+            c, y, x = (int(i) for i in np.unravel_index(place, sums.distance.shape))
+            if sums.distance[c, y, x]:
+                found.append(NeuronDifference(Place(layer, c, y, x), *(int(each[c, y, x]) for each in sums)))
     return tuple(sorted(found, key=lambda each: -each.distance)[:number])
 
 
@@ -108,8 +120,10 @@ def differing_samples(reference: Recording, test: Recording, layers: Sequence[st
 
 
 def _distance(reference: Recording, test: Recording, layer: str) -> NDArray[np.int64]:
-    difference = np.abs(test.counts[layer] - reference.counts[layer])
-    found: NDArray[np.int64] = difference.reshape(len(reference), -1).sum(axis=1)
+    wanted, got = reference.counts[layer], test.counts[layer]
+    found = np.zeros(len(reference), np.int64)
+    for part in slices(wanted.shape):
+        found[part] = np.abs(got[part] - wanted[part]).sum(axis=(1, 2, 3))
     return found
 
 

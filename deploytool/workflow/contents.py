@@ -147,6 +147,8 @@ def _range(layer: LayerFigures) -> str:
 
 
 def _verdict(artifact: Artifact) -> dict[str, Any]:
+    from deploytool.validate.cost import cost_lines
+
     verdict = load_verdict(artifact.path)
     return {
         "verdict": verdict.sentence,
@@ -174,6 +176,7 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
             }
             for pair in verdict.differences
         ],
+        **cost_lines(verdict.rungs),
     }
 
 
