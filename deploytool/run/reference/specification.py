@@ -1,4 +1,4 @@
-"""The executable specification: processes one event after another in plain numpy.
+"""The executable specification: processes one event after another in plain Python and numpy.
 
 It is slow, and every fast path equals it event for event. Each input event passes through all layers before the next
 one; the spikes it causes in a layer enter the following layers in the order in which they left. A delayed spike is a

@@ -192,11 +192,16 @@ def _weights(question: Question) -> Cause:
     one = f"the weight of {place} is {shown[0]} in {a} and {shown[1]} in {b}"
     said = f"{one} ({counted(arrived, 'event')} so far)"
     if number_of > 1:
-        said = (
-            f"{number_of} weights differ and change the sum of the {len(inputs.causes):,} inputs so far by "
-            f"{number(float(change.sum()), sign=True)} from {a} to {b}; the largest change is that {said}"
-        )
+        said = f"{number_of} weights differ{_effect(question, float(change.sum()), least)}; the largest change: {said}"
     return Cause(reason, said, "weights")
+
+
+def _effect(question: Question, change: float, least: float) -> str:
+    """What all weights that differ do to the sum of the inputs, as a clause."""
+    inputs, (a, b) = f"the {len(question.case.inputs[TEST].causes):,} inputs so far", question.names
+    if abs(change) <= least:
+        return f", and their effects on the sum of {inputs} cancel"
+    return f" and change the sum of {inputs} by {number(change, sign=True)} from {a} to {b}"
 
 
 def _rounded_weights(base: Sequence[Subject], plain: Sequence[Array]) -> bool:
