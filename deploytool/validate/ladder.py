@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from deploytool.base.errors import InputError
+from deploytool.base.errors import InputError, UsageError
 from deploytool.base.numbers import DECIMALS, rounded
 from deploytool.ir.comparison import Details
 from deploytool.ir.recording import RUNGS, Recording
@@ -15,11 +15,11 @@ from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDiffer
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
 from deploytool.validate.activity import decision, layer_figures
+from deploytool.validate.checks import checks
 from deploytool.validate.comparison import shared_layers
 from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
 from deploytool.validate.names import ARITHMETIC, named
-from deploytool.validate.requirements import checks
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -43,10 +43,12 @@ def judge(recordings: Mapping[str, Recording], asked: ValidateSection, against: 
     `deploytool.validate.names.named` says which of them are rungs, and how the others are called. The pairs of
     COMPARISONS are compared, and every variant with its rung. With ``against``, one of the names, all others are
     compared with that one, and a limit applies to every run or pair.
-    Raises InputError when networks, samples or shapes differ.
+    Raises InputError when networks, samples or shapes differ, UsageError when there is nothing to compare.
     """
     if not recordings:
         raise InputError("validate", "no recording", "at least one")
+    if against is not None and len(recordings) == 1:
+        raise UsageError(f"--against {against}", "it is the only recording", "another one to compare with it")
     check_comparable(recordings)
     names = named(recordings)
     runs = {name: _run(name, key, recordings[key]) for name, key in names.items()}

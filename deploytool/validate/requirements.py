@@ -6,14 +6,14 @@ Where a person names the pairs, with ``--against``, it is every run or every pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
-from deploytool.base.numbers import figure_and_limit, rounded
 from deploytool.ir.recording import RUNGS, RungName
-from deploytool.ir.verdict import Check, CoreLoad, Difference, LayerDifference, Rung
-from deploytool.recipe import ValidateSection
+from deploytool.ir.verdict import CoreLoad, Difference, LayerDifference, Rung
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,36 +26,37 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """What one key of [validate] asks of a run: a limit on ``measure``, which is None if not known.
+class Requirement(Generic[T]):
+    """What one key of [validate] asks of a run or a pair: a limit on ``measure``, which is None if not known.
 
-    ``title`` says what is measured, on "{test}"; ``lacks`` why it may not be known. ``rung`` is the run that is asked
-    by default, and ``on`` are the rungs that can be asked. ``where`` adds to the value where it was found.
+    ``title`` says what is measured, on "{test}" or between "{reference}" and "{test}"; ``lacks`` why it may not be
+    known. The value must be ``at_least`` the limit, or at most. ``where`` says where it was found. The sentence states
+    the value ``in_millions``, or as it is.
     """
 
     id: str
     title: str
     unit: str
-    measure: Callable[[Rung], float | None]
+    measure: Callable[[T], float | None]
     lacks: str
     at_least: bool = False
-    rung: RungName = "emulator"
-    on: tuple[RungName, ...] = RUNGS
-    where: Callable[[Rung], str] = lambda _: ""
+    where: Callable[[T], str] = lambda _: ""
+    in_millions: bool = False
 
 
 @dataclass(frozen=True)
-class OfPair:
-    """What one key of [validate] asks of a pair of runs, as `OfRun`; ``rungs`` is the pair that is asked by default."""
+class OfRun(Requirement[Rung]):
+    """A requirement on a run, by default on ``rung``. It can be asked of the rungs ``on``."""
 
-    id: str
-    title: str
-    unit: str
-    measure: Callable[[Pair], float | None]
-    lacks: str
-    at_least: bool = False
+    rung: RungName = "emulator"
+    on: tuple[RungName, ...] = RUNGS
+
+
+@dataclass(frozen=True)
+class OfPair(Requirement[Pair]):
+    """A requirement on a pair of runs, by default (reference, test) ``rungs``."""
+
     rungs: tuple[RungName, RungName] = ("emulator", "simulator")
-    where: Callable[[Pair], str] = lambda _: ""
 
 
 def _accuracy_drop(pair: Pair) -> float | None:
@@ -165,12 +166,13 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
     ),
     OfRun(
         "max_core_synops_per_s",
-        "Synaptic updates per second of the busiest core in its busiest millisecond on the {test}",
-        "updates/s",
+        "Load of the busiest core in its busiest millisecond on the {test}",
+        "SynOps/s",
         _busiest_synops,
         "the run did not record the load of cores",
         on=_EVENT_DRIVEN,
         where=_busiest_place,
+        in_millions=True,
     ),
     OfRun(
         "max_energy_uj",
@@ -201,78 +203,3 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
     OfRun("max_cores", "Cores used on the {test}", "cores", _cores, "the run did not record its cores", on=_ON_CHIP),
 )
 """Every limit of [validate], by its name there."""
-
-
-def checks(
-    runs: Mapping[str, Rung], differences: Sequence[Difference], asked: ValidateSection, every: bool
-) -> tuple[Check, ...]:
-    """The checks of what ``asked`` requires of ``runs`` {name: run} and their ``differences``.
-
-    With ``every``, a limit on one run applies to every run, and a limit on a pair to every pair of ``differences``.
-    Without, each applies to the run or the pair of the ladder that its requirement names.
-    """
-    pairs = [Pair(runs[found.reference], runs[found.test], found) for found in differences]
-    made = [_was_run(rung, runs.get(rung)) for rung in asked.require]
-    for requirement in REQUIREMENTS:
-        limit = getattr(asked, requirement.id)
-        if limit is None:
-            continue
-        if isinstance(requirement, OfRun):
-            found = _of_runs(requirement, runs, every)
-        else:
-            found = _of_pairs(requirement, runs, pairs, every)
-        made += [_check(requirement, limit, each) for each in found]
-    return tuple(made)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A ``value`` of ``test``, or between it and ``reference``; ``missing`` are those of them that did not run."""
-
-    value: float | None
-    test: str
-    reference: str | None = None
-    where: str = ""
-    missing: tuple[str, ...] = ()
-
-
-def _of_runs(asked: OfRun, runs: Mapping[str, Rung], every: bool) -> Iterator[_Found]:
-    names = [name for name, run in runs.items() if run.rung in asked.on] if every else []
-    for name in names or [asked.rung]:
-        run = runs.get(name)
-        yield _Found(asked.measure(run), name, where=asked.where(run)) if run else _Found(None, name, missing=(name,))
-
-
-def _of_pairs(asked: OfPair, runs: Mapping[str, Rung], pairs: Sequence[Pair], every: bool) -> Iterator[_Found]:
-    if not every:
-        reference, test = asked.rungs
-        if missing := tuple(rung for rung in asked.rungs if rung not in runs):
-            yield _Found(None, test, reference, missing=missing)
-            return
-        pair = next(pair for pair in pairs if {pair.reference.name, pair.test.name} == set(asked.rungs))
-        pairs = [replace(pair, reference=runs[reference], test=runs[test])]
-    for pair in pairs:
-        yield _Found(asked.measure(pair), pair.test.name, pair.reference.name, asked.where(pair))
-
-
-def _check(asked: OfRun | OfPair, limit: float, found: _Found) -> Check:
-    """The check of one requirement; not run when a run is missing, or its recording lacks the data."""
-    title = asked.title.format(test=found.test, reference=found.reference)
-    value, passed = rounded(found.value), None
-    if found.missing:
-        sentence = f"{title}: not run, no recording of {' and '.join(found.missing)}"
-    elif value is None:
-        sentence = f"{title}: not run, because {asked.lacks}"
-    else:
-        passed = value >= limit if asked.at_least else value <= limit
-        bound, (shown, needed) = "at least" if asked.at_least else "at most", figure_and_limit(value, limit)
-        where = f" ({found.where})" if found.where else ""
-        sentence = f"{title}: {shown} {asked.unit}{where}, {bound} {needed} required"
-    return Check(asked.id, value, limit, asked.unit, passed, sentence, found.reference, found.test)
-
-
-def _was_run(rung: RungName, run: Rung | None) -> Check:
-    """The check of a rung that must run: it fails without a recording of samples."""
-    samples = run.samples if run else 0
-    sentence = f"A run on the {rung} is required: " + (f"{samples:,} samples" if samples else "not run")
-    return Check("require", samples, 1, "samples", samples > 0, sentence, test=rung)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,8 +10,16 @@ from xml.etree import ElementTree
 import pytest
 from helpers.command import Deploytool, answer, refusal
 
+from deploytool.cli.options import LimitOptions
+from deploytool.recipe import ValidateSection
+
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
+
+
+def test_every_key_of_the_recipe_is_an_option() -> None:
+    assert {field.name for field in dataclasses.fields(LimitOptions)} == set(ValidateSection.model_fields)
+
 
 DATA = ("--data", "digits", "--samples", 20)
 

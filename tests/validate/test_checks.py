@@ -1,4 +1,4 @@
-"""Requirements: every limit is checked on the run or pair that it names, or on every one that a person names."""
+"""Checks: every limit is checked on the run or pair that it names, or on every one that a person names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploytool.base.errors import UsageError
 from deploytool.ir.recording import Load, Recording, RungName, Setup
 from deploytool.ir.verdict import Check, Verdict
 from deploytool.recipe import ValidateSection
@@ -92,8 +93,8 @@ def test_limits_on_the_ladder(
         (
             "max_core_synops_per_s",
             90_000.0,
-            "Synaptic updates per second of the busiest core in its busiest millisecond on the emulator: "
-            "90,000 updates/s (core 0, conv1), at most 90,000 required",
+            "Load of the busiest core in its busiest millisecond on the emulator: "
+            "0.09 M SynOps/s (core 0, conv1), at most 0.09 M required",
         ),
         (
             "max_energy_uj",
@@ -173,6 +174,11 @@ def test_against_one_run_a_limit_on_runs_applies_to_every_run() -> None:
         ("min_accuracy", None, "emulator, 5 % of events lost", 75.0, False),
         ("max_accuracy_drop", "torch", "emulator, 5 % of events lost", 25.0, False),
     ]
+
+
+def test_a_recording_is_not_compared_with_itself() -> None:
+    with pytest.raises(UsageError, match="--against c: it is the only recording; need another one"):
+        judge(only("c"), ValidateSection(max_spike_difference=5), against="c")
 
 
 def verdict(*required: RungName) -> Verdict:
