@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploytool.base.numbers import figure
-from deploytool.ir.comparison import ChangedAnswer, Details
+from deploytool.ir.comparison import ChangedAnswer, Details, NeuronDifference
 from deploytool.ir.divergence import LayerDivergence
 from deploytool.ir.verdict import Difference, SpikeDifference, Verdict
 from deploytool.validate.cost import cost_lines
@@ -32,7 +32,7 @@ def comparison_for_terminal(verdict: Verdict, layers: bool) -> dict[str, Any]:
         **cost_lines(verdict.rungs),
         "only in one of them": list(pair.not_compared),
         "other answers": [_answer(each) for each in details.changed[:CHANGED]],
-        "neurons that differ most": [_neuron(each) for each in details.worst],
+        "neurons that differ most": [_neuron(each) for each in _worst(details, 5 if layers else 2)],
         **_timing(details),
         "why": [each.says for each in details.explained],
         "not explained": details.not_explained,
@@ -45,7 +45,7 @@ def comparison_for_terminal(verdict: Verdict, layers: bool) -> dict[str, Any]:
 
 def _agreement(pair: Difference, changed: Sequence[ChangedAnswer]) -> str:
     if pair.agreement is None:
-        return "not known: no samples"
+        return "not known"
     samples = pair.output.samples
     return f"{samples - len(changed)} of {samples} samples ({figure(pair.agreement)} %)"
 
@@ -74,7 +74,15 @@ def _class(answer: int) -> str:
     return "no spike" if answer < 0 else str(answer)
 
 
-def _neuron(worst: Any) -> dict[str, Any]:
+def _worst(details: Details, number: int) -> list[NeuronDifference]:
+    """At most ``number`` neurons of each layer."""
+    by_layer: dict[str, list[NeuronDifference]] = {}
+    for each in details.worst:
+        by_layer.setdefault(each.neuron.layer, []).append(each)
+    return [each for listed in by_layer.values() for each in listed[:number]]
+
+
+def _neuron(worst: NeuronDifference) -> dict[str, Any]:
     place = worst.neuron
     return {
         "layer": place.layer,
@@ -92,10 +100,9 @@ def _timing(details: Details) -> dict[str, Any]:
     timing = details.timing
     if timing is None:
         return {"spike times": details.no_timing}
-    title = (
-        f"spike times of {len(timing.samples)} samples (Victor-Purpura: {timing.q_per_ms:g} per ms, "
-        f"van Rossum: tau {timing.tau_ms:g} ms)"
-    )
+    samples = f"{len(timing.samples)} sample{'s' * (len(timing.samples) > 1)}"
+    scale = f"Victor-Purpura: {timing.q_per_ms:g} per ms, van Rossum: tau {timing.tau_ms:g} ms"
+    title = f"spike times of {samples} ({scale})"
     return {
         title: [
             {

@@ -80,7 +80,7 @@ class Details:
     """What `compare` says of two runs.
 
     ``networks`` says whether they ran one network. ``changed`` are the samples with another answer, ``worst`` the
-    neurons with the largest distance, the largest first, and ``maps`` the differences of every shared layer.
+    neurons of each layer with the largest distance, the largest first, and ``maps`` the differences of every layer.
     ``timing`` is None if no spike times are known, and ``no_timing`` says why. ``explained`` holds the samples that
     were explained, and ``not_explained`` says why others were not; it is empty if nothing is missing.
     """

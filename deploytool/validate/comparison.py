@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -21,8 +21,8 @@ from deploytool.validate.timing import van_rossum, victor_purpura
 SpikePair: TypeAlias = tuple[Mapping[str, Array], Mapping[str, Array]]
 """(spikes of the reference, spikes of the test) of one sample, by layer."""
 
-WORST: Final = 10
-"""Neurons that are listed."""
+WORST: Final = 5
+"""Neurons of each layer that are listed."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,21 @@ def networks(reference: Recording, test: Recording) -> str:
 
 
 def changed_answers(reference: Recording, test: Recording) -> tuple[ChangedAnswer, ...]:
-    """The samples whose answer differs, in order."""
+    """The samples whose answer differs, in order; none if a recording lacks the output."""
     before, after = reference.predictions, test.predictions
     return tuple(
         ChangedAnswer(
             index, reference.samples[index], int(reference.labels[index]), int(before[index]), int(after[index])
         )
-        for index in np.flatnonzero(before != after).tolist()
+        for index in np.flatnonzero(_changed(reference, test)).tolist()
     )
+
+
+def _changed(reference: Recording, test: Recording) -> NDArray[np.bool_]:
+    """(S,): whether the answer differs; False if it is not known."""
+    if not (reference.classes and test.classes):
+        return np.zeros(len(reference), np.bool_)
+    return np.not_equal(reference.predictions, test.predictions)
 
 
 def difference_map(reference: Recording, test: Recording, layer: str) -> LayerMap:
@@ -95,15 +102,26 @@ def _sums(reference: Recording, test: Recording, layer: str) -> _Sums:
 def worst_neurons(
     reference: Recording, test: Recording, layers: Sequence[str], number: int = WORST
 ) -> tuple[NeuronDifference, ...]:
-    """The neurons of ``layers`` with the largest distance, the largest first; at most ``number``, all with spikes."""
-    found = []
-    for layer in layers:
-        sums = _sums(reference, test, layer)
-        for place in np.argsort(-sums.distance, axis=None, kind="stable")[:number].tolist():
-            c, y, x = (int(i) for i in np.unravel_index(place, sums.distance.shape))
-            if sums.distance[c, y, x]:
-                found.append(NeuronDifference(Place(layer, c, y, x), *(int(each[c, y, x]) for each in sums)))
-    return tuple(sorted(found, key=lambda each: -each.distance)[:number])
+    """The neurons of each layer with the largest distance, the largest first; at most ``number`` of a layer."""
+    return tuple(
+        found for layer in layers for found in _worst(layer, reference.counts[layer], test.counts[layer], number)
+    )
+
+
+def _worst(layer: str, wanted: Array, found: Array, number: int) -> Iterator[NeuronDifference]:
+    """The neurons of one layer, from their counts (S, C, H, W); none whose counts are equal."""
+    difference = np.abs(found - wanted)
+    distance = difference.sum(axis=0)
+    for place in np.argsort(-distance, axis=None, kind="stable")[:number].tolist():
+        c, y, x = (int(i) for i in np.unravel_index(place, distance.shape))
+        if distance[c, y, x]:
+            yield NeuronDifference(
+                Place(layer, c, y, x),
+                reference=int(wanted[:, c, y, x].sum()),
+                test=int(found[:, c, y, x].sum()),
+                distance=int(distance[c, y, x]),
+                samples=int((difference[:, c, y, x] > 0).sum()),
+            )
 
 
 def differing_samples(reference: Recording, test: Recording, layers: Sequence[str]) -> list[int]:
@@ -111,7 +129,7 @@ def differing_samples(reference: Recording, test: Recording, layers: Sequence[st
 
     The difference is that of the output, and of all ``layers`` where the output is alike.
     """
-    changed = reference.predictions != test.predictions
+    changed = _changed(reference, test)
     outputs = [_distance(reference, test, layer) for layer in layers if layer in reference.outputs]
     everywhere = [_distance(reference, test, layer) for layer in layers]
     output, total = (np.sum(each, axis=0) if each else np.zeros(len(reference)) for each in (outputs, everywhere))

@@ -45,16 +45,24 @@ def test_changed_answers() -> None:
     )
 
 
+def test_without_output_no_answer_is_changed() -> None:
+    silent = replace(OTHER, outputs=(), counts={"conv": OTHER.counts["conv"]})
+    assert comparison.changed_answers(ONE, silent) == ()
+    assert comparison.differing_samples(ONE, silent, ("conv",)) == [0, 1, 2]
+    found = ladder.compare({"one": ONE, "other": silent}, "one", "other", nothing()).differences[0]
+    assert (found.agreement, found.output.pooled, found.not_compared) == (None, None, ("fc",))
+
+
 def test_maps_and_worst_neurons() -> None:
     found = comparison.difference_map(ONE, OTHER, "conv")
     assert (found.shape, found.distance, found.change) == ((1, 1, 2), (1, 2), (-1, 2))
     assert comparison.worst_neurons(ONE, OTHER, LAYERS) == (
-        NeuronDifference(Place("fc", 1, 0, 0), 3, 8, 5, 1),
         NeuronDifference(Place("conv", 0, 0, 1), 1, 3, 2, 1),
         NeuronDifference(Place("conv", 0, 0, 0), 4, 3, 1, 1),
+        NeuronDifference(Place("fc", 1, 0, 0), 3, 8, 5, 1),
         NeuronDifference(Place("fc", 0, 0, 0), 5, 6, 1, 1),
     )
-    assert len(comparison.worst_neurons(ONE, OTHER, LAYERS, 2)) == 2
+    assert [each.neuron.layer for each in comparison.worst_neurons(ONE, OTHER, LAYERS, 1)] == ["conv", "fc"]
     assert comparison.worst_neurons(ONE, ONE, LAYERS) == ()
 
 

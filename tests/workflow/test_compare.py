@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.command import answer, invoke, network, refusal
+from helpers.command import RECIPE, answer, invoke, network, refusal
 
 from deploytool.convert.nir import write_nir
 from deploytool.store.artifact import Store
@@ -85,6 +85,17 @@ def test_time_steps_of_another_number_are_not_explained(made: Path, program: str
     )
     found = details_of(compared(made, three, four, "--explain", "--samples", 1))
     assert "in time steps that differ" in found["explained"][0]["says"]
+
+
+def test_different_networks_are_compared_and_said(made: Path) -> None:
+    other = made / "other.toml"
+    other.write_text(RECIPE.replace('name = "small"', 'name = "small"\nseed = 7'))
+    one = recording_of(made, "emulator")
+    trained = answer(invoke(made, "pipeline", other, "--json"))
+    (two,) = (run["recording"] for run in trained["rungs"] if run["name"] == "emulator")
+    found = details_of(compared(made, one, two, "--explain", "--samples", 1))
+    assert "The runs are of different networks" in found["networks"]
+    assert found["explained"][0]["first"]["reasons"][0] in ("different weights", "different threshold")
 
 
 @pytest.fixture(scope="module")

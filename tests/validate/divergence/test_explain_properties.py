@@ -39,6 +39,15 @@ EXCHANGED = {
 """{reason: the layer of the test run with this property of the reference run}."""
 
 
+OF_STEPS = (
+    "sum over a time step",
+    "floor once per time step",
+    "spikes per time step",
+    "reset once per time step",
+    "saturation",
+)
+
+
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Program, Program]:
     """A program, and the same with one or two changes to its layers."""
@@ -143,13 +152,15 @@ def check_sides(found: Explained) -> None:
 def test_the_first_time_step_that_differs(data: st.DataObject) -> None:
     program = data.draw(programs(integers=True))
     stream = data.draw(streams(program.input_shape, least=5))
-    number = data.draw(st.integers(1, 5))
-    found = why(program, program, stream, jobs=(EVENTS, Job("quantised", number)))
-    one, other = (follow(job, program, stream, 0) for job in (EVENTS, Job("quantised", number)))
+    number, bins = data.draw(st.integers(1, 5)), data.draw(st.sampled_from(["time", "count"]))
+    clocked = Job("quantised", number, bins=bins)
+    found = why(program, program, stream, jobs=(EVENTS, clocked))
+    one, other = (follow(job, program, stream, 0) for job in (EVENTS, clocked))
     for each in found.layers:
         counts = [Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()]
-        for t, *at in one.spikes[each.layer].tolist():
-            counts[0][t * number // stream.duration_us, *at] += 1
+        for cause, (t, *at) in zip(one.causes[each.layer].tolist(), one.spikes[each.layer].tolist(), strict=True):
+            by_count = bins == "count"
+            counts[0][cause * number // len(stream) if by_count else t * number // stream.duration_us, *at] += 1
         for step, (_, *at) in zip(other.causes[each.layer].tolist(), other.spikes[each.layer].tolist(), strict=True):
             counts[1][step, *at] += 1
         differing = [key for key in counts[0].keys() | counts[1].keys() if counts[0][key] != counts[1][key]]
@@ -158,6 +169,7 @@ def test_the_first_time_step_that_differs(data: st.DataObject) -> None:
             key = each.step - 1, each.neuron.feature, each.neuron.row, each.neuron.column
             assert each.spikes == (counts[0][key], counts[1][key])
             assert each.reasons
+            assert set(each.reasons) <= {"upstream", *OF_STEPS}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
