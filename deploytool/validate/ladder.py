@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.numbers import DECIMALS, rounded
 from deploytool.ir.comparison import Details
-from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.recording import RUNGS, Recording, Setup
 from deploytool.ir.verdict import Difference, LayerDifference, Rung, SpikeDifference, Verdict
 from deploytool.recipe import ValidateSection
 from deploytool.validate import metrics
@@ -19,7 +19,7 @@ from deploytool.validate.checks import checks
 from deploytool.validate.comparison import shared_layers
 from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
-from deploytool.validate.names import ARITHMETIC, named
+from deploytool.validate.names import ARITHMETIC, STEPS, named
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -180,7 +180,20 @@ def _cause(reference: tuple[str, Recording], test: tuple[str, Recording]) -> str
     special, usual = (name.removeprefix(run.rung).removeprefix(", ") for name, run in (test, reference))
     if usual:
         special = f"{special} against {usual}" if special else f"{usual}, in the reference"
+    elif not special:
+        special = ", ".join(_settings_apart(reference[1].setup, test[1].setup))
     return "; ".join(filter(None, (between, special)))
+
+
+def _settings_apart(reference: Setup, test: Setup) -> Iterator[str]:
+    """What differs between the settings of two runs that have the names of their rungs."""
+    steps, bits = (test.time_steps, reference.time_steps), (test.weight_bits, reference.weight_bits)
+    if None not in steps and steps[0] != steps[1]:
+        yield f"T = {steps[0]} against T = {steps[1]}"
+    if None not in steps and test.bins != reference.bins:
+        yield f"{STEPS[test.bins]} against {STEPS[reference.bins]}"
+    if None not in bits and bits[0] != bits[1]:
+        yield f"{bits[0]} bits against {bits[1]} bits"
 
 
 def _rounded(difference: SpikeDifference) -> SpikeDifference:

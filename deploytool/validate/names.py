@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from deploytool.ir.events import Bins
 from deploytool.ir.program import Arithmetic
 from deploytool.ir.recording import RUNGS, Recording, RungName, Setup
 
@@ -30,6 +31,9 @@ PERTURBATIONS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """{model of a perturbation: its words}, for `deploytool.run.jobs.perturbation`."""
+
+STEPS: Final[Mapping[Bins, str]] = MappingProxyType({"time": "steps of equal time", "count": "steps of equal counts"})
+"""{bins of a clock-driven run: their words}."""
 
 _DRAW: Final = re.compile(r"(\S+) seed (\d+) repeat (\d+)")
 
@@ -94,7 +98,7 @@ def differences(rung: RungName, setup: Setup, usual: Setup | None) -> list[str]:
     if setup.time_steps is not None and (usual is None or setup.time_steps != usual.time_steps):
         parts.append(f"T = {setup.time_steps}")
     if setup.time_steps is not None and setup.bins != (usual.bins if usual else "time"):
-        parts.append("steps of equal time" if setup.bins == "time" else "steps of equal counts")
+        parts.append(STEPS[setup.bins])
     if setup.imported and (usual is None or setup.imported != usual.imported):
         parts.append(f"imported from {setup.imported}")
     return parts + in_words(setup.perturbation)

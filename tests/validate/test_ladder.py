@@ -184,6 +184,23 @@ def test_a_variant_without_its_rung_is_compared_with_the_rung_nearest_to_silicon
     assert judge([lost], NOTHING).differences == ()
 
 
+def test_a_pair_of_rungs_with_other_time_steps_or_bits_says_so() -> None:
+    def says(rung: RungName, setup: Setup, other: Setup) -> str:
+        runs = [replace(recording(each, [[1, 0]] * 4), setup=s) for each, s in ((rung, setup), ("quantised", other))]
+        (pair,) = judge(runs, NOTHING).differences
+        return pair.says
+
+    steps = Setup(time_steps=10, weight_bits=8)
+    both = "the chip's integers instead of float32, both in time steps"
+    assert says("torch", Setup(time_steps=10), steps) == both
+    assert says("torch", Setup(time_steps=4), steps) == f"{both}; T = 4 against T = 10"
+    assert says("torch", Setup(time_steps=10, bins="count"), steps) == (
+        f"{both}; steps of equal counts against steps of equal time"
+    )
+    events = "events instead of time steps, in the same integers"
+    assert says("emulator", Setup(weight_bits=4), steps) == f"{events}; 8 bits against 4 bits"
+
+
 def test_a_run_states_its_setup() -> None:
     setup = Setup(arithmetic="int8/int16", weight_bits=4, time_steps=10, bins="count")
     found = rungs(judge([replace(recording("quantised", [[1, 0]] * 4), setup=setup), EMULATOR], NOTHING))
