@@ -206,8 +206,9 @@ def _points(curve: Curve) -> list[dict[str, Any]]:
         }
         rows.append(row)
     known = {key for row in rows for key, value in row.items() if value is not None} | {"accuracy"}
+    varied = "ms" if curve.quantity == "until_ms" else curve.quantity
     return [
-        {curve.quantity: point.value, **{key: value for key, value in row.items() if key in known}}
+        {varied: point.value, **{key: value for key, value in row.items() if key in known}}
         for point, row in zip(curve.points, rows, strict=True)
     ]
 

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.command import RECIPE, answer, invoke, network, refusal
+from helpers.sweeps import curve as made_curve
+from helpers.sweeps import point as made_point
 from typer.testing import Result
 
 from deploytool.convert.nir import write_nir
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.recording_file import load_recording
+from deploytool.ir.sweep import QUANTITIES
 from deploytool.store.artifact import Store
 from deploytool.validate import metrics
 from deploytool.workflow.sweep import sweeps_of
@@ -309,6 +312,17 @@ def test_an_interrupted_sweep_keeps_its_points(folder: Path, monkeypatch: pytest
     resumed = sweep(folder, "model@latest", "--time-steps", "2,5,9")
     assert len(points(answer(resumed))) == 3
     assert all(f"{name}  already there" in resumed.stderr for name in kept)
+
+
+def test_rows_of_large_figures_fit_sixty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    from deploytool.cli.terminal import print_value
+    from deploytool.workflow.contents import _points
+
+    for name, quantity in QUANTITIES.items():
+        used = {"events": 3790.5, "ms": 300.25} if quantity.how in ("cut", "exit") else {}
+        large = made_point(1000, 88.88, synops=999_999.0, spike_difference=99.99, **used)
+        print_value({"title": _points(made_curve("net", name, large))})
+    assert max(len(line.rstrip()) for line in capsys.readouterr().out.splitlines()) <= 60
 
 
 def test_the_table_fits_sixty_columns(folder: Path) -> None:
