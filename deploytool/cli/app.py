@@ -36,6 +36,7 @@ from deploytool.cli.options import (
     parse_pins,
     parse_workers,
 )
+from deploytool.cli.package import package
 from deploytool.cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -335,6 +336,9 @@ def export(
         raise UsageError("export", "nothing to write", "--spikes FILE, --counts LAYER -o FILE, or --counts FILE.csv")
     table = None if counts is None else Path(counts)
     invocation.show(exporting.export_files(store, recording, options.spikes, table, options.samples))
+
+
+command(app, "deploytool package program@latest -o net.zip")(package)
 
 
 @command(app, "deploytool bench simulator")
