@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 from xml.etree import ElementTree
 
 from deploytool.base.numbers import figure, percent, whole
 from deploytool.ir.verdict import Check, Difference, Rung, Verdict
 
-OUTCOMES: Final[Mapping[bool | None, str]] = {True: "passed", False: "failed", None: "not run"}
+OUTCOMES: Final[Mapping[bool | None, str]] = MappingProxyType({True: "passed", False: "failed", None: "not run"})
+LAYER: Final[Mapping[str, str]] = MappingProxyType(
+    {"Kernel words": "kernel_words", "Neuron words": "neuron_words", "Core": "core"}
+)
+"""{heading: key} of the figures of a layer in the output of `check --json`."""
 
 
 def junit(verdict: Verdict) -> bytes:
@@ -82,11 +87,7 @@ def fit_markdown(network: str, report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-LAYER: Final[Mapping[str, str]] = {"Kernel words": "kernel_words", "Neuron words": "neuron_words", "Core": "core"}
-"""{heading: key} of the figures of a layer in the output of `check --json`."""
-
-
-def _table(headings: Sequence[str], rows: Any) -> str:
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---"] * len(headings), *([_escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -93,9 +93,9 @@ class Store:
         self._told: set[str] = set()
 
     def find(self, request: Request) -> Artifact | None:
-        """The artifact made for ``request``, or None. A damaged one raises ArtifactError."""
+        """The newest artifact made for ``request``, or None. A damaged one raises ArtifactError."""
         key = request.key
-        for path in self._folders(request.kind):
+        for path in self.folders(request.kind):
             if stated(path).get("key") == key:
                 return open_artifact(path)
         return None

@@ -124,6 +124,15 @@ def test_the_newest_is_the_one_whose_manifest_says_so(tmp_path: Path, at: Any) -
     assert store.get("model@latest") == made[0]
 
 
+def test_of_two_artifacts_for_one_request_the_newest_is_found(tmp_path: Path, at: Any) -> None:
+    store, request = Store(tmp_path), Request("model", {}, {})
+    made = []
+    for time, text in ((TIMES[1], "a"), (TIMES[0], "b"), (TIMES[2], "c"), (TIMES[1], "d")):
+        at(time)
+        made.append(store.put(request, lambda folder, text=text: (folder / "a").write_text(text) and None))
+    assert store.find(request) == made[2]
+
+
 def test_artifacts_without_a_time_are_older_and_in_the_order_of_file_times(tmp_path: Path, at: Any) -> None:
     store = Store(tmp_path)
     at(TIMES[0])
