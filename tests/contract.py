@@ -70,6 +70,10 @@ class Contract:
         # 3 6>1 4 7>2 5>0: fires three times, the last time at exactly 5; the other one sinks.
         assert self.counts(target, two_neurons(), stream([0] * 5)) == [[3, 0]]
 
+    def test_one_spike_that_lifts_v_exactly_to_the_threshold_fires(self, target: Target) -> None:
+        program = mapped({"fc": layer([[[[5]]], [[[4]]]], (1, 1, 1), (2, 1, 1))})
+        assert self.counts(target, program, stream([0], (1, 1, 1))) == [[1, 0]]
+
     def test_reset_to_zero_forgets_the_rest(self, target: Target) -> None:
         # 3 6>0 3 6>0 3
         assert self.counts(target, two_neurons(reset="zero"), stream([0] * 5)) == [[2, 0]]
@@ -159,6 +163,32 @@ class Contract:
         join = layer([[[[5]], [[0]]], [[[0]], [[5]]]], (2, 1, 1), (2, 1, 1))
         program = mapped({"a": a, "b": b, "join": join}, Route("a"), Route("b"))
         assert self.counts(target, program, stream([0, 0, 1])) == [[2, 1]]
+
+    def test_two_destinations_have_a_pooling_and_a_shift_each(self, target: Target) -> None:
+        """The pixel (3, 2) of two relays: one sends it to (1, 1) of a layer and to feature 1 of another, one to feature 0.
+
+        Without the shift neuron 1 of the other layer would get 3 twice.
+        """
+        routes = Route("half", (2, 2)), Route("quarter", (4, 4), feature_shift=1)
+        one = layer([[[[5]]]], (1, 4, 4), (1, 4, 4), *routes)
+        two = layer([[[[5]]]], (1, 4, 4), (1, 4, 4), Route("quarter", (4, 4)))
+        half = layer([[[[5]]]], (1, 2, 2), (1, 2, 2))
+        quarter = layer([[[[0]], [[5]]], [[[3]], [[0]]]], (2, 1, 1), (2, 1, 1))
+        layers = {"one": one, "two": two, "half": half, "quarter": quarter}
+        program = mapped(layers, Route("one"), Route("two"), outputs=("half", "quarter"))
+        recording = target.run(program, [at(0, 3, 2, (1, 4, 4))])
+        assert np.argwhere(recording.counts["half"][0]).tolist() == [[0, 1, 1]]
+        assert recording.counts["quarter"][0].ravel().tolist() == [1, 0]
+        assert recording.outputs == ("half", "quarter")
+
+    def test_overload_is_counted_and_nothing_is_lost(self, target: Target) -> None:
+        """1,500 events in one microsecond, each with 36 synaptic updates: every neuron in reach fires at every one."""
+        program = mapped({"conv": layer(np.full((4, 1, 3, 3), 5), (1, 3, 3), (4, 3, 3), padding=(1, 1))})
+        burst = np.zeros(1500, EVENT)
+        burst["y"] = burst["x"] = 1
+        recording = target.run(program, [EventStream(burst, (1, 3, 3), 1000)])
+        assert (recording.counts["conv"] == 1500).all()
+        assert recording.synops.tolist() == [1500 * 36]
 
     def test_the_same_features_from_two_layers_are_added(self, target: Target) -> None:
         """Neuron 0 gets weight 3 from each spike of a and of b: 3, 6 (fires, 1 left), 4, 7 (fires)."""
