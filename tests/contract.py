@@ -165,7 +165,7 @@ class Contract:
         assert self.counts(target, program, stream([0, 0, 1])) == [[2, 1]]
 
     def test_two_destinations_have_a_pooling_and_a_shift_each(self, target: Target) -> None:
-        """The pixel (3, 2) of two relays: one sends it to (1, 1) of a layer and to feature 1 of another, one to feature 0.
+        """The pixel (3, 2) of two relays: one sends it to (1, 1) of a layer and feature 1 of another, one to feature 0.
 
         Without the shift neuron 1 of the other layer would get 3 twice.
         """

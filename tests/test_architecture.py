@@ -22,7 +22,7 @@ STAGES = ("data", "train", "convert", "map", "run", "validate", "report")
 ROOMS = (("base",), ("chip",), ("ir",), ("recipe", "store"), STAGES, ("workflow",), ("bench",), ("cli",), ("__main__",))
 """The rooms from the ground up; each imports only from below. Rooms of one floor do not import one another."""
 
-FLOORS_OF_RUN = ("record", "reference", "kernels", "plan", "engine", "cuda", "targets", "jobs")
+FLOORS_OF_RUN = ("record", "reference", "kernels", "plan", "engine", "cuda", "targets", "selftest", "jobs")
 """The folders of run/, each of which imports only from those before it."""
 
 ONLY_IN = {

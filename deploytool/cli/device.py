@@ -34,9 +34,21 @@ def device_info(invocation: Invocation, device: DeviceArgument) -> None:
     invocation.show(info(device))
 
 
-@command(device_app, "deploytool device selftest emulator", name="selftest")
-def device_selftest(invocation: Invocation, device: DeviceArgument) -> None:
-    """Run a small network on a device and compare every count with the executable specification."""
+@command(device_app, "deploytool device selftest emulator --core 0", name="selftest")
+def device_selftest(
+    invocation: Invocation,
+    device: DeviceArgument,
+    core: Annotated[list[int] | None, typer.Option(help="Only this core. Repeatable; by default all.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="TEST", help="Only this test. Repeatable; by default all.")
+    ] = None,
+) -> int:
+    """Run networks with known answers on every core, ask the chip the open questions, and write what it answers.
+
+    Every spike is compared with the emulator's. The exit code is 9 if one differs, or if an answer is not the assumed
+    one.
+    """
     from deploytool.workflow.selftest import selftest
 
-    invocation.show(selftest(device))
+    result, artifact = selftest(invocation.cache, device, tuple(core or ()), tuple(only or ()))
+    return invocation.show_selftest(result, artifact)

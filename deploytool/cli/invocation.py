@@ -17,6 +17,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
 
 if TYPE_CHECKING:
+    from deploytool.ir.self_test import SelfTest
     from deploytool.workflow.apply import Applied
     from deploytool.workflow.check import Checked
     from deploytool.workflow.continuous import Continuous
@@ -98,6 +99,14 @@ class Invocation:
             self.show(as_json(loaded) | {"artifact": comparison.name})
         else:
             self.show(comparison_for_terminal(loaded, self.verbose) | {"artifact": comparison.name})
+
+    def show_selftest(self, result: SelfTest, artifact: Artifact) -> int:
+        """Shows a self-test; the exit code is 9 when something is not as assumed."""
+        from deploytool.ir.self_test import as_json
+        from deploytool.workflow.contents import content_of
+
+        self.show(as_json(result) | {"artifact": artifact.name} if self.as_json else content_of(artifact))
+        return 0 if result.passed else NEGATIVE_VERDICT
 
     def show_fit(self, checked: Checked | Applied) -> int:
         """Shows whether a network fits; the exit code is 7 when it does not."""

@@ -17,7 +17,16 @@ from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import LayerFigures
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact
-from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, PAGE, QUANTISATION, SPLITS
+from deploytool.store.file_names import (
+    CALIBRATION,
+    HISTORY,
+    NETWORK,
+    PAGE,
+    QUANTISATION,
+    SELFTEST,
+    SELFTEST_PAGE,
+    SPLITS,
+)
 from deploytool.store.manifest import Kind
 from deploytool.workflow.summaries import validation_accuracy
 
@@ -217,6 +226,34 @@ def _span(span: tuple[float, float] | None) -> str | None:
     return None if span is None else f"{figure(span[0])}-{figure(span[1])}"
 
 
+def _selftest(artifact: Artifact) -> dict[str, Any]:
+    return selftest_in_short(artifact.read_json(SELFTEST)) | {"page": str(artifact.path / SELFTEST_PAGE)}
+
+
+def selftest_in_short(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON values of a self-test for a terminal: what is wrong, every answer, and the rates."""
+    wrong = [row for row in found["cases"] if not row["passed"]]
+    return {
+        "device": found["device"],
+        "selftest": found["selftest"],
+        "wrong": [{"test": row["id"], "core": row["core"], "found": row["says"]} for row in wrong],
+        "questions": [
+            {
+                "test": row["id"],
+                "core": row["core"],
+                "answer": "not run" if row["found"] is None else row["found"],
+                "as_assumed": {True: "yes", False: "NO", None: "not run"}[row["as_assumed"]],
+            }
+            for row in found["questions"]
+        ],
+        "speed": [
+            {"core": row["core"], "events_per_s": row["events_per_s"], "synops_per_s": row["synops_per_s"]}
+            for row in found["speeds"]
+        ],
+        "spread_percent": found["spread_percent"],
+    }
+
+
 def _report(artifact: Artifact) -> dict[str, Any]:
     return {"page": str(artifact.path / PAGE)}
 
@@ -229,6 +266,7 @@ CONTENTS: Final[Mapping[Kind, Callable[[Artifact], dict[str, Any]]]] = MappingPr
         "recording": _recording,
         "verdict": _verdict,
         "sweep": _sweep,
+        "selftest": _selftest,
         "report": _report,
     }
 )

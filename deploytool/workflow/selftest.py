@@ -1,63 +1,57 @@
-"""The self-test of a target: a small network, run there and on the executable specification."""
+"""The self-test of a device: networks with known answers and open questions, stored with its page."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-
-from deploytool.base.arrays import Shape
-from deploytool.base.errors import TargetError
+from deploytool.base.errors import UsageError
+from deploytool.base.json_text import canonical_json
 from deploytool.chip.chips import chip_named
-from deploytool.ir.events import EVENT, Events, EventStream
-from deploytool.ir.graph import Graph, chain
-from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
+from deploytool.ir.self_test import SelfTest, as_json
+from deploytool.store.artifact import Artifact, Request
+from deploytool.store.cache import StageCache
+from deploytool.store.file_names import SELFTEST, SELFTEST_PAGE
+from deploytool.store.manifest import MADE_BY
+from deploytool.workflow.device import EMULATOR
+from deploytool.workflow.map import configure
 
-SHAPE: Shape = (2, 8, 8)
 
+def selftest(
+    cache: StageCache, name: str, cores: Sequence[int] = (), tests: Sequence[str] = ()
+) -> tuple[SelfTest, Artifact]:
+    """What the device ``name`` answers, and the artifact with its page. By default all ``cores`` and all ``tests``.
 
-def selftest(device: str) -> dict[str, Any]:
-    """Runs a small network on ``device`` and on the executable specification, and compares every count.
-
-    Raises TargetError when they differ.
+    It always runs: a device may answer otherwise today. Raises UsageError for an unknown core or test, and TargetError
+    if the device is missing.
     """
-    from deploytool.map.compile import compile_graph
-    from deploytool.run.reference.specification import run_reference
-    from deploytool.run.targets.options import Options
+    from deploytool.run.selftest.run import TESTS, Device, run_selftest
+    from deploytool.run.targets.options import OnBoard, Options
     from deploytool.run.targets.table import make_target
-    from deploytool.workflow.map import configure
 
-    target = make_target(device, Options(configure))
-    program = compile_graph(_network(), chip_named("speck2e")).program
-    stream = EventStream(_events(500), SHAPE, 50_000, name="selftest")
-    wanted, found = run_reference(program, stream).counts, target.run(program, [stream]).counts
-    different = [name for name in wanted if not np.array_equal(wanted[name], found[name][0])]
-    if different:
-        raise TargetError(device, f"counts differ from the specification in {', '.join(different)}", "equal counts")
-    spikes = {layer: int(counts.sum()) for layer, counts in found.items()}
-    return {"device": device, "selftest": "every count equals the specification", "spikes": spikes}
+    chip = _chip_of(name)
+    number = len(chip_named(chip).cores)
+    if beyond := [core for core in cores if not 0 <= core < number]:
+        raise UsageError("--core", f"found {beyond[0]}", f"0 to {number - 1}")
+    fast = Options(configure, board=OnBoard(pace=None, power=False))
+    device = Device(name, chip, make_target(name, Options(configure)), make_target(name, fast))
+    with cache.messages.progress("self-test", "test") as tick:
+        result = run_selftest(device, cores or range(number), tests or TESTS, tick)
 
+    def write(folder: Path) -> None:
+        from deploytool.report.selftest import render_selftest
 
-def _network() -> Graph:
-    rng = np.random.default_rng(1)
-    conv, fc = rng.normal(0, 0.4, (8, 2, 3, 3)), rng.normal(0, 0.2, (10, 128))
-    nodes: list[tuple[str, Node]] = [
-        ("in", Input(SHAPE)),
-        ("conv", Conv(conv.astype(np.float32), padding=(1, 1))),
-        ("if1", Spike(floor=-1)),
-        ("pool", SumPool((2, 2), (2, 2))),
-        ("flat", Flatten()),
-        ("fc", Linear(fc.astype(np.float32))),
-        ("if2", Spike(floor=-1)),
-        ("out", Output()),
-    ]
-    return chain(nodes)
+        (folder / SELFTEST).write_text(canonical_json(as_json(result)), encoding="utf-8")
+        (folder / SELFTEST_PAGE).write_text(render_selftest(result, MADE_BY), encoding="utf-8")
+
+    request = Request("selftest", {}, {"device": name, "cores": list(cores), "tests": list(tests)})
+    return result, cache.store.put(request, write)
 
 
-def _events(count: int) -> Events:
-    rng = np.random.default_rng(2)
-    events = np.zeros(count, EVENT)
-    events["t"] = np.arange(count) * 100
-    for axis, size in zip("cyx", SHAPE, strict=True):
-        events[axis] = rng.integers(0, size, count)
-    return events
+def _chip_of(name: str) -> str:
+    """The chip of the device ``name``, which the emulator can be any of."""
+    if name == EMULATOR:
+        return "speck2e"
+    from deploytool.run.targets.board import kind_of_board
+
+    return kind_of_board(name).chip

@@ -12,7 +12,7 @@ from deploytool.ir.program import SIMULATOR
 from deploytool.ir.program_file import load_program
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Store
-from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK
+from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
 from deploytool.store.manifest import Kind
 from deploytool.workflow.recordings import load
 
@@ -90,6 +90,11 @@ def _sweep(_: Store, artifact: Artifact) -> Summary:
     return Summary(result=f"{len(curves)} curve{'s' * (len(curves) != 1)}")
 
 
+def _selftest(_: Store, artifact: Artifact) -> Summary:
+    found = artifact.read_json(SELFTEST)
+    return Summary(found["device"], result="passed" if found["passed"] else "failed")
+
+
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{figure(value)} %"
 
@@ -102,6 +107,7 @@ SUMMARIES: Final[Mapping[Kind, Callable[[Store, Artifact], Summary]]] = MappingP
         "recording": _recording,
         "verdict": _verdict,
         "sweep": _sweep,
+        "selftest": _selftest,
         "report": lambda _store, _artifact: Summary(),
     }
 )

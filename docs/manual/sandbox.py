@@ -126,6 +126,7 @@ def prepare(folder: Path) -> Sandbox:
     for command in (
         "train recipes/digits.toml",
         "sweep model@latest --time-steps 4 --against none",
+        "device selftest emulator --core 8 --only floor",
         "pipeline recipes/digits.toml",
     ):
         outcome = made.run(f"deploytool {command}")

@@ -16,7 +16,7 @@ def exit_codes() -> str:
     rows = [("0", "The command did what it was asked."), ("1", "A bug in deploytool: a traceback on stderr.")]
     rows += [(str(kind.exit_code), _meaning(kind)) for kind in _kinds()]
     rows += [
-        (str(NEGATIVE_VERDICT), "The validation ran, and its verdict is negative."),
+        (str(NEGATIVE_VERDICT), "The validation or self-test ran, and its verdict is negative."),
         (str(INTERRUPTED), "Interrupted with Ctrl-C. Run the same command again: finished work is kept."),
     ]
     return table(("Code", "Meaning"), rows)

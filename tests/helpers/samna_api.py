@@ -41,16 +41,25 @@ class Struct:
 
     FIELDS: ClassVar[Mapping[str, tuple[Any, Callable[[Any], bool]]]] = {}
 
+    PLAIN: ClassVar[Mapping[str, Any]] = {}
+    CHECKS: ClassVar[Mapping[str, Callable[[Any], bool]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.PLAIN = {name: default for name, (default, _) in cls.FIELDS.items() if isinstance(default, int | float)}
+        cls.CHECKS = {name: check for name, (_, check) in cls.FIELDS.items()}
+
     def __init__(self) -> None:
+        self.__dict__.update(self.PLAIN)
         for name, (default, _) in self.FIELDS.items():
-            object.__setattr__(self, name, default() if callable(default) else copy.deepcopy(default))
+            if name not in self.PLAIN:
+                self.__dict__[name] = default() if callable(default) else copy.deepcopy(default)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.FIELDS:
+        if (check := self.CHECKS.get(name)) is None:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if not self.FIELDS[name][1](value):
+        if not check(value):
             raise TypeError(f"({type(self).__name__}.{name}): incompatible value {value!r}")
-        object.__setattr__(self, name, value)
+        self.__dict__[name] = value
 
 
 def whole(bits: int, signed: bool = False) -> Callable[[Any], bool]:
@@ -178,7 +187,9 @@ NeuronValue: Final = struct("NeuronValue", **OF_NEURON, **STATE)
 Measurement: Final = struct(
     "PowerMeasurement", channel=(0, whole(8)), value=(0.0, lambda v: isinstance(v, float)), **TIMED
 )
-EVENTS: Final = (Spike, DvsEvent, ReadNeuronValue, WriteNeuronValue, NeuronValue)
+EVENTS: Final[tuple[type[Struct], ...]] = (Spike, DvsEvent, ReadNeuronValue, WriteNeuronValue, NeuronValue)
+
+EVENT_NAMES: Final = {kind: f"speck2e.event.{kind.__name__}" for kind in EVENTS}
 
 
 def validate_configuration(configuration: Any) -> tuple[bool, str]:
@@ -272,7 +283,8 @@ class Devkit:
     def receive(self, events: list[Any]) -> None:
         self.check()
         for event in events:
-            self.samna.note(f"speck2e.event.{type(event).__name__}")
+            if type(event) in EVENT_NAMES:
+                self.samna.note(EVENT_NAMES[type(event)])
             if not isinstance(event, EVENTS[:4]):
                 raise TypeError(f"write(): incompatible event {event!r}")
             if self.traits.capacity is not None and len(self.waiting) >= self.traits.capacity:
@@ -319,7 +331,7 @@ class Devkit:
             spike = Spike()
             spike.layer, spike.feature, spike.y, spike.x = core, f, y, x
             if self.watch.running:
-                spike.timestamp = (t_us + self.traits.hop_us * self.chip.depth(core)) % WRAP
+                spike.timestamp = (t_us + self.traits.hop_us * self.chip.depths[core]) % WRAP
             self.say(spike)
 
     def see(self, on: bool, y: int, x: int) -> None:
@@ -334,7 +346,8 @@ class Devkit:
             self.say_spikes(self.chip.sensor_event(on, y, x), t_us)
 
     def say(self, event: Any) -> None:
-        self.samna.note(f"speck2e.event.{type(event).__name__}")
+        if type(event) in EVENT_NAMES:
+            self.samna.note(EVENT_NAMES[type(event)])
         for sink in self.samna.sinks(self, "out"):
             sink.arrived.append((self.clock.now + self.traits.read_lag_s, event))
 

@@ -128,6 +128,7 @@ class Chip:
             if traits.keeps_state and before is not None and i in before.cores:
                 core.v.flat[:] = np.resize(before.cores[i].v, core.v.size)
         self.taken = 0
+        self.depths = {i: self.depth(i) for i in self.cores}
 
     @property
     def updates(self) -> int:
@@ -174,7 +175,7 @@ class Chip:
         queues: dict[int, list[Place]] = defaultdict(list, {core: list(events) for core, events in arrived.items()})
         heard: list[tuple[int, Place]] = []
         late_first = self.traits.merge == "late first"
-        for core in sorted(self.cores, key=lambda i: (self.depth(i), i)):
+        for core in sorted(self.cores, key=lambda i: (self.depths[i], i)):
             layer, spikes = self.used[core], []
             for event in queues[core]:
                 if all(at < size for at, size in zip(event, self.cores[core].accepts, strict=True)):

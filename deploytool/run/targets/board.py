@@ -192,12 +192,14 @@ class Board:
                 self.tick(index + 1, max(total, index + 1), "")
         return as_recording(program, "board", watched, samples)
 
-    def through_sensor(
-        self, program: Program, configuration: Mapping[str, Any], stream: EventStream
-    ) -> dict[str, Events]:
-        """{layer: spikes} for pixels of ``stream``, sent into the layer of the sensor as ``configuration`` sets it."""
+    def through_sensor(self, program: Program, origin: tuple[int, int], stream: EventStream) -> dict[str, Events]:
+        """{layer: spikes} for pixels of ``stream``, sent into the layer of the sensor.
+
+        Its crop begins at ``origin`` (y, x), in the pixels that the chip counts.
+        """
+        configuration = dict(self.configure(program))
         with self.opened() as link:
-            link.configure(configuration)
+            link.configure(configuration | {"dvs_layer": _from(configuration["dvs_layer"], origin)})
             time.sleep(self.timing.settle_s)
             set_membranes(link, self.timing, program)
             opened = _Opened(link, program)
@@ -249,6 +251,13 @@ def _connected(samna: Any) -> dict[str, Any]:
         of_kind = [info for info in found if info.device_type_name == kind.device_type]
         named.update({f"{name}:{i}": info for i, info in enumerate(of_kind)})
     return named
+
+
+def _from(dvs: Mapping[str, Any], origin: tuple[int, int]) -> dict[str, Any]:
+    """The layer of the sensor with its crop moved to ``origin`` (y, x)."""
+    by = {"y": origin[0], "x": origin[1]}
+    cut = {axis: dvs["cut"][axis] - dvs["origin"][axis] + by[axis] for axis in by}
+    return {**dvs, "origin": by, "cut": cut}
 
 
 def _measured(played: Played, power_mw: Mapping[str, float], timing: Timing) -> dict[str, float]:
