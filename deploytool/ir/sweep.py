@@ -116,6 +116,12 @@ class Curve:
         """The quantity that is varied."""
         return QUANTITIES[self.quantity]
 
+    def band(self, point: Point) -> tuple[float, float] | None:
+        """(low, high) around the accuracy of ``point``: of the draws of a perturbation, or else the interval."""
+        if self.of.how == "perturb" and point.accuracy is not None:
+            return point.range or (point.accuracy, point.accuracy)
+        return point.interval_95
+
 
 @dataclass(frozen=True, config=TYPED)
 class Sweep:
@@ -124,6 +130,11 @@ class Sweep:
     data: str
     samples: int
     curves: tuple[Curve, ...]
+
+    @property
+    def bands(self) -> str:
+        """What the bands around accuracies cover."""
+        return "lowest and highest of the draws" if self.varying("perturb") else "95 % intervals (Wilson)"
 
     def varying(self, how: How) -> tuple[Curve, ...]:
         """The curves whose points come about in the way ``how``."""

@@ -221,7 +221,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         line = panel.line(curve)
         x = [x for x, _, _ in line]
         axes.plot(x, [y for _, y, _ in line], clip_on=False, zorder=3, **style)
-        spans = [_span(curve, point) for _, _, point in line]
+        spans = [curve.band(point) for _, _, point in line]
         if panel.y is ACCURACY and panel.x is None and all(spans):
             low, high = ([each[side] for each in spans if each] for side in (0, 1))
             axes.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
@@ -230,13 +230,6 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel(panel.y.label)
     _scale_x(axes, panel, first)
     _scale_y(axes, panel)
-
-
-def _span(curve: Curve, point: Point) -> tuple[float, float] | None:
-    """What the band around the accuracy covers: the range of the draws of a perturbation, or else the interval."""
-    if curve.of.how == "perturb" and point.accuracy is not None:
-        return point.range or (point.accuracy, point.accuracy)
-    return point.interval_95
 
 
 def _scale_x(axes: Axes, panel: Panel, first: Curve) -> None:
@@ -285,7 +278,5 @@ def _note(sweep: Sweep) -> str:
     main = [curve for curve in sweep.curves if curve.of.how != "exit"] or list(sweep.curves)
     runs = " and ".join(dict.fromkeys(curve.on for curve in main))
     references = " or ".join(dict.fromkeys(curve.reference for curve in main if curve.reference))
-    drawn_again = any(point.range for curve in main for point in curve.points)
-    bands = "lowest and highest of the draws" if drawn_again else "Wilson 95 %"
-    parts = [f"{sweep.data}, {sweep.samples} samples, {runs}", f"bands: {bands}"]
+    parts = [f"{sweep.data}, {sweep.samples} samples, {runs}", f"bands: {sweep.bands}"]
     return "; ".join(parts + ([f"spike difference from {references}"] if references else []))

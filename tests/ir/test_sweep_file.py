@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.sweeps import SWEEP
+from helpers.sweeps import SWEEP, curve, point
 
 from deploytool.base.errors import ArtifactError
 from deploytool.ir.sweep import QUANTITIES
@@ -60,3 +61,13 @@ def test_axes_have_their_unit() -> None:
     assert QUANTITIES["until_ms"].axis == "duration of the input (ms)"
     assert QUANTITIES["time_steps"].axis == "time steps per sample"
     assert all(name == quantity.name for name, quantity in QUANTITIES.items())
+
+
+def test_bands_are_of_intervals_or_of_draws() -> None:
+    draws = point(5, 80.0, range=(70.0, 85.0))
+    perturbed = curve("sdt", "weights", point(0, 90.0), draws)
+    assert [perturbed.band(each) for each in perturbed.points] == [(90, 90), (70, 85)]
+    first = SWEEP.curves[0]
+    assert first.band(first.points[0]) == first.points[0].interval_95
+    assert SWEEP.bands == "95 % intervals (Wilson)"
+    assert replace(SWEEP, curves=(perturbed,)).bands == "lowest and highest of the draws"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from deploytool.base.numbers import figure
-from deploytool.ir.sweep import Curve, Sweep
+from deploytool.ir.sweep import Curve, Point, Sweep
 from deploytool.report.figures.chart import Frame, rounded_scale, scale, scale_at
 from deploytool.report.figures.curves import Chart
 from deploytool.report.paper import ACCURACY, DIFFERENCE, MS, SYNOPS, Measure, Panel
@@ -37,20 +37,25 @@ def _chart(panel: Panel) -> Chart:
     y = [value for line in lines for _, value, _ in line]
     first = curves[0]
     across = scale_at(x, log=first.of.log) if panel.x is None else scale(min(x), max(x), count=4)
-    intervals = [point.interval_95 for line in lines for _, _, point in line if point.interval_95 and panel.x is None]
-    if panel.y is ACCURACY and intervals:
-        y += [end for interval in intervals for end in interval]
+    shown = panel.y is ACCURACY and panel.x is None
+    bands = [_band(curve, line) if shown else [] for curve, line in zip(curves, lines, strict=True)]
+    y += [end for band in bands for _, low, high in band for end in (low, high)]
     frame = Frame(across, rounded_scale(min(y), max(y), _short), HEIGHT)
     drawn, dots = [], []
-    for (style, _), line in zip(itertools.cycle(STYLES), lines, strict=False):
-        known = [(at, *point.interval_95) for at, _, point in line if point.interval_95]
-        if panel.y is ACCURACY and panel.x is None and known:
-            at, low, high = zip(*known, strict=True)
+    for (style, _), line, band in zip(itertools.cycle(STYLES), lines, bands, strict=False):
+        if band:
+            at, low, high = zip(*band, strict=True)
             drawn.append(frame.band(at, low, high, style.replace("line", "band")))
         drawn.append(frame.line([at for at, _, _ in line], [value for _, value, _ in line], style))
         dots += [frame.dot(at, value, style.replace("line", "dot"), 3) for at, value, _ in line]
     title = f"{panel.y.label[:1].upper()}{panel.y.label[1:]} against {_axis(panel.x, first)}"
     return Chart(title, frame.draw(_said(title, curves, lines), drawn, dots), _legend(curves))
+
+
+def _band(curve: Curve, line: Sequence[tuple[float, float, Point]]) -> list[tuple[float, float, float]]:
+    """(x, low, high) of the band around the accuracies of ``line``."""
+    found = [(at, curve.band(point)) for at, _, point in line]
+    return [(at, *band) for at, band in found if band is not None]
 
 
 def _axis(x: Measure | None, curve: Curve) -> str:
