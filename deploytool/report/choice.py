@@ -44,7 +44,7 @@ def choose(runs: Mapping[str, Recording], limit: int) -> tuple[Choice, ...]:
 
 
 def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
-    """Every reason with the samples it applies to; "differ" names at most ``limit``, and "typical" one."""
+    """Every reason with the samples it applies to; "differ" and "typical" name at most ``limit``."""
     ordered = on_ladder(runs)
     if not ordered or not len(next(iter(ordered.values()))):
         return []
@@ -73,8 +73,9 @@ def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
     if distance.max() > 0:
         most = np.argsort(-distance, kind="stable")[:limit]
         found.append(Reason(f"among the {len(most)} largest spike differences at the output", most[distance[most] > 0]))
-    typical = int(np.argsort(distance, kind="stable")[len(distance) // 2])
-    found.append(Reason("a typical sample: its spike difference at the output is the median", np.array([typical])))
+    median = np.sort(distance)[len(distance) // 2]
+    typical = np.argsort(np.abs(distance - median), kind="stable")[:limit]
+    found.append(Reason("a typical sample: its spike difference at the output is near the median", typical))
     return found
 
 

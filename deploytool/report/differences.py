@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Difference, Verdict
 from deploytool.report.figures.maps import Picture, difference_map
 from deploytool.report.results import EVENT_DRIVEN
+
+MAPS_MAX: Final = 16
 
 
 def differences(verdict: Verdict) -> dict[str, Any]:
@@ -31,9 +33,15 @@ def main_difference(verdict: Verdict) -> Difference | None:
 
 
 def difference_maps(pair: Difference | None, runs: Mapping[str, Recording]) -> list[Picture]:
-    """A map of each layer of the runs of ``pair``, of its spikes in all samples; none if a run is not at hand."""
+    """A map of each of the first `MAPS_MAX` layers of the runs of ``pair``, of its spikes in all samples.
+
+    Empty if a run is not at hand.
+    """
     if pair is None or not {pair.reference, pair.test} <= runs.keys():
         return []
     reference, test = runs[pair.reference], runs[pair.test]
     shared = [layer.layer for layer in pair.layers if layer.layer in reference.counts.keys() & test.counts.keys()]
-    return [difference_map(reference.counts[name].sum(axis=0), test.counts[name].sum(axis=0), name) for name in shared]
+    return [
+        difference_map(reference.counts[name].sum(axis=0), test.counts[name].sum(axis=0), name)
+        for name in shared[:MAPS_MAX]
+    ]

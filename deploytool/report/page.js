@@ -116,6 +116,7 @@ class LayerView {
     }
     this.neurons = layer.shape[0] * layer.shape[1] * layer.shape[2];
     this.name = layer.name;
+    this.soFar = layer.so_far;
     this.spikes = layer.spikes === null ? null : unpack(layer.spikes);
     const tiles = this.single ? 1 : this.features;
     this.across = 2 ** Math.ceil(Math.log2(Math.sqrt(tiles)));
@@ -149,10 +150,9 @@ class LayerView {
       const [x, y] = this.single ? [0, 0] : this.pixel(tile * this.rows * this.columns);
       context.fillRect(x, y, this.columns, this.rows);
     }
-    if (this.spikes === null) {
-      this.caption.textContent = `${this.name}: too many spikes to play`;
-      return;
-    }
+    const spikes = `${this.name}: ${this.soFar[frame].toLocaleString("en")} spikes so far`;
+    this.caption.textContent = this.spikes === null ? `${spikes}, too many to draw` : spikes;
+    if (this.spikes === null) return;
     const from = lowerBound(this.spikes, Math.max(0, frame - FADE + 1) * this.neurons);
     const to = lowerBound(this.spikes, (frame + 1) * this.neurons);
     context.fillStyle = colours.accent;
@@ -163,7 +163,6 @@ class LayerView {
       context.fillRect(x, y, 1, 1);
     }
     context.globalAlpha = 1;
-    this.caption.textContent = `${this.name}: ${to.toLocaleString("en")} spikes so far`;
   }
 }
 

@@ -14,29 +14,50 @@ from deploytool.base.arrays import Shape
 from deploytool.ir.events import places_of
 
 FRAMES: Final = 100
-SPIKES_MAX: Final = 60_000
-"""More distinct (frame, neuron) pairs of a layer than this are left out, and the player says so."""
+ROOM: Final = 220_000
+"""The maximum number of (frame, neuron) pairs in a page, in all samples together."""
 
 
-def player_data(layers: Mapping[str, tuple[Shape, NDArray[Any]]], outputs: Sequence[str], duration_us: int) -> str:
+def player_data(
+    layers: Mapping[str, tuple[Shape, NDArray[Any]]], outputs: Sequence[str], duration_us: int, room: int = ROOM
+) -> str:
     """JSON of {layer: (map (C, H, W), spikes)} for page.js: "frames", "ms", "layers" in order, and "outputs" by name.
 
-    "spikes" of a layer is base64 of little-endian uint32, frame * neurons + place, with one entry per spike; null if
-    there are more than `SPIKES_MAX`.
+    "so_far" of a layer is the number of its spikes up to the end of each frame. "spikes" is base64 of little-endian
+    uint32, frame * neurons + place: every spike of an output, and of another layer each neuron at most once in a frame.
+    It is null for the layers that do not fit into ``room`` such numbers, the largest ones.
     """
+    packed = {name: _packed(*layer, duration_us, name in outputs) for name, layer in layers.items()}
+    kept: set[str] = set()
+    for name in sorted(packed, key=lambda name: len(packed[name])):
+        if len(packed[name]) <= room:
+            kept.add(name)
+            room -= len(packed[name])
     found = [
-        {"name": name, "shape": list(shape), "total": len(spikes), "spikes": _packed(spikes, shape, duration_us)}
+        {
+            "name": name,
+            "shape": list(shape),
+            "so_far": _so_far(spikes, duration_us),
+            "spikes": base64.b64encode(packed[name].tobytes()).decode("ascii") if name in kept else None,
+        }
         for name, (shape, spikes) in layers.items()
     ]
     data = {"frames": FRAMES, "ms": duration_us / 1000, "layers": found, "outputs": list(outputs)}
-    text = json.dumps(data, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _packed(spikes: NDArray[Any], shape: Shape, duration_us: int) -> str | None:
-    if len(spikes) > SPIKES_MAX:
-        return None
-    neurons = int(np.prod(shape))
-    frames = np.minimum(spikes["t"].astype(np.int64) * FRAMES // max(duration_us, 1), FRAMES - 1)
-    packed = np.sort(frames * neurons + places_of(spikes, shape)).astype("<u4")
-    return base64.b64encode(packed.tobytes()).decode("ascii")
+def _frames(spikes: NDArray[Any], duration_us: int) -> NDArray[np.int64]:
+    """(N,): the frame of each spike."""
+    frames: NDArray[np.int64] = np.minimum(spikes["t"].astype(np.int64) * FRAMES // max(duration_us, 1), FRAMES - 1)
+    return frames
+
+
+def _packed(shape: Shape, spikes: NDArray[Any], duration_us: int, every: bool) -> NDArray[np.uint32]:
+    """Sorted frame * neurons + place of the spikes; without repetitions unless ``every`` spike counts."""
+    numbers = _frames(spikes, duration_us) * int(np.prod(shape)) + places_of(spikes, shape)
+    return (np.sort(numbers) if every else np.unique(numbers)).astype("<u4")
+
+
+def _so_far(spikes: NDArray[Any], duration_us: int) -> list[int]:
+    counts: list[int] = np.cumsum(np.bincount(_frames(spikes, duration_us), minlength=FRAMES)).tolist()
+    return counts

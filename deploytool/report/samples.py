@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,12 @@ from deploytool.ir.recording import SPIKE, Recording
 from deploytool.report.choice import Choice
 from deploytool.report.figures import maps, timeline
 from deploytool.report.figures.timeline import Answered, Panel
-from deploytool.report.player import player_data
+from deploytool.report.player import ROOM, player_data
 from deploytool.report.runs import on_ladder, tied_classes
 
+MAPS_MAX: Final = 32
+"""The maximum number of maps in a page, in all samples together, and `LAYERS_MAX` that of one sample."""
+LAYERS_MAX: Final = 8
 CLASSES_MAX: Final = 20
 """With more outputs than this, a sample's table shows only those that are its label or a prediction."""
 
@@ -35,7 +39,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class SampleCard:
-    """One sample as the page shows it; ``label`` is -1 if unknown. ``player`` is JSON, empty without spikes."""
+    """One sample as the page shows it; ``label`` is -1 if unknown.
+
+    ``not_drawn`` layers have no map. ``player`` is JSON, empty without spikes.
+    """
 
     index: int
     name: str
@@ -45,9 +52,28 @@ class SampleCard:
     most: int
     answers: tuple[Answer, ...]
     timeline: tuple[Panel, ...]
-    timed: str
     maps: tuple[maps.Picture, ...]
+    not_drawn: int
     player: str
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The sample of ``choice``, which is number ``place`` ``of`` those on the page."""
+
+    choice: Choice
+    place: int
+    of: int
+
+    @property
+    def maps(self) -> int:
+        """The number of maps that it may have, the input's included."""
+        return max(1, min(LAYERS_MAX, MAPS_MAX // self.of))
+
+    @property
+    def marks(self) -> int:
+        """The number of marks that each of its rasters may have for a feature or a run."""
+        return max(500, min(timeline.MARKS, 4 * timeline.MARKS // self.of))
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +84,13 @@ class _Spikes:
     recording: Recording
     at: int
 
+    @cached_property
+    def by_layer(self) -> dict[str, NDArray[Any]]:
+        """{layer or "input": its spikes}."""
+        return {name: spikes[spikes["sample"] == self.at] for name, spikes in self.recording.spikes.items()}
+
     def of(self, layer: str) -> NDArray[Any]:
-        spikes = self.recording.spikes.get(layer, np.zeros(0, SPIKE))
-        kept: NDArray[Any] = spikes[spikes["sample"] == self.at]
-        return kept
+        return self.by_layer.get(layer, np.zeros(0, SPIKE))
 
     @property
     def answered(self) -> Answered:
@@ -72,36 +101,40 @@ def cards(
     runs: Mapping[str, Recording], replayed: Mapping[str, Recording], program: Program, chosen: Sequence[Choice]
 ) -> list[SampleCard]:
     """A card per ``chosen`` sample. ``replayed`` are runs of the chosen samples again, in order, with every spike."""
-    return [_card(runs, replayed, program, place, choice) for place, choice in enumerate(chosen)]
+    return [_card(runs, replayed, program, _Shown(choice, place, len(chosen))) for place, choice in enumerate(chosen)]
 
 
 def _card(
-    runs: Mapping[str, Recording], replayed: Mapping[str, Recording], program: Program, place: int, choice: Choice
+    runs: Mapping[str, Recording], replayed: Mapping[str, Recording], program: Program, shown: _Shown
 ) -> SampleCard:
     ladder = on_ladder(runs)
     run, nearest = list(ladder.items())[-1]
-    index, label = choice.index, int(nearest.labels[choice.index])
+    index = shown.choice.index
+    label = int(nearest.labels[index])
     predictions = [int(recording.predictions[index]) for recording in runs.values()]
     outputs = nearest.classes
     classes = tuple(range(outputs)) if outputs <= CLASSES_MAX else tuple(sorted({label, *predictions} - {-1}))
     answers = tuple(_answer(name, recording, index, classes) for name, recording in runs.items())
-    spikes = [
-        found for name, recording in ladder.items() if (found := _spikes(name, recording, replayed, place, index))
-    ]
-    shown = spikes[-1] if spikes else None
-    duration_us = _duration_us(shown) if shown else 0
+    found = [_spikes(name, recording, replayed, shown) for name, recording in ladder.items()]
+    spikes = [each for each in found if each]
+    last = spikes[-1] if spikes else None
+    duration_us = _duration_us(last) if last else 0
+    layers = [layer for layer in nearest.counts if layer not in nearest.outputs]
+    drawn = layers[: shown.maps - 1]
+    pictures = [maps.count_map(count(last.of(INPUT), program.input_shape), "input")] if last else []
+    pictures += [maps.count_map(nearest.counts[layer][index], f"{layer}, {run}") for layer in drawn]
     return SampleCard(
         index=index,
         name=nearest.samples[index],
         label=label,
-        reasons=choice.reasons,
+        reasons=shown.choice.reasons,
         classes=classes,
         most=max((max(answer.counts, default=0) for answer in answers), default=0),
         answers=answers,
-        timeline=_timeline(_compared(spikes), program, outputs, label, duration_us) if shown else (),
-        timed=shown.run if shown else "",
-        maps=tuple(_maps(nearest, run, shown, program, index)),
-        player=_player(shown, program, duration_us) if shown else "",
+        timeline=_timeline(_compared(spikes), program, label, duration_us, shown.marks) if last else (),
+        maps=tuple(pictures),
+        not_drawn=len(layers) - len(drawn),
+        player=_player(last, program, duration_us, ROOM // shown.of) if last else "",
     )
 
 
@@ -116,11 +149,9 @@ def _answer(name: str, recording: Recording, index: int, classes: Sequence[int])
     )
 
 
-def _spikes(
-    name: str, recording: Recording, replayed: Mapping[str, Recording], place: int, index: int
-) -> _Spikes | None:
+def _spikes(name: str, recording: Recording, replayed: Mapping[str, Recording], shown: _Shown) -> _Spikes | None:
     """The single spikes of a sample on the run ``name``, replayed or kept; None if there are none."""
-    for source, at in ((replayed.get(name), place), (recording, index)):
+    for source, at in ((replayed.get(name), shown.place), (recording, shown.choice.index)):
         if source and source.outputs and {INPUT, *source.outputs} <= source.spikes.keys():
             found = _Spikes(name, source, at)
             if len(found.of(INPUT)):
@@ -140,27 +171,21 @@ def _duration_us(spikes: _Spikes) -> int:
 
 
 def _timeline(
-    spikes: Sequence[_Spikes], program: Program, outputs: int, label: int, duration_us: int
+    spikes: Sequence[_Spikes], program: Program, label: int, duration_us: int, marks: int
 ) -> tuple[Panel, ...]:
     shown = spikes[-1]
+    outputs = shown.recording.classes
     features, rows, _ = program.input_shape
     hidden = [name for name in shown.recording.spikes if name != INPUT and name not in shown.recording.outputs]
     answered = [each.answered for each in spikes]
     return (
-        timeline.input_panel(shown.of(INPUT), rows, features, duration_us),
+        timeline.input_panel(shown.of(INPUT), rows, features, duration_us, marks),
         *(timeline.layer_panel(name, shown.of(name)["t"], duration_us) for name in hidden),
-        timeline.output_panel(answered, outputs, label, duration_us),
+        timeline.output_panel(answered, outputs, label, duration_us, marks),
         timeline.decision_panel(answered, outputs, label, duration_us),
     )
 
 
-def _player(shown: _Spikes, program: Program, duration_us: int) -> str:
-    layers = {name: (program.map_of(name), shown.of(name)) for name in shown.recording.spikes}
-    return player_data(layers, shown.recording.outputs, duration_us)
-
-
-def _maps(nearest: Recording, name: str, shown: _Spikes | None, program: Program, index: int) -> list[maps.Picture]:
-    """Spike counts per neuron of the input and of every layer but the answer, from the run nearest to silicon."""
-    pictures = [maps.count_map(count(shown.of(INPUT), program.input_shape), "input")] if shown else []
-    layers = [layer for layer in nearest.counts if layer not in nearest.outputs]
-    return pictures + [maps.count_map(nearest.counts[layer][index], f"{layer}, {name}") for layer in layers]
+def _player(spikes: _Spikes, program: Program, duration_us: int, room: int) -> str:
+    layers = {name: (program.map_of(name), spikes.of(name)) for name in spikes.recording.spikes}
+    return player_data(layers, spikes.recording.outputs, duration_us, room)

@@ -16,8 +16,8 @@ from helpers import report_example as example
 
 from deploytool.base.numbers import percent
 from deploytool.chip.chips import CHIPS
-from deploytool.ir.program import Program
-from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.program import INPUT, Program
+from deploytool.ir.recording import RUNGS, SPIKE, Recording
 from deploytool.ir.verdict_file import as_json
 from deploytool.map.calibrate import Calibrated, Gain, LayerCalibration
 from deploytool.map.split import split
@@ -161,6 +161,23 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path, content: ReportContent)
 
 
 def test_the_page_is_small_enough_to_mail(html: str) -> None:
+    assert len(html) < 1_000_000
+
+
+def test_so_is_one_of_many_events() -> None:
+    """A hundred thousand events in each of six samples, of which no drawing can show all."""
+    rng, number = np.random.default_rng(0), 100_000
+    made = []
+    for recording in example.recordings("torch", "emulator", samples=6, rasters=6):
+        events = np.zeros((6, number), SPIKE)
+        events["sample"] = np.arange(6)[:, None]
+        events["t"] = np.sort(rng.integers(0, 300_000, (6, number)))
+        for axis, size in zip("cyx", example.INPUT_SHAPE, strict=True):
+            events[axis] = rng.integers(0, size, (6, number))
+        made.append(dataclasses.replace(recording, spikes={**recording.spikes, INPUT: events.reshape(-1)}))
+    runs = {recording.rung: recording for recording in made}
+    html = render(example.content(runs=runs, verdict=judge(runs, ValidateSection()), chosen=choose(runs, 6)))
+    assert html.count('<div class="player">') == 6
     assert len(html) < 3_000_000
 
 

@@ -56,14 +56,16 @@ def count_map(counts: NDArray[np.int64], name: str) -> Picture:
 
     A vector (N, 1, 1) becomes one tile, row by row.
     """
-    most, total = int(counts.max(initial=0)), int(counts.sum())
+    total = int(counts.sum())
+    counts, summed = _pooled(counts)
+    most = int(counts.max(initial=0))
     tiles, note = _tiles(counts, name)
     shades = np.rint(np.clip(tiles, 0, None) / max(most, 1) * (LEVELS - 1)).astype(np.uint8)
     return _picture(
         _tiled(np.where(tiles < 0, GAP, shades).astype(np.uint8)),
         (LIGHT_RAMP, DARK_RAMP),
-        f"Spike counts per neuron, {name}: {total} spikes, at most {most} per neuron",
-        f"{name}: {total:,} spikes, 0 … {most} per neuron ({note})",
+        f"Spike counts per neuron, {name}: {total} spikes, at most {most} per {_unit(summed)}",
+        f"{name}: {total:,} spikes, 0 … {most} per {_unit(summed)} ({note}{summed})",
     )
 
 
@@ -72,7 +74,7 @@ def difference_map(reference: NDArray[np.int64], test: NDArray[np.int64], name: 
 
     Of more than `MAPS_MAX` features, those that differ most are shown.
     """
-    difference = test - reference
+    difference, summed = _pooled(test - reference)
     features = len(difference)
     if features > MAPS_MAX and difference.shape[1:] != (1, 1):
         most_different = np.argsort(-np.abs(difference).sum(axis=(1, 2)), kind="stable")[:MAPS_MAX]
@@ -86,12 +88,12 @@ def difference_map(reference: NDArray[np.int64], test: NDArray[np.int64], name: 
     if most == 0:
         shades = np.full_like(shades, LEVELS // 2)
     more, fewer = (int(np.maximum(sign * (test - reference), 0).sum()) for sign in (1, -1))
-    extent = f"within ±{most:,} per neuron" if most else "no neuron differs"
+    extent = f"within ±{most:,} per {_unit(summed)}" if most else "no neuron differs"
     return _picture(
         _tiled(np.where(tiles < 0, GAP, shades).astype(np.uint8)),
         (LIGHT_TWO, DARK_TWO),
         f"Difference of spike counts per neuron, {name}: {more} more, {fewer} fewer, {extent}",
-        f"{name}: {more:,} more, {fewer:,} fewer, {extent} ({note})",
+        f"{name}: {more:,} more, {fewer:,} fewer, {extent} ({note}{summed})",
     )
 
 
@@ -118,7 +120,7 @@ def _square(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def _tiled(tiles: Indices) -> Indices:
     """The tiles in a grid, a power of two in each row, with a line of one pixel around each."""
     number, height, width = tiles.shape
-    columns = 1 << ((number - 1).bit_length() + 1) // 2
+    columns = _columns(number)
     rows = math.ceil(number / columns)
     factor = max(1, SIDE // columns // width)
     height, width = height * factor, width * factor
@@ -127,6 +129,27 @@ def _tiled(tiles: Indices) -> Indices:
         y, x = (i // columns) * (height + 1) + 1, (i % columns) * (width + 1) + 1
         image[y : y + height, x : x + width] = tiles[i].repeat(factor, axis=0).repeat(factor, axis=1)
     return image
+
+
+def _unit(summed: str) -> str:
+    return "pixel" if summed else "neuron"
+
+
+def _columns(tiles: int) -> int:
+    """The number of tiles side by side: a power of two."""
+    return 1 << ((tiles - 1).bit_length() + 1) // 2
+
+
+def _pooled(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
+    """(sums of square blocks of neurons, where a map (C, H, W) would be wider than `SIDE`, and a note about that)."""
+    features, height, width = values.shape
+    side = math.ceil(_columns(min(features, MAPS_MAX)) * width / SIDE)
+    if side == 1 or (height, width) == (1, 1):
+        return values, ""
+    padded = np.pad(values, ((0, 0), (0, -height % side), (0, -width % side)))
+    blocks = padded.reshape(features, padded.shape[1] // side, side, padded.shape[2] // side, side)
+    sums: NDArray[np.int64] = blocks.sum(axis=(2, 4))
+    return sums, f", summed over {side}×{side} neurons"
 
 
 def _picture(image: Indices, ramps: tuple[tuple[tuple[int, ...], ...], ...], alt: str, caption: str) -> Picture:

@@ -16,8 +16,10 @@ from deploytool.ir.recording import answers
 from deploytool.report.figures import svg
 from deploytool.report.figures.chart import Scale, scale, x_labels
 
-COLUMNS: Final = 500
-"""Marks closer than this share of the time axis fall together."""
+COLUMNS: Final = (500, 250, 125, 60)
+"""Marks in one of this many columns and in one row fall together: the first number that leaves few enough marks."""
+MARKS: Final = 5000
+"""The maximum number of marks of a feature or of a run, if the columns can be coarse enough."""
 BINS: Final = 120
 LAYER_HEIGHT: Final = 30
 STRIP: Final = 22
@@ -46,7 +48,7 @@ CURSOR: Final = svg.element("line", x1="-1", x2="-1", y1=0, y2="100%", class_="c
 """The line that the player moves."""
 
 
-def input_panel(events: NDArray[Any], rows: int, features: int, duration_us: int) -> Panel:
+def input_panel(events: NDArray[Any], rows: int, features: int, duration_us: int, marks_max: int = MARKS) -> Panel:
     """Input events by time and row of the map; ON and OFF apart if there are two features."""
     height = min(110, max(48, 3 * rows))
     step = height / rows
@@ -55,15 +57,23 @@ def input_panel(events: NDArray[Any], rows: int, features: int, duration_us: int
         chosen = events[events["c"] == feature] if feature == 0 else events[events["c"] >= 1]
         if features == 1:
             class_ = "on"
-        marks.append(svg.path(svg.ticks(_columns(chosen["t"], duration_us), chosen["y"] * step, step), class_))
+        marks.append(
+            svg.path(_marks(chosen["t"] / max(duration_us, 1), chosen["y"] * step, max(step, 1), marks_max), class_)
+        )
     colours = " (OFF in grey, ON in blue)" if features == 2 else ""
     title = f"input: {len(events):,} events, by row of the map{colours}"
     return Panel(title, svg.drawing(height, title, svg.stretched(0, height, *marks), CURSOR))
 
 
-def _columns(t_us: NDArray[np.int64], duration_us: int) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = np.floor(t_us / max(duration_us, 1) * COLUMNS) / COLUMNS
-    return shares
+def _marks(shares: NDArray[Any], tops: NDArray[Any], length: float, marks_max: int) -> list[str]:
+    """Path commands of vertical marks at ``shares`` of the width and ``tops`` in pixels, in as fine columns as fit."""
+    rows = np.floor(tops) if length <= 1 else tops
+    commands: list[str] = []
+    for columns in COLUMNS:
+        commands = svg.ticks(np.floor(shares * columns) / columns, rows, length)
+        if len(commands) <= marks_max:
+            break
+    return commands
 
 
 def layer_panel(name: str, t_us: NDArray[np.int64], duration_us: int) -> Panel:
@@ -77,7 +87,7 @@ def layer_panel(name: str, t_us: NDArray[np.int64], duration_us: int) -> Panel:
     return Panel(title, svg.drawing(LAYER_HEIGHT, title, svg.stretched(0, LAYER_HEIGHT, area), CURSOR))
 
 
-def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us: int) -> Panel:
+def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us: int, marks_max: int = MARKS) -> Panel:
     """Output spikes by time and neuron: the first run in the upper half of each row, the second in the lower."""
     step = max(2.0, min(14.0, 150 / outputs))
     height = step * outputs
@@ -87,7 +97,7 @@ def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us
         content.append(svg.element("rect", x=0, y=label * step, width="100%", height=step, class_="label"))
     marks = [
         svg.path(
-            svg.ticks(_columns(run.t_us, duration_us), run.neurons * step + i * length, length * 0.86),
+            _marks(run.t_us / max(duration_us, 1), run.neurons * step + i * length, length * 0.86, marks_max),
             f"run{i}",
         )
         for i, run in enumerate(runs)
