@@ -68,12 +68,11 @@ def input_panel(events: NDArray[Any], rows: int, features: int, duration_us: int
 def _marks(shares: NDArray[Any], tops: NDArray[Any], length: float, marks_max: int) -> list[str]:
     """Path commands of vertical marks at ``shares`` of the width and ``tops`` in pixels, in as fine columns as fit."""
     rows = np.floor(tops) if length <= 1 else tops
-    commands: list[str] = []
     for columns in COLUMNS:
-        commands = svg.ticks(np.floor(shares * columns) / columns, rows, length)
-        if len(commands) <= marks_max:
+        places = np.unique(np.stack([np.floor(shares * columns) / columns, rows]), axis=1)
+        if places.shape[1] <= marks_max:
             break
-    return commands
+    return svg.ticks(places[0], places[1], length)
 
 
 def layer_panel(name: str, t_us: NDArray[np.int64], duration_us: int) -> Panel:
