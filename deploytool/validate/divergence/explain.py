@@ -58,6 +58,8 @@ def explain(runs: tuple[Run, Run], sample: int, replay: Replay) -> Explained:
     shown = sides.get(first.layer) if first else None
     if first is not None and shown is not None:
         says = _sentence(runs, sample, first, shown)
+        if unknown:
+            says += f" Not compared: {unknown[0].layer}, because {unknown[0].says}."
     elif unknown:
         says = f"{_sample(one, sample)}: not known why the runs differ in {unknown[0].layer}: {unknown[0].says}."
     else:
@@ -217,11 +219,12 @@ def _membranes(runs: tuple[Run, Run], first: LayerDivergence, sides: Sides) -> s
         else:
             before, after, threshold = apart(side.before, side.after, side.threshold)
             taken.append(f"from {before} to {after} in {run.called} (threshold {threshold})")
-    event = next((side.trace[side.at] for side in values if side.at is not None), None)
-    if event is None:
-        return ""
-    if event.source is None:
-        return f"Between two inputs, V goes {' and '.join(taken)}{absent}. "
-    what = "event" if event.source.layer == INPUT else "spike"
-    shape = runs[0].traffic.program.map_of(event.source.layer)
-    return f"The {what} of {neuron(event.source, shape)} takes V {' and '.join(taken)}{absent}. "
+    for run, side in zip(runs, values, strict=True):
+        if side.at is not None:
+            source = side.trace[side.at].source
+            if source is None:
+                return f"Between two inputs, V goes {' and '.join(taken)}{absent}. "
+            what = "event" if source.layer == INPUT else "spike"
+            who = neuron(source, run.traffic.program.map_of(source.layer))
+            return f"The {what} of {who} takes V {' and '.join(taken)}{absent}. "
+    return ""

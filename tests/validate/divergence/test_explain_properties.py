@@ -21,8 +21,10 @@ from deploytool.ir.divergence import Explained, LayerDivergence
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.lower import lower
+from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.jobs.follow import follow
 from deploytool.run.jobs.job import Job
+from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.checks import IN_FLIGHT_MAX
 from deploytool.run.reference.specification import run_reference
 from deploytool.validate.divergence.history import origin
@@ -92,6 +94,11 @@ def first_by_brute_force(
     return found
 
 
+def light(stream: EventStream, *programs: Program) -> bool:
+    """Whether all ``programs`` fire so few spikes that the slow specification is done in no time."""
+    return all(run_sample(make_plan(each, state_type(each)), stream, [*each.parts]).synops < 5000 for each in programs)
+
+
 def fired(program: Program, stream: EventStream, first: LayerDivergence) -> Counter[int]:
     """{time: spikes} of the neuron of ``first``, until its difference."""
     assert first.neuron is not None
@@ -112,18 +119,23 @@ def check_counterfactual(one: Program, other: Program, stream: EventStream, firs
         if reason in EXCHANGED:
             layers[first.layer] = EXCHANGED[reason](one.layers[first.layer], layers[first.layer])
     exchanged = other.with_layers({name: replace(layers[name], routes=other.layers[name].routes) for name in names})
-    assert fired(exchanged, stream, first) == fired(one, stream, first)
+    try:
+        found = fired(exchanged, stream, first)
+    except UnsupportedError:
+        assume(False)
+    assert found == fired(one, stream, first)
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(st.data())
 def test_the_first_difference_and_its_reason(data: st.DataObject) -> None:
     one, other = data.draw(pairs())
-    stream = data.draw(streams(one.input_shape, least=5))
+    stream = data.draw(streams(one.input_shape, most=20, least=5))
     try:
-        found = why(one, other, stream)
+        assume(light(stream, one, other))
     except UnsupportedError:
         assume(False)
+    found = why(one, other, stream)
     wanted = first_by_brute_force(one, other, stream)
     assert {each.layer: each.t_us for each in found.layers} == wanted
     times = [t for t in wanted.values() if t is not None]
@@ -147,11 +159,11 @@ def check_sides(found: Explained) -> None:
         assert sum(now) == spikes or len(side.trace) >= AFTER
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(st.data())
 def test_the_first_time_step_that_differs(data: st.DataObject) -> None:
     program = data.draw(programs(integers=True))
-    stream = data.draw(streams(program.input_shape, least=5))
+    stream = data.draw(streams(program.input_shape, most=20, least=5))
     number, bins = data.draw(st.integers(1, 5)), data.draw(st.sampled_from(["time", "count"]))
     clocked = Job("quantised", number, bins=bins)
     found = why(program, program, stream, jobs=(EVENTS, clocked))
@@ -177,7 +189,7 @@ def test_programs_of_every_family(name: str) -> None:
     """Leaks, delays, ways back, several synapses and parts: the first difference is found, and it has a reason."""
     family = FAMILIES[name]
 
-    @settings(max_examples=8)
+    @settings(max_examples=6)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         one = data.draw(family.programs())
@@ -188,8 +200,9 @@ def test_programs_of_every_family(name: str) -> None:
             for part, layer in one.layers.items()
         }
         other = one.with_layers(layers)
-        stream = data.draw(streams(one.input_shape, family.events[1], max(3, family.events[0])))
+        stream = data.draw(streams(one.input_shape, min(20, family.events[1]), max(3, family.events[0])))
         try:
+            assume(name == "delays" or light(stream, one, other))
             wanted = first_by_brute_force(one, other, stream, min(family.in_flight, 100))
             found = why(one, other, stream)
         except UnsupportedError:
@@ -206,13 +219,13 @@ def test_programs_of_every_family(name: str) -> None:
     check()
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.data())
 def test_a_layer_in_parts_is_compared_as_one(data: st.DataObject) -> None:
     """Relays, which only the divided program has, are no difference."""
     whole, parts = data.draw(split_programs())
-    assume(any(len(names) > 1 for names in parts.parts.values()))
-    stream = data.draw(streams(whole.input_shape, least=5))
+    stream = data.draw(streams(whole.input_shape, most=20, least=5))
+    assume(light(stream, parts))
     same = why(whole, parts, stream)
     assert same.first is None
     assert {each.layer for each in same.layers} == set(whole.parts)
@@ -224,9 +237,8 @@ def test_a_layer_in_parts_is_compared_as_one(data: st.DataObject) -> None:
     found = why(whole, parts.with_layers(layers), stream)
     wanted = first_by_brute_force(whole, parts.with_layers(layers), stream)
     assert {each.layer: each.t_us for each in found.layers} == wanted
-    assume(found.first is not None)
-    assert found.first is not None
-    assert found.first.reasons == ("different threshold",)
+    if found.first is not None:
+        assert found.first.reasons == ("different threshold",)
 
 
 def test_a_kernel_padded_with_zeros_is_the_same_layer() -> None:
