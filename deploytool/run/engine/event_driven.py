@@ -30,7 +30,6 @@ from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
 from deploytool.run.kernels.general import compilations
-from deploytool.run.kernels.timing import moved
 from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
 from deploytool.run.record.checks import check_kept
 from deploytool.run.record.samples import Room, Sample, Samples, together
@@ -214,8 +213,7 @@ def _through(
     """Runs ``layer`` on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``."""
     times = timing.times_us[queue.causes] if layer.leaks else NO_TIMES
     result = layer.integrate_samples(state, queue.neurons, queue.ends, times)
-    timing.passed(layer, queue, result.caused)
-    bins = moved(queue.bins, result.caused)
+    bins = timing.passed(layer, queue, result.caused)
     if layer.part is None:
         causes = spread(queue.causes, result.caused, len(result.neurons)) if traced else NO_CAUSES
         fired[layer.name] = Queue(causes, result.neurons, result.ends, bins)

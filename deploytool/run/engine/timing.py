@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -15,7 +17,7 @@ from deploytool.ir.events import Events, EventStream, to_channels_last
 from deploytool.ir.program import INPUT, Program
 from deploytool.run.kernels.batches import Queue
 from deploytool.run.kernels.crossing import TIME
-from deploytool.run.kernels.timing import BIN_US, bins_of, busiest, causes_of, last_changes, loads_of
+from deploytool.run.kernels.timing import BIN_US, bins_of, causes_of, follow, last_changes, measure
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan
 
 WINDOWS_MS: Final = frozen(np.array([1, 10], np.int64))
@@ -40,12 +42,14 @@ class LoadMeter:
 
         In each sample they follow those added before, which may include a part of the first bin.
         """
-        rows = self.found[layer]
-        rows[:, 0] += np.diff(np.concatenate([[0], np.cumsum(loads)])[ends], prepend=0)
-        if layer in self.last:
-            ms, loads, ends = _followed(self.last[layer], (ms, loads, ends))
+        rows, before = self.found[layer], self.last.get(layer)
         self.last[layer] = ms, loads, ends
-        np.maximum(rows[:, 1:], busiest(ms, loads, ends, WINDOWS_MS), out=rows[:, 1:])
+        measure(ms, loads, ends, WINDOWS_MS, rows)
+        if before is not None:
+            together = np.zeros_like(rows)
+            self.last[layer] = _followed(before, (ms, loads, ends))
+            measure(*self.last[layer], WINDOWS_MS, together)
+            np.maximum(rows[:, 1:], together[:, 1:], out=rows[:, 1:])
 
 
 def _followed(before: tuple[Array, Array, Array], after: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -101,15 +105,16 @@ class Decisions:
                 self.found[sample] = t_us[sample] - start_us
 
 
-def _places_of_outputs(program: Program) -> dict[str, Array]:
+@lru_cache(maxsize=8)
+def _places_of_outputs(program: Program) -> Mapping[str, Array]:
     """{logical output layer: (N,) the place among all outputs of each neuron, channels-last}."""
     found: dict[str, Array] = {}
     first = 0
     for name in dict.fromkeys(program.place_in(name)[0] for name in program.outputs):
         shape = program.map_of(name)
-        found[name] = first + to_channels_last(np.arange(math.prod(shape)).reshape(shape))
+        found[name] = frozen(first + to_channels_last(np.arange(math.prod(shape)).reshape(shape)))
         first += math.prod(shape)
-    return found
+    return MappingProxyType(found)
 
 
 class BatchTiming:
@@ -130,10 +135,15 @@ class BatchTiming:
         self.ms, stops, self.ends = bins_of(events, ends)
         return np.asarray(stops)
 
-    def passed(self, layer: LayerPlan, arrived: Queue, caused: Array) -> None:
-        """Adds the load of ``layer``, where the events ``arrived`` and ``caused`` (N,) spikes."""
+    def passed(self, layer: LayerPlan, arrived: Queue, caused: Array) -> NDArray[np.int64]:
+        """Adds the load of ``layer``, where the events ``arrived`` and ``caused`` (N,) spikes.
+
+        Returns where the bins end among these spikes.
+        """
         self.caused[layer.name] = caused
-        self.add(layer, loads_of(arrived.bins, arrived.neurons, layer.reach))
+        loads, moved = follow(arrived.bins, arrived.neurons, layer.reach, caused)
+        self.add(layer, loads)
+        return np.asarray(moved)
 
     def add(self, layer: LayerPlan, loads: Array) -> None:
         """Adds ``loads`` (B,) of ``layer`` in the bins of these events."""

@@ -32,66 +32,65 @@ def bins_of(events: Events, ends: Array) -> tuple[Array, Array, Array]:
     samples = np.empty(len(ends), np.int64)
     bins = begin = 0
     for sample in range(len(ends)):
-        last = -1
-        for i in range(begin, ends[sample]):
-            now = events[i].t // BIN_US
-            if now != last:
-                ms[bins] = last = now
+        until = -1
+        for i in range(np.uint64(begin), np.uint64(ends[sample])):
+            t = events[i].t
+            if t >= until:
+                ms[bins] = t // BIN_US
+                until = (ms[bins] + 1) * BIN_US
+                stops[bins - 1] = i
                 bins += 1
-            stops[bins - 1] = i + 1
+        if bins:
+            stops[bins - 1] = ends[sample]
         samples[sample] = bins
         begin = ends[sample]
     return ms[:bins], stops[:bins], samples
 
 
 @compiled
-def moved(stops: Array, caused: Array) -> Array:
-    """(B,): where bins end among the spikes, when they end at ``stops`` (B,) among the events that ``caused`` them."""
-    moved_stops = np.empty(len(stops), np.int64)
+def follow(stops: Array, sites: Array, reach: Array, caused: Array) -> tuple[Array, Array]:
+    """The load (B,) of bins that end at ``stops`` (B,) among events, and where they end (B,) among their spikes.
+
+    Each event at site n makes ``reach[n]`` synaptic updates, and event i causes ``caused[i]`` spikes.
+    """
+    loads, moved = np.empty(len(stops), np.int64), np.empty(len(stops), np.int64)
     total = begin = 0
     for number in range(len(stops)):
+        first, last = np.uint64(begin), np.uint64(stops[number])
+        updates = np.int64(0)
+        for i in range(first, last):
+            updates += reach[np.uint32(sites[i])]
         spikes = np.int32(0)
-        for i in range(np.uint64(begin), np.uint64(stops[number])):
+        for i in range(first, last):
             spikes += caused[i]
         total += spikes
-        moved_stops[number] = total
+        loads[number], moved[number] = updates, total
         begin = stops[number]
-    return moved_stops
+    return loads, moved
 
 
 @compiled
-def loads_of(stops: Array, sites: Array, reach: Array) -> Array:
-    """(B,): the synaptic updates in each bin, where an event at site n makes ``reach[n]`` of them."""
-    loads = np.empty(len(stops), np.int64)
-    begin = 0
-    for number in range(len(stops)):
-        total = np.int64(0)
-        for i in range(np.uint64(begin), np.uint64(stops[number])):
-            total += reach[np.uint32(sites[i])]
-        loads[number] = total
-        begin = stops[number]
-    return loads
+def measure(ms: Array, loads: Array, samples: Array, windows: Array, rows: Array) -> None:
+    """Adds to ``rows`` (S, 1 + W) what bins of samples that end at ``samples`` (S,) measure.
 
-
-@compiled
-def busiest(ms: Array, loads: Array, samples: Array, windows: Array) -> Array:
-    """(S, W): the largest load of successive bins in each of ``windows`` (W,) ms, of samples that end at ``samples``.
-
+    The first column is their load in total, the others the largest of successive bins in each of ``windows`` (W,) ms.
     ``ms`` (B,) ascend within a sample; a bin that is in the list twice counts as the sum of both.
     """
-    found = np.zeros((len(samples), len(windows)), np.int64)
-    for column in range(len(windows)):
-        begin = 0
-        for sample in range(len(samples)):
-            first, total = begin, np.int64(0)
-            for number in range(begin, samples[sample]):
+    begin = 0
+    for sample in range(len(samples)):
+        end = samples[sample]
+        for number in range(begin, end):
+            rows[sample, 0] += loads[number]
+        for column in range(len(windows)):
+            first, total, most = begin, np.int64(0), rows[sample, 1 + column]
+            for number in range(begin, end):
                 total += loads[number]
                 while ms[first] <= ms[number] - windows[column]:
                     total -= loads[first]
                     first += 1
-                found[sample, column] = max(found[sample, column], total)
-            begin = samples[sample]
-    return found
+                most = max(most, total)
+            rows[sample, 1 + column] = most
+        begin = end
 
 
 @compiled
