@@ -16,6 +16,7 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
     )
     if not broken and not report["fits"]:
         sentence += ", and map refuses its weights"
+    originals = any(layer.get("original") for layer in report["layers"])
     parts = {
         "applied": _numbered([report["applied"]]) if "applied" in report else [],
         "written": report.get("written"),
@@ -32,6 +33,7 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
         "layers": [
             {
                 "layer": layer["name"],
+                **({"original": layer["original"]} if originals else {}),
                 "kernel words": layer["kernel_words"],
                 "neuron words": layer["neuron_words"],
                 "fits cores": _ranges(layer["fits_cores"]),

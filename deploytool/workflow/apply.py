@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,8 @@ def apply_suggestion(
         return _apply_to_recipe(store, recipe, asked)
     network = named_network(store, source, options)
     found_chip = chip_named(chip or trained_for(store, network.artifact) or DEFAULT_CHIP)
-    return _apply_to_graph(store, network.graph, _Asked(source, number, output, found_chip, spec))
+    applied = _apply_to_graph(store, network.graph, _Asked(source, number, output, found_chip, spec))
+    return replace(applied, checked=replace(applied.checked, originals=network.originals))
 
 
 def _apply_to_graph(store: Store, graph: Graph, asked: _Asked) -> Applied:

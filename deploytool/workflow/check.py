@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from deploytool.workflow.networks import (
     DEFAULT_CHIP,
     NO_OPTIONS,
     ImportOptions,
+    NamedNetwork,
     assumed_network,
     kind_of,
     named_network,
@@ -48,13 +49,15 @@ class Refusal:
 class Checked:
     """Whether a network fits (``report``), what ``later`` commands refuse, and ``warnings`` about its weights.
 
-    ``cost`` is what it costs at a rate of input events, if one was given.
+    ``cost`` is what it costs at a rate of input events, if one was given. ``originals`` {layer: its name in the user's
+    module} are of the layers that got a readable name.
     """
 
     report: CheckReport
     later: tuple[Refusal, ...]
     warnings: tuple[str, ...] = ()
     cost: Expected | None = None
+    originals: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -66,8 +69,14 @@ class Checked:
     def as_json(self) -> dict[str, Any]:
         """The report, with ``fits`` also false if ``map`` refuses the weights."""
         refused = any(refusal.command == "map" for refusal in self.later)
+        found = self.report.as_json()
+        whole = {part: split.layer for split in self.report.splits for part in split.into}
         return {
-            **self.report.as_json(),
+            **found,
+            "layers": [
+                {**layer, "original": self.originals.get(whole.get(layer["name"], layer["name"]))}
+                for layer in found["layers"]
+            ],
             "fits": self.report.fits and not refused,
             "refused_later": [{"command": refusal.command, "says": refusal.says} for refusal in self.later],
             "warnings": list(self.warnings),
@@ -116,14 +125,14 @@ def check(
     if kind == "a recipe":
         return _check_recipe(load_recipe(Path(source)), chip, spec)
     later: list[Refusal] = []
-    artifact = None
     if kind == "a .nir file":
         graph, unsaid = assumed_network(Path(source), options)
         later += [Refusal("convert", says, 2) for says in unsaid]
+        network = NamedNetwork(graph)
     else:
         network = named_network(store, source, options)
-        graph, artifact = network.graph, network.artifact
-    return _check_weights(graph, chip_named(chip or trained_for(store, artifact) or DEFAULT_CHIP), spec, later)
+    asked = chip_named(chip or trained_for(store, network.artifact) or DEFAULT_CHIP)
+    return replace(_check_weights(network.graph, asked, spec, later), originals=network.originals)
 
 
 def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked:

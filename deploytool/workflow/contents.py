@@ -28,6 +28,7 @@ from deploytool.store.file_names import (
     SPLITS,
 )
 from deploytool.store.manifest import Kind
+from deploytool.workflow.networks import originals_of
 from deploytool.workflow.summaries import validation_accuracy
 
 
@@ -48,13 +49,18 @@ def _model(artifact: Artifact) -> dict[str, Any]:
 def _graph(artifact: Artifact) -> dict[str, Any]:
     from deploytool.convert.nir import read_nir
 
-    graph = read_nir(artifact.path / NETWORK)
-    return {
-        "nodes": [
-            {"node": name, "type": type(graph.nodes[name]).__name__, "shape": format_shape(graph.shapes[name])}
-            for name in graph.order
-        ]
-    }
+    graph, originals = read_nir(artifact.path / NETWORK), originals_of(artifact)
+
+    def row(name: str) -> dict[str, Any]:
+        known = {"original": originals.get(name)} if originals else {}
+        return {
+            "node": name,
+            **known,
+            "type": type(graph.nodes[name]).__name__,
+            "shape": format_shape(graph.shapes[name]),
+        }
+
+    return {"nodes": [row(name) for name in graph.order]}
 
 
 def _program(artifact: Artifact) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
-from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, NamedNetwork, artifact_graph, named_network
+from deploytool.workflow.networks import (
+    NO_OPTIONS,
+    ORIGINALS,
+    ImportOptions,
+    NamedNetwork,
+    artifact_graph,
+    named_network,
+)
 
 
 def convert(
@@ -46,9 +53,11 @@ def _stored(cache: StageCache, network: NamedNetwork) -> Artifact:
     else:
         for layer, entry in network.entries.items():
             cache.messages.say(f"{layer:<10} has the weights of {entry}")
-        request = Request(
-            "graph", {"source": graph.digest}, {"entries": dict(network.entries)} if network.entries else {}
-        )
+        if network.originals:
+            pairs = (f"{original} is {layer}" for layer, original in network.originals.items())
+            cache.messages.say(f"renamed    {', '.join(pairs)}")
+        named = {"entries": dict(network.entries), ORIGINALS: dict(network.originals)}
+        request = Request("graph", {"source": graph.digest}, {key: names for key, names in named.items() if names})
     return cache.stored(request, lambda: graph, _write)
 
 

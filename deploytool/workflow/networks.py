@@ -82,6 +82,8 @@ SUFFIXES: Final[Mapping[str, SourceKind]] = {
     ".pt2": "a state_dict",
     ".safetensors": "a state_dict",
 }
+ORIGINALS: Final = "originals"
+"""The key of a graph's manifest for the names that its layers have in the user's module."""
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 _REFERENCE: Final = re.compile(rf"({'|'.join(KINDS)})(@.*|-[0-9a-f]*)?")
 _FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -89,12 +91,14 @@ _FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class NamedNetwork:
-    """A network that a user named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, and for
-    the layers of a state dict {layer: its entry} ``entries``."""
+    """A network that a user named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, for the
+    layers of a state dict {layer: its entry} ``entries``, and {layer: its name in the user's module} ``originals`` of
+    those that got a readable name."""
 
     graph: Graph
     artifact: Artifact | None = None
     entries: Mapping[str, str] = field(default_factory=dict)
+    originals: Mapping[str, str] = field(default_factory=dict)
 
 
 def named_network(store: Store, source: str, options: ImportOptions) -> NamedNetwork:
@@ -110,12 +114,12 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
     match kind:
         case "an artifact":
             artifact = store.get(source, "model", "graph")
-            return NamedNetwork(artifact_graph(artifact), artifact)
+            return NamedNetwork(artifact_graph(artifact), artifact, originals=originals_of(artifact))
         case "a recipe":
             todo = f"Run deploytool train {source}, then name model@latest."
             raise UsageError(source, "a recipe, which has no weights before training", "a trained model", todo)
         case "a module":
-            return NamedNetwork(_module(source, options))
+            return _module(source, options)
         case "a .nir file":
             return NamedNetwork(_nir(Path(source), options))
         case "a .onnx file":
@@ -143,11 +147,12 @@ def kind_of(source: str) -> SourceKind:
         raise InputError(source, "neither its name nor its first bytes are those of a network", NEED)
     if (source and is_folder(path)) or _REFERENCE.fullmatch(source):
         return "an artifact"
-    if _FUNCTION.fullmatch(source) and Path(source).suffix.lower() not in SUFFIXES:
-        return "a module"
     script, _, function = source.rpartition(":")
+    is_script = function.isidentifier() and script.endswith(".py") and is_file(Path(script))
+    if _FUNCTION.fullmatch(source) and Path(source).suffix.lower() not in SUFFIXES and not is_script:
+        return "a module"
     todo = ""
-    if function.isidentifier() and script.endswith(".py") and is_file(Path(script)):
+    if is_script:
         todo = f"Write {'.'.join(Path(script).with_suffix('').parts)}:{function} for a function in a file."
     raise ArtifactError(source, "no such file or artifact", NEED, todo)
 
@@ -224,14 +229,22 @@ def _differences(graph: Graph, options: ImportOptions, plain: Callable[[], Graph
         yield "--floor", options.floor not in floors and plain().digest == graph.digest
 
 
-def _module(source: str, options: ImportOptions) -> Graph:
+def originals_of(artifact: Artifact) -> Mapping[str, str]:
+    """{layer: its name in the module} of a stored graph, for the layers that got a readable name."""
+    found: Mapping[str, str] = artifact.manifest.recipe.get(ORIGINALS, {})
+    return found
+
+
+def _module(source: str, options: ImportOptions) -> NamedNetwork:
+    from deploytool.convert.readable import with_readable_names
     from deploytool.convert.torch.builder import load_builder
     from deploytool.convert.torch.modules import from_module
 
     if options.shape is None:
         raise UsageError(source, "no input shape", "--shape C,H,W")
     shape = parse_shape(options.shape)
-    return from_module(load_builder(source)(), shape)
+    graph, originals = with_readable_names(from_module(load_builder(source)(), shape))
+    return NamedNetwork(graph, originals=originals)
 
 
 def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:

@@ -59,6 +59,14 @@ def test_artifacts_onnx_and_modules(cli: Deploytool, tmp_path: Path, monkeypatch
     found = checked(tmp_path, "checked_net:build", "--shape", "2,8,8")
     assert found["fits"] is True
     assert "has a bias; need no bias, or a bias of zeros" in says(found)["run"]
+    assert [(layer["name"], layer["original"]) for layer in found["layers"]] == [("conv1", "0")]
+    shown = invoke(tmp_path, "check", "checked_net:build", "--shape", "2,8,8").stdout
+    assert "layer  original" in shown
+    converted = answer(invoke(tmp_path, "convert", "checked_net:build", "--shape", "2,8,8", "--json"))
+    assert [(node["node"], node["original"]) for node in converted["nodes"]][1:3] == [("conv1", "0"), ("spike1", "1")]
+    assert checked(tmp_path, converted["artifact"])["layers"][0]["original"] == "0"
+    said = refusal(invoke(tmp_path, "check", "checked_net.py:build", "--shape", "2,8,8"), 4)
+    assert "Write checked_net:build for a function in a file." in said
 
 
 def test_mapping_a_trained_model_is_mapping_its_graph(cli: Deploytool) -> None:
