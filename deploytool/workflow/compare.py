@@ -193,5 +193,5 @@ def _explained(pair: Pair, traffic: tuple[Traffic, Traffic], index: int) -> Expl
     from deploytool.validate.divergence.explain import explain
     from deploytool.validate.divergence.history import Replay
 
-    one, other = (Run(name, each) for name, each in zip(pair.names, traffic, strict=True))
+    one, other = Run(pair.names[0], traffic[0], "reference"), Run(pair.names[1], traffic[1], "test")
     return explain((one, other), index, Replay(replay, replay_steps))

@@ -60,8 +60,8 @@ def why(
     Event by event, the reference is called the simulator and the test the emulator.
     """
     runs = (
-        Run(name_of(jobs[0], "simulator"), follow(jobs[0], reference, stream, 0)),
-        Run(name_of(jobs[1], "emulator"), follow(jobs[1], test, other or stream, 0)),
+        Run(name_of(jobs[0], "simulator"), follow(jobs[0], reference, stream, 0), "reference"),
+        Run(name_of(jobs[1], "emulator"), follow(jobs[1], test, other or stream, 0), "test"),
     )
     return explain(runs, 0, REPLAY)
 

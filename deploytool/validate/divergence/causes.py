@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -42,15 +42,21 @@ CALLED: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sample: its ``name``, and everything that flowed."""
+    """One run of a sample: its ``name``, everything that flowed, and its ``role`` in the comparison."""
 
     name: str
     traffic: Traffic
+    role: Literal["reference", "test"]
 
     @property
     def called(self) -> str:
-        """The name in a sentence: ``the emulator``, or in quotation marks if it is more than the name of a rung."""
-        return CALLED.get(self.name, f"“{self.name}”")
+        """The run in a sentence: ``the emulator``, or ``the test run`` if its name is more than that of a rung."""
+        return CALLED.get(self.name, f"the {self.role} run")
+
+    @property
+    def introduced(self) -> str:
+        """The run where it is first mentioned, with its whole name."""
+        return CALLED.get(self.name, f"the {self.role} run (“{self.name}”)")
 
 
 @dataclass(frozen=True, eq=False)

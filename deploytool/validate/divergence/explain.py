@@ -63,7 +63,7 @@ def explain(runs: tuple[Run, Run], sample: int, replay: Replay) -> Explained:
     elif unknown:
         says = f"{_sample(one, sample)}: not known why the runs differ in {unknown[0].layer}: {unknown[0].says}."
     else:
-        says = f"{_sample(one, sample)}: {runs[0].called} and {runs[1].called} fire the same spikes in every layer."
+        says = f"{_sample(one, sample)}: {_both(runs)} fire the same spikes in every layer."
     values = () if shown is None else shown.as_values(runs)
     return Explained(sample, one.stream.name, one.stream.label, says, first, values, tuple(layers.values()))
 
@@ -188,6 +188,10 @@ def _sample(traffic: Traffic, sample: int) -> str:
     return f"Sample {sample} ({traffic.stream.name}{label})"
 
 
+def _both(runs: tuple[Run, Run]) -> str:
+    return f"{runs[0].introduced} and {runs[1].introduced}"
+
+
 def _sentence(runs: tuple[Run, Run], sample: int, first: LayerDivergence, sides: Sides) -> str:
     """The whole explanation of the first divergence of a sample."""
     one, place = runs[0].traffic, sides.case.subjects[0].at
@@ -202,7 +206,7 @@ def _sentence(runs: tuple[Run, Run], sample: int, first: LayerDivergence, sides:
     if first.spikes[0] == first.spikes[1]:
         fires = f"fires {times(first.spikes[0])} in both, but in another place in the order of spikes"
     return (
-        f"{_sample(one, sample)}: {a} and {b} first differ in {where}: {who} {fires}. "
+        f"{_sample(one, sample)}: {_both(runs)} first differ in {where}: {who} {fires}. "
         f"{_membranes(runs, first, sides)}Reason: {first.says}"
     )
 

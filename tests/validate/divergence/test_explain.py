@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.divergence import EVENTS, one_neuron, sent, two_layers, varied, why
+from helpers.divergence import EVENTS, REPLAY, one_neuron, sent, two_layers, varied, why
 
 from deploytool.ir.divergence import Explained, Place
+from deploytool.run.jobs.follow import follow
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation
+from deploytool.validate.divergence.causes import Run
+from deploytool.validate.divergence.explain import explain
 
 NEURON = Place("fc", 0, 0, 0)
 
@@ -35,6 +38,16 @@ def test_equal_runs() -> None:
         found.says == "Sample 0 (made up, label 3): the simulator and the emulator fire the same spikes in every layer."
     )
     assert [(each.layer, each.t_us, each.totals) for each in found.layers] == [("fc", None, (1, 1))]
+
+
+def test_a_long_name_is_said_once() -> None:
+    traffic = follow(EVENTS, one_neuron([6]), sent((1, 0), (2, 0), features=1), 0)
+    other = follow(EVENTS, one_neuron([4]), sent((1, 0), (2, 0), features=1), 0)
+    runs = Run("emulator", traffic, "reference"), Run("emulator, 4 bits", other, "test")
+    says = explain(runs, 0, REPLAY).says
+    assert "the emulator and the test run (“emulator, 4 bits”) first differ in fc" in says
+    assert "fires once in the emulator and does not fire in the test run." in says
+    assert says.count("4 bits") == 1
 
 
 def test_rounding_of_a_weight() -> None:
