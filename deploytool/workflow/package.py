@@ -42,6 +42,12 @@ EVENTS_MIN, EVENTS_MAX = 500, 2000
 """Limits of the events in a random sample; between them there is one for every pixel and feature."""
 STEP_US: Final = 100
 """Time between two events of a random sample."""
+NOT_IN_THE_ANSWER: Final[Mapping[str, str]] = {
+    "leak_enable": "a bias, which leaks with the chip's slow clock",
+    "output_decimator_enable": "an output decimator",
+    "input_congestion_balancer_enable": "a congestion balancer",
+}
+"""{field of a core's configuration: what it turns on} of what the scripts of a package do not emulate."""
 CREATED: Final = (1980, 1, 1, 0, 0, 0)
 """The time of every file in the archive, so that equal packages are equal byte for byte."""
 
@@ -113,11 +119,12 @@ def _on_chip(artifact: Artifact) -> tuple[Program, Mapping[str, Any]]:
         found = "a program for the simulator, which has no configuration of a chip"
         todo = "Map its graph: deploytool map graph@latest --target speck2e."
         raise UnsupportedError(artifact.name, found, "a program mapped for a chip", todo)
-    if biased := [name for name, layer in program.layers.items() if layer.bias is not None]:
-        found = f"a bias in {', '.join(biased)}, which leaks with the chip's slow clock and makes no known answer"
-        raise UnsupportedError(artifact.name, found, "a program without biases")
-    verify(program, Level.MAPPED)
     configuration: Mapping[str, Any] = read_json(artifact.path / CONFIGURATION)
+    for values in filter(None, configuration["cnn_layers"]):
+        if on := [what for field, what in NOT_IN_THE_ANSWER.items() if values.get(field)]:
+            where = f"{artifact.name}: layer {values['name']!r}"
+            raise UnsupportedError(where, f"has {' and '.join(on)}", "a program without it, to have a known answer")
+    verify(program, Level.MAPPED)
     if configuration["readout"]["enable"]:
         from deploytool.map.readout import widen
 

@@ -20,9 +20,11 @@ from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, Conv, Input, Output, Spike
+from deploytool.ir.recording_file import load_recording
 from deploytool.recipe import MapSection, ReadoutSection
-from deploytool.store.artifact import SILENT, Store
+from deploytool.store.artifact import SILENT, Artifact, Request, Store
 from deploytool.store.cache import StageCache
+from deploytool.store.file_names import CONFIGURATION
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.package import package, random_samples
@@ -122,6 +124,22 @@ def test_a_stranger_checks_emulates_and_runs_it(tmp_path: Path, graph: Graph, to
         for core in json.loads((folder / "network.json").read_text())["cores"]:
             assert f"core {core['core']} ({core['layer']}): 0 spikes" not in checked.stdout
         (folder / "answer.npy").unlink()
+
+
+@pytest.mark.parametrize("graph", [network(), wide()], ids=["chain", "split"])
+def test_an_answer_comes_back_as_a_recording(tmp_path: Path, graph: Graph) -> None:
+    shape = graph.shapes["in"]
+    events = events_file(tmp_path, 40, (2, shape[1] // 2, shape[2] // 2))
+    folder = packed(tmp_path, graph, "--data", events)
+    assert run_script(folder, "emulate.py").returncode == 0
+    own = answer(invoke(tmp_path, "run", "program@latest", "--data", events, "--rasters", 1, "--json"))["artifact"]
+    rest = ("--program", "program@latest", "--rung", "board", "--samples-of", own, "--json")
+    came = answer(invoke(tmp_path, "import-recording", folder / "answer.npy", *rest))["artifact"]
+    store = Store(tmp_path / "store")
+    sent, back = load_recording(store.get(own).path), load_recording(store.get(came).path)
+    assert {name: maps.sum() > 0 for name, maps in back.counts.items()} == dict.fromkeys(sent.counts, True)
+    for name, maps in sent.counts.items():
+        assert np.array_equal(np.asarray(maps), np.asarray(back.counts[name])), name
 
 
 def test_an_answer_that_differs_fails_and_a_damaged_package_is_told(tmp_path: Path) -> None:
@@ -230,22 +248,37 @@ def test_names_of_layers_cannot_break_any_file(tmp_path: Path) -> None:
     assert "\x1b" not in run_script(folder, "check.py", "answer.npy").stdout
 
 
+def with_field(store: Store, program: str, field: str) -> Artifact:
+    """``program`` with ``field`` of its first core turned on in the configuration."""
+    path = store.get(program).path
+    configuration = json.loads((path / CONFIGURATION).read_text())
+    next(filter(None, configuration["cnn_layers"]))[field] = True
+
+    def write(folder: Path) -> None:
+        for name in store.get(program).manifest.files:
+            shutil.copyfile(path / name, folder / name)
+        (folder / CONFIGURATION).write_text(json.dumps(configuration))
+
+    return store.put(Request("program", {"graph": field}, {}), write)
+
+
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    biased = network(bias=np.ones(4, np.float32))
     write_nir(network(), tmp_path / "net.nir")
-    write_nir(biased, tmp_path / "biased.nir")
     programs: dict[str, Any] = {
         "chip": answer(invoke(tmp_path, "map", "net.nir", "--json"))["artifact"],
         "simulator": answer(invoke(tmp_path, "map", "net.nir", "--target", "simulator", "--json"))["artifact"],
-        "biased": answer(invoke(tmp_path, "map", "biased.nir", "--json"))["artifact"],
     }
+    store = Store(tmp_path / "store")
+    for field in ("leak_enable", "output_decimator_enable"):
+        programs[field] = with_field(store, programs["chip"], field).name
     for program, options, sentence, code in (
         ("chip", ("-o", "net.tar"), "the suffix .tar; need a file with the suffix .zip", 2),
         ("chip", ("-o", "no/net.zip"), "a folder that does not exist", 2),
         ("chip", ("-o", "net.zip", "--root", "x"), "--root: given without --data", 2),
         ("simulator", ("-o", "net.zip"), "which has no configuration of a chip; need a program mapped for a chip", 6),
-        ("biased", ("-o", "net.zip"), "a bias in conv, which leaks with the chip's slow clock", 6),
+        ("leak_enable", ("-o", "net.zip"), "layer 'conv': has a bias, which leaks with the chip's slow clock", 6),
+        ("output_decimator_enable", ("-o", "net.zip"), "layer 'conv': has an output decimator", 6),
     ):
         assert sentence in refusal(invoke(tmp_path, "package", programs[program], *options), code)
     assert not (tmp_path / "net.zip").exists()
@@ -261,8 +294,8 @@ def test_the_laboratory_takes_chains_of_a_sensors_events(tmp_path: Path) -> None
 
 
 COUNTED = """
-import json, pickle, torch, samna
-import numpy as np
+import json, pickle, runpy, torch, samna
+runpy.run_path("vlab/make_bundle.py", run_name="__main__")
 made = torch.load("snn.pth", weights_only=False)
 samples = pickle.load(open("dataset.pkl", "rb"))
 steps = torch.zeros(len(samples[0]), *made["input_shape"])
@@ -285,12 +318,12 @@ def test_the_laboratorys_bundle_is_the_network_and_the_samples(tmp_path: Path) -
     events = events_file(tmp_path, 60, (2, 16, 16))
     folder = packed(tmp_path, network(), "--data", events, "--vlab")
     put_samna(folder)
-    done = run_script(folder, "vlab/make_bundle.py")
-    assert (done.returncode, done.stdout) == (0, "wrote the pickles snn.pth and dataset.pkl\n"), done.stderr
     (folder / "count.py").write_text(COUNTED)
     done = run_script(folder, "count.py")
     assert done.returncode == 0, done.stderr
-    samples, shape, counts = json.loads(done.stdout)
+    said, found = done.stdout.splitlines()
+    assert said == "wrote the pickles snn.pth and dataset.pkl"
+    samples, shape, counts = json.loads(found)
     assert (samples, shape) == (1, [2, 16, 16])
     spikes = np.load(folder / "known_answer" / "spikes.npy")
     cores = [core["core"] for core in json.loads((folder / "network.json").read_text())["cores"]]
