@@ -28,7 +28,7 @@ class Part:
 
 PICTURES: Final[Mapping[str, Part]] = {
     "report": Part((".top", "#verdict", ".strip", "#accuracy"), ("#accuracy h3", "#accuracy h3 ~ *")),
-    "report-chip": Part(("#cores",), ("#cores .floor ~ *",)),
+    "report-chip": Part(("#cores",), ("#cores .together ~ *",)),
     "report-sample": Part(("#samples .sample:first-of-type",), ("#samples .pictures",)),
 }
 WIDTH: Final = 860

@@ -56,5 +56,5 @@ def _track(load: CoreLoad, axis: Scale) -> Markup:
 
 
 def _axis(axis: Scale) -> Markup:
-    labels = x_labels(axis, 13, "M SynOps/s")
+    labels = x_labels(axis, 13)
     return svg.element("svg", *labels, class_="axis", width="100%", height=18, aria_hidden="true")
