@@ -36,8 +36,8 @@ class Stored:
 class Counts(NDArrayOperatorsMixin):
     """Counts of shape (S, C, H, W), int64, read-only: ``pieces`` in order. It reads like an array.
 
-    Indexing with a sample or a slice of samples reads only the pieces that hold them, and so do `slices` and ``sum``.
-    Any other operation, and ``numpy.asarray``, reads all of it. One piece is kept in memory.
+    Indexing with a sample, a slice or a list of samples reads only the pieces that hold them, and so do `slices` and
+    ``sum``. Any other operation, and ``numpy.asarray``, reads all of it. One piece is kept in memory.
     """
 
     dtype: Final = np.dtype(np.int64)
@@ -66,6 +66,8 @@ class Counts(NDArrayOperatorsMixin):
         if isinstance(first, slice) and first.step in (None, 1):
             start, stop, _ = first.indices(len(self))
             return self._between(start, stop)[(slice(None), *rest)]
+        if isinstance(key, list) and all(isinstance(sample, int) for sample in key):
+            return np.stack([self[sample] for sample in key]) if key else self[:0]
         return np.asarray(self)[key]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
