@@ -117,8 +117,8 @@ class Explained:
     """Why two runs part in one sample: ``says`` is the sentence.
 
     ``first`` is the first divergence of the sample, in time and then from the input on; None if no layer differs.
-    ``sides`` (reference, test) show its neuron in both runs, and are empty if no layer differs. ``layers`` has every
-    layer that both runs have, in order.
+    ``sides`` (reference, test) show its neuron in both runs; they are empty if no layer differs, or if the runs could
+    not be run again. ``layers`` has every layer that both runs have, in order.
     """
 
     sample: int

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from deploytool.base.arrays import Shape
 from deploytool.base.errors import UsageError
 from deploytool.ir.comparison import Details
 from deploytool.ir.recording import Recording
@@ -134,6 +135,7 @@ def _details(
         spikes = comparison.kept_spikes(reference, test)
     timed = [name for name in pair.layers if all(name in each for both in spikes.values() for each in both)]
     shapes = {name: reference.counts[name].shape[1:] for name in timed}
+    explained = followed.explained or (_observed(reference, chosen, spikes, shapes) if asked.explain else ())
     return Details(
         networks=comparison.networks(reference, test),
         changed=comparison.changed_answers(reference, test),
@@ -141,7 +143,7 @@ def _details(
         maps=tuple(comparison.difference_map(reference, test, layer) for layer in pair.layers),
         timing=comparison.timing(spikes, shapes, asked.scale) if spikes and shapes else None,
         no_timing="" if spikes and shapes else NO_TIMES,
-        explained=followed.explained,
+        explained=explained,
         not_explained=followed.problem,
     )
 
@@ -185,6 +187,16 @@ def explanations(
         return (), problem
     found = _followed(cache, pair, _chosen(pair, asked), again)
     return found.explained, found.problem
+
+
+def _observed(
+    reference: Recording, chosen: Sequence[int], spikes: Mapping[int, SpikePair], shapes: Mapping[str, Shape]
+) -> tuple[Explained, ...]:
+    """Where the runs part by their kept ``spikes``, in those of the ``chosen`` samples that have them."""
+    from deploytool.validate.divergence.observed import observe
+
+    kept = [index for index in chosen if index in spikes] if shapes else []
+    return tuple(observe(reference.samples[index], index, spikes[index], shapes) for index in kept)
 
 
 def _explained(pair: Pair, traffic: tuple[Traffic, Traffic], index: int) -> Explained:
