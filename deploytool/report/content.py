@@ -58,7 +58,8 @@ class ReportContent:
     "loss", "validation_loss", "accuracy" and "validation_accuracy" (% right). ``quantisation`` has one row per
     layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
-    map/calibrate.py reports it, None if the plain rule was used. ``sweeps`` are those of the network.
+    map/calibrate.py reports it, None if the plain rule was used. ``sweeps`` are those of the network. ``originals``
+    {layer: its name in the user's module} are of the layers that got a readable name.
     """
 
     title: str
@@ -74,3 +75,4 @@ class ReportContent:
     sweeps: tuple[Sweep, ...] = ()
     divergence: Divergence = Divergence()
     origin: Origin = Origin()
+    originals: Mapping[str, str] = field(default_factory=dict)

@@ -77,6 +77,7 @@ def render(content: ReportContent) -> str:
         free=network.free_cores(cores),
         placement=placement(program, cores),
         layers=network.layers(program, verdict),
+        originals=content.originals,
         splits=[network.split(found) for found in content.splits],
         energies=results.energies(verdict),
         loaded=loaded,

@@ -20,6 +20,7 @@ from deploytool.store.artifact import Artifact, Request, writing
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage
+from deploytool.workflow.networks import originals_of
 from deploytool.workflow.recordings import load
 from deploytool.workflow.replay import replay
 from deploytool.workflow.reproduce import commands, recipe_text
@@ -99,6 +100,7 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         splits=tuple(on_chip.read_json(SPLITS) or ()),
         calibration=on_chip.read_json(CALIBRATION),
         origin=_origin(cache, (verdict, *made_from), title or verdict.name),
+        originals=next((names for artifact in made_from if (names := originals_of(artifact))), {}),
     )
 
 
