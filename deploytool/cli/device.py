@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from deploytool.cli.command import command
+from deploytool.cli.options import DataFolderOption, ReadingOptions, SamplesOption
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -52,3 +56,72 @@ def device_selftest(
 
     result, artifact = selftest(invocation.cache, device, tuple(core or ()), tuple(only or ()))
     return invocation.show_selftest(result, artifact)
+
+
+@dataclass(frozen=True)
+class DeviceRunOptions:
+    """What a device runs, how fast, and how often."""
+
+    on: Annotated[str, typer.Option(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")]
+    data: Annotated[str | None, typer.Option(help="A data set's name, an event file, or a folder of event files.")] = (
+        None
+    )
+    root: DataFolderOption = None
+    samples: SamplesOption = None
+    pace: Annotated[
+        str, typer.Option(metavar="own|max|X", help="Send events as recorded, as fast as taken, or X times faster.")
+    ] = "own"
+    repeats: Annotated[int, typer.Option(min=1, help="Number of equal runs; they are compared.")] = 1
+    rasters: Annotated[int, typer.Option(min=0, help="Keep every spike of this number of samples.")] = 0
+    live: Annotated[bool, typer.Option("--live", help="The input is the board's sensor.")] = False
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration with --live.")] = 10.0
+
+
+@command(
+    device_app, "deploytool device run program@latest --on speck2edevkit:0 --data events.npy --pace max", name="run"
+)
+def device_run(
+    invocation: Invocation,
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
+    options: DeviceRunOptions,
+    files: ReadingOptions,
+) -> None:
+    """Run a program on a device: recorded events at a pace, or with --live what the board's sensor sees.
+
+    However it ends, also by Ctrl-C, a board is left reset.
+    """
+    from deploytool.base.errors import UsageError
+    from deploytool.data.formats.reading import Reading
+    from deploytool.ir.target import Watch
+    from deploytool.run.jobs.job import Job
+    from deploytool.workflow import device as devices
+    from deploytool.workflow import run as running
+    from deploytool.workflow import samples as sample_sources
+
+    if options.live == (options.data is not None):
+        raise UsageError("--data, --live", "both given" if options.live else "none given", "one of the two")
+    say = invocation.cache.messages.say
+    if options.data is None:
+        invocation.show(devices.live(invocation.cache.store, program, options.on, options.seconds, say))
+        return
+    reading = Reading(files.columns, files.time_unit, files.absolute_time, files.unwrap)
+    source = sample_sources.samples(options.data, options.root, None, options.samples, reading, say)
+    job = Job(options.on, watch=Watch(None, options.rasters), pace=devices.parse_pace(options.pace))
+    ask = functools.partial(running.run, invocation.cache, program, samples=source)
+    if options.repeats == 1:
+        invocation.show_artifact(ask(job))
+    else:
+        invocation.show(devices.repeated(job, options.repeats, ask))
+
+
+@command(device_app, "deploytool device record speck2edevkit:0 events.npy --seconds 5", name="record")
+def device_record(
+    invocation: Invocation,
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .npy file to write.")],
+    seconds: Annotated[float, typer.Option(min=0.1, help="Duration of the recording.")] = 10.0,
+) -> None:
+    """Write what a board's sensor sees to a file that --data reads. Ctrl-C ends it and keeps what was recorded."""
+    from deploytool.workflow.device import record
+
+    invocation.show(record(device, file, seconds))

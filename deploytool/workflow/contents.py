@@ -7,10 +7,13 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
+
 from deploytool.base.arrays import format_shape
 from deploytool.base.numbers import figure, rounded
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
+from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.sweep import Curve
 from deploytool.ir.sweep_file import load_sweep
@@ -131,6 +134,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         "energy_uj_per_sample": estimated.uj_per_sample,
         "power_mw": estimated.mw,
         "busiest_core": load_sentence(loads),
+        **({"board": _measured(recording)} if recording.measured else {}),
         "layers": [
             {
                 "layer": layer.layer,
@@ -154,6 +158,18 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         ],
         "load": [asdict(load) for load in loads],
     }
+
+
+def _measured(recording: Recording) -> list[dict[str, Any]]:
+    """The figures that only a board has, over the samples that have them."""
+    rows = []
+    for name, values in recording.measured.items():
+        known = values[~np.isnan(values)]
+        if len(known):
+            rows.append(
+                {"figure": name, "mean": float(known.mean()), "min": float(known.min()), "max": float(known.max())}
+            )
+    return rows
 
 
 def _range(layer: LayerFigures) -> str:

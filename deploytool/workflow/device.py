@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from deploytool.base.errors import TargetError
+import numpy as np
+
+from deploytool.base.errors import ArtifactError, TargetError, UsageError
+from deploytool.base.numbers import rounded
 from deploytool.chip.chips import chip_named
 
+if TYPE_CHECKING:
+    from deploytool.run.jobs.job import Job
+    from deploytool.run.targets.board import Board
+    from deploytool.run.targets.board_live import Moment
+    from deploytool.store.artifact import Artifact, Store
+
 EMULATOR: Final = "emulator"
+PACES: Final = {"own": 1.0, "max": None}
 
 
 def devices() -> dict[str, Any]:
@@ -55,3 +68,108 @@ def _chip(name: str) -> dict[str, Any]:
         for i, core in enumerate(chip.cores)
     ]
     return {"chip": chip.name, "cores": cores}
+
+
+def parse_pace(text: str) -> float | None:
+    """How much faster than recorded "own", "max" or a number is; None is as fast as the board takes events."""
+    if text in PACES:
+        return PACES[text]
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise UsageError("--pace", f"found {text!r}", "own, max, or how much faster: a number above 0")
+    return pace
+
+
+def repeated(job: Job, repeats: int, run: Callable[[Job], Artifact]) -> dict[str, Any]:
+    """The recordings of ``repeats`` equal runs of ``job``, and how far each is from the first."""
+    from deploytool.ir.recording_file import load_recording
+    from deploytool.validate import metrics
+
+    made = [run(replace(job, repeat=repeat)) for repeat in range(repeats)]
+    recordings = [load_recording(artifact.path) for artifact in made]
+    rows = [
+        {
+            "recording": artifact.name,
+            "accuracy_percent": rounded(metrics.accuracy(recording)),
+            "difference_from_first_percent": rounded(metrics.spike_difference(recordings[0], recording).pooled),
+            "same_prediction_percent": rounded(metrics.agreement(recordings[0], recording)),
+        }
+        for artifact, recording in zip(made, recordings, strict=True)
+    ]
+    return {"on": job.on, "repeats": rows}
+
+
+def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+    """What a program says of a board's sensor for ``seconds``: a line every half second, and all of it together.
+
+    Raises UsageError for a device without a sensor, and TargetError as a run does.
+    """
+    from deploytool.ir.program_file import load_program
+    from deploytool.run.targets.board_live import watch_live
+
+    loaded = load_program(store.get(program, "program").path)
+    moments: list[Moment] = []
+
+    def say(moment: Moment) -> None:
+        moments.append(moment)
+        power = ", ".join(f"{rail} {mw:.3f} mW" for rail, mw in moment.power_mw.items()) or "power not measured"
+        decision = "no decision" if moment.decision < 0 else f"class {moment.decision}"
+        tell(f"{moment.at_s:7.1f} s  {decision}  {moment.events_per_s:,.0f} events/s  {moment.spikes} spikes  {power}")
+
+    watch_live(_board(name), loaded, seconds, EVERY_S, say)
+    events = sum(moment.events for moment in moments)
+    return {
+        "device": name,
+        "seconds": moments[-1].at_s if moments else 0.0,
+        "events": events,
+        "spikes": sum(moment.spikes for moment in moments),
+        "decisions": [moment.decision for moment in moments],
+        "power_mw": _mean_power(moments),
+    }
+
+
+EVERY_S: Final = 0.5
+"""How often a live run says what it sees."""
+
+
+def _mean_power(moments: list[Moment]) -> dict[str, float]:
+    rails = dict.fromkeys(rail for moment in moments for rail in moment.power_mw)
+    return {
+        rail: float(np.mean([moment.power_mw[rail] for moment in moments if rail in moment.power_mw])) for rail in rails
+    }
+
+
+def record(name: str, file: Path, seconds: float) -> dict[str, Any]:
+    """Writes what a board's sensor sees for ``seconds`` to the numpy ``file``, with the fields t, c, y and x.
+
+    An interrupted recording is written as far as it came. Raises UsageError for a device without a sensor or another
+    kind of file, and TargetError as a run does.
+    """
+    from deploytool.ir.events import EVENT
+    from deploytool.run.targets.board_live import record_sensor
+
+    if file.suffix != ".npy":
+        raise UsageError(str(file), "the name of a recording", "one that ends in .npy")
+    pieces = [np.zeros(0, EVENT)]
+    board = _board(name)
+    try:
+        record_sensor(board, seconds, pieces.append)
+    finally:
+        events = np.concatenate(pieces)
+        try:
+            np.save(file, events, allow_pickle=False)
+        except OSError as error:
+            raise ArtifactError(str(file), f"cannot be written ({error.strerror})", "a file in a folder") from None
+    return {"device": name, "file": str(file), "events": len(events), "seconds": seconds}
+
+
+def _board(name: str) -> Board:
+    from deploytool.run.targets.board import Board
+    from deploytool.workflow.map import configure
+
+    if name == EMULATOR:
+        raise UsageError(name, "has no sensor", "a board such as speck2edevkit:0")
+    return Board(name, configure)

@@ -11,7 +11,7 @@ from helpers.samna_api import Samna
 from deploytool.chip.chips import CHIPS
 from deploytool.ir.program import Program
 from deploytool.map.emit import configuration
-from deploytool.run.targets import board, board_play
+from deploytool.run.targets import board, board_live, board_play
 from deploytool.run.targets.board import Board
 from deploytool.run.targets.board_play import Timing
 from deploytool.run.targets.options import AS_RECORDED, Configure, OnBoard
@@ -25,7 +25,7 @@ class StandIn:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, samna: Samna | None = None) -> None:
         self.samna = samna or Samna()
         monkeypatch.setattr(board, "load_samna", lambda: self.samna.module)
-        for module in (board, board_play):
+        for module in (board, board_live, board_play):
             monkeypatch.setattr(module, "time", self.samna.clock)
 
     @staticmethod

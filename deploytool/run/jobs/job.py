@@ -18,7 +18,7 @@ from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.jobs.perturbation import Perturbation, perturb_program, perturb_stream
 from deploytool.run.record.activity import updates_of_neurons
 from deploytool.run.record.checks import check_stream
-from deploytool.run.targets.options import Options
+from deploytool.run.targets.options import OWN_PACE, OnBoard, Options
 from deploytool.run.targets.table import check_time_steps, kind_of, make_target, options_of
 
 
@@ -28,7 +28,8 @@ class Job:
 
     ``time_steps`` is None for a target that is event-driven; ``bins`` says whether steps are of equal time or of equal
     counts of events. Rasters are counted from the first sample of the whole job. ``perturbation`` changes the program
-    and every sample. Raises UsageError for options that exclude each other.
+    and every sample. ``pace`` is a board's, as in `OnBoard`; ``repeat`` numbers equal jobs. Raises UsageError for
+    options that exclude each other.
     """
 
     on: str
@@ -36,6 +37,8 @@ class Job:
     watch: Watch = ALL_LAYERS
     perturbation: Perturbation | None = None
     bins: Bins = "time"
+    pace: float | None = OWN_PACE
+    repeat: int = 0
 
     def __post_init__(self) -> None:
         kind, given = kind_of(self.on), f"given with --on {self.on}"
@@ -44,6 +47,8 @@ class Job:
             raise UsageError("--bins", given, options_of(lambda kind: kind.time_steps))
         if self.watch.extremes and not kind.extremes:
             raise UsageError("--extremes", given, options_of(lambda kind: kind.extremes))
+        if self.pace != OWN_PACE and kind.computes:
+            raise UsageError("--pace", given, options_of(lambda kind: not kind.computes))
         if self.perturbation and not kind.computes:
             raise UsageError("--perturb", given, options_of(lambda kind: kind.computes))
 
@@ -64,6 +69,10 @@ class Job:
             asked["extremes"] = True
         if self.perturbation is not None:
             asked["perturbation"] = asdict(self.perturbation)
+        if self.pace != OWN_PACE:
+            asked["pace"] = self.pace
+        if self.repeat:
+            asked["repeat"] = self.repeat
         return asked
 
     def _setup(self, program: Program) -> Setup:
@@ -83,7 +92,9 @@ class Job:
         """
         executed = program if self.perturbation is None else perturbed(program, self.perturbation)
         sent = _Sent(executed, streams, first, self.perturbation)
-        target = make_target(self.on, replace(options, time_steps=self.time_steps, bins=self.bins))
+        target = make_target(
+            self.on, replace(options, time_steps=self.time_steps, bins=self.bins, board=OnBoard(self.pace))
+        )
         watch = replace(self.watch, rasters=max(0, self.watch.rasters - first))
         recording = target.run(executed, sent, watch)
         spikes = {INPUT: sent.counts, **{name: maps.sum(axis=0) for name, maps in recording.counts.items()}}

@@ -176,21 +176,26 @@ class Board:
         """See `deploytool.ir.target.Target`. Raises TargetError if the board does not respond."""
         if watch.extremes:
             raise UnsupportedError(self.name, "asked to measure the lowest and highest V", "a target that computes V")
-        verify(program, Level.MAPPED)
-        if program.chip != self.kind.chip:
-            raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
+        configuration = self.checked(program)
         watched = watched_layers(program, watch.layers)
         plan = make_plan(program, state_type(program))
         total = operator.length_hint(streams, 0)
         samples = []
         with self.opened() as link:
-            link.configure(self.configure(program))
+            link.configure(configuration)
             time.sleep(self.timing.settle_s)
             for index, stream in enumerate(streams):
                 check_sendable(program, stream)
                 samples.append(self._sample(_Opened(link, program), plan, stream, index < watch.rasters))
                 self.tick(index + 1, max(total, index + 1), "")
         return as_recording(program, "board", watched, samples)
+
+    def checked(self, program: Program) -> dict[str, Any]:
+        """The configuration of ``program``. Raises UnsupportedError unless it is mapped for the chip of this board."""
+        verify(program, Level.MAPPED)
+        if program.chip != self.kind.chip:
+            raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
+        return dict(self.configure(program))
 
     def through_sensor(self, program: Program, origin: tuple[int, int], stream: EventStream) -> dict[str, Events]:
         """{layer: spikes} for pixels of ``stream``, sent into the layer of the sensor.

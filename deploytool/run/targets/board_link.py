@@ -121,12 +121,13 @@ class Link:
     def configure(self, values: Mapping[str, Any]) -> None:
         """Applies our configuration ``values``, and compares what the board's model then holds field by field.
 
-        Every used core is monitored. Raises TargetError for a configuration that samna refuses, and for a field that
-        reads back differently.
+        Every used core is monitored; what ``values`` leave out stays as it is by default. Raises TargetError for a
+        configuration that samna refuses, and for a field that reads back differently.
         """
         configuration = self.module.configuration.SpeckConfiguration()
-        wanted = {key: values[key] for key in ("cnn_layers", "dvs_layer", "readout")}
-        wanted["cnn_layers"] = [_monitored(layer) for layer in values["cnn_layers"]]
+        wanted = {key: values[key] for key in ("dvs_layer", "readout") if key in values}
+        if "cnn_layers" in values:
+            wanted["cnn_layers"] = [_monitored(layer) for layer in values["cnn_layers"]]
         _fill(configuration, wanted)
         accepted, text = self.module.validate_configuration(configuration)
         if not accepted:
