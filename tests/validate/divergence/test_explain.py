@@ -202,6 +202,15 @@ def test_of_several_sufficient_reasons_the_first_is_named() -> None:
     assert "The threshold of the simulator alone would have the same effect." in found.says
 
 
+def test_rounding_to_float32_is_no_alternative() -> None:
+    """2 + 4 just meets the threshold 6, at the scale 7.9; rounded to float32 it would not. That is not the reason."""
+    real = one_neuron([0.25, 0.5], 6 / 7.9 + 0.001, integers=False)
+    found = why(real, varied(one_neuron([2, 4], 6), scale=7.9), sent((1, 0), (2, 1), features=2))
+    assert found.first is not None
+    assert found.first.reasons == ("rounding of weights",)
+    assert found.first.alternatives == (("rounding of the threshold",),)
+
+
 def test_a_property_that_differs_without_effect_is_not_named() -> None:
     program = one_neuron([6], floor=-1)
     found = why(program, varied(program, floor=-5, threshold=13), sent((1, 0), (2, 0), features=1))
