@@ -112,7 +112,7 @@ class _Opened:
         """``stream`` as packets to the cores at the ends of its routes, ``pace`` times faster than recorded."""
         rows = (row for event in stream.events.tolist() for row in self._sent(event, timing.lead_us, pace))
         for piece in pieces(rows, timing.packet):
-            yield Packet(self.link.spikes(piece), piece[0].t_us, piece[-1].core)
+            yield Packet(self.link.spikes(piece), piece[0].t_us, piece[-1].t_us, piece[-1].core)
 
     def _sent(self, event: tuple[int, int, int, int], lead_us: int, pace: float | None) -> Iterator[BoardSpike]:
         t_us, *place = event
@@ -126,7 +126,7 @@ class _Opened:
         core = self.program.core_of[self.program.input_routes[0].to]
         rows = (SensorEvent(timing.lead_us + t, bool(c), y, x) for t, c, y, x in stream.events.tolist())
         for piece in pieces(rows, timing.packet):
-            yield Packet(self.link.sensor_events(piece), piece[0].t_us, core)
+            yield Packet(self.link.sensor_events(piece), piece[0].t_us, piece[-1].t_us, core)
 
     def by_layer(self, heard: Sequence[BoardSpike], timing: Timing, pace: float | None) -> dict[str, Events]:
         """{layer: its spikes in order of arrival}, at times of the sample. Raises TargetError for impossible ones."""

@@ -52,10 +52,11 @@ TIMING: Final = Timing()
 
 
 class Packet(NamedTuple):
-    """``number`` input events as samna's objects, the first due at ``first_us``, and the ``core`` they end at."""
+    """``number`` input events as samna's objects, the first and last due at those times, and a ``core`` they enter."""
 
     events: list[Any]
     first_us: int
+    last_us: int
     core: int
 
     @property
@@ -100,9 +101,8 @@ def play(link: Link, timing: Timing, packets: Iterator[Packet], end_us: int) -> 
         ):
             link.write(ahead.events + link.reads(ahead.core, [MARKED]))
             under_way.append(ahead)
-            progress = max(progress, started + ahead.first_us / 1e6, now)
             ahead = next(packets, None)
-        if under_way and now > progress + timing.patience_s:
+        if under_way and now > max(progress, started + under_way[0].last_us / 1e6) + timing.patience_s:
             raise _not_taken(link.name, timing, sent, under_way, ahead, packets)
         if ahead is None and not under_way and now >= max(end, last + timing.quiet_s):
             return Played(heard, sent, max(last, end) - started)

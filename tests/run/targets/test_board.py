@@ -158,6 +158,14 @@ def test_a_slow_chip_holds_up_the_sender_and_loses_nothing(standin: StandIn) -> 
     assert found.measured["seconds"][0] == pytest.approx(0.3, rel=0.1)
 
 
+def test_long_silences_within_a_packet_are_waited_for(standin: StandIn) -> None:
+    rows = np.array([(0, 0, 0, 0), (2_000_000, 0, 0, 0), (2_000_001, 0, 0, 0)], EVENT)
+    timing = replace(FAST, patience_s=0.1)
+    found = standin.board(timing=timing).run(two_neurons(), [EventStream(rows, (2, 1, 1), 2_500_000)])
+    assert found.output_counts.tolist() == [[1, 0]]
+    assert found.measured["seconds"][0] == pytest.approx(2.5, rel=0.01)
+
+
 def test_more_than_the_board_holds_is_an_error_with_the_number(standin: StandIn) -> None:
     standin.samna.traits = Traits(synops_per_s=20_000, capacity=600)
     eager = replace(FAST, packet=1000, window=3, patience_s=0.5)
