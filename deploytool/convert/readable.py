@@ -1,7 +1,11 @@
-"""Readable names for layers that only have a number, as those of a torch Sequential: conv1, spike1, pool1, fc1."""
+"""Readable names for layers that only have a number, as those of a torch Sequential: conv1, spike1, pool1, fc1.
+
+An ONNX file adds the operator to the number: 0.Conv.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Final
@@ -21,13 +25,15 @@ KINDS: Final = {
     Delay: "delay",
 }
 """The first part of the new name, by kind of node; it is that of unnamed layers of a recipe."""
+_NUMBER: Final = re.compile(r"(.*\.)?\d+(\.[A-Z][A-Za-z]*)?(\.spike)?")
+"""A number behind the last dot, and maybe an operator of ONNX and the neurons that were put behind it."""
 
 
 def with_readable_names(graph: Graph) -> tuple[Graph, dict[str, str]]:
     """(``graph`` with readable names, {new name: original name}).
 
-    A node gets a new name if the last part of its name, after the last dot, is a number. New names count the nodes of
-    a kind, in the order of the graph; a name that is taken is skipped.
+    A node gets a new name if the last part of its name, after the last dot, is a number, or a number and an operator.
+    New names count the nodes of a kind, in the order of the graph; a name that is taken is skipped.
     """
     numbers: Counter[str] = Counter()
     new: dict[str, str] = {}
@@ -36,7 +42,7 @@ def with_readable_names(graph: Graph) -> tuple[Graph, dict[str, str]]:
         if kind is None:
             continue
         numbers[kind] += 1
-        if name.rpartition(".")[2].isdecimal():
+        if _NUMBER.fullmatch(name):
             while (wanted := f"{kind}{numbers[kind]}") in graph.nodes:
                 numbers[kind] += 1
             new[name] = wanted

@@ -59,7 +59,7 @@ class ReportContent:
     layer with the keys of network.QUANTISATION and "warnings", sentences without full stop. ``splits`` has "layer",
     "into" and "why" of each layer that was split or got relays; ``calibration`` is what calibration found, as
     map/calibrate.py reports it, None if the plain rule was used. ``sweeps`` are those of the network. ``originals``
-    {layer: its name in the user's module} are of the layers that got a readable name.
+    {layer: its name in the user's file or module} are of the layers that got a readable name.
     """
 
     title: str

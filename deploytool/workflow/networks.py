@@ -92,8 +92,8 @@ _FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 @dataclass(frozen=True)
 class NamedNetwork:
     """A network that a user named: its ``graph``, the ``artifact``, a model or a graph, that it comes from, for the
-    layers of a state dict {layer: its entry} ``entries``, and {layer: its name in the user's module} ``originals`` of
-    those that got a readable name."""
+    layers of a state dict {layer: its entry} ``entries``, and {layer: its name in the user's file or module}
+    ``originals`` of those that got a readable name."""
 
     graph: Graph
     artifact: Artifact | None = None
@@ -123,12 +123,7 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
         case "a .nir file":
             return NamedNetwork(_nir(Path(source), options))
         case "a .onnx file":
-            from deploytool.convert.onnx import read_onnx
-
-            reset = cast("Reset | None", options.reset)
-            return NamedNetwork(
-                read_onnx(Path(source), reset=reset or "subtract", floor=options.floor, tell=log.warning)
-            )
+            return _renamed(_onnx(Path(source), options))
         case "a state_dict":
             return _state_dict(Path(source), options)
 
@@ -230,21 +225,34 @@ def _differences(graph: Graph, options: ImportOptions, plain: Callable[[], Graph
 
 
 def originals_of(artifact: Artifact) -> Mapping[str, str]:
-    """{layer: its name in the module} of a stored graph, for the layers that got a readable name."""
+    """{layer: its original name} of a stored graph, for the layers that got a readable name."""
     found: Mapping[str, str] = artifact.manifest.recipe.get(ORIGINALS, {})
     return found
 
 
 def _module(source: str, options: ImportOptions) -> NamedNetwork:
-    from deploytool.convert.readable import with_readable_names
     from deploytool.convert.torch.builder import load_builder
     from deploytool.convert.torch.modules import from_module
 
     if options.shape is None:
         raise UsageError(source, "no input shape", "--shape C,H,W")
     shape = parse_shape(options.shape)
-    graph, originals = with_readable_names(from_module(load_builder(source)(), shape))
-    return NamedNetwork(graph, originals=originals)
+    return _renamed(from_module(load_builder(source)(), shape))
+
+
+def _onnx(path: Path, options: ImportOptions) -> Graph:
+    from deploytool.convert.onnx import read_onnx
+
+    reset = cast("Reset | None", options.reset)
+    return read_onnx(path, reset=reset or "subtract", floor=options.floor, tell=log.warning)
+
+
+def _renamed(graph: Graph) -> NamedNetwork:
+    """``graph`` with readable names for layers that only have a number."""
+    from deploytool.convert.readable import with_readable_names
+
+    renamed, originals = with_readable_names(graph)
+    return NamedNetwork(renamed, originals=originals)
 
 
 def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:

@@ -33,6 +33,13 @@ def test_names_that_say_something_stay_and_are_not_taken_twice() -> None:
     assert originals == {"conv1": "features.0", "conv3": "features.3", "spike3": "9"}
 
 
+def test_numbers_of_onnx_come_with_an_operator() -> None:
+    names = ("0.Conv", "1.Relu", "features.2.MaxPool", "Conv.x", "node_relu", "3.Flatten", "9.Gemm", "9.Gemm.spike")
+    renamed, _ = with_readable_names(chain(named(*names)))
+    wanted = ["conv1", "spike1", "pool1", "Conv.x", "node_relu", "flatten1", "fc1", "spike3"]
+    assert list(renamed.nodes)[1:-1] == wanted
+
+
 def test_a_graph_of_readable_names_is_unchanged() -> None:
     graph = chain(named("a", "b", "c", "d", "e", "f", "g", "h"))
     renamed, originals = with_readable_names(graph)

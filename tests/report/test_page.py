@@ -238,9 +238,9 @@ def test_a_split_is_told_and_the_spikes_of_the_whole_stand_in_its_first_row() ->
 def test_a_renamed_layer_has_its_original_name_beside_it() -> None:
     plain = example.content()
     first, *_ = plain.program.layers
-    assert "in the module" not in render(plain)
+    assert "originally" not in render(plain)
     renamed = render(dataclasses.replace(plain, originals={first: "<features>.0"}))
-    assert f"{first}<small>&lt;features&gt;.0 in the module</small>" in renamed
+    assert f"{first}<small>originally &lt;features&gt;.0</small>" in renamed
 
 
 def test_a_whole_layer_has_its_spikes_without_a_note(page: Page) -> None:
