@@ -6,6 +6,7 @@ A test module makes it run on a target by a fixture `target` and a class that in
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -221,10 +222,12 @@ class Contract:
         assert len(recording.spikes[INPUT]) == 7
         assert not target.run(two_neurons(), [stream([0] * 5)]).spikes
 
-    def test_a_bias_is_refused_and_zeros_are_none(self, target: Target) -> None:
+    def test_a_bias_without_a_clock_is_refused_and_zeros_are_none(self, target: Target) -> None:
         with pytest.raises(UnsupportedError, match="fc: has a bias"):
             target.run(two_neurons(bias=np.array([0, 1], np.int16)), [stream([0])])
         assert self.counts(target, two_neurons(bias=np.zeros(2, np.int16)), stream([0] * 5)) == [[3, 0]]
+        clocked = replace(two_neurons(bias=np.zeros(2, np.int16)), slow_clock_hz=500)
+        assert self.counts(target, clocked, stream([0] * 5)) == [[3, 0]]
 
     def test_a_stream_of_another_map_is_refused(self, target: Target) -> None:
         with pytest.raises(InputError, match=r"wrong\.bin"):
@@ -236,3 +239,45 @@ class Contract:
         conv = layer([[[[5]]]], (1, 4, 4), (1, 4, 4), Route("fc", (2, 2)), sources=("conv", "spike1"))
         fc = layer([[[[5, 0], [0, 0]]], [[[0, 0], [0, 5]]]], (1, 2, 2), (2, 1, 1), sources=("fc", "spike2"))
         return mapped({"conv": conv, "fc": fc})
+
+
+class DecimatorContract(Contract):
+    """The contract of targets with output decimators."""
+
+    def test_a_decimator_lets_the_last_of_n_spikes_of_a_core_leave(self, target: Target) -> None:
+        # Neuron 0 fires at 0 and 2 ms, neuron 1 at 1 and 3 ms: the second and the fourth spike leave.
+        program = mapped({"fc": layer([[[[5]], [[0]]], [[[0]], [[5]]]], (2, 1, 1), (2, 1, 1), decimation=2)})
+        recording = target.run(program, [stream([0, 1, 0, 1])] * 2, Watch(rasters=1))
+        assert recording.output_counts.tolist() == [[0, 2]] * 2
+        assert recording.spikes["fc"]["c"].tolist() == [1, 1]
+        assert recording.synops.tolist() == [8, 8]
+
+    def test_a_decimated_layer_feeds_only_the_spikes_that_leave(self, target: Target) -> None:
+        a = layer([[[[5]]]], (1, 1, 1), (1, 1, 1), Route("b"), decimation=4)
+        program = mapped({"a": a, "b": layer([[[[5]]]], (1, 1, 1), (1, 1, 1))})
+        for spikes, leave in ((4, 1), (12, 3), (11, 2)):
+            assert self.counts(target, program, stream([0] * spikes, (1, 1, 1))) == [[leave]]
+
+
+class ClockedContract(DecimatorContract):
+    """The contract of targets with output decimators and a slow clock."""
+
+    def test_every_tick_adds_the_bias_and_the_floor_holds(self, target: Target) -> None:
+        # Ticks of 500 Hz at 2, 4, ... 12 ms; inputs of weight 0 (neuron 0) and 4 (neuron 1) at 12 ms, after the tick.
+        program = replace(two_neurons(bias=np.array([2, -3], np.int16)), slow_clock_hz=500)
+        events = EventStream(np.array([(12000, 1, 0, 0)], EVENT), (2, 1, 1), 12001)
+        # Neuron 0: 2 4 6>1 3 5>0 2, and 2 after the input. Neuron 1: -3 -4 -4 -4 -4 -4, then 0.
+        recording = target.run(program, [events], Watch(rasters=1))
+        assert recording.output_counts.tolist() == [[2, 0]]
+        assert recording.spikes["fc"]["t"].tolist() == [6000, 10000]
+        assert recording.synops.tolist() == [2]
+        silent = EventStream(np.empty(0, EVENT), (2, 1, 1), 10000)
+        assert self.counts(target, program, silent, events) == [[1, 0], [2, 0]]
+
+    def test_a_tick_precedes_the_events_of_its_time_and_its_spikes_go_on(self, target: Target) -> None:
+        # The tick at 2 ms brings a to its threshold, the event at 2 ms would bring it below.
+        a = layer([[[[-3]]]], (1, 1, 1), (1, 1, 1), Route("b"), bias=np.array([5], np.int16))
+        b = layer([[[[5]]]], (1, 1, 1), (1, 1, 1))
+        program = replace(mapped({"a": a, "b": b}), slow_clock_hz=500)
+        events = EventStream(np.array([(2000, 0, 0, 0)], EVENT), (1, 1, 1), 2001)
+        assert self.counts(target, program, events) == [[1]]

@@ -64,6 +64,10 @@ class Chip:
     dvs_size: int
     dvs_poolings: tuple[int, ...]
     dvs_features: int
+    slow_clock_hz: tuple[int, int]
+    """Lowest and highest frequency of the one clock for leak, sensor filter and readout."""
+    decimations: tuple[int, ...]
+    """Intervals n of a core's output decimator, which lets one in n spikes pass; empty if none is documented."""
     readout: Readout | None
     """None for a chip whose readout field names are unknown."""
     sources: Mapping[str, str]
@@ -112,6 +116,8 @@ _SOURCES: Final = MappingProxyType(
         "dvs_size": "lib, doc",
         "dvs_poolings": "lib, doc",
         "dvs_features": "lib, doc (one per polarity)",
+        "slow_clock_hz": "doc",
+        "decimations": "doc (samna 0.48 and later)",
         "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
     }
 )
@@ -135,11 +141,14 @@ def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
         dvs_size=128,
         dvs_poolings=(1, 2, 4),
         dvs_features=2,
+        slow_clock_hz=(10, 10_000),
+        decimations=_DECIMATIONS if readout else (),
         readout=readout,
         sources=_SOURCES,
     )
 
 
+_DECIMATIONS: Final = (2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SPECK_READOUT: Final = Readout(classes=15, destination=12, spacing=4)
 CHIPS: Final[Mapping[str, Chip]] = MappingProxyType(
     {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from deploytool.cli.by_layer import parse_decimators, parse_pins
 from deploytool.cli.check import check
 from deploytool.cli.command import command
 from deploytool.cli.device import device_app
@@ -33,7 +34,6 @@ from deploytool.cli.options import (
     TensorBoardOption,
     WidthOptions,
     parse_bins,
-    parse_pins,
     parse_workers,
 )
 from deploytool.cli.package import package
@@ -138,7 +138,12 @@ def map_(
 
     count = calibration.calibration_samples
     chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count)
-    spec = MapSection(pins=parse_pins(placement.pin), split=placement.split)
+    spec = MapSection(
+        pins=parse_pins(placement.pin),
+        split=placement.split,
+        slow_clock_hz=placement.slow_clock,
+        decimate=parse_decimators(placement.decimate),
+    )
     if chosen_on is not None:
         changed = {"quantise": "calibrated", "calibration_samples": count or spec.calibration_samples}
         spec = spec.model_copy(update=changed)

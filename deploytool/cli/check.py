@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploytool.base.errors import UsageError
+from deploytool.cli.by_layer import parse_pins
 from deploytool.cli.options import (
     DataFolderOption,
     GitHubSummaryOption,
     PinOption,
     RecipeOrSourceArgument,
     SamplesOption,
+    SlowClockOption,
     SplitOption,
     StatementOptions,
-    parse_pins,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class FitOptions:
     ] = None
     pin: PinOption = None
     split: SplitOption = True
+    slow_clock: SlowClockOption = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def check(
             raise UsageError("--rules", "given with a network or its options", "no option but --chip")
         invocation.show({"rules": checking.rules(fit.chip)})
         return 0
-    spec = MapSection(pins=parse_pins(fit.pin), split=fit.split)
+    spec = MapSection(pins=parse_pins(fit.pin), split=fit.split, slow_clock_hz=fit.slow_clock)
     if at.data is None and (at.root, at.samples) != (None, None):
         raise UsageError("--root, --samples", "given without --data", "--data")
     say = invocation.cache.messages.say

@@ -6,7 +6,6 @@ Those that several commands take are types; those that travel together are froze
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -46,6 +45,15 @@ PinOption: TypeAlias = Annotated[
 ]
 SplitOption: TypeAlias = Annotated[
     bool, typer.Option("--split/--no-split", help="Allow layers to be split over several cores.")
+]
+SlowClockOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=10,
+        max=10_000,
+        metavar="HZ",
+        help="Slow clock of the chip; every tick adds the biases of the network.",
+    ),
 ]
 DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")]
 DenoiseOption: TypeAlias = Annotated[
@@ -121,6 +129,11 @@ class PlacementOptions:
     ] = None
     pin: PinOption = None
     split: SplitOption = True
+    slow_clock: SlowClockOption = None
+    decimate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAYER=N", help="Let one in N spikes of a layer leave its core. Repeatable."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -371,16 +384,3 @@ def parse_bins(text: str) -> Bins:
         if text == known:
             return known
     raise UsageError("--bins", f"found {text!r}", " or ".join(BINS))
-
-
-def parse_pins(pins: Iterable[str] | None) -> dict[str, int]:
-    """{layer: core} from ``layer=core`` texts. Raises UsageError for any other text, and for a layer pinned twice."""
-    parsed: dict[str, int] = {}
-    for pin in pins or ():
-        layer, _, core = pin.partition("=")
-        if not layer or not core.isdecimal():
-            raise UsageError(f"--pin {pin}", "not of the form LAYER=CORE", "for example --pin conv1=0")
-        if layer in parsed:
-            raise UsageError(f"--pin {pin}", f"{layer} is already pinned to core {parsed[layer]}", "every layer once")
-        parsed[layer] = int(core)
-    return parsed

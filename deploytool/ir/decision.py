@@ -1,7 +1,8 @@
 """The decision of an event-driven run: the output spike after which its answer never changes.
 
 The answer after some spikes is the output neuron with the most of them, the first of equals. The time to the decision
-is from the first input event of the sample; a sample without an output spike has none. It is known only afterwards: an
+is from the first input event of the sample, 0 if a tick of the slow clock decides before it; a sample without an output
+spike has none. It is known only afterwards: an
 observer cannot tell at that time that the answer will stay.
 """
 
@@ -29,4 +30,4 @@ def decided_us(t_us: Array, neurons: Array, start_us: int | None) -> int:
         lead = counts[neuron] - counts.get(answer, 0)
         if neuron != answer and (lead > 0 or (lead == 0 and neuron < answer)):
             answer, changed_us = neuron, spike_us
-    return UNDECIDED if changed_us is None else int(changed_us) - start_us
+    return UNDECIDED if changed_us is None else max(0, int(changed_us) - start_us)

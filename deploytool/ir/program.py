@@ -33,10 +33,23 @@ after its last update at which V >= threshold. Such spikes precede everything el
 are ordered row by row, column by column, feature by feature, and all of them precede their consequences.
 
 A route may have a delay: a spike at t arrives at t + ``delay_us``, and the spikes it causes have that time. Only such
-routes may lead back. Events at the same time are processed in this order: threshold crossings between events, input
-events, delayed spikes. Delayed spikes are ordered by the layer they arrive at, then by route as above, then by the
-order in which they left. Each event passes through all layers before the next one. Spikes can therefore continue after
-the last input event, until the stream ends; spikes that would arrive later are lost.
+routes may lead back. Events at the same time are processed in this order: threshold crossings between events, a tick of
+the slow clock, input events, delayed spikes. Delayed spikes are ordered by the layer they arrive at, then by route as
+above, then by the order in which they left. Each event passes through all layers before the next one. Spikes can
+therefore continue after the last input event, until the stream ends; spikes that would arrive later are lost.
+
+A layer with a bias needs a slow clock, ``slow_clock_hz``. Tick k = 1, 2, ... of the clock is at floor(k 10^6 / hz) us
+after the start of a sample, and no tick is at or after its end. At a tick, every neuron of the layer is updated once,
+as by an event whose weight is the bias of its feature: V += bias, then floor, threshold and one spike as above. Within
+a layer, neurons are updated row by row, column by column, feature by feature. The spikes precede their consequences: a
+layer takes its own tick before spikes that the same tick caused in others. No source confirms the order and the phase
+of ticks, that a tick itself makes neurons fire, nor that this includes neurons whose bias is 0.
+
+A layer with an output decimator of n lets only every nth spike leave its core: the first n - 1 are lost, the nth
+passes, and so on, in the order in which the core's neurons fire. Only spikes that leave are counted and recorded. The
+counter is 0 at the start of a sample. A part of a split layer has a core, and so a counter, of its own. A relay, which
+passes spikes on to more cores, has neither decimator nor bias. No source confirms which of n spikes passes, nor that
+the counter can be reset.
 
 A layer may have several `Synapses`, for example at the end of a shortcut, each with its own input map. The route of an
 event selects the synapses; all events share one queue.
@@ -69,11 +82,20 @@ WEIGHTS: Final[Mapping[Arithmetic, np.dtype[Any]]] = MappingProxyType(
 )
 """The dtype of the weights in each arithmetic."""
 
+BIASES: Final[Mapping[Arithmetic, np.dtype[Any]]] = MappingProxyType(
+    {"int8/int16": np.dtype(np.int16), "float32": np.dtype(np.float32)}
+)
+"""The dtype of the biases in each arithmetic."""
+
+SECOND_US: Final = 1_000_000
+
 STATE: Final = np.iinfo(np.int16)
 """The range of V in int8/int16; V saturates at its limits."""
 
 SIMULATOR: Final = "simulator"
 INPUT: Final = "input"
+CLOCK: Final = "slow clock"
+"""The name of the slow clock among the sources of spikes."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,8 @@ class Layer:
     There are one or more ``synapses``, which `Route.synapses` indexes from 0. All have the neurons' map as output map;
     a layer on a chip has one. Potentials of the ``neurons`` are in the units of the weights, and are integers in
     integer arithmetic. Arrays of thresholds model mismatch, and chips have none; leaks exist in float32 only. ``bias``
-    is (O,) or None. A real-valued weight is ``weights / scale``.
+    (O,) is added at every tick of the slow clock, None if the layer has none. One in ``decimation`` spikes leaves the
+    core. A real-valued weight is ``weights / scale``.
     ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) is set for a part: it computes the features of that layer from there on.
     """
@@ -144,6 +167,7 @@ class Layer:
     scale: float = 1.0
     sources: tuple[str, ...] = ()
     part_of: tuple[str, int] | None = None
+    decimation: int = 1
 
     def __post_init__(self) -> None:
         if self.bias is not None:
@@ -177,6 +201,7 @@ class Program:
 
     ``chip`` is the name of a chip or "simulator". ``core_of`` {layer: core} is empty until the program is placed.
     ``outputs`` are the layers whose spikes are the network's output; ``graph_digest`` identifies the source network.
+    ``slow_clock_hz`` is the frequency of the slow clock, None if the program needs none.
     """
 
     chip: str
@@ -187,6 +212,7 @@ class Program:
     outputs: tuple[str, ...]
     graph_digest: str
     core_of: Mapping[str, int] = field(default_factory=dict)
+    slow_clock_hz: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
@@ -211,6 +237,24 @@ class Program:
         """(layer or "input", route) for every route to ``name``, in layer order."""
         sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
         return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
+
+    @cached_property
+    def biased(self) -> tuple[str, ...]:
+        """The layers that take the ticks of the slow clock: the parts of logical layers with a bias other than 0."""
+        return tuple(
+            name
+            for parts in self.parts.values()
+            if any(bias is not None and bias.any() for bias in (self.layers[part].bias for part in parts))
+            for name in parts
+        )
+
+    def ticks_us(self, duration_us: int) -> NDArray[np.int64]:
+        """(N,): the ticks of the slow clock that matter in a sample of ``duration_us``; none without a bias."""
+        if self.slow_clock_hz is None or not self.biased:
+            return np.empty(0, np.int64)
+        number = -(-duration_us * self.slow_clock_hz // SECOND_US)
+        ticks: NDArray[np.int64] = np.arange(1, number + 1, dtype=np.int64) * SECOND_US // self.slow_clock_hz
+        return ticks[ticks < duration_us]
 
     @cached_property
     def delayed(self) -> tuple[Delayed, ...]:
@@ -255,9 +299,11 @@ class Program:
         return tuple((logical, routes) for (logical, _), routes in flows.items())
 
     def map_of(self, name: str) -> Shape:
-        """The shape (C, H, W) of the spikes of a layer, a logical layer or "input", before pooling."""
+        """The shape (C, H, W) of the spikes of a layer, a logical layer, "input" or the slow clock, before pooling."""
         if name == INPUT:
             return self.input_shape
+        if name == CLOCK:
+            return (1, 1, 1)
         if name in self.layers:
             return self.layers[name].out_shape
         maps = [self.layers[part].out_shape for part in self.parts[name]]

@@ -20,7 +20,7 @@ from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.neurons import Leak, Neurons
 from deploytool.ir.program import Layer, Program, Route, Synapses
 
-VERSION: Final = 2
+VERSION: Final = 3
 Described: TypeAlias = dict[str, Any]
 """The contents of ``program.json``, with arrays inserted."""
 
@@ -37,6 +37,7 @@ def save_program(program: Program, folder: Path) -> None:
         "outputs": program.outputs,
         "graph_digest": program.graph_digest,
         "core_of": dict(program.core_of),
+        "slow_clock_hz": program.slow_clock_hz,
         "order": list(program.layers),
         "layers": {name: _plain(layer, name, arrays) for name, layer in program.layers.items()},
     }
@@ -132,5 +133,14 @@ def branches_to_synapses(described: Described, arrays: Mapping[str, Array]) -> D
     return {**described, "layers": layers, "input_routes": routes(described["input_routes"])}
 
 
-UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {1: branches_to_synapses}
+def without_clock(described: Described, _arrays: Mapping[str, Array]) -> Described:
+    """Version 2 to 3: no program has a slow clock, and no layer an output decimator."""
+    layers = {name: {**layer, "decimation": 1} for name, layer in described["layers"].items()}
+    return {**described, "layers": layers, "slow_clock_hz": None}
+
+
+UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {
+    1: branches_to_synapses,
+    2: without_clock,
+}
 """{version: function that upgrades its JSON to the next version}."""

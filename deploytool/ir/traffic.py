@@ -18,8 +18,9 @@ class Arrivals:
     """The N input events of a logical layer in the order in which it processed them.
 
     ``causes`` (N,) rise with the events at the input that caused them, or are the time steps of a clock-driven run.
-    ``flows`` (N,) index `Program.inflows` of the layer; ``senders`` (N,) are the channels-last numbers of the neurons
-    that fired there, and ``places`` (N, 3) is where the event arrives on the input map, (c, y, x).
+    ``flows`` (N,) index `Program.inflows` of the layer, and the number after them is the slow clock; ``senders`` (N,)
+    are the channels-last numbers of the neurons that fired there, and ``places`` (N, 3) is where the event arrives on
+    the input map, (c, y, x).
     """
 
     causes: NDArray[np.int64]

@@ -5,8 +5,8 @@ group -> lower -> quantise -> split -> place; after each pass the result is veri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deploytool.base.errors import FitError
@@ -16,8 +16,9 @@ from deploytool.chip.memory import Memory, cores_for
 from deploytool.ir.graph import Graph
 from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Level, Violation
-from deploytool.ir.spec.verify import ALLOW_BIAS, check_rules, verify
+from deploytool.ir.spec.verify import check_rules, verify
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
+from deploytool.map.cores import NO_EXTRAS, Extras, with_extras
 from deploytool.map.group import group, group_sizes
 from deploytool.map.lower import lower
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
@@ -99,28 +100,42 @@ def compile_graph(
     split: bool = True,
     synops: Mapping[str, float] = NO_SYNOPS,
     calibration: Calibration | None = None,
+    extras: Extras = NO_EXTRAS,
 ) -> Mapped:
     """``graph`` mapped to the cores of ``chip``, with layers split only if necessary.
 
     Weights have the width that the graph states, or else the chip's; ``integers`` overrides both.
     ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
-    its samples determine scale and rounding if that is better than the plain rule.
+    its samples determine scale and rounding if that is better than the plain rule. ``extras`` are the slow clock and
+    the output decimators.
     Raises UnsupportedError for nodes that no target supports, and FitError with every broken rule, or with the layers
     that cannot all be placed.
     """
-    lowered = lower(group(graph), chip)
+    lowered = with_extras(lower(group(graph), chip), extras, graph.dt_ms)
     fitting = fit(lowered, chip, pins, split)
     _refuse(fitting.issues)
-    verify(lowered, Level.EXECUTABLE, chip, ALLOW_BIAS)
+    verify(lowered, Level.EXECUTABLE, chip)
     fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
     quantised = calibrated.program if calibrated else quantise(lowered, fmt)
-    verify(quantised, Level.INTEGER, chip, ALLOW_BIAS)
+    verify(quantised, Level.INTEGER, chip)
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))
     placed = place(cut, chip, pins, synops)
-    verify(placed, Level.MAPPED, chip, ALLOW_BIAS)
-    return Mapped(placed, lowered, layer_report(lowered, quantised, fmt), fitting.splits, calibrated)
+    verify(placed, Level.MAPPED, chip)
+    report = layer_report(lowered, quantised, fmt)
+    if graph.dt_ms is None:
+        report = tuple(replace(each, warnings=(*each.warnings, *_per_tick(lowered, each.layer))) for each in report)
+    return Mapped(placed, lowered, report, fitting.splits, calibrated)
+
+
+def _per_tick(program: Program, name: str) -> Iterator[str]:
+    """A warning if layer ``name`` has a bias, for a network that does not state its time step."""
+    if name in program.biased:
+        yield (
+            f"{name}: every tick of {program.slow_clock_hz} Hz adds its bias unchanged, because the network does not "
+            "state the time step for which it was trained"
+        )
 
 
 def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:

@@ -17,7 +17,7 @@ from deploytool.base.errors import InputError
 from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program, Route, Synapses
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import ALLOW_BIAS, verify
+from deploytool.ir.spec.verify import verify
 from deploytool.map.readout import widen
 from deploytool.recipe import DvsSection, ReadoutSection
 
@@ -40,7 +40,7 @@ def configuration(
     """
     if program.chip != chip.name:
         raise InputError("program", f"mapped for {program.chip}", f"one mapped for {chip.name}")
-    verify(program, Level.MAPPED, chip, ALLOW_BIAS)
+    verify(program, Level.MAPPED, chip)
     return described(program, chip, dvs, readout)
 
 
@@ -65,6 +65,7 @@ def described(
         answer["destinations"][0] |= {"enable": True, "layer": chip.readout.destination}
     return {
         "chip": chip.name,
+        "slow_clock_hz": program.slow_clock_hz,
         "cnn_layers": layers,
         "dvs_layer": _dvs_layer(program, chip, dvs),
         "readout": {"enable": False} if readout is None else _readout(readout),
@@ -81,13 +82,24 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
         "destinations": _destinations(program, layer.routes),
         "weights": layer.single.weights.transpose(0, 1, 3, 2).tolist(),
         "biases": [0] * layer.out_shape[0] if layer.bias is None else layer.bias.tolist(),
-        "leak_enable": layer.bias is not None,
+        "leak_enable": name in program.biased,
         "neurons_initial_value": _on_map(neurons.v_init, layer.out_shape).transpose(0, 2, 1).tolist(),
         "return_to_zero": neurons.reset == "zero",
         "threshold_high": int(neurons.threshold),
         "threshold_low": int(neurons.floor or 0),
         "monitor_enable": name in program.outputs,
+        **_decimator(layer.decimation),
     }
+
+
+def _decimator(interval: int) -> dict[str, Any]:
+    """The fields of the output decimator, which samna has from 0.48 on; none where every spike passes.
+
+    Its intervals 2, 4, 8, ... are numbered from 0, which no source confirms.
+    """
+    if interval == 1:
+        return {}
+    return {"output_decimator_enable": True, "output_decimator_interval": interval.bit_length() - 2}
 
 
 def _on_map(value: float | Array, shape: Shape) -> Array:
@@ -206,6 +218,16 @@ def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSect
     for name in program.layers:
         if added := _summands(program, name):
             yield f"{name}: the order in which the spikes of {' and '.join(added)}, which it adds, arrive at its core"
+        if program.layers[name].decimation > 1:
+            yield (
+                f"{name}: which of {program.layers[name].decimation} spikes its output decimator lets pass, how samna "
+                "writes the interval, and whether its counter starts again with a sample"
+            )
+    if program.biased:
+        yield (
+            "slow clock: its phase, the order of leaks and events, and whether a leak makes neurons of "
+            f"{' and '.join(program.biased)} fire at the tick or only at their next event"
+        )
     if readout is not None:
         yield "readout: that every fourth feature of the last layer is a class, an erratum we have not seen on silicon"
 

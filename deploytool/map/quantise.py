@@ -148,6 +148,11 @@ def _warnings(found: LayerQuantisation, before: Layer, after: Layer, lost: Vanis
         exact_bias = np.rint(before.bias * found.scale)
         if (exact_bias != after.bias).any():
             yield f"{found.layer}: the largest bias, {np.abs(exact_bias).max():.0f} in integers, is clipped to 16 bits"
+        if lost_biases := int(((before.bias != 0) & (after.bias == 0)).sum()):
+            yield (
+                f"{found.layer}: the bias of {lost_biases} of {len(after.bias)} features becomes 0 in integers; with a "
+                "slower clock each tick adds more"
+            )
     exact_start = np.rint(np.asarray(before.neurons.v_init, np.float64) * found.scale)
     if (exact_start != after.neurons.v_init).any():
         yield f"{found.layer}: the largest v_init, {np.abs(exact_start).max():.0f} in integers, is clipped to 16 bits"

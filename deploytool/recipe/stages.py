@@ -58,6 +58,17 @@ class MapSection(Section):
         description="Training samples for the calibration search. Twice as many others decide whether to keep its "
         "result.",
     )
+    slow_clock_hz: int | None = Field(
+        None,
+        ge=10,
+        le=10_000,
+        description="Frequency of the chip's slow clock in Hz. A network with biases needs it: every tick adds them.",
+    )
+    decimate: dict[str, int] = Field(
+        default_factory=dict,
+        description="Output decimators: with `{ conv1 = 4 }` only every fourth spike of conv1 leaves its core. "
+        "2, 4, 8, ... 512.",
+    )
     dvs: DvsSection = Field(DvsSection(), description="The chip's sensor layer.")
     readout: ReadoutSection | None = Field(
         None, description="The chip's readout layer. Off unless the section is given."

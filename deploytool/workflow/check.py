@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from deploytool.base.errors import DeployError, FitError, UsageError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
-from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import verify
 from deploytool.recipe import MapSection, Recipe, load_recipe
 from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Store
-from deploytool.workflow.map import PLAIN
+from deploytool.workflow.map import PLAIN, extras_of
 from deploytool.workflow.networks import (
     DEFAULT_CHIP,
     NO_OPTIONS,
@@ -31,7 +29,7 @@ from deploytool.workflow.networks import (
 from deploytool.workflow.preflight import require_configurable, untrainable
 
 if TYPE_CHECKING:
-    from deploytool.map.compile import CheckReport, Mapped
+    from deploytool.map.compile import CheckReport
     from deploytool.validate.expected import Expected
     from deploytool.workflow.samples import SampleSource
 
@@ -140,6 +138,9 @@ def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked
     from deploytool.map.compile import check as check_fit
 
     pins = {**recipe.map.pins, **spec.pins}
+    if spec.slow_clock_hz is not None:
+        clocked = recipe.map.model_copy(update={"slow_clock_hz": spec.slow_clock_hz})
+        recipe = recipe.model_copy(update={"map": clocked})
     graph = recipe_geometry(recipe)
     report = check_fit(graph, chip_named(chip or recipe.constraints.chip), pins, recipe.map.split and spec.split)
     later = list(_refused_by_train(recipe))
@@ -167,7 +168,7 @@ def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:
 
 
 def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refusal]) -> Checked:
-    """Whether ``graph`` fits. If it does, it is mapped, and the answer includes what ``map`` and ``run`` report."""
+    """Whether ``graph`` fits. If it does, it is mapped, and the answer includes what ``map`` reports."""
     from deploytool.map.compile import check as check_fit
     from deploytool.map.compile import compile_graph
 
@@ -175,18 +176,10 @@ def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refus
     if not report.fits:
         return Checked(report, tuple(later))
     try:
-        mapped = compile_graph(graph, chip, pins=spec.pins, split=spec.split)
+        mapped = compile_graph(graph, chip, pins=spec.pins, split=spec.split, extras=extras_of(spec))
     except DeployError as error:
         return Checked(report, (*later, *_sentences("map", error)))
-    later += _refused_by_run(mapped)
     return Checked(report, tuple(later), tuple(says for layer in mapped.quantisation for says in layer.warnings))
-
-
-def _refused_by_run(mapped: Mapped) -> Iterator[Refusal]:
-    try:
-        verify(mapped.program, Level.MAPPED)
-    except DeployError as error:
-        yield from _sentences("run", error)
 
 
 def _sentences(command: str, error: DeployError) -> Iterator[Refusal]:

@@ -16,7 +16,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import save_program
 from deploytool.ir.spec.rule import Level
-from deploytool.ir.spec.verify import ALLOW_BIAS, verify
+from deploytool.ir.spec.verify import verify
 from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from deploytool.base.progress import Tick
     from deploytool.map.calibrate import Calibration
     from deploytool.map.compile import Mapped
+    from deploytool.map.cores import Extras
 
 
 PLAIN: Final = MapSection()
@@ -65,13 +66,16 @@ def map_graph(
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if target == SIMULATOR:
-        if calibration is not None or spec != PLAIN or width != AS_TRAINED:
+        clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
+        if calibration is not None or spec != clock or width != AS_TRAINED:
             raise UsageError(
-                "--quantise, --pin, --no-split, --weight-bits, --requantise",
+                "--quantise, --pin, --no-split, --weight-bits, --requantise, --decimate",
                 "given for the simulator, which computes in float32 and has no cores",
                 "a chip as --target",
             )
-        return cache.stored(Request("program", inputs, {"target": target}), lambda: _grouped(graph), save_program)
+        said = {} if spec.slow_clock_hz is None else {"slow_clock_hz": spec.slow_clock_hz}
+        asked_for = Request("program", inputs, {"target": target, **said})
+        return cache.stored(asked_for, lambda: _grouped(graph, spec), save_program)
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -86,7 +90,9 @@ def map_graph(
 
         with cache.messages.progress("calibrate", "layer") as tick:
             asked = _calibration(calibration, graph, tick) if calibration else None
-            return compile_graph(graph, chip, integers, spec.pins, spec.split, calibration=asked)
+            return compile_graph(
+                graph, chip, integers, spec.pins, spec.split, calibration=asked, extras=extras_of(spec)
+            )
 
     def write(mapped: Mapped, folder: Path) -> None:
         save_program(mapped.program, folder)
@@ -110,12 +116,20 @@ def map_graph(
     return cache.stored(Request("program", inputs, decided), compute, write)
 
 
-def _grouped(graph: Graph) -> Program:
-    """``graph`` for the simulator. Raises UnsupportedError for what no target runs, except a bias."""
+def extras_of(spec: MapSection) -> Extras:
+    """The slow clock and the output decimators that ``spec`` asks for."""
+    from deploytool.map.cores import Extras
+
+    return Extras(spec.slow_clock_hz, spec.decimate)
+
+
+def _grouped(graph: Graph, spec: MapSection) -> Program:
+    """``graph`` for the simulator. Raises UnsupportedError for what no target runs."""
+    from deploytool.map.cores import with_extras
     from deploytool.map.group import group
 
-    program = group(graph)
-    verify(program, Level.EXECUTABLE, allow=ALLOW_BIAS)
+    program = with_extras(group(graph), extras_of(spec), graph.dt_ms)
+    verify(program, Level.EXECUTABLE)
     return program
 
 

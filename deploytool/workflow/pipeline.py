@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploytool.ir.program import SIMULATOR
-from deploytool.recipe import Recipe
+from deploytool.recipe import MapSection, Recipe
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.workflow.convert import convert_model
@@ -65,7 +65,7 @@ def _job(recipe: Recipe, name: str) -> Job:
 def _mapped(cache: StageCache, recipe: Recipe, graph: Artifact, target: str) -> Artifact:
     """The program of ``graph`` for ``target``: the simulator, or the chip, as [map] says."""
     if target == SIMULATOR:
-        return map_graph(cache, graph, target)
+        return map_graph(cache, graph, target, MapSection(slow_clock_hz=recipe.map.slow_clock_hz))
     chosen_on = None
     if recipe.map.quantise == "calibrated":
         chosen_on = calibration(recipe.data, recipe.seed, recipe.map.calibration_samples)

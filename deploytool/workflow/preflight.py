@@ -12,6 +12,7 @@ from deploytool.base.machine import launched_processes
 from deploytool.chip.chips import chip_named
 from deploytool.recipe import BatchNormLayer, DvsSection, Recipe
 from deploytool.train.methods.table import method_of
+from deploytool.workflow.map import extras_of
 from deploytool.workflow.networks import recipe_geometry
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def refuse_impossible(recipe: Recipe) -> None:
-    """Raises RecipeError for what the training method cannot do and for a bias that no event adds, FitError for a
+    """Raises RecipeError for what the training method cannot do and for a bias that no clock adds, FitError for a
     network that cannot fit its chip.
 
     Without a chip, on the simulator alone, any network fits.
@@ -54,18 +55,19 @@ def require_configurable(recipe: Recipe) -> None:
     weights = {name: np.full_like(array, below) if array.ndim > 1 else array for name, array in blank.items()}
     limits = recipe.constraints.model_copy(update={"fan_in": None, "fan_in_epochs": 1})
     graph = to_graph(weights, recipe.network, limits)
-    program = compile_graph(graph, chip, pins=recipe.map.pins, split=recipe.map.split).program
+    spec = recipe.map
+    program = compile_graph(graph, chip, pins=spec.pins, split=spec.split, extras=extras_of(spec)).program
     configuration(program, chip, recipe.map.dvs, recipe.map.readout)
 
 
 def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
-    """Everything in ``recipe`` that its training method cannot do, and a bias that no event adds."""
+    """Everything in ``recipe`` that its training method cannot do, and a bias that no clock adds."""
     method = method_of(recipe.train)
     yield from method.restrictions(recipe.network, recipe.constraints, recipe.train)
     if (count := launched_processes()) > 1 and not method.several_processes:
         found = f"found {recipe.train.method!r} in {count} processes of torchrun"
         yield RecipeError("train.method", found, "one process")
-    if recipe.run.on:
+    if recipe.run.on and recipe.map.slow_clock_hz is None:
         yield from _bias(recipe)
 
 
@@ -76,13 +78,13 @@ def _ways(found: CheckReport) -> list[FitError]:
 
 
 def _bias(recipe: Recipe) -> Iterator[RecipeError]:
-    """One error if batch norms would leave a bias in a network that events drive."""
+    """One error if batch norms would leave a bias in a network without a slow clock."""
     trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         yield RecipeError(
             "network.layers",
             f"{norms[0]!r} is a batchnorm layer, which leaves a bias when it is folded into the weights",
             "no bias, because the chip adds one only at ticks of its slow clock, which events do not drive",
-            "Add [train.base], which trains with batch norm and then removes the bias; or remove the layer; "
-            "or set run.on = [] to train only.",
+            "Add [train.base], which trains with batch norm and then removes the bias; or give the frequency of that "
+            "clock, map.slow_clock_hz; or remove the layer; or set run.on = [] to train only.",
         )

@@ -128,6 +128,34 @@ def split_programs(draw: st.DrawFn) -> tuple[Program, Program]:
     return whole, split(whole, sizes, chip_named("speck2e"))
 
 
+@st.composite
+def clocked_programs(draw: st.DrawFn) -> Program:
+    """Programs of all other families with biases on some layers, and output decimators on some cores."""
+    parts = split_programs().map(lambda pair: pair[1])
+    program = draw(st.one_of(programs(), vector_programs(), leaky_programs(), parts, delayed_programs()))
+    program = draw(st.one_of(st.just(program), crossing_programs()))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    layers = dict(program.layers)
+    for logical, names in program.parts.items():
+        if "relay" in logical:
+            continue
+        biased = draw(st.booleans())
+        for name in names:
+            decimation = draw(st.sampled_from([1, 1, 2, 3, 8]))
+            layers[name] = replace(layers[name], decimation=decimation)
+            if biased and draw(st.integers(0, 4)):
+                layers[name] = replace(layers[name], bias=bias_of(layers[name], program.arithmetic, rng))
+    hz = draw(st.sampled_from([30_000, 100_000, 300_000, 1_000_000]))
+    return program.with_layers(layers, slow_clock_hz=hz)
+
+
+def bias_of(layer: Layer, arithmetic: str, rng: np.random.Generator) -> np.ndarray:
+    features = layer.out_shape[0]
+    if arithmetic == "float32":
+        return rng.normal(0.1, 0.4, features).astype(np.float32)
+    return (rng.integers(-50, 80, features) * rng.integers(0, 2, features)).astype(np.int16)
+
+
 @dataclass(frozen=True)
 class Family:
     """Random ``programs``, the numbers of ``events`` (least, most) that a sample of theirs has, and how many
@@ -152,4 +180,5 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "layers in parts": Family(lambda: split_programs().map(lambda pair: pair[1]), 100),
     "delays": Family(delayed_programs, 150, events=(9, 15), delays=True, in_flight=300),
     "crossings between events": Family(crossing_programs, 40, events=(3, 5), delays=True, in_flight=100),
+    "slow clock and decimators": Family(clocked_programs, 150, events=(0, 12), delays=True, in_flight=100),
 }

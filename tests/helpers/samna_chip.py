@@ -73,7 +73,7 @@ class Core:
         out = layer.dimensions.output_shape
         self.shape = (out.feature_count, out.size.x, out.size.y)
         self.v = np.array(layer.neurons_initial_value, np.int64).reshape(self.shape)  # [feature][x][y]
-        self.updates = 0
+        self.updates = self.fired = 0
         self.random = None if traits.random_order is None else np.random.default_rng(traits.random_order)
 
     def take(self, event: Place) -> list[Place]:
@@ -90,7 +90,12 @@ class Core:
         spikes.sort(key=ORDERS[self.order])
         if self.random is not None:
             self.random.shuffle(spikes)
-        return spikes
+        return [spike for spike in spikes if self.leaves()]
+
+    def leaves(self) -> bool:
+        """Whether the next spike passes the output decimator, whose counter is reset with the configuration only."""
+        self.fired += 1
+        return not self.layer.output_decimator_enable or self.fired % (2 << self.layer.output_decimator_interval) == 0
 
     def add(self, x: int, y: int, weights: np.ndarray) -> np.ndarray:
         """Adds ``weights`` (O,) at (x, y); which features fire."""

@@ -18,6 +18,7 @@ from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, Conv, Input, Node, Output, Spike, SumPool
 from deploytool.ir.spec.verify import check_rules
 from deploytool.map.compile import check, compile_graph
+from deploytool.map.cores import Extras
 from deploytool.map.emit import configuration
 from deploytool.map.group import group
 
@@ -160,7 +161,7 @@ def test_a_configuration_needs_a_program_mapped_for_the_chip(nmnist: Graph) -> N
 def test_axes_that_differ_stay_apart_in_the_configuration() -> None:
     conv = Conv(_weight(2, 1, 3, 3), np.array([0.5, 0.25]), (2, 1), (1, 0))
     graph = chain([("in", Input((1, 12, 20))), ("conv", conv), ("s", Spike(reset="zero")), ("out", Output())])
-    found = configuration(compile_graph(graph, CHIP).program, CHIP)
+    found = configuration(compile_graph(graph, CHIP, extras=Extras(slow_clock_hz=100)).program, CHIP)
     core = next(core for core in found["cnn_layers"] if core)
     assert core["dimensions"]["stride"] == {"x": 1, "y": 2}
     assert core["dimensions"]["padding"] == {"x": 0, "y": 1}

@@ -40,7 +40,15 @@ def classifier(
     weights = np.random.default_rng(0).integers(-40, 60, (classes, into[0], height, width), np.int8)
     layer = make_layer(weights, 72, (into[0], height, width), (classes, 1, 1), (), bias=bias, floor=-71)
     return Program(
-        "speck2e", "int8/int16", into, (Route("fc", pool),), {"fc": layer}, ("fc",), "", core_of={"fc": core}
+        chip="speck2e",
+        arithmetic="int8/int16",
+        input_shape=into,
+        input_routes=(Route("fc", pool),),
+        layers={"fc": layer},
+        outputs=("fc",),
+        graph_digest="",
+        core_of={"fc": core},
+        slow_clock_hz=None if bias is None else 100,
     )
 
 
@@ -65,6 +73,7 @@ PROGRAMS = [
     classifier(into=(1, 32, 32), pool=(4, 4)),
     classifier(core=0, bias=np.array([1, -2, 3], np.int16)),
     joined(classifier(into=(4, 4, 4))),
+    classifier(core=0, bias=np.zeros(3, np.int16)),
 ]
 
 
@@ -177,7 +186,28 @@ def test_what_no_source_settles_is_said() -> None:
     assert unknown(classifier()) == []
     assert unknown(classifier(pool=(2, 2))) == ["dvs_layer"]
     assert unknown(classifier(), dvs=DvsSection(mirror=("x",)), readout=ReadoutSection()) == ["dvs_layer", "readout"]
-    assert unknown(classifier(core=1, bias=np.ones(3, np.int16))) == ["fc", "fc"]
+    assert unknown(classifier(core=1, bias=np.ones(3, np.int16))) == ["fc", "fc", "slow clock"]
+    assert unknown(decimated(8)) == ["fc"]
+
+
+def decimated(interval: int) -> Program:
+    program = classifier()
+    return program.with_layers({"fc": replace(program.layers["fc"], decimation=interval)})
+
+
+def test_the_output_decimator_and_the_slow_clock_are_configured() -> None:
+    for interval, wanted in ((2, (True, 0)), (8, (True, 2)), (512, (True, 8))):
+        found = configuration(decimated(interval), CHIP)
+        core = found["cnn_layers"][2]
+        assert (core["output_decimator_enable"], core["output_decimator_interval"]) == wanted
+        Draft202012Validator(SCHEMA).validate(found)
+    assert "output_decimator_enable" not in configuration(classifier(), CHIP)["cnn_layers"][2]
+    assert configuration(classifier(), CHIP)["slow_clock_hz"] is None
+    biased = configuration(classifier(bias=np.array([1, -2, 3], np.int16)), CHIP)
+    assert (biased["slow_clock_hz"], biased["cnn_layers"][2]["leak_enable"]) == (100, True)
+    without_clock = replace(classifier(bias=np.ones(3, np.int16)), slow_clock_hz=None)
+    with pytest.raises(UnsupportedError, match="fc: has a bias, and no slow clock"):
+        configuration(without_clock, CHIP)
 
 
 def test_the_readout_takes_every_fourth_feature() -> None:

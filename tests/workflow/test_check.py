@@ -15,6 +15,7 @@ from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
+from deploytool.ir.program_file import load_program
 
 MODULE = """
 from torch import nn
@@ -56,15 +57,15 @@ def test_artifacts_onnx_and_modules(cli: Deploytool, tmp_path: Path, monkeypatch
     (tmp_path / "checked_net.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     assert "no input shape; need --shape C,H,W" in refusal(invoke(tmp_path, "check", "checked_net:build"), 2)
-    found = checked(tmp_path, "checked_net:build", "--shape", "2,8,8")
-    assert found["fits"] is True
-    assert "has a bias; need no bias, or a bias of zeros" in says(found)["run"]
+    found = checked(tmp_path, "checked_net:build", "--shape", "2,8,8", exit_code=6)
+    assert found["fits"] is False
+    assert "has a bias, and no slow clock that would add it; need a slow clock" in says(found)["map"]
     assert [(layer["name"], layer["original"]) for layer in found["layers"]] == [("conv1", "0")]
     shown = invoke(tmp_path, "check", "checked_net:build", "--shape", "2,8,8").stdout
     assert "layer  original" in shown
     converted = answer(invoke(tmp_path, "convert", "checked_net:build", "--shape", "2,8,8", "--json"))
     assert [(node["node"], node["original"]) for node in converted["nodes"]][1:3] == [("conv1", "0"), ("spike1", "1")]
-    assert checked(tmp_path, converted["artifact"])["layers"][0]["original"] == "0"
+    assert checked(tmp_path, converted["artifact"], exit_code=6)["layers"][0]["original"] == "0"
     said = refusal(invoke(tmp_path, "check", "checked_net.py:build", "--shape", "2,8,8"), 4)
     assert "Write checked_net:build for a function in a file." in said
 
@@ -77,14 +78,36 @@ def test_mapping_a_trained_model_is_mapping_its_graph(cli: Deploytool) -> None:
     assert "--reset: given with an artifact" in refusal(cli("map", graph, "--reset", "zero"), 2)
 
 
-def test_a_bias_fits_and_maps_and_no_event_drives_it(tmp_path: Path) -> None:
-    write_nir(one(bias=np.ones(3, np.float32)), tmp_path / "net.nir")
-    found = checked(tmp_path, tmp_path / "net.nir")
-    assert found["fits"] is True
-    assert list(says(found)) == ["run"]
-    assert "conv: has a bias" in says(found)["run"]
-    assert invoke(tmp_path, "map", tmp_path / "net.nir").exit_code == 0
-    assert "refused later" in invoke(tmp_path, "check", tmp_path / "net.nir").stdout
+def test_check_and_map_refuse_a_bias_where_no_clock_is_given(tmp_path: Path) -> None:
+    net = tmp_path / "net.nir"
+    write_nir(one(bias=np.ones(3, np.float32)), net)
+    found = checked(tmp_path, net, exit_code=6)
+    assert found["fits"] is False
+    assert list(says(found)) == ["map"]
+    need = "conv: has a bias, and no slow clock that would add it; need a slow clock"
+    assert need in says(found)["map"]
+    assert "--slow-clock HZ" in says(found)["map"]
+    assert need in refusal(invoke(tmp_path, "map", net), 6)
+    assert need in refusal(invoke(tmp_path, "map", net, "--target", "simulator"), 6)
+
+
+def test_with_a_clock_a_bias_fits_and_maps_and_check_says_what_a_tick_adds(tmp_path: Path) -> None:
+    net, clock = tmp_path / "net.nir", ("--slow-clock", 500)
+    for dt_ms, told in ((None, True), (4.0, False)):
+        write_nir(replace(one(bias=np.ones(3, np.float32)), dt_ms=dt_ms), net)
+        found = checked(tmp_path, net, *clock)
+        assert (found["fits"], found["refused_later"]) == (True, [])
+        assert ("conv: every tick of 500 Hz adds its bias unchanged" in "".join(found["warnings"])) == told
+    for target in ("speck2e", "simulator"):
+        mapped = answer(invoke(tmp_path, "map", net, *clock, "--target", target, "--json"))
+        program = load_program(tmp_path / "store" / mapped["artifact"])
+        assert program.slow_clock_hz == 500
+        layer = program.layers["conv"]
+        # A step of 4 ms has two ticks of 2 ms.
+        assert layer.bias.tolist() == [0.5] * 3 if target == "simulator" else [round(0.5 * layer.scale)] * 3
+    assert "--decimate" in refusal(invoke(tmp_path, "map", net, "--decimate", "conv=2", "--target", "simulator"), 2)
+    assert "no layer 'x'" in refusal(invoke(tmp_path, "map", net, *clock, "--decimate", "x=2"), 2)
+    assert "output decimators of 2, 4" in refusal(invoke(tmp_path, "map", net, *clock, "--decimate", "conv=3"), 7)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import InputError
 from deploytool.ir.neurons import Leak, Neurons, arrays_of
 from deploytool.ir.nodes import Conv
-from deploytool.ir.program import INPUT, WEIGHTS, Layer, Program, Synapses
+from deploytool.ir.program import BIASES, INPUT, SECOND_US, WEIGHTS, Layer, Program, Synapses
 from deploytool.ir.shapes import out_shape
 from deploytool.ir.spec.rule import Findings, Level, Rule, on_layers, on_program
 
@@ -33,8 +33,30 @@ def _synapses_fed(program: Program) -> Findings:
             yield name, f"routes to synapses {found}, but it has {len(there)} synapses"
 
 
-def _bias(layer: Layer) -> str | None:
-    return "has a bias" if layer.bias is not None and layer.bias.any() else None
+def _bias(program: Program) -> Findings:
+    for name, layer in program.layers.items():
+        if layer.bias is not None and layer.bias.any() and program.slow_clock_hz is None:
+            yield name, "has a bias, and no slow clock that would add it"
+
+
+def _biases(program: Program) -> Findings:
+    for name, layer in program.layers.items():
+        if (bias := layer.bias) is None:
+            continue
+        if bias.dtype != BIASES[program.arithmetic] or bias.shape != layer.out_shape[:1]:
+            yield name, f"biases of {bias.dtype} and shape {bias.shape} in a program of {program.arithmetic}"
+        elif not np.isfinite(bias).all():
+            yield name, "a bias that is not finite"
+
+
+def _slow_clock(program: Program) -> Findings:
+    hz = program.slow_clock_hz
+    if hz is not None and not 1 <= hz <= SECOND_US:
+        yield "program", f"a slow clock of {hz} Hz"
+
+
+def _decimation(layer: Layer) -> str | None:
+    return None if layer.decimation >= 1 else f"an output decimator of {layer.decimation}"
 
 
 def _weights(program: Program) -> Findings:
@@ -112,6 +134,7 @@ def _spikes_per_update(layer: Layer) -> str | None:
     neurons = layer.neurons
     lowest, start = np.min(neurons.threshold), np.max(neurons.v_init)
     heaviest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    heaviest = max(heaviest, 0.0 if layer.bias is None else float(layer.bias.max()))
     if neurons.at_most_one or layer.synapses[0].weights.dtype.kind == "i" or not lowest > 0:
         return None
     if not max(heaviest, start) / lowest > SPIKES_PER_UPDATE_MAX:
@@ -177,9 +200,30 @@ EXECUTABLE: Final[tuple[Rule, ...]] = (
     Rule(
         "bias",
         Level.EXECUTABLE,
-        "no bias, or a bias of zeros",
-        on_layers(_bias),
-        "Train without a bias: the chip adds it as a leak on its slow clock, which event-driven targets do not run.",
+        "a slow clock, whose every tick adds the bias",
+        on_program(_bias),
+        "Give it when you map: --slow-clock HZ, or [map] slow_clock_hz in a recipe; or train without a bias.",
+    ),
+    Rule(
+        "biases",
+        Level.EXECUTABLE,
+        "one finite bias per output feature, of int16 in int8/int16, of float32 in float32",
+        on_program(_biases),
+        "Convert the biases, or quantise the program.",
+    ),
+    Rule(
+        "slow-clock",
+        Level.EXECUTABLE,
+        f"a slow clock of 1 to {SECOND_US} Hz",
+        on_program(_slow_clock),
+        "Choose a --slow-clock in this range.",
+    ),
+    Rule(
+        "decimation",
+        Level.EXECUTABLE,
+        "an output decimator of at least 1",
+        on_layers(_decimation),
+        "An output decimator of 1 lets every spike pass.",
     ),
     Rule(
         "weights",

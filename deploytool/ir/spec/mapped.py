@@ -225,6 +225,17 @@ def _core_memory(program: Program, chip: Chip) -> Findings:
             yield name, f"takes {layer.memory().words}, on core {core}"
 
 
+def _clock_range(program: Program, chip: Chip) -> Findings:
+    hz, (lowest, highest) = program.slow_clock_hz, chip.slow_clock_hz
+    if hz is not None and not lowest <= hz <= highest:
+        yield f"program for {program.chip!r}", f"a slow clock of {hz} Hz"
+
+
+def _decimator(layer: Layer, chip: Chip) -> str | None:
+    known = layer.decimation in (1, *chip.decimations)
+    return None if known else f"an output decimator of {layer.decimation}"
+
+
 def _early(name: str, law: str, check: Check, hint: str) -> Rule:
     return Rule(name, Level.MAPPED, law, check, hint, early=True)
 
@@ -335,6 +346,18 @@ MAPPED: Final[tuple[Rule, ...]] = (
         "thresholds of at most {threshold} and floors of {floor}",
         on_chip(_integers),
         "Quantise the layer again.",
+    ),
+    _early(
+        "clock-range",
+        "a slow clock of {slow_clock} Hz",
+        on_chip(_clock_range),
+        "Choose a --slow-clock in this range.",
+    ),
+    _early(
+        "decimator",
+        "output decimators of {decimations}, or none",
+        _layers_on_chip(_decimator),
+        "Choose --decimate LAYER=N among these, or leave it out.",
     ),
     Rule("chip", Level.MAPPED, f"one of {', '.join(chip_names())}", on_program(_chip), MAP),
     Rule("cores", Level.MAPPED, "each layer on its own core, one of {cores}", on_chip(_cores), MAP),

@@ -113,6 +113,8 @@ def numbers(chip: Chip) -> dict[str, str]:
         "dvs_features": str(chip.dvs_features),
         "dvs_poolings": _listed(chip.dvs_poolings),
         "threshold": f"{chip.integers.threshold_max:,}",
+        "slow_clock": "{} to {}".format(*chip.slow_clock_hz),
+        "decimations": _listed(chip.decimations) if chip.decimations else "no interval, because none is documented",
         "floor": f"{lowest:,}..{chip.integers.floor_max}",
     }
 

@@ -18,9 +18,6 @@ RULES: Final[tuple[Rule, ...]] = (*EXECUTABLE, *INTEGER, *MAPPED)
 REQUIRED_BY: Final = {Level.EXECUTABLE: "every target", Level.INTEGER: "int8/int16", Level.MAPPED: "{chip}"}
 """What requires the rules of a level."""
 
-ALLOW_BIAS: Final = ("bias",)
-"""Rules that a mapped program may break: a chip has a bias, although none of our targets runs it."""
-
 ALLOW_MISMATCH: Final = ("threshold", "integers")
 """Rules that an emulated program may break: different thresholds model mismatch between neurons."""
 

@@ -120,6 +120,10 @@ def refuse(plan: Plan) -> None:
     for each in plan.program.delayed:
         found(each.to, f"gets spikes of {each.source!r} with a delay", "routes without a delay")
     for layer in plan.layers:
+        if layer.ticks:
+            found(layer.name, "has a bias, which the slow clock adds", "layers without a bias")
+        if layer.decimation > 1:
+            found(layer.name, f"has an output decimator of {layer.decimation}", "layers without a decimator")
         if plan.program.layers[layer.name].neurons.fires_between:
             found(layer.name, "may fire between two inputs", "neurons that fire only on an input")
         for distances in _distances(_geometries(layer)):

@@ -5,7 +5,8 @@ V is v_init at the start. Per time step and layer, with n the spikes of each neu
     V += sum of w over all input events of the step;   n = trunc(V / threshold) where V >= threshold (at most 1 unless
     ``many``);   V -= n threshold (or V = 0);   V = max(V, floor)
 
-A neuron that leaks advances by a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
+A bias is added as often as the slow clock ticks in a step. An output decimator counts spikes neuron by neuron. A neuron
+that leaks advances by a step of dt as one of `steps.DISCRETISATIONS` says, and is reset to v_reset.
 Layers follow one another within a step, except along routes with a delay, which takes whole steps; pooling sums.
 `deploytool.ir.events.steps_of` assigns events to steps.
 V is int32 for an integer program, in which the sum of a step may exceed 16 bits, while that of one event never does;
@@ -23,10 +24,11 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from_channels_last, neurons_of, starts_of
-from deploytool.ir.program import INPUT, STATE, Program
+from deploytool.ir.program import CLOCK, INPUT, STATE, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
-from deploytool.run.engine.discretisation import DelayedSpikes, TimeSteps, advance
+from deploytool.run.engine.decimator import Decimator
+from deploytool.run.engine.discretisation import DelayedSpikes, Ticks, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.engine.follower import Follower
 from deploytool.run.kernels.general import accumulate, fire_step
@@ -46,13 +48,13 @@ def run_clocked(
     """The Recording of ``program`` run in ``time_steps``: rung "quantised" in integers, "torch" in float32.
 
     Recorded spikes carry the time at which their step begins. Raises as `Target.run` does, and UnsupportedError for
-    delays that are not whole steps, and for delays and leaks if steps are of equal counts of events.
+    delays that are not whole steps, and for delays, leaks and biases if steps are of equal counts of events.
     """
     integers = program.arithmetic != "float32"
     watched = watched_layers(program, watch.layers)
     plan = make_plan(program, np.int32 if integers else np.float32)
-    if time_steps.bins == "count" and (program.delayed or any(layer.leaks for layer in plan.layers)):
-        need = "neurons that do not leak and routes without delays, which need steps of equal time"
+    if time_steps.bins == "count" and (program.delayed or any(layer.leaks or layer.ticks for layer in plan.layers)):
+        need = "neurons that do not leak, and no bias or delay, which need steps of equal time"
         raise UnsupportedError("time steps", "of equal counts of events, which differ in length", need)
 
     def run(numbered: tuple[int, EventStream]) -> Sample:
@@ -76,7 +78,8 @@ def run_clocked_sample(
     integers, steps = program.arithmetic != "float32", time_steps.number
     state = {layer.name: layer.start.copy() for layer in plan.layers}
     currents = {layer.name: np.zeros_like(layer.start) for layer in plan.layers}
-    late = DelayedSpikes(program, steps, stream.duration_us)
+    decimators = {layer.name: Decimator(layer) for layer in plan.layers}
+    late, ticks = DelayedSpikes(program, steps, stream.duration_us), Ticks(program, steps, stream.duration_us)
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     bounds, starts = bounds_of(stream, steps, time_steps.bins), starts_of(stream, steps, time_steps.bins)
@@ -84,7 +87,7 @@ def run_clocked_sample(
     synops = single = 0
     for step in range(steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
-        fired: dict[str, Fired] = {INPUT: (np.ones(len(arrived), np.int64), arrived)}
+        fired: dict[str, Fired] = {CLOCK: ticks.at(step), INPUT: (np.ones(len(arrived), np.int64), arrived)}
         for layer in plan.layers:
             v = state[layer.name]
             amounts, places = late.arrivals(layer, fired, step)
@@ -101,7 +104,7 @@ def run_clocked_sample(
                 np.minimum(v, STATE.max, out=v)
             if layer.leaky is not None:
                 layer.leaky.reset(v, neurons)
-            layer.leave(fired, amounts, neurons)
+            layer.leave(fired, *decimators[layer.name].amounts(amounts, neurons))
         late.leave(fired, step)
         for name in watch:
             counts[name][fired[name][1]] += fired[name][0]
@@ -127,7 +130,8 @@ def _accumulate(layer: LayerPlan, v: Array, sites: Array, amounts: Array) -> int
     if layer.leaky is None:
         return int(accumulate(v, layer.geometry, sites, amounts, layer.coordinates))
     met = layer.leaky.synapses_of[sites]
-    return sum(
+    updates = [
         int(accumulate(v, geometry, sites[met == number], amounts[met == number], layer.coordinates))
         for number, geometry in enumerate(layer.leaky.geometries)
-    )
+    ]
+    return sum(updates[:-1] if layer.ticks else updates)

@@ -11,7 +11,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
-from deploytool.ir.events import Bins, to_channels_last
+from deploytool.ir.events import Bins, steps_at, to_channels_last
 from deploytool.ir.program import Program
 from deploytool.run.kernels.leaky import Dynamics
 from deploytool.run.plan.layers import Fired, LayerPlan
@@ -92,6 +92,19 @@ def response(x: Array, x_syn: Array) -> Array:
     return np.where(same, x * np.exp(-x), x * np.exp(-x) * -np.expm1(-apart) / np.where(same, 1, apart))
 
 
+class Ticks:
+    """The number of ticks of the slow clock in each of ``time_steps`` of equal time."""
+
+    def __init__(self, program: Program, time_steps: int, duration_us: int) -> None:
+        steps = steps_at(program.ticks_us(duration_us), time_steps, duration_us)
+        self.numbers = np.bincount(steps, minlength=time_steps)
+
+    def at(self, step: int) -> Fired:
+        """(amounts, neurons) of the clock, a source of one neuron, at ``step``."""
+        number = self.numbers[step : step + 1]
+        return number[number > 0], np.zeros(np.count_nonzero(number), np.int32)
+
+
 class DelayedSpikes:
     """Spikes on delayed routes, in whole steps. Raises UnsupportedError for other delays."""
 
@@ -114,7 +127,7 @@ class DelayedSpikes:
     def arrivals(self, layer: LayerPlan, fired: Mapping[str, Fired], step: int) -> Fired:
         """(amounts, rows of ``layer.coordinates``) of the input at ``step``, delayed or not."""
         amounts, sites = [], []
-        for number, (source, offset) in enumerate(layer.feeders):
+        for number, (source, offset) in enumerate(layer.sources, start=-layer.ticks):
             flow = self.flow_of.get((layer.name, number))
             for each in [fired[source]] if flow is None else self.due.pop((flow, step), [NOTHING]):
                 amounts.append(each[0])

@@ -23,9 +23,11 @@ import numpy as np
 from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
-from deploytool.ir.program import INPUT
+from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
+from deploytool.run.engine.ticks import with_clock, with_ticks
 from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
@@ -46,6 +48,14 @@ class Batch(NamedTuple):
     first: int
     streams: list[EventStream]
     keep_spikes: bool
+
+
+class Running(NamedTuple):
+    """A layer in a run: its ``state`` and the counters of its ``decimator`` change."""
+
+    layer: LayerPlan
+    state: Any
+    decimator: Decimator
 
 
 def run_streams(
@@ -119,21 +129,22 @@ def run_samples(
     if needs_windows(plan):
         run = partial(run_in_windows, watch=[*counts], keep_spikes=keep_spikes, limits=limits, follower=follower)
         return _filled(counts, [run(plan, stream) for stream in streams])
-    state = {layer.name: layer.rest() for layer in layers}
+    running = [Running(layer, layer.rest(), Decimator(layer, len(streams))) for layer in layers]
     timing = BatchTiming(plan, streams)
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
     synops, single = np.zeros(len(streams), np.int64), 0
     traced = keep_spikes or len(program.outputs) > 1
-    traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks for layer in layers)
-    for events, ends in _chunks(streams, limits.chunk):
-        fired = {INPUT: _arrived(events, ends, program.input_shape, traced)._replace(bins=timing.begin(events, ends))}
-        for layer in layers:
+    traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
+    for events, ends in _chunks([with_ticks(program, stream) for stream in streams], limits.chunk):
+        fired = _arrived(program, events, ends, traced, timing.begin(events, ends))
+        for each in running:
+            layer = each.layer
             queue = _queue(layer, fired)
             if follower is not None:
                 follower.arrived(layer, queue.causes, events["t"][queue.causes], queue.neurons)
-            result = _through(layer, state[layer.name], fired, queue, traced, timing)
+            result = _through(each, fired, queue, traced, timing)
             synops += result.updates
             if layer.name in extremes:
                 extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
@@ -176,20 +187,23 @@ def _wider(extremes: Array, more: Array) -> Array:
     return np.stack([np.minimum(extremes[:, 0], more[:, 0]), np.maximum(extremes[:, 1], more[:, 1])], axis=1)
 
 
-def _arrived(events: Events, ends: Array, shape: Shape, traced: bool) -> Queue:
-    """The input ``events`` of samples that end at ``ends``; with ``traced``, each is its own cause."""
+def _arrived(program: Program, events: Events, ends: Array, traced: bool, bins: Array) -> dict[str, Queue]:
+    """The queues of the input and of the slow clock: ``events`` of samples that end at ``ends``, and whose bins of 1 ms
+    end at ``bins``; with ``traced``, each event is its own cause."""
+    if program.biased:
+        return with_clock(program, events, ends, bins)
     causes = np.arange(len(events), dtype=np.int32) if traced else NO_CAUSES
-    return Queue(causes, sites_of(events, channels_last(shape)), ends)
+    return {INPUT: Queue(causes, sites_of(events, channels_last(program.input_shape)), ends, bins)}
 
 
-def _chunks(streams: Sequence[EventStream], chunk: int) -> Iterator[tuple[Events, Array]]:
-    """(events, end of each sample's events): of all ``streams`` at once, of a single one ``chunk`` at a time."""
-    if len(streams) > 1:
+def _chunks(samples: Sequence[Events], chunk: int) -> Iterator[tuple[Events, Array]]:
+    """(events, end of each sample's events): of all ``samples`` at once, of a single one ``chunk`` at a time."""
+    if len(samples) > 1:
         # Much faster than numpy's concatenation of records.
-        events = np.frombuffer(b"".join(cast("list[bytes]", [stream.events for stream in streams])), EVENT)
-        yield events, np.cumsum([len(stream.events) for stream in streams])
+        events = np.frombuffer(b"".join(cast("list[bytes]", samples)), EVENT)
+        yield events, np.cumsum([len(each) for each in samples])
         return
-    events = streams[0].events
+    (events,) = samples
     for start in range(0, len(events), chunk):
         part = events[start : start + chunk]
         yield part, np.array([len(part)])
@@ -203,16 +217,15 @@ def _places(shape: Shape) -> Array:
 
 def _queue(layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
     """The input events of ``layer``, in order: spikes that its feeders ``fired``, as rows of its ``coordinates``."""
-    flows = [_moved(fired[source], offset) for source, offset in layer.feeders]
+    flows = [_moved(fired[source], offset) for source, offset in layer.sources]
     return reduce(partial(_merged, by_neuron=False), flows)
 
 
-def _through(
-    layer: LayerPlan, state: Any, fired: dict[str, Queue], queue: Queue, traced: bool, timing: BatchTiming
-) -> Caused:
-    """Runs ``layer`` on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``."""
+def _through(running: Running, fired: dict[str, Queue], queue: Queue, traced: bool, timing: BatchTiming) -> Caused:
+    """Runs a layer on its ``queue`` of input events and adds its spikes to ``fired``, with causes if ``traced``."""
+    layer, state, decimator = running
     times = timing.times_us[queue.causes] if layer.leaks else NO_TIMES
-    result = layer.integrate_samples(state, queue.neurons, queue.ends, times)
+    result = decimator.caused(layer.integrate_samples(state, queue.neurons, queue.ends, times))
     bins = timing.passed(layer, queue, result.caused)
     if layer.part is None:
         causes = spread(queue.causes, result.caused, len(result.neurons)) if traced else NO_CAUSES

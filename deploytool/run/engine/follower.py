@@ -37,7 +37,7 @@ class Follower:
             return
         inside = layer.coordinates[sites, 0] >= 0
         causes, times_us, sites = causes[inside], times_us[inside], sites[inside]
-        offsets = np.array([offset for _, offset in layer.feeders])
+        offsets = np.array([offset for _, offset in layer.feeders] + ([layer.tick_site] if layer.ticks else []))
         flows = np.searchsorted(offsets, sites, side="right") - 1
         each = causes, times_us, flows, sites - offsets[flows], layer.coordinates[sites]
         self.inputs.setdefault(logical, []).append(each)

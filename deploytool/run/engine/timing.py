@@ -102,7 +102,7 @@ class Decisions:
         """Sets the decisions of the samples in which ``changes`` (S,) are not -1 to ``t_us`` (S,)."""
         for sample in np.flatnonzero(changes >= 0).tolist():
             if (start_us := self.starts_us[sample]) is not None:
-                self.found[sample] = t_us[sample] - start_us
+                self.found[sample] = max(0, t_us[sample] - start_us)
 
 
 @lru_cache(maxsize=8)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_last, neurons_of, to_channels_last
-from deploytool.ir.program import INPUT, Program
+from deploytool.ir.program import CLOCK, INPUT, Program
+from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
 from deploytool.run.engine.timing import WindowTiming
@@ -28,11 +29,15 @@ from deploytool.run.record.checks import check_in_flight, check_kept
 from deploytool.run.record.samples import Sample
 from deploytool.run.reference.crossings import NEVER
 
+TICKS: Final = -2
+EVENTS: Final = -1
+"""The flows of the slow clock and of the input."""
+
 
 @dataclass(frozen=True, eq=False)
 class Roots:
-    """The roots of a window that ends with ``end_us``, in order: ``keys`` (N,), ``flows`` (N,), -1 for the input, and
-    ``neurons`` (N,)."""
+    """The roots of a window that ends with ``end_us``, in order: ``keys`` (N,), ``flows`` (N,), TICKS, EVENTS or a
+    delayed flow from 0 on, and ``neurons`` (N,)."""
 
     end_us: int
     keys: NDArray[np.int64]
@@ -46,7 +51,7 @@ class Roots:
 
 
 class InFlight:
-    """Pending events of the input and of every delayed flow, in order of time.
+    """Pending events of the slow clock, of the input and of every delayed flow, in order of time.
 
     This object is mutable: the run removes and adds events.
     """
@@ -59,7 +64,9 @@ class InFlight:
         ]
         self.shortest_us = min((int(delays.min()) for delays in self.delays_us), default=stream.duration_us)
         nothing = np.empty(0, np.int64), np.empty(0, np.int32)
-        self.flows = {-1: (stream.events["t"], neurons_of(stream.events, program.input_shape))}
+        ticks_us = program.ticks_us(stream.duration_us)
+        self.flows = {TICKS: (ticks_us, np.zeros(len(ticks_us), np.int32))}
+        self.flows[EVENTS] = stream.events["t"], neurons_of(stream.events, program.input_shape)
         self.flows |= dict.fromkeys(range(len(self.delays_us)), nothing)
 
     def take(self, crossing_us: int) -> Roots | None:
@@ -110,6 +117,7 @@ def run_in_windows(
     """
     program = plan.program
     state = {layer.name: layer.rest() for layer in plan.layers}
+    decimators = {layer.name: Decimator(layer) for layer in plan.layers}
     counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
@@ -117,7 +125,7 @@ def run_in_windows(
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
     synops, single, timing = 0, 0, WindowTiming(plan, stream)
     while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
-        fired: dict[str, Fired] = {INPUT: roots.of(-1)}
+        fired: dict[str, Fired] = {CLOCK: roots.of(TICKS), INPUT: roots.of(EVENTS)}
         for layer in plan.layers:
             keys, sites = _arrivals(layer, fired, roots, flow_of)
             timing.arrived(layer, keys, sites)
@@ -127,11 +135,11 @@ def run_in_windows(
                 neurons, fired_keys, updates = layer.leaky.run_crossing(
                     state[layer.name], sites, keys, layer.coordinates, roots.end_us
                 )
-                layer.leave(fired, fired_keys, neurons)
+                layer.leave(fired, *decimators[layer.name].keyed(fired_keys, neurons))
                 synops += updates
                 continue
             result = layer.integrate(state[layer.name], sites, keys >> TIME)
-            layer.leave(fired, np.repeat(keys, result.caused), result.neurons)
+            layer.leave(fired, *decimators[layer.name].keyed(np.repeat(keys, result.caused), result.neurons))
             synops += result.updates
             if result.extremes is not None:
                 low, high = extremes[layer.name]
@@ -178,9 +186,9 @@ def _arrivals(layer: LayerPlan, fired: Mapping[str, Fired], roots: Roots, flow_o
     """(keys, rows of ``layer.coordinates``) of the events that arrive at ``layer``, delayed or not, in key order."""
     flows = [
         roots.of(flow_of[layer.name, number]) if (layer.name, number) in flow_of else fired[source]
-        for number, (source, _) in enumerate(layer.feeders)
+        for number, (source, _) in enumerate(layer.sources, start=-layer.ticks)
     ]
     keys = np.concatenate([keys for keys, _ in flows])
-    sites = [neurons + np.int32(offset) for (_, neurons), (_, offset) in zip(flows, layer.feeders, strict=True)]
+    sites = [neurons + np.int32(offset) for (_, neurons), (_, offset) in zip(flows, layer.sources, strict=True)]
     order = np.argsort(keys, kind="stable")
     return keys[order], np.concatenate(sites)[order]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EventStream, starts_of
 from deploytool.ir.program import Program
 from deploytool.ir.traffic import Traffic
@@ -29,6 +30,13 @@ def follow(job: Job, program: Program, stream: EventStream, index: int) -> Traff
     if job.perturbation is not None:
         executed = perturbed(program, job.perturbation)
         sent = perturb_stream(stream, job.perturbation, index)
+    if found := [name for name, layer in executed.layers.items() if layer.decimation > 1]:
+        raise UnsupportedError(
+            f"layer {found[0]!r}",
+            "has an output decimator, so that its spikes do not follow from one neuron",
+            "layers without a decimator to follow single neurons",
+            "Map the network without --decimate.",
+        )
     if job.time_steps is None:
         return _event_driven(executed, program, sent)
     return _clock_driven(executed, program, sent, TimeSteps(job.time_steps, bins=job.bins))
@@ -37,7 +45,7 @@ def follow(job: Job, program: Program, stream: EventStream, index: int) -> Traff
 def _event_driven(program: Program, unperturbed: Program, stream: EventStream) -> Traffic:
     follower = Follower(program)
     plan = make_plan(program, state_type(program), vectors=True)
-    limits = replace(LIMITS, chunk=max(len(stream), 1))
+    limits = replace(LIMITS, chunk=max(len(stream) + len(program.ticks_us(stream.duration_us)), 1))
     room = Room(program, [*program.parts]).take(0, 1)
     sample = run_samples(plan, [stream], room, keep_spikes=True, limits=limits, follower=follower)[0]
     return Traffic(

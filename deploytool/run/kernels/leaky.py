@@ -94,6 +94,8 @@ class LeakyLayer:
     synapses_of: NDArray[np.int64]
     dynamics: Dynamics
     tables: Tables
+    tick_site: int | None = None
+    """The row of the coordinates at which ticks of the slow clock arrive. A tick is no synaptic update."""
     fires_between: bool = False
     """Whether neurons may reach their threshold between two events: `run_crossing` runs these, `integrate` does not."""
 
@@ -118,15 +120,25 @@ class LeakyLayer:
             neurons, _, updates = self.run_crossing(state, sites, times_us, coordinates, -1)
             return neurons, np.zeros(len(sites), np.int32), updates, state.v[0], state.v[0]
         times_us = times_us if self.leaks else np.zeros(len(sites), np.int64)
-        return integrate_leaky(state, self.tables, self.synapses_of, self.dynamics, sites, times_us, coordinates)
+        neurons, caused, updates, low, high = integrate_leaky(
+            state, self.tables, self.synapses_of, self.dynamics, sites, times_us, coordinates
+        )
+        return neurons, caused, updates - self._by_ticks(sites), low, high
 
     def run_crossing(
         self, state: CrossingState, sites: Array, keys: Array, coordinates: Array, end_us: int
     ) -> tuple[Array, Array, int]:
         """The results of `crossing.integrate_crossing`."""
-        return integrate_crossing(
+        neurons, fired_keys, updates = integrate_crossing(
             state, self.geometries, self.synapses_of, self.dynamics, sites, keys, coordinates, end_us
         )
+        return neurons, fired_keys, updates - self._by_ticks(sites)
+
+    def _by_ticks(self, sites: Array) -> int:
+        """The number of updates by ticks among the events at ``sites`` (N,)."""
+        if self.tick_site is None:
+            return 0
+        return len(self.dynamics.threshold) * int(np.count_nonzero(sites == self.tick_site))
 
     def reset(self, v: Array, neurons: Array) -> None:
         """Sets neurons of ``v`` that were reset to zero to their reset potential."""
@@ -143,9 +155,12 @@ def make_leaky_layer(
     most: int,
     state: DTypeLike,
 ) -> LeakyLayer | None:
-    """``layer`` in the form that this loop takes; None if another loop can run it."""
+    """``layer`` in the form that this loop takes; None if another loop can run it.
+
+    ``geometries`` are those of its synapses, and one more if ticks of the slow clock arrive at the last site.
+    """
     neurons, leak = layer.neurons, layer.neurons.leak
-    if leak is None and len(layer.synapses) == 1 and not np.any(neurons.v_reset):
+    if leak is None and len(geometries) == 1 and not np.any(neurons.v_reset):
         return None
     tau_ms, v_leak, tau_syn_ms = (None, 0.0, None) if leak is None else (leak.tau_ms, leak.v_leak, leak.tau_syn_ms)
     tau_us, tau_syn_us = (
@@ -165,7 +180,15 @@ def make_leaky_layer(
         block=math.gcd(*(geometry.features_per_group for geometry in geometries)),
         factors=_factors(tau_us),
     )
-    return LeakyLayer(geometries, synapses_of.astype(np.int64), dynamics, _tables(geometries), neurons.fires_between)
+    ticked = len(geometries) > len(layer.synapses)
+    return LeakyLayer(
+        geometries=geometries,
+        synapses_of=synapses_of.astype(np.int64),
+        dynamics=dynamics,
+        tables=_tables(geometries),
+        tick_site=len(synapses_of) - 1 if ticked else None,
+        fires_between=neurons.fires_between,
+    )
 
 
 def _tables(geometries: tuple[Geometry, ...]) -> Tables:

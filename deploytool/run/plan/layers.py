@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.ir.events import to_channels_last
-from deploytool.ir.program import Layer, Program, Route, Synapses
+from deploytool.ir.program import CLOCK, Layer, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import LeakyLayer, make_leaky_layer
@@ -66,6 +66,8 @@ class LayerPlan:
     neuron n arrives; c = -1 is outside. ``least`` is the smallest of ``threshold`` (N,), ``start`` (N,) is V before the
     first event, ``most`` is the largest number of spikes that one update can cause. ``layout`` is set if the vector
     loops can run this layer, ``leaky`` if only its own loop can; ``geometry`` then is that of the first synapses.
+    ``tick_site`` is the row of ``coordinates``, the last one, at which ticks of the slow clock arrive, None without a
+    bias. One in ``decimation`` spikes leaves.
     """
 
     name: str
@@ -82,6 +84,8 @@ class LayerPlan:
     part: Part | None = None
     layout: Layout | None = None
     leaky: LeakyLayer | None = None
+    tick_site: int | None = None
+    decimation: int = 1
 
     def rest(self) -> Any:
         """The state before the first event."""
@@ -90,16 +94,29 @@ class LayerPlan:
         return self.start.copy() if self.layout is None else self.layout.rest()
 
     @property
+    def ticks(self) -> bool:
+        """Whether the layer takes ticks of the slow clock."""
+        return self.tick_site is not None
+
+    @property
+    def sources(self) -> tuple[tuple[str, int], ...]:
+        """``feeders``, after the slow clock if the layer takes its ticks."""
+        return self.feeders if self.tick_site is None else ((CLOCK, self.tick_site), *self.feeders)
+
+    @property
     def leaks(self) -> bool:
         """Whether V depends on the times of events, not only on their order."""
         return self.leaky is not None and self.leaky.leaks
 
     @cached_property
     def reach(self) -> Array:
-        """(N,) int32: the number of neurons that an event at each row of ``coordinates`` reaches."""
+        """(N,) int32: the number of neurons that an event at each row of ``coordinates`` reaches.
+
+        It is 0 for a tick, which is no synaptic update.
+        """
         found = np.zeros(len(self.coordinates), np.int32)
         starts = [first for _, first in self.feeders]
-        for first, stop in itertools.pairwise([*starts, len(found)]):
+        for first, stop in itertools.pairwise([*starts, len(found) if self.tick_site is None else self.tick_site]):
             inside = first + np.flatnonzero(self.coordinates[first:stop, 0] >= 0)
             _, y, x = self.coordinates[inside].T
             geometry = self.geometry_of(first)
@@ -216,9 +233,15 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
         tables.append(table)
         numbers.append(np.full(len(table), number))
         offset += len(table)
+    geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
+    tick_site = None
+    if name in program.biased:
+        tick_site = offset
+        tables.append(np.zeros((1, 3), np.int32))
+        numbers.append(np.array([len(geometries)]))
+        geometries = (*geometries, _geometry(_bias_synapses(layer)))
     coordinates = np.concatenate(tables)
     floor, most = state.type(lowest if neurons.floor is None else neurons.floor), _spikes_per_update(layer)
-    geometries = tuple(_geometry(synapses) for synapses in layer.synapses)
     leaky = make_leaky_layer(layer, geometries, np.concatenate(numbers), threshold, floor, most, state)
     return LayerPlan(
         name=name,
@@ -235,7 +258,18 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
         part=_part(program, name),
         layout=make_layout(layer, coordinates, state) if vectors and leaky is None else None,
         leaky=leaky,
+        tick_site=tick_site,
+        decimation=layer.decimation,
     )
+
+
+def _bias_synapses(layer: Layer) -> Synapses:
+    """Weights (O, 1, H, W) through which an event on a map of one pixel adds its bias to every neuron of ``layer``."""
+    features, height, width = layer.out_shape
+    integers = layer.synapses[0].weights.dtype.kind == "i"
+    bias = np.zeros(features, np.int16 if integers else np.float32) if layer.bias is None else layer.bias
+    weights = np.broadcast_to(bias[:, None, None, None], (features, 1, height, width))
+    return Synapses(weights, (1, 1, 1), layer.out_shape, padding=(height - 1, width - 1))
 
 
 def _part(program: Program, name: str) -> Part | None:
@@ -254,6 +288,7 @@ def _spikes_per_update(layer: Layer) -> int:
     if neurons.at_most_one:
         return 1
     largest = max(float(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    largest = max(largest, 0.0 if layer.bias is None else float(layer.bias.max()))
     return 1 + math.ceil((largest + max(float(np.max(neurons.v_init)), 0.0)) / float(np.min(neurons.threshold)))
 
 

@@ -19,7 +19,7 @@ def weights_above(layer: Layer) -> int:
 def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     """(lowest, highest) bounds of V before reset, for any input; None in float32, or if V may accumulate.
 
-        floor <= V <= max(threshold - 1, v_init) + max w
+        floor <= V <= max(threshold - 1, v_init) + max w, with the bias among the w,
 
     holds where V < threshold before every update, or below v_init: with a reset to zero, with many spikes per update,
     or if no weight is above the threshold. Otherwise the remainder after each spike accumulates until V saturates.
@@ -27,6 +27,7 @@ def bound(layer: Layer, arithmetic: Arithmetic) -> tuple[int, int] | None:
     if arithmetic == "float32":
         return None
     largest = max(int(synapses.weights.max(initial=0)) for synapses in layer.synapses)
+    largest = max(largest, 0 if layer.bias is None else int(layer.bias.max()))
     neurons = layer.neurons
     if neurons.at_most_one and neurons.reset == "subtract" and largest > np.min(neurons.threshold):
         return None

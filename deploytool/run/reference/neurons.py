@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Membranes:
             layer.out_shape
         )
         self.updates, self.lowest, self.highest = 0, 0, 0
+        self.fired, self.decimation = 0, layer.decimation
+        self.bias = [0] * layer.out_shape[0] if layer.bias is None else layer.bias.tolist()
 
     def add(self, here: Any, weights: Array, t_us: int) -> NDArray[np.bool_]:
         """Advances the neurons ``here`` to ``t_us`` and adds ``weights``; returns which reach their threshold."""
@@ -36,17 +38,35 @@ class Membranes:
         reached = [each.add(weight, t_us) for each, weight in zip(updated, weights.tolist(), strict=True)]
         self.crossing_us[here] = [each.crossing_us for each in updated]
         self.updates += len(updated)
-        if self.integers:
-            self.lowest = min(self.lowest, *(each.v for each in updated))
-            self.highest = max(self.highest, *(each.v for each in updated))
+        self._measure(updated.tolist())
         return np.array(reached)
 
+    def _measure(self, updated: Sequence[Neuron]) -> None:
+        """Widens the range of V by that of the neurons ``updated``."""
+        if self.integers:
+            self.lowest = min(self.lowest, *(int(each.v) for each in updated))
+            self.highest = max(self.highest, *(int(each.v) for each in updated))
+
     def fire(self, place: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
-        """``place`` (o, y, x) once for each spike that its neuron fires."""
-        neuron = self.neurons[place]
-        spikes = neuron.fire()
+        """``place`` (o, y, x) once for each spike that its neuron fires and that leaves the core."""
+        neuron, before = self.neurons[place], self.fired
+        self.fired += neuron.fire()
         self.crossing_us[place] = neuron.crossing_us
-        return iter([place] * spikes)
+        return iter([place] * (self.fired // self.decimation - before // self.decimation))
+
+    def tick(self, t_us: int) -> Iterator[tuple[int, int, int]]:
+        """The spikes (o, y, x) at a tick, which adds its bias to every neuron: rows, columns, features.
+
+        A tick is no synaptic update.
+        """
+        features, height, width = self.neurons.shape
+        for y, x, o in np.ndindex(height, width, features):
+            neuron: Neuron = self.neurons.item(o, y, x)
+            reached = neuron.add(self.bias[o], t_us)
+            self.crossing_us[o, y, x] = neuron.crossing_us
+            self._measure([neuron])
+            if reached:
+                yield from self.fire((o, y, x))
 
     def cross(self, t_us: int) -> Iterator[tuple[int, int, int]]:
         """The neurons (o, y, x) that reach their threshold at ``t_us`` without an input: rows, columns, features."""

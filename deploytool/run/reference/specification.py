@@ -2,7 +2,8 @@
 
 It is slow, and every fast path equals it event for event. Each input event passes through all layers before the next
 one; the spikes it causes in a layer enter the following layers in the order in which they left. A delayed spike is a
-separate event when it arrives, and so is each time at which neurons cross their threshold between events.
+separate event when it arrives, and so is each time at which neurons cross their threshold between events, and each tick
+of the slow clock.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,11 @@ from deploytool.run.reference.neurons import Membranes
 
 Place: TypeAlias = tuple[int, int, int]
 """(feature, row, column)."""
+
+CROSSING: Final = -3
+TICK: Final = -2
+INPUT_EVENT: Final = -1
+"""Flows of what waits for its time; the flows from 0 on are those of `Program.delayed`."""
 
 Arrival: TypeAlias = tuple[int, Place]
 """(index of the synapses of a layer, position on their input map)."""
@@ -44,15 +50,17 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
     fired: dict[str, list[tuple[int, int, int, int]]] = {name: [] for name in (INPUT, *program.parts)}
     updates: dict[str, Counter[int]] = {name: Counter() for name in program.layers}
     number = itertools.count()
-    waiting = [(t, -1, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
+    ticks = [(t, TICK, next(number), (0, 0, 0)) for t in program.ticks_us(stream.duration_us).tolist()]
+    waiting = ticks + [(t, INPUT_EVENT, next(number), (c, y, x)) for t, c, y, x in stream.events.tolist()]
+    heapq.heapify(waiting)
     while (t := min(_next(neurons), waiting[0][0] if waiting else NEVER)) < stream.duration_us:
         crossing = _next(neurons) == t
-        _, flow, _, place = (t, -1, 0, (0, 0, 0)) if crossing else heapq.heappop(waiting)
-        caused: dict[str, list[Place]] = {INPUT: [] if crossing or flow >= 0 else [place]}
+        _, flow, _, place = (t, CROSSING, 0, (0, 0, 0)) if crossing else heapq.heappop(waiting)
+        caused: dict[str, list[Place]] = {INPUT: [place] if flow == INPUT_EVENT else []}
         late = {} if flow < 0 else {program.delayed[flow][:2]: [place]}
         for logical, parts in program.parts.items():
             queues = [_queue(program, name, caused, late) for name in parts]
-            caused[logical] = [*neurons[parts[0]].cross(t)] if crossing else []
+            caused[logical] = _without_input(program, neurons, parts, flow, t)
             for arrivals in zip(*queues, strict=True):
                 caused[logical] += _spikes(program, neurons, parts, arrivals, t)
         for name, each in neurons.items():
@@ -63,7 +71,7 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
             for place in caused[source]:
                 delay_us = int(route.delays_us(program.map_of(source))[place])
                 heapq.heappush(waiting, (t + delay_us, flow, next(number), place))
-        check_in_flight(stream.name, len(waiting) - len(stream), t, in_flight)
+        check_in_flight(stream.name, len(waiting) - len(stream) - len(ticks), t, in_flight)
     spikes = {name: np.array(listed, EVENT) for name, listed in fired.items()}
     return Sample(
         name=stream.name,
@@ -103,16 +111,31 @@ def _queue(
     return arrived
 
 
+def _without_input(
+    program: Program, neurons: Mapping[str, Membranes], parts: Sequence[str], flow: int, t_us: int
+) -> list[Place]:
+    """The spikes (o, y, x) of the ``parts`` of a logical layer that no event causes: crossings, or those of a tick."""
+    if flow == CROSSING:
+        return [*neurons[parts[0]].cross(t_us)]
+    if flow != TICK or parts[0] not in program.biased:
+        return []
+    return _in_order((o + program.place_in(name)[1], y, x) for name in parts for o, y, x in neurons[name].tick(t_us))
+
+
+def _in_order(spikes: Iterable[Place]) -> list[Place]:
+    """``spikes`` (o, y, x) row by row, column by column, feature by feature."""
+    return sorted(spikes, key=lambda spike: (spike[1], spike[2], spike[0]))
+
+
 def _spikes(
     program: Program, neurons: Mapping[str, Membranes], parts: Sequence[str], arrivals: Sequence[Arrival], t_us: int
 ) -> list[Place]:
     """The spikes (o, y, x) that one event causes in the ``parts`` of a logical layer, row by row, column by column."""
-    spikes = [
+    return _in_order(
         (o + program.place_in(name)[1], y, x)
         for name, (number, place) in zip(parts, arrivals, strict=True)
         for o, y, x in _take(neurons[name], program.layers[name].synapses[number], place, t_us)
-    ]
-    return sorted(spikes, key=lambda spike: (spike[1], spike[2], spike[0]))
+    )
 
 
 def routed(event: Place, route: Route, shape: Shape) -> list[Place]:

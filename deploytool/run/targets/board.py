@@ -193,6 +193,9 @@ class Board:
     def checked(self, program: Program) -> dict[str, Any]:
         """The configuration of ``program``. Raises UnsupportedError unless it is mapped for the chip of this board."""
         verify(program, Level.MAPPED)
+        if program.biased:
+            found = f"a bias in {', '.join(program.biased)}, whose slow clock this target does not start"
+            raise UnsupportedError(self.name, found, "a program without biases", "Run it on the emulator.")
         if program.chip != self.kind.chip:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
         return dict(self.configure(program))

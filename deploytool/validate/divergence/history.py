@@ -18,7 +18,7 @@ from deploytool.base.arrays import Array
 from deploytool.ir.cell import Cell, Moment, Number, cell_at
 from deploytool.ir.divergence import Place
 from deploytool.ir.events import at_neurons
-from deploytool.ir.program import STATE, Layer, Program, Synapses
+from deploytool.ir.program import CLOCK, STATE, Layer, Program, Synapses
 from deploytool.ir.traffic import Traffic
 
 At: TypeAlias = tuple[int, int, int]
@@ -118,9 +118,13 @@ class Subject:
 
     @property
     def inflows(self) -> tuple[tuple[str, int], ...]:
-        """(logical layer or "input", index of the synapses) of every flow of spikes to the neuron."""
+        """(logical layer or "input", index of the synapses) of every flow of spikes to the neuron.
+
+        The last one is the slow clock, whose synapses are the bias.
+        """
         flows = self.program.inflows(self.program.parts[self.layer][0])
-        return tuple((source, next(iter(routes.values())).synapses) for source, routes in flows)
+        sources = tuple((source, next(iter(routes.values())).synapses) for source, routes in flows)
+        return (*sources, (CLOCK, len(self.part[0].synapses)))
 
     def inputs(self, traffic: Traffic, other: Subject) -> Inputs:
         """The input events of the neuron in ``traffic``, where ``other`` is the same neuron in the other run.
@@ -140,7 +144,11 @@ class Subject:
         known: dict[tuple[int, ...], int] = {}
         for tap in set(taps := self.taps(inputs)):
             number, channel, ky, kx = tap
-            native = 0.0 if number < 0 else float(layer.synapses[number].weights[o, channel, ky, kx])
+            native = 0.0
+            if number == len(layer.synapses):
+                native = 0.0 if layer.bias is None else float(layer.bias[o])
+            elif number >= 0:
+                native = float(layer.synapses[number].weights[o, channel, ky, kx])
             numerator, denominator = native.as_integer_ratio()
             known[tap] = numerator * self.per_native // denominator
         return [known[tap] for tap in taps]
@@ -157,6 +165,7 @@ class Subject:
         for number, synapses in enumerate(layer.synapses):
             here = np.flatnonzero(met == number)
             taps[:, here] = _tap(synapses, inputs.places[here], at, number)
+        taps[0, met == len(layer.synapses)] = len(layer.synapses)
         return taps
 
     def sender(self, inputs: Inputs, index: int) -> Place:

@@ -279,9 +279,18 @@ def synaptic() -> Program:
     return Program("simulator", "float32", (1, 1, 1), (Route("fc"),), {"fc": layer}, ("fc",), "")
 
 
+def clocked(bias: int, decimation: int) -> Program:
+    weights, bias_ = np.ones((1, 1, 1, 1), np.int8), np.array([bias], np.int16)
+    layer = make_layer(weights, 4, (1, 1, 1), (1, 1, 1), bias=bias_, decimation=decimation)
+    routes, layers = (Route("fc"),), {"fc": layer}
+    return Program("simulator", "int8/int16", (1, 1, 1), routes, layers, ("fc",), "", slow_clock_hz=500)
+
+
 @pytest.mark.parametrize(
     ("program", "sentence"),
     [
+        (clocked(1, 1), "layer 'fc': has a bias, which the slow clock adds; need layers without a bias on a GPU"),
+        (clocked(0, 4), "layer 'fc': has an output decimator of 4; need layers without a decimator on a GPU"),
         (
             two_synapses(),
             "layer 'add': synapses whose targets are 1 and 2 apart; need the same distance for all of them",

@@ -12,6 +12,7 @@ from helpers.programs import programs, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, Bins, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.target import Watch
@@ -175,3 +176,18 @@ def test_the_trained_network_gives_the_same_counts() -> None:
     for name, spikes in activity.spikes.items():
         assert np.array_equal(found.counts[name], spikes.detach().sum(0).numpy()), name
     assert np.array_equal(found.synops, activity.synops.detach().numpy())
+
+
+def test_a_bias_is_added_once_for_every_tick_in_a_step_and_a_decimator_counts_on() -> None:
+    """Ticks of 500 Hz at 2, 4, 6 and 8 ms: one, one and two of them in three steps of 3 ms."""
+    weights = np.full((1, 1, 1, 1), 3, np.int8)
+    layer = make_layer(weights, 4, (1, 1, 1), (1, 1, 1), bias=np.array([2], np.int16), decimation=2)
+    routes, layers = (Route("a"),), {"a": layer}
+    program = Program("simulator", "int8/int16", (1, 1, 1), routes, layers, ("a",), "", slow_clock_hz=500)
+    stream = EventStream(np.array([(0, 0, 0, 0)], EVENT), (1, 1, 1), 9000)
+    recording = run_clocked(program, [stream], TimeSteps(3), Watch(rasters=1))
+    # 3 + 2 = 5 fires, 1 + 2 = 3 does not, 3 + 4 = 7 fires and leaves
+    assert recording.spikes["a"]["t"].tolist() == [6000]
+    assert recording.synops.tolist() == [1]
+    with pytest.raises(UnsupportedError, match="no bias or delay"):
+        run_clocked(program, [stream], TimeSteps(3, bins="count"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import Contract, layer, mapped, stream, two_neurons
+from contract import DecimatorContract, layer, mapped, stream, two_neurons
 from helpers.boards import FAST, StandIn
 from helpers.samna_api import WRAP, Samna
 from helpers.samna_chip import Traits
@@ -35,7 +35,7 @@ def target(standin: StandIn) -> Target:
     return standin.board()
 
 
-class TestContract(Contract):
+class TestContract(DecimatorContract):
     pass
 
 
@@ -308,3 +308,9 @@ def test_a_driver_that_is_too_old_is_refused() -> None:
     check_version(Samna(version="0.46.0").module)
     with pytest.raises(TargetError, match=r"samna: version 0\.39\.10; need 0\.46 or later"):
         check_version(Samna(version="0.39.10").module)
+
+
+def test_a_bias_is_refused_because_no_clock_is_started(target: Target) -> None:
+    program = replace(two_neurons(bias=np.array([1, 0], np.int16)), slow_clock_hz=100)
+    with pytest.raises(UnsupportedError, match="a bias in fc, whose slow clock this target does not start"):
+        target.run(program, [stream([0])])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from contract import Contract
+from contract import ClockedContract
 
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import INPUT, Program
@@ -47,5 +47,5 @@ def target(request: pytest.FixtureRequest) -> Target:
     return request.param
 
 
-class TestContract(Contract):
+class TestContract(ClockedContract):
     pass

@@ -54,7 +54,7 @@ def as_float(**changes: object) -> Program:
     [
         (
             {"bias": np.array([1, 0], np.int16)},
-            "fc: has a bias; need no bias, or a bias of zeros. Train without a bias",
+            "fc: has a bias, and no slow clock that would add it; need a slow clock, whose every tick adds the bias.",
         ),
         ({"threshold": 0}, "a threshold of 0; need thresholds above 0"),
         ({"threshold": 40000}, "a threshold of 40000; need integer thresholds of at most 32767"),
