@@ -63,8 +63,8 @@ def estimate(synops: float, seconds: float, pj_per_synop: float | None = None, p
     mw = (resting_uj + synops_uj) / seconds / 1e3
     extrapolated = None if pj_per_synop is not None else not low <= rate <= high
     says = (
-        f"{figure(resting_uj + synops_uj)} uJ per {per}, {figure(mw)} mW (estimate)"
-        f" = {figure(RESTING_MW)} mW at rest + {figure(synops_uj)} uJ for SynOps on RAM + LOGIC;"
+        f"{figure(resting_uj + synops_uj)} uJ per {per}, {figure(mw)} mW on average (estimate for RAM + LOGIC):"
+        f" {figure(resting_uj)} uJ at rest ({figure(RESTING_MW)} mW) + {figure(synops_uj)} uJ for SynOps;"
         f" {_basis(rate, pj_per_synop)}; {_apart(rate)}"
     )
     return Energy(rounded(resting_uj + synops_uj), rounded(mw), rounded(rate), extrapolated, says)

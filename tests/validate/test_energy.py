@@ -32,9 +32,9 @@ def test_in_range_it_says_where_the_figure_comes_from() -> None:
     assert found.mw == pytest.approx(0.603)
     assert not found.extrapolated
     for part in (
-        "180.90 uJ per sample, 0.60 mW (estimate)",
+        "180.90 uJ per sample, 0.60 mW on average (estimate for RAM + LOGIC)",
+        ": 126.00 uJ at rest (0.42 mW) + 54.90 uJ for SynOps",
         "366 pJ per SynOp, our fit to a Speck2f's power monitor, these 0.50 M are within its 0.15 to 0.86 M SynOps/s",
-        "on RAM + LOGIC",
         "apart: sensor 0.69 mW at rest, IO 0.07 mW",
     ):
         assert part in found.says
