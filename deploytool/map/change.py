@@ -1,7 +1,7 @@
 """Changes of a network's sizes: one quantity of one node, applied, with all later nodes adapted to the new shapes.
 
 The weights of a changed network are the old ones, cropped or padded with zeros; those of a Linear behind a map stay
-with the features and pixels that they belong to. A crop keeps the first rows and columns.
+with the features and pixels that they belong to. A crop keeps the first rows and columns, a smaller kernel the middle.
 """
 
 from __future__ import annotations
@@ -127,9 +127,10 @@ def _changed(node: Node, change: Change) -> Node:
         case Conv(), "stride":
             return replace(node, stride=(change.after,) * 2)
         case Conv(), "kernel":
-            padding = max(node.padding[0] - (change.before - change.after) // 2, 0)
-            weight = _resized(node.weight, (*node.weight.shape[:2], change.after, change.after))
-            return replace(node, weight=weight, padding=(padding, padding))
+            cut = (change.before - change.after) // 2
+            middle = slice(cut, cut + change.after)
+            padding = max(node.padding[0] - cut, 0)
+            return replace(node, weight=node.weight[:, :, middle, middle], padding=(padding, padding))
     raise AssertionError(change)
 
 

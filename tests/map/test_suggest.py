@@ -169,6 +169,15 @@ def test_values_of_each_neuron_stay_with_their_neurons() -> None:
     assert np.array_equal(changed.v_init, start[:, :4, :4])
 
 
+def test_a_smaller_kernel_keeps_its_middle_in_place() -> None:
+    graph = _classifier(*conv("conv", 4, 2, kernel=5), size=4 * 32 * 32)
+    before, after = graph.nodes["conv"], apply(graph, Change("conv", "kernel", 5, 3)).nodes["conv"]
+    assert isinstance(before, Conv)
+    assert isinstance(after, Conv)
+    assert np.array_equal(after.weight, before.weight[:, :, 1:4, 1:4])
+    assert (before.padding, after.padding) == ((2, 2), (1, 1))
+
+
 def test_an_inserted_pooling_has_an_unused_name() -> None:
     graph = _classifier(*conv("conv_pool", 4, 2), *conv("conv", 4, 4), size=4 * 32 * 32)
     changed = apply(graph, Change("conv", "pooling", 1, 2))
