@@ -12,11 +12,14 @@ import numpy as np
 from deploytool.base.errors import ArtifactError, TargetError, UsageError
 from deploytool.base.numbers import rounded
 from deploytool.chip.chips import chip_named
+from deploytool.store.file_names import CONFIGURATION
 
 if TYPE_CHECKING:
+    from deploytool.ir.program import Program
     from deploytool.run.jobs.job import Job
     from deploytool.run.targets.board import Board
     from deploytool.run.targets.board_live import Moment
+    from deploytool.run.targets.options import Configure
     from deploytool.store.artifact import Artifact, Store
 
 EMULATOR: Final = "emulator"
@@ -105,21 +108,24 @@ def repeated(job: Job, repeats: int, run: Callable[[Job], Artifact]) -> dict[str
 def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """What a program says of a board's sensor for ``seconds``: a line every half second, and all of it together.
 
+    The configuration is the stored one, with what the recipe says of the sensor and the readout.
     Raises UsageError for a device without a sensor, and TargetError as a run does.
     """
     from deploytool.ir.program_file import load_program
     from deploytool.run.targets.board_live import watch_live
 
-    loaded = load_program(store.get(program, "program").path)
+    artifact = store.get(program, "program")
+    loaded, spacing = _as_configured(load_program(artifact.path), artifact)
     moments: list[Moment] = []
 
     def say(moment: Moment) -> None:
+        moment = replace(moment, decision=moment.decision // spacing)
         moments.append(moment)
         power = ", ".join(f"{rail} {mw:.3f} mW" for rail, mw in moment.power_mw.items()) or "power not measured"
         decision = "no decision" if moment.decision < 0 else f"class {moment.decision}"
         tell(f"{moment.at_s:7.1f} s  {decision}  {moment.events_per_s:,.0f} events/s  {moment.spikes} spikes  {power}")
 
-    watch_live(_board(name), loaded, seconds, EVERY_S, say)
+    watch_live(_board(name, lambda _: artifact.read_json(CONFIGURATION)), loaded, seconds, EVERY_S, say)
     events = sum(moment.events for moment in moments)
     return {
         "device": name,
@@ -129,6 +135,19 @@ def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[
         "decisions": [moment.decision for moment in moments],
         "power_mw": _mean_power(moments),
     }
+
+
+def _as_configured(program: Program, artifact: Artifact) -> tuple[Program, int]:
+    """``program`` as its stored configuration has it, and the spacing of its classes, which a readout widens."""
+    from deploytool.map.readout import widen
+
+    stored = artifact.read_json(CONFIGURATION)
+    if stored is None:
+        raise UsageError(artifact.name, "a program for the simulator", "one for a chip", "deploytool map GRAPH")
+    chip = chip_named(program.chip)
+    if chip.readout is None or not stored["readout"]["enable"]:
+        return program, 1
+    return widen(program, chip), chip.readout.spacing
 
 
 EVERY_S: Final = 0.5
@@ -150,11 +169,12 @@ def record(name: str, file: Path, seconds: float) -> dict[str, Any]:
     """
     from deploytool.ir.events import EVENT
     from deploytool.run.targets.board_live import record_sensor
+    from deploytool.workflow.map import configure
 
     if file.suffix != ".npy":
         raise UsageError(str(file), "the name of a recording", "one that ends in .npy")
     pieces = [np.zeros(0, EVENT)]
-    board = _board(name)
+    board = _board(name, configure)
     try:
         record_sensor(board, seconds, pieces.append)
     finally:
@@ -166,9 +186,8 @@ def record(name: str, file: Path, seconds: float) -> dict[str, Any]:
     return {"device": name, "file": str(file), "events": len(events), "seconds": seconds}
 
 
-def _board(name: str) -> Board:
+def _board(name: str, configure: Configure) -> Board:
     from deploytool.run.targets.board import Board
-    from deploytool.workflow.map import configure
 
     if name == EMULATOR:
         raise UsageError(name, "has no sensor", "a board such as speck2edevkit:0")

@@ -8,7 +8,7 @@ is a `VirtualClock`, which passes only where somebody sleeps. `used` collects ev
 from __future__ import annotations
 
 import copy
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final
@@ -277,6 +277,7 @@ class Devkit:
         self.samna.note("Devkit.reset_board_soft")
         self.check()
         self.resets += 1
+        self.samna.readout = self.chip.readout
         self.chip = Chip(SpeckConfiguration(), self.traits)
         self.waiting.clear()
 
@@ -462,6 +463,7 @@ class Samna:
         self.devkits: list[Devkit] = []
         self.applied: list[Any] = []
         self.unplugged = False
+        self.readout: Counter[int] = Counter()
         self.altered: Callable[[Any], Any] = lambda configuration: configuration
         self.info = SimpleNamespace(
             device_type_name=device_type, usb_bus_number=0, usb_device_address=3, serial_number="0042", logic_version=17

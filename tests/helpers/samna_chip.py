@@ -7,7 +7,7 @@ fields of the configuration. `Traits` change what the documents leave open, so t
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -26,6 +26,9 @@ ORDERS: Final[Mapping[str, Callable[[Place], Any]]] = MappingProxyType(
     }
 )
 """Orders of the spikes that one event causes in a core, as sort keys."""
+
+READOUT, SPACING = 12, 4
+"""The destination that is the readout layer, whose class i + 1 is fed by feature 4 i (erratum)."""
 
 LOW, HIGH = -(1 << 15), (1 << 15) - 1
 
@@ -133,6 +136,7 @@ class Chip:
             if traits.keeps_state and before is not None and i in before.cores:
                 core.v.flat[:] = np.resize(before.cores[i].v, core.v.size)
         self.taken = 0
+        self.readout: Counter[int] = Counter()
         self.depths = {i: self.depth(i) for i in self.cores}
 
     @property
@@ -201,4 +205,6 @@ class Chip:
                         *to,
                     ]
                 )
+        if self.configuration.readout.enable:
+            self.readout.update(f // SPACING + 1 for f, _, _ in queues[READOUT] if f % SPACING == 0)
         return heard

@@ -11,12 +11,19 @@ from helpers.boards import FAST, StandIn
 from helpers.command import invoke
 
 from deploytool.base.errors import UsageError
+from deploytool.base.messages import Messages
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike
+from deploytool.recipe import DvsSection, MapSection, ReadoutSection
 from deploytool.run.targets.board import Board
+from deploytool.store.artifact import Store
+from deploytool.store.cache import StageCache
+from deploytool.workflow.convert import convert
 from deploytool.workflow.device import parse_pace
+from deploytool.workflow.map import map_graph
+from deploytool.workflow.networks import ImportOptions
 
 DEVICE = "speck2edevkit:0"
 
@@ -53,13 +60,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seen(standin: StandIn) -> None:
+def seen(standin: StandIn, x: int = 4) -> None:
     """The sensor sees an event at every step of the clock."""
 
     def see() -> None:
         kit = standin.samna.devkits[-1]
         if kit.watch.running:
-            kit.see(True, 3, 4)
+            kit.see(True, 3, x)
 
     standin.samna.clock.wake.append(see)
 
@@ -136,3 +143,26 @@ def test_a_live_run_says_decisions_rates_and_power(standin: StandIn, folder: Pat
     assert result.exit_code == 0, result.output
     assert "1,000 events/s" in result.stderr
     assert "VDD_RAM 0.052 mW" in result.stderr
+
+
+def test_a_live_run_has_the_stored_configuration_of_sensor_and_readout(standin: StandIn, tmp_path: Path) -> None:
+    """Class 1 sees the left half, class 2 the right one; the recipe mirrors the sensor and turns the readout on."""
+    weights = np.zeros((2, 2, 8, 8), np.float32)
+    weights[0, :, :, :4] = weights[1, :, :, 4:] = 1
+    nodes: list[tuple[str, Node]] = [
+        ("in", Input((2, 8, 8))),
+        ("conv", Conv(weights)),
+        ("if", Spike(floor=-1)),
+        ("out", Output()),
+    ]
+    write_nir(chain(nodes), tmp_path / "net.nir")
+    cache = StageCache(Store(tmp_path / "store"), Messages(quiet=True))
+    graph = convert(cache, str(tmp_path / "net.nir"), ImportOptions())
+    map_graph(cache, graph, "speck2e", MapSection(dvs=DvsSection(mirror=("x",)), readout=ReadoutSection()))
+    seen(standin, x=1)
+    result = invoke(tmp_path, "device", "run", "program@latest", "--on", DEVICE, "--live", "--seconds", "1", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["decisions"] == [1, 1]
+    assert set(standin.samna.readout) == {2}
+    assert standin.samna.readout[2] == pytest.approx(1000, abs=3)
