@@ -65,9 +65,10 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _chip_is_used(self) -> Recipe:
         emulated = self.train.method == "ptl" and self.train.ptl.forward == "emulator"
-        if self.run.on and not self.run.on_chip and not emulated and self.map != MapSection():
+        clock = MapSection(slow_clock_hz=self.map.slow_clock_hz)
+        if self.run.on and not self.run.on_chip and not emulated and self.map != clock:
             found = f"map: given, but run.on = {list(self.run.on)} needs no chip"
-            raise ValueError(f"{found}; need quantised or emulator in run.on, or no [map]")
+            raise ValueError(f"{found}; need quantised or emulator in run.on, or nothing but slow_clock_hz in [map]")
         return self
 
     @model_validator(mode="after")

@@ -72,6 +72,7 @@ def _program(artifact: Artifact) -> dict[str, Any]:
         "target": program.chip,
         "arithmetic": program.arithmetic,
         "input": format_shape(program.input_shape),
+        **({} if program.slow_clock_hz is None else {"slow_clock_hz": program.slow_clock_hz}),
         "layers": [_layer(program, name) for name in program.layers],
         "splits": artifact.read_json(SPLITS) or [],
         "warnings": [warning for layer in artifact.read_json(QUANTISATION) or () for warning in layer["warnings"]],
@@ -111,6 +112,10 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
     }
     if program.chip != SIMULATOR:
         row |= {"core": program.core_of[name], "threshold": layer.neurons.threshold, "floor": layer.neurons.floor}
+    if any(layer.decimation > 1 for layer in program.layers.values()):
+        row["decimation"] = layer.decimation
+    if program.biased:
+        row["leaks"] = name in program.biased
     return row
 
 

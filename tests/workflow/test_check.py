@@ -104,6 +104,8 @@ def test_with_a_clock_a_bias_fits_and_maps_and_check_says_what_a_tick_adds(tmp_p
         assert program.slow_clock_hz == 500
         layer = program.layers["conv"]
         # A step of 4 ms has two ticks of 2 ms.
+        shown = answer(invoke(tmp_path, "show", mapped["artifact"], "--json"))
+        assert (shown["slow_clock_hz"], shown["layers"][0]["leaks"]) == (500, True)
         assert layer.bias.tolist() == [0.5] * 3 if target == "simulator" else [round(0.5 * layer.scale)] * 3
     assert "--decimate" in refusal(invoke(tmp_path, "map", net, "--decimate", "conv=2", "--target", "simulator"), 2)
     assert "no layer 'x'" in refusal(invoke(tmp_path, "map", net, *clock, "--decimate", "x=2"), 2)

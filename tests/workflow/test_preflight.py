@@ -73,6 +73,7 @@ def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
         train_section = {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1}
         based = {**train_section, "base": {"epochs": 1, "learning_rate": 0.1}}
         refuse_impossible(recipe(**asked, train=based))
+        refuse_impossible(recipe(**asked, map={"slow_clock_hz": 1000}))
     refuse_impossible(recipe(network=normalised, run={"on": []}))
 
 

@@ -194,8 +194,10 @@ def _weights(question: Question) -> Cause:
     least = FLOAT32 * abs(total[largest])
     number_of = sum(abs(each) > least for each in total.values())
     _, channel, ky, kx = largest
-    place = f"input feature {channel}, kernel row {ky}, column {kx}"
-    one = f"the weight of {place} is {shown[0]} in {a} and {shown[1]} in {b}"
+    place = f"the weight of input feature {channel}, kernel row {ky}, column {kx}"
+    if channel < 0:
+        place = "the bias, which the slow clock adds,"
+    one = f"{place} is {shown[0]} in {a} and {shown[1]} in {b}"
     said = f"{one} ({counted(arrived, 'event')} so far)"
     if number_of > 1:
         said = f"{number_of} weights differ{_effect(question, float(change.sum()), least)}; the largest change: {said}"

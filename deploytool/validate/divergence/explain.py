@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from deploytool.ir.divergence import Explained, LayerDivergence, Place, Reason
-from deploytool.ir.program import INPUT
+from deploytool.ir.program import CLOCK, INPUT
 from deploytool.ir.traffic import Traffic
 from deploytool.validate.divergence.causes import Cause, Question, Run, cause
 from deploytool.validate.divergence.counterfactual import Case, Property, case_of, explaining
@@ -228,7 +228,7 @@ def _membranes(runs: tuple[Run, Run], first: LayerDivergence, sides: Sides) -> s
             source = side.trace[side.at].source
             if source is None:
                 return f"Between two inputs, V goes {' and '.join(taken)}{absent}. "
-            what = "event" if source.layer == INPUT else "spike"
+            what = {INPUT: "event", CLOCK: "tick"}.get(source.layer, "spike")
             who = neuron(source, run.traffic.program.map_of(source.layer))
             return f"The {what} of {who} takes V {' and '.join(taken)}{absent}. "
     return ""

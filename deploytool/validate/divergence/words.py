@@ -7,7 +7,7 @@ from typing import Final
 
 from deploytool.base.arrays import Shape
 from deploytool.ir.divergence import Place
-from deploytool.ir.program import INPUT
+from deploytool.ir.program import CLOCK, INPUT
 
 DIGITS_MIN: Final = 3
 DIGITS_MAX: Final = 9
@@ -47,6 +47,8 @@ def neuron(place: Place, shape: Shape) -> str:
     """
     one_place = shape[1:] == (1, 1)
     at = f"feature {place.feature}" + ("" if one_place else f", row {place.row}, column {place.column}")
+    if place.layer == CLOCK:
+        return "the slow clock"
     if place.layer == INPUT:
         return f"the input pixel at {at}"
     return f"neuron {place.feature} of {place.layer}" if one_place else f"the neuron at {at} of {place.layer}"

@@ -60,6 +60,18 @@ def test_rounding_of_a_weight() -> None:
     assert "feature 0, kernel row 0, column 0 is 0.26 in the simulator and 0.3 in the emulator (3 ev" in found.says
 
 
+def test_different_biases() -> None:
+    """Ticks at 10, 20 and 30 us: V = 4, 8, 12 with a bias of 4, and 3, 6, 9 with one of 3."""
+    one, other = (
+        replace(varied(one_neuron([6]), bias=np.array([bias], np.int16)), slow_clock_hz=100_000) for bias in (4, 3)
+    )
+    found = why(one, other, sent((35, 0), features=1))
+    assert seen(found) == (30, (1, 0), ("different weights",))
+    assert membranes(found) == [(8, 12), (6, 9)]
+    assert "The tick of the slow clock takes V from 8 to 12 in the simulator" in found.says
+    assert "The bias, which the slow clock adds, is 4 in the simulator and 3 in the emulator (3 events" in found.says
+
+
 def test_different_weights() -> None:
     found = why(one_neuron([6]), one_neuron([4]), sent((1, 0), (2, 0), features=1))
     assert seen(found) == (2, (1, 0), ("different weights",))
