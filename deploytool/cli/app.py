@@ -286,9 +286,8 @@ def report(
     from deploytool.workflow.report import report as write_report
 
     made = write_report(invocation.cache, verdict, samples, title)
-    if output is not None:
-        invocation.cache.messages.say(f"written to {copy_page(made, output)}")
-    invocation.show_artifact(made)
+    copied = {} if output is None else {"copy": str(copy_page(made, output))}
+    invocation.show_artifact(made, also=copied)
 
 
 @command(app, "deploytool show program@latest")

@@ -42,8 +42,11 @@ class Invocation:
 
             print_value(value)
 
-    def show_artifact(self, artifact: Artifact, whole: bool = False) -> None:
-        """Shows an artifact: its name and its content in short; with --json, or ``whole``, also where it came from."""
+    def show_artifact(self, artifact: Artifact, whole: bool = False, also: Mapping[str, str] | None = None) -> None:
+        """Shows an artifact: its name, its content in short, and what ``also`` says.
+
+        With --json, or ``whole``, it also shows where it came from.
+        """
         from deploytool.cli.listing import epochs
         from deploytool.workflow.show import IN_FULL, describe
 
@@ -52,7 +55,7 @@ class Invocation:
             shown = {key: value for key, value in shown.items() if key not in IN_FULL}
         if "history" in shown and not self.as_json:
             shown["history"] = epochs(shown["history"])
-        self.show(shown)
+        self.show({**shown, **(also or {})})
 
     def show_list(self, artifacts: Sequence[Mapping[str, Any]]) -> None:
         """Shows one row per artifact."""

@@ -29,7 +29,8 @@ def test_the_page_goes_to_a_file_or_a_folder(made: Path, tmp_path: Path) -> None
     html = page_of(made, "--title", "A title", "--output", tmp_path / "new" / "page.html")
     assert (tmp_path / "new" / "page.html").read_text(encoding="utf-8") == html
     assert "<h1>A title</h1>" in html
-    page_of(made, "--title", "A title", "-o", tmp_path)
+    shown = answer(invoke(made, "report", "verdict@latest", "--title", "A title", "-o", tmp_path, "--json"))
+    assert shown["copy"] == str(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == html
     assert json.loads((tmp_path / "report.json").read_text())["verdict"]["passed"] is True
 
