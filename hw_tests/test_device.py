@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contract import Contract
+from contract import ClockedContract
 
 
-class TestDevice(Contract):
+class TestDevice(ClockedContract):
     pass

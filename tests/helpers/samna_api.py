@@ -8,6 +8,7 @@ is a `VirtualClock`, which passes only where somebody sleeps. `used` collects ev
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -31,7 +32,7 @@ class VirtualClock:
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        self.now = round(self.now + seconds, 9)
         for each in list(self.wake):
             each()
 
@@ -235,7 +236,7 @@ class Devkit:
         self.lost = 0
         self.busy_until_us = 0.0
         self.is_open, self.resets = True, 0
-        self.power: Any = None
+        self.slow_hz, self.ticked_us = 0, math.inf
         self.clock.wake.append(self.advance)
 
     def check(self) -> None:
@@ -273,6 +274,19 @@ class Devkit:
         self.check()
         return self.watch
 
+    def get_io_module(self) -> Any:
+        self.samna.note("Devkit.get_io_module")
+        self.check()
+        return SimpleNamespace(set_slow_clk_rate=self.set_slow_clk_rate, set_slow_clk=self.set_slow_clk)
+
+    def set_slow_clk_rate(self, hz: int) -> None:
+        self.samna.note("IoModule.set_slow_clk_rate")
+        self.slow_hz = hz
+
+    def set_slow_clk(self, on: bool) -> None:
+        self.samna.note("IoModule.set_slow_clk")
+        self.ticked_us = self.watch.us() + 1e6 / self.slow_hz if on else math.inf
+
     def reset_board_soft(self, _wait: bool) -> None:
         self.samna.note("Devkit.reset_board_soft")
         self.check()
@@ -297,9 +311,13 @@ class Devkit:
     def advance(self) -> None:
         """Processes every waiting event whose time has come; the first one holds up those behind it."""
         now_us = self.watch.us() if self.watch.running else (self.clock.now - self.watch.epoch) * 1e6
-        while self.waiting:
-            event = self.waiting[0]
-            starts = max(getattr(event, "timestamp", 0), self.busy_until_us)
+        while True:
+            event = self.waiting[0] if self.waiting else None
+            starts = math.inf if event is None else max(getattr(event, "timestamp", 0), self.busy_until_us)
+            if (tick := self.ticked_us) <= min(starts, now_us):
+                self.say_spikes(self.chip.tick(), round(tick))
+                self.ticked_us += 1e6 / self.slow_hz
+                continue
             if starts > now_us:
                 return
             self.waiting.popleft()

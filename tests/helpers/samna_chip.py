@@ -60,6 +60,7 @@ class Traits:
     synops_per_s: float | None = None
     read_lag_s: float = 0.0
     random_order: int | None = None
+    leaks: bool = True
 
 
 ASSUMED: Final = Traits()
@@ -94,6 +95,14 @@ class Core:
         if self.random is not None:
             self.random.shuffle(spikes)
         return [spike for spike in spikes if self.leaves()]
+
+    def tick(self) -> list[Place]:
+        """The spikes that a tick of the slow clock causes: it adds the bias of its feature to every neuron."""
+        if not self.layer.leak_enable or not self.traits.leaks:
+            return []
+        biases, (_, width, height) = np.array(self.layer.biases), self.shape
+        places = itertools.product(range(height), range(width))
+        return [(int(o), y, x) for y, x in places for o in np.flatnonzero(self.add(x, y, biases)) if self.leaves()]
 
     def leaves(self) -> bool:
         """Whether the next spike passes the output decimator, whose counter is reset with the configuration only."""
@@ -180,12 +189,16 @@ class Chip:
         place = (0 if dvs.merge else int(on), y, x)
         return self.run({d.layer: [place] for d in dvs.destinations if d.enable})
 
-    def run(self, arrived: Mapping[int, list[Place]]) -> list[tuple[int, Place]]:
+    def tick(self) -> list[tuple[int, Place]]:
+        """The monitored spikes that a tick of the slow clock causes."""
+        return self.run({}, ticks=True)
+
+    def run(self, arrived: Mapping[int, list[Place]], ticks: bool = False) -> list[tuple[int, Place]]:
         queues: dict[int, list[Place]] = defaultdict(list, {core: list(events) for core, events in arrived.items()})
         heard: list[tuple[int, Place]] = []
         late_first = self.traits.merge == "late first"
         for core in sorted(self.cores, key=lambda i: (self.depths[i], i)):
-            layer, spikes = self.used[core], []
+            layer, spikes = self.used[core], self.cores[core].tick() if ticks else []
             for event in queues[core]:
                 if all(at < size for at, size in zip(event, self.cores[core].accepts, strict=True)):
                     spikes += self.cores[core].take(event)

@@ -6,7 +6,7 @@ Each question has an answer that deploytool assumes, which is the emulator's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -131,6 +131,15 @@ def _monitored(chip: str, core: int) -> Probe:
     return Probe(alone(chip, core, burst), one, answer)
 
 
+def _leak(chip: str, core: int) -> Probe:
+    """Ten ticks of a clock of 100 Hz with a bias of 2 and no input: 2 4 6>1 3 5>0 2 4 6>1 3 5>0."""
+    biased = replace(layer([[[[5]]]], ONE, ONE), bias=np.array([2], np.int16))
+    clocked = replace(alone(chip, core, biased), slow_clock_hz=100)
+    silence = EventStream(np.empty(0, EVENT), ONE, 105_000)
+    found = {(4,): "every tick adds the bias, and fires", (0,): "no leak, or no neuron fires at a tick"}
+    return Probe(clocked, (silence,), _by_counts(found))
+
+
 QUESTIONS: Final[Mapping[str, Question]] = MappingProxyType(
     {
         "firing": Question("When does a neuron fire?", "at V >= threshold", _threshold, each_core=True),
@@ -139,6 +148,12 @@ QUESTIONS: Final[Mapping[str, Question]] = MappingProxyType(
             "In which order do the spikes of one event leave a core (cores 0 and 1 have parallel lanes)?",
             ", ".join(ORDER),
             _order,
+            each_core=True,
+        ),
+        "leak": Question(
+            "Does the slow clock add the bias (sources conflict about cores 0 and 1)?",
+            "every tick adds the bias, and fires",
+            _leak,
             each_core=True,
         ),
         "equal-times": Question("In which order are events of one time processed?", "as they were sent", _same_time),

@@ -37,8 +37,8 @@ from deploytool.run.record.samples import Sample, as_recording, decision_us
 from deploytool.run.reference.specification import routed
 from deploytool.run.targets.board_kinds import BOARDS, BoardKind
 from deploytool.run.targets.board_link import BoardSpike, Link, SensorEvent, samna_errors
-from deploytool.run.targets.board_play import TIMING, Packet, Played, Timing, pieces, play, set_membranes
-from deploytool.run.targets.options import AS_RECORDED, Configure, OnBoard
+from deploytool.run.targets.board_play import TIMING, Packet, Played, SlowClock, Timing, pieces, play, set_membranes
+from deploytool.run.targets.options import AS_RECORDED, OWN_PACE, Configure, OnBoard
 
 INSTALL: Final = "Install samna from SynSense's own package index, as its documentation says, not from PyPI."
 OLDEST: Final = (0, 46)
@@ -107,6 +107,11 @@ class _Opened:
 
     link: Link
     program: Program
+
+    def clock(self, stream: EventStream) -> SlowClock | None:
+        """The slow clock of ``stream``; None where nothing needs one."""
+        hz, ticks = self.program.slow_clock_hz, self.program.ticks_us(stream.duration_us).tolist()
+        return SlowClock(hz, tuple(ticks)) if hz is not None and ticks else None
 
     def packets(self, stream: EventStream, timing: Timing, pace: float | None) -> Iterator[Packet]:
         """``stream`` as packets to the cores at the ends of its routes, ``pace`` times faster than recorded."""
@@ -186,6 +191,9 @@ class Board:
             time.sleep(self.timing.settle_s)
             for index, stream in enumerate(streams):
                 check_sendable(program, stream)
+                if index and any(layer.decimation > 1 for layer in program.layers.values()):
+                    link.configure(configuration)  # resets the counters of the output decimators
+                    time.sleep(self.timing.settle_s)
                 samples.append(self._sample(_Opened(link, program), plan, stream, index < watch.rasters))
                 self.tick(index + 1, max(total, index + 1), "")
         return as_recording(program, "board", watched, samples)
@@ -193,9 +201,9 @@ class Board:
     def checked(self, program: Program) -> dict[str, Any]:
         """The configuration of ``program``. Raises UnsupportedError unless it is mapped for the chip of this board."""
         verify(program, Level.MAPPED)
-        if program.biased:
-            found = f"a bias in {', '.join(program.biased)}, whose slow clock this target does not start"
-            raise UnsupportedError(self.name, found, "a program without biases", "Run it on the emulator.")
+        if program.biased and self.how.pace != OWN_PACE:
+            found = f"a bias in {', '.join(program.biased)}, whose slow clock keeps its own pace"
+            raise UnsupportedError(self.name, found, "events at their own pace", "Leave out --pace.")
         if program.chip != self.kind.chip:
             raise UnsupportedError(self.name, f"a program mapped for {program.chip}", f"one for {self.kind.chip}")
         return dict(self.configure(program))
@@ -230,7 +238,7 @@ class Board:
         powered = self.how.power and link.start_power()
         link.power_mw()
         ends_us = 0 if pace is None else round(stream.duration_us / pace)
-        played = play(link, self.timing, opened.packets(stream, self.timing, pace), ends_us)
+        played = play(link, self.timing, opened.packets(stream, self.timing, pace), ends_us, opened.clock(stream))
         power = link.power_mw() if powered else {}
         spikes = opened.by_layer(played.heard.spikes, self.timing, pace)
         measured = _measured(played, power, self.timing)

@@ -144,6 +144,13 @@ class Link:
         self.watch.start()
         self.watch.reset()
 
+    def slow_clock(self, hz: int | None) -> None:
+        """Starts the board's slow clock at ``hz``, or stops it."""
+        io = self.device.get_io_module()
+        if hz is not None:
+            io.set_slow_clk_rate(hz)
+        io.set_slow_clk(hz is not None)
+
     def spikes(self, rows: Iterable[BoardSpike]) -> list[Any]:
         """Input spikes for `write`; each goes to a core and is held back until the board's clock reaches ``t_us``."""
         return [self._spike(row) for row in rows]

@@ -75,9 +75,22 @@ class Played(NamedTuple):
     seconds: float
 
 
-def play(link: Link, timing: Timing, packets: Iterator[Packet], end_us: int) -> Played:
-    """Sends ``packets`` and listens until ``end_us`` on the board's clock, and until the board is silent.
+@dataclass(frozen=True)
+class SlowClock:
+    """The slow clock of a sample: it runs at ``hz`` from the sample's start until half a period after its last tick."""
 
+    hz: int
+    ticks_us: tuple[int, ...]
+
+    @property
+    def stops_us(self) -> float:
+        return self.ticks_us[-1] + 0.5e6 / self.hz
+
+
+def play(link: Link, timing: Timing, packets: Iterator[Packet], end_us: int, slow: SlowClock | None = None) -> Played:
+    """Sends ``packets`` and listens until ``end_us`` after the sample's start, and until the board is silent.
+
+    The ``slow`` clock ticks meanwhile; its phase is as exact as a command to the board.
     Raises TargetError with the number of events that were not taken, or if the board does not fall silent.
     """
     heard, under_way, sent = Heard(), deque[Packet](), 0
@@ -85,9 +98,12 @@ def play(link: Link, timing: Timing, packets: Iterator[Packet], end_us: int) -> 
     started = progress = last = time.monotonic()
     end = started + (timing.lead_us + end_us) / 1e6
     ahead = next(packets, None)
+    switches = deque(_switches(slow, started + timing.lead_us / 1e6))
     while True:
         new = link.read()
         now = time.monotonic()
+        while switches and now + 1e-6 >= switches[0][0]:
+            link.slow_clock(switches.popleft()[1])
         for _ in range(min(len(new.states), len(under_way))):
             sent += under_way.popleft().number
             progress = now
@@ -104,12 +120,19 @@ def play(link: Link, timing: Timing, packets: Iterator[Packet], end_us: int) -> 
             ahead = next(packets, None)
         if under_way and now > max(progress, started + under_way[0].last_us / 1e6) + timing.patience_s:
             raise _not_taken(link.name, timing, sent, under_way, ahead, packets)
-        if ahead is None and not under_way and now >= max(end, last + timing.quiet_s):
+        if ahead is None and not under_way and not switches and now >= max(end, last + timing.quiet_s):
             return Played(heard, sent, max(last, end) - started)
         if now > max(end, progress) + timing.patience_s and not under_way:
             found = f"still spiking {timing.patience_s:.2g} s after the end of the sample"
             raise TargetError(link.name, found, "silence")
         time.sleep(timing.poll_s)
+
+
+def _switches(slow: SlowClock | None, starts_s: float) -> list[tuple[float, int | None]]:
+    """(when, frequency or off) of every command to the slow clock of a sample that starts at ``starts_s``."""
+    if slow is None or not slow.ticks_us:
+        return []
+    return [(starts_s, slow.hz), (starts_s + slow.stops_us / 1e6, None)]
 
 
 def _not_taken(

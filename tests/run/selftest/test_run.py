@@ -41,7 +41,7 @@ def test_the_emulator_answers_as_assumed_and_has_no_sensor() -> None:
     assert result.spread_percent == 0
     assert all(speed.synops_per_s > 0 for speed in result.speeds)
     assert result.sentence == (
-        f"{2 * len(CASES)} known answers, every spike equals the emulator's; 10 questions answered, "
+        f"{2 * len(CASES)} known answers, every spike equals the emulator's; 12 questions answered, "
         "0 otherwise than assumed; 1 not run"
     )
 
@@ -75,6 +75,7 @@ OTHERWISE: dict[str, tuple[Traits, str, str]] = {
         "monitor-order",
         f"(feature, y, x) = {[(c, y, x) for y in (1, 0) for x in (1, 0) for c in (1, 0)]}",
     ),
+    "no leak": (Traits(leaks=False), "leak", "no leak, or no neuron fires at a tick"),
     "crop": (Traits(crop="before pooling"), SENSOR, "it crops first"),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import DecimatorContract, layer, mapped, stream, two_neurons
+from contract import ClockedContract, layer, mapped, stream, two_neurons
 from helpers.boards import FAST, StandIn
 from helpers.samna_api import WRAP, Samna
 from helpers.samna_chip import Traits
@@ -35,7 +35,7 @@ def target(standin: StandIn) -> Target:
     return standin.board()
 
 
-class TestContract(DecimatorContract):
+class TestContract(ClockedContract):
     pass
 
 
@@ -310,7 +310,13 @@ def test_a_driver_that_is_too_old_is_refused() -> None:
         check_version(Samna(version="0.39.10").module)
 
 
-def test_a_bias_is_refused_because_no_clock_is_started(target: Target) -> None:
+def test_a_slow_clock_keeps_its_own_pace(standin: StandIn) -> None:
     program = replace(two_neurons(bias=np.array([1, 0], np.int16)), slow_clock_hz=100)
-    with pytest.raises(UnsupportedError, match="a bias in fc, whose slow clock this target does not start"):
-        target.run(program, [stream([0])])
+    with pytest.raises(UnsupportedError, match="a bias in fc, whose slow clock keeps its own pace"):
+        standin.board(OnBoard(2.0)).run(program, [stream([0])])
+
+
+def test_the_counter_of_a_decimator_starts_again_with_every_sample(standin: StandIn) -> None:
+    program = mapped({"fc": layer([[[[5]]]], (1, 1, 1), (1, 1, 1), decimation=4)})
+    samples = [stream([0] * 6, (1, 1, 1))] * 3
+    assert standin.board().run(program, samples).output_counts.tolist() == [[1]] * 3

@@ -24,7 +24,7 @@ def used(monkeypatch: pytest.MonkeyPatch, device_type: str, name: str) -> set[st
     list_devices()
     board = standin.board(name=name)
     program = replace(two_neurons(), chip=board.kind.chip)
-    board.run(program, [stream([0])])
+    board.run(replace(two_neurons(bias=np.ones(2, np.int16)), chip=program.chip, slow_clock_hz=1000), [stream([0])])
     pixels = EventStream(np.zeros(1, EVENT), (2, 1, 1), 1000)
     board.through_sensor(program, (0, 0), pixels)
     return standin.samna.used
