@@ -158,10 +158,13 @@ def _overload(device: Device, emulator: Target, core: int) -> tuple[Speed | None
     return Speed(core, len(burst), int(recording.synops[0]), seconds), Answer(OVERLOAD, core, asks, assumed, found)
 
 
-def _spread(device: Device, core: int) -> float:
-    """The largest difference between equal runs on ``core``, in % of their mean spikes."""
+def _spread(device: Device, core: int) -> float | None:
+    """The largest difference between equal runs on ``core``, in % of their mean spikes; None if they failed."""
     _, make = CASES["weights"]
     known = make(device.chip, core)
-    counts = device.target.run(known.program, [known.stream] * COPIES).counts["layer"][:]
+    try:
+        counts = device.target.run(known.program, [known.stream] * COPIES).counts["layer"][:]
+    except TargetError:
+        return None
     apart = max(int(np.abs(a - b).sum()) for i, a in enumerate(counts) for b in counts[i + 1 :])
     return float(100 * apart / max(counts.sum() / COPIES, 1))

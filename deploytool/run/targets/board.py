@@ -94,7 +94,7 @@ def check_version(samna: Any) -> None:
 
 
 def _installed() -> str:
-    """ "version 0.48.6, ", as the installed metadata say."""
+    """The version that the installed metadata state, and a comma; "" where they state none."""
     try:
         return f"version {version_of('samna')}, "
     except PackageNotFoundError:

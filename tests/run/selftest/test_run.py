@@ -117,8 +117,9 @@ def test_a_pulled_cable_is_a_wrong_case(monkeypatch: pytest.MonkeyPatch) -> None
     standin = StandIn(monkeypatch)
     device = Device("speck2edevkit:0", "speck2e", standin.board(), standin.board(OnBoard(None)))
     standin.samna.unplugged = True
-    result = run_selftest(device, [8], ["zero", "firing", SENSOR, OVERLOAD])
+    result = run_selftest(device, [8], ["zero", "firing", SENSOR, OVERLOAD, SPREAD])
     assert not result.passed
+    assert result.spread_percent is None
     assert "samna reports: no device found" in result.cases[0].says
     assert all("samna reports" in str(answer.found) for answer in result.answers)
     assert len(result.otherwise) == 3
