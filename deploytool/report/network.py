@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.base.numbers import percent
+from deploytool.base.numbers import percent, real, whole
 from deploytool.chip.chips import Chip, Core
 from deploytool.ir.program import INPUT, Program, Route
 from deploytool.ir.verdict import Verdict
@@ -121,6 +121,7 @@ def layers(program: Program, verdict: Verdict) -> list[dict[str, Any]]:
                 "spikes_in": program.parts[logical][0],
                 "weights": sum(int(synapses.weights.size) for synapses in layer.synapses),
                 "threshold": _threshold(layer.neurons.threshold),
+                "floor": _floor(layer.neurons.floor),
                 "stride": pair_text(first.stride),
                 "kernel": pair_text(first.kernel),
                 "padding": pair_text(first.padding),
@@ -147,6 +148,12 @@ def map_text(shape: Shape) -> str:
 def pair_text(pair: tuple[int, int]) -> str:
     """``3×3``."""
     return f"{pair[0]}×{pair[1]}"
+
+
+def _floor(floor: float | None) -> str:
+    if floor is None:
+        return "none"
+    return whole(floor) if float(floor).is_integer() else real(floor)
 
 
 def _threshold(threshold: float | Array) -> str:

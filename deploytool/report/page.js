@@ -192,11 +192,12 @@ class Player {
 
   // The prediction so far: the output neuron with the most spikes, the first of equals.
   prediction() {
+    if (this.answer.some((view) => view.spikes === null)) return "too many output spikes to follow";
     const counts = [];
     for (const view of this.answer) {
       const first = counts.length;
       for (let i = 0; i < view.neurons; i += 1) counts.push(0);
-      const until = view.spikes === null ? 0 : lowerBound(view.spikes, (this.frame + 1) * view.neurons);
+      const until = lowerBound(view.spikes, (this.frame + 1) * view.neurons);
       for (let i = 0; i < until; i += 1) counts[first + (view.spikes[i] % view.neurons)] += 1;
     }
     const most = Math.max(0, ...counts);

@@ -25,11 +25,11 @@ def player_data(
 
     "so_far" of a layer is the number of its spikes up to the end of each frame. "spikes" is base64 of little-endian
     uint32, frame * neurons + place: every spike of an output, and of another layer each neuron at most once in a frame.
-    It is null for the layers that do not fit into ``room`` such numbers, the largest ones.
+    It is null for the layers that do not fit into ``room`` such numbers: outputs come first, then the smallest.
     """
     packed = {name: _packed(*layer, duration_us, name in outputs) for name, layer in layers.items()}
     kept: set[str] = set()
-    for name in sorted(packed, key=lambda name: len(packed[name])):
+    for name in sorted(packed, key=lambda name: (name not in outputs, len(packed[name]))):
         if len(packed[name]) <= room:
             kept.add(name)
             room -= len(packed[name])
