@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from deploytool.chip import memory as memory_module
@@ -38,12 +38,14 @@ def limits() -> str:
 
 
 def rules() -> str:
-    """Every rule of every chip, with the chip's numbers in it, then those that all of them share."""
+    """Every rule of the chips, with their numbers in it, then those of networks and integers."""
+    chips = [chip_named(name) for name in chip_names()]
+    mapped = f"### {listed([chip.title for chip in chips], 'and')}\n\n{definitions(_rules(Level.MAPPED, chips))}"
     others = (
         f"### Rules of {REQUIRED_BY[level]}\n\n{definitions(_rules(level))}"
         for level in (Level.INTEGER, Level.EXECUTABLE)
     )
-    return "\n".join([_by_chip(lambda chip: definitions(_rules(Level.MAPPED, chip))), *others])
+    return "\n".join([mapped, *others])
 
 
 def memory() -> str:
@@ -59,9 +61,13 @@ def _by_chip(text_of: Callable[[Chip], str]) -> str:
     return "\n".join(f"### {listed([chip.title for chip in chips], 'and')}\n\n{text}" for text, chips in groups.items())
 
 
-def _rules(level: Level, chip: Chip | None = None) -> Iterator[tuple[str, str]]:
+def _rules(level: Level, chips: Sequence[Chip] = ()) -> Iterator[tuple[str, str]]:
     for rule in (rule for rule in RULES if rule.level == level):
-        yield f"`{rule.id}`{{#rule-{rule.id}}}", f"Need {rule.need(chip)}.\n\n*{rule.hint}*"
+        needs: dict[str, list[str]] = {}
+        for chip in chips or (None,):
+            needs.setdefault(rule.need(chip), []).append(chip.title if chip else "")
+        said = [f"{need} ({listed(titles, 'and')})" if len(needs) > 1 else need for need, titles in needs.items()]
+        yield f"`{rule.id}`{{#rule-{rule.id}}}", f"Need {'; '.join(said)}.\n\n*{rule.hint}*"
 
 
 def _cores(chip: Chip) -> str:
