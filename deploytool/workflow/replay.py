@@ -80,12 +80,26 @@ def replayable(store: Store, artifact: Artifact, recording: Recording, place: Da
     """``artifact``, a ``recording``, ready to be run again. Raises ReplayError if something it needs is missing."""
     job = _job(store, artifact)
     program = load_program(_program(store, artifact).path)
+    return Replayable(artifact.name, recording, job, program, streams_of(store, artifact, program, place))
+
+
+def streams_of(store: Store, artifact: Artifact, program: Program, place: DataPlace) -> Sequence[EventStream]:
+    """The samples of the recording ``artifact``, or of the recording that an import was said to be of.
+
+    Raises ReplayError if they are not known or not found.
+    """
+    stated = artifact.manifest.recipe.get("imported")
+    if stated is not None:
+        known = stated.get("samples_of", "")
+        found = [folder for folder in store.folders("recording") if folder.name == known]
+        if not found:
+            raise ReplayError(f"{artifact.name}: it was imported without a recording of the same samples.")
+        return streams_of(store, store.get(str(found[0])), program, place)
     source = _source(store, artifact, place)
     try:
-        streams = source.load(program.input_shape)
+        return source.load(program.input_shape)
     except DeployError as error:
         raise ReplayError(f"{artifact.name}: its samples cannot be read. {error}") from None
-    return Replayable(artifact.name, recording, job, program, streams)
 
 
 def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Sequence[int]) -> Recording | None:
