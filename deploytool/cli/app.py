@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from deploytool.cli.by_layer import parse_decimators, parse_pins
+from deploytool.cli.calibrate_chip import calibrate_chip
 from deploytool.cli.check import check
 from deploytool.cli.command import command
 from deploytool.cli.device import device_app
@@ -342,6 +343,7 @@ def export(
     invocation.show(exporting.export_files(store, recording, options.spikes, table, options.samples))
 
 
+command(app, "deploytool calibrate-chip recording@latest", name="calibrate-chip")(calibrate_chip)
 command(app, "deploytool package program@latest -o net.zip")(package)
 
 
