@@ -37,11 +37,16 @@ class Core:
 
 @dataclass(frozen=True)
 class Readout:
-    """The readout layer. The last core sends its spikes to ``destination``; feature ``spacing`` i is class i + 1."""
+    """The readout layer. The last core sends its spikes to ``destination``.
+
+    ``layouts`` are the shapes (features, rows, columns) that its neurons can have, in the order in which samna numbers
+    them. In the last one, of single neurons, feature ``spacing`` i is class i + 1.
+    """
 
     classes: int
     destination: int
     spacing: int
+    layouts: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ _SOURCES: Final = MappingProxyType(
         "dvs_features": "lib, doc (one per polarity)",
         "slow_clock_hz": "doc",
         "decimations": "doc (samna 0.48 and later)",
-        "readout": "doc, sinabs (the spacing is an erratum of Speck2e and Speck2f)",
+        "readout": "doc (the layouts: Speck user guide), sinabs (the spacing is an erratum of Speck2e and Speck2f)",
     }
 )
 
@@ -149,7 +154,9 @@ def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
 
 
 _DECIMATIONS: Final = (2, 4, 8, 16, 32, 64, 128, 256, 512)
-_SPECK_READOUT: Final = Readout(classes=15, destination=12, spacing=4)
+_SPECK_READOUT: Final = Readout(
+    classes=15, destination=12, spacing=4, layouts=((4, 2, 2), (2, 4, 2), (1, 4, 4), (16, 1, 1))
+)
 CHIPS: Final[Mapping[str, Chip]] = MappingProxyType(
     {
         "speck2e": _family_member("speck2e", "Speck2e", _SPECK_READOUT),

@@ -48,11 +48,13 @@ class Invocation:
         With --json, or ``whole``, it also shows where it came from.
         """
         from deploytool.cli.listing import epochs
-        from deploytool.workflow.show import IN_FULL, describe
+        from deploytool.workflow.show import IN_FULL, JSON_ONLY, describe
 
         shown = describe(self.cache.store, artifact)
         if not (whole or self.as_json):
             shown = {key: value for key, value in shown.items() if key not in IN_FULL}
+        if not self.as_json:
+            shown = {key: value for key, value in shown.items() if key not in JSON_ONLY}
         if "history" in shown and not self.as_json:
             shown["history"] = epochs(shown["history"])
         self.show({**shown, **(also or {})})

@@ -98,6 +98,13 @@ CLOCK: Final = "slow clock"
 """The name of the slow clock among the sources of spikes."""
 
 
+def ticks_before(hz: int, end_us: int) -> NDArray[np.int64]:
+    """(N,): the times in us before ``end_us`` of the ticks of a slow clock of ``hz``, from the start of a sample."""
+    number = -(-end_us * hz // SECOND_US)
+    ticks: NDArray[np.int64] = np.arange(1, number + 1, dtype=np.int64) * SECOND_US // hz
+    return ticks[ticks < end_us]
+
+
 @dataclass(frozen=True)
 class Route:
     """A connection to layer ``to``: coordinates are divided by ``pool`` (y, x), ``feature_shift`` is added to features.
@@ -252,9 +259,7 @@ class Program:
         """(N,): the ticks of the slow clock that matter in a sample of ``duration_us``; none without a bias."""
         if self.slow_clock_hz is None or not self.biased:
             return np.empty(0, np.int64)
-        number = -(-duration_us * self.slow_clock_hz // SECOND_US)
-        ticks: NDArray[np.int64] = np.arange(1, number + 1, dtype=np.int64) * SECOND_US // self.slow_clock_hz
-        return ticks[ticks < duration_us]
+        return ticks_before(self.slow_clock_hz, duration_us)
 
     @cached_property
     def delayed(self) -> tuple[Delayed, ...]:

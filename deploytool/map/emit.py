@@ -18,14 +18,12 @@ from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program, Route, Synapses
 from deploytool.ir.spec.rule import Level
 from deploytool.ir.spec.verify import verify
-from deploytool.map.readout import widen
+from deploytool.map.readout import BY_FEATURE, arranged, layout_numbers, readout_of
 from deploytool.recipe import DvsSection, ReadoutSection
 
 DESTINATIONS: Final = 2
-BY_FEATURE: Final = 3
-"""Value of readout_configuration_sel: the class is the feature (1 x 1 neurons, 16 features)."""
 COMPARED: Final = 1
-"""Value of output_mode_sel: the readout value tells which classes reach the threshold."""
+"""Value of output_mode_sel: the readout value tells which classes are above the threshold."""
 ALL_ON: Final = DvsSection()
 
 
@@ -50,25 +48,25 @@ def described(
     """The configuration of ``chip`` for a placed ``program``, without checking the chip's rules.
 
     "cnn_layers" has an entry for every core, None where it is unused; outputs are monitored, nothing else is.
-    "unknown" lists points on which the sources are silent or disagree. With ``readout`` the last layer is widened (see
-    readout.py), and monitored spikes have the widened features.
+    "unknown" lists points on which the sources are silent or disagree. With ``readout`` in the layout of single neurons
+    the last layer is widened (see readout.py), and monitored spikes have the widened features.
     Raises InputError, UnsupportedError and FitError as `configuration` does.
     """
     if readout is not None:
-        program = widen(program, chip)
+        program = arranged(program, chip, readout.layout)
     layers: list[dict[str, Any] | None] = [None] * len(chip.cores)
     for name, core in program.core_of.items():
         layers[core] = _layer(program, name)
-    if readout is not None and chip.readout is not None:
+    if readout is not None:
         answer = layers[program.core_of[program.outputs[0]]]
         assert answer is not None  # an output is a layer on a core
-        answer["destinations"][0] |= {"enable": True, "layer": chip.readout.destination}
+        answer["destinations"][0] |= {"enable": True, "layer": readout_of(chip).destination}
     return {
         "chip": chip.name,
         "slow_clock_hz": program.slow_clock_hz,
         "cnn_layers": layers,
         "dvs_layer": _dvs_layer(program, chip, dvs),
-        "readout": {"enable": False} if readout is None else _readout(readout),
+        "readout": {"enable": False} if readout is None else _readout(readout, chip),
         "unknown": list(_unknown(program, chip, dvs, readout)),
     }
 
@@ -187,10 +185,10 @@ def _no_crop(program: Program, chip: Chip, dvs: DvsSection) -> tuple[Pair, Pair]
     return (0, 0), (chip.dvs_size - 1, chip.dvs_size - 1)
 
 
-def _readout(readout: ReadoutSection) -> dict[str, Any]:
+def _readout(readout: ReadoutSection, chip: Chip) -> dict[str, Any]:
     return {
         "enable": True,
-        "readout_configuration_sel": BY_FEATURE,
+        "readout_configuration_sel": layout_numbers(chip)[readout.layout],
         "output_mode_sel": COMPARED,
         "threshold": readout.threshold,
         "low_pass_filter_disable": readout.average == 1,
@@ -229,7 +227,23 @@ def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSect
             f"{' and '.join(program.biased)} fire at the tick or only at their next event"
         )
     if readout is not None:
+        yield from _unknown_readout(readout, program.slow_clock_hz)
+
+
+def _unknown_readout(readout: ReadoutSection, slow_clock_hz: int | None) -> Iterator[str]:
+    if readout.layout == BY_FEATURE:
         yield "readout: that every fourth feature of the last layer is a class, an erratum we have not seen on silicon"
+    else:
+        yield (
+            f"readout: which class each neuron of the layout {readout.layout} has on the pins, whether features need "
+            "the spacing of single neurons, and which of 16 neurons has no class, as there are 15"
+        )
+    yield (
+        "readout: which of equal classes it gives, whether the moving average is rounded down before it is compared, "
+        "and what the average holds at the start of a sample"
+    )
+    if slow_clock_hz is None:
+        yield "readout: the frequency of its slow clock, which was not given"
 
 
 def _summands(program: Program, name: str) -> tuple[str, ...]:

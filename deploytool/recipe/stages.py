@@ -33,8 +33,18 @@ class DvsSection(Section):
 class ReadoutSection(Section):
     """[map.readout]: the chip's readout layer, which puts the class on the chip's pins."""
 
-    threshold: int = Field(1, ge=0, le=65535, description="Number of spikes that a class needs.")
+    threshold: int = Field(
+        1,
+        ge=0,
+        le=65535,
+        description="A class is given while its moving average, in spikes per cycle of the slow clock, is above this.",
+    )
     average: Literal[1, 16, 32] = Field(1, description="Cycles of the slow clock in the moving average.")
+    layout: Literal["16x1x1", "4x2x2", "2x4x2", "1x4x4"] = Field(
+        "16x1x1",
+        description="Features, rows and columns of the readout's neurons, which the output of the network must fit in. "
+        "With `16x1x1` a class is a feature, at most 15.",
+    )
 
 
 CALIBRATION_SAMPLES: Final = 16

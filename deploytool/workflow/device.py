@@ -139,15 +139,13 @@ def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[
 
 def _as_configured(program: Program, artifact: Artifact) -> tuple[Program, int]:
     """``program`` as its stored configuration has it, and the spacing of its classes, which a readout widens."""
-    from deploytool.map.readout import widen
+    from deploytool.map.readout import as_configured, class_spacing
 
     stored = artifact.read_json(CONFIGURATION)
     if stored is None:
         raise UsageError(artifact.name, "a program for the simulator", "one for a chip", "deploytool map GRAPH")
     chip = chip_named(program.chip)
-    if chip.readout is None or not stored["readout"]["enable"]:
-        return program, 1
-    return widen(program, chip), chip.readout.spacing
+    return as_configured(program, chip, stored), class_spacing(chip, stored)
 
 
 EVERY_S: Final = 0.5

@@ -125,11 +125,9 @@ def _on_chip(artifact: Artifact) -> tuple[Program, Mapping[str, Any]]:
             where = f"{artifact.name}: layer {values['name']!r}"
             raise UnsupportedError(where, f"has {' and '.join(on)}", "a program without it, to have a known answer")
     verify(program, Level.MAPPED)
-    if configuration["readout"]["enable"]:
-        from deploytool.map.readout import widen
+    from deploytool.map.readout import as_configured
 
-        program = widen(program, chip_named(program.chip))
-    return program, configuration
+    return as_configured(program, chip_named(program.chip), configuration), configuration
 
 
 def _answer(program: Program, streams: list[EventStream], tick: Tick) -> Recording:

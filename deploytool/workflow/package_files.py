@@ -21,6 +21,7 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 from deploytool.map.c_header import c_header
+from deploytool.map.readout import class_spacing
 from deploytool.run.reference.specification import routed
 from deploytool.run.targets.board_kinds import BOARDS
 from deploytool.store.artifact import Artifact, Store
@@ -88,9 +89,7 @@ def template(name: str) -> bytes:
 def _network(packed: Contents) -> dict[str, Any]:
     """What the scripts have to know beside the configuration."""
     program = packed.program
-    spacing = 1
-    if packed.configuration["readout"]["enable"] and (readout := chip_named(program.chip).readout):
-        spacing = readout.spacing
+    spacing = class_spacing(chip_named(program.chip), packed.configuration)
     return {
         "format": FORMAT,
         "chip": program.chip,

@@ -11,10 +11,14 @@ from deploytool.recipe import NetworkSection
 from deploytool.store.artifact import Artifact, Store, open_artifact
 from deploytool.store.lineage import ancestors, lineage
 from deploytool.workflow.contents import content_of
+from deploytool.workflow.readout import readout
 from deploytool.workflow.summaries import Summary, summary
 
 IN_FULL: Final = ("history", "digest", "created", "made_by", "files", "recipe", "lineage")
 """The keys of a description that are shown only where a person asks for the artifact."""
+
+JSON_ONLY: Final = ("readings",)
+"""The keys of a description that are too long for a terminal."""
 
 
 def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
         "kind": artifact.kind,
         "path": str(artifact.path),
         **content_of(artifact),
+        **readout(store, artifact),
         "digest": artifact.digest,
         "created": artifact.manifest.created,
         "made_by": artifact.manifest.made_by,

@@ -20,7 +20,7 @@ from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program, Route
 from deploytool.ir.spec.verify import check_rules
 from deploytool.map.emit import configuration, described
-from deploytool.map.readout import widen
+from deploytool.map.readout import BY_FEATURE, as_configured, class_spacing, layout_numbers, widen
 from deploytool.recipe import DvsSection, ReadoutSection
 
 CHIP = CHIPS["speck2e"]
@@ -185,7 +185,11 @@ def test_what_no_source_settles_is_said() -> None:
 
     assert unknown(classifier()) == []
     assert unknown(classifier(pool=(2, 2))) == ["dvs_layer"]
-    assert unknown(classifier(), dvs=DvsSection(mirror=("x",)), readout=ReadoutSection()) == ["dvs_layer", "readout"]
+    assert unknown(classifier(), dvs=DvsSection(mirror=("x",)), readout=ReadoutSection()) == [
+        "dvs_layer",
+        *["readout"] * 3,
+    ]
+    assert unknown(replace(classifier(), slow_clock_hz=10), readout=ReadoutSection()) == ["readout"] * 2
     assert unknown(classifier(core=1, bias=np.ones(3, np.int16))) == ["fc", "fc", "slow clock"]
     assert unknown(decimated(8)) == ["fc"]
 
@@ -210,6 +214,43 @@ def test_the_output_decimator_and_the_slow_clock_are_configured() -> None:
         configuration(without_clock, CHIP)
 
 
+def over_maps(features: int, height: int, width: int, routes: tuple[Route, ...] = ()) -> Program:
+    """A 1x1 convolution with an output of ``features`` x ``height`` x ``width``."""
+    layer = make_layer(np.ones((features, 2, 1, 1), np.int8), 5, (2, height, width), (features, height, width), routes)
+    layer = replace(layer, neurons=replace(layer.neurons, floor=-5))
+    return replace(classifier(into=(2, height, width)), layers={"fc": layer})
+
+
+@pytest.mark.parametrize(
+    ("layout", "number", "output"),
+    [("4x2x2", 0, (4, 2, 2)), ("2x4x2", 1, (2, 4, 2)), ("1x4x4", 2, (1, 4, 4)), ("1x4x4", 2, (1, 3, 2))],
+)
+def test_the_readout_takes_maps_as_they_are(layout: Any, number: int, output: tuple[int, int, int]) -> None:
+    program = over_maps(*output)
+    readout = ReadoutSection(layout=layout)
+    found, plain = configuration(program, CHIP, readout=readout), configuration(program, CHIP)
+    VALIDATOR.validate(found)
+    assert found["readout"]["readout_configuration_sel"] == number
+    assert found["cnn_layers"][2]["destinations"][0] == {"enable": True, "layer": 12, "pooling": 1, "feature_shift": 0}
+    assert found["cnn_layers"][2]["weights"] == plain["cnn_layers"][2]["weights"]
+    assert as_configured(program, CHIP, found) is program
+    assert class_spacing(CHIP, found) == class_spacing(CHIP, plain) == 1
+    assert f"each neuron of the layout {layout}" in "".join(found["unknown"])
+
+
+def test_the_layouts_of_the_recipe_are_those_of_the_chip() -> None:
+    layouts = ReadoutSection.model_json_schema()["properties"]["layout"]["enum"]
+    for name in ("speck2e", "speck2f"):
+        assert sorted(layout_numbers(CHIPS[name])) == sorted(layouts)
+    assert layout_numbers(CHIP)[BY_FEATURE] == 3
+
+
+@pytest.mark.parametrize("output", [(5, 2, 2), (4, 3, 2), (1, 4, 4)])
+def test_an_output_beyond_the_layout_of_the_readout_is_refused(output: tuple[int, int, int]) -> None:
+    with pytest.raises(UnsupportedError, match=r"an output of .*; need at most 4 features of 2x2 neurons that feed no"):
+        configuration(over_maps(*output), CHIP, readout=ReadoutSection(layout="4x2x2"))
+
+
 def test_the_readout_takes_every_fourth_feature() -> None:
     program = classifier(bias=np.array([1, -2, 3], np.int16))
     found = configuration(program, CHIP, readout=ReadoutSection(threshold=7, average=16))
@@ -219,6 +260,8 @@ def test_the_readout_takes_every_fourth_feature() -> None:
     assert np.shape(core["weights"]) == (9, 2, 8, 8)
     assert not np.delete(np.array(core["weights"]), [0, 4, 8], 0).any()
     assert core["biases"] == [1, 0, 0, 0, -2, 0, 0, 0, 3]
+    assert class_spacing(CHIP, found) == 4
+    assert as_configured(program, CHIP, found).layers["fc"].out_shape == (9, 1, 1)
     assert found["readout"] == {
         "enable": True,
         "readout_configuration_sel": 3,
