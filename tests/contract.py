@@ -281,3 +281,33 @@ class ClockedContract(DecimatorContract):
         program = replace(mapped({"a": a, "b": b}), slow_clock_hz=500)
         events = EventStream(np.array([(2000, 0, 0, 0)], EVENT), (1, 1, 1), 2001)
         assert self.counts(target, program, events) == [[1]]
+
+
+class BalancerContract(Contract):
+    """The contract of targets that model congestion balancers."""
+
+    def test_events_are_dropped_while_the_core_is_busy(self, target: Target) -> None:
+        # Every event makes two updates, which take 2 ms at 1000 SynOps/s: those at 1, 3 and 5 ms are lost.
+        balanced = mapped({"fc": layer([[[[5]], [[0]]], [[[0]], [[5]]]], (2, 1, 1), (2, 1, 1), balancer=1000)})
+        recording = target.run(balanced, [stream([0, 1, 0, 1, 0, 1])] * 2, Watch(rasters=1))
+        assert recording.output_counts.tolist() == [[3, 0]] * 2
+        assert recording.spikes["fc"]["t"].tolist() == [0, 2000, 4000]
+        assert recording.synops.tolist() == [6, 6]
+        assert recording.measured["dropped fc"].tolist() == [3, 3]
+
+    def test_a_core_that_is_fast_enough_drops_nothing(self, target: Target) -> None:
+        balanced = mapped({"fc": layer([[[[5]], [[0]]], [[[0]], [[5]]]], (2, 1, 1), (2, 1, 1), balancer=2000)})
+        recording = target.run(balanced, [stream([0, 1, 0, 1, 0, 1])])
+        assert recording.output_counts.tolist() == [[3, 3]]
+        assert recording.measured["dropped fc"].tolist() == [0]
+
+    def test_only_the_first_of_the_spikes_of_one_time_passes(self, target: Target) -> None:
+        a = layer([[[[5]]]] * 3, (1, 1, 1), (3, 1, 1), Route("b"))
+        b = layer([[[[5]], [[6]], [[7]]]], (3, 1, 1), (1, 1, 1), balancer=1_000_000)
+        recording = target.run(mapped({"a": a, "b": b}), [stream([0, 0], (1, 1, 1))])
+        assert recording.counts["a"].ravel().tolist() == [2, 2, 2]
+        assert recording.counts["b"].ravel().tolist() == [2]
+        assert recording.measured["dropped b"].tolist() == [4]
+
+    def test_the_counters_of_a_recording_without_balancers_are_absent(self, target: Target) -> None:
+        assert not target.run(two_neurons(), [stream([0])]).measured

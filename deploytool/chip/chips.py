@@ -73,6 +73,8 @@ class Chip:
     """Lowest and highest frequency of the one clock for leak, sensor filter and readout."""
     decimations: tuple[int, ...]
     """Intervals n of a core's output decimator, which lets one in n spikes pass; empty if none is documented."""
+    balancers: bool
+    """Whether each core has a congestion balancer at its input, which drops events while the core is busy."""
     readout: Readout | None
     """None for a chip whose readout field names are unknown."""
     sources: Mapping[str, str]
@@ -123,6 +125,7 @@ _SOURCES: Final = MappingProxyType(
         "dvs_features": "lib, doc (one per polarity)",
         "slow_clock_hz": "doc",
         "decimations": "doc (samna 0.48 and later)",
+        "balancers": "doc (input_congestion_balancer_enable)",
         "readout": "doc (the layouts: Speck user guide), sinabs (the spacing is an erratum of Speck2e and Speck2f)",
     }
 )
@@ -148,6 +151,7 @@ def _family_member(name: str, title: str, readout: Readout | None) -> Chip:
         dvs_features=2,
         slow_clock_hz=(10, 10_000),
         decimations=_DECIMATIONS if readout else (),
+        balancers=readout is not None,
         readout=readout,
         sources=_SOURCES,
     )

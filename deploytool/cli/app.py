@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from deploytool.cli.by_layer import parse_decimators, parse_pins
+from deploytool.cli.by_layer import parse_balancers, parse_decimators, parse_pins
 from deploytool.cli.calibrate_chip import calibrate_chip
 from deploytool.cli.check import check
 from deploytool.cli.command import command
@@ -144,6 +144,7 @@ def map_(
         split=placement.split,
         slow_clock_hz=placement.slow_clock,
         decimate=parse_decimators(placement.decimate),
+        balance=parse_balancers(placement.balance),
     )
     if chosen_on is not None:
         changed = {"quantise": "calibrated", "calibration_samples": count or spec.calibration_samples}

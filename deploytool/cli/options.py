@@ -134,6 +134,13 @@ class PlacementOptions:
         list[str] | None,
         typer.Option(metavar="LAYER=N", help="Let one in N spikes of a layer leave its core. Repeatable."),
     ] = None
+    balance: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER[=SYNOPS_PER_S]",
+            help="Drop events that reach a layer while its core is busy, by default at 200e6 SynOps/s. Repeatable.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

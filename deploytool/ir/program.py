@@ -51,6 +51,12 @@ counter is 0 at the start of a sample. A part of a split layer has a core, and s
 passes spikes on to more cores, has neither decimator nor bias. No source confirms which of n spikes passes, nor that
 the counter can be reset.
 
+A layer with a congestion balancer loses the events that arrive while its core is busy. This is a model with one
+parameter: an event that causes n synaptic updates keeps the core busy for n / ``balancer`` seconds from its time on. An
+event at a time before that end is lost, also at the time of the event before it. Ticks pass and take no time. A core is
+idle at the start of a sample, and a part of a split layer has a balancer of its own. The chip has a buffer of unknown
+size before the balancer, and its speed is not published.
+
 A layer may have several `Synapses`, for example at the end of a shortcut, each with its own input map. The route of an
 event selects the synapses; all events share one queue.
 
@@ -162,7 +168,8 @@ class Layer:
     a layer on a chip has one. Potentials of the ``neurons`` are in the units of the weights, and are integers in
     integer arithmetic. Arrays of thresholds model mismatch, and chips have none; leaks exist in float32 only. ``bias``
     (O,) is added at every tick of the slow clock, None if the layer has none. One in ``decimation`` spikes leaves the
-    core. A real-valued weight is ``weights / scale``.
+    core. ``balancer`` is the speed of the core in SynOps per second if its congestion balancer is on, otherwise None. A
+    real-valued weight is ``weights / scale``.
     ``sources`` are the graph nodes this layer was made from.
     ``part_of`` (logical layer, first feature) is set for a part: it computes the features of that layer from there on.
     """
@@ -175,6 +182,7 @@ class Layer:
     sources: tuple[str, ...] = ()
     part_of: tuple[str, int] | None = None
     decimation: int = 1
+    balancer: int | None = None
 
     def __post_init__(self) -> None:
         if self.bias is not None:

@@ -20,7 +20,7 @@ from deploytool.base.tensors import read_tensors, write_tensors
 from deploytool.ir.neurons import Leak, Neurons
 from deploytool.ir.program import Layer, Program, Route, Synapses
 
-VERSION: Final = 3
+VERSION: Final = 4
 Described: TypeAlias = dict[str, Any]
 """The contents of ``program.json``, with arrays inserted."""
 
@@ -139,8 +139,15 @@ def without_clock(described: Described, _arrays: Mapping[str, Array]) -> Describ
     return {**described, "layers": layers, "slow_clock_hz": None}
 
 
+def without_balancers(described: Described, _arrays: Mapping[str, Array]) -> Described:
+    """Version 3 to 4: no layer has a congestion balancer."""
+    layers = {name: {**layer, "balancer": None} for name, layer in described["layers"].items()}
+    return {**described, "layers": layers}
+
+
 UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {
     1: branches_to_synapses,
     2: without_clock,
+    3: without_balancers,
 }
 """{version: function that upgrades its JSON to the next version}."""

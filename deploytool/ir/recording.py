@@ -47,6 +47,9 @@ class Setup:
     imported: str = ""
 
 
+DROPPED: Final = "dropped "
+"""What the name of a figure begins with that counts the events that the balancer of a placed layer dropped."""
+
 NO_POTENTIALS: Final = np.zeros((0, 0), np.float32)
 """Potentials of a recording whose outputs are spikes."""
 
@@ -113,7 +116,7 @@ class Recording:
     ``decisions_us`` (S,) are the times from the first input event to the decision, as `deploytool.ir.decision` defines
     it, -1 for a sample without one; empty if not known. ``load`` {placed layer: ...}, empty if not known.
     ``measured`` {name: (S,)} are figures that only a board has, such as "seconds", "first_spike_us" and
-    "power_mw VDD_RAM"; NaN where a sample lacks it.
+    "power_mw VDD_RAM", and "dropped LAYER" of congestion balancers; NaN where a sample lacks it.
     """
 
     rung: RungName

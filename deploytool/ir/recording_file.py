@@ -11,7 +11,7 @@ The columns (named arrays) are
     decisions_us: as in `Recording`
     load_names, load_layers: the placed layers whose load is known, and the layers that they are or are part of
     load (P, 4) int64: of each, its core (-1: none), synops, busiest_ms, busiest_10ms
-    measured/NAME (S,) float64: each figure that only a board has, as in `Recording`
+    measured/NAME (S,) float64: each figure that only a board or a balancer gives, as in `Recording`
 """
 
 from __future__ import annotations

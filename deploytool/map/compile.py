@@ -18,7 +18,7 @@ from deploytool.ir.program import Program
 from deploytool.ir.spec.rule import Level, Violation
 from deploytool.ir.spec.verify import check_rules, verify
 from deploytool.map.calibrate import Calibrated, Calibration, calibrate
-from deploytool.map.cores import NO_EXTRAS, Extras, with_extras
+from deploytool.map.cores import NO_EXTRAS, Extras, with_balancers, with_extras
 from deploytool.map.group import group, group_sizes
 from deploytool.map.lower import lower
 from deploytool.map.place import NO_PINS, NO_SYNOPS, place
@@ -106,8 +106,8 @@ def compile_graph(
 
     Weights have the width that the graph states, or else the chip's; ``integers`` overrides both.
     ``synops`` {layer: measured SynOps per sample} guide the placement instead of an estimate. With a ``calibration``
-    its samples determine scale and rounding if that is better than the plain rule. ``extras`` are the slow clock and
-    the output decimators.
+    its samples determine scale and rounding if that is better than the plain rule. ``extras`` are the slow clock, the
+    output decimators and the congestion balancers.
     Raises UnsupportedError for nodes that no target supports, and FitError with every broken rule, or with the layers
     that cannot all be placed.
     """
@@ -117,7 +117,7 @@ def compile_graph(
     verify(lowered, Level.EXECUTABLE, chip)
     fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
-    quantised = calibrated.program if calibrated else quantise(lowered, fmt)
+    quantised = with_balancers(calibrated.program if calibrated else quantise(lowered, fmt), extras.balance, chip)
     verify(quantised, Level.INTEGER, chip)
     cut = split_program(quantised, fitting.sizes, chip)
     _refuse(check_rules(cut, chip))

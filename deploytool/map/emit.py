@@ -87,6 +87,7 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
         "threshold_low": int(neurons.floor or 0),
         "monitor_enable": name in program.outputs,
         **_decimator(layer.decimation),
+        **({"input_congestion_balancer_enable": True} if layer.balancer else {}),
     }
 
 
@@ -220,6 +221,11 @@ def _unknown(program: Program, chip: Chip, dvs: DvsSection, readout: ReadoutSect
             yield (
                 f"{name}: which of {program.layers[name].decimation} spikes its output decimator lets pass, how samna "
                 "writes the interval, and whether its counter starts again with a sample"
+            )
+        if speed := program.layers[name].balancer:
+            yield (
+                f"{name}: which events its congestion balancer drops; the emulator drops those that arrive while a "
+                f"core of {speed:,} SynOps per second is busy, without the chip's buffer"
             )
     if program.biased:
         yield (

@@ -79,6 +79,11 @@ class MapSection(Section):
         description="Output decimators: with `{ conv1 = 4 }` only every fourth spike of conv1 leaves its core. "
         "2, 4, 8, ... 512.",
     )
+    balance: dict[str, int] = Field(
+        default_factory=dict,
+        description="Congestion balancers: with `{ conv1 = 200_000_000 }` conv1 drops the events that arrive while its "
+        "core is busy. The number is the speed of the core in SynOps per second that the emulator assumes.",
+    )
     dvs: DvsSection = Field(DvsSection(), description="The chip's sensor layer.")
     readout: ReadoutSection | None = Field(
         None, description="The chip's readout layer. Off unless the section is given."

@@ -13,7 +13,7 @@ from deploytool.base.arrays import format_shape
 from deploytool.base.numbers import figure, rounded
 from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import DROPPED, Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.sweep import Curve
 from deploytool.ir.sweep_file import load_sweep
@@ -114,6 +114,8 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
         row |= {"core": program.core_of[name], "threshold": layer.neurons.threshold, "floor": layer.neurons.floor}
     if any(layer.decimation > 1 for layer in program.layers.values()):
         row["decimation"] = layer.decimation
+    if any(layer.balancer for layer in program.layers.values()):
+        row["balancer_synops_per_s"] = layer.balancer
     if program.biased:
         row["leaks"] = name in program.biased
     return row
@@ -139,7 +141,7 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
         "energy_uj_per_sample": estimated.uj_per_sample,
         "power_mw": estimated.mw,
         "busiest_core": load_sentence(loads),
-        **({"board": _measured(recording)} if recording.measured else {}),
+        **_measured(recording),
         "layers": [
             {
                 "layer": layer.layer,
@@ -165,16 +167,23 @@ def _recording(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _measured(recording: Recording) -> list[dict[str, Any]]:
-    """The figures that only a board has, over the samples that have them."""
-    rows = []
+def _measured(recording: Recording) -> dict[str, Any]:
+    """The events that congestion balancers dropped, and the figures that only a board has, if there are any.
+
+    A figure is taken over the samples that have it.
+    """
+    rows, dropped = [], []
     for name, values in recording.measured.items():
         known = values[~np.isnan(values)]
-        if len(known):
+        if name.startswith(DROPPED) and len(known):
+            dropped.append(
+                {"layer": name.removeprefix(DROPPED), "dropped": int(known.sum()), "most_per_sample": int(known.max())}
+            )
+        elif len(known):
             rows.append(
                 {"figure": name, "mean": float(known.mean()), "min": float(known.min()), "max": float(known.max())}
             )
-    return rows
+    return {key: found for key, found in (("dropped_events", dropped), ("board", rows)) if found}
 
 
 def _range(layer: LayerFigures) -> str:

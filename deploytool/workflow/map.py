@@ -69,7 +69,7 @@ def map_graph(
         clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
         if calibration is not None or spec != clock or width != AS_TRAINED:
             raise UsageError(
-                "--quantise, --pin, --no-split, --weight-bits, --requantise, --decimate",
+                "--quantise, --pin, --no-split, --weight-bits, --requantise, --decimate, --balance",
                 "given for the simulator, which computes in float32 and has no cores",
                 "a chip as --target",
             )
@@ -117,10 +117,10 @@ def map_graph(
 
 
 def extras_of(spec: MapSection) -> Extras:
-    """The slow clock and the output decimators that ``spec`` asks for."""
+    """The slow clock, the output decimators and the congestion balancers that ``spec`` asks for."""
     from deploytool.map.cores import Extras
 
-    return Extras(spec.slow_clock_hz, spec.decimate)
+    return Extras(spec.slow_clock_hz, spec.decimate, spec.balance)
 
 
 def _grouped(graph: Graph, spec: MapSection) -> Program:

@@ -61,7 +61,7 @@ def require_configurable(recipe: Recipe) -> None:
 
 
 def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
-    """Everything in ``recipe`` that its training method cannot do, and a bias that no clock adds."""
+    """Everything in ``recipe`` that its training method cannot do, a bias without a clock, balancers in time steps."""
     method = method_of(recipe.train)
     yield from method.restrictions(recipe.network, recipe.constraints, recipe.train)
     if (count := launched_processes()) > 1 and not method.several_processes:
@@ -69,6 +69,9 @@ def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
         yield RecipeError("train.method", found, "one process")
     if recipe.run.on and recipe.map.slow_clock_hz is None:
         yield from _bias(recipe)
+    if recipe.map.balance and "quantised" in recipe.run.on:
+        found = "found 'quantised', whose time steps do not model the congestion balancers of map.balance"
+        yield RecipeError("run.on", found, "['simulator', 'emulator'], or no map.balance")
 
 
 def _ways(found: CheckReport) -> list[FitError]:

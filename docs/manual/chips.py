@@ -98,6 +98,8 @@ def _limits(chip: Chip) -> str:
 def _shown(value: object) -> str:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return ", ".join(f"{key} {_shown(each)}" for key, each in dataclasses.asdict(value).items())
+    if isinstance(value, bool):
+        return "yes" if value else "not known"
     if isinstance(value, tuple):
         return ", ".join("x".join(map(str, each)) if isinstance(each, tuple) else str(each) for each in value)
     return "not known" if value is None else f"{value:,}"

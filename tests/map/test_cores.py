@@ -66,6 +66,15 @@ def test_a_decimator_goes_to_the_layer_of_a_node_and_to_all_its_parts() -> None:
         compile_graph(network(0.0), CHIP, extras=Extras(decimate={"conv": 5}))
 
 
+def test_a_balancer_goes_to_the_layer_of_a_node_and_is_refused_where_none_is_documented() -> None:
+    mapped = compile_graph(network(0.0), CHIP, extras=Extras(balance={"s1": 5000})).program
+    assert [layer.balancer for layer in mapped.layers.values()] == [5000, None]
+    with pytest.raises(UsageError, match="--balance x: no layer 'x'"):
+        compile_graph(network(0.0), CHIP, extras=Extras(balance={"x": 1}))
+    with pytest.raises(UnsupportedError, match="--balance: DynapCNN, whose congestion balancers are not documented"):
+        compile_graph(network(0.0), CHIPS["dynapcnn"], extras=Extras(balance={"conv": 1}))
+
+
 def test_without_a_clock_a_bias_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="conv: has a bias, and no slow clock"):
         compile_graph(network(), CHIP)

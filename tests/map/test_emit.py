@@ -199,6 +199,16 @@ def decimated(interval: int) -> Program:
     return program.with_layers({"fc": replace(program.layers["fc"], decimation=interval)})
 
 
+def test_a_congestion_balancer_is_written_only_where_it_is_on() -> None:
+    program = classifier()
+    balanced = program.with_layers({"fc": replace(program.layers["fc"], balancer=7000)})
+    found, plain = configuration(balanced, CHIP), configuration(program, CHIP)
+    VALIDATOR.validate(found)
+    assert found["cnn_layers"][2].pop("input_congestion_balancer_enable") is True
+    assert found["cnn_layers"] == plain["cnn_layers"]
+    assert "a core of 7,000 SynOps per second" in "".join(found["unknown"])
+
+
 def test_the_output_decimator_and_the_slow_clock_are_configured() -> None:
     for interval, wanted in ((2, (True, 0)), (8, (True, 2)), (512, (True, 8))):
         found = configuration(decimated(interval), CHIP)

@@ -77,6 +77,13 @@ def test_a_bias_that_events_cannot_add_is_refused_with_what_to_do():
     refuse_impossible(recipe(network=normalised, run={"on": []}))
 
 
+def test_time_steps_do_not_go_with_balancers():
+    asked = {"map": {"balance": {"conv1": 1000}}}
+    with pytest.raises(RecipeError, match=r"run\.on: found 'quantised', whose time steps do not model the congestion"):
+        refuse_impossible(recipe(**asked))
+    refuse_impossible(recipe(**asked, run={"on": ["simulator", "emulator"]}))
+
+
 def test_one_process_alone_trains_by_ptl(monkeypatch):
     section = {"method": "ptl", "time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1}
     tandem = recipe(train=section, constraints={"floor": float("-inf")})

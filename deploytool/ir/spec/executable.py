@@ -55,6 +55,10 @@ def _slow_clock(program: Program) -> Findings:
         yield "program", f"a slow clock of {hz} Hz"
 
 
+def _balancer(layer: Layer) -> str | None:
+    return None if layer.balancer is None or layer.balancer >= 1 else f"a balancer of {layer.balancer} SynOps/s"
+
+
 def _decimation(layer: Layer) -> str | None:
     return None if layer.decimation >= 1 else f"an output decimator of {layer.decimation}"
 
@@ -224,6 +228,13 @@ EXECUTABLE: Final[tuple[Rule, ...]] = (
         "an output decimator of at least 1",
         on_layers(_decimation),
         "An output decimator of 1 lets every spike pass.",
+    ),
+    Rule(
+        "balancer-speed",
+        Level.EXECUTABLE,
+        "a congestion balancer for a core of at least 1 SynOp per second",
+        on_layers(_balancer),
+        "Leave the balancer out to lose no event.",
     ),
     Rule(
         "weights",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from deploytool.base.arrays import Array, Shape, frozen
+from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import CLOCK, Layer, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
@@ -199,9 +200,16 @@ def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan
     """The plan of ``program`` for a V of type ``state``.
 
     With ``vectors``, the vector loops run the layers they can; such a run does not report the lowest and highest V.
-    Raises UnsupportedError if the program cannot be run event by event.
+    Raises UnsupportedError if the program cannot be run event by event, or has congestion balancers.
     """
     verify(program, level_of(program))
+    if balanced := [name for name, layer in program.layers.items() if layer.balancer]:
+        raise UnsupportedError(
+            f"layer {balanced[0]!r}",
+            "has a congestion balancer, which this run does not model",
+            "the emulator on the CPU, without following single neurons, or layers without a balancer",
+            "Run it with --on emulator --device cpu, or map the network without --balance.",
+        )
     return Plan(program, tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers))
 
 

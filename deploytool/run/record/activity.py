@@ -40,12 +40,13 @@ def updates_of_neurons(program: Program, spikes: Mapping[str, Array]) -> dict[st
     """{logical layer: (C, H, W)}: synaptic updates of every neuron, computed from the spikes sent to its layer.
 
     ``spikes`` {logical layer or "input": (C, H, W)} are counts before pooling; layers that get spikes from one that
-    is not among them, or that may arrive after the end, are left out.
+    is not among them, or that may arrive after the end, and layers with a balancer, are left out.
     """
     found = {}
-    late = {to for to, *_ in program.delayed}
+    unknown = {to for to, *_ in program.delayed} | {name for name, layer in program.layers.items() if layer.balancer}
     for name, parts in program.parts.items():
-        if name not in late and all(source in spikes for source, _ in program.inflows(parts[0])):
+        known = unknown.isdisjoint((name, *parts))
+        if known and all(source in spikes for source, _ in program.inflows(parts[0])):
             found[name] = np.concatenate([_updates(program, part, spikes) for part in parts])
     return found
 

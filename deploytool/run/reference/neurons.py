@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, Shape
 from deploytool.ir.cell import cell_at
 from deploytool.ir.program import Arithmetic, Layer
+from deploytool.run.reference.balancer import Balancer
 from deploytool.run.reference.neuron import Neuron
 
 
@@ -30,6 +31,7 @@ class Membranes:
         )
         self.updates, self.lowest, self.highest = 0, 0, 0
         self.fired, self.decimation = 0, layer.decimation
+        self.balancer = Balancer(layer.balancer)
         self.bias = [0] * layer.out_shape[0] if layer.bias is None else layer.bias.tolist()
 
     def add(self, here: Any, weights: Array, t_us: int) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ import numpy as np
 from deploytool.base.arrays import Shape
 from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Program, Route, Synapses
+from deploytool.ir.recording import DROPPED
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_stream
 from deploytool.run.record.samples import Sample, decision_us
@@ -82,7 +83,14 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
         extremes={name: (each.lowest, each.highest) for name, each in neurons.items()} if integers else {},
         decision_us=decision_us(program, stream, spikes),
         load={name: (each.total(), _busiest(each, 1), _busiest(each, 10)) for name, each in updates.items()},
+        measured=_dropped(neurons),
     )
+
+
+def _dropped(neurons: Mapping[str, Membranes]) -> dict[str, float]:
+    """The number of events that each congestion balancer dropped, as figures of a `Sample`."""
+    balanced = {name: each.balancer for name, each in neurons.items() if each.balancer.speed is not None}
+    return {DROPPED + name: float(each.dropped) for name, each in balanced.items()}
 
 
 def _busiest(updates: Counter[int], window_ms: int) -> int:
@@ -134,8 +142,18 @@ def _spikes(
     return _in_order(
         (o + program.place_in(name)[1], y, x)
         for name, (number, place) in zip(parts, arrivals, strict=True)
-        for o, y, x in _take(neurons[name], program.layers[name].synapses[number], place, t_us)
+        for o, y, x in _accept(neurons[name], program.layers[name].synapses[number], place, t_us)
     )
+
+
+def _accept(neurons: Membranes, synapses: Synapses, place: Place, t_us: int) -> list[Place]:
+    """The spikes (o, y, x) that an event at ``place`` causes, unless the core's balancer drops it."""
+    if neurons.balancer.drops(t_us):
+        return []
+    before = neurons.updates
+    spikes = list(_take(neurons, synapses, place, t_us))
+    neurons.balancer.work(t_us, neurons.updates - before)
+    return spikes
 
 
 def routed(event: Place, route: Route, shape: Shape) -> list[Place]:

@@ -162,6 +162,11 @@ def decimated(interval: int) -> Program:
     return placed(layers={"a": replace(placed().layers["a"], decimation=interval)})
 
 
+def balanced(speed: int) -> Program:
+    """A layer with a congestion balancer."""
+    return placed(layers={"a": replace(placed().layers["a"], balancer=speed)})
+
+
 def on_cores(core: int) -> Program:
     """A layer whose weights take more than the smallest core has, on ``core``."""
     large = changed(layer((64, 8, 8), 64, 4), weights=np.ones((64, 64, 4, 4), np.int8), threshold=72, floor=-72)
@@ -176,6 +181,7 @@ EXAMPLES: dict[str, tuple[Callable[[], Program], Callable[[], Program]]] = {
     "biases": (lambda: one(bias=np.zeros(2, np.float32)), lambda: one(bias=np.zeros(2, np.int16))),
     "slow-clock": (lambda: clocked(1), lambda: clocked(0)),
     "decimation": (lambda: one(decimation=1), lambda: one(decimation=0)),
+    "balancer-speed": (lambda: balanced(1), lambda: balanced(0)),
     "weights": (one, lambda: one(weights=np.ones((2, 2, 1, 1)))),
     "finite": (one, lambda: one(weights=np.full((2, 2, 1, 1), np.inf, np.float32))),
     "maps": (lambda: shortcut(0, 1), lambda: shortcut(0, 1, in_shape=(2, 9, 8))),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-from contract import ClockedContract
+from contract import BalancerContract, ClockedContract
 
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import INPUT, Program
@@ -47,5 +47,5 @@ def target(request: pytest.FixtureRequest) -> Target:
     return request.param
 
 
-class TestContract(ClockedContract):
+class TestContract(ClockedContract, BalancerContract):
     pass
