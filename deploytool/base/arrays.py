@@ -35,6 +35,6 @@ def one_number(array: Array) -> float | Array:
     return cast(float, first.item()) if np.all(array == first) else array
 
 
-def format_shape(shape: Shape) -> str:
+def format_shape(shape: tuple[int, ...]) -> str:
     """``2x34x34`` for (2, 34, 34)."""
     return "x".join(map(str, shape))

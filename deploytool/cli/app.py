@@ -75,9 +75,9 @@ def pipeline(
     """Run the whole chain: train, convert, map, run, validate, report."""
     from deploytool.recipe import load_recipe
     from deploytool.workflow import pipeline as chain
-    from deploytool.workflow.continuous import continuous
+    from deploytool.workflow.ci_files import ci_files
 
-    told = continuous(**vars(ci))
+    told = ci_files(**vars(ci))
     verdict, report = chain.pipeline(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard)
     return invocation.show_verdict(verdict, told, report)
 
@@ -250,9 +250,9 @@ def validate(
     """Measure the differences between recordings and give a verdict."""
     from deploytool.recipe import ValidateSection, asked
     from deploytool.workflow import validate as validation
-    from deploytool.workflow.continuous import continuous
+    from deploytool.workflow.ci_files import ci_files
 
-    told, asked_limits = continuous(**vars(ci)), asked(ValidateSection, **limits.given)
+    told, asked_limits = ci_files(**vars(ci)), asked(ValidateSection, **limits.given)
     return invocation.show_verdict(validation.validate(invocation.cache, recording, asked_limits, against), told)
 
 

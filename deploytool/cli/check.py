@@ -93,7 +93,7 @@ def check(
     from deploytool.recipe import MapSection
     from deploytool.workflow import check as checking
     from deploytool.workflow.apply import apply_suggestion
-    from deploytool.workflow.continuous import continuous
+    from deploytool.workflow.ci_files import ci_files
     from deploytool.workflow.samples import samples
 
     store, chosen = invocation.cache.store, suggested.chosen
@@ -108,7 +108,7 @@ def check(
         raise UsageError("--root, --samples", "given without --data", "--data")
     say = invocation.cache.messages.say
     read = None if at.data is None else samples(at.data, at.root, None, at.samples, AS_IT_IS, say)
-    told, statements = continuous(None, github_summary), stated.options
+    told, statements = ci_files(None, github_summary), stated.options
     applied = None if chosen is None else apply_suggestion(store, source, chosen, fit.chip, spec, statements)
     found = checking.check(store, source, fit.chip, spec, statements) if applied is None else applied.checked
     checked = checking.at_rate(found, at.rate, read)

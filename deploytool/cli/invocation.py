@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deploytool.ir.self_test import SelfTest
     from deploytool.workflow.apply import Applied
     from deploytool.workflow.check import Checked
-    from deploytool.workflow.continuous import Continuous
+    from deploytool.workflow.ci_files import CiFiles
 
 
 class Invocation:
@@ -71,7 +71,7 @@ class Invocation:
         if note:
             self.show(note)
 
-    def show_verdict(self, verdict: Artifact, told: Continuous, report: Artifact | None = None) -> int:
+    def show_verdict(self, verdict: Artifact, told: CiFiles, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it, also to ``told``; the exit code is 9 if it is negative."""
         from deploytool.ir.verdict_file import as_json, load_verdict
         from deploytool.workflow.contents import content_of

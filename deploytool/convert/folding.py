@@ -5,16 +5,14 @@ Each fold is exact in real numbers; the new weights are computed in float64 and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, Shape
+from deploytool.base.arrays import Array, Pair
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.ir.graph import Graph, chain
-from deploytool.ir.nodes import Conv, Input, Linear, Node, Output
+from deploytool.ir.nodes import Conv, Linear
 
 Weighted: TypeAlias = Conv | Linear
 
@@ -81,12 +79,3 @@ def require_finite(where: str, what: str, array: Array) -> None:
         finite = np.isfinite(np.asarray(array, np.float32))
     if bad := int(np.size(array) - np.count_nonzero(finite)):
         raise InputError(where, f"{what} has {bad} values that are not finite in float32", "finite numbers")
-
-
-def input_to_output(shape: Shape, nodes: Iterable[tuple[str, Node]], name: str, dt_ms: float | None = None) -> Graph:
-    """The chain "input", ``nodes`` (name, node), "output". Raises InputError if two nodes share a name."""
-    listed = [("input", Input(shape)), *nodes, ("output", Output())]
-    names = [node_name for node_name, _ in listed]
-    if twice := sorted({node_name for node_name in names if names.count(node_name) > 1}):
-        raise InputError(name, f"two nodes are named {twice[0]!r}", "unique names other than input and output")
-    return chain(listed, dt_ms, name)

@@ -22,6 +22,9 @@ from deploytool.ir.program import Arithmetic
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
 """torch: the trained network, clock-driven. quantised: the same with integers. The others are event-driven."""
+EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", "emulator", "board")
+ON_CHIP: Final[tuple[RungName, ...]] = ("emulator", "board")
+"""Rungs that run a program core by core."""
 
 SPIKE: Final = np.dtype([("sample", "<u4"), ("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
 """One recorded spike: index of its sample, time in microseconds, feature, row, column."""

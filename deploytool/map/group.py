@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, Shape, format_shape
+from deploytool.base.arrays import Array, Shape, format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Neurons
@@ -291,7 +291,7 @@ class _Grouping:
         if node.kernel != node.stride:
             raise UnsupportedError(
                 self._where(name),
-                f"a window of {_by(node.kernel)} with stride {_by(node.stride)}",
+                f"a window of {format_shape(node.kernel)} with stride {format_shape(node.stride)}",
                 "a stride equal to the window",
             )
         ky, kx = node.kernel
@@ -373,7 +373,3 @@ def _one_to_one(features: int) -> Conv:
 
 def _float32(array: Array) -> Array:
     return np.asarray(array, np.float32)
-
-
-def _by(pair: Pair) -> str:
-    return f"{pair[0]}x{pair[1]}"

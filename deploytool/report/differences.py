@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import EVENT_DRIVEN, Recording
 from deploytool.ir.verdict import Difference, Verdict
 from deploytool.report.figures.maps import Picture, difference_map
-from deploytool.report.results import EVENT_DRIVEN
 
 MAPS_MAX: Final = 16
 
@@ -28,7 +27,7 @@ def differences(verdict: Verdict) -> dict[str, Any]:
 def main_difference(verdict: Verdict) -> Difference | None:
     """The difference between the deployed and the trained network, or the closest to it that was measured."""
     pairs = {(pair.reference, pair.test): pair for pair in verdict.differences}
-    wanted = [(deployed, other) for deployed in EVENT_DRIVEN for other in ("torch", "quantised", "simulator")]
+    wanted = [(deployed, other) for deployed in reversed(EVENT_DRIVEN) for other in ("torch", "quantised", "simulator")]
     return next((pairs[pair] for pair in wanted if pair in pairs), next(iter(verdict.differences), None))
 
 

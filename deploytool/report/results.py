@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.base.numbers import percent
-from deploytool.ir.recording import RUNGS, Recording
+from deploytool.ir.recording import EVENT_DRIVEN, RUNGS, Recording
 from deploytool.ir.verdict import Rung, Verdict
 from deploytool.report.runs import tied
 
@@ -20,9 +20,6 @@ RUNG_TITLES: Final[Mapping[str, str]] = MappingProxyType(
         "board": "silicon",
     }
 )
-
-EVENT_DRIVEN: Final = ("board", "emulator", "simulator")
-"""Rungs that run a program event by event, the one nearest to silicon first."""
 
 CONFUSION_MAX: Final = 20
 """With more classes than this, no confusion matrix is drawn."""
@@ -47,7 +44,7 @@ def outcome(verdict: Verdict) -> tuple[str, str]:
 def headline(verdict: Verdict) -> list[str]:
     """A summary of at most three sentences."""
     sentences, ran = [], verdict.ran
-    if deployed := next((ran[name] for name in EVENT_DRIVEN if name in ran), None):
+    if deployed := next((ran[name] for name in reversed(EVENT_DRIVEN) if name in ran), None):
         sentence = (
             f"The {deployed.name} classifies {percent(deployed.accuracy)} of {deployed.labelled:,} samples correctly"
         )

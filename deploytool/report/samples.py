@@ -182,7 +182,7 @@ def _timeline(
         timeline.input_panel(shown.of(INPUT), rows, features, duration_us, marks),
         *(timeline.layer_panel(name, shown.of(name)["t"], duration_us) for name in hidden),
         timeline.output_panel(answered, outputs, label, duration_us, marks),
-        timeline.decision_panel(answered, outputs, label, duration_us),
+        timeline.decision_panel(answered, label, duration_us),
     )
 
 

@@ -16,7 +16,7 @@ from deploytool.chip.power import (
     SENSOR,
     resting_mw,
 )
-from deploytool.ir.recording import Recording
+from deploytool.ir.recording import ON_CHIP, Recording
 
 NOT_ESTIMATED: Final = "not estimated: "
 
@@ -41,7 +41,7 @@ def energy(recording: Recording, pj_per_synop: float | None = None) -> Energy:
 
     The default is the figure of `deploytool.chip.power`. Only runs on a chip, or on its emulator, have an estimate.
     """
-    if recording.rung not in ("emulator", "board"):
+    if recording.rung not in ON_CHIP:
         return Energy(None, None, None, None, f"{NOT_ESTIMATED}the run is not on a chip")
     if not len(recording) or not len(recording.durations_us) or not len(recording.synops):
         return Energy(None, None, None, None, f"{NOT_ESTIMATED}durations or synaptic updates are not recorded")

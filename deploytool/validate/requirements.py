@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from deploytool.ir.recording import RUNGS, RungName
+from deploytool.ir.recording import EVENT_DRIVEN, ON_CHIP, RUNGS, RungName
 from deploytool.ir.verdict import CoreLoad, Difference, LayerDifference, Rung
 
 T = TypeVar("T")
@@ -112,8 +112,6 @@ def _cores(run: Rung) -> int | None:
 
 
 _NO_LABELS: Final = "no sample has a label"
-_ON_CHIP: Final[tuple[RungName, ...]] = ("emulator", "board")
-_EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", *_ON_CHIP)
 _NO_SPIKES: Final = "the reference has no spikes at the output"
 
 REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
@@ -170,7 +168,7 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         "SynOps/s",
         _busiest_synops,
         "the run did not record the load of cores",
-        on=_EVENT_DRIVEN,
+        on=EVENT_DRIVEN,
         where=_busiest_place,
         in_millions=True,
     ),
@@ -180,7 +178,7 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         "uJ",
         lambda run: run.energy_uj,
         "durations or synaptic updates are not recorded",
-        on=_ON_CHIP,
+        on=ON_CHIP,
     ),
     OfRun(
         "max_decision_ms",
@@ -188,7 +186,7 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         "ms",
         _median_ms,
         "no sample has a decision",
-        on=_EVENT_DRIVEN,
+        on=EVENT_DRIVEN,
         where=_decided,
     ),
     OfRun(
@@ -197,9 +195,9 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         "ms",
         _p95_ms,
         "no sample has a decision",
-        on=_EVENT_DRIVEN,
+        on=EVENT_DRIVEN,
         where=_decided,
     ),
-    OfRun("max_cores", "Cores used on the {test}", "cores", _cores, "the run did not record its cores", on=_ON_CHIP),
+    OfRun("max_cores", "Cores used on the {test}", "cores", _cores, "the run did not record its cores", on=ON_CHIP),
 )
 """Every limit of [validate], by its name there."""

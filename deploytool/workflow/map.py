@@ -66,16 +66,8 @@ def map_graph(
     graph = read_nir(stored.path / NETWORK)
     inputs = {"graph": stored.digest}
     if target == SIMULATOR:
-        clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
-        if calibration is not None or spec != clock or width != AS_TRAINED:
-            raise UsageError(
-                "--quantise, --pin, --no-split, --weight-bits, --requantise, --decimate, --balance",
-                "given for the simulator, which computes in float32 and has no cores",
-                "a chip as --target",
-            )
-        said = {} if spec.slow_clock_hz is None else {"slow_clock_hz": spec.slow_clock_hz}
-        asked_for = Request("program", inputs, {"target": target, **said})
-        return cache.stored(asked_for, lambda: _grouped(graph, spec), save_program)
+        request = Request("program", inputs, _asked_of_simulator(spec, width, calibration))
+        return cache.stored(request, lambda: _grouped(graph, spec), save_program)
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -114,6 +106,18 @@ def map_graph(
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return cache.stored(Request("program", inputs, decided), compute, write)
+
+
+def _asked_of_simulator(spec: MapSection, width: Width, calibration: SampleSource | None) -> dict[str, Any]:
+    """What decides about a program for the simulator. Raises UsageError for what only a chip has."""
+    clock = {} if spec.slow_clock_hz is None else {"slow_clock_hz": spec.slow_clock_hz}
+    if calibration is not None or spec != MapSection(slow_clock_hz=spec.slow_clock_hz) or width != AS_TRAINED:
+        raise UsageError(
+            "--quantise, --pin, --no-split, --weight-bits, --requantise, --decimate, --balance",
+            "given for the simulator, which computes in float32 and has no cores",
+            "a chip as --target",
+        )
+    return {"target": SIMULATOR, **clock}
 
 
 def extras_of(spec: MapSection) -> Extras:

@@ -24,7 +24,7 @@ from deploytool.workflow.map import Width
 from deploytool.workflow.networks import NO_OPTIONS, ImportOptions
 from deploytool.workflow.recordings import load
 from deploytool.workflow.samples import SampleSource
-from deploytool.workflow.swept import EVENT_DRIVEN, Runs, samples_of, swept
+from deploytool.workflow.swept import REFERENCES, Runs, samples_of, swept
 
 if TYPE_CHECKING:
     from deploytool.validate.curves import AnyTime
@@ -42,7 +42,7 @@ OPTIONS: Final[Mapping[QuantityName, str]] = {
 REPEATS: Final = 5
 """Draws of a perturbation, by default."""
 NO_REFERENCE: Final = "none"
-AGAINST: Final = (*EVENT_DRIVEN, NO_REFERENCE)
+AGAINST: Final = (*REFERENCES, NO_REFERENCE)
 SAME_ARITHMETIC: Final[Mapping[RungName, RungName]] = {"torch": "simulator", "quantised": "emulator"}
 """The event-driven run in the arithmetic of a clock-driven one."""
 
@@ -269,7 +269,7 @@ def _plan(runs: Runs, asked: Asked) -> Plan:
     if asked.how != "run" or asked.against == NO_REFERENCE:
         return Plan(runs, on, None)
     if asked.against is not None:
-        return Plan(runs, on, next(rung for rung in EVENT_DRIVEN if rung == asked.against))
+        return Plan(runs, on, next(rung for rung in REFERENCES if rung == asked.against))
     if asked.quantity == "bits":
         return Plan(runs, on, "simulator")
     return Plan(runs, on, SAME_ARITHMETIC[on] if runs.events_run else None)

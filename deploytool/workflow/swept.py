@@ -15,7 +15,7 @@ from deploytool.base.errors import UsageError
 from deploytool.base.files import is_file, is_folder
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import SIMULATOR
-from deploytool.ir.recording import RungName
+from deploytool.ir.recording import EVENT_DRIVEN, RungName
 from deploytool.recipe import Recipe, load_recipe
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
@@ -144,7 +144,8 @@ def _held(samples: SampleSource) -> SampleSource:
     return replace(samples, load=load)
 
 
-EVENT_DRIVEN: Final[tuple[RungName, ...]] = ("simulator", "emulator")
+REFERENCES: Final = tuple(rung for rung in EVENT_DRIVEN if rung != "board")
+"""The event-driven rungs that a sweep can run."""
 BLOCK_EVENTS: Final = 1 << 20
 """Input events of the samples whose spikes are in memory at a time."""
 FLOAT: Final[tuple[RungName, ...]] = ("torch", "simulator")

@@ -19,7 +19,7 @@ from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Linear
 
 NEED: Final = "a forward whose calls define its whole output"
-TODO: Final = "Remove hooks (handle.remove()) and in-place changes of tensors that other variables share."
+WAY_OUT: Final = "Remove hooks (handle.remove()) and in-place changes of tensors that other variables share."
 TOLERANCES: Final = {torch.float64: 1e-7, torch.float32: 1e-3}
 COARSE: Final = 0.1
 """Largest difference due to rounding, relative to the largest value; COARSE with 16 bits."""
@@ -84,7 +84,7 @@ def require_same_spikes(reading: Reading, module: nn.Module, maps: Tensor, clock
         if wrong := int(differs.flatten(0, 1).any(0).sum()):
             total = math.prod(graph.shapes[name])
             found = f"{wrong} of {total} neurons fire differently from the converted network for one sample"
-            raise UnsupportedError(where, found, NEED, TODO)
+            raise UnsupportedError(where, found, NEED, WAY_OUT)
         return actual.to(precise)
 
     computed = compute(graph, _as_maps(maps, graph.shapes[INPUT], graph).to(precise), check)
@@ -102,7 +102,7 @@ def _compare(graph: Graph, name: str, computed: Tensor, given: Tensor) -> None:
     difference = float((actual - computed).abs().max())
     if not difference <= TOLERANCES.get(given.dtype, COARSE) * scale:
         found = f"gives up to {largest:.3g} in the module, but the converted network differs by up to {difference:.3g}"
-        raise UnsupportedError(f"layer {name!r}", found, NEED, TODO)
+        raise UnsupportedError(f"layer {name!r}", found, NEED, WAY_OUT)
 
 
 def _as_maps(tensor: Tensor, shape: tuple[int, int, int], graph: Graph) -> Tensor:

@@ -50,16 +50,16 @@ def _kernel(synapses: Synapses, chip: Chip) -> str | None:
 
 
 def _stride(synapses: Synapses, chip: Chip) -> str | None:
-    return None if set(synapses.stride) <= set(chip.strides) else f"a stride of {_by(synapses.stride)}"
+    return None if set(synapses.stride) <= set(chip.strides) else f"a stride of {format_shape(synapses.stride)}"
 
 
 def _padding(synapses: Synapses, chip: Chip) -> str | None:
-    return f"a padding of {_by(synapses.padding)}" if max(synapses.padding) > chip.padding_max else None
+    return f"a padding of {format_shape(synapses.padding)}" if max(synapses.padding) > chip.padding_max else None
 
 
 def _dilation(synapses: Synapses, _chip: Chip) -> str | None:
     dilation = synapses.dilation
-    return f"a dilation of {_by(dilation)}" if dilation != (1, 1) else None
+    return f"a dilation of {format_shape(dilation)}" if dilation != (1, 1) else None
 
 
 def _groups(synapses: Synapses, _chip: Chip) -> str | None:
@@ -68,12 +68,12 @@ def _groups(synapses: Synapses, _chip: Chip) -> str | None:
 
 def _input_map(synapses: Synapses, chip: Chip) -> str | None:
     size = synapses.in_shape[1:]
-    return f"an input map of {_by(size)}" if max(size) > chip.input_map_max else None
+    return f"an input map of {format_shape(size)}" if max(size) > chip.input_map_max else None
 
 
 def _output_map(layer: Layer, chip: Chip) -> str | None:
     size = layer.out_shape[1:]
-    return f"an output map of {_by(size)}" if max(size) > chip.output_map_max else None
+    return f"an output map of {format_shape(size)}" if max(size) > chip.output_map_max else None
 
 
 def _features(synapses: Synapses, chip: Chip) -> str | None:
@@ -121,30 +121,32 @@ def _sensor(program: Program, chip: Chip) -> Findings:
 def _input_routes(program: Program, chip: Chip) -> Findings:
     routes = program.input_routes
     if len({route.pool for route in routes}) > 1 or any(route.feature_shift for route in routes):
-        each = (f"{route.to} with pooling {_by(route.pool)} from feature {route.feature_shift}" for route in routes)
+        each = (
+            f"{route.to} with pooling {format_shape(route.pool)} from feature {route.feature_shift}" for route in routes
+        )
         yield INPUT, f"feeds {', '.join(each)}"
     elif routes and not set(routes[0].pool) <= set(chip.dvs_poolings):
-        yield INPUT, f"a pooling of {_by(routes[0].pool)}"
+        yield INPUT, f"a pooling of {format_shape(routes[0].pool)}"
 
 
 def _pooling(program: Program, chip: Chip) -> Findings:
     for name, layer in program.layers.items():
         for route in layer.routes:
             if route.pool[0] != route.pool[1] or route.pool[0] not in chip.poolings:
-                yield name, f"a pooling of {_by(route.pool)} towards {route.to}"
+                yield name, f"a pooling of {format_shape(route.pool)} towards {route.to}"
 
 
 def _pooling_remainder(program: Program) -> Findings:
     for name in (INPUT, *program.layers):
         for route in program.input_routes if name == INPUT else program.layers[name].routes:
             if (position := position_outside_map(program, name, route)) is not None:
-                height, width = program.map_of(name)[1:]
+                size = format_shape(program.map_of(name)[1:])
+                reached = format_shape(program.layers[route.to].synapses[route.synapses].in_shape[1:])
                 yield (
                     name,
                     (
-                        f"pooling a map of {height}x{width} by {_by(route.pool)} leaves a rest that reaches neurons of "
-                        f"{route.to} from row {position[0]}, column {position[1]}, outside its map of "
-                        f"{_by(program.layers[route.to].synapses[route.synapses].in_shape[1:])}"
+                        f"pooling a map of {size} by {format_shape(route.pool)} leaves a rest that reaches neurons of "
+                        f"{route.to} from row {position[0]}, column {position[1]}, outside its map of {reached}"
                     ),
                 )
 
@@ -186,15 +188,12 @@ def _outside_input(program: Program, chip: Chip) -> Findings:
                 yield route.to, f"gets {program.input_shape[0]} input features and those of {', '.join(others)}"
 
 
-def _by(pair: tuple[int, ...]) -> str:
-    return f"{pair[0]}x{pair[1]}"
-
-
 def _one_synapses(program: Program) -> Findings:
     for name, layer in program.layers.items():
         if (sets := len(layer.synapses)) > 1:
             each = ", ".join(
-                f"{_by(s.kernel)} with stride {_by(s.stride)} on {_by(s.in_shape[1:])}" for s in layer.synapses
+                f"{format_shape(s.kernel)} with stride {format_shape(s.stride)} on {format_shape(s.in_shape[1:])}"
+                for s in layer.synapses
             )
             yield name, f"an Add of the currents of {sets} sets of weights ({each})"
 

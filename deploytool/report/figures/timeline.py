@@ -12,9 +12,9 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from deploytool.base.numbers import figure
-from deploytool.ir.recording import answers
+from deploytool.ir.decision import answer_changes
 from deploytool.report.figures import svg
-from deploytool.report.figures.chart import Scale, scale, x_labels
+from deploytool.report.figures.chart import scale, x_labels
 
 COLUMNS: Final = (500, 250, 125, 60)
 """Marks in one of this many columns and in one row fall together: the first number that leaves few enough marks."""
@@ -116,25 +116,24 @@ def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us
 _COLOURS: Final = ("blue, upper half", "brown, lower half")
 
 
-def decision_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us: int) -> Panel:
+def decision_panel(runs: Sequence[Answered], label: int, duration_us: int) -> Panel:
     """The prediction at every moment, a strip per run: the neuron with the most spikes so far, the first of equals."""
     time = scale(0, duration_us / 1000, count=6)
     content: list[Markup] = []
     for i, run in enumerate(runs):
-        content += _strip(run, outputs, label, duration_us, i * (STRIP + 16) + 14)
+        content += _strip(run, label, duration_us, i * (STRIP + 16) + 14)
     height = len(runs) * (STRIP + 16) + 18
     content += x_labels(time, height - 3, "ms")
-    said = "; ".join(f"{run.run}: {_said(run, outputs)}" for run in runs)
+    said = "; ".join(f"{run.run}: {_said(run)}" for run in runs)
     title = "prediction so far" + (", blue where it is the label" if label >= 0 else "")
     return Panel(title, svg.drawing(height, f"Prediction over time. {said}", *content, CURSOR))
 
 
-def _strip(run: Answered, outputs: int, label: int, duration_us: int, y: float) -> list[Markup]:
+def _strip(run: Answered, label: int, duration_us: int, y: float) -> list[Markup]:
     content = [svg.label(run.run, 0, y - 4, class_="tick")]
-    t_us, predictions = predictions_over_time(run, outputs)
-    starts = [0, *t_us.tolist()]
-    ends = [*t_us.tolist(), duration_us]
-    for start, end, prediction in zip(starts, ends, [-1, *predictions.tolist()], strict=True):
+    changes = [(0, -1), *predictions_over_time(run)]
+    ends = [*(start for start, _ in changes[1:]), duration_us]
+    for (start, prediction), end in zip(changes, ends, strict=True):
         left, width = start / duration_us, (end - start) / duration_us
         kind = "none" if prediction < 0 else "hit" if prediction == label else "other" if label < 0 else "miss"
         content.append(
@@ -148,23 +147,15 @@ def _strip(run: Answered, outputs: int, label: int, duration_us: int, y: float) 
     return content
 
 
-def _said(run: Answered, outputs: int) -> str:
-    t_us, predictions = predictions_over_time(run, outputs)
-    if not t_us.size:
+def _said(run: Answered) -> str:
+    changes = predictions_over_time(run)
+    if not changes:
         return "no output spike"
-    return f"{predictions[-1]} from {figure(t_us[-1] / 1000)} ms on, after {len(t_us) - 1} changes"
+    last_us, prediction = changes[-1]
+    return f"{prediction} from {figure(last_us / 1000)} ms on, after {len(changes) - 1} changes"
 
 
-def predictions_over_time(run: Answered, outputs: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(times in us at which the prediction changes, the prediction from then on)."""
+def predictions_over_time(run: Answered) -> list[tuple[int, int]]:
+    """[(time in us at which the prediction changes, the prediction from then on)]."""
     order = np.argsort(run.t_us, kind="stable")
-    t_us, neurons = run.t_us[order], run.neurons[order]
-    so_far = np.cumsum(neurons[:, None] == np.arange(outputs), axis=0)
-    found = answers(so_far) if len(neurons) else np.zeros(0, np.int64)
-    changed = np.flatnonzero(np.diff(found, prepend=-1))
-    return t_us[changed], found[changed]
-
-
-def time_scale(duration_us: int) -> Scale:
-    """The time axis of a sample, in ms."""
-    return scale(0, duration_us / 1000, count=6)
+    return list(answer_changes(run.t_us[order], run.neurons[order]))

@@ -17,11 +17,11 @@ def test_predictions_over_time_are_those_of_the_counts_so_far(spikes: list[tuple
     t_us = np.array([t for t, _ in spikes], np.int64)
     neurons = np.array([neuron for _, neuron in spikes], np.int64)
     order = np.argsort(t_us, kind="stable")
-    times, found = predictions_over_time(Answered("emulator", t_us, neurons), 4)
-    assume(not (times == at_us).any())
+    changes = predictions_over_time(Answered("emulator", t_us, neurons))
+    assume(all(changed_us != at_us for changed_us, _ in changes))
     counts = np.bincount(neurons[order][t_us[order] <= at_us], minlength=4)[None]
-    before = found[times <= at_us]
-    assert (before[-1] if len(before) else -1) == answers(counts)[0]
+    before = [prediction for changed_us, prediction in changes if changed_us <= at_us]
+    assert (before[-1] if before else -1) == answers(counts)[0]
 
 
 def test_two_runs_are_drawn_over_each_other_and_the_label_is_marked() -> None:
@@ -29,6 +29,6 @@ def test_two_runs_are_drawn_over_each_other_and_the_label_is_marked() -> None:
     raster = output_panel(runs, 4, label=2, duration_us=100)
     assert raster.title == "output spikes by neuron: quantised 2 (blue, upper half), emulator 2 (brown, lower half)"
     assert 'class="label"' in raster.drawing
-    decisions = decision_panel(runs, 4, label=2, duration_us=100)
+    decisions = decision_panel(runs, label=2, duration_us=100)
     assert "quantised: 1 from 0.01 ms on, after 0 changes" in decisions.drawing
     assert 'class="decision miss"' in decisions.drawing

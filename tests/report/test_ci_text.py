@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deploytool.ir.verdict import Check, Verdict
 from deploytool.recipe import ValidateSection
-from deploytool.report.continuous import fit_markdown, junit, verdict_markdown
+from deploytool.report.ci_text import fit_markdown, junit, verdict_markdown
 from deploytool.validate.ladder import judge
 
 CHECKS = (

@@ -17,7 +17,7 @@ GITHUB_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 
 
 @dataclass(frozen=True)
-class Continuous:
+class CiFiles:
     """The files that results go to: ``junit`` in JUnit XML, and ``summary``, which gets Markdown added."""
 
     junit: Path | None = None
@@ -25,7 +25,7 @@ class Continuous:
 
     def tell(self, verdict: Verdict) -> None:
         """Writes ``verdict``. Raises ArtifactError where that fails."""
-        from deploytool.report.continuous import junit, verdict_markdown
+        from deploytool.report.ci_text import junit, verdict_markdown
 
         if self.junit:
             write_file(self.junit, junit(verdict))
@@ -34,20 +34,20 @@ class Continuous:
 
     def tell_fit(self, network: str, report: Mapping[str, Any]) -> None:
         """Adds the ``report`` of `check` about ``network`` to the summary. Raises ArtifactError where that fails."""
-        from deploytool.report.continuous import fit_markdown
+        from deploytool.report.ci_text import fit_markdown
 
         if self.summary:
             _append(self.summary, fit_markdown(network, report))
 
 
-def continuous(junit: Path | None, github_summary: bool) -> Continuous:
+def ci_files(junit: Path | None, github_summary: bool) -> CiFiles:
     """The files that were asked for. Raises UsageError for a summary outside of GitHub Actions."""
     if not github_summary:
-        return Continuous(junit)
+        return CiFiles(junit)
     if not (named := os.environ.get(GITHUB_SUMMARY)):
         need = f"a step of GitHub Actions, or a file that {GITHUB_SUMMARY} names"
         raise UsageError("--github-summary", f"{GITHUB_SUMMARY} is not set", need)
-    return Continuous(junit, Path(named))
+    return CiFiles(junit, Path(named))
 
 
 def _append(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploytool.base.errors import ArtifactError, UsageError
 from deploytool.ir.verdict import Check, Verdict
-from deploytool.workflow.continuous import GITHUB_SUMMARY, Continuous, continuous
+from deploytool.workflow.ci_files import GITHUB_SUMMARY, CiFiles, ci_files
 
 VERDICT = Verdict((), (), (Check("min_accuracy", 50.0, 95.0, "%", False, "Accuracy: too low", None, "emulator"),))
 
@@ -18,7 +18,7 @@ def test_the_verdict_goes_to_both_files(tmp_path: Path, monkeypatch: pytest.Monk
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
     monkeypatch.setenv(GITHUB_SUMMARY, str(summary))
-    told = continuous(tmp_path / "junit.xml", github_summary=True)
+    told = ci_files(tmp_path / "junit.xml", github_summary=True)
     told.tell(VERDICT)
     told.tell(VERDICT)
     assert ElementTree.parse(tmp_path / "junit.xml").getroot().get("failures") == "1"
@@ -29,7 +29,7 @@ def test_the_verdict_goes_to_both_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_nothing_is_written_where_nothing_was_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(GITHUB_SUMMARY, str(tmp_path / "summary.md"))
-    told = continuous(None, github_summary=False)
+    told = ci_files(None, github_summary=False)
     told.tell(VERDICT)
     told.tell_fit("net.nir", {})
     assert list(tmp_path.iterdir()) == []
@@ -38,10 +38,10 @@ def test_nothing_is_written_where_nothing_was_asked(tmp_path: Path, monkeypatch:
 def test_a_summary_outside_of_github_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(GITHUB_SUMMARY, raising=False)
     with pytest.raises(UsageError, match="GITHUB_STEP_SUMMARY is not set; need a step of GitHub Actions"):
-        continuous(None, github_summary=True)
+        ci_files(None, github_summary=True)
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    for told in (Continuous(summary=tmp_path / "no" / "summary"), Continuous(junit=tmp_path / "no" / "junit.xml")):
+    for told in (CiFiles(summary=tmp_path / "no" / "summary"), CiFiles(junit=tmp_path / "no" / "junit.xml")):
         with pytest.raises(ArtifactError, match="cannot be written"):
             told.tell(VERDICT)
