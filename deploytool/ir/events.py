@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape, format_shape
+from deploytool.base.arrays import Array, Shape, format_shape, frozen
 from deploytool.base.errors import InputError
 
 EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
@@ -46,9 +46,11 @@ class EventStream:
     """One sample: ``events`` (N,) of dtype EVENT in order of time, read-only, on a map of ``shape`` (C, H, W).
 
     ``shape`` includes silent channels and ``duration_us`` includes the silence after the last event.
-    ``label`` is its class, -1 if unknown; ``name`` is its origin, used in messages.
+    ``label`` is its class, -1 if unknown; ``name`` is its origin, used in messages. ``targets`` (W, D) float32 are the
+    D values to find in each of W windows, which have equal durations and together are the sample; None if there are
+    none.
     Raises InputError for wrong fields, unsorted or negative times, coordinates outside ``shape``, a duration
-    that ends before the last event or is above `DURATION_MAX_US`.
+    that ends before the last event or is above `DURATION_MAX_US`, targets that are not finite.
     """
 
     events: Events
@@ -56,6 +58,7 @@ class EventStream:
     duration_us: int
     label: int = -1
     name: str = "events"
+    targets: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         events = np.ascontiguousarray(as_events(self.events, self.name))
@@ -71,6 +74,17 @@ class EventStream:
             raise InputError(self.name, found, f"at most {DURATION_MAX_US} us", "Give times from the sample's start.")
         events.setflags(write=False)
         object.__setattr__(self, "events", events)
+        if self.targets is not None:
+            object.__setattr__(self, "targets", self._checked(np.asarray(self.targets, np.float32)))
+
+    def _checked(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``targets``, read-only."""
+        if targets.ndim != 2 or not targets.size or len(targets) > self.duration_us:
+            found = f"targets of shape {targets.shape}"
+            raise InputError(self.name, found, "(windows, values), at least one of each, in windows of 1 us or longer")
+        if not np.isfinite(targets).all():
+            raise InputError(self.name, "targets that are not finite", "finite numbers")
+        return frozen(targets)
 
     def __len__(self) -> int:
         return len(self.events)

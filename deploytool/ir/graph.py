@@ -12,6 +12,7 @@ from typing import Final
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.nodes import MERGES, Add, Concat, Delay, Input, Node, Output
 from deploytool.ir.shapes import known_shape, out_shape
 
@@ -33,6 +34,8 @@ class Graph:
     name: str = field(default="graph", compare=False)
     weight_bits: int | None = None
     """Width in bits, including the sign, of the integer weights used in training; None if unknown."""
+    decoder: Decoder | None = None
+    """How values are read from the outputs, in the order of their neurons; None if they are classes, or unknown."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
@@ -45,14 +48,15 @@ class Graph:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of nodes, edges, dt_ms, and weight_bits if known.
+        """SHA-256 of nodes, edges, dt_ms, and weight_bits and the decoder if known.
 
         The graph's name and the order in which nodes are listed have no effect.
         """
         joined = [self.sources(name) for name in self.of_type(Concat)]
         width = [] if self.weight_bits is None else [self.weight_bits]
         nodes = [self.nodes[name] for name in self.order]
-        return digest([self.order, nodes, sorted(self.edges), joined, self.dt_ms, *width])
+        decoder = [] if self.decoder is None else [self.decoder]
+        return digest([self.order, nodes, sorted(self.edges), joined, self.dt_ms, *width, *decoder])
 
     @cached_property
     def order(self) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ from deploytool.base.arrays import Array, Pair, Shape, frozen
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.chip.memory import Memory, memory_of
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.neurons import Neurons
 
 Arithmetic: TypeAlias = Literal["float32", "int8/int16"]
@@ -216,7 +217,8 @@ class Program:
 
     ``chip`` is the name of a chip or "simulator". ``core_of`` {layer: core} is empty until the program is placed.
     ``outputs`` are the layers whose spikes are the network's output; ``graph_digest`` identifies the source network.
-    ``slow_clock_hz`` is the frequency of the slow clock, None if the program needs none.
+    ``slow_clock_hz`` is the frequency of the slow clock, None if the program needs none. ``decoder`` reads values from
+    the output, None if it is a class; it is no part of what is put on a target.
     """
 
     chip: str
@@ -228,6 +230,7 @@ class Program:
     graph_digest: str
     core_of: Mapping[str, int] = field(default_factory=dict)
     slow_clock_hz: int | None = None
+    decoder: Decoder | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))

@@ -17,10 +17,11 @@ from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.neurons import Leak, Neurons
 from deploytool.ir.program import Layer, Program, Route, Synapses
 
-VERSION: Final = 4
+VERSION: Final = 5
 Described: TypeAlias = dict[str, Any]
 """The contents of ``program.json``, with arrays inserted."""
 
@@ -38,6 +39,7 @@ def save_program(program: Program, folder: Path) -> None:
         "graph_digest": program.graph_digest,
         "core_of": dict(program.core_of),
         "slow_clock_hz": program.slow_clock_hz,
+        "decoder": _plain(program.decoder, "decoder", arrays),
         "order": list(program.layers),
         "layers": {name: _plain(layer, name, arrays) for name, layer in program.layers.items()},
     }
@@ -60,7 +62,9 @@ def load_program(folder: Path) -> Program:
         described = UPGRADES[older](described, arrays)
     described = _with_arrays(described, arrays)
     layers = {name: _layer(described["layers"][name]) for name in described.pop("order")}
-    return Program(**described | {"layers": layers, "input_routes": _routes(described["input_routes"])})
+    decoder = described["decoder"] and Decoder(**described["decoder"])
+    made = {"layers": layers, "input_routes": _routes(described["input_routes"]), "decoder": decoder}
+    return Program(**described | made)
 
 
 def _plain(value: Any, name: str, arrays: dict[str, Array]) -> Any:
@@ -145,9 +149,15 @@ def without_balancers(described: Described, _arrays: Mapping[str, Array]) -> Des
     return {**described, "layers": layers}
 
 
+def without_decoder(described: Described, _arrays: Mapping[str, Array]) -> Described:
+    """Version 4 to 5: no program reads values from its output."""
+    return {**described, "decoder": None}
+
+
 UPGRADES: Final[Mapping[int, Callable[[Described, Mapping[str, Array]], Described]]] = {
     1: branches_to_synapses,
     2: without_clock,
     3: without_balancers,
+    4: without_decoder,
 }
 """{version: function that upgrades its JSON to the next version}."""

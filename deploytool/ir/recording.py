@@ -18,6 +18,7 @@ from deploytool.base.errors import InputError
 from deploytool.ir.counts import Counts, Maps, concatenated
 from deploytool.ir.events import Bins, places_of
 from deploytool.ir.program import Arithmetic
+from deploytool.ir.windows import OutputWindows, joined
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
 RUNGS: Final[tuple[RungName, ...]] = ("torch", "quantised", "simulator", "emulator", "board")
@@ -120,6 +121,7 @@ class Recording:
     it, -1 for a sample without one; empty if not known. ``load`` {placed layer: ...}, empty if not known.
     ``measured`` {name: (S,)} are figures that only a board has, such as "seconds", "first_spike_us" and
     "power_mw VDD_RAM", and "dropped LAYER" of congestion balancers; NaN where a sample lacks it.
+    ``windows`` are the output window by window, from which values are read; None if the task is a class.
     """
 
     rung: RungName
@@ -137,6 +139,7 @@ class Recording:
     decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
     load: Mapping[str, Load] = field(default_factory=dict)
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    windows: OutputWindows | None = None
 
     def __post_init__(self) -> None:
         for name in ("labels", "synops", "durations_us", "decisions_us"):
@@ -151,6 +154,8 @@ class Recording:
         object.__setattr__(self, "measured", MappingProxyType({k: frozen(v) for k, v in self.measured.items()}))
         if missing := [name for name in self.outputs if name not in self.counts]:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
+        if self.windows is not None and len(self.windows.number) != len(self):
+            raise InputError("recording", f"windows of {len(self.windows.number)} samples", f"{len(self)}")
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -219,7 +224,15 @@ def join(parts: Sequence[Recording]) -> Recording:
         decisions_us=_decisions(parts),
         load=_load(parts),
         measured=joined_measures([(part.measured, len(part)) for part in parts]),
+        windows=_windows(parts),
     )
+
+
+def _windows(parts: Sequence[Recording]) -> OutputWindows | None:
+    """The windows of all ``parts``, if they are known of each that holds a sample."""
+    known = [part.windows for part in parts if part.windows is not None]
+    whole = all(part.windows is not None for part in parts if len(part))
+    return joined(known) if known and whole else None
 
 
 def _decisions(parts: Sequence[Recording]) -> NDArray[np.int64]:

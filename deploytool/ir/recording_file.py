@@ -12,6 +12,9 @@ The columns (named arrays) are
     load_names, load_layers: the placed layers whose load is known, and the layers that they are or are part of
     load (P, 4) int64: of each, its core (-1: none), synops, busiest_ms, busiest_10ms
     measured/NAME (S,) float64: each figure that only a board or a balancer gives, as in `Recording`
+    windows/number (S,), windows/counts, windows/targets, windows/potentials: its windows, if it has any
+    decoder/values, decoder/weights, decoder/offset, decoder/unit, decoder/reads, decoder/window_us (0: the sample): how
+    values are read from them, if they are
 """
 
 from __future__ import annotations
@@ -20,16 +23,17 @@ import itertools
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias, TypeVar
+from typing import IO, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
+from deploytool.ir.columns import NEED, Columns, narrow
 from deploytool.ir.counts import IN_MEMORY, Maps, Stored, on_disk, samples_at_once, slices
 from deploytool.ir.events import BINS
 from deploytool.ir.program import WEIGHTS
@@ -44,13 +48,12 @@ from deploytool.ir.recording import (
     RungName,
     Setup,
 )
-
-Name = TypeVar("Name", bound=str)
+from deploytool.ir.windows_file import read_windows, windows_columns
 
 FILE: Final = "recording.npz"
-VERSION: Final = 4
-"""Format version. 4 added the setup, decisions_us and load; 3 potentials; 2 durations_us, perturbation and activity; 1
-is not stated."""
+VERSION: Final = 5
+"""Format version. 5 added the windows; 4 the setup, decisions_us and load; 3 potentials; 2 durations_us, perturbation
+and activity; 1 is not stated."""
 
 NO_CORE: Final = -1
 """The core of a layer that is not placed, in a file."""
@@ -65,7 +68,6 @@ _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "
 _COUNTED: Final = ("weight_bits", "time_steps")
 """Columns of the setup that are integers; the others are strings."""
 
-_NEED: Final = "a recording that deploytool wrote"
 _DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """Exceptions raised when a zip file or an array in it is damaged."""
 
@@ -90,7 +92,7 @@ def open_recording(path: Path, in_memory: int = IN_MEMORY) -> Recording:
         with path.open("rb") as file:
             return _Reader(str(path), file, partial(_stored, path), in_memory).recording()
     except OSError as error:
-        raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
+        raise ArtifactError(str(path), f"not readable ({error.strerror})", NEED) from None
 
 
 def _stored(path: Path, name: str) -> Array:
@@ -99,7 +101,7 @@ def _stored(path: Path, name: str) -> Array:
         state = path.stat()
         return _column(_archive(path, state.st_ino, state.st_mtime_ns, state.st_size), name)
     except _DAMAGE as error:
-        raise ArtifactError(f"{path}: {name}", f"not readable ({error})", _NEED) from None
+        raise ArtifactError(f"{path}: {name}", f"not readable ({error})", NEED) from None
 
 
 @lru_cache(maxsize=4)
@@ -134,6 +136,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
     }
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
     columns |= {_MEASURED + name: values for name, values in recording.measured.items()}
+    columns |= windows_columns(recording.windows)
     for layer, activity in recording.activity.items():
         columns[_ABOVE + layer] = np.array(activity.weights_above)
         columns |= {
@@ -142,7 +145,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
             if value is not None
         }
         if activity.updates is not None:
-            columns[_UPDATES + layer] = _narrow(activity.updates)
+            columns[_UPDATES + layer] = narrow(activity.updates)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
         for name, column in itertools.chain(columns.items(), _counts_columns(recording)):
             with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:
@@ -152,9 +155,9 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
 def _counts_columns(recording: Recording) -> Iterator[tuple[str, Array]]:
     """The columns of all counts, a piece at a time."""
     for layer, maps in recording.counts.items():
-        yield _COUNTS + layer, _narrow(maps[: samples_at_once(maps.shape[1:])])
+        yield _COUNTS + layer, narrow(maps[: samples_at_once(maps.shape[1:])])
         for part in itertools.islice(slices(maps.shape), 1, None):
-            yield f"{_MORE}{part.start:09}/{layer}", _narrow(maps[part])
+            yield f"{_MORE}{part.start:09}/{layer}", narrow(maps[part])
 
 
 def _setup_columns(setup: Setup) -> dict[str, Array]:
@@ -165,11 +168,6 @@ def _row(load: Load) -> tuple[int, int, int, int]:
     return NO_CORE if load.core is None else load.core, load.synops, load.busiest_ms, load.busiest_10ms
 
 
-def _narrow(counts: NDArray[np.int64]) -> Array:
-    """``counts`` in the smallest unsigned dtype that holds them."""
-    return np.asarray(counts.astype(np.min_scalar_type(int(counts.max(initial=0)))))
-
-
 def read_recording(file: IO[bytes], where: str) -> Recording:
     """The recording that ``write_recording`` wrote to ``file``, called ``where`` in errors.
 
@@ -178,7 +176,7 @@ def read_recording(file: IO[bytes], where: str) -> Recording:
     return _Reader(where, file).recording()
 
 
-class _Reader:
+class _Reader(Columns):
     """Reads columns from ``file`` and checks their types and shapes.
 
     Counts are read only when needed if there are more than ``in_memory``, by ``stored(column)``.
@@ -187,20 +185,21 @@ class _Reader:
     def __init__(
         self, where: str, file: IO[bytes], stored: Callable[[str], Array] | None = None, in_memory: int = IN_MEMORY
     ) -> None:
-        self.where, self.stored, self.in_memory = where, stored, in_memory
+        self.stored, self.in_memory = stored, in_memory
         try:
             with zipfile.ZipFile(file) as archive:
                 names = [name.removesuffix(_SUFFIX) for name in archive.namelist()]
                 self.later = {name: _header(archive, name) for name in names if name.startswith((_COUNTS, _MORE))}
                 if stored is None or sum(math.prod(shape) for shape, _ in self.later.values()) <= in_memory:
                     self.later = {}
-                self.columns = {name: _column(archive, name) for name in names if name not in self.later}
-            version = int(self.columns.get("version", np.array(1)))
+                columns = {name: _column(archive, name) for name in names if name not in self.later}
+            version = int(columns.get("version", np.array(1)))
         except _DAMAGE as error:
-            raise ArtifactError(where, f"not readable ({error})", _NEED) from None
+            raise ArtifactError(where, f"not readable ({error})", NEED) from None
         if version > VERSION:
             found = f"columns of version {version}"
             raise ArtifactError(where, found, f"version {VERSION} or older", "Update deploytool.")
+        super().__init__(where, columns)
 
     def recording(self) -> Recording:
         """The recording made from all columns."""
@@ -226,31 +225,12 @@ class _Reader:
             decisions_us=self.each("decisions_us", count, default=NOT_KNOWN),
             load=self.load(),
             measured={name: self.measures(_MEASURED + name, count) for name in self.under(_MEASURED)},
+            windows=read_windows(self, count),
         )
-
-    def error(self, name: str, found: str, need: str) -> ArtifactError:
-        """An error about column ``name``."""
-        return ArtifactError(f"{self.where}: {name}", found, need)
 
     def under(self, prefix: str) -> list[str]:
         """The layers that have a column with ``prefix``."""
         return [name.removeprefix(prefix) for name in (*self.later, *self.columns) if name.startswith(prefix)]
-
-    def column(self, name: str, default: Array | None = None) -> Array:
-        """Column ``name``, or ``default`` if the file lacks it. A column without ``default`` is required."""
-        if name in self.columns:
-            return self.columns[name]
-        if default is None:
-            raise self.error(name, "missing", "a column of this name")
-        return default
-
-    def integers(self, name: str, *shape: int | None, default: Array | None = None) -> Array:
-        """Column ``name`` of integers, of ``shape``; None in ``shape`` means any size."""
-        array = self.column(name, default)
-        if array.dtype.kind not in "iu" or not _fits(array.shape, shape):
-            sizes = ", ".join("any" if size is None else str(size) for size in shape)
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"integers of shape ({sizes})")
-        return array
 
     def counts(self, layer: str, count: int) -> Maps:
         """The counts of ``layer`` in ``count`` samples, all its pieces together."""
@@ -274,25 +254,6 @@ class _Reader:
         pieces = zip(names, headers, strict=True)
         return on_disk([Stored(found[0], partial(self.stored, name)) for name, (found, _) in pieces], shape)
 
-    def each(self, name: str, count: int, default: Array | None = None) -> Array:
-        """Column ``name`` of integers, ``count`` of them, or none if they are not known."""
-        array = self.integers(name, None, default=default)
-        if len(array) not in (0, count):
-            raise self.error(name, f"found {len(array)} values", f"{count}, one for each sample, or none")
-        return array
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        array = self.column(name)
-        if array.ndim != 1 or (array.dtype.kind != "U" and array.size):
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a one-dimensional array of strings")
-        return tuple(map(str, array))
-
-    def text(self, name: str, default: str | None = None) -> str:
-        array = self.column(name, None if default is None else np.array(default))
-        if array.ndim or array.dtype.kind != "U":
-            raise self.error(name, f"found {array.dtype} of shape {array.shape}", "one string")
-        return str(array)
-
     def rung(self) -> RungName:
         return self.one_of("rung", RUNGS)
 
@@ -307,14 +268,6 @@ class _Reader:
             imported=self.text("imported", default=""),
             **stated,
         )
-
-    def one_of(self, name: str, allowed: Sequence[Name], default: str | None = None) -> Name:
-        """The text of column ``name``, which is one of ``allowed``."""
-        found = self.text(name, default)
-        for each in allowed:
-            if each == found:
-                return each
-        raise self.error(name, f"found {found!r}", f"one of {', '.join(allowed)}")
 
     def spikes(self, name: str) -> Array:
         array = self.column(name)
@@ -362,10 +315,7 @@ class _Reader:
         return array
 
     def potentials(self) -> NDArray[np.float32]:
-        array = self.column("potentials", NO_POTENTIALS)
-        if array.dtype != np.float32 or array.ndim != 2:
-            raise self.error("potentials", f"found {array.dtype} of shape {array.shape}", "float32 of shape (any, any)")
-        return array
+        return self.reals("potentials", np.float32, 2, default=NO_POTENTIALS)
 
 
 Header: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
@@ -385,7 +335,3 @@ def _shape_and_type(array: Array) -> Header:
 
 
 _HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-
-
-def _fits(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(size in (None, given) for size, given in zip(wanted, found, strict=True))

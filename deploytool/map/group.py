@@ -101,6 +101,7 @@ class _Grouping:
             layers=layers,
             outputs=tuple(dict.fromkeys(self.outputs)),
             graph_digest="",
+            decoder=self.graph.decoder,
         )
 
     def _routes(self, name: str) -> tuple[Route, ...]:

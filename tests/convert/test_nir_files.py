@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir import read_nir, write_nir
+from deploytool.convert.nir.statements import decoder_statement, stated_decoder
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
 from deploytool.ir.shapes import out_shape
 
+DECODER = Decoder(("vy", "vx"), np.array([[0.1, -1 / 3], [0.0, 1e-9]]), np.array([2.0, np.pi]), "px/s", "rate", 250)
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -102,7 +105,8 @@ def graphs(draw: st.DrawFn) -> Graph:
             last, shape = f"n{index}", out_shape(node, shape)
     nodes["out"] = Output()
     dt_ms, weight_bits = draw(st.none() | st.floats(0.1, 10)), draw(st.none() | st.integers(2, 8))
-    return Graph(nodes, (*edges, (last, "out")), dt_ms, weight_bits=weight_bits)
+    decoder = draw(st.sampled_from((None, DECODER)))
+    return Graph(nodes, (*edges, (last, "out")), dt_ms, weight_bits=weight_bits, decoder=decoder)
 
 
 def sayable(graph: Graph) -> bool:
@@ -329,3 +333,12 @@ def test_every_third_party_file_is_read_or_refused_by_node(shared_data: Path, tm
     assert refused.keys() == {"spyx_shd"}
     assert "node 'LI': LI is not supported" in refused["spyx_shd"]
     assert "node 'LIF': tau is -" in refused["spyx_shd"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": [[1, 2]]}, {"reads": "smell"}, {"window_us": 0.5}, {"offset": ["x", 1]}, {"values": 3}]
+)
+def test_a_stated_decoder_that_is_none_is_refused(change: dict[str, object]) -> None:
+    statements = {"decoder": {**decoder_statement(DECODER), **change}}
+    with pytest.raises(InputError, match="states a decoder that is none"):
+        stated_decoder(statements, "net.nir")

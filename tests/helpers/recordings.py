@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.recording import SPIKE, LayerActivity, Load, Recording, Setup
 from deploytool.ir.recording_file import write_recording
+from deploytool.ir.windows import OutputWindows
 
 TWO_SAMPLES = Recording(
     rung="emulator",
@@ -48,6 +51,15 @@ def recording(samples: int, seed: int = 0, kept: int = 2) -> Recording:
             "fc": Load("fc", None, 7, int(rng.integers(0, 9)), 9),
         },
     )
+
+
+def with_windows(value: Recording, windows: int = 3) -> Recording:
+    """``value`` with ``windows`` in each sample, two values as targets and a decoder of them."""
+    rng = np.random.default_rng(1)
+    counts = rng.integers(0, 300, (windows * len(value), value.classes))
+    targets = rng.normal(size=(len(counts), 2)).astype(np.float32)
+    decoder = Decoder(("vy", "vx"), rng.normal(size=(2, value.classes)), rng.normal(size=2), "px/s", "rate", 35_000)
+    return replace(value, windows=OutputWindows(np.full(len(value), windows), counts, targets, decoder=decoder))
 
 
 def stored(value: Recording) -> bytes:

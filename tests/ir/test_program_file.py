@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.program import Program, Route
 from deploytool.ir.program_file import UPGRADES, VERSION, load_program, save_program
 from deploytool.run.reference.specification import run_reference
@@ -73,6 +75,15 @@ def test_leaks_come_back(tmp_path: Path) -> None:
     save_program(program, tmp_path)
     assert load_program(tmp_path).digest == program.digest
     assert load_program(tmp_path).layers["a"].neurons.leak.tau_syn_ms == 2.0
+
+
+def test_a_decoder_comes_back(tmp_path: Path) -> None:
+    program = load_program(written_by_version_1(tmp_path))
+    assert program.decoder is None
+    decoder = Decoder(("vy", "vx"), np.array([[0.1, -1 / 3], [0.0, 1e-9]]), np.array([2.0, np.pi]), "px/s", "rate", 250)
+    read = replace(program, decoder=decoder)
+    save_program(read, tmp_path)
+    assert load_program(tmp_path).digest == read.digest != program.digest
 
 
 def test_a_layer_may_be_called_array(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.recordings import recording, stored
+from helpers.recordings import recording, stored, with_windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +32,31 @@ def test_round_trip(samples: int, seed: int) -> None:
     assert again.activity["fc"].updates is None
     assert again.setup == recording(samples, seed).setup
     assert again.load == recording(samples, seed).load
+
+
+def test_windows_and_their_decoder_come_back() -> None:
+    value = with_windows(recording(4))
+    again = read_recording(io.BytesIO(stored(value)), "here")
+    assert stored(again) == stored(value)
+    assert value.windows is not None
+    assert again.windows is not None
+    np.testing.assert_array_equal(again.windows.decoded, value.windows.decoded)
+    assert read_recording(io.BytesIO(stored(recording(4))), "here").windows is None
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "says"),
+    [
+        ("windows/counts", np.zeros((2, 4), int), "sizes that contradict each other .*counts of 2 windows"),
+        ("windows/targets", np.zeros((12, 2)), "found float64"),
+        ("decoder/reads", np.array("smell"), "found 'smell'; need one of rate, potential"),
+        ("decoder/weights", np.full((2, 4), np.nan), "not finite"),
+    ],
+)
+def test_wrong_windows_are_named(name: str, column: np.ndarray, says: str) -> None:
+    file = written({**columns_of(4, windows=True), name: column})
+    with pytest.raises(ArtifactError, match=says):
+        read_recording(file, "a.npz")
 
 
 @given(st.integers(0, 9), st.integers(1, 60))
@@ -150,8 +175,9 @@ def written(columns: dict[str, Any]) -> io.BytesIO:
     return buffer
 
 
-def columns_of(samples: int) -> dict[str, Any]:
-    return dict(np.load(io.BytesIO(stored(recording(samples)))))
+def columns_of(samples: int, windows: bool = False) -> dict[str, Any]:
+    value = recording(samples)
+    return dict(np.load(io.BytesIO(stored(with_windows(value) if windows else value))))
 
 
 @pytest.mark.parametrize("name", WRONG)

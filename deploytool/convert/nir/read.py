@@ -15,7 +15,7 @@ from deploytool.convert.nir.fields import Assumptions, Fields, type_of
 from deploytool.convert.nir.hdf5 import load
 from deploytool.convert.nir.neurons import NEURONS, needs_time_step
 from deploytool.convert.nir.nodes import Parsed, does_nothing, read_node, stated_shapes
-from deploytool.convert.nir.statements import stated
+from deploytool.convert.nir.statements import stated, stated_decoder
 from deploytool.convert.nir.wiring import (
     GRAPH,
     Edges,
@@ -82,7 +82,8 @@ def read_nir(
     _check_said(nodes, reset, dt_ms, open_cycles if delay_us is None else [], file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
-    graph = Graph(complete, edges, dt_ms, file, statements.get("weight_bits"))
+    width, decoder = statements.get("weight_bits"), stated_decoder(statements, file)
+    graph = Graph(complete, edges, dt_ms, file, width, decoder)
     _check_stated_shapes(graph, nodes)
     return joined(graph, {name: item.stated["part"] for name, item in nodes.items() if "part" in item.stated})
 

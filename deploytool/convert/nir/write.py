@@ -12,7 +12,7 @@ from deploytool.base.errors import DeployError, UnsupportedError
 from deploytool.convert.nir.concats import spread
 from deploytool.convert.nir.hdf5 import save
 from deploytool.convert.nir.neurons import neuron_fields
-from deploytool.convert.nir.statements import metadata
+from deploytool.convert.nir.statements import decoder_statement, metadata
 from deploytool.convert.nir.wiring import GRAPH, Edges, leave_out
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
@@ -24,10 +24,10 @@ VERSION: Final = "1.0.8"
 def write_nir(graph: Graph, path: Path) -> None:
     """Writes ``graph`` to ``path`` as NIR; equal graphs give equal bytes, and ``read_nir`` gives an equal graph.
 
-    NIR has no fields for reset rule, floor, spikes per update, time step and width of the weights: they are stated
-    in metadata (statements.py). Numbers that apply to all neurons are written out per neuron, thresholds in float32;
-    an Add is written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the file,
-    but finds wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(...,
+    NIR has no fields for reset rule, floor, spikes per update, time step, width of the weights and decoder: they are
+    stated in metadata (statements.py). Numbers that apply to all neurons are written out per neuron, thresholds in
+    float32; an Add is written as several edges into one node, a Concat as a sum (concats.py). The nir package reads the
+    file, but finds wrong shapes behind kernels that are not square and grouped convolutions (``nir.read(...,
     type_check=False)`` reads these).
 
     Raises UnsupportedError, naming every node that NIR cannot express: a convolution or pooling of a vector,
@@ -44,6 +44,8 @@ def write_nir(graph: Graph, path: Path) -> None:
     of_graph: dict[str, Any] = {"dt_ms": graph.dt_ms}
     if graph.weight_bits is not None:
         of_graph["weight_bits"] = graph.weight_bits
+    if graph.decoder is not None:
+        of_graph["decoder"] = decoder_statement(graph.decoder)
     if graph.of_type(Add):
         of_graph["edges"] = sorted(graph.edges)
     top = {"type": GRAPH, "nodes": nodes, "edges": np.array(sorted(edges), dtype=object), **metadata(**of_graph)}
