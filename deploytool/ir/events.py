@@ -122,13 +122,7 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
     t = events["t"]
     if t[0] < 0:
         raise InputError(name, f"the first event is at {t[0]} us", "times of 0 us or later")
-    back = t[:-1] - t[1:]
-    if (steps := np.flatnonzero(back > 0)).size:
-        row = int(steps[0]) + 1
-        found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} us"
-        raise InputError(
-            name, found, "events in order of time", _out_of_order_hint(int(back.max()), len(steps), len(t))
-        )
+    check_order(t, name)
     for axis, limit in zip("cyx", shape, strict=True):
         if (worst := int(events[axis].max())) >= limit:
             row = int(np.argmax(events[axis] >= limit))
@@ -138,6 +132,23 @@ def check_events(events: Events, shape: Shape, name: str) -> None:
                 f"{axis} in 0..{limit - 1} on a map of {format_shape(shape)}",
                 _OUT_OF_MAP_HINTS[axis],
             )
+
+
+def check_order(t_us: Array, name: str, number: int = 0, last_us: int | None = None) -> None:
+    """Raises InputError if the times ``t_us`` (N,) go back; they are of events after a ``number`` of others, of which
+    the last is at ``last_us``."""
+    times = t_us if last_us is None else np.concatenate([[last_us], t_us])
+    falls = times[1:] < times[:-1]
+    if falls.any():
+        steps = np.flatnonzero(falls)
+        before, after = times[steps[0]], times[steps[0] + 1]
+        row, most_us = number + int(steps[0]) + (last_us is None), int((times[:-1] - times[1:]).max())
+        raise InputError(
+            name,
+            f"time goes back at event {row}, from {before} to {after} us",
+            "events in order of time",
+            _out_of_order_hint(most_us, len(steps), number + len(t_us)),
+        )
 
 
 def _out_of_order_hint(back_us: int, jumps: int, number: int) -> str:

@@ -7,38 +7,44 @@ Specification: docs.prophesee.ai, "EVT 2.0 Format".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.data.formats.prophesee import CHUNK, header_in, joined, unwound, words_in
-from deploytool.data.formats.reading import RawEvents, Reading
+from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound, words_in
+from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
 
 TIME_HIGH: Final = 8
 HIGH_BITS: Final = 28
+WORD: Final = np.dtype("<u4")
 
 
-def read(path: Path, _: Reading) -> RawEvents:
+def parts(path: Path, _: Reading, place: Place = START) -> Parts:
     """The events in the file ``path``. Raises InputError if it is cut short, or has words but no event."""
     header = header_in(path)
-    words = words_in(path, header, np.dtype("<u4"))
-    return joined(path, header, len(words), decoded(words))
+    high, events, end = place.knows[0] if place.knows else -1, 0, place.at
+    for at, words in words_in(path, header.end, WORD, place.at):
+        found, after = decode(words, high)
+        yield Part(replace(found, sensor=header.sensor), Place(at, (high,)))
+        high, events, end = after, events + len(found), at + len(words)
+    if place == START:
+        refuse_without_events(path, header, end, events)
 
 
-def decoded(words: NDArray[np.uint32], chunk: int = CHUNK) -> Iterator[RawEvents]:
-    """The events of ``words`` (N,), ``chunk`` words at a time, without those before the first high part of the time."""
-    high = -1
-    for start in range(0, len(words), chunk):
-        part = words[start : start + chunk]
-        kinds = part >> 28
-        states_high, is_event = kinds == TIME_HIGH, kinds < 2
-        highs = unwound((part[states_high] & 0x0FFF_FFFF).astype(np.int64), HIGH_BITS, high)
-        of_event = np.concatenate([[high], highs])[np.cumsum(states_high, dtype=np.int32)[is_event]]
-        timed = of_event >= 0
-        events, kind = part[is_event][timed], kinds[is_event][timed]
-        t = (of_event[timed] << 6) + (events >> 22 & 0x3F)
-        yield RawEvents(t, events >> 11 & 0x7FF, events & 0x7FF, kind)
-        high = int(highs[-1]) if len(highs) else high
+def decode(words: NDArray[np.uint32], high: int = -1) -> tuple[RawEvents, int]:
+    """The events of ``words`` (N,), without those before the first high part of the time, and the last high part.
+
+    ``high`` is the unwrapped high part of the time before them, -1 if there was none.
+    """
+    kinds = words >> 28
+    states_high, is_event = kinds == TIME_HIGH, kinds < 2
+    highs = unwound((words[states_high] & 0x0FFF_FFFF).astype(np.int64), HIGH_BITS, high)
+    of_event = np.concatenate([[high], highs])[np.cumsum(states_high, dtype=np.int32)[is_event]]
+    timed = of_event >= 0
+    events, kind = words[is_event][timed], kinds[is_event][timed]
+    t = (of_event[timed] << 6) + (events >> 22 & 0x3F)
+    after = int(highs[-1]) if len(highs) else high
+    return RawEvents(t, events >> 11 & 0x7FF, events & 0x7FF, kind), after

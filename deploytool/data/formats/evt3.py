@@ -12,18 +12,19 @@ Time runs over after 2^24 us, 16.8 seconds. Specification: docs.prophesee.ai, "E
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.data.formats.prophesee import CHUNK, header_in, joined, unwound, words_in
-from deploytool.data.formats.reading import RawEvents, Reading
+from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound, words_in
+from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
 
 ROW, EVENT, BASE, VECTOR_12, VECTOR_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
 HIGH_BITS: Final = 12
+WORD: Final = np.dtype("<u2")
 X_MAX: Final = 0x7FF
 LENGTHS: Final = np.array([12 if kind == VECTOR_12 else 8 if kind == VECTOR_8 else 0 for kind in range(16)], np.int32)
 """Pixels per word of each kind."""
@@ -46,23 +47,26 @@ class State(NamedTuple):
         return np.array([k << 12 | v for (k, v), given in zip(stated, known, strict=True) if given >= 0], np.uint16)
 
 
-def read(path: Path, _: Reading) -> RawEvents:
+UNSTATED: Final = State()
+
+
+def parts(path: Path, _: Reading, place: Place = START) -> Parts:
     """The events in the file ``path``. Raises InputError if it is cut short, or has words but no event."""
     header = header_in(path)
-    words = words_in(path, header, np.dtype("<u2"))
-    return joined(path, header, len(words), decoded(words))
+    state, events, end = State(*place.knows), 0, place.at
+    for at, words in words_in(path, header.end, WORD, place.at):
+        found, after = decode(words, state)
+        yield Part(replace(found, sensor=header.sensor), Place(at, state))
+        state, events, end = after, events + len(found), at + len(words)
+    if place == START:
+        refuse_without_events(path, header, end, events)
 
 
-def decoded(words: NDArray[np.uint16], chunk: int = CHUNK) -> Iterator[RawEvents]:
-    """The events of ``words`` (N,), ``chunk`` words at a time, without those before the first time and row."""
-    state = State()
-    for start in range(0, len(words), chunk):
-        events, state = _decode(words[start : start + chunk], state)
-        yield events
+def decode(words: NDArray[np.uint16], state: State = UNSTATED) -> tuple[RawEvents, State]:
+    """The events of ``words`` (N,) that follow ``state``, and the state after them.
 
-
-def _decode(words: NDArray[np.uint16], state: State) -> tuple[RawEvents, State]:
-    """The events of ``words`` that follow ``state``, and the state after them."""
+    Events before the first time and row are left out.
+    """
     words = np.concatenate([state.words, words])
     kinds, payloads = words >> 12, (words & 0xFFF).astype(np.int64)
     is_event = (kinds == EVENT) | (kinds == VECTOR_12) | (kinds == VECTOR_8)

@@ -12,9 +12,10 @@ from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import AS_IT_IS, Reading
-from deploytool.data.formats.table import FORMATS, Format, format_of, formats, read_raw
+from deploytool.data.formats.recording import read_whole
+from deploytool.data.formats.table import FORMATS, Format, format_of, formats
 from deploytool.data.formats.times import date
-from deploytool.data.formats.uniform import Uniform, uniform
+from deploytool.data.formats.uniform import Seen
 from deploytool.data.samples import Samples
 from deploytool.data.transforms import MERGED
 from deploytool.ir.events import Events, EventStream
@@ -60,9 +61,9 @@ def read_events(
     files, done, skipped, errors = [], [], [], []
     streams: list[EventStream] = []
 
-    def read(file: Path, kind: Format) -> tuple[EventStream, Uniform]:
-        found = uniform(read_raw(file, kind, reading), reading, shape, str(file))
-        return EventStream(found.events, shape, found.duration_us, label_of(file), str(file)), found
+    def read(file: Path, kind: Format) -> tuple[EventStream, Seen]:
+        found = read_whole(file, kind, reading, shape)
+        return EventStream(found.events, shape, found.seen.duration_us, label_of(file), str(file)), found.seen
 
     for file, kind in kinds(path):
         if kind is None:
@@ -71,11 +72,11 @@ def read_events(
             errors.append(kind)
         else:
             try:
-                stream, found = read(file, kind)
+                stream, seen = read(file, kind)
                 held -= len(stream)
                 streams += [stream] * (held >= 0)
                 files.append((file, kind))
-                done.append(found.without_events)
+                done.append(seen)
             except InputError as error:
                 errors.append(error)
     if errors:
@@ -91,7 +92,7 @@ def file_events(path: Path, kind: str, shape: Shape, reading: Reading) -> Events
 
     Raises InputError if no events can be read; their order is not checked.
     """
-    return uniform(read_raw(path, FORMATS[kind], reading), reading, shape, str(path)).events
+    return read_whole(path, FORMATS[kind], reading, shape).events
 
 
 def fingerprint(path: Path) -> str:
@@ -132,15 +133,15 @@ def _kind(file: Path) -> Format | InputError | None:
         return error
 
 
-def _remarks(skipped: Sequence[Path], files: Sequence[Path], done: Sequence[Uniform], unwrap: bool) -> Iterator[str]:
+def _remarks(skipped: Sequence[Path], files: Sequence[Path], done: Sequence[Seen], unwrap: bool) -> Iterator[str]:
     """One sentence for each change or omission in recordings that a user may not expect."""
     if skipped:
         yield f"Ignored, because they are not recordings: {_named(skipped)}."
     if any(each.merged for each in done):
         yield MERGED
-    yield from _late([each.times.removed_us for each in done], files[0].name)
-    if over := [each.times for each in done if each.times.overflows]:
-        number, bits = sum(times.overflows for times in over), over[0].clock_bits
+    yield from _late([each.clock.removed_us or 0 for each in done], files[0].name)
+    if over := [each.clock for each in done if each.clock.overflows]:
+        number, bits = sum(clock.overflows for clock in over), over[0].bits
         overflows = f"{number} overflow{'s' * (number > 1)} of a {bits}-bit clock"
         yield f"Unwrapped {overflows} in {len(over)} of {len(done)} files."
     elif unwrap:

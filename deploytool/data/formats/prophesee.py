@@ -7,7 +7,7 @@ A header is lines that begin with "% ", up to "% end" or the first byte that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
-from deploytool.data.formats.reading import RawEvents
 
 HEADER_MAX: Final = 1 << 16
 """Number of leading bytes that are searched for the header."""
@@ -78,17 +77,22 @@ def header_in(path: Path) -> Header:
         return header_of(file.read(HEADER_MAX))
 
 
-def words_in(path: Path, header: Header, word: np.dtype[Any]) -> Array:
-    """The words (N,) of type ``word`` after the ``header``. Raises InputError if the file ends inside a word."""
-    length = path.stat().st_size - header.end
+def words_in(
+    path: Path, start: int, word: np.dtype[Any], at: int = 0, size: int = CHUNK
+) -> Iterator[tuple[int, Array]]:
+    """(number of its first word, words): the words of type ``word`` behind byte ``start``, from word ``at`` on.
+
+    There are at most ``size`` of them at a time. Raises InputError if the file ends inside a word.
+    """
+    length = path.stat().st_size - start
     if length % word.itemsize:
-        raise InputError(
-            str(path),
-            f"{length} bytes after its header",
-            f"a multiple of {word.itemsize}",
-            "The file was cut short.",
-        )
-    return np.fromfile(path, word, offset=header.end)
+        found, need = f"{length} bytes after its header", f"a multiple of {word.itemsize}"
+        raise InputError(str(path), found, need, "The file was cut short.")
+    with path.open("rb") as file:
+        file.seek(start + at * word.itemsize)
+        while len(words := np.fromfile(file, word, size)):
+            yield at, words
+            at += len(words)
 
 
 def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int64]:
@@ -104,17 +108,8 @@ def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int6
     return highs + ((last >> bits) + np.cumsum(falls) << bits)
 
 
-def joined(path: Path, header: Header, words: int, parts: Iterable[RawEvents]) -> RawEvents:
-    """The events of all ``parts`` of a file of N ``words``.
-
-    Raises InputError if no word is an event whose time and place were stated before it.
-    """
-    listed = [part for part in parts if len(part)]
-    if not listed and words:
+def refuse_without_events(path: Path, header: Header, words: int, events: int) -> None:
+    """Raises InputError if a file of N ``words`` has no events: no word is one whose time and place were stated."""
+    if words and not events:
         found = f"no events in its {words} words: none comes after a word with the time"
         raise InputError(str(path), found, f"a recording in EVT {header.encoding}", "The file is damaged.")
-    if not listed:
-        nothing = np.empty(0, np.int64)
-        return RawEvents(nothing, nothing, nothing, nothing, sensor=header.sensor)
-    t, x, y, p = (np.concatenate([getattr(part, column) for part in listed]) for column in "txyp")
-    return RawEvents(t, x, y, p, sensor=header.sensor)

@@ -4,7 +4,7 @@ with a reader, and a record in FORMATS."""
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,15 +12,15 @@ from typing import Final
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import aedat3, aedat4, arrays, dat, es, evt2, evt3, hdf5, mat, nbin, text
 from deploytool.data.formats.prophesee import HEADER_MAX, header_of
-from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
+from deploytool.data.formats.reading import AS_IT_IS, START, Part, Parts, Place, RawEvents, Reading, joined
 
 Recognise = Callable[[bytes, Path], bool]
-Read = Callable[[Path, Reading], RawEvents]
+Read = Callable[[Path, Reading, Place], Parts]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One format: ``recognise(head, path)`` checks the first bytes of a file for the format, ``read`` reads it.
+    """One format: ``recognise(head, path)`` checks the first bytes of a file, ``parts(path, reading, place)`` reads it.
 
     Files usually end in one of ``suffixes``. ``library`` is the package that reads it and ``install`` what installs
     that; empty if none is needed. ``takes`` are the options of a `Reading` that apply to the format.
@@ -29,7 +29,7 @@ class Format:
     says: str
     suffixes: tuple[str, ...]
     recognise: Recognise
-    read: Read
+    parts: Read
     library: str = ""
     install: str = ""
     takes: tuple[str, ...] = ()
@@ -42,6 +42,11 @@ class Known:
     says: str
     recognise: Recognise
     todo: str
+
+
+def _whole(read: Callable[[Path, Reading], RawEvents]) -> Read:
+    """A reader that has all events of a file in one part."""
+    return lambda path, reading, _: iter([Part(read(path, reading), START)])
 
 
 def _begins(*marks: bytes) -> Recognise:
@@ -67,20 +72,28 @@ _HDF5: Final = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3 MAT-file")
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "npy": Format("numpy .npy", (".npy",), _begins(b"\x93NUMPY"), arrays.read_npy, takes=_STATED),
-    "npz": Format("numpy .npz", (".npz",), _begins(b"PK\x03\x04"), arrays.read_npz, takes=_STATED),
-    "evt2": Format("Prophesee EVT 2.0", (".raw",), _encoded("2.0"), evt2.read),
-    "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.read),
-    "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.read),
-    "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), aedat4.read, "aedat", _DATASETS),
-    "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.read),
-    "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.read),
-    "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.read, "scipy", _DATASETS, ("--time-unit",)),
-    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), hdf5.read, takes=_STATED),
-    "table": Format(
-        "a table of text", (".csv", ".txt", ".tsv"), lambda head, _: text.is_table(head), text.read, takes=_STATED
+    "npy": Format("numpy .npy", (".npy",), _begins(b"\x93NUMPY"), _whole(arrays.read_npy), takes=_STATED),
+    "npz": Format("numpy .npz", (".npz",), _begins(b"PK\x03\x04"), _whole(arrays.read_npz), takes=_STATED),
+    "evt2": Format("Prophesee EVT 2.0", (".raw",), _encoded("2.0"), evt2.parts),
+    "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.parts),
+    "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.parts),
+    "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), _whole(aedat4.read), "aedat", _DATASETS),
+    "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), _whole(aedat3.read)),
+    "es": Format("Event Stream", (".es",), _begins(es.MAGIC), _whole(es.read)),
+    "mat": Format(
+        "MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), _whole(mat.read), "scipy", _DATASETS, ("--time-unit",)
     ),
-    "bin": Format("N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", nbin.read),
+    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), _whole(hdf5.read), takes=_STATED),
+    "table": Format(
+        "a table of text",
+        (".csv", ".txt", ".tsv"),
+        lambda head, _: text.is_table(head),
+        _whole(text.read),
+        takes=_STATED,
+    ),
+    "bin": Format(
+        "N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", _whole(nbin.read)
+    ),
 }
 """In the order of recognition; formats without a signature come last."""
 
@@ -131,8 +144,8 @@ def formats() -> str:
     return ", ".join(f"{each.says} ({', '.join(each.suffixes)})" for each in FORMATS.values())
 
 
-def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents:
-    """The events in the file ``path``, of the format ``kind``.
+def raw_parts(path: Path, kind: Format, reading: Reading = AS_IT_IS, place: Place = START) -> Iterator[Part]:
+    """The events in the file ``path``, of the format ``kind``, from ``place`` on, in the order of the file.
 
     Raises InputError if it cannot be read, or if the package that reads it is not installed; UsageError for options of
     ``reading`` that the format states itself.
@@ -144,6 +157,11 @@ def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents
         found = f"{kind.says}, and {kind.library}, which reads its files, is not installed"
         raise InputError(str(path), found, kind.library, f"{kind.install[0].upper()}{kind.install[1:]}.")
     try:
-        return kind.read(path, reading)
+        yield from kind.parts(path, reading, place)
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a readable file") from None
+
+
+def read_raw(path: Path, kind: Format, reading: Reading = AS_IT_IS) -> RawEvents:
+    """All events in the file ``path``, of the format ``kind``. Raises as `raw_parts` does."""
+    return joined(raw_parts(path, kind, reading))

@@ -5,7 +5,7 @@ A recording begins at its first event: what a camera's clock showed at that mome
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
@@ -33,23 +33,39 @@ RATE_MIN_HZ: Final = 100.0
 """Events per second over all pixels below which times in whole thousands are not microseconds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Timed:
-    """Times ``t_us`` (N,) of a recording that began ``removed_us`` after the zero of its clock.
+@dataclass(frozen=True)
+class Clock:
+    """What the times of a file show of its clock, up to some event.
 
-    Its last event takes ``step_us``. Its clock, of ``clock_bits`` bits, overflowed ``overflows`` times.
+    The recording began ``removed_us`` after the zero of the clock; None before the first event. An event takes
+    ``step_us``. The clock, of ``bits`` bits, overflowed ``overflows`` times. The file showed ``last`` as the time of
+    the latest of its ``events``, in the unit of the file.
     """
 
-    t_us: Times
-    removed_us: int = 0
+    removed_us: int | None = None
     step_us: int = 1
     overflows: int = 0
-    clock_bits: int = 0
+    bits: int = 0
+    last: int | float = 0
+    events: int = 0
 
 
-def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Timed:
+UNREAD: Final = Clock()
+"""The clock of a file of which nothing was read."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """Times ``t_us`` (N,) since a recording's start, and its clock after them."""
+
+    t_us: Times
+    clock: Clock
+
+
+def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str, clock: Clock = UNREAD) -> Timed:
     """The times ``t`` (N,) in the file ``name``, in microseconds; ``pixels`` is the number of pixels of the map.
 
+    ``clock`` is that of the events of the file before them. A unit is judged by the first events of a file.
     Raises InputError for times that are not numbers, that fall as after a clock overflow, or that are implausible
     as microseconds if no unit is stated.
     """
@@ -58,17 +74,31 @@ def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str) -> Ti
     unit = "us" if in_us or t.dtype.kind in "mM" else reading.time_unit
     numbers = _numbers(t, unit, name)
     if not len(numbers):
-        return Timed(np.empty(0, np.int64))
-    numbers, overflows, bits = _unwrapped(numbers, reading.unwrap, unit or "us", name)
+        return Timed(np.empty(0, np.int64), clock)
+    after = replace(clock, step_us=1000 if unit == "ms" else 1, last=numbers[-1].item(), events=clock.events + len(t))
+    numbers, overflows, bits = _unwrapped(numbers, reading.unwrap, unit or "us", name, clock)
     t_us = _in_us(numbers, unit or "us", name)
-    if unit is None and (other := _other_unit(t_us, pixels)):
+    removed_us = clock.removed_us
+    if removed_us is None:
+        removed_us = _begin_us(t_us, reading, None if unit else pixels, name)
+    t_us = t_us - removed_us if removed_us else t_us
+    return Timed(t_us, replace(after, removed_us=removed_us, overflows=overflows, bits=bits))
+
+
+def _begin_us(t_us: Times, reading: Reading, pixels: int | None, name: str) -> int:
+    """When a recording begins whose first events are at ``t_us``; a map of ``pixels`` is given if no unit is.
+
+    Raises InputError if their unit is unlikely, or for times of a day with --absolute-time.
+    """
+    if pixels is not None and (other := _other_unit(t_us, pixels)):
         todo = f"Add --time-unit {other[0]} if that is right, or --time-unit us if they are microseconds."
         raise InputError(name, other[1], "times in microseconds", todo)
-    removed_us = 0 if reading.absolute_time else int(t_us.min())
-    if reading.absolute_time and (since := date(int(t_us.min()))):
+    if not reading.absolute_time:
+        return int(t_us.min())
+    if since := date(int(t_us.min())):
         found = f"times since 1970, from {since} on"
         raise InputError(name, found, "times from the recording's start", "Leave out --absolute-time.")
-    return Timed(t_us - removed_us, removed_us, 1000 if unit == "ms" else 1, overflows, bits)
+    return 0
 
 
 def date(t_us: int) -> str:
@@ -98,27 +128,28 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
         return t.astype(np.float64)
     if t.dtype.kind == "u" and len(t) and int(t.max()) > np.iinfo(np.int64).max:
         raise InputError(name, f"field t goes up to {t.max()}", "signed 64-bit integers")
-    return t.astype(np.int64)
+    return t.astype(np.int64, copy=False)
 
 
-def _unwrapped(t: Array, unwrap: bool, unit: str, name: str) -> tuple[Array, int, int]:
-    """(``t`` without overflows, the number of overflows, the bits of the clock)."""
-    falls = t[:-1] - t[1:]
+def _unwrapped(t: Array, unwrap: bool, unit: str, name: str, clock: Clock) -> tuple[Array, int, int]:
+    """(``t`` without overflows, the number of overflows in the file so far, the bits of its clock)."""
+    falls = -np.diff(t, prepend=clock.last if clock.events else t[0])
     worst = falls.max(initial=0)
     bits = next((bits for bits in CLOCK_BITS if NEARLY * 2**bits < worst <= 2**bits and _fits(t, bits)), 0)
-    if not bits:
-        return t, 0, 0
+    if clock.bits not in (0, bits) or not bits:
+        return (t + (clock.overflows << clock.bits) if clock.overflows else t), clock.overflows, clock.bits
     over = falls > NEARLY * 2**bits
     if not unwrap:
-        row = int(np.argmax(over)) + 1
-        found = f"time goes back at event {row}, from {t[row - 1]} to {t[row]} {unit}"
+        row = int(np.argmax(over))
+        found = f"time goes back at event {clock.events + row}, from {t[row] + falls[row]} to {t[row]} {unit}"
         raise InputError(
             name,
             f"{found}, as when a {bits}-bit clock overflows",
             "events in order of time",
             f"Add --unwrap, which adds 2^{bits} {unit} from there on.",
         )
-    return t + np.concatenate([[0], np.cumsum(over) << bits]), int(over.sum()), bits
+    overflows = clock.overflows + np.cumsum(over)
+    return t + (overflows << bits), int(overflows[-1]), bits
 
 
 def _fits(t: Array, bits: int) -> bool:
@@ -130,8 +161,11 @@ def _fits(t: Array, bits: int) -> bool:
 def _in_us(t: Array, unit: str, name: str) -> Times:
     """``t``, given in ``unit``, as whole microseconds."""
     factor = UNITS_US[unit]
-    if float(np.abs(t).max()) * factor >= 2**62:
-        raise InputError(name, f"times up to {np.abs(t).max():g} {unit}", "times that fit 62 bits in microseconds")
+    largest = max(-float(t.min()), float(t.max()))
+    if largest * factor >= 2**62:
+        raise InputError(name, f"times up to {largest:g} {unit}", "times that fit 62 bits in microseconds")
+    if factor == 1 and t.dtype.kind == "i":
+        return t
     if t.dtype.kind == "f":
         return np.rint(t * factor).astype(np.int64)
     return t // round(1 / factor) if factor < 1 else t * int(factor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,44 +11,64 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array, Shape, format_shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import RawEvents, Reading
-from deploytool.data.formats.times import Timed, timed
+from deploytool.data.formats.times import UNREAD, Clock, timed
 from deploytool.ir.events import EVENT, Events
 
 FIELD_MAX: Final = 0xFFFF
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a file showed up to some event: its clock, and in ``extent`` the smallest map (C, H, W) of its events.
+
+    The events end at ``duration_us``. ``sensor`` (H, W) is the size of the camera, if it is stated. ``signed``: OFF is
+    -1, not 0; None while there was neither. ``merged``: both polarities became one feature.
+    """
+
+    clock: Clock = UNREAD
+    duration_us: int = 1
+    extent: Shape = (0, 0, 0)
+    sensor: tuple[int, int] | None = None
+    signed: bool | None = None
+    merged: bool = False
+
+
+NOTHING: Final = Seen()
+"""What a file showed of which nothing was read."""
+
+
 @dataclass(frozen=True, eq=False)
 class Uniform:
-    """The ``events`` of a file, the changes to their times, and whether both polarities were merged."""
+    """``events`` of a file, and what the file showed up to the last of them."""
 
     events: Events
-    times: Timed
-    merged: bool
-
-    @property
-    def without_events(self) -> Uniform:
-        """What was changed, without the events and their times."""
-        return replace(self, events=self.events[:0].copy(), times=replace(self.times, t_us=self.times.t_us[:0].copy()))
-
-    @property
-    def duration_us(self) -> int:
-        """The duration of the recording, up to the end of its last event."""
-        return int(self.times.t_us.max(initial=-1)) + self.times.step_us if len(self.events) else 1
+    seen: Seen
 
 
-def uniform(raw: RawEvents, reading: Reading, shape: Shape, name: str) -> Uniform:
-    """The events of ``raw``, from the file ``name``, for a map of ``shape`` (C, H, W).
+def uniform(raw: RawEvents, reading: Reading, shape: Shape | None, name: str, seen: Seen = NOTHING) -> Uniform:
+    """The events of ``raw``, from the file ``name``, for a map of ``shape`` (C, H, W); with None for that of the file.
 
-    A map of one feature merges both polarities. Raises InputError for invalid times, places or polarities.
+    ``seen`` is what the file showed before them. A map of one feature merges both polarities. Raises InputError for
+    invalid times, places or polarities.
     """
-    times = timed(raw.t, reading, raw.in_us, shape[1] * shape[2], name)
-    features = _whole("c", raw.p, name) if raw.features else polarities(raw.p, name)
-    merged = shape[0] == 1 and bool((features == 1).any()) and int(features.max()) == 1
     events = np.empty(len(raw), EVENT)
+    if not len(raw):
+        return Uniform(events, seen)
+    y, x = _whole("y", raw.y, name), _whole("x", raw.x, name)
+    features, signed = (_whole("c", raw.p, name), None) if raw.features else _polarities(raw.p, name, seen.signed)
+    extent = (int(features.max()) + 1, int(y.max()) + 1, int(x.max()) + 1)
+    _refuse_other_sensor(raw, extent, shape, name)
+    _, height, width = shape or (0, *(raw.sensor or extent[1:]))
+    times = timed(raw.t, reading, raw.in_us, height * width, name, seen.clock)
+    merged = shape is not None and shape[0] == 1 and extent[0] == 2
     events["t"], events["c"] = times.t_us, 0 if merged else features
-    events["y"], events["x"] = _whole("y", raw.y, name), _whole("x", raw.x, name)
-    _refuse_other_sensor(raw, shape, name)
-    return Uniform(events, times, merged)
+    events["y"], events["x"] = y, x
+    channels, rows, columns = (max(pair) for pair in zip(extent, seen.extent, strict=True))
+    duration_us = max(seen.duration_us, int(times.t_us.max()) + times.clock.step_us)
+    merged_now = merged or seen.merged
+    return Uniform(
+        events, Seen(times.clock, duration_us, (channels, rows, columns), raw.sensor or seen.sensor, signed, merged_now)
+    )
 
 
 def polarities(p: Array, name: str) -> NDArray[np.int64]:
@@ -56,17 +76,23 @@ def polarities(p: Array, name: str) -> NDArray[np.int64]:
 
     Other whole numbers of at least 0 stay unchanged. Raises InputError for any other value.
     """
+    return _polarities(p, name, None)[0].astype(np.int64)
+
+
+def _polarities(p: Array, name: str, signed: bool | None) -> tuple[Array, bool | None]:
+    """(polarities (N,) as `polarities` has them, whether OFF is -1); ``signed`` says that of the events before."""
     if p.dtype.kind == "b" or not len(p):
-        return p.astype(np.int64)
-    if p.dtype.kind not in "iuf" or p.ndim != 1 or not (p == np.rint(p)).all():
+        return p, signed
+    if p.dtype.kind not in "iuf" or p.ndim != 1 or (p.dtype.kind == "f" and not (p == np.rint(p)).all()):
         raise InputError(name, f"polarities of dtype {p.dtype}", "true and false, 1 and 0, or 1 and -1")
-    if set(np.unique(p[:10_000]).tolist()) == {1, 2}:
+    low, high = p.min(), p.max()
+    if signed is None and (low, high) == (1, 2):
         raise InputError(name, "polarities 1 and 2", "1 and 0, or 1 and -1", "Subtract 1 from them.")
-    if p.min() >= 0:
-        return _whole("p", p, name)
-    if set(np.unique(p).tolist()) <= {-1, 1}:
-        return (p > 0).astype(np.int64)
-    raise InputError(name, f"polarities from {p.min():g} to {p.max():g}", "1 and 0, or 1 and -1")
+    before, signed = signed, {0: False, -1: True}.get(low, signed)
+    mixed = before not in (None, signed) or (low == -1 and bool((p == 0).any()))
+    if low < -1 or mixed or (signed and high > 1):
+        raise InputError(name, f"polarities from {low:g} to {high:g}", "1 and 0, or 1 and -1")
+    return (p > 0 if signed else _whole("p", p, name)), signed
 
 
 def _whole(field: str, column: Array, name: str) -> Array:
@@ -83,11 +109,10 @@ def _whole(field: str, column: Array, name: str) -> Array:
     return column
 
 
-def _refuse_other_sensor(raw: RawEvents, shape: Shape, name: str) -> None:
+def _refuse_other_sensor(raw: RawEvents, extent: Shape, shape: Shape | None, name: str) -> None:
     """Raises InputError if the camera stated in the file is larger than the map and events lie outside the map."""
-    _, height, width = shape
-    if raw.sensor is None or not len(raw) or (int(raw.y.max()) < height and int(raw.x.max()) < width):
+    if shape is None or raw.sensor is None or (extent[1] <= shape[1] and extent[2] <= shape[2]):
         return
     rows, columns = raw.sensor
-    found = f"events of a camera of {rows}x{columns} pixels, up to row {raw.y.max()} and column {raw.x.max()}"
+    found = f"events of a camera of {rows}x{columns} pixels, up to row {extent[1] - 1} and column {extent[2] - 1}"
     raise InputError(name, found, f"events on a map of {format_shape(shape)}", "Crop or scale the recording first.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError
 from deploytool.data.formats import dat, evt2, evt3
 from deploytool.data.formats.prophesee import header_of, unwound
-from deploytool.data.formats.reading import AS_IT_IS, RawEvents
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents, joined
 
 WORDS_2 = st.one_of(
     st.builds(lambda p, t, x, y: p << 28 | t << 22 | x << 11 | y, *map(st.integers, (0,) * 4, (1, 63, 2047, 2047))),
@@ -69,21 +71,34 @@ def decoded_3(words: list[int]) -> list[tuple[int, int, int, int]]:
     return rows
 
 
+def read(module: ModuleType, path: Path) -> RawEvents:
+    return joined(module.parts(path, AS_IT_IS))
+
+
+def in_chunks(words: np.ndarray, chunk: int, decode: Callable[..., tuple[RawEvents, object]]) -> list[RawEvents]:
+    """The events of ``words``, decoded ``chunk`` at a time."""
+    found, state = [], []
+    for start in range(0, len(words), chunk):
+        events, after = decode(words[start : start + chunk], *state)
+        found, state = [*found, events], [after]
+    return found
+
+
 def rows_of(parts: list[RawEvents]) -> list[tuple[int, ...]]:
     return [row for part in parts for row in zip(*(getattr(part, c).tolist() for c in "txyp"), strict=True)]
 
 
 @given(st.lists(WORDS_2, max_size=60), st.integers(1, 20))
 def test_evt2_is_what_goes_word_by_word(words: list[int], chunk: int) -> None:
-    assert rows_of([*evt2.decoded(np.array(words, np.uint32), chunk)]) == decoded_2(words)
+    assert rows_of(in_chunks(np.array(words, np.uint32), chunk, evt2.decode)) == decoded_2(words)
 
 
 @given(st.lists(WORDS_3, max_size=80), st.integers(1, 25))
 def test_evt3_is_what_goes_word_by_word(words: list[int], chunk: int) -> None:
     wanted = decoded_3(words)
-    assert rows_of([*evt3.decoded(np.array(words, np.uint16), 1 << 15)]) == wanted
+    assert rows_of(in_chunks(np.array(words, np.uint16), 1 << 15, evt3.decode)) == wanted
     if all(x < 2048 - 12 for _, x, _, _ in wanted):  # a base beyond the sensor is not carried into the next chunk
-        assert rows_of([*evt3.decoded(np.array(words, np.uint16), chunk)]) == wanted
+        assert rows_of(in_chunks(np.array(words, np.uint16), chunk, evt3.decode)) == wanted
 
 
 CLOCKS = [("evt2", evt2, 2**34), ("evt3", evt3, 2**24), ("dat", dat, 2**32)]
@@ -91,11 +106,11 @@ WITHOUT_A_WORD = [(evt2, b"% evt 2.0\n"), (evt3, b"% evt 3.0\n"), (dat, event_fi
 
 
 @pytest.mark.parametrize(("name", "module", "wraps"), CLOCKS)
-def test_a_clock_that_runs_over_goes_on(tmp_path: Path, name: str, module: object, wraps: int) -> None:
+def test_a_clock_that_runs_over_goes_on(tmp_path: Path, name: str, module: ModuleType, wraps: int) -> None:
     rows = [(wraps + t, t % 300, t % 200, t % 2) for t in range(-2000, 2000, 40)]
     rows += [(t + wraps - 1_000_000, x, y, p) for t, x, y, p in rows]
     (tmp_path / "file").write_bytes(getattr(event_files, name)(rows))
-    raw = module.read(tmp_path / "file", AS_IT_IS)
+    raw = read(module, tmp_path / "file")
     assert list(zip(*(getattr(raw, c).tolist() for c in "txyp"), strict=True)) == rows
 
 
@@ -124,7 +139,7 @@ def test_a_header_tells_encoding_and_sensor(text: str, encoding: str, sensor: tu
 def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
     head, event = b"% Data file containing TD events.\n% Version 1\n", struct.pack("<II", 7, 1 << 17 | 200 << 9 | 300)
     (tmp_path / "old.dat").write_bytes(head + bytes([0, 8]) + event)
-    raw = dat.read(tmp_path / "old.dat", AS_IT_IS)
+    raw = read(dat, tmp_path / "old.dat")
     assert [int(getattr(raw, c)[0]) for c in "txyp"] == [7, 300, 200, 1]
 
 
@@ -148,17 +163,17 @@ def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_damaged_files_are_one_sentence(tmp_path: Path, module: object, content: bytes, says: str) -> None:
+def test_damaged_files_are_one_sentence(tmp_path: Path, module: ModuleType, content: bytes, says: str) -> None:
     (tmp_path / "file.raw").write_bytes(content)
     with pytest.raises(InputError, match=says) as caught:
-        module.read(tmp_path / "file.raw", AS_IT_IS)
+        read(module, tmp_path / "file.raw")
     assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize(("module", "head"), WITHOUT_A_WORD)
-def test_a_file_without_a_word_holds_no_events(tmp_path: Path, module: object, head: bytes) -> None:
+def test_a_file_without_a_word_holds_no_events(tmp_path: Path, module: ModuleType, head: bytes) -> None:
     (tmp_path / "file.raw").write_bytes(head)
-    assert len(module.read(tmp_path / "file.raw", AS_IT_IS)) == 0
+    assert len(read(module, tmp_path / "file.raw")) == 0
 
 
 def test_real_files_hold_what_expelliarmus_finds(shared_data: Path) -> None:
@@ -167,7 +182,7 @@ def test_real_files_hold_what_expelliarmus_finds(shared_data: Path) -> None:
     for name, module, number in files:
         path = shared_data / "event_formats" / name
         theirs = expelliarmus.Wizard(encoding=module.__name__.rsplit(".", 1)[-1]).read(str(path))
-        ours = module.read(path, AS_IT_IS)
+        ours = read(module, path)
         assert len(ours) == number
         for column in "txyp":
             assert np.array_equal(getattr(ours, column), theirs[column]), (name, column)
@@ -178,7 +193,7 @@ def test_the_real_evt3_file_lasts_as_long_as_its_camera_says(shared_data: Path) 
     camera's time; a camera repeats it every 16 us, and the file has 551 of these words: 8.8 ms, not 53.9 ms."""
     expelliarmus = pytest.importorskip("expelliarmus")
     path = shared_data / "event_formats" / "evt3_sample.raw"
-    ours, theirs = evt3.read(path, AS_IT_IS), expelliarmus.Wizard(encoding="evt3").read(str(path))
+    ours, theirs = read(evt3, path), expelliarmus.Wizard(encoding="evt3").read(str(path))
     assert len(ours) == 219_596
     for column in "xyp":
         assert np.array_equal(getattr(ours, column), theirs[column])

@@ -33,10 +33,10 @@ def test_a_recording_begins_at_its_first_event(times: list[int], offset: int) ->
     times = np.sort(times)
     found = of(times + offset)
     assert np.array_equal(found.t_us, times - times[0])
-    assert found.removed_us == times[0] + offset
+    assert found.clock.removed_us == times[0] + offset
     kept = of(times + offset, absolute_time=True)
     assert np.array_equal(kept.t_us, times + offset)
-    assert kept.removed_us == 0
+    assert kept.clock.removed_us == 0
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("us", 1), ("ms", 1000), ("s", 10**6)])
@@ -55,8 +55,8 @@ def test_nanoseconds_are_cut_to_microseconds() -> None:
 
 
 def test_a_sample_in_milliseconds_lasts_until_its_last_millisecond_is_over() -> None:
-    assert of(np.array([3, 9]), time_unit="ms").step_us == 1000
-    assert of(np.array([3, 9])).step_us == 1
+    assert of(np.array([3, 9]), time_unit="ms").clock.step_us == 1000
+    assert of(np.array([3, 9])).clock.step_us == 1
 
 
 @pytest.mark.parametrize("kind", ["M8[ns]", "M8[us]", "m8[ms]"])
@@ -78,7 +78,7 @@ def test_a_clock_that_ran_over_is_named_and_unwrapped_on_request(bits: int) -> N
     assert says.endswith(f"Add --unwrap, which adds 2^{bits} us from there on.")
     found = of(wrapped, unwrap=True)
     assert np.array_equal(found.t_us, true - true[0])
-    assert (found.overflows, found.clock_bits) == (true[-1] // 2**bits - true[0] // 2**bits, bits)
+    assert (found.clock.overflows, found.clock.bits) == (true[-1] // 2**bits - true[0] // 2**bits, bits)
 
 
 def test_a_signed_clock_runs_over_from_its_largest_to_its_smallest() -> None:

@@ -60,15 +60,15 @@ def test_what_is_no_polarity(p: list[object], says: str) -> None:
 def test_one_input_feature_merges_both_polarities() -> None:
     merged = of(raw(np.array([1, 0, 1])), features=1)
     assert merged.events["c"].tolist() == [0, 0, 0]
-    assert merged.merged
-    assert not of(raw(np.array([1, 0, 1])), features=2).merged
-    assert not of(raw(np.array([0, 0])), features=1).merged
+    assert merged.seen.merged
+    assert not of(raw(np.array([1, 0, 1])), features=2).seen.merged
+    assert not of(raw(np.array([0, 0])), features=1).seen.merged
 
 
 def test_more_features_are_left_to_the_check_of_the_map() -> None:
     many = of(raw(np.array([0, 1, 2]), features=True), features=1)
     assert many.events["c"].tolist() == [0, 1, 2]
-    assert not many.merged
+    assert not many.seen.merged
 
 
 def test_events_beyond_the_map_name_the_camera() -> None:
@@ -93,5 +93,5 @@ def test_places_are_whole_numbers_that_fit() -> None:
 
 
 def test_a_recording_lasts_until_its_last_event_is_over() -> None:
-    assert of(raw(np.zeros(3, np.int64))).duration_us == 21
-    assert of(raw(np.zeros(0, np.int64))).duration_us == 1
+    assert of(raw(np.zeros(3, np.int64))).seen.duration_us == 21
+    assert of(raw(np.zeros(0, np.int64))).seen.duration_us == 1
