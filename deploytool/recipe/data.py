@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from deploytool.ir.events import Bins
-from deploytool.recipe.section import Section, Size
+from deploytool.recipe.section import Offset, Section, Size
+
+LATER_KEYS: Final = (
+    "sensor",
+    "split",
+    "test_share",
+    "window_ms",
+    "stride_ms",
+    "refractory_ms",
+    "crop",
+    "pool",
+    "polarity",
+)
+"""Keys that recipes did not always have: a section states them only where they are not the default, so that the keys of
+stored artifacts stay the same."""
 
 
 class DataSection(Section):
@@ -36,6 +51,43 @@ class DataSection(Section):
         description="How a sample is divided into time steps, in training and in the clock-driven runs after it: equal "
         "time, or an equal number of events in each.",
     )
+    sensor: tuple[Size, Size] | None = Field(
+        None,
+        description="The set `events`: [H, W] of the camera, where its files do not state it, or state another one.",
+    )
+    split: str | None = Field(
+        None,
+        description="The set `events`: how its recordings are split. `folders`: the folders train, test and, if there "
+        "is one, validation. `names`: by a hash of their names. Or a file in the folder: a table such as `splits.csv` "
+        "with the columns file and part, or a text that names the files for the test, one a line. By default "
+        "splits.csv if it exists, or else the folders if they exist, or else the names.",
+    )
+    test_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="The set `events`: share of the recordings of each class for the test, if the split is by names; "
+        "0.2 by default.",
+    )
+    window_ms: float | None = Field(
+        None,
+        ge=0.001,
+        le=1e6,
+        description="The set `events`: cut every recording, or every span that its label file names, into windows of "
+        "this length. A last one that is shorter is left out.",
+    )
+    stride_ms: float | None = Field(
+        None,
+        ge=0.001,
+        le=1e6,
+        description="From the start of a window to the start of the next; the length of a window by default.",
+    )
+    crop: tuple[Offset, ...] | None = Field(
+        None, description="Event sets: only these pixels, [H, W] around the middle or [top, left, H, W]."
+    )
+    pool: int | None = Field(
+        None, ge=2, le=64, description="Event sets: make one pixel of this many rows and columns, after the crop."
+    )
     size: tuple[Size, Size] | None = Field(
         None, description="[H, W] to which events, or the images of an image folder, are scaled."
     )
@@ -43,6 +95,12 @@ class DataSection(Section):
         None,
         gt=0,
         description="Drop an event if none of the four neighbouring pixels had one in the milliseconds before it.",
+    )
+    refractory_ms: float | None = Field(
+        None, gt=0, description="Drop an event if its pixel had another one in the milliseconds before it."
+    )
+    polarity: Literal["both", "merge"] = Field(
+        "both", description="Event sets: ON and OFF events as two features, or `merge` them into one."
     )
     validation: float = Field(
         0.1, gt=0, lt=0.5, description="Share of the training samples that is held out to choose the best epoch."
@@ -53,3 +111,23 @@ class DataSection(Section):
     test_samples: int | None = Field(
         None, ge=1, description="Use only this number of test samples, spread evenly over the classes."
     )
+
+    @field_validator("crop")
+    @classmethod
+    def _of_two_or_four(cls, crop: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if crop is not None and (len(crop) not in (2, 4) or min(crop[-2:]) < 1):
+            raise ValueError(f"found {list(crop)}; need [H, W] or [top, left, H, W], with H and W of at least 1")
+        return crop
+
+    @model_validator(mode="after")
+    def _stride_of_windows(self) -> DataSection:
+        if self.stride_ms is not None and self.window_ms is None:
+            raise ValueError(f"found stride_ms = {self.stride_ms:g} without window_ms; need both, or none")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _stated(self, serialise: SerializerFunctionWrapHandler) -> Mapping[str, Any]:
+        """All keys, without those of `LATER_KEYS` that have their default."""
+        defaults = {name: type(self).model_fields[name].default for name in LATER_KEYS}
+        later = {name for name in LATER_KEYS if getattr(self, name) == defaults[name]}
+        return {name: value for name, value in serialise(self).items() if name not in later}

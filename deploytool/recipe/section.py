@@ -31,3 +31,6 @@ S = TypeVar("S", bound=Section)
 
 Size: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 """Features, rows or columns of a map."""
+
+Offset: TypeAlias = Annotated[int, Field(ge=0, le=4096)]
+"""A row or a column of a map."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Final, Generic, TypeVar, cast
 
 from deploytool.base.arrays import Shape
@@ -13,7 +13,7 @@ from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
 from deploytool.data.samples import Samples, even_subset, hold_out
 from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, imagefolder, mnist, ncaltech101, nmnist
-from deploytool.data.transforms import Denoise, First, Resize
+from deploytool.data.steps import OF_EVENTS, OF_RECORDINGS, applied, event_steps, given, map_after
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection
 
@@ -168,7 +168,10 @@ def promised(spec: DataSection) -> Promise:
     Raises RecipeError for an unknown set, or for keys that do not apply to it.
     """
     source = _source(spec)
-    return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
+    shape: Shape = (source.shape[0], *(spec.size or source.shape[1:]))
+    if spec.set in EVENT_SETS:
+        shape = map_after(event_steps(spec, source.shape), source.shape)
+    return Promise(spec.set, shape, source.classes)
 
 
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
@@ -191,8 +194,8 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
             "Use more samples, or change data.validation.",
         )
     classes = source.classes or int(max(training.labels.max(), test.labels.max())) + 1
-    for step in _steps(spec):
-        train, validation, test = (part.map(step) for part in (train, validation, test))
+    step = _step(spec)
+    train, validation, test = (part.map(step) for part in (train, validation, test))
     return Dataset(spec.set, promised(spec).shape, classes, train, validation, test)
 
 
@@ -227,8 +230,11 @@ def _problems(spec: DataSection) -> Iterator[RecipeError]:
         yield RecipeError("data.coding", f"found {spec.coding!r}", f"{', '.join(codings)} for {kind}")
     if spec.levels is not None and (not of_images or spec.coding == "direct"):
         yield RecipeError("data.levels", f"found {spec.levels}", "none without count or rate coding of images")
-    if of_images and spec.denoise_ms is not None:
-        yield RecipeError("data.denoise_ms", f"found {spec.denoise_ms:g}", f"none for {kind}")
+    if of_images:
+        for key, value in given(spec, OF_EVENTS):
+            yield RecipeError(f"data.{key}", f"found {value}", f"none for {kind}")
+    for key, value in given(spec, OF_RECORDINGS):
+        yield RecipeError(f"data.{key}", f"found {value}", f"none for {kind}, whose files and split are known")
     if of_images and spec.set != "imagefolder" and spec.size is not None:
         yield RecipeError("data.size", f"found {list(spec.size)}", f"none for {kind} of one size")
     if spec.set == "imagefolder" and spec.size is None:
@@ -241,21 +247,15 @@ def _problems(spec: DataSection) -> Iterator[RecipeError]:
         yield RecipeError("data.bins", f"found {spec.bins!r}", "none with direct coding, which has no events")
 
 
-def _steps(spec: DataSection) -> Iterator[Callable[[Any], Any]]:
-    """The transforms of every sample, in order."""
+def _step(spec: DataSection) -> Callable[[Any], Any]:
+    """What becomes of every sample when it is made."""
     if spec.set in EVENT_SETS:
-        if spec.duration_ms is not None:
-            yield First(round(spec.duration_ms * 1000))
-        if spec.denoise_ms is not None:
-            yield Denoise(spec.denoise_ms)
-        if spec.size is not None:
-            yield Resize(*spec.size)
-        return
-    if spec.size is not None:
-        yield Fit(*spec.size)
+        return partial(applied, event_steps(spec, EVENT_SETS[spec.set].shape))
+    images: list[Callable[[Any], Any]] = [] if spec.size is None else [Fit(*spec.size)]
     if spec.coding != "direct":
         duration_us = round((spec.duration_ms or IMAGE_DURATION_MS) * 1000)
-        yield (RateCoding if spec.coding == "rate" else CountCoding)(spec.levels or LEVELS, duration_us)
+        images.append((RateCoding if spec.coding == "rate" else CountCoding)(spec.levels or LEVELS, duration_us))
+    return lambda image: reduce(lambda made, step: step(made), images, image)
 
 
 def _subset(samples: Samples[Any], count: int | None, key: str) -> Samples[Any]:
