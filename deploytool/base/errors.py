@@ -39,6 +39,13 @@ class DeployError(Exception):
         joint.args = ("\n".join(joint.problems),)
         return joint
 
+    def reworded(self, change: Callable[[str], str]) -> Self:
+        """The same error with ``change`` applied to every sentence."""
+        other = type(self)("", "")
+        other.problems = tuple(change(problem) for problem in self.problems)
+        other.args = ("\n".join(other.problems),)
+        return other
+
     def __str__(self) -> str:
         return "\n".join(self.problems)
 

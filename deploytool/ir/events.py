@@ -273,3 +273,13 @@ def frames_of(stream: EventStream, time_steps: int, bins: Bins = "time") -> NDAr
     """(T, C, H, W): the number of events at each position in each of ``time_steps`` steps."""
     shape = (time_steps, *stream.shape)
     return np.bincount(cells_of(stream, time_steps, bins), minlength=math.prod(shape)).reshape(shape)
+
+
+def events_of(frames: NDArray[np.int64], step_us: int) -> Events:
+    """The events of ``frames`` (T, C, H, W), counts per time step of ``step_us``: each at the start of its step.
+
+    Within a step they are in row-major order. `frames_of` gives the counts back, from a stream of T * ``step_us``.
+    """
+    cells = np.repeat(np.arange(frames.size), frames.ravel())
+    steps, places = np.divmod(cells, math.prod(frames.shape[1:]))
+    return at_places(steps * step_us, places, frames.shape[1:])

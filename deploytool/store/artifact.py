@@ -117,6 +117,20 @@ class Store:
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
+    def adopt(self, artifact: Artifact) -> Artifact:
+        """``artifact``, of another store, in this one too. Raises ArtifactError when the store cannot be written."""
+        with writing(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=f".{artifact.kind}-", dir=self.root))
+            try:
+                for name in (MANIFEST, *artifact.manifest.files):
+                    (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(artifact.path / name, draft / name)
+                draft.chmod(0o777 & ~umask())
+                return _moved(draft, Artifact(self.root / artifact.manifest.name, artifact.manifest))
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
     def get(self, reference: str, *kinds: Kind, for_chip: bool = True) -> Artifact:
         """The artifact that ``reference`` names: a folder, ``kind-prefix``, or ``kind@latest`` or ``kind``.
 

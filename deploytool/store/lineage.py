@@ -17,6 +17,13 @@ def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
     return tuple(found.values())
 
 
+def copied(artifact: Artifact, source: Store, target: Store) -> Artifact:
+    """``artifact`` of the store ``source`` in the store ``target``, with every artifact that it was made from."""
+    for ancestor in ancestors(source, artifact):
+        target.adopt(ancestor)
+    return target.adopt(artifact)
+
+
 def lineage(store: Store, artifact: Artifact) -> tuple[str, ...]:
     """The direct inputs of ``artifact``: names in the store, or role and digest of inputs that are not in it."""
     names = []

@@ -121,7 +121,7 @@ def check(
     kind = kind_of(source)
     refuse_options(kind, options)
     if kind == "a recipe":
-        return _check_recipe(load_recipe(Path(source)), chip, spec)
+        return check_recipe(load_recipe(Path(source)), chip, spec)
     later: list[Refusal] = []
     if kind == "a .nir file":
         graph, unsaid = assumed_network(Path(source), options)
@@ -133,7 +133,7 @@ def check(
     return replace(_check_weights(network.graph, asked, spec, later), originals=network.originals)
 
 
-def _check_recipe(recipe: Recipe, chip: str | None, spec: MapSection) -> Checked:
+def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLAIN) -> Checked:
     """Whether the network that ``recipe`` trains fits, with the pins of both, and what training would refuse."""
     from deploytool.map.compile import check as check_fit
 

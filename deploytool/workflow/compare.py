@@ -17,7 +17,7 @@ from deploytool.store.cache import StageCache
 from deploytool.validate.comparison import SpikePair, TimeScale
 from deploytool.workflow.import_recording import recordings_named
 from deploytool.workflow.recordings import load
-from deploytool.workflow.replay import DataPlace, Replayable, ReplayError, replayable
+from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, Replayable, ReplayError, replayable
 
 if TYPE_CHECKING:
     from deploytool.ir.divergence import Explained
@@ -41,7 +41,7 @@ class Asked:
     explain: bool = False
     number: int = SAMPLES
     samples: tuple[str, ...] = ()
-    place: DataPlace = field(default_factory=DataPlace)
+    place: DataPlace = WHERE_THEY_WERE
     scale: TimeScale = field(default_factory=TimeScale)
 
 
@@ -173,13 +173,13 @@ def _followed(cache: StageCache, pair: Pair, chosen: Sequence[int], again: Again
 
 
 def explanations(
-    cache: StageCache, reference: Artifact, test: Artifact, number: int
+    cache: StageCache, reference: Artifact, test: Artifact, number: int, place: DataPlace = WHERE_THEY_WERE
 ) -> tuple[tuple[Explained, ...], str]:
     """Why two recordings differ, in the ``number`` samples that differ most; and what stopped it, or "".
 
     Nothing is stored. Raises as `compare`.
     """
-    asked = Asked(explain=True, number=number)
+    asked = Asked(explain=True, number=number, place=place)
     recordings = {artifact.name: load(cache.store, artifact) for artifact in (reference, test)}
     pair = _pair(recordings)
     again, problem = _replayables(cache, (reference, test), recordings, asked)

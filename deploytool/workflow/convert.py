@@ -24,7 +24,7 @@ def convert(
     cache: StageCache, source: str, options: ImportOptions = NO_OPTIONS, output: Path | None = None
 ) -> Artifact:
     """The graph that ``source`` names, in the store, and also written to ``output``; see `named_network`."""
-    graph = _stored(cache, named_network(cache.store, source, options))
+    graph = store_network(cache, named_network(cache.store, source, options))
     if output is not None:
         write_file(output, (graph.path / NETWORK).read_bytes())
     return graph
@@ -39,10 +39,10 @@ def lint(source: Path) -> dict[str, Any]:
 
 def convert_model(cache: StageCache, model: Artifact) -> Artifact:
     """The graph of a trained model, with the weights its chip will compute with."""
-    return _stored(cache, NamedNetwork(artifact_graph(model), model))
+    return store_network(cache, NamedNetwork(artifact_graph(model), model))
 
 
-def _stored(cache: StageCache, network: NamedNetwork) -> Artifact:
+def store_network(cache: StageCache, network: NamedNetwork) -> Artifact:
     """The graph of ``network`` in the store, reused if it is already stored."""
     graph, source = network.graph, network.artifact
     if source is not None and source.kind == "graph":

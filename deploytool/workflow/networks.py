@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 
-from deploytool.base.arrays import Shape
+from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import ArtifactError, InputError, UsageError
 from deploytool.base.files import is_file, is_folder
 from deploytool.base.tensors import read_tensors
@@ -123,7 +123,7 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
         case "a .nir file":
             return NamedNetwork(_nir(Path(source), options))
         case "a .onnx file":
-            return _renamed(_onnx(Path(source), options))
+            return renamed(_onnx(Path(source), options))
         case "a state_dict":
             return _state_dict(Path(source), options)
 
@@ -196,6 +196,14 @@ def trained_for(store: Store, artifact: Artifact | None) -> str | None:
     return None
 
 
+def recipe_of(store: Store, artifact: Artifact) -> Recipe | None:
+    """The recipe of the training that ``artifact`` comes from, as far as its model states it."""
+    for model in (artifact, *ancestors(store, artifact)):
+        if model.kind == "model":
+            return Recipe.model_validate({**model.manifest.recipe, "name": "model", "run": {"on": []}})
+    return None
+
+
 def _nir(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.nir import read_nir
 
@@ -234,10 +242,15 @@ def _module(source: str, options: ImportOptions) -> NamedNetwork:
     from deploytool.convert.torch.builder import load_builder
     from deploytool.convert.torch.modules import from_module
 
+    shape = stated_shape(source, options)
+    return renamed(from_module(load_builder(source)(), shape))
+
+
+def stated_shape(where: str, options: ImportOptions) -> Shape:
+    """The input map (C, H, W) of the module ``where``. Raises UsageError if it is not stated."""
     if options.shape is None:
-        raise UsageError(source, "no input shape", "--shape C,H,W")
-    shape = parse_shape(options.shape)
-    return _renamed(from_module(load_builder(source)(), shape))
+        raise UsageError(where, "no input shape", "--shape C,H,W")
+    return parse_shape(options.shape)
 
 
 def _onnx(path: Path, options: ImportOptions) -> Graph:
@@ -247,7 +260,7 @@ def _onnx(path: Path, options: ImportOptions) -> Graph:
     return read_onnx(path, reset=reset or "subtract", floor=options.floor, tell=log.warning)
 
 
-def _renamed(graph: Graph) -> NamedNetwork:
+def renamed(graph: Graph) -> NamedNetwork:
     """``graph`` with readable names for layers that only have a number."""
     from deploytool.convert.readable import with_readable_names
 
@@ -256,15 +269,20 @@ def _renamed(graph: Graph) -> NamedNetwork:
 
 
 def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:
-    from deploytool.convert.state_dict import from_state_dict
     from deploytool.convert.torch.state_dict import read_state_dict
 
-    state = read_state_dict(path)
-    if options.network is None:
+    return with_state(read_state_dict(path), str(path), options.network)
+
+
+def with_state(state: Mapping[str, Array], where: str, network: Path | None) -> NamedNetwork:
+    """The network of the recipe ``network`` with the weights in ``state``, the state dict called ``where``."""
+    from deploytool.convert.state_dict import from_state_dict
+
+    if network is None:
         weights = ", ".join(name for name, array in state.items() if array.ndim > 1)
         found = f"weights without their layers ({weights})"
-        raise UsageError(str(path), found, "--network RECIPE, with the [network] of these weights")
-    loaded = from_state_dict(state, *load_network(options.network))
+        raise UsageError(where, found, "--network RECIPE, with the [network] of these weights")
+    loaded = from_state_dict(state, *load_network(network))
     for warning in loaded.warnings:
         log.warning(warning)
     return NamedNetwork(loaded.graph, entries=loaded.entries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from deploytool.recipe import DataSection
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
 from deploytool.workflow import samples as sources
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.samples import IN_MEMORY, SampleSource
 
 if TYPE_CHECKING:
     from deploytool.ir.traffic import Traffic
@@ -29,10 +29,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where samples are, if it is not where they were: a data set's ``root``, or the file or folder ``data``."""
+    """Where samples are, if it is not where they were: a data set's ``root``, or the file or folder ``data``.
+
+    ``held`` are samples that the caller has.
+    """
 
     data: str | None = None
     root: str | None = None
+    held: tuple[SampleSource, ...] = ()
+
+
+WHERE_THEY_WERE: Final = DataPlace()
 
 
 class ReplayError(Exception):
@@ -102,7 +109,13 @@ def streams_of(store: Store, artifact: Artifact, program: Program, place: DataPl
         raise ReplayError(f"{artifact.name}: its samples cannot be read. {error}") from None
 
 
-def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Sequence[int]) -> Recording | None:
+def replay(
+    store: Store,
+    artifact: Artifact,
+    recorded: Recording,
+    indices: Sequence[int],
+    place: DataPlace = WHERE_THEY_WERE,
+) -> Recording | None:
     """Samples ``indices`` of the recording ``artifact`` again, with every spike of every layer.
 
     None if it cannot be replayed here: it was imported, or made on a board or without a program, its samples are files
@@ -113,7 +126,7 @@ def replay(store: Store, artifact: Artifact, recorded: Recording, indices: Seque
     if not indices or "program" not in artifact.manifest.inputs:
         return None
     try:
-        again = replayable(store, artifact, recorded, DataPlace())
+        again = replayable(store, artifact, recorded, place)
     except ReplayError:
         return None
     parts = []
@@ -182,15 +195,19 @@ def _made_from(store: Store, artifact: Artifact, role: str) -> Artifact:
 def _source(store: Store, artifact: Artifact, place: DataPlace) -> SampleSource:
     """The samples of the recording ``artifact``, known by their fingerprint."""
     asked, wanted = artifact.manifest.recipe["data"], artifact.manifest.inputs["data"]
+    if found := next((each for each in place.held if each.fingerprint == wanted), None):
+        return found
+    if IN_MEMORY in asked:
+        raise ReplayError(f"{artifact.name}: its samples were given by a script, which alone has them.")
     problem = ""
     for candidate in _candidates(store, artifact, asked, place):
         try:
-            found = candidate()
+            source = candidate()
         except DeployError as error:
             problem = f" {error}"
             continue
-        if found.fingerprint == wanted:
-            return found
+        if source.fingerprint == wanted:
+            return source
     reason = problem or " Those that are there are others. Use --root or --data to say where they are."
     raise ReplayError(f"{artifact.name}: the samples it was made from were not found.{reason}")
 

@@ -22,7 +22,7 @@ from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAG
 from deploytool.store.lineage import ancestors, lineage
 from deploytool.workflow.networks import originals_of
 from deploytool.workflow.recordings import load
-from deploytool.workflow.replay import replay
+from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, replay
 from deploytool.workflow.reproduce import commands, recipe_text
 
 if TYPE_CHECKING:
@@ -38,8 +38,17 @@ EXPLAINED: Final = 3
 """The number of samples in which the first divergence is sought."""
 
 
-def report(cache: StageCache, reference: str, samples: int, title: str | None = None) -> Artifact:
-    """The HTML page of a verdict and everything in the store behind it; its title is the verdict's name by default."""
+def report(
+    cache: StageCache,
+    reference: str,
+    samples: int,
+    title: str | None = None,
+    place: DataPlace = WHERE_THEY_WERE,
+) -> Artifact:
+    """The HTML page of a verdict and everything in the store behind it; its title is the verdict's name by default.
+
+    Samples that are not where they were are in ``place``.
+    """
     from deploytool.workflow.sweep import sweeps_of
 
     verdict = cache.store.get(reference, "verdict")
@@ -54,7 +63,7 @@ def report(cache: StageCache, reference: str, samples: int, title: str | None = 
     return cache.stored(
         Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title}),
         lambda: replace(
-            _content(cache, verdict, samples, title), sweeps=tuple(load_sweep(each.path) for each in sweeps)
+            _content(cache, verdict, samples, title, place), sweeps=tuple(load_sweep(each.path) for each in sweeps)
         ),
         write,
     )
@@ -73,7 +82,7 @@ def copy_page(made: Artifact, output: Path) -> Path:
         return output
 
 
-def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None) -> ReportContent:
+def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None, place: DataPlace) -> ReportContent:
     from deploytool.report.choice import choose
     from deploytool.report.content import ReportContent
 
@@ -93,8 +102,8 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         runs=runs,
         program=load_program(on_chip.path),
         chosen=chosen,
-        replayed=_replayed(cache, stored, runs, [choice.index for choice in chosen]),
-        divergence=_divergence(cache, judged, stored),
+        replayed=_replayed(cache, stored, runs, [choice.index for choice in chosen], place),
+        divergence=_divergence(cache, judged, stored, place),
         history=tuple(model.read_json(HISTORY)) if model else (),
         quantisation=tuple(on_chip.read_json(QUANTISATION) or ()),
         splits=tuple(on_chip.read_json(SPLITS) or ()),
@@ -117,7 +126,7 @@ def _runs(verdict: Verdict, recordings: Sequence[Artifact]) -> dict[str, Artifac
     return {name: artifact for name, artifact in found.items() if artifact}
 
 
-def _divergence(cache: StageCache, verdict: Verdict, stored: Mapping[str, Artifact]) -> Divergence:
+def _divergence(cache: StageCache, verdict: Verdict, stored: Mapping[str, Artifact], place: DataPlace) -> Divergence:
     """Why two runs differ: the first pair of the verdict that differs and can be run again, the main one first."""
     from deploytool.report.content import Divergence
     from deploytool.report.differences import main_difference
@@ -130,7 +139,7 @@ def _divergence(cache: StageCache, verdict: Verdict, stored: Mapping[str, Artifa
             continue
         if pair.details and pair.details.explained:
             return Divergence(pair.reference, pair.test, pair.details.explained, pair.details.not_explained)
-        found, why = explanations(cache, stored[pair.reference], stored[pair.test], EXPLAINED)
+        found, why = explanations(cache, stored[pair.reference], stored[pair.test], EXPLAINED, place)
         if found:
             return Divergence(pair.reference, pair.test, found, why)
         problem = why
@@ -142,10 +151,14 @@ def _differs(pair: Difference) -> bool:
 
 
 def _replayed(
-    cache: StageCache, stored: Mapping[str, Artifact], runs: Mapping[str, Recording], indices: Sequence[int]
+    cache: StageCache,
+    stored: Mapping[str, Artifact],
+    runs: Mapping[str, Recording],
+    indices: Sequence[int],
+    place: DataPlace,
 ) -> dict[str, Recording]:
     """{run: its samples ``indices`` again, with every spike}, for the runs that can be replayed here."""
-    again = {name: replay(cache.store, artifact, runs[name], indices) for name, artifact in stored.items()}
+    again = {name: replay(cache.store, artifact, runs[name], indices, place) for name, artifact in stored.items()}
     return {name: recording for name, recording in again.items() if recording is not None}
 
 

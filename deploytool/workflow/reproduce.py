@@ -12,6 +12,7 @@ from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import Recipe
 from deploytool.recipe.toml import write_toml
 from deploytool.store.artifact import Artifact
+from deploytool.workflow.samples import IN_MEMORY
 
 Command = tuple[str, str]
 """(what it does, the command line)."""
@@ -87,7 +88,7 @@ def _mapped(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
     stated = {"--target": asked.get("target", SIMULATOR), "--no-split": not asked.get("split", True)}
     stated |= {"--pin": [f"{layer}={core}" for layer, core in asked.get("pins", {}).items()]}
     if "calibration" in recipe:
-        stated |= {"--quantise": "calibrated", "--data": recipe["calibration"]["set"]}
+        stated |= {"--quantise": "calibrated", "--data": recipe["calibration"].get("set")}
         stated |= {"--calibration-samples": asked["calibration_samples"]}
     if "requantised_from" in recipe:
         stated |= {"--weight-bits": recipe["weight_bits"], "--requantise": True}
@@ -109,7 +110,10 @@ def _run(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:
         draw = Perturbation(**recipe["perturbation"])
         stated |= {"--perturb": draw.models, "--seed": draw.seed, "--repeats": draw.repeat + 1}
     options = _options(stated)
-    return f"Run it: {artifact.name}.", _line("run", _named(artifact, "program", artifacts), *options)
+    says = f"Run it: {artifact.name}."
+    if IN_MEMORY in data:
+        says += f" Its {data[IN_MEMORY]} samples were given by a script: write them to files for --data."
+    return says, _line("run", _named(artifact, "program", artifacts), *options)
 
 
 def _imported(artifact: Artifact, artifacts: Sequence[Artifact]) -> Command:

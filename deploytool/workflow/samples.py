@@ -22,6 +22,10 @@ CALIBRATION_PARTS: Final = 3
 """One in this many calibration samples is for the search; the others decide which result is kept."""
 
 
+IN_MEMORY: Final = "in memory"
+"""The key of what a manifest says of samples that a script gave."""
+
+
 def silent(line: str) -> None:
     """Does nothing."""
 

@@ -17,13 +17,12 @@ from deploytool.ir.events import EventStream
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.recording import EVENT_DRIVEN, RungName
 from deploytool.recipe import Recipe, load_recipe
-from deploytool.store.artifact import Artifact, Store
+from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
-from deploytool.store.lineage import ancestors
 from deploytool.workflow.convert import convert, convert_model
 from deploytool.workflow.map import AS_TRAINED, Width, map_graph
-from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, refuse_options
+from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, recipe_of, refuse_options
 from deploytool.workflow.run import run
 from deploytool.workflow.samples import SampleSource, dataset
 from deploytool.workflow.train import run_trained, trained_model
@@ -68,7 +67,7 @@ def _swept(cache: StageCache, named: str, options: ImportOptions) -> Swept:
     match = None if _exists(named) else _LABELLED.fullmatch(named)
     label, source = (match[1].strip(), match[2]) if match else ("", named)
     artifact = _artifact(cache, source, options)
-    recipe = _recipe_of(cache.store, artifact)
+    recipe = recipe_of(cache.store, artifact)
     if not label:
         label = artifact.name if recipe is None else _method(recipe)
         label = Path(source).stem if _exists(source) and not is_folder(Path(source)) else label
@@ -92,14 +91,6 @@ def _artifact(cache: StageCache, source: str, options: ImportOptions) -> Artifac
             )
         return model
     return convert(cache, source, options)
-
-
-def _recipe_of(store: Store, artifact: Artifact) -> Recipe | None:
-    """The recipe of the training that ``artifact`` comes from, as far as its model states it."""
-    for model in (artifact, *ancestors(store, artifact)):
-        if model.kind == "model":
-            return Recipe.model_validate({**model.manifest.recipe, "name": "model", "run": {"on": []}})
-    return None
 
 
 def _method(recipe: Recipe) -> str:

@@ -43,8 +43,13 @@ def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> di
     if not path.is_file():
         raise InputError(str(path), "no such file", NEED)
     state = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
-    tensors = _without_prefixes(path, _tensors(path, state, tell), tell)
-    return {name: to_array(tensor, "the tensor", f"{path}: {name!r}") for name, tensor in tensors.items()}
+    return arrays_of(state, str(path), tell)
+
+
+def arrays_of(state: Any, where: str, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
+    """The arrays in ``state``, a state dict or a checkpoint called ``where``. Raises as `read_state_dict` does."""
+    tensors = _without_prefixes(where, _tensors(where, state, tell), tell)
+    return {name: to_array(tensor, "the tensor", f"{where}: {name!r}") for name, tensor in tensors.items()}
 
 
 def _load_safetensors(path: Path) -> Any:
@@ -117,21 +122,21 @@ def _first_class(pickled: bytes) -> str | None:
     return None
 
 
-def _tensors(path: Path, state: Any, tell: Callable[[str], None]) -> Mapping[str, torch.Tensor]:
+def _tensors(where: str, state: Any, tell: Callable[[str], None]) -> Mapping[str, torch.Tensor]:
     """The tensors by name in ``state``, or in the one part of it that holds only tensors."""
     if not isinstance(state, Mapping):
-        raise InputError(str(path), f"holds a {type(state).__name__}", NEED)
+        raise InputError(where, f"holds a {type(state).__name__}", NEED)
     if state and all(isinstance(value, torch.Tensor) for value in state.values()):
         return {str(name): tensor for name, tensor in state.items()}
     parts = {str(key): part for key, part in state.items() if isinstance(part, Mapping) and _has_only_tensors(part)}
     chosen = [key for key in CHECKPOINT_KEYS if key in parts] or list(parts)
     if len(parts) > 1 and chosen[0] not in CHECKPOINT_KEYS:
-        raise InputError(str(path), f"several state dicts: {', '.join(parts)}", "one, or one called state_dict")
+        raise InputError(where, f"several state dicts: {', '.join(parts)}", "one, or one called state_dict")
     if not chosen:
         others = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
         found = f"holds more than named tensors ({', '.join(others[:5])})" if others else "holds nothing"
-        raise InputError(str(path), found, NEED)
-    tell(f"{path}: only {chosen[0]} of {', '.join(map(str, state))} is read")
+        raise InputError(where, found, NEED)
+    tell(f"{where}: only {chosen[0]} of {', '.join(map(str, state))} is read")
     return {str(name): tensor for name, tensor in parts[chosen[0]].items()}
 
 
@@ -140,16 +145,16 @@ def _has_only_tensors(part: Mapping[Any, Any]) -> bool:
 
 
 def _without_prefixes(
-    path: Path, tensors: Mapping[str, torch.Tensor], tell: Callable[[str], None]
+    where: str, tensors: Mapping[str, torch.Tensor], tell: Callable[[str], None]
 ) -> Mapping[str, torch.Tensor]:
     """``tensors`` without prefixes common to all names; of a saved sinabs Network, those of the spiking model."""
     if {name.partition(".")[0] for name in tensors} == {"analog_model", "spiking_model"}:
-        tell(f"{path}: only spiking_model of analog_model and spiking_model is read")
+        tell(f"{where}: only spiking_model of analog_model and spiking_model is read")
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("spiking_model.")}
     left_out = ""
     while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None):
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
         left_out += prefix
     if left_out:
-        tell(f"{path}: the prefix {left_out!r} is removed from every name")
+        tell(f"{where}: the prefix {left_out!r} is removed from every name")
     return tensors
