@@ -11,9 +11,11 @@ from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 
 from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
+from deploytool.train import device
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.state import chosen
 from deploytool.train.methods.table import train
+from deploytool.train.network import spiking
 from deploytool.train.network.spiking import SpikingNetwork
 from deploytool.train.task import Task, Trained
 
@@ -237,8 +239,8 @@ def test_a_gpu_that_is_not_there_is_refused(tmp_path):
 
 def test_mixed_precision_learns_what_single_does(tmp_path, monkeypatch):
     """On a CPU, for want of a GPU: sums in bfloat16, neurons, losses and weights in float32."""
-    monkeypatch.setattr("deploytool.train.network.spiking.device_of", lambda _: torch.device("cpu"))
-    monkeypatch.setattr("deploytool.train.device.device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(spiking, "device_of", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(device, "device_of", lambda _: torch.device("cpu"))
     mixed, single = run(tmp_path / "a", precision="mixed"), run(tmp_path / "b")
     assert all(array.dtype == np.float32 for array in mixed.weights.values())
     assert any(not np.array_equal(mixed.weights[name], single.weights[name]) for name in single.weights)
