@@ -150,7 +150,7 @@ def _stream(item: object, number: int, stated: Stated, of: str = "sample") -> Ev
         raise UsageError(name, "events without the size of their map", "shape=(C, H, W)")
     raw = events_in_array(array, stated.reading, name)
     found = uniform(raw, stated.reading, stated.shape, name)
-    return EventStream(found.events, stated.shape, stated.duration_us or found.duration_us, label, name)
+    return EventStream(found.events, stated.shape, stated.duration_us or found.seen.duration_us, label, name)
 
 
 def _counted(frames: Array, label: int, name: str, stated: Stated) -> EventStream:
