@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,29 +22,35 @@ from numpy.typing import NDArray
 from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound, words_in
 from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
 
+Integers: TypeAlias = NDArray[np.int64]
+
 ROW, EVENT, BASE, VECTOR_12, VECTOR_8, TIME_LOW, TIME_HIGH = 0, 2, 3, 4, 5, 6, 8
 HIGH_BITS: Final = 12
 WORD: Final = np.dtype("<u2")
-X_MAX: Final = 0x7FF
+PAYLOAD: Final = 0xFFF
+PLACE: Final = 0x7FF
 LENGTHS: Final = np.array([12 if kind == VECTOR_12 else 8 if kind == VECTOR_8 else 0 for kind in range(16)], np.int32)
 """Pixels per word of each kind."""
 
+POLARITY_AT, ROW_AT, TIME_AT = 21, 22, 33
+"""The lowest bits of the fields in an integer that has all that is stated: below them x, then the polarity, the row,
+and the number of words so far that state a time."""
+X_MASK: Final = (1 << POLARITY_AT) - 1
+X_ZERO: Final = 1 << 20
+"""Added to x, because a base minus the pixels of all vectors before it can be negative."""
+X_MAX: Final = X_ZERO // 2
+"""Far outside of any sensor: the largest x that is kept for the next vector."""
+
 
 class State(NamedTuple):
-    """The decoder state before a word: the unwrapped high part of the time and the payloads of the latest words of
-    other kinds; -1 if there was none."""
+    """What the words up to some word state, -1 where none does: the high part of the time, without overflow, its low
+    part, the row, and x and polarity of the next vector."""
 
     high: int = -1
-    low: int = -1
+    low: int = 0
     row: int = -1
-    base: int = -1
-
-    @property
-    def words(self) -> NDArray[np.uint16]:
-        """Words that produce this state."""
-        stated = ((TIME_HIGH, self.high % 4096), (TIME_LOW, self.low), (ROW, self.row), (BASE, self.base))
-        known = (self.high, self.low, self.row, self.base)
-        return np.array([k << 12 | v for (k, v), given in zip(stated, known, strict=True) if given >= 0], np.uint16)
+    x: int = -1
+    polarity: int = 0
 
 
 UNSTATED: Final = State()
@@ -63,45 +69,63 @@ def parts(path: Path, _: Reading, place: Place = START) -> Parts:
 
 
 def decode(words: NDArray[np.uint16], state: State = UNSTATED) -> tuple[RawEvents, State]:
-    """The events of ``words`` (N,) that follow ``state``, and the state after them.
+    """The events of ``words`` (N,), 0 < N <= `CHUNK`, that follow ``state``, and the state after them.
 
-    Events before the first time and row are left out.
+    Events before the first time and row are left out, and vectors before the first base.
     """
-    words = np.concatenate([state.words, words])
-    kinds, payloads = words >> 12, (words & 0xFFF).astype(np.int64)
-    is_event = (kinds == EVENT) | (kinds == VECTOR_12) | (kinds == VECTOR_8)
-    at = np.append(np.flatnonzero(is_event), len(words) - 1)  # the last one is for the state after all words
-    is_high = kinds == TIME_HIGH
-    highs = np.full(len(words), -1)
-    highs[is_high] = unwound(payloads[is_high], HIGH_BITS, state.high)
-    changes = is_high.copy()
-    changes[is_high] = np.diff(highs[is_high], prepend=-1) != 0
+    kinds = words.view(np.uint8)[1::2] >> 4
     lengths = LENGTHS[kinds]
     moved = np.cumsum(lengths, dtype=np.int64)
-
-    high, changed = _latest(is_high, at), _latest(changes, at)
-    low, row, base = (_latest(kinds == kind, at) for kind in (TIME_LOW, ROW, BASE))
-    lows = np.where(low > changed, payloads[low], 0)
-    bases = (payloads[base] & X_MAX) + moved[at] - moved[base]
-    after = State(
-        high=int(highs[high[-1]]) if high[-1] >= 0 else -1,
-        low=int(lows[-1]),
-        row=int(payloads[row[-1]]) if row[-1] >= 0 else -1,
-        base=min(int(bases[-1]), X_MAX) | int(payloads[base[-1]]) & 0x800 if base[-1] >= 0 else -1,
+    times, high, low = _times(words, kinds, state)
+    stated = _stated(words, kinds, moved, state)
+    timed_from, row_from, base_from = (
+        0 if known >= 0 else int(np.argmax(kinds == kind)) if (kinds == kind).any() else len(words)
+        for kind, known in ((TIME_HIGH, state.high), (ROW, state.row), (BASE, state.x))
     )
 
-    kind, payload = kinds[at][:-1], payloads[at][:-1]
-    single = kind == EVENT
-    placed = ((high >= 0) & (row >= 0))[:-1] & (single | (base[:-1] >= 0))
-    t = (highs[high[:-1]] << HIGH_BITS) + lows[:-1]
-    x = np.where(single, payload & X_MAX, bases[:-1] - lengths[at][:-1])
-    p = np.where(single, payload, payloads[base[:-1]]) >> 11
-    bits = np.where(single, 1, payload & np.where(kind == VECTOR_12, 0xFFF, 0xFF)) * placed
+    at = np.flatnonzero((kinds == EVENT) | (lengths > 0))
+    payload, length, of_event = (words[at] & PAYLOAD).astype(np.int64), lengths[at], stated[at]
+    single = length == 0
+    of_single = of_event & -(1 << ROW_AT) | (payload & PLACE) + X_ZERO | payload >> 11 << POLARITY_AT
+    fields = np.where(single, of_single, of_event + moved[at] - length)
+    bits = np.where(single, 1, payload & (1 << length) - 1)
+    bits[at < max(timed_from, row_from)] = 0
+    bits[~single & (at < base_from)] = 0
+
     pixels = np.flatnonzero(np.unpackbits(bits.astype("<u2").view(np.uint8), bitorder="little").view(np.bool_))
-    word, place = pixels >> 4, pixels & 15
-    return RawEvents(t[word], x[word] + place, payloads[row[:-1]][word] & X_MAX, p[word]), after
+    fields = fields[pixels >> 4] + (pixels & 15)
+    x, y, p = (fields & X_MASK) - X_ZERO, fields >> ROW_AT & PLACE, fields >> POLARITY_AT & 1
+    last = int(stated[-1])
+    row = last >> ROW_AT & PLACE if row_from < len(words) else -1
+    base = min((last & X_MASK) - X_ZERO + int(moved[-1]), X_MAX) if base_from < len(words) else -1
+    return RawEvents(times[fields >> TIME_AT], x, y, p), State(high, low, row, base, last >> POLARITY_AT & 1)
 
 
-def _latest(chosen: NDArray[np.bool_], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,): the index of the latest ``chosen`` word up to each word ``at`` (N,); -1 if there is none."""
-    return np.concatenate([[-1], np.flatnonzero(chosen)])[np.cumsum(chosen, dtype=np.int32)[at]]
+def _times(words: NDArray[np.uint16], kinds: NDArray[np.uint8], state: State) -> tuple[Integers, int, int]:
+    """(times in us when 0, 1, ... words stated a part of it, the last high part, the last low part)."""
+    at = np.flatnonzero((kinds == TIME_HIGH) | (kinds == TIME_LOW))
+    payloads, is_high = (words[at] & PAYLOAD).astype(np.int64), kinds[at] == TIME_HIGH
+    highs = np.concatenate([[state.high], unwound(payloads[is_high], HIGH_BITS, state.high)])
+    sets_low = ~is_high
+    sets_low[is_high] = np.diff(highs) != 0
+    lows = np.concatenate([[state.low], np.where(is_high, 0, payloads)[sets_low]])
+    high, low = (np.cumsum(np.concatenate([[False], sets])) for sets in (is_high, sets_low))
+    return (highs[high] << HIGH_BITS) + lows[low], int(highs[-1]), int(lows[-1])
+
+
+def _stated(words: NDArray[np.uint16], kinds: NDArray[np.uint8], moved: Integers, state: State) -> Integers:
+    """(N,): all that is stated at each word, in one integer; x is that of the base minus the pixels ``moved`` before.
+
+    It is a running sum, to which a word that states something adds the difference to what was stated before.
+    """
+    at_row, at_base = np.flatnonzero(kinds == ROW), np.flatnonzero(kinds == BASE)
+    rows = np.concatenate([[max(state.row, 0)], words[at_row] & PLACE])
+    bases = (words[at_base] & PAYLOAD).astype(np.int64)
+    x = np.concatenate([[max(state.x, 0)], (bases & PLACE) - moved[at_base]]) + X_ZERO
+    of_base = x | np.concatenate([[state.polarity], bases >> 11]) << POLARITY_AT
+    steps = np.zeros(len(words), np.int64)
+    steps[(kinds == TIME_HIGH) | (kinds == TIME_LOW)] = 1 << TIME_AT
+    steps[at_row] = np.diff(rows) << ROW_AT
+    steps[at_base] = np.diff(of_base)
+    steps[0] += int(rows[0]) << ROW_AT | int(of_base[0])
+    return np.cumsum(steps)
