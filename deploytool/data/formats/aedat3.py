@@ -9,14 +9,13 @@ Events of pixels are type 1: 32 bits with a mark of validity in bit 0, polarity 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.parts import START, Part, Parts, Place, gathered
 from deploytool.data.formats.reading import RawEvents, Reading
 
 HEADER_END: Final = b"#!END-HEADER\r\n"
@@ -24,32 +23,46 @@ PACKET: Final = struct.Struct("<hhiiiiii")
 POLARITY: Final = 1
 WORD: Final = np.dtype([("data", "<u4"), ("t", "<i4")])
 TIME_BITS: Final = 31
+HEADER_MAX: Final = 1 << 20
+"""Number of leading bytes that are searched for the end of the header."""
 
 
-def read(path: Path, _: Reading) -> RawEvents:
+def parts(path: Path, _: Reading, place: Place = START) -> Parts:
     """The pixel events in the file ``path``. Raises InputError if it is damaged or cut short."""
-    content = path.read_bytes()
-    start = content.find(HEADER_END)
-    if start < 0:
-        raise InputError(str(path), "its header has no end", "an AEDAT 3.1 file", "Copy it again.")
-    packets = list(_packets(content, start + len(HEADER_END), str(path)))
-    t = np.concatenate([np.empty(0, np.int64), *(times for times, _ in packets)])
-    data = np.concatenate([np.empty(0, np.uint32), *(words for _, words in packets)])
-    return RawEvents(t, data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1)
+    yield from gathered(_packets(path, place.at))
 
 
-def _packets(content: bytes, at: int, name: str) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
-    """(times in us, words of data) of the valid pixel events, packet by packet, from byte ``at`` on."""
-    while at < len(content):
-        if len(content) - at < PACKET.size:
-            raise InputError(name, "ends inside a packet header", "an AEDAT 3.1 file", "The file was cut short.")
-        kind, _, size, _, ran_over, room, number, _ = PACKET.unpack_from(content, at)
-        at += PACKET.size
-        if not (0 <= number <= room and size > 0) or at + room * size > len(content):
-            found = f"a packet of {number} events of {size} bytes, {len(content) - at} bytes before the end"
-            raise InputError(name, found, "an AEDAT 3.1 file", "The file was cut short, or is damaged.")
-        if kind == POLARITY and size == WORD.itemsize:
-            words = np.frombuffer(content, WORD, number, at)
-            words = words[words["data"] & 1 == 1]
-            yield words["t"].astype(np.int64) + (ran_over << TIME_BITS), words["data"]
-        at += room * size
+def _packets(path: Path, at: int) -> Parts:
+    """The valid pixel events, packet by packet, from byte ``at`` on; 0 is the header."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = at or _header_end(file, str(path))
+        while at < size:
+            file.seek(at)
+            header = file.read(PACKET.size)
+            if len(header) < PACKET.size:
+                raise InputError(
+                    str(path), "ends inside a packet header", "an AEDAT 3.1 file", "The file was cut short."
+                )
+            kind, _, bytes_each, _, ran_over, room, number, _ = PACKET.unpack(header)
+            end = at + PACKET.size + room * bytes_each
+            if not (0 <= number <= room and bytes_each > 0) or end > size:
+                found = (
+                    f"a packet of {number} events of {bytes_each} bytes, {size - at - PACKET.size} bytes before the end"
+                )
+                raise InputError(str(path), found, "an AEDAT 3.1 file", "The file was cut short, or is damaged.")
+            if kind == POLARITY and bytes_each == WORD.itemsize:
+                words = np.fromfile(file, WORD, number)
+                words = words[words["data"] & 1 == 1]
+                t, data = words["t"].astype(np.int64) + (ran_over << TIME_BITS), words["data"]
+                yield Part(RawEvents(t, data >> 17, data >> 2 & 0x7FFF, data >> 1 & 1), Place(at))
+            at = end
+
+
+def _header_end(file: BinaryIO, name: str) -> int:
+    """The position after the header of the ``file`` called ``name``. Raises InputError if its end is missing."""
+    head = file.read(HEADER_MAX)
+    end = head.find(HEADER_END)
+    if end < 0:
+        raise InputError(name, "its header has no end", "an AEDAT 3.1 file", "Copy it again.")
+    return end + len(HEADER_END)

@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 
 from deploytool.base.errors import InputError
-from deploytool.data.formats.prophesee import header_in, unwound, words_in
-from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
+from deploytool.data.formats.parts import START, Part, Parts, Place, words_in
+from deploytool.data.formats.prophesee import header_in, unwound
+from deploytool.data.formats.reading import RawEvents, Reading
 
 CONTRAST: Final = (0, 12)
 """Types of pixel events: Event2d and EventCd."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.parts import PART_EVENTS, START, Part, Parts, Place
 from deploytool.data.formats.reading import RawEvents, Reading
 
 MAGIC: Final = b"Event Stream"
@@ -23,25 +24,42 @@ TYPES: Final = ("generic messages", "DVS events", "ATIS events", "display events
 DVS, ATIS = 1, 2
 HEADER: Final = 20
 BYTES_PER_EVENT: Final = 5
+BLOCK: Final = PART_EVENTS * BYTES_PER_EVENT
+"""Number of bytes read at a time."""
 MARKS: Final = {DVS: 254, ATIS: 252}
 """No event starts with this byte or a larger one."""
 
 
-def read(path: Path, _: Reading) -> RawEvents:
+def parts(path: Path, _: Reading, place: Place = START) -> Parts:
     """The pixel events in the file ``path``. Raises InputError for other events, or if it is cut short."""
-    content = path.read_bytes()
-    kind = content[15] if len(content) > 15 else -1
-    if content[12:13] != b"\x02" or kind not in MARKS or len(content) < HEADER:
-        found = TYPES[kind] if 0 <= kind < len(TYPES) else "events of an unknown type"
-        version = ".".join(map(str, content[12:15]))
-        need = "DVS or ATIS events of version 2, which have pixels"
-        raise InputError(str(path), f"an Event Stream of version {version} with {found}", need)
-    width, height = np.frombuffer(content, "<u2", 2, 16).tolist()
-    data = np.frombuffer(content, np.uint8, offset=HEADER)
-    firsts = np.concatenate([np.empty(0, np.int64), *_firsts(data, MARKS[kind])])
-    if len(firsts) and firsts[-1] + BYTES_PER_EVENT > len(data):
+    with path.open("rb") as file:
+        kind, sensor = _header(file.read(HEADER), str(path))
+        at, t = place if place.knows else (HEADER, (0,))
+        file.seek(at)
+        rest = b""
+        while read := file.read(BLOCK):
+            data = np.frombuffer(rest + read, np.uint8)
+            firsts = np.concatenate([np.empty(0, np.int64), *_firsts(data, MARKS[kind])])
+            end = len(data)
+            if len(firsts) and firsts[-1] + BYTES_PER_EVENT > end:
+                end, firsts = int(firsts[-1]), firsts[:-1]
+            events, after = _events(data[:end], firsts, kind, sensor, *t)
+            yield Part(events, Place(at, t))
+            at, t, rest = at + end, (after,), data[end:].tobytes()
+    if rest:
         raise InputError(str(path), "ends inside an event", "5 bytes per event", "The file was cut short.")
-    return _events(data, firsts, kind, (height, width))
+
+
+def _header(head: bytes, name: str) -> tuple[int, tuple[int, int]]:
+    """(type of events, (height, width)) of the file ``name`` with this ``head``. Raises InputError for other events."""
+    kind = head[15] if len(head) == HEADER else -1
+    if head[12:13] != b"\x02" or kind not in MARKS:
+        found = TYPES[kind] if 0 <= kind < len(TYPES) else "events of an unknown type"
+        version = ".".join(map(str, head[12:15]))
+        need = "DVS or ATIS events of version 2, which have pixels"
+        raise InputError(name, f"an Event Stream of version {version} with {found}", need)
+    width, height = np.frombuffer(head, "<u2", 2, 16).tolist()
+    return kind, (height, width)
 
 
 def _firsts(data: NDArray[np.uint8], mark: int) -> Iterator[NDArray[np.int64]]:
@@ -58,8 +76,13 @@ def _firsts(data: NDArray[np.uint8], mark: int) -> Iterator[NDArray[np.int64]]:
         step = min(2 * step, 1 << 16) if number == len(heads) else max(4, 2 * number)
 
 
-def _events(data: NDArray[np.uint8], firsts: NDArray[np.int64], kind: int, sensor: tuple[int, int]) -> RawEvents:
-    """The pixel events that begin at ``firsts``; a time is the sum of the steps in the events and the bytes between."""
+def _events(
+    data: NDArray[np.uint8], firsts: NDArray[np.int64], kind: int, sensor: tuple[int, int], start_us: int
+) -> tuple[RawEvents, int]:
+    """The pixel events that begin at ``firsts``, and the time after ``data``, which begins at ``start_us``.
+
+    A time is the sum of the steps in the events and in the bytes between them.
+    """
     head = data[firsts]
     since = np.zeros(len(data), np.int64)
     between = np.ones(len(data), np.bool_)
@@ -67,8 +90,10 @@ def _events(data: NDArray[np.uint8], firsts: NDArray[np.int64], kind: int, senso
     marks = data[between].astype(np.int64)
     since[between] = 127 * (marks == 255) if kind == DVS else 63 * (marks - 252)
     since[firsts] = head >> (1 if kind == DVS else 2)
-    t = np.cumsum(since)[firsts]
+    since[:1] += start_us
+    times = np.cumsum(since)
+    t = times[firsts]
     x, y = (data[firsts + low] | data[firsts + low + 1].astype(np.uint16) << 8 for low in (1, 3))
     p = head & 1 if kind == DVS else head >> 1 & 1
     kept = np.ones(len(firsts), np.bool_) if kind == DVS else head & 1 == 0
-    return RawEvents(t[kept], x[kept], y[kept], p[kept], sensor=sensor)
+    return RawEvents(t[kept], x[kept], y[kept], p[kept], sensor=sensor), int(times[-1]) if len(times) else start_us

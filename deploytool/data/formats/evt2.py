@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound, words_in
-from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
+from deploytool.data.formats.parts import START, Part, Parts, Place, words_in
+from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound
+from deploytool.data.formats.reading import RawEvents, Reading
 
 TIME_HIGH: Final = 8
 HIGH_BITS: Final = 28

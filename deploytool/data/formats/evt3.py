@@ -19,8 +19,9 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound, words_in
-from deploytool.data.formats.reading import START, Part, Parts, Place, RawEvents, Reading
+from deploytool.data.formats.parts import START, Part, Parts, Place, words_in
+from deploytool.data.formats.prophesee import header_in, refuse_without_events, unwound
+from deploytool.data.formats.reading import RawEvents, Reading
 
 Integers: TypeAlias = NDArray[np.int64]
 
@@ -69,11 +70,11 @@ def parts(path: Path, _: Reading, place: Place = START) -> Parts:
 
 
 def decode(words: NDArray[np.uint16], state: State = UNSTATED) -> tuple[RawEvents, State]:
-    """The events of ``words`` (N,), 0 < N <= `CHUNK`, that follow ``state``, and the state after them.
+    """The events of ``words`` (N,), 0 < N <= `PART_EVENTS`, that follow ``state``, and the state after them.
 
     Events before the first time and row are left out, and vectors before the first base.
     """
-    kinds = words.view(np.uint8)[1::2] >> 4
+    kinds = words.view(np.uint8)[1::2] >> np.uint8(4)
     lengths = LENGTHS[kinds]
     moved = np.cumsum(lengths, dtype=np.int64)
     times, high, low = _times(words, kinds, state)

@@ -7,22 +7,17 @@ A header is lines that begin with "% ", up to "% end" or the first byte that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 
 HEADER_MAX: Final = 1 << 16
 """Number of leading bytes that are searched for the header."""
-
-CHUNK: Final = 1 << 15
-"""Number of words decoded at a time, few enough for the results to fit in the cache."""
 
 _ENCODING: Final = re.compile(r"^(?:evt |format EVT)(\d)\.?(\d?)", re.MULTILINE)
 _SIZES: Final = (
@@ -75,24 +70,6 @@ def header_in(path: Path) -> Header:
     """The header at the beginning of the file ``path``."""
     with path.open("rb") as file:
         return header_of(file.read(HEADER_MAX))
-
-
-def words_in(
-    path: Path, start: int, word: np.dtype[Any], at: int = 0, size: int = CHUNK
-) -> Iterator[tuple[int, Array]]:
-    """(number of its first word, words): the words of type ``word`` behind byte ``start``, from word ``at`` on.
-
-    There are at most ``size`` of them at a time. Raises InputError if the file ends inside a word.
-    """
-    length = path.stat().st_size - start
-    if length % word.itemsize:
-        found, need = f"{length} bytes after its header", f"a multiple of {word.itemsize}"
-        raise InputError(str(path), found, need, "The file was cut short.")
-    with path.open("rb") as file:
-        file.seek(start + at * word.itemsize)
-        while len(words := np.fromfile(file, word, size)):
-            yield at, words
-            at += len(words)
 
 
 def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int64]:

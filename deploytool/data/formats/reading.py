@@ -1,12 +1,9 @@
-"""What a person says about event files, and what a reader finds in one, part by part."""
+"""What a person says about event files, and what a reader finds in one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Final, NamedTuple, TypeAlias
-
-import numpy as np
+from typing import Final
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UsageError
@@ -71,36 +68,3 @@ class RawEvents:
 
     def __len__(self) -> int:
         return len(self.t)
-
-
-class Place(NamedTuple):
-    """A place in a file where reading can begin: the byte, row or word ``at``, and what the reader ``knows`` there."""
-
-    at: int = 0
-    knows: tuple[int, ...] = ()
-
-
-START: Final = Place()
-
-
-class Part(NamedTuple):
-    """Consecutive ``events`` of a file, and the place where they begin."""
-
-    events: RawEvents
-    place: Place
-
-
-Parts: TypeAlias = Iterator[Part]
-"""The events of a file from a place on, few at a time, so that memory does not grow with the file."""
-
-
-def joined(parts: Iterable[Part]) -> RawEvents:
-    """The events of all ``parts``, one after the other; no events if there is no part."""
-    found = [part.events for part in parts]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        nothing = np.empty(0, np.int64)
-        return RawEvents(nothing, nothing, nothing, nothing)
-    t, x, y, p = (np.concatenate([getattr(events, column) for events in found]) for column in COLUMNS)
-    return RawEvents(t, x, y, p, found[0].in_us, found[0].features, found[0].sensor)

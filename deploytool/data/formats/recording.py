@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from deploytool.base.arrays import Shape
-from deploytool.data.formats.reading import AS_IT_IS, START, Place, Reading
+from deploytool.data.formats.parts import START, Place
+from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.table import Format, raw_parts
 from deploytool.data.formats.uniform import NOTHING, Seen, Uniform, uniform
 from deploytool.ir.events import EVENT, Events, check_order

@@ -11,8 +11,9 @@ from typing import Final
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import aedat3, aedat4, arrays, dat, es, evt2, evt3, hdf5, mat, nbin, text
+from deploytool.data.formats.parts import START, Part, Parts, Place, joined
 from deploytool.data.formats.prophesee import HEADER_MAX, header_of
-from deploytool.data.formats.reading import AS_IT_IS, START, Part, Parts, Place, RawEvents, Reading, joined
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 
 Recognise = Callable[[bytes, Path], bool]
 Read = Callable[[Path, Reading, Place], Parts]
@@ -78,8 +79,8 @@ FORMATS: Final[Mapping[str, Format]] = {
     "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.parts),
     "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.parts),
     "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), _whole(aedat4.read), "aedat", _DATASETS),
-    "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), _whole(aedat3.read)),
-    "es": Format("Event Stream", (".es",), _begins(es.MAGIC), _whole(es.read)),
+    "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.parts),
+    "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.parts),
     "mat": Format(
         "MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), _whole(mat.read), "scipy", _DATASETS, ("--time-unit",)
     ),
@@ -91,9 +92,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         _whole(text.read),
         takes=_STATED,
     ),
-    "bin": Format(
-        "N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", _whole(nbin.read)
-    ),
+    "bin": Format("N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", nbin.parts),
 }
 """In the order of recognition; formats without a signature come last."""
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import aedat3, es, nbin
 from deploytool.data.formats.files import read_events
+from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 from deploytool.data.formats.table import FORMATS, format_of, read_raw
 
@@ -88,9 +89,9 @@ EVENTS = st.lists(
 def test_event_stream_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], atis: bool) -> None:
     path = tmp_path_factory.mktemp("es") / "a.es"
     path.write_bytes(event_files.event_stream(rows, atis))
-    raw = es.read(path, AS_IT_IS)
+    raw = joined(es.parts(path, AS_IT_IS))
     assert rows_of(raw) == rows
-    assert raw.sensor == (200, 300)
+    assert raw.sensor == ((200, 300) if rows else None)
 
 
 @given(EVENTS)
@@ -98,14 +99,14 @@ def test_event_stream_with_resets_between_events(tmp_path_factory: pytest.TempPa
     path = tmp_path_factory.mktemp("es") / "a.es"
     content = event_files.event_stream(rows)
     path.write_bytes(content[:20] + bytes([254, 254]) + content[20:] + bytes([254] * 5))
-    assert rows_of(es.read(path, AS_IT_IS)) == rows
+    assert rows_of(joined(es.parts(path, AS_IT_IS))) == rows
 
 
 def test_exposures_of_an_atis_are_left_out(tmp_path: Path) -> None:
     content = bytearray(event_files.event_stream(ROWS, atis=True))
     content[20] |= 1
     (tmp_path / "a.es").write_bytes(content)
-    assert rows_of(es.read(tmp_path / "a.es", AS_IT_IS)) == ROWS[1:]
+    assert rows_of(joined(es.parts(tmp_path / "a.es", AS_IT_IS))) == ROWS[1:]
 
 
 @given(st.lists(EVENTS.filter(bool), max_size=4), st.integers(0, 3))
@@ -113,20 +114,20 @@ def test_aedat3_round_trip(tmp_path_factory: pytest.TempPathFactory, packets: li
     moved = [[(t + overs * 2**31, x, y, p) for t, x, y, p in rows] for rows in packets]
     path = tmp_path_factory.mktemp("aedat3") / "a.aedat"
     path.write_bytes(event_files.aedat3(moved))
-    assert rows_of(aedat3.read(path, AS_IT_IS)) == [row for rows in moved for row in rows]
+    assert rows_of(joined(aedat3.parts(path, AS_IT_IS))) == [row for rows in moved for row in rows]
 
 
 def test_invalid_events_of_a_packet_are_left_out(tmp_path: Path) -> None:
     content = bytearray(event_files.aedat3([ROWS]))
     content[-8 * len(ROWS)] ^= 1
     (tmp_path / "a.aedat").write_bytes(content)
-    assert rows_of(aedat3.read(tmp_path / "a.aedat", AS_IT_IS)) == ROWS[1:]
+    assert rows_of(joined(aedat3.parts(tmp_path / "a.aedat", AS_IT_IS))) == ROWS[1:]
 
 
 def test_rows_240_say_that_the_clock_ran_over(tmp_path: Path) -> None:
     rows = [(100, 3, 4, 1), (8000, 5, 6, 0), (0, 0, 240, 0), (10, 7, 8, 1), (0, 9, 240, 1), (3, 1, 1, 1)]
     (tmp_path / "a.bin").write_bytes(event_files.nbin(rows))
-    assert rows_of(nbin.read(tmp_path / "a.bin", AS_IT_IS)) == [
+    assert rows_of(joined(nbin.parts(tmp_path / "a.bin", AS_IT_IS))) == [
         (100, 3, 4, 1),
         (8000, 5, 6, 0),
         (8192 + 10, 7, 8, 1),

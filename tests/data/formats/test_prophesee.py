@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
 from deploytool.data.formats import dat, evt2, evt3
+from deploytool.data.formats.parts import joined
 from deploytool.data.formats.prophesee import header_of, unwound
-from deploytool.data.formats.reading import AS_IT_IS, RawEvents, joined
+from deploytool.data.formats.reading import AS_IT_IS, RawEvents
 
 WORDS_2 = st.one_of(
     st.builds(lambda p, t, x, y: p << 28 | t << 22 | x << 11 | y, *map(st.integers, (0,) * 4, (1, 63, 2047, 2047))),

@@ -14,6 +14,13 @@ from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.recording import EventFile, read_whole
 from deploytool.data.formats.table import FORMATS
 
+WRITERS = {
+    "dat": event_files.dat,
+    "evt2": event_files.evt2,
+    "evt3": event_files.evt3,
+    "es": event_files.event_stream,
+    "aedat3": lambda found: event_files.aedat3([found[at : at + 999] for at in range(0, len(found), 999)]),
+}
 SHAPE = (2, 200, 300)
 LONG = 100_000
 """Events of a file that is read in several parts."""
@@ -30,14 +37,11 @@ def rows(number: int = LONG, seed: int = 0, gap_us: int = 300) -> list[Row]:
 def long_file(folder: Path, name: str) -> EventFile:
     """A file of the format ``name``, with `rows`."""
     path = folder / f"long.{name}"
-    path.write_bytes(getattr(event_files, name)(rows()))
+    path.write_bytes(WRITERS[name](rows()))
     return EventFile(path, FORMATS[name], shape=SHAPE)
 
 
-LONG_FORMATS = ("dat", "evt2", "evt3")
-
-
-@pytest.mark.parametrize("name", LONG_FORMATS)
+@pytest.mark.parametrize("name", WRITERS)
 def test_parts_are_the_file(tmp_path: Path, name: str) -> None:
     file = long_file(tmp_path, name)
     parts = list(file.parts())
@@ -53,7 +57,7 @@ def test_parts_are_the_file(tmp_path: Path, name: str) -> None:
     assert np.array_equal(events, read_whole(file.path, FORMATS[name], AS_IT_IS, SHAPE).events)
 
 
-@pytest.mark.parametrize("name", LONG_FORMATS)
+@pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("scanned", [True, False])
 def test_a_span_is_what_is_in_it(tmp_path: Path, name: str, scanned: bool) -> None:
     file = long_file(tmp_path, name)
@@ -119,3 +123,23 @@ def test_a_recording_begins_when_its_clock_did(tmp_path: Path) -> None:
     path.write_bytes(event_files.dat(rows(50)))
     absolute = EventFile(path, FORMATS["dat"], Reading(absolute_time=True), SHAPE)
     assert absolute.between()["t"].tolist() == [t for t, *_ in rows(50)]
+
+
+def test_overflows_of_one_part_count_in_the_next(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    true = np.cumsum(rng.integers(0, 4, LONG))
+    x, y = rng.integers(0, 34, (2, LONG))
+    rows_of_file: list[Row] = []
+    overflows = 0
+    for t, column, row in zip(true.tolist(), x.tolist(), y.tolist(), strict=True):
+        while t >> 13 > overflows:
+            overflows += 1
+            rows_of_file.append((0, 0, 240, 0))
+        rows_of_file.append((t % 2**13, column, row, t % 2))
+    path = tmp_path / "a.bin"
+    path.write_bytes(event_files.nbin(rows_of_file))
+    file = EventFile(path, FORMATS["bin"], shape=(2, 34, 34))
+    assert len(list(file.parts())) > 2
+    assert np.array_equal(file.between()["t"], true - true[0])
+    late = int(true[-1]) - 5000
+    assert np.array_equal(file.between(late)["t"], file.between()["t"][file.between()["t"] >= late])
