@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
-from deploytool.base.progress import Tick, progress
+from deploytool.base.display import Display
+from deploytool.base.progress import Tick, no_progress
 
 
 @dataclass(frozen=True)
@@ -14,12 +16,37 @@ class Messages:
     """Lines and progress on stderr; nothing if ``quiet``."""
 
     quiet: bool = False
+    display: Display = field(default_factory=Display, repr=False, compare=False)
 
     def say(self, line: str) -> None:
         """Prints ``line``, unless quiet."""
         if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
+            self.display.say(line)
 
-    def progress(self, title: str, unit: str) -> AbstractContextManager[Tick]:
-        """A Tick for work called ``title``, counted in ``unit``; see `deploytool.base.progress.progress`."""
-        return progress(title, unit, self.quiet)
+    def pause(self) -> None:
+        """Erases what shows progress, before something else is printed."""
+        self.display.pause()
+
+    @contextmanager
+    def doing(self, what: str, title: str = "") -> Iterator[None]:
+        """Shows ``what`` is being done while the body lasts, if that is longer than a second.
+
+        ``title`` is the name of the command, or by default that of the work around it.
+        """
+        if self.quiet:
+            yield
+            return
+        with self.display.activity(title, note=what):
+            yield
+
+    @contextmanager
+    def progress(self, title: str, unit: str) -> Iterator[Tick]:
+        """A Tick that shows ``title``, how much is done, the rate in ``unit`` per second and the time left.
+
+        Work that ends within a second shows nothing.
+        """
+        if self.quiet:
+            yield no_progress
+            return
+        with self.display.activity(title, unit) as activity:
+            yield partial(self.display.tick, activity)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
 import typer
 
 from deploytool.cli.options import CommonOptions
+from deploytool.cli.process import interruptible
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -37,15 +38,16 @@ def command(app: typer.Typer, example: str, name: str | None = None) -> Callable
             common = _gathered(CommonOptions, values)
             invocation = Invocation(common.store, as_json=common.json, quiet=common.quiet)
             arguments = {name: _argument(parameter, values) for name, parameter in parameters.items()}
-            raise typer.Exit(_exit_code(invocation, lambda: function(invocation, **arguments)))
+            raise typer.Exit(_exit_code(invocation, called, lambda: function(invocation, **arguments)))
 
+        called = name or function.__name__.strip("_")
         signature = inspect.signature(function, eval_str=True, locals={"Invocation": object})
         parameters = dict(list(signature.parameters.items())[1:])
         options = [option for parameter in parameters.values() for option in _options(parameter)]
         options += _fields(CommonOptions)
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        app.command(name or function.__name__.strip("_"), epilog=f"Example: {example}")(run)
+        app.command(called, epilog=f"Example: {example}")(run)
         return run
 
     return register
@@ -81,12 +83,13 @@ def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
     return options(**{field.name: values[field.name] for field in dataclasses.fields(options)})
 
 
-def _exit_code(invocation: Invocation, call: Callable[[], int | None]) -> int:
-    """The exit code of ``call``; an error is shown as its kind asks for."""
+def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]) -> int:
+    """The exit code of ``call``, the command ``name``; an error is shown as its kind asks for."""
     from deploytool.base.errors import INTERRUPTED, DeployError
 
     try:
-        return call() or 0
+        with interruptible(), invocation.cache.messages.doing("working", name):
+            return call() or 0
     except DeployError as error:
         invocation.fail(error.problems, error.exit_code)
         return error.exit_code

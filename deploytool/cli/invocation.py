@@ -35,6 +35,7 @@ class Invocation:
 
     def show(self, value: Any) -> None:
         """Prints the result."""
+        self.cache.messages.pause()
         if self.as_json:
             print(json.dumps(value, indent=2))
         else:
@@ -122,6 +123,7 @@ class Invocation:
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:
         """Prints the error; with --json also as the one object on stdout."""
+        self.cache.messages.pause()
         for problem in problems:
             print(problem, file=sys.stderr)
         if self.as_json:

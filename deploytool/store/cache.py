@@ -34,9 +34,11 @@ class StageCache:
             _end_helpers()
             self.messages.say(f"{request.kind:<10} {found.name}  already there")
             return found
-        value = compute()
+        with self.messages.doing(f"making the {request.kind}"):
+            value = compute()
         _end_helpers()
-        made = self.store.put(request, lambda folder: write(value, folder))
+        with self.messages.doing(f"writing the {request.kind}"):
+            made = self.store.put(request, lambda folder: write(value, folder))
         self.messages.say(f"{request.kind:<10} {made.name}  made")
         return made
 

@@ -21,12 +21,20 @@ Epoch: TypeAlias = Mapping[str, float]
 """epoch (from 1), learning_rate, step_epochs, loss, accuracy (%), synops per sample; validation_loss and so on;
 rate/conv1 and so on: spikes per neuron and validation sample."""
 
-Observe: TypeAlias = Callable[[Epoch], None]
-"""Called with the history entry of every complete epoch."""
+Observe: TypeAlias = Callable[[Epoch, bool], None]
+"""Called with the history entry of every complete epoch, and whether it is the best so far."""
 
 
-def unobserved(_epoch: Epoch) -> None:
+def unobserved(_epoch: Epoch, _best: bool) -> None:
     """An Observe that does nothing."""
+
+
+Resumed: TypeAlias = Callable[[Epoch], None]
+"""Called with the history entry of the last epoch of a checkpoint from which training continues."""
+
+
+def unnoticed(_epoch: Epoch) -> None:
+    """A Resumed that does nothing."""
 
 
 class Batches(Protocol):
@@ -51,8 +59,8 @@ class Batches(Protocol):
 class Task:
     """One training: the network, its samples, and the folder of its checkpoint.
 
-    ``folder`` holds the checkpoint; ``tick`` is called after every step and ``observe`` after every epoch;
-    ``outside`` holds the inputs of the method from other stages.
+    ``folder`` holds the checkpoint; ``tick`` is called after every step, ``observe`` after every epoch, and ``resumed``
+    before training continues from a checkpoint; ``outside`` holds the inputs of the method from other stages.
     """
 
     network: NetworkSection
@@ -65,6 +73,7 @@ class Task:
     tick: Tick = no_progress
     observe: Observe = unobserved
     outside: Outside = NOTHING
+    resumed: Resumed = unnoticed
 
     def key(self, version: int, start: Any) -> str:
         """The key of a training that begins with ``start`` arrays, for ``version`` of its method. See `Checkpoint`."""

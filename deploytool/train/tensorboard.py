@@ -31,7 +31,7 @@ def event_file(folder: Path) -> Iterator[Observe]:
     with _as_one_sentence(folder):
         writer = SummaryWriter(str(folder), filename_suffix=".deploytool")
 
-    def write(epoch: Epoch) -> None:
+    def write(epoch: Epoch, _best: bool) -> None:
         with _as_one_sentence(folder):
             for tag, value in epoch.items():
                 if tag != "epoch":

@@ -53,6 +53,9 @@ def run(
             if kept := finished(unfinished):
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:
+                tick(0, 0, "reading the data")
+                streams = samples.load(loaded.input_shape)
+                tick(0, len(streams), "first samples, which compile loops once")
                 if workers is None:
                     perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
                 else:
@@ -62,7 +65,6 @@ def run(
                     if workers.open:
                         cache.messages.say(f"{workers.scheduler}: {OPEN}")
                     perform = on_workers(workers, threads(), tick)
-                streams = samples.load(loaded.input_shape)
                 recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
             return with_source(cache.store, mapped, recording)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource, dataset
+from deploytool.workflow.training_log import TrainingLog
 
 
 def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> Artifact:
@@ -46,10 +46,13 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     request = _request(recipe, ann)
 
     def compute() -> Trained:
-        task = task_of(recipe, unfinished, ann)
-        watched = event_file(tensorboard) if tensorboard is not None and is_first_process() else nullcontext(unobserved)
-        with watched as observe, cache.messages.progress("train", "step") as tick:
-            return run_training(replace(task, tick=tick, observe=observe))
+        records = tensorboard is not None and is_first_process()
+        recorded = event_file(tensorboard) if tensorboard and records else nullcontext(unobserved)
+        with recorded as record, cache.messages.progress("train", "step") as tick:
+            tick(0, 0, "reading the data")
+            task = task_of(recipe, unfinished, ann)
+            tick(0, 0, "first step, which compiles loops once")
+            return run_training(TrainingLog(cache.messages.say, tick, record).watched(task))
 
     def write(trained: Trained, folder: Path) -> None:
         write_tensors(trained.weights, folder / WEIGHTS)
@@ -114,7 +117,8 @@ def run_trained(
         from deploytool.train.loop.evaluate import evaluate
 
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
-        test = samples.load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
+        with cache.messages.doing("reading the data", "torch"):
+            test = samples.load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
         if samples and len(test) and test[0].shape != recipe.network.input:
             found = f"events on a map of {format_shape(test[0].shape)}"
             raise InputError(test[0].name, found, f"{format_shape(recipe.network.input)}, the input of {model.name}")

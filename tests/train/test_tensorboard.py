@@ -35,8 +35,8 @@ def watched(folder: Path, stop_after: int = 0) -> Trained:
     told: list[float] = []
     with event_file(folder / "events") as write:
 
-        def observe(epoch):
-            write(epoch)
+        def observe(epoch, best):
+            write(epoch, best)
             told.append(epoch["epoch"])
             if len(told) == stop_after:
                 raise KeyboardInterrupt
@@ -68,7 +68,7 @@ def test_a_resumed_training_goes_on_in_a_file_of_its_own(tmp_path):
 
 def test_an_epoch_is_in_the_file_when_the_call_returns(tmp_path):
     with event_file(tmp_path) as write:
-        write({"epoch": 300, "loss": 0.5})
+        write({"epoch": 300, "loss": 0.5}, True)
         assert scalars(tmp_path) == [{300: {"loss": 0.5}}]
 
 
@@ -88,7 +88,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     with event_file(tmp_path) as write:
         monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.flush", full)
         with pytest.raises(ArtifactError, match=r"cannot be written \(No space left on device\)"):
-            write({"epoch": 1, "loss": 0.5})
+            write({"epoch": 1, "loss": 0.5}, True)
 
 
 def test_without_tensorboard_the_option_is_refused_before_training(tmp_path, monkeypatch):

@@ -125,7 +125,7 @@ def _shifted(tick: Tick, done: int, total: int) -> Tick:
     if tick is no_progress:
         return tick
 
-    def shifted(more: int, _: int, note: str) -> None:
+    def shifted(more: float, _: int, note: str) -> None:
         tick(done + more, total, note)
 
     return shifted

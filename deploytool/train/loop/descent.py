@@ -21,7 +21,7 @@ from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.evaluate import Score, Sums, score
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.loop.schedule import learning_rate
-from deploytool.train.loop.state import State, chosen
+from deploytool.train.loop.state import State
 from deploytool.train.network.constraints import excess
 from deploytool.train.network.spiking import Activity, SpikingNetwork
 from deploytool.train.network.stages import stages_of
@@ -84,7 +84,7 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
 
     train_epochs(state, task, task.key(VERSION, initial), next_epoch)
     arrays = {name: frozen(tensor.numpy(force=True)) for name, tensor in state.best.items()}
-    best = chosen(state.history, state.first)
+    best = state.best_epoch
     assert best is not None
     return Trained(arrays, tuple(state.history), best)
 
@@ -182,10 +182,4 @@ def _diverged(spec: TrainSection, loss: str) -> RecipeError:
 
 
 def _note(state: State, epoch: int, mean: Score) -> str:
-    note = f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {figure(mean.accuracy)} % correct"
-    if not state.history:
-        return note
-    last = state.history[-1]
-    rates = [rate for name, rate in last.items() if name.startswith("rate/")]
-    held_out = figure(last["validation_accuracy"])
-    return f"{note}  validation {held_out} %  {sum(rates) / len(rates):.2g} spikes per neuron"
+    return f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {figure(mean.accuracy)} % correct"

@@ -17,6 +17,9 @@ class Resumable(Protocol):
     @property
     def history(self) -> Sequence[Epoch]: ...
 
+    @property
+    def best_epoch(self) -> int | None: ...
+
     def checkpoint(self, key: str) -> Checkpoint: ...
 
     def restore(self, found: Checkpoint) -> None: ...
@@ -29,10 +32,11 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
     """
     if found := load_checkpoint(task.folder, key):
         state.restore(found)
+        task.resumed(state.history[-1])
     keep_freed_memory()
     with reproducible():
         while next_epoch():
             if processes.leads():
                 save_checkpoint(state.checkpoint(key), task.folder)
             processes.wait()
-            task.observe(state.history[-1])
+            task.observe(state.history[-1], state.best_epoch == state.history[-1]["epoch"])

@@ -21,7 +21,7 @@ from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.descent import Descent, descend
 from deploytool.train.network.constraints import require_possible
 from deploytool.train.network.norms import merged
-from deploytool.train.task import Epoch, Observe, Task, Trained
+from deploytool.train.task import Epoch, Observe, Resumed, Task, Trained
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ def train_in_phases(descent: Descent, task: Task) -> Trained:
             folder=task.folder / f"phase-{number + 1}" if len(phases) > 1 else task.folder,
             tick=_within(task.tick, planned, number),
             observe=_added_to(task.observe, add),
+            resumed=_resumed_after(task.resumed, add),
         )
         trained = descend(phase.descent, part, weights)
         chosen_epoch = len(history) + trained.chosen_epoch
@@ -94,7 +95,11 @@ def train_in_phases(descent: Descent, task: Task) -> Trained:
 
 
 def _added_to(observe: Observe, add: Callable[[Epoch], Epoch]) -> Observe:
-    return lambda entry: observe(add(entry))
+    return lambda entry, best: observe(add(entry), best)
+
+
+def _resumed_after(resumed: Resumed, add: Callable[[Epoch], Epoch]) -> Resumed:
+    return lambda entry: resumed(add(entry))
 
 
 def _added(before: tuple[Epoch, ...], phase: int | None, entry: Epoch) -> Epoch:
@@ -110,7 +115,7 @@ def _within(tick: Tick, planned: list[int], number: int) -> Tick:
     """A Tick for phase ``number``, from 0, of ``planned`` steps each."""
     part = f"phase {number + 1}/{len(planned)}  " if len(planned) > 1 else ""
 
-    def tell(done: int, _total: int, note: str) -> None:
+    def tell(done: float, _total: int, note: str) -> None:
         tick(sum(planned[:number]) + done, sum(planned), part + note)
 
     return tell

@@ -104,10 +104,15 @@ class State:
             self.weights[name].mul_(mask)
             self.mean[name].mul_(mask)
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The best epoch so far, as `chosen` says."""
+        return chosen(self.history, self.first)
+
     def complete(self, entry: Epoch) -> None:
         """Ends an epoch and adds its ``entry`` to the history."""
         self.history.append(entry)
-        if chosen(self.history, self.first) == entry["epoch"]:
+        if self.best_epoch == entry["epoch"]:
             self.best = copies(self.mean)
 
     def checkpoint(self, key: str) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,19 +202,27 @@ def test_a_loss_that_grows_is_one_sentence(tmp_path):
 
 def test_every_epoch_is_told_once(tmp_path):
     told: list[float] = []
+    best_so_far: list[float] = []
+    continued: list[float] = []
 
-    def observe(entry):
+    def observe(entry, best):
         told.append(entry["epoch"])
+        best_so_far.extend([entry["epoch"]] * best)
         if len(told) == 2:
             raise KeyboardInterrupt
 
     def once(folder):
-        return train(Task(NETWORK, CONSTRAINTS, spec(), 0, TRAINING, VALIDATION, folder, observe=observe))
+        task = Task(NETWORK, CONSTRAINTS, spec(), 0, TRAINING, VALIDATION, folder, observe=observe)
+        return train(replace(task, resumed=lambda entry: continued.append(entry["epoch"])))
 
     with pytest.raises(KeyboardInterrupt):
         once(tmp_path)
-    once(tmp_path)
+    assert continued == []
+    trained = once(tmp_path)
     assert told == [1, 2, 3, 4]
+    assert continued == [2]
+    assert best_so_far[0] == 1
+    assert best_so_far[-1] == trained.chosen_epoch
 
 
 def test_the_history_tells_rates_and_steps(tmp_path):

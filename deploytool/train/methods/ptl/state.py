@@ -92,7 +92,7 @@ class State:
             told["theta"] = self.thetas[layer.name]
             told["weight_max"] = float(stored.max()) / self.tandem.constraints.threshold
         self.history.append(told)
-        if self._best_row()["epoch"] == entry["epoch"]:
+        if self.best_epoch == entry["epoch"]:
             self.best = copies(self.weights)
 
     def stage_is_over(self) -> bool:
@@ -100,7 +100,7 @@ class State:
         rows = self.rows()
         if not self.stage:
             return len(rows) >= self.spec.epochs
-        since = rows[-1]["epoch"] - self._best_row()["epoch"] if rows else 0
+        since = rows[-1]["epoch"] - self.best_epoch if rows else 0
         return len(rows) >= self.stage_epochs or since >= (self.spec.patience or PATIENCE)
 
     def next_stage(self) -> None:
@@ -112,10 +112,10 @@ class State:
         """The model, after the last stage."""
         last = len(self.tandem.layers)
         self.stage = last
-        chosen = self._best_row()["epoch"]
+        chosen = self.best_epoch
         history = tuple({**row, "chosen": 1} if row["epoch"] == chosen else row for row in self.history)
         stored = self.tandem.stored(last - 1, self.effective, self.thetas)
-        return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, int(chosen))
+        return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, chosen)
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The whole state after an epoch, as a Checkpoint."""
@@ -135,5 +135,7 @@ class State:
         self.best = found.tensors("best")
         found.restore_optimizer(self.optimizer)
 
-    def _best_row(self) -> Epoch:
-        return min(self.rows(), key=lambda row: (row["validation_loss"], row["epoch"]))
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of this stage with the lowest validation loss so far."""
+        return int(min(self.rows(), key=lambda row: (row["validation_loss"], row["epoch"]))["epoch"])

@@ -235,19 +235,17 @@ class _Run:
 
     def _tell(self, batch: int, sums: _Sums) -> None:
         state, layers, mean = self.state, len(self.state.tandem.layers), sums.entry("")
-        note = f"stage {state.stage}/{layers} epoch {len(state.rows()) + 1}  {_said(mean, '')}"
-        if state.history:
-            note += f"  validation {_said(state.history[-1], 'validation_')}"
+        note = f"stage {state.stage}/{layers}  epoch {len(state.rows()) + 1}  {_said(mean)}"
         first = 0 if state.first else self.spec.epochs
         before = first + (state.stage - 1) * state.stage_epochs if state.stage else 0
         done = (before + len(state.rows())) * self.batches + batch
         self.task.tick(done, (first + layers * state.stage_epochs) * self.batches, note)
 
 
-def _said(row: Mapping[str, float], prefix: str) -> str:
+def _said(row: Mapping[str, float]) -> str:
     """The loss and accuracy of a row of the history, in words."""
-    right = row.get(f"{prefix}accuracy")
-    return f"loss {row[f'{prefix}loss']:.3g}" + ("" if right is None else f"  {figure(right)} % correct")
+    right = row.get("accuracy")
+    return f"loss {row['loss']:.3g}" + ("" if right is None else f"  {figure(right)} % correct")
 
 
 class _Sums:

@@ -1,0 +1,100 @@
+"""The process of a command on a terminal: a first sign of life, lines that stay, and an end at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers.command import RECIPE
+from helpers.terminal import Session, on_terminal
+
+EPOCHS = 200
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> list[str]:
+    """A training that takes long."""
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace("epochs = 2", f"epochs = {EPOCHS}"))
+    return ["train", str(tmp_path / "recipe.toml"), "--store", str(tmp_path / "store")]
+
+
+def epochs_of(session: Session) -> list[str]:
+    return [line for line in session.screen if line.startswith("epoch ")]
+
+
+def test_epochs_stay_on_the_screen_and_the_next_run_says_where_it_continues(training: list[str]) -> None:
+    cut = on_terminal(training, columns=60, interrupt=lambda text: text.count(" val ") >= 3)
+    assert cut.status == 130
+    assert cut.first_s() < 3
+    assert any(f"epoch   1/{EPOCHS}  loss " in line and line.endswith("  best") for line in epochs_of(cut))
+    assert [line for line in epochs_of(cut) if " % " not in line or len(line) > 60] == []
+    assert [line for line in cut.screen if line and not line.startswith("epoch ")] == [
+        "Interrupted. Run the same command again to continue; finished work is kept."
+    ]
+    finished = len(epochs_of(cut))
+    again = on_terminal(training, columns=60, interrupt=lambda text: text.count(" val ") >= 1)
+    said = f"train      continues with epoch {finished + 1}, step {finished * 4 + 1}"
+    assert [line for line in again.screen if "continues" in line] == [said]
+
+
+def test_two_interrupts_end_it_without_a_traceback(training: list[str]) -> None:
+    cut = on_terminal(training, interrupt=lambda text: 2 * (" val " in text))
+    assert cut.status == 130
+    assert "Traceback" not in cut.text
+    assert "KeyboardInterrupt" not in cut.text
+
+
+INTERRUPTED = """
+import os, signal
+from deploytool.cli.process import interruptible, interrupts_end_the_process
+
+interrupts_end_the_process()
+try:
+    with interruptible():
+        os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("raised", flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+print("not reached")
+"""
+
+
+def test_an_interrupt_is_raised_in_a_command_and_ends_the_process_before_and_after() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "raised\n", "")
+
+
+ENDING = """
+import atexit, sys, threading, time
+from deploytool.cli.process import end
+
+def run():
+    atexit.register(lambda: print("cleaned up"))
+    threading.Thread(target=time.sleep, args=(30,)).start()
+    print("result")
+    sys.exit({code})
+
+end(run)
+"""
+
+
+@pytest.mark.parametrize(("code", "status"), [("None", 0), ("7", 7), ("'a sentence'", 1)])
+def test_the_process_ends_at_once_with_its_exit_code(code: str, status: int) -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", ENDING.format(code=code)], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stdout == "result\ncleaned up\n"
+    assert done.stderr == ("a sentence\n" if "sentence" in code else "")
+    assert time.monotonic() - started < 15
+
+
+def test_a_log_without_a_terminal_has_every_epoch(training: list[str]) -> None:
+    command = [sys.executable, "-m", "deploytool", *training, "--set", "train.epochs=2", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line[:9] for line in done.stderr.splitlines() if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
+    assert done.stdout.startswith("{")
+    assert "\x1b" not in done.stdout + done.stderr
