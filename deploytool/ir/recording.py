@@ -231,8 +231,7 @@ def join(parts: Sequence[Recording]) -> Recording:
 def _windows(parts: Sequence[Recording]) -> OutputWindows | None:
     """The windows of all ``parts``, if they are known of each that holds a sample."""
     known = [part.windows for part in parts if part.windows is not None]
-    whole = all(part.windows is not None for part in parts if len(part))
-    return joined(known) if known and whole else None
+    return joined(known) if all(part.windows is not None for part in parts if len(part)) else None
 
 
 def _decisions(parts: Sequence[Recording]) -> NDArray[np.int64]:

@@ -106,14 +106,22 @@ def windows_of(stream: EventStream, counts: NDArray[np.int64], decoder: Decoder 
     return OutputWindows(np.array([len(counts)]), counts, targets, decoder=decoder)
 
 
-def joined(parts: Sequence[OutputWindows]) -> OutputWindows:
-    """The windows of all samples of ``parts``, at least one, in order; values that a part lacks are NaN."""
+def joined(found: Sequence[OutputWindows | None]) -> OutputWindows | None:
+    """The windows of all samples of ``found``, in order, where None is a sample without any; None if all are.
+
+    Values that a part lacks are NaN.
+    """
+    first = next((part for part in found if part is not None), None)
+    if first is None:
+        return None
+    none = OutputWindows(np.zeros(1, np.int64), first.counts[:0], decoder=first.decoder)
+    parts = [none if part is None else part for part in found]
     return OutputWindows(
         np.concatenate([part.number for part in parts]),
         np.concatenate([part.counts for part in parts]),
         _stacked([part.targets for part in parts], parts),
         _stacked([part.potentials for part in parts], parts),
-        parts[0].decoder,
+        first.decoder,
     )
 
 

@@ -35,6 +35,7 @@ def test_windows_of_samples_are_joined_and_missing_targets_are_not_numbers() -> 
     first = windows_of(stream([[1.0], [2.0]]), np.array([[1, 0], [0, 3]]), TWO)
     second = windows_of(stream(None), np.array([[2, 2]]), TWO)
     both = joined([first, second])
+    assert both is not None
     assert both.number.tolist() == [2, 1]
     assert both.samples.tolist() == [0, 0, 1]
     assert both.places.tolist() == [0, 1, 0]
@@ -42,6 +43,14 @@ def test_windows_of_samples_are_joined_and_missing_targets_are_not_numbers() -> 
     np.testing.assert_array_equal(both.targets, [[1], [2], [np.nan]])
     assert both.decoded is not None
     assert both.decoded.tolist() == [[2.5], [-2.5], [2.5]]
+
+
+def test_a_sample_without_windows_has_none_among_others_that_have() -> None:
+    one = windows_of(stream([[1.0]]), np.array([[1, 0]]), TWO)
+    both = joined([None, one, None])
+    assert both is not None
+    assert both.number.tolist() == [0, 1, 0]
+    assert joined([None, None]) is None
 
 
 def test_potentials_are_read_where_they_were_measured() -> None:

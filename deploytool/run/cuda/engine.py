@@ -27,7 +27,7 @@ from deploytool.run.cuda.lanes import Lanes, make_lanes, refuse
 from deploytool.run.cuda.memory import Buffers, free_bytes, gpu, upload
 from deploytool.run.cuda.sizes import SIZES, Sizes
 from deploytool.run.engine.event_driven import batches
-from deploytool.run.engine.timing import BatchTiming, Decisions
+from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.kernels.batches import Queue as HostQueue
 from deploytool.run.plan.layers import LayerPlan, Plan
 from deploytool.run.record.samples import Room, Samples
@@ -152,7 +152,7 @@ class Run:
         spikes: dict[str, list[list[Events]]] = {name: [[] for _ in streams] for name in counts} if keep_spikes else {}
         for chunk in self._chunks(streams, state.timing):
             fired = self._through(chunk, state)
-            self._decide(fired, chunk, state.timing.decisions)
+            self._decide(fired, chunk, state.timing)
             for name in counts:
                 queue = fired[name]
                 self.launch(kernels.tally, queue.size, queue.tags, queue.sites, chunk.sample_of, state.counts[name])
@@ -172,6 +172,7 @@ class Run:
             extremes={name: state.extremes[name].copy_to_host() for name in measured if integers},
             decisions_us=state.timing.decisions.found,
             load=state.timing.load.found,
+            windows=state.timing.windows.found,
             spikes={
                 **sent,
                 **{name: [np.concatenate([NO_EVENTS, *part]) for part in parts] for name, parts in spikes.items()},
@@ -240,13 +241,15 @@ class Run:
         self.length = max(1, min(4 * self.length, self.length * self.sizes.events // (2 * largest)))
         return fired
 
-    def _decide(self, fired: Mapping[str, Queue], chunk: Chunk, decisions: Decisions) -> None:
-        """Adds the output spikes for the events of a ``chunk`` to the ``decisions``."""
+    def _decide(self, fired: Mapping[str, Queue], chunk: Chunk, timing: BatchTiming) -> None:
+        """Adds the output spikes for the events of a ``chunk`` to the decisions and the windows."""
         outputs = {}
-        for name in decisions.places:
+        for name in timing.decisions.places:
             causes, neurons = fired[name].tags.copy_to_host(), fired[name].sites.copy_to_host()
             outputs[name] = HostQueue(causes, neurons, np.searchsorted(causes, chunk.first[1:]))
-        decisions.add(outputs, chunk.events["t"])
+        timing.decisions.add(outputs, chunk.events["t"])
+        if timing.windows.wanted:
+            timing.windows.add(outputs, chunk.events["t"])
 
     def _arrivals(self, layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:
         """The events that arrive at ``layer``, ordered by cause, then by flow."""

@@ -31,6 +31,7 @@ from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.discretisation import DelayedSpikes, Ticks, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
 from deploytool.run.engine.follower import Follower
+from deploytool.run.engine.outputs import StepCounts
 from deploytool.run.kernels.general import accumulate, fire_step
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan, make_plan
 from deploytool.run.record.checks import check_kept, check_stream, watched_layers
@@ -84,6 +85,7 @@ def run_clocked_sample(
     spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     bounds, starts = bounds_of(stream, steps, time_steps.bins), starts_of(stream, steps, time_steps.bins)
     sites = neurons_of(stream.events, program.input_shape)
+    windows = StepCounts(program, stream, steps, time_steps.bins)
     synops = single = 0
     for step in range(steps):
         arrived = sites[bounds[step] : bounds[step + 1]]
@@ -106,6 +108,7 @@ def run_clocked_sample(
                 layer.leaky.reset(v, neurons)
             layer.leave(fired, *decimators[layer.name].amounts(amounts, neurons))
         late.leave(fired, step)
+        windows.add(fired, step)
         for name in watch:
             counts[name][fired[name][1]] += fired[name][0]
         single += sum(int(fired[name][0].sum()) for name in spikes)
@@ -122,6 +125,7 @@ def run_clocked_sample(
         synops=synops,
         counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
+        windows=windows.found,
     )
 
 

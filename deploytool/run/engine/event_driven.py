@@ -135,7 +135,7 @@ def run_samples(
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
     synops, single = np.zeros(len(streams), np.int64), 0
-    traced = keep_spikes or len(program.outputs) > 1
+    traced = keep_spikes or len(program.outputs) > 1 or timing.windows.wanted
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
     for events, ends in _chunks([with_ticks(program, stream) for stream in streams], limits.chunk):
         fired = _arrived(program, events, ends, traced, timing.begin(events, ends))
@@ -170,6 +170,7 @@ def run_samples(
         extremes=extremes,
         decisions_us=timing.decisions.found,
         load=timing.load.found,
+        windows=timing.windows.found,
         spikes={INPUT: [stream.events for stream in streams], **kept} if keep_spikes else {},
     )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -13,8 +10,9 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.ir.decision import UNDECIDED
-from deploytool.ir.events import Events, EventStream, to_channels_last
+from deploytool.ir.events import Events, EventStream
 from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.outputs import WindowCounts, places_of_outputs
 from deploytool.run.kernels.batches import Queue
 from deploytool.run.kernels.crossing import TIME
 from deploytool.run.kernels.timing import BIN_US, bins_of, causes_of, follow, last_changes, measure
@@ -71,7 +69,7 @@ class Decisions:
     """
 
     def __init__(self, program: Program, streams: Sequence[EventStream]) -> None:
-        self.places = _places_of_outputs(program)
+        self.places = places_of_outputs(program)
         self.starts_us = [int(stream.events["t"][0]) if len(stream) else None for stream in streams]
         self.counts = np.zeros((len(streams), sum(map(len, self.places.values()))), np.int64)
         self.answers = np.full(len(streams), -1, np.int64)
@@ -105,28 +103,17 @@ class Decisions:
                 self.found[sample] = max(0, t_us[sample] - start_us)
 
 
-@lru_cache(maxsize=8)
-def _places_of_outputs(program: Program) -> Mapping[str, Array]:
-    """{logical output layer: (N,) the place among all outputs of each neuron, channels-last}."""
-    found: dict[str, Array] = {}
-    first = 0
-    for name in dict.fromkeys(program.place_in(name)[0] for name in program.outputs):
-        shape = program.map_of(name)
-        found[name] = frozen(first + to_channels_last(np.arange(math.prod(shape)).reshape(shape)))
-        first += math.prod(shape)
-    return MappingProxyType(found)
-
-
 class BatchTiming:
     """Load and decisions of a batch whose samples pass through each layer together. This object is mutable.
 
-    Several output layers need queues with causes, to bring their spikes in order.
+    Several output layers need queues with causes, to bring their spikes in order; so do windows, for their times.
     """
 
     def __init__(self, plan: Plan, streams: Sequence[EventStream]) -> None:
         self.layers = {layer.name: layer for layer in plan.layers}
         self.load = LoadMeter(plan.layers, len(streams))
         self.decisions = Decisions(plan.program, streams)
+        self.windows = WindowCounts(plan.program, streams)
         self.caused: dict[str, Array] = {}
 
     def begin(self, events: Events, ends: Array) -> NDArray[np.int64]:
@@ -150,7 +137,9 @@ class BatchTiming:
         self.load.add(layer.name, self.ms, loads, self.ends)
 
     def end(self, fired: Mapping[str, Queue]) -> None:
-        """Takes the decisions from all that ``fired``."""
+        """Takes the decisions and the windows from all that ``fired``."""
+        if self.windows.wanted:
+            self.windows.add(fired, self.times_us)
         decisions, outputs = self.decisions, self.decisions.places
         if len(outputs) > 1:
             decisions.add(fired, self.times_us)
@@ -181,6 +170,7 @@ class WindowTiming:
     def __init__(self, plan: Plan, stream: EventStream) -> None:
         self.load = LoadMeter(plan.layers, 1)
         self.decisions = Decisions(plan.program, [stream])
+        self.windows = WindowCounts(plan.program, [stream])
         self.waiting: dict[str, list[Fired]] = {layer.name: [] for layer in plan.layers}
         self.layers, self.arrivals = plan.layers, 0
 
@@ -192,10 +182,11 @@ class WindowTiming:
             self.evaluate()
 
     def fired(self, fired: Mapping[str, Fired]) -> None:
-        """Takes the decision from all that ``fired`` in a window."""
+        """Takes the decision and the windows from all that ``fired`` in a window."""
         places = self.decisions.places
         keys = np.concatenate([fired[name][0] for name in places])
         neurons = np.concatenate([outputs[fired[name][1]] for name, outputs in places.items()])
+        self.windows.count(0, keys >> TIME, neurons)
         order = np.argsort(keys >> TIME if len(places) > 1 else keys, kind="stable")
         every = np.arange(self.decisions.counts.shape[1])
         changes = self.decisions.changes(every, neurons[order], np.array([len(keys)]))

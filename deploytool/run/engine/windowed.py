@@ -168,6 +168,7 @@ def run_in_windows(
         extremes={} if program.arithmetic == "float32" else extremes,
         decision_us=int(timing.decisions.found[0]),
         load={name: tuple(rows[0].tolist()) for name, rows in timing.load.found.items()},
+        windows=timing.windows.found[0],
     )
 
 

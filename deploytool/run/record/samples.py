@@ -22,6 +22,7 @@ from deploytool.ir.recording import (
     RungName,
     joined_measures,
 )
+from deploytool.ir.windows import OutputWindows, counted, joined, windows_in, windows_of
 from deploytool.run.record.activity import bound, weights_above
 from deploytool.run.record.checks import check_kept
 
@@ -34,7 +35,7 @@ class Sample:
     ``extremes`` {layer: (lowest, highest)} are the V reached in int16, before reset; empty in other arithmetics.
     ``decision_us`` is the time from the first input event to the decision, None if not measured. ``load`` {placed
     layer: (synaptic updates, in the busiest ms, in the busiest 10 ms)}, empty if not measured. ``measured``
-    {name: figure} are figures that only a board has.
+    {name: figure} are figures that only a board has. ``windows`` are those of the sample, None if it has none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Sample:
     decision_us: int | None = None
     load: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
+    windows: OutputWindows | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Samples:
 
     ``counts`` {logical layer: (S, C, H, W)}; ``spikes`` {logical layer or "input": (events of each sample)};
     ``extremes`` {layer: (S, 2)}; ``decisions_us`` (S,), empty if not measured; ``load`` {placed layer: (S, 3)};
-    ``measured`` {name: (S,)}, NaN where a sample lacks it.
+    ``measured`` {name: (S,)}, NaN where a sample lacks it; ``windows`` of each sample, None if it has none.
     """
 
     names: tuple[str, ...]
@@ -66,6 +68,7 @@ class Samples:
     decisions_us: NDArray[np.int64] = field(default_factory=lambda: NOT_KNOWN)
     load: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    windows: Sequence[OutputWindows | None] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,6 +84,7 @@ class Samples:
             decision_us=int(self.decisions_us[index]) if len(self.decisions_us) else None,
             load={name: tuple(rows[index].tolist()) for name, rows in self.load.items()},
             measured={name: float(values[index]) for name, values in self.measured.items()},
+            windows=self.windows[index] if self.windows else None,
         )
 
 
@@ -114,6 +118,20 @@ class Room:
 
 def decision_us(program: Program, stream: EventStream, spikes: Mapping[str, Events]) -> int:
     """The time from the first event of ``stream`` to the decision, from the ``spikes`` {logical layer: events}."""
+    t_us, neurons, _ = _answer(program, spikes)
+    return decided_us(t_us, neurons, int(stream.events["t"][0]) if len(stream) else None)
+
+
+def output_windows(program: Program, stream: EventStream, spikes: Mapping[str, Events]) -> OutputWindows | None:
+    """The windows of ``stream``, from the ``spikes`` {logical layer: events}; None if it has none."""
+    if not (number := windows_in(stream, program.decoder)):
+        return None
+    t_us, neurons, outputs = _answer(program, spikes)
+    return windows_of(stream, counted(t_us, neurons, outputs, number, stream.duration_us), program.decoder)
+
+
+def _answer(program: Program, spikes: Mapping[str, Events]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """(times in us, output neurons of these spikes, in order of time, number of output neurons)."""
     times, neurons, first = [], [], 0
     for name in dict.fromkeys(program.place_in(name)[0] for name in program.outputs):
         times.append(spikes[name]["t"])
@@ -121,7 +139,7 @@ def decision_us(program: Program, stream: EventStream, spikes: Mapping[str, Even
         first += math.prod(program.map_of(name))
     t_us = np.concatenate(times)
     order = np.argsort(t_us, kind="stable")
-    return decided_us(t_us[order], np.concatenate(neurons)[order], int(stream.events["t"][0]) if len(stream) else None)
+    return t_us[order], np.concatenate(neurons)[order], first
 
 
 def together(samples: Sequence[Sample]) -> Samples:
@@ -137,6 +155,7 @@ def together(samples: Sequence[Sample]) -> Samples:
         decisions_us=np.array([sample.decision_us for sample in samples if sample.decision_us is not None], np.int64),
         load={name: np.array([sample.load[name] for sample in samples], np.int64) for name in first.load},
         measured={name: np.array([sample.measured[name] for sample in samples]) for name in first.measured},
+        windows=[sample.windows for sample in samples],
     )
 
 
@@ -167,6 +186,7 @@ def recording_of(program: Program, rung: RungName, room: Room, batches: Iterable
         decisions_us=np.concatenate([NOT_KNOWN, *(batch.decisions_us for batch in listed)]),
         load={name: _load(program, name, listed) for name in (listed[0].load if listed else ())},
         measured=joined_measures([(batch.measured, len(batch)) for batch in listed]),
+        windows=joined([each for batch in listed for each in batch.windows]),
     )
 
 

@@ -22,7 +22,7 @@ from deploytool.ir.program import INPUT, Program, Route, Synapses
 from deploytool.ir.recording import DROPPED
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.record.checks import IN_FLIGHT_MAX, check_in_flight, check_stream
-from deploytool.run.record.samples import Sample, decision_us
+from deploytool.run.record.samples import Sample, decision_us, output_windows
 from deploytool.run.reference.crossings import NEVER
 from deploytool.run.reference.neurons import Membranes
 
@@ -82,6 +82,7 @@ def run_reference(program: Program, stream: EventStream, in_flight: int = IN_FLI
         counts={name: count(spikes[name], program.map_of(name)) for name in program.parts},
         extremes={name: (each.lowest, each.highest) for name, each in neurons.items()} if integers else {},
         decision_us=decision_us(program, stream, spikes),
+        windows=output_windows(program, stream, spikes),
         load={name: (each.total(), _busiest(each, 1), _busiest(each, 10)) for name, each in updates.items()},
         measured=_dropped(neurons),
     )

@@ -33,7 +33,7 @@ from deploytool.ir.spec.verify import verify
 from deploytool.ir.target import ALL_LAYERS, Watch
 from deploytool.run.plan.layers import Plan, make_plan, state_type, updates
 from deploytool.run.record.checks import check_sendable, watched_layers
-from deploytool.run.record.samples import Sample, as_recording, decision_us
+from deploytool.run.record.samples import Sample, as_recording, decision_us, output_windows
 from deploytool.run.reference.specification import routed
 from deploytool.run.targets.board_kinds import BOARDS, BoardKind
 from deploytool.run.targets.board_link import BoardSpike, Link, SensorEvent, samna_errors
@@ -302,6 +302,7 @@ def _recorded(
         counts=counts,
         synops=sum(updates(layer, sent) for layer in plan.layers),
         decision_us=decision_us(program, stream, spikes),
+        windows=output_windows(program, stream, spikes),
         spikes={INPUT: stream.events, **spikes} if keep_spikes else {},
         measured=measured,
     )
