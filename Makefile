@@ -5,8 +5,9 @@
 # make bench   the benchmarks, as ratios measured in one run
 # make docs    the documentation: site/index.html
 # make pictures   the pictures of the report in the documentation (needs chromium)
+# make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test check bench docs pictures vendor-check clean
+.PHONY: setup demo test check bench docs pictures models vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -43,6 +44,9 @@ docs: $(READY)
 
 pictures: demo
 	PYTHONPATH=docs $(BIN)/python -m manual.pictures docs/images
+
+models: $(READY)
+	$(BIN)/python -m deploytool.workflow.ship digits ptl-digits $(if $(NMNIST),nmnist='$(NMNIST)')
 
 vendor-check: $(READY)
 	@.ci/vendor-check

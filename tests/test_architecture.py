@@ -23,6 +23,7 @@ ROOMS = (
     ("base",),
     ("chip",),
     ("ir",),
+    ("zoo",),
     ("recipe", "store"),
     STAGES,
     ("workflow",),

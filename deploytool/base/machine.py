@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import UsageError
@@ -37,3 +39,13 @@ def launched_processes() -> int:
 def is_first_process() -> bool:
     """Whether this is the first process that torchrun started (RANK 0), or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def processor() -> str:
+    """The name of the processor of this machine, as it states it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

@@ -157,7 +157,7 @@ def map_(
 @command(app, "deploytool run program@latest --on emulator --data events.npy")
 def run(
     invocation: Invocation,
-    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program, or a shipped model.")],
     samples: SampleOptions,
     files: ReadingOptions,
     options: RunOptions,
@@ -296,7 +296,7 @@ def report(
 def show(
     invocation: Invocation,
     artifact: Annotated[
-        str | None, typer.Argument(metavar="ARTIFACT", help="An artifact, or presets; by default all artifacts.")
+        str | None, typer.Argument(metavar="ARTIFACT", help="An artifact, presets or models; by default all artifacts.")
     ] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
     synop_pj: Annotated[
@@ -305,14 +305,21 @@ def show(
 ) -> None:
     """Print an artifact and its lineage, or list all artifacts."""
     from deploytool.workflow import show as showing
+    from deploytool.workflow import zoo
+    from deploytool.zoo.models import is_shipped
 
     store = invocation.cache.store
     if datasets:
         invocation.show({"datasets": showing.datasets()})
     elif artifact == "presets":
         invocation.show({"presets": showing.presets()})
+    elif artifact == "models":
+        invocation.show_models(zoo.models())
     elif artifact is None:
         invocation.show_list(showing.artifacts(store))
+    elif is_shipped(artifact):
+        whole = showing.describe(store, store.get(artifact)) if invocation.as_json else {}
+        invocation.show(whole | zoo.card(artifact))
     elif synop_pj is not None:
         invocation.show(showing.energy(store, artifact, synop_pj))
     else:

@@ -82,7 +82,7 @@ class DeviceRunOptions:
 )
 def device_run(
     invocation: Invocation,
-    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program.")],
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program, or a shipped model.")],
     options: DeviceRunOptions,
     files: ReadingOptions,
 ) -> None:
@@ -102,7 +102,7 @@ def device_run(
         raise UsageError("--data, --live", "both given" if options.live else "none given", "one of the two")
     say = invocation.cache.messages.say
     if options.data is None:
-        invocation.show(devices.live(invocation.cache.store, program, options.on, options.seconds, say))
+        invocation.show(devices.live(invocation.cache, program, options.on, options.seconds, say))
         return
     reading = Reading(files.columns, files.time_unit, files.absolute_time, files.unwrap)
     source = sample_sources.samples(options.data, options.root, None, options.samples, reading, say)

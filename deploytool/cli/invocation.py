@@ -72,6 +72,12 @@ class Invocation:
         if note:
             self.show(note)
 
+    def show_models(self, models: Sequence[Mapping[str, Any]]) -> None:
+        """Shows one row per shipped model; without --json, what fits into 60 columns."""
+        from deploytool.cli.listing import shipped
+
+        self.show({"models": models} if self.as_json else shipped(models))
+
     def show_verdict(self, verdict: Artifact, told: CiFiles, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it, also to ``told``; the exit code is 9 if it is negative."""
         from deploytool.ir.verdict_file import as_json, load_verdict

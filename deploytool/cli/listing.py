@@ -43,6 +43,15 @@ def _line(row: Row) -> dict[str, Any]:
     }
 
 
+def shipped(models: Sequence[Row]) -> dict[str, Any]:
+    """The shipped models for a terminal: their figures, and how to learn the rest."""
+    shown = ("model", "trained_percent", "emulator_percent", "samples", "kilobytes")
+    return {
+        "models": [{name: model[name] for name in shown} for model in models],
+        "more": f"deploytool show {models[0]['model']}",
+    }
+
+
 def epochs(history: Sequence[Row]) -> list[dict[str, Any]]:
     """The epochs of a training, as far as a person reads them; a star marks the one that was chosen."""
     shown = [name for name in EPOCH if any(name in row for row in history)]

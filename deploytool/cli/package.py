@@ -44,7 +44,7 @@ class KnownAnswerOptions:
 
 def package(
     invocation: Invocation,
-    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A program mapped for a chip.")],
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A program mapped for a chip, or a shipped model.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The package: a .zip file.")],
     answer: KnownAnswerOptions,
     vlab: Annotated[

@@ -41,6 +41,7 @@ from deploytool.store.manifest import (
     stated,
     stated_time,
 )
+from deploytool.zoo.models import is_shipped, model_folder, name_of
 
 SILENT: Final = Messages(quiet=True)
 
@@ -105,34 +106,33 @@ class Store:
 
         Raises ArtifactError when the store cannot be written.
         """
-        with writing(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{request.kind}-", dir=self.root))
-            try:
-                write(draft)
-                manifest = _manifest(request, draft)
-                (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
-                draft.chmod(0o777 & ~umask())
-                return _moved(draft, Artifact(self.root / manifest.name, manifest))
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+        with self._draft(request.kind) as draft:
+            write(draft)
+            manifest = _manifest(request, draft)
+            (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
+            return _moved(draft, Artifact(self.root / manifest.name, manifest))
 
     def adopt(self, artifact: Artifact) -> Artifact:
         """``artifact``, of another store, in this one too. Raises ArtifactError when the store cannot be written."""
+        with self._draft(artifact.kind) as draft:
+            for name in (MANIFEST, *artifact.manifest.files):
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(artifact.path / name, draft / name)
+            return _moved(draft, Artifact(self.root / artifact.manifest.name, artifact.manifest))
+
+    @contextlib.contextmanager
+    def _draft(self, kind: Kind) -> Iterator[Path]:
+        """A new folder in the store for an artifact of ``kind``; it is removed, unless it was moved into place."""
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{artifact.kind}-", dir=self.root))
+            draft = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=self.root))
             try:
-                for name in (MANIFEST, *artifact.manifest.files):
-                    (draft / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(artifact.path / name, draft / name)
-                draft.chmod(0o777 & ~umask())
-                return _moved(draft, Artifact(self.root / artifact.manifest.name, artifact.manifest))
+                yield draft
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def get(self, reference: str, *kinds: Kind, for_chip: bool = True) -> Artifact:
-        """The artifact that ``reference`` names: a folder, ``kind-prefix``, or ``kind@latest`` or ``kind``.
+        """The artifact that ``reference`` names: a folder, ``kind-prefix``, ``kind@latest``, ``kind`` or ``zoo:NAME``.
 
         ``program@latest`` is a program for a chip if the newest one is the simulator's and is made from the same graph,
         unless not ``for_chip``.
@@ -168,6 +168,8 @@ class Store:
         return [path for path in listed(self.root) if path.name.partition("-")[0] in wanted and _has_manifest(path)]
 
     def _locate(self, reference: str, for_chip: bool) -> Path:
+        if is_shipped(reference):
+            return model_folder(name_of(reference))
         direct = Path(reference)
         if direct.name == MANIFEST:
             direct = direct.parent
@@ -230,6 +232,7 @@ def _has_manifest(folder: Path) -> bool:
 
 def _moved(draft: Path, made: Artifact) -> Artifact:
     """``made``, moved from ``draft`` to its path. An artifact already there is the same one, and stays if intact."""
+    draft.chmod(0o777 & ~umask())
     try:
         draft.rename(made.path)
     except OSError:

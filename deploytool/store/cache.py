@@ -42,6 +42,12 @@ class StageCache:
         self.messages.say(f"{request.kind:<10} {made.name}  made")
         return made
 
+    def adopted(self, artifact: Artifact, reference: str) -> Artifact:
+        """``artifact``, which ``reference`` names, in this store too: the lineage of what is made of it ends there."""
+        adopted = self.store.adopt(artifact)
+        self.messages.say(f"{adopted.kind:<10} {adopted.name}  is {reference}")
+        return adopted
+
     @contextlib.contextmanager
     def unfinished(self, request: Request) -> Iterator[Path]:
         """The folder for unfinished work on ``request``; it is removed when the body ends without an error.

@@ -18,13 +18,17 @@ from deploytool.workflow.networks import (
     artifact_graph,
     named_network,
 )
+from deploytool.zoo.models import is_shipped
 
 
 def convert(
     cache: StageCache, source: str, options: ImportOptions = NO_OPTIONS, output: Path | None = None
 ) -> Artifact:
     """The graph that ``source`` names, in the store, and also written to ``output``; see `named_network`."""
-    graph = store_network(cache, named_network(cache.store, source, options))
+    network = named_network(cache.store, source, options)
+    if is_shipped(source) and network.artifact is not None:
+        cache.adopted(network.artifact, source)
+    graph = store_network(cache, network)
     if output is not None:
         write_file(output, (graph.path / NETWORK).read_bytes())
     return graph

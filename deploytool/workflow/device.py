@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from deploytool.run.targets.board import Board
     from deploytool.run.targets.board_live import Moment
     from deploytool.run.targets.options import Configure
-    from deploytool.store.artifact import Artifact, Store
+    from deploytool.store.artifact import Artifact
+    from deploytool.store.cache import StageCache
 
 EMULATOR: Final = "emulator"
 PACES: Final = {"own": 1.0, "max": None}
@@ -105,7 +106,7 @@ def repeated(job: Job, repeats: int, run: Callable[[Job], Artifact]) -> dict[str
     return {"on": job.on, "repeats": rows}
 
 
-def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+def live(cache: StageCache, program: str, name: str, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
     """What a program says of a board's sensor for ``seconds``: a line every half second, and all of it together.
 
     The configuration is the stored one, with what the recipe says of the sensor and the readout.
@@ -113,8 +114,9 @@ def live(store: Store, program: str, name: str, seconds: float, tell: Callable[[
     """
     from deploytool.ir.program_file import load_program
     from deploytool.run.targets.board_live import watch_live
+    from deploytool.workflow.zoo import program_named
 
-    artifact = store.get(program, "program")
+    artifact = program_named(cache, program)
     loaded, spacing = _as_configured(load_program(artifact.path), artifact)
     moments: list[Moment] = []
 

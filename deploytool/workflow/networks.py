@@ -25,6 +25,7 @@ from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import method_of
+from deploytool.zoo.models import is_shipped
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
 
@@ -140,7 +141,7 @@ def kind_of(source: str) -> SourceKind:
         if _begins_with(path, _HDF5):
             return "a .nir file"
         raise InputError(source, "neither its name nor its first bytes are those of a network", NEED)
-    if (source and is_folder(path)) or _REFERENCE.fullmatch(source):
+    if (source and is_folder(path)) or _REFERENCE.fullmatch(source) or is_shipped(source):
         return "an artifact"
     script, _, function = source.rpartition(":")
     is_script = function.isidentifier() and script.endswith(".py") and is_file(Path(script))

@@ -30,6 +30,7 @@ from deploytool.store.file_names import CONFIGURATION
 from deploytool.workflow.package_files import Contents, contents
 from deploytool.workflow.samples import SampleSource
 from deploytool.workflow.vlab import require_chain
+from deploytool.workflow.zoo import program_named
 
 if TYPE_CHECKING:
     from deploytool.base.progress import Tick
@@ -67,7 +68,7 @@ def package(
         )
     if not is_folder(output.resolve().parent):
         raise UsageError(f"--output {output}", "a folder that does not exist", "a file in an existing folder")
-    artifact = cache.store.get(reference, "program")
+    artifact = program_named(cache, reference)
     program, configuration = _on_chip(artifact)
     if vlab:
         require_chain(program)

@@ -15,6 +15,7 @@ from deploytool.store.cache import StageCache
 from deploytool.workflow.map import configure
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.zoo import program_named
 
 if TYPE_CHECKING:
     from deploytool.run.jobs.job import Job
@@ -37,7 +38,7 @@ def run(
     """
     from deploytool.run.targets.table import check_device, kind_of
 
-    mapped = cache.store.get(program, "program", for_chip=kind_of(job.on).mapped)
+    mapped = program_named(cache, program, for_chip=kind_of(job.on).mapped)
     check_device(device, job.on, workers is not None)
     decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}

@@ -26,6 +26,7 @@ from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, rec
 from deploytool.workflow.run import run
 from deploytool.workflow.samples import SampleSource, dataset
 from deploytool.workflow.train import run_trained, trained_model
+from deploytool.zoo.models import is_shipped
 
 if TYPE_CHECKING:
     from deploytool.run.jobs.job import Job
@@ -69,7 +70,7 @@ def _swept(cache: StageCache, named: str, options: ImportOptions) -> Swept:
     artifact = _artifact(cache, source, options)
     recipe = recipe_of(cache.store, artifact)
     if not label:
-        label = artifact.name if recipe is None else _method(recipe)
+        label = source if is_shipped(source) else artifact.name if recipe is None else _method(recipe)
         label = Path(source).stem if _exists(source) and not is_folder(Path(source)) else label
     return Swept(label, artifact, recipe)
 
@@ -82,7 +83,8 @@ def _artifact(cache: StageCache, source: str, options: ImportOptions) -> Artifac
     kind = kind_of(source)
     if kind == "an artifact":
         refuse_options(kind, options)
-        return cache.store.get(source, "model", "graph", "program")
+        artifact = cache.store.get(source, "model", "graph", "program")
+        return cache.adopted(artifact, source) if is_shipped(source) else artifact
     if kind == "a recipe":
         refuse_options(kind, options)
         if (model := trained_model(cache, load_recipe(Path(source)))) is None:

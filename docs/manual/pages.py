@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from manual import chips, commands, data, foreign, recipe, rooms, store
+from manual import chips, commands, data, foreign, recipe, rooms, store, zoo
 from manual.sandbox import PROJECT
 
 GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
@@ -30,6 +30,7 @@ GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
         "nouns": rooms.nouns,
         "exit-codes": store.exit_codes,
         "manifest": store.manifest,
+        "models": zoo.models,
     }
 )
 MARK: Final = re.compile(r"^<!-- generated: (?P<name>[\w-]+) ?(?P<argument>[^>]*?) ?-->$", re.MULTILINE)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command import answer, invoke, refusal
+from typer.testing import CliRunner
 
+from deploytool.cli.app import app
 from deploytool.cli.listing import STARRED, epochs, listing
 from deploytool.cli.terminal import print_value
+from deploytool.zoo.models import MODELS
 
 
 def row(artifact: str, **known: Any) -> dict[str, Any]:
@@ -70,3 +75,25 @@ def test_epochs_have_the_columns_that_are_known() -> None:
         {"epoch": 2, "loss": 1.0, "accuracy": 50.0, "validation_accuracy": None, "chosen": "*"},
     ]
     assert epochs([]) == []
+
+
+def test_the_shipped_models_fit_60_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    result = CliRunner().invoke(app, ["show", "models"])
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert max(map(len, map(str.rstrip, lines))) <= 60
+    assert [line.split()[0] for line in lines if line.startswith("  zoo:")] == [f"zoo:{name}" for name in MODELS]
+
+
+def test_a_shipped_model_is_shown_with_its_figures_and_in_json_with_its_training(tmp_path: Path) -> None:
+    shown = invoke(tmp_path, "show", "zoo:digits")
+    assert "CC BY 4.0" in shown.stdout
+    assert "98.33" in shown.stdout
+    found = answer(invoke(tmp_path, "show", "zoo:digits", "--json"))
+    assert (found["kind"], found["epochs"]) == ("model", 25)
+    assert found["rungs"][-1] == {"rung": "board", "status": "not run", "samples": 0} | dict.fromkeys(
+        ("time_steps", "accuracy_percent", "synops_per_sample")
+    )
+    assert answer(invoke(tmp_path, "show", "models", "--json"))["models"][0]["digest"] == found["digest"]
+    assert "need zoo:digits" in refusal(invoke(tmp_path, "show", "zoo:none"), 4)

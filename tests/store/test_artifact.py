@@ -105,6 +105,15 @@ def test_artifacts_follow_the_umask(store: Store) -> None:
     assert made.path.stat().st_mode & 0o777 == 0o700
 
 
+def test_an_artifact_from_elsewhere_is_kept_as_a_whole_copy(store: Store, tmp_path: Path) -> None:
+    elsewhere = put(Store(tmp_path / "elsewhere"))
+    kept = store.adopt(elsewhere)
+    assert kept == open_artifact(store.root / elsewhere.name)
+    assert kept.manifest == elsewhere.manifest
+    assert store.adopt(elsewhere) == kept
+    assert list(store.root.iterdir()) == [kept.path]
+
+
 def test_a_missing_file_is_named(store: Store) -> None:
     made = put(store)
     (made.path / "history.json").unlink()
