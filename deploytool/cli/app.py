@@ -176,7 +176,7 @@ def run(
     from deploytool.workflow import samples as sample_sources
 
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
-    reading = Reading(files.columns, files.time_unit, files.absolute_time, files.unwrap)
+    reading = Reading(**vars(files))
     say = invocation.cache.messages.say
     source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples, reading, say)
     watch = None if options.watch is None else tuple(options.watch)

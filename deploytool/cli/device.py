@@ -104,7 +104,7 @@ def device_run(
     if options.data is None:
         invocation.show(devices.live(invocation.cache, program, options.on, options.seconds, say))
         return
-    reading = Reading(files.columns, files.time_unit, files.absolute_time, files.unwrap)
+    reading = Reading(**vars(files))
     source = sample_sources.samples(options.data, options.root, None, options.samples, reading, say)
     job = Job(options.on, watch=Watch(None, options.rasters), pace=devices.parse_pace(options.pace))
     ask = functools.partial(running.run, invocation.cache, program, samples=source)

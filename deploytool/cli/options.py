@@ -197,6 +197,13 @@ class ReadingOptions:
     unwrap: Annotated[
         bool, typer.Option("--unwrap", help="Undo the overflow of a clock, where time jumps back by nearly 2^32.")
     ] = False
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="dvs128|davis240|davis346|davis640", help="The camera, if an AEDAT 2.0 file names none."),
+    ] = None
+    group: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="Where the events are in an HDF5 file of several recordings.")
+    ] = None
 
 
 @dataclass(frozen=True)

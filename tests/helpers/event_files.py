@@ -45,6 +45,28 @@ def evt3(rows: Iterable[Row], head: str = "% evt 3.0\n% end\n") -> bytes:
     return head.encode() + struct.pack(f"<{len(words)}H", *words)
 
 
+def evt21(rows: Iterable[Row], order: str = "legacy") -> bytes:
+    """Prophesee EVT 2.1, one pixel per word; times are stored modulo 2^34."""
+    pairs, high = [], -1
+    for t, x, y, p in rows:
+        if t >> 6 != high:
+            high = t >> 6
+            pairs.append((8 << 28 | high % 2**28, 0))
+        pairs.append((p << 28 | t % 64 << 22 | (x & ~31) << 11 | y, 1 << x % 32))
+    content = f"% evt 2.1\n% format EVT21;endianness={order};height=200;width=300\n% end\n".encode()
+    return content + b"".join(struct.pack("<II", *(pair if order == "legacy" else pair[::-1])) for pair in pairs)
+
+
+def aedat2(rows: Iterable[Row], chip: str = "# AEChip: eu.seebetter.ini.chips.davis.DAVIS346blue") -> bytes:
+    """AEDAT 2.0 of a DAVIS346, or of a DVS128 if ``chip`` says so; times are stored modulo 2^32."""
+    content = f"#!AER-DAT2.0\r\n# Timestamps tick is 1 us\r\n{chip}\r\n#End Of ASCII Header\r\n".encode()
+    for t, x, y, p in rows:
+        davis = 259 - y << 22 | 345 - x << 12 | p << 11
+        address = 127 - y << 8 | 127 - x << 1 | 1 - p if "128" in chip else davis
+        content += struct.pack(">II", address, t % 2**32)
+    return content
+
+
 def aedat3(packets: Sequence[Sequence[Row]]) -> bytes:
     """AEDAT 3.1: one packet per sequence of events, behind one of another type; times run over after 2^31."""
     content = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n"

@@ -36,16 +36,24 @@ def parts(path: Path, _: Reading, place: Place = START) -> Parts:
 
 
 def decode(words: NDArray[np.uint32], high: int = -1) -> tuple[RawEvents, int]:
-    """The events of ``words`` (N,), without those before the first high part of the time, and the last high part.
+    """The events of ``words`` (N,), and the last high part of the time. Arguments are those of `stated_times`."""
+    chosen, t, after = stated_times(words, high)
+    events = words[chosen]
+    return RawEvents(t, events >> 11 & 0x7FF, events & 0x7FF, events >> 28), after
 
-    ``high`` is the unwrapped high part of the time before them, -1 if there was none.
+
+def stated_times(words: NDArray[np.uint32], high: int) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """(index of each event in ``words``, its time in us, the last high part of the time).
+
+    ``high`` is the high part of the time before ``words``, without overflow, -1 if there was none; events before the
+    first one are left out.
     """
     kinds = words >> 28
-    states_high, is_event = kinds == TIME_HIGH, kinds < 2
+    states_high = kinds == TIME_HIGH
     highs = unwound((words[states_high] & 0x0FFF_FFFF).astype(np.int64), HIGH_BITS, high)
-    of_event = np.concatenate([[high], highs])[np.cumsum(states_high, dtype=np.int32)[is_event]]
-    timed = of_event >= 0
-    events, kind = words[is_event][timed], kinds[is_event][timed]
-    t = (of_event[timed] << 6) + (events >> 22 & 0x3F)
-    after = int(highs[-1]) if len(highs) else high
-    return RawEvents(t, events >> 11 & 0x7FF, events & 0x7FF, kind), after
+    chosen = np.flatnonzero(kinds < 2)
+    of_event = np.concatenate([[high], highs])[np.cumsum(states_high, dtype=np.int32)[chosen]]
+    if high < 0:
+        chosen, of_event = chosen[of_event >= 0], of_event[of_event >= 0]
+    t = (of_event << 6) + (words[chosen] >> 22 & 0x3F)
+    return chosen, t, int(highs[-1]) if len(highs) else high

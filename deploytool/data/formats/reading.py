@@ -14,6 +14,9 @@ COLUMNS: Final = "txyp"
 UNITS_US: Final = {"us": 1.0, "ms": 1000.0, "s": 1e6, "ns": 0.001}
 """The units of time that can be stated, in microseconds."""
 
+CAMERAS: Final = {"dvs128": (128, 128), "davis240": (180, 240), "davis346": (260, 346), "davis640": (480, 640)}
+"""The cameras of AEDAT 2.0 files with their size (H, W)."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -23,13 +26,17 @@ class Reading:
     ``time_unit`` is the unit of times in arrays and tables; None means microseconds unless that is implausible.
     With ``absolute_time`` a recording begins when its clock was 0, otherwise at its first event. ``unwrap`` adds
     2^k where time jumps back because a k-bit clock overflowed; formats with a rule of their own do not need it.
-    Raises UsageError for unknown columns or an unknown unit.
+    ``camera`` is that of an AEDAT 2.0 file without its name. ``group`` holds the events in an HDF5 file with several
+    recordings.
+    Raises UsageError for unknown columns, an unknown unit or an unknown camera.
     """
 
     columns: str | None = None
     time_unit: str | None = None
     absolute_time: bool = False
     unwrap: bool = False
+    camera: str | None = None
+    group: str | None = None
 
     def __post_init__(self) -> None:
         if self.columns is not None and sorted(self.columns) != sorted(COLUMNS):
@@ -37,6 +44,8 @@ class Reading:
             raise UsageError("--columns", f"found {self.columns!r}", need, "For example --columns xypt.")
         if self.time_unit is not None and self.time_unit not in UNITS_US:
             raise UsageError("--time-unit", f"found {self.time_unit!r}", f"one of {', '.join(UNITS_US)}")
+        if self.camera is not None and self.camera not in CAMERAS:
+            raise UsageError("--camera", f"found {self.camera!r}", f"one of {', '.join(CAMERAS)}")
 
     @property
     def options(self) -> dict[str, str | bool]:

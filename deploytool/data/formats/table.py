@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats import aedat3, aedat4, arrays, dat, es, evt2, evt3, hdf5, mat, nbin, text
+from deploytool.data.formats import aedat2, aedat3, aedat4, arrays, dat, es, evt2, evt3, evt21, hdf5, mat, nbin, text
 from deploytool.data.formats.parts import START, Part, Parts, Place, joined
 from deploytool.data.formats.prophesee import HEADER_MAX, header_of
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
@@ -69,6 +69,8 @@ def _is_raw(head: bytes, path: Path) -> bool:
 
 _DATASETS: Final = "pip install 'deploytool[datasets]'"
 _STATED: Final = ("--columns", "--time-unit")
+_OF_A_FORMAT: Final = (*_STATED, "--camera", "--group")
+"""Options that have a meaning for some formats only."""
 _HDF5: Final = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3 MAT-file")
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -79,12 +81,14 @@ FORMATS: Final[Mapping[str, Format]] = {
     "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.parts),
     "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.parts),
     "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), _whole(aedat4.read), "aedat", _DATASETS),
+    "evt21": Format("Prophesee EVT 2.1", (".raw",), _encoded("2.1"), evt21.parts),
+    "aedat2": Format("AEDAT 2.0", (".aedat", ".dat"), _begins(b"#!AER-DAT2.0"), aedat2.parts, takes=("--camera",)),
     "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.parts),
     "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.parts),
     "mat": Format(
         "MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), _whole(mat.read), "scipy", _DATASETS, ("--time-unit",)
     ),
-    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), _whole(hdf5.read), takes=_STATED),
+    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), _whole(hdf5.read), takes=(*_STATED, "--group")),
     "table": Format(
         "a table of text",
         (".csv", ".txt", ".tsv"),
@@ -100,8 +104,7 @@ TEXTS: Final = FORMATS["table"].suffixes
 """Files with these suffixes may hold anything; a folder skips those without events."""
 
 KNOWN: Final = (
-    Known("AEDAT 1.0 or 2.0, in which the camera decides what an address means", _begins(b"#!AER-DAT"), "DV and jAER"),
-    Known("EVT 2.1", _encoded("2.1"), "metavision_file_to_csv"),
+    Known("AEDAT 1.0 or 3.0", _begins(b"#!AER-DAT"), "DV and jAER"),
     Known("EVT 4.0", _encoded("4.0"), "metavision_file_to_csv"),
     Known("a Prophesee file that does not state its encoding", _is_raw, "metavision_file_to_csv"),
     Known("a ROS bag", _begins(b"#ROSBAG"), "the package rosbags"),
@@ -149,9 +152,9 @@ def raw_parts(path: Path, kind: Format, reading: Reading = AS_IT_IS, place: Plac
     Raises InputError if it cannot be read, or if the package that reads it is not installed; UsageError for options of
     ``reading`` that the format states itself.
     """
-    if given := [option for option in (*reading.options,) if option in _STATED and option not in kind.takes]:
-        found = f"given with {path}, which is {kind.says} and states that itself"
-        raise UsageError(", ".join(given), found, "a plain array, or a table")
+    if given := [option for option in (*reading.options,) if option in _OF_A_FORMAT and option not in kind.takes]:
+        need = "AEDAT 2.0" if "--camera" in given else "HDF5" if "--group" in given else "a plain array, or a table"
+        raise UsageError(", ".join(given), f"given with {path}, which is {kind.says} and states that itself", need)
     if kind.library and importlib.util.find_spec(kind.library) is None:
         found = f"{kind.says}, and {kind.library}, which reads its files, is not installed"
         raise InputError(str(path), found, kind.library, f"{kind.install[0].upper()}{kind.install[1:]}.")

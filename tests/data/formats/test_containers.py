@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats import aedat3, es, nbin
+from deploytool.data.formats import aedat2, aedat3, es, nbin
 from deploytool.data.formats.files import read_events
 from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
@@ -107,6 +108,58 @@ def test_exposures_of_an_atis_are_left_out(tmp_path: Path) -> None:
     content[20] |= 1
     (tmp_path / "a.es").write_bytes(content)
     assert rows_of(joined(es.parts(tmp_path / "a.es", AS_IT_IS))) == ROWS[1:]
+
+
+SMALL = EVENTS.map(lambda rows: [(t, x % 128, y % 128, p) for t, x, y, p in rows])
+DVS128 = "# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128"
+
+
+@given(SMALL, st.sampled_from([DVS128, "# AEChip: DAVI346", "# AEChip: eu.seebetter.ini.chips.davis.Davis346BMono"]))
+def test_aedat2_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Row], chip: str) -> None:
+    path = tmp_path_factory.mktemp("aedat2") / "a.aedat"
+    path.write_bytes(event_files.aedat2(rows, chip))
+    assert format_of(path) is FORMATS["aedat2"]
+    raw = joined(aedat2.parts(path, AS_IT_IS))
+    assert rows_of(raw) == rows
+    assert raw.sensor == (((128, 128) if chip == DVS128 else (260, 346)) if rows else None)
+
+
+def test_an_aedat2_clock_runs_over_after_32_bits(tmp_path: Path) -> None:
+    rows = [(2**32 + t, 3, 4, 1) for t in range(-20, 20, 5)]
+    (tmp_path / "a.aedat").write_bytes(event_files.aedat2(rows))
+    assert rows_of(joined(aedat2.parts(tmp_path / "a.aedat", AS_IT_IS))) == rows
+
+
+def test_what_is_no_event_of_a_pixel_is_left_out_of_aedat2(tmp_path: Path) -> None:
+    for chip, marks in ((DVS128, [1 << 15]), ("# AEChip: DAVIS240C", [1 << 31, 1 << 10])):
+        content = event_files.aedat2([], chip) + b"".join(struct.pack(">II", mark, 5) for mark in [*marks, 0])
+        (tmp_path / "a.aedat").write_bytes(content)
+        (row,) = rows_of(joined(aedat2.parts(tmp_path / "a.aedat", AS_IT_IS)))
+        assert row == ((5, 127, 127, 1) if chip == DVS128 else (5, 239, 179, 0))
+
+
+def test_the_camera_of_aedat2_is_stated_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.aedat"
+    path.write_bytes(event_files.aedat2(ROWS, "# created today"))
+    with pytest.raises(InputError, match=r"AEDAT 2.0 without the name of a camera; need one of dvs128, .*--camera\."):
+        read_raw(path, FORMATS["aedat2"])
+    assert rows_of(read_raw(path, FORMATS["aedat2"], Reading(camera="davis346"))) == ROWS
+    path.write_bytes(event_files.aedat2(ROWS, "# AEChip: ch.unizh.ini.jaer.chip.cochlea.CochleaAMS1c"))
+    with pytest.raises(InputError, match=r"AEDAT 2.0 of the camera CochleaAMS1c; need one of dvs128"):
+        read_raw(path, FORMATS["aedat2"])
+    path.write_bytes(event_files.aedat2(ROWS))
+    with pytest.raises(UsageError, match=r"found dvs128, but the header of .* says DAVIS346blue; need davis346, or no"):
+        read_raw(path, FORMATS["aedat2"], Reading(camera="dvs128"))
+    with pytest.raises(UsageError, match="--camera: found 'dvs'; need one of dvs128, davis240"):
+        Reading(camera="dvs")
+
+
+def test_events_of_aedat2_may_begin_like_a_line_of_the_header(tmp_path: Path) -> None:
+    rows = [(5, 1, 259 - 140, 1)]  # its address begins with a #
+    content = event_files.aedat2(rows)
+    assert content[-8:-7] == b"#"
+    (tmp_path / "a.aedat").write_bytes(content)
+    assert rows_of(joined(aedat2.parts(tmp_path / "a.aedat", AS_IT_IS))) == rows
 
 
 @given(st.lists(EVENTS.filter(bool), max_size=4), st.integers(0, 3))
@@ -256,8 +309,8 @@ def test_what_a_format_states_itself_cannot_be_stated(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"#!AER-DAT2.0\r\n# AEChip: DVS128\r\n", "AEDAT 1.0 or 2.0, in which the camera decides"),
-        (b"% evt 2.1\n" + bytes(16), "EVT 2.1, which is not supported"),
+        (b"#!AER-DAT1.0\r\n# AEChip: DVS128\r\n", "AEDAT 1.0 or 3.0, which is not supported"),
+        (b"% evt 4.0\n" + bytes(16), "EVT 4.0, which is not supported"),
         (b"% Date 2020-01-01\n" + bytes(16), "a Prophesee file that does not state its encoding"),
         (b"#ROSBAG V2.0\n", "a ROS bag"),
         (b"\x1f\x8b\x08\x00", "a compressed file"),

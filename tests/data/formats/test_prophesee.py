@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
-from deploytool.data.formats import dat, evt2, evt3
+from deploytool.data.formats import dat, evt2, evt3, evt21
 from deploytool.data.formats.parts import joined
 from deploytool.data.formats.prophesee import header_of, unwound
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents
@@ -99,7 +99,7 @@ def test_evt3_is_what_goes_word_by_word(words: list[int], chunk: int) -> None:
     assert rows_of(in_chunks(np.array(words, np.uint16), chunk, evt3.decode)) == decoded_3(words)
 
 
-CLOCKS = [("evt2", evt2, 2**34), ("evt3", evt3, 2**24), ("dat", dat, 2**32)]
+CLOCKS = [("evt2", evt2, 2**34), ("evt21", evt21, 2**34), ("evt3", evt3, 2**24), ("dat", dat, 2**32)]
 WITHOUT_A_WORD = [(evt2, b"% evt 2.0\n"), (evt3, b"% evt 3.0\n"), (dat, event_files.dat([]))]
 
 
@@ -110,6 +110,16 @@ def test_a_clock_that_runs_over_goes_on(tmp_path: Path, name: str, module: Modul
     (tmp_path / "file").write_bytes(getattr(event_files, name)(rows))
     raw = read(module, tmp_path / "file")
     assert list(zip(*(getattr(raw, c).tolist() for c in "txyp"), strict=True)) == rows
+
+
+@pytest.mark.parametrize("order", ["legacy", "little"])
+def test_a_word_of_evt21_is_an_event_for_each_of_its_pixels(tmp_path: Path, order: str) -> None:
+    words = [(8 << 28 | 3, 0), (1 << 28 | 5 << 22 | 64 << 11 | 7, 1 << 0 | 1 << 3 | 1 << 31), (6 << 22 | 8, 1 << 1)]
+    content = b"".join(struct.pack("<II", *(pair if order == "legacy" else pair[::-1])) for pair in words)
+    (tmp_path / "a.raw").write_bytes(f"% format EVT21;endianness={order};height=9;width=99\n".encode() + content)
+    raw = read(evt21, tmp_path / "a.raw")
+    assert rows_of([raw]) == [(197, 64, 7, 1), (197, 67, 7, 1), (197, 95, 7, 1), (198, 1, 8, 0)]
+    assert raw.sensor == (9, 99)
 
 
 def test_unwinding_needs_the_last_of_what_came_before() -> None:
@@ -147,6 +157,9 @@ def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
         (evt2, event_files.evt2([(70, 1, 2, 1)])[:-1], "bytes after its header; need a multiple of 4"),
         (evt3, event_files.evt3([(70, 1, 2, 1)])[:-1], "bytes after its header; need a multiple of 2"),
         (dat, event_files.dat([(70, 1, 2, 1)])[:-3], "bytes after its header; need a multiple of 8"),
+        (evt21, event_files.evt21([(70, 1, 2, 1)])[:-1], "bytes after its header; need a multiple of 8"),
+        (evt21, b"% evt 2.1\n" + bytes(64), "EVT 2.1 without an endianness; need one of legacy, little"),
+        (evt21, event_files.evt21([], "big"), "EVT 2.1 with endianness big; need one of legacy, little"),
         (dat, event_files.dat([])[:-1], "nothing after its header"),
         (dat, b"% Version 2\n" + bytes([14, 8]) + bytes(8), "events of type 14 and 8 bytes; need events of pixels"),
         (

@@ -18,6 +18,8 @@ WRITERS = {
     "dat": event_files.dat,
     "evt2": event_files.evt2,
     "evt3": event_files.evt3,
+    "evt21": event_files.evt21,
+    "aedat2": event_files.aedat2,
     "es": event_files.event_stream,
     "aedat3": lambda found: event_files.aedat3([found[at : at + 999] for at in range(0, len(found), 999)]),
 }
