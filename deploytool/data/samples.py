@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Generic, TypeAlias, TypeVar, overload
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,23 @@ Indices: TypeAlias = NDArray[np.int64]
 HELD_MAX: Final = 2**26
 """Events that `Held` keeps by default, at 14 bytes each."""
 
+Part: TypeAlias = Literal["train", "validation", "test"]
+"""What samples are for: training the weights, choosing the model, the verdict."""
+
 Made = TypeVar("Made", covariant=True)
 Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, eq=False)
 class Samples(Sequence[Made], Generic[Made]):
-    """Samples of known classes: ``labels`` (S,) int64, read-only; ``make(i)`` returns sample i, the same every time."""
+    """Samples of known classes: ``labels`` (S,) int64, read-only; ``make(i)`` returns sample i, the same every time.
+
+    Samples with the same number in ``groups`` (S,) stay on one side of a split; None means that each is alone.
+    """
 
     labels: NDArray[np.int64]
     make: Callable[[int], Made]
+    groups: Indices | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", frozen(np.asarray(self.labels, np.int64)))
@@ -43,11 +50,12 @@ class Samples(Sequence[Made], Generic[Made]):
 
     def take(self, indices: Indices) -> Samples[Made]:
         """The samples at ``indices``, in that order."""
-        return Samples(self.labels[indices], lambda i: self.make(int(indices[i])))
+        groups = None if self.groups is None else self.groups[indices]
+        return Samples(self.labels[indices], lambda i: self.make(int(indices[i])), groups)
 
     def map(self, transform: Callable[[Made], Other]) -> Samples[Other]:
         """The same samples; ``transform`` is applied to each when it is made."""
-        return Samples(self.labels, lambda i: transform(self.make(i)))
+        return Samples(self.labels, lambda i: transform(self.make(i)), self.groups)
 
 
 class Held(Sequence[Other]):
@@ -102,11 +110,19 @@ def even_subset(labels: NDArray[np.int64], count: int, seed: int) -> Indices:
     return np.sort(by_rank[:count])
 
 
-def hold_out(labels: NDArray[np.int64], share: float, seed: int) -> tuple[Indices, Indices]:
+def hold_out(
+    labels: NDArray[np.int64], share: float, seed: int, groups: Indices | None = None
+) -> tuple[Indices, Indices]:
     """The indices (kept, held out) in ascending order, disjoint and together all.
 
-    ``share`` of all samples is held out, to the nearest integer and at least one, evenly over the classes.
+    ``share`` of all samples is held out, to the nearest integer and at least one, evenly over the classes. With
+    ``groups`` (S,) it is the share of the groups, each of the class of its first sample, whose samples stay together.
     """
+    if groups is not None:
+        _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+        kept, _ = hold_out(labels[first], share, seed)
+        stays = np.isin(member, kept)
+        return np.flatnonzero(stays), np.flatnonzero(~stays)
     place_in_class = (_rank_in_class(labels, seed) + 0.5) / np.bincount(labels)[labels]
     order = np.lexsort((labels, place_in_class))
     count = max(1, round(share * len(labels)))

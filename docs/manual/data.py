@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from deploytool.base.arrays import Shape, format_shape
+from deploytool.base.arrays import format_shape
 from deploytool.data.formats.table import FORMATS
+from deploytool.data.sets.source import Source
 from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS
 from manual.markdown import definitions, prose
 
@@ -20,7 +21,7 @@ def sets() -> str:
         entries = [
             (
                 f"`{name}`{{#set-{name}}}",
-                f"{_capital(source.says)}\n\n{_shape(source.shape)}, {_classes(source.classes)}.",
+                f"{_capital(source.says)}\n\n{_shape(source)}, {_classes(source.classes)}.",
             )
             for name, source in found.items()
         ]
@@ -53,8 +54,10 @@ def _module(parts: Any) -> str:
     return str(inner.__module__)
 
 
-def _shape(shape: Shape) -> str:
-    return f"Map {format_shape(shape)}" if all(shape) else f"{shape[0]} features, map of `data.size`"
+def _shape(source: Source[Any]) -> str:
+    if all(source.shape):
+        return f"Map {format_shape(source.shape)}"
+    return f"{source.shape[0]} features, map of {'the camera' if source.opens else '`data.size`'}"
 
 
 def _classes(count: int) -> str:

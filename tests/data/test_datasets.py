@@ -174,6 +174,7 @@ def test_every_set_is_one_line_and_of_one_kind() -> None:
         "dvsgesture",
         "cifar10dvs",
         "ncaltech101",
+        "events",
         "digits-images",
         "mnist",
         "fashionmnist",

@@ -48,6 +48,28 @@ def test_hold_out_is_exact_and_even_over_the_classes(labels: np.ndarray, share: 
     assert all(np.array_equal(a, b) for a, b in zip((kept, held), again, strict=True))
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), min_size=2, max_size=30), st.floats(0.05, 0.45))
+def test_samples_of_one_group_are_held_out_together(groups: list[tuple[int, int]], share: float) -> None:
+    labels = np.repeat([label for label, _ in groups], [size for _, size in groups])
+    of = np.repeat(np.arange(len(groups)), [size for _, size in groups])
+    kept, held = hold_out(labels, share, 0, of)
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert not {*of[kept]} & {*of[held]}
+    assert len({*of[held]}) == max(1, round(share * len(groups)))
+
+
+def test_groups_of_one_sample_are_held_out_as_samples_are() -> None:
+    labels = np.repeat(np.arange(3), 10)
+    for one, other in zip(hold_out(labels, 0.2, 5), hold_out(labels, 0.2, 5, np.arange(30)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_samples_keep_their_groups() -> None:
+    samples = Samples(np.zeros(4), lambda index: index, np.array([0, 0, 1, 2]))
+    assert samples.take(np.array([3, 1])).map(str).groups.tolist() == [2, 0]
+    assert numbered(3).take(np.array([0])).groups is None
+
+
 def test_hold_out_depends_on_the_seed_and_not_on_the_machine() -> None:
     labels = np.zeros(20, np.int64)
     assert list(hold_out(labels, 0.2, 0)[1]) == [2, 3, 11, 13]

@@ -36,6 +36,12 @@ def fingerprint(root: str | None) -> str:
     return listing(*_files(root))
 
 
+def class_names(root: str | None) -> tuple[str, ...]:
+    """The names of the class folders in ``root``, in order."""
+    folder = Path(_files(root)[0].folder)
+    return tuple(class_folders(folder / TRAIN if all((folder / part).is_dir() for part in (TRAIN, TEST)) else folder))
+
+
 def _files(root: str | None) -> list[ClassFiles]:
     """The files for training and those for the test, or all of them if there is no ``val``."""
     if root is None:

@@ -39,6 +39,11 @@ def fingerprint(root: str | None) -> str:
     return listing(_files(root))
 
 
+def class_names(root: str | None) -> tuple[str, ...]:
+    """The names of the classes, in order."""
+    return tuple(class_folders(_files(root).folder))
+
+
 def _files(root: str | None) -> ClassFiles:
     hint = "tonic.datasets.NCALTECH101(save_to=ROOT) downloads it."
     folder = located("ncaltech101", root, ("NCALTECH101/Caltech101", "Caltech101", "."), ("accordion",), hint)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, cast
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
-from deploytool.data.samples import Samples, even_subset, hold_out
-from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, imagefolder, mnist, ncaltech101, nmnist
+from deploytool.data.samples import Part, Samples, even_subset, hold_out
+from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, events, imagefolder, mnist, ncaltech101, nmnist
+from deploytool.data.sets.source import PARTS, Made, Source
 from deploytool.data.steps import OF_EVENTS, OF_RECORDINGS, applied, event_steps, given, map_after
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection
@@ -23,24 +24,6 @@ LEVELS: Final = 16
 IMAGE_DURATION_MS: Final = 100.0
 """The default conversion of images to events."""
 _SUBSET_SEED: Final = 1
-
-Made = TypeVar("Made", EventStream, Image)
-
-
-@dataclass(frozen=True)
-class Source(Generic[Made]):
-    """Where a data set comes from: ``parts(root)`` is its official (training, test) samples, ``fingerprint(root)``
-    names their content without loading it all; ``says`` describes it in one line.
-
-    ``shape`` (C, H, W) has 0 for H and W if images differ in size; ``classes`` is 0 if the folders determine it.
-    """
-
-    says: str
-    shape: Shape
-    classes: int
-    parts: Callable[[str | None], tuple[Samples[Made], Samples[Made]]]
-    fingerprint: Callable[[str | None], str]
-
 
 EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
     "digits": Source(
@@ -70,6 +53,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         len(cifar10dvs.NAMES),
         cifar10dvs.parts,
         cifar10dvs.fingerprint,
+        lambda _: cifar10dvs.NAMES,
     ),
     "ncaltech101": Source(
         "N-Caltech101: 101 classes, split by hash; tonic's layout",
@@ -77,6 +61,15 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         ncaltech101.CLASSES,
         ncaltech101.parts,
         ncaltech101.fingerprint,
+        ncaltech101.class_names,
+    ),
+    events.NAME: Source(
+        "recordings of your own: train/CLASS/*, test/CLASS/*, or CLASS/*",
+        (events.FEATURES, 0, 0),
+        0,
+        events.parts,
+        events.fingerprint,
+        opens=events.own,
     ),
 }
 
@@ -122,6 +115,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         0,
         imagefolder.parts,
         imagefolder.fingerprint,
+        imagefolder.class_names,
     ),
 }
 
@@ -160,32 +154,42 @@ class Dataset(Promise, Generic[Made]):
     train: Samples[Made]
     validation: Samples[Made]
     test: Samples[Made]
+    names: tuple[str, ...] = ()
+    """The names of the classes; none if they are numbers."""
+    notes: tuple[str, ...] = ()
+    """What of the data is not used, in sentences."""
 
 
 def promised(spec: DataSection) -> Promise:
-    """The form of the samples that ``spec`` names, without reading any; ``classes`` is 0 if the folders determine it.
+    """The form of the samples that ``spec`` names, without reading them; ``classes`` is 0 if folders determine it.
 
-    Raises RecipeError for an unknown set, or for keys that do not apply to it.
+    Raises RecipeError for an unknown set, or for keys that do not apply to it, and as `Source.open` does for a set of
+    which only the files say the form.
     """
     source = _source(spec)
-    shape: Shape = (source.shape[0], *(spec.size or source.shape[1:]))
-    if spec.set in EVENT_SETS:
-        shape = map_after(event_steps(spec, source.shape), source.shape)
-    return Promise(spec.set, shape, source.classes)
+    if spec.set not in EVENT_SETS:
+        return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
+    if source.opens is None:
+        return Promise(spec.set, map_after(event_steps(spec, source.shape), source.shape), source.classes)
+    found = source.open(spec)
+    return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names))
 
 
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
     """The data set that ``spec`` names, as images with direct coding and as events otherwise.
 
-    ``seed`` only determines which training samples are for validation.
+    ``seed`` only determines which training samples are for validation, if the set has no samples for that.
     Raises RecipeError for an unknown set, keys that do not apply to it or more samples than there are, InputError for
     data that cannot be read.
     """
     source = _source(spec)
-    training, test = source.parts(spec.root)
-    training = _subset(training, spec.train_samples, "data.train_samples")
-    test = _subset(test, spec.test_samples, "data.test_samples")
-    train, validation = map(training.take, hold_out(training.labels, spec.validation, seed))
+    found = source.open(spec)
+    parts = found.parts(PARTS)
+    training = _subset(parts["train"], spec.train_samples, "data.train_samples")
+    test = _subset(parts["test"], spec.test_samples, "data.test_samples")
+    train, validation = training, parts.get("validation")
+    if validation is None:
+        train, validation = map(training.take, hold_out(training.labels, spec.validation, seed, training.groups))
     if not len(train) or not len(validation):
         raise InputError(
             f"data.set {spec.set}",
@@ -193,22 +197,42 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
             "at least one to train on and one to choose the model",
             "Use more samples, or change data.validation.",
         )
-    classes = source.classes or int(max(training.labels.max(), test.labels.max())) + 1
-    step = _step(spec)
+    names = found.names
+    classes = source.classes or len(names) or int(max(training.labels.max(), test.labels.max())) + 1
+    step, shape = _step(spec, found.shape)
     train, validation, test = (part.map(step) for part in (train, validation, test))
-    return Dataset(spec.set, promised(spec).shape, classes, train, validation, test)
+    return Dataset(spec.set, shape, classes, train, validation, test, names, found.notes)
+
+
+def class_names(spec: DataSection) -> tuple[str, ...]:
+    """The names of the classes of the data set that ``spec`` names; none if they are numbers. Raises as `load` does."""
+    return _source(spec).open(spec).names
 
 
 def load_events(spec: DataSection, seed: int) -> Dataset[EventStream]:
     """The data set that ``spec`` names, as events. Raises RecipeError for direct coding, and what `load` raises."""
+    _require_events(spec)
+    return cast("Dataset[EventStream]", load(spec, seed))
+
+
+def load_tests(spec: DataSection) -> Samples[EventStream]:
+    """The test samples of `load_events`, without reading others. Raises as it does."""
+    _require_events(spec)
+    found = _source(spec).open(spec)
+    wanted: tuple[Part, ...] = ("test",)
+    test = _subset(found.parts(wanted)["test"], spec.test_samples, "data.test_samples")
+    step, _ = _step(spec, found.shape)
+    return cast("Samples[EventStream]", test.map(step))
+
+
+def _require_events(spec: DataSection) -> None:
     if spec.coding == "direct":
         raise RecipeError("data.coding", "found 'direct'", "count or rate: only events reach a simulator or a chip")
-    return cast("Dataset[EventStream]", load(spec, seed))
 
 
 def fingerprint(spec: DataSection, seed: int) -> str:
     """The fingerprint of the samples of ``load(spec, seed)``, independent of their location. Raises as `load` does."""
-    content = _source(spec).fingerprint(spec.root)
+    content = _source(spec).open(spec).fingerprint
     return digest((PROCEDURE, spec.model_dump(exclude={"root"}), seed, content))
 
 
@@ -233,7 +257,7 @@ def _problems(spec: DataSection) -> Iterator[RecipeError]:
     if of_images:
         for key, value in given(spec, OF_EVENTS):
             yield RecipeError(f"data.{key}", f"found {value}", f"none for {kind}")
-    for key, value in given(spec, OF_RECORDINGS):
+    for key, value in given(spec, () if spec.set == events.NAME else OF_RECORDINGS):
         yield RecipeError(f"data.{key}", f"found {value}", f"none for {kind}, whose files and split are known")
     if of_images and spec.set != "imagefolder" and spec.size is not None:
         yield RecipeError("data.size", f"found {list(spec.size)}", f"none for {kind} of one size")
@@ -247,15 +271,17 @@ def _problems(spec: DataSection) -> Iterator[RecipeError]:
         yield RecipeError("data.bins", f"found {spec.bins!r}", "none with direct coding, which has no events")
 
 
-def _step(spec: DataSection) -> Callable[[Any], Any]:
-    """What becomes of every sample when it is made."""
+def _step(spec: DataSection, shape: Shape) -> tuple[Callable[[Any], Any], Shape]:
+    """(what becomes of every sample on a map of ``shape`` when it is made, the map of the result)."""
     if spec.set in EVENT_SETS:
-        return partial(applied, event_steps(spec, EVENT_SETS[spec.set].shape))
+        steps = event_steps(spec, shape)
+        return partial(applied, steps), map_after(steps, shape)
     images: list[Callable[[Any], Any]] = [] if spec.size is None else [Fit(*spec.size)]
     if spec.coding != "direct":
         duration_us = round((spec.duration_ms or IMAGE_DURATION_MS) * 1000)
         images.append((RateCoding if spec.coding == "rate" else CountCoding)(spec.levels or LEVELS, duration_us))
-    return lambda image: reduce(lambda made, step: step(made), images, image)
+    made: Shape = (shape[0], *(spec.size or shape[1:]))
+    return lambda image: reduce(lambda value, step: step(value), images, image), made
 
 
 def _subset(samples: Samples[Any], count: int | None, key: str) -> Samples[Any]:

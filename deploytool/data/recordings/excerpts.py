@@ -1,0 +1,122 @@
+"""Samples of recordings: all of each, the spans that a label file names, or windows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploytool.base.errors import InputError
+from deploytool.data.recordings.classes import listed
+from deploytool.data.recordings.folder import Folder
+from deploytool.data.recordings.labels import refuse
+from deploytool.data.recordings.reader import Recordings
+from deploytool.data.samples import Samples
+from deploytool.data.steps import applied
+from deploytool.data.transforms import Transform
+from deploytool.ir.events import EventStream
+
+WHOLE: Final = -1
+"""The end of an excerpt that is a whole recording."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of ``window_us``, one every ``stride_us``."""
+
+    window_us: int
+    stride_us: int
+
+    def starts(self, length_us: int) -> range:
+        """The starts of the windows that are complete in ``length_us``."""
+        return range(0, length_us - self.window_us + 1, self.stride_us)
+
+    def incomplete(self, length_us: int) -> bool:
+        """Whether one more window begins in ``length_us``, but does not end there."""
+        return len(self.starts(length_us)) * self.stride_us < length_us
+
+
+@dataclass(frozen=True, eq=False)
+class Excerpts:
+    """S stretches of recordings: ``recording`` (S,) of each, ``start_us`` (S,), ``end_us`` (S,), its class ``labels``.
+
+    An end of `WHOLE` is a whole recording. ``incomplete`` is the number of windows that did not end before their
+    recording or span; ``short`` are the recordings, or spans of them, in which none did.
+    """
+
+    recording: NDArray[np.int64]
+    start_us: NDArray[np.int64]
+    end_us: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    incomplete: int = 0
+    short: tuple[str, ...] = ()
+
+
+def excerpts(
+    folder: Folder, recordings: Recordings, label_of: Callable[[str], int], windows: Windows | None = None
+) -> Excerpts:
+    """The excerpts of the ``recordings`` of ``folder``, in order: their spans, cut into ``windows`` if there are any.
+
+    Raises InputError for spans that begin after their recording ends, and if no window is left.
+    """
+    rows: list[tuple[int, int, int, int]] = []
+    problems, short, incomplete = [], [], 0
+    for index in range(len(recordings)):
+        duration_us = recordings.seen[index].duration_us
+        for span in folder.spans_of(index):
+            if span.start_us >= duration_us:
+                found = f"a span from {span.start_us / 1000:g} ms on, of a recording of {duration_us / 1000:g} ms"
+                problems.append(InputError(folder.names[index], found, "a span inside the recording"))
+                continue
+            label, end_us = label_of(span.label), duration_us if span.end_us is None else span.end_us
+            if windows is None:
+                rows.append((index, span.start_us, WHOLE if span.end_us is None else end_us, label))
+                continue
+            length_us = end_us - span.start_us
+            starts = [span.start_us + start for start in windows.starts(length_us)]
+            rows += [(index, start, start + windows.window_us, label) for start in starts]
+            short += [] if starts else [folder.names[index]]
+            incomplete += bool(starts) and windows.incomplete(length_us)
+    refuse(problems)
+    recording, start_us, stop_us, labels = np.array(rows, np.int64).reshape(-1, 4).T
+    if not rows:
+        found = next(iter(left_out([short], 0, windows)), "no recordings")
+        raise InputError(str(folder.root), found.rstrip("."), "longer recordings, or shorter windows")
+    return Excerpts(recording, start_us, stop_us, labels, incomplete, tuple(short))
+
+
+def left_out(short: Iterable[Sequence[str]], incomplete: int, windows: Windows | None) -> Iterator[str]:
+    """What ``windows`` leave out of recordings, in sentences; see `Excerpts`."""
+    names = [name for each in short for name in each]
+    if windows is not None and names:
+        shorter = f"shorter than a window of {windows.window_us / 1000:g} ms"
+        yield f"Not used, because they are {shorter}: {listed(names)} ({len(names):,} in all)."
+    if incomplete:
+        yield f"Not used, because they are incomplete: the last windows of {incomplete:,} recordings or spans."
+
+
+def samples(
+    recordings: Recordings, found: Excerpts, names: Sequence[str], steps: Sequence[Transform] = ()
+) -> Samples[EventStream]:
+    """The samples of the excerpts ``found`` after all ``steps``; ``names`` are those of the recordings.
+
+    Samples of one recording are one group.
+    """
+
+    def make(index: int) -> EventStream:
+        recording, start_us, end_us = (int(column[index]) for column in (found.recording, found.start_us, found.end_us))
+        name, label = names[recording], int(found.labels[index])
+        shape = recordings.camera.shape
+        if end_us == WHOLE:
+            return EventStream(recordings.events(recording), shape, recordings.seen[recording].duration_us, label, name)
+        events = recordings.events(recording, start_us, end_us).copy()
+        events["t"] -= start_us
+        name = f"{name}@{start_us / 1000:g}-{end_us / 1000:g}ms"
+        return EventStream(events, shape, end_us - start_us, label, name)
+
+    made = Samples(found.labels, make, found.recording)
+    return made.map(partial(applied, tuple(steps))) if steps else made
