@@ -62,6 +62,11 @@ class Events(Sequence[EventStream]):
             return Events([self._read[each] for each in range(len(self))[index]])
         return self._read[index]
 
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.spikes import events_view
+
+        return events_view(repr(self), self._read)
+
     def __repr__(self) -> str:
         if self.named is not None:
             return f"Events({self.named.says.get('set') or self.named.says.get('files')})"

@@ -13,6 +13,7 @@ from deploytool.api.model import recipe_from
 from deploytool.api.result import counted, frame
 from deploytool.api.session import cache_in
 from deploytool.api.words import speaks_python
+from deploytool.chip.chips import chip_named
 from deploytool.recipe import MapSection, Recipe, asked
 from deploytool.workflow import check as checking
 from deploytool.workflow.networks import NO_OPTIONS
@@ -62,6 +63,11 @@ class Fit:
     def to_dataframe(self) -> pandas.DataFrame:
         """`rows` as a table of pandas."""
         return frame(self.rows())
+
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.cores import fit_view
+
+        return fit_view(repr(self), self.as_json(), self.checked.report.program, chip_named(self.chip))
 
     def __bool__(self) -> bool:
         return self.fits

@@ -76,6 +76,11 @@ class Graph(Result):
         """`rows` as a table of pandas."""
         return frame(self.rows())
 
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.tables import network_view
+
+        return network_view(repr(self), self.rows())
+
     def _facts(self) -> Iterable[str]:
         shapes = self.value.shapes
         ends = [[format_shape(shapes[name]) for name in self.value.of_type(kind)] for kind in (Input, Output)]

@@ -57,6 +57,11 @@ class Model(Result):
         """The history as a table of pandas."""
         return frame(self.history)
 
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.tables import model_view
+
+        return model_view(repr(self), self.history)
+
     def _facts(self) -> Iterable[str]:
         yield self.recipe.data.set
         yield self.recipe.train.method

@@ -13,6 +13,7 @@ from deploytool.api.graph import network_in
 from deploytool.api.result import Result, counted, frame
 from deploytool.api.words import speaks_python
 from deploytool.base.errors import UsageError
+from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.program import Program as Mapped
 from deploytool.ir.program_file import load_program
@@ -61,6 +62,12 @@ class Program(Result):
     def to_dataframe(self) -> pandas.DataFrame:
         """`rows` as a table of pandas."""
         return frame(self.rows())
+
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.cores import program_view
+
+        chip = None if self.chip == SIMULATOR else chip_named(self.chip)
+        return program_view(repr(self), self.value, chip, self.describe()["warnings"])
 
     def _facts(self) -> Iterable[str]:
         if self.chip == SIMULATOR:

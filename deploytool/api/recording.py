@@ -94,6 +94,16 @@ class Recording(Result):
         """`rows`, one per sample, as a table of pandas."""
         return frame(self.rows())
 
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.spikes import recording_view
+
+        keys = ("spikes_per_sample", "synops_per_sample")
+        rows = [
+            (row["layer"], row["shape"], *(None if row[key] is None else figure(row[key]) for key in keys))
+            for row in self.layers()
+        ]
+        return recording_view(repr(self), self.value, rows)
+
     def _facts(self) -> Iterable[str]:
         yield self.value.rung
         yield counted(len(self.value), "sample")

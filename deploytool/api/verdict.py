@@ -56,6 +56,11 @@ class Verdict(Result):
         """`rows` as a table of pandas."""
         return frame(self.rows())
 
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.tables import verdict_view
+
+        return verdict_view(repr(self), self.value)
+
     def _facts(self) -> Iterable[str]:
         yield " and ".join(self.value.ran)
         yield self.value.sentence.rstrip(".")
@@ -101,6 +106,11 @@ class Comparison(Verdict):
             }
             for name, each in [("output", pair.output), *((layer.layer, layer) for layer in pair.layers)]
         ]
+
+    def _repr_html_(self) -> str:
+        from deploytool.report.views.tables import comparison_view
+
+        return comparison_view(repr(self), self.difference)
 
     def _facts(self) -> Iterable[str]:
         pair = self.difference

@@ -87,10 +87,7 @@ def streams_of(source: object, stated: Stated) -> Sequence[EventStream]:
 
 def source_of(streams: Sequence[EventStream]) -> SampleSource:
     """``streams`` as a source of samples. All are read once, because their content is the fingerprint."""
-    content = [
-        digest([each.name, each.label, each.shape, each.duration_us, each.events])
-        for each in (streams[index] for index in range(len(streams)))
-    ]
+    content = [digest(streams[index]) for index in range(len(streams))]
     return SampleSource({IN_MEMORY: len(streams)}, digest([IN_MEMORY, content]), lambda _: streams)
 
 

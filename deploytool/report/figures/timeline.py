@@ -58,14 +58,14 @@ def input_panel(events: NDArray[Any], rows: int, features: int, duration_us: int
         if features == 1:
             class_ = "on"
         marks.append(
-            svg.path(_marks(chosen["t"] / max(duration_us, 1), chosen["y"] * step, max(step, 1), marks_max), class_)
+            svg.path(marks_of(chosen["t"] / max(duration_us, 1), chosen["y"] * step, max(step, 1), marks_max), class_)
         )
     colours = " (OFF in grey, ON in blue)" if features == 2 else ""
     title = f"input: {len(events):,} events, by row of the map{colours}"
     return Panel(title, svg.drawing(height, title, svg.stretched(0, height, *marks), CURSOR))
 
 
-def _marks(shares: NDArray[Any], tops: NDArray[Any], length: float, marks_max: int) -> list[str]:
+def marks_of(shares: NDArray[Any], tops: NDArray[Any], length: float, marks_max: int) -> list[str]:
     """Path commands of vertical marks at ``shares`` of the width and ``tops`` in pixels, in as fine columns as fit."""
     rows = np.floor(tops) if length <= 1 else tops
     for columns in COLUMNS:
@@ -96,7 +96,7 @@ def output_panel(runs: Sequence[Answered], outputs: int, label: int, duration_us
         content.append(svg.element("rect", x=0, y=label * step, width="100%", height=step, class_="label"))
     marks = [
         svg.path(
-            _marks(run.t_us / max(duration_us, 1), run.neurons * step + i * length, length * 0.86, marks_max),
+            marks_of(run.t_us / max(duration_us, 1), run.neurons * step + i * length, length * 0.86, marks_max),
             f"run{i}",
         )
         for i, run in enumerate(runs)
