@@ -27,18 +27,18 @@ ARGUMENTS: Final[Mapping[str, str]] = {
 }
 """{option: argument} of those that are called otherwise."""
 _COMMAND: Final = re.compile(r"deploytool [a-z-]+ .*")
-_OPTION: Final = re.compile("|".join([*map(re.escape, ARGUMENTS), r"--[a-z][a-z-]*"]))
+_OPTION: Final = re.compile("|".join([*map(re.escape, ARGUMENTS), r"--[a-z][a-z-]*(?: (?=[A-Z\d]))?"]))
 
 
 def in_python(sentence: str) -> str:
-    """``sentence`` with every option as an argument: ``--dt-ms MS`` becomes ``dt_ms=``. Command lines stay."""
+    """``sentence`` with every option as an argument: ``--dt-ms MS`` becomes ``dt_ms=MS``. Command lines stay."""
     command = _COMMAND.search(sentence)
     end = command.start() if command else len(sentence)
     return _OPTION.sub(_argument, sentence[:end]) + sentence[end:]
 
 
 def _argument(option: re.Match[str]) -> str:
-    return ARGUMENTS.get(option[0], option[0].removeprefix("--").replace("-", "_") + "=")
+    return ARGUMENTS.get(option[0], option[0].removeprefix("--").rstrip().replace("-", "_") + "=")
 
 
 def speaks_python(function: Callable[P, T]) -> Callable[P, T]:

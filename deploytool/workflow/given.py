@@ -98,9 +98,7 @@ def _number(source: Any) -> int:
 def _is_one(source: object) -> bool:
     if isinstance(source, EventStream) or _labelled(source) is not None:
         return True
-    if not _is_array(source):
-        return False
-    return as_array(source).dtype.names is not None or as_array(source).ndim in (2, 4)
+    return _is_array(source) and not _is_batch(source)
 
 
 def _is_batch(source: object) -> bool:
@@ -143,6 +141,8 @@ def _stream(item: object, number: int, stated: Stated, of: str = "sample") -> Ev
     array = as_array(events)
     if array.dtype.names is None and array.ndim == 4:
         return _counted(array, label, name, stated)
+    if array.dtype.names is None and array.ndim != 2:
+        raise InputError(name, f"an array {array.shape} of {array.dtype}", NEED)
     if stated.shape is None:
         raise UsageError(name, "events without the size of their map", "shape=(C, H, W)")
     raw = events_in_array(array, stated.reading, name)
