@@ -15,7 +15,7 @@ Errors of other libraries are translated once, in the file that owns the library
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
 
@@ -34,10 +34,15 @@ class DeployError(Exception):
     @classmethod
     def together(cls, errors: Iterable[DeployError]) -> Self:
         """One error of this class with the problems of all ``errors``, in their order."""
-        joint = cls("", "")
-        joint.problems = tuple(problem for error in errors for problem in error.problems)
-        joint.args = ("\n".join(joint.problems),)
-        return joint
+        return cls.of_problems(problem for error in errors for problem in error.problems)
+
+    @classmethod
+    def of_problems(cls, problems: Iterable[str]) -> Self:
+        """An error of this class with ``problems``, each a whole sentence."""
+        error = cls("", "")
+        error.problems = tuple(problems)
+        error.args = ("\n".join(error.problems),)
+        return error
 
     def reworded(self, change: Callable[[str], str]) -> Self:
         """The same error with ``change`` applied to every sentence."""
@@ -65,9 +70,7 @@ def _printable(text: str) -> str:
 
 
 def _of_problems(kind: type[DeployError], problems: tuple[str, ...]) -> DeployError:
-    error = kind("", "")
-    error.problems, error.args = problems, ("\n".join(problems),)
-    return error
+    return kind.of_problems(problems)
 
 
 class UsageError(DeployError):
@@ -75,7 +78,15 @@ class UsageError(DeployError):
 
 
 class RecipeError(DeployError):
+    """A problem of a recipe; each of ``ways`` {"train.average": 0} are values of keys that would solve it."""
+
     exit_code = 3
+
+    def __init__(
+        self, where: str, found: str, need: str = "", todo: str = "", ways: Iterable[Mapping[str, object]] = ()
+    ) -> None:
+        super().__init__(where, found, need, todo)
+        self.ways = tuple(ways)
 
 
 class ArtifactError(DeployError):

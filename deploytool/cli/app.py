@@ -73,12 +73,12 @@ def pipeline(
     tensorboard: TensorBoardOption = None,
 ) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
-    from deploytool.recipe import load_recipe
     from deploytool.workflow import pipeline as chain
     from deploytool.workflow.ci_files import ci_files
+    from deploytool.workflow.preflight import load_trainable
 
     told = ci_files(**vars(ci))
-    verdict, report = chain.pipeline(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard)
+    verdict, report = chain.pipeline(invocation.cache, load_trainable(recipe, set_ or (), invocation.say), tensorboard)
     return invocation.show_verdict(verdict, told, report)
 
 
@@ -87,10 +87,11 @@ def train(
     invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
 ) -> None:
     """Train the network of a recipe under the chip's constraints."""
-    from deploytool.recipe import load_recipe
     from deploytool.workflow import train as training
+    from deploytool.workflow.preflight import load_trainable
 
-    invocation.show_artifact(training.train(invocation.cache, load_recipe(recipe, set_ or ()), tensorboard))
+    asked = load_trainable(recipe, set_ or (), invocation.say)
+    invocation.show_artifact(training.train(invocation.cache, asked, tensorboard))
 
 
 @command(app, "deploytool convert net.nir --reset subtract --floor -1")

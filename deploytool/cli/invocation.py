@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ class Invocation:
         self.cache = StageCache(Store(store, messages), messages)
         self.as_json = as_json
         self.verbose = quiet is False
+
+    def say(self, line: str) -> None:
+        """Prints ``line`` on stderr, unless quiet."""
+        self.cache.messages.say(line)
 
     def show(self, value: Any) -> None:
         """Prints the result."""
@@ -131,6 +136,12 @@ class Invocation:
         """Prints the error; with --json also as the one object on stdout."""
         self.cache.messages.pause()
         for problem in problems:
-            print(problem, file=sys.stderr)
+            print(_wrapped(problem) if sys.stderr.isatty() else problem, file=sys.stderr)
         if self.as_json:
             print(json.dumps({"error": {"exit_code": exit_code, "problems": list(problems)}}, indent=2))
+
+
+def _wrapped(problem: str) -> str:
+    """``problem`` in lines that the terminal is wide enough for, from the second on indented."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(problem, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

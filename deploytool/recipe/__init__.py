@@ -8,7 +8,6 @@ from deploytool.recipe.augment import AugmentSection as AugmentSection
 from deploytool.recipe.constraints import UNQUANTISED as UNQUANTISED
 from deploytool.recipe.constraints import ConstraintsSection as ConstraintsSection
 from deploytool.recipe.data import DataSection as DataSection
-from deploytool.recipe.load import Recipe as Recipe
 from deploytool.recipe.load import asked as asked
 from deploytool.recipe.load import load_network as load_network
 from deploytool.recipe.load import load_recipe as load_recipe
@@ -22,6 +21,8 @@ from deploytool.recipe.network import LinearLayer as LinearLayer
 from deploytool.recipe.network import NetworkSection as NetworkSection
 from deploytool.recipe.network import PoolLayer as PoolLayer
 from deploytool.recipe.network import SpikeLayer as SpikeLayer
+from deploytool.recipe.recipe import Recipe as Recipe
+from deploytool.recipe.recipe import Rule as Rule
 from deploytool.recipe.stages import DvsSection as DvsSection
 from deploytool.recipe.stages import MapSection as MapSection
 from deploytool.recipe.stages import ReadoutSection as ReadoutSection

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from deploytool.recipe.section import Section
+from deploytool.base.errors import RecipeError
+from deploytool.recipe.section import ConflictError, Section
 
 ALSO_IN_TRAIN: Final = ("shift", "drop")
 """Keys that may also be set in [train] itself."""
@@ -35,7 +36,7 @@ class AugmentSection(Section):
 def gathered(train: Any) -> Any:
     """The values of [train] with its augmentations moved into [train.augment].
 
-    Raises ValueError for a key that is in both.
+    Raises ConflictError for a key that is in both.
     """
     if not isinstance(train, Mapping) or not any(key in train for key in ALSO_IN_TRAIN):
         return train
@@ -46,6 +47,7 @@ def gathered(train: Any) -> Any:
         return train
     for key in ALSO_IN_TRAIN:
         if key in train and key in augment:
-            raise ValueError(f"{key} is set in both [train] and [train.augment]; need it in only one")
+            found = "set in both [train] and [train.augment]"
+            raise ConflictError([RecipeError(key, found, "it in only one")])
     moved = {key: train[key] for key in ALSO_IN_TRAIN if key in train}
     return {**{key: value for key, value in train.items() if key not in moved}, "augment": {**augment, **moved}}

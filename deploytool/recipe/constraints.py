@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
+from deploytool.base.errors import RecipeError
+from deploytool.base.nearest import did_you_mean
 from deploytool.chip.chips import chip_named, chip_names
 from deploytool.chip.integers import IntegerFormat
-from deploytool.recipe.section import Section
+from deploytool.recipe.section import ConflictError, Section
 
 UNQUANTISED: Final = 32
 """The value of `weight_bits` for weights that are not quantised."""
@@ -63,7 +66,8 @@ class ConstraintsSection(Section):
     @classmethod
     def _known_chip(cls, chip: str) -> str:
         if chip not in chip_names():
-            raise ValueError(f"found {chip!r}; need one of {', '.join(chip_names())}")
+            question = did_you_mean(chip, chip_names())
+            raise ConflictError([RecipeError("", f"found {chip!r}", f"one of {', '.join(chip_names())}", question)])
         return chip
 
     @field_validator("floor")
@@ -78,8 +82,6 @@ class ConstraintsSection(Section):
             raise ValueError(f"found {bits}; need 2 to 8, or 32 for weights that are not quantised")
         return bits
 
-    @model_validator(mode="after")
-    def _fan_in_epochs_need_fan_in(self) -> ConstraintsSection:
+    def conflicts(self) -> Iterator[RecipeError]:
         if self.fan_in is None and self.fan_in_epochs > 1:
-            raise ValueError(f"fan_in_epochs is {self.fan_in_epochs} without fan_in; need both, or neither")
-        return self
+            yield RecipeError("fan_in_epochs", f"found {self.fan_in_epochs} without fan_in", "both, or neither")

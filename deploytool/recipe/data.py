@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, TypeAlias
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from deploytool.base.errors import RecipeError
 from deploytool.ir.events import Bins
 from deploytool.recipe.section import Offset, Section, Size
 
@@ -24,11 +25,26 @@ LATER_KEYS: Final = (
 """Keys that recipes did not always have: a section states them only where they are not the default, so that the keys of
 stored artifacts stay the same."""
 
+SetName: TypeAlias = Literal[
+    "digits",
+    "nmnist",
+    "dvsgesture",
+    "cifar10dvs",
+    "ncaltech101",
+    "events",
+    "digits-images",
+    "mnist",
+    "fashionmnist",
+    "cifar10",
+    "cifar100",
+    "imagefolder",
+]
+
 
 class DataSection(Section):
     """[data]: which samples, how they become events, and how events are cleaned before anything sees them."""
 
-    set: str = Field(description="Name of a data set. `deploytool show --datasets` lists them.")
+    set: SetName = Field(description="Name of a data set. `deploytool show --datasets` lists them.")
     root: str | None = Field(None, description="Folder of the data, for data sets that are read from disk.")
     coding: Literal["events", "count", "rate", "direct"] | None = Field(
         None,
@@ -119,11 +135,9 @@ class DataSection(Section):
             raise ValueError(f"found {list(crop)}; need [H, W] or [top, left, H, W], with H and W of at least 1")
         return crop
 
-    @model_validator(mode="after")
-    def _stride_of_windows(self) -> DataSection:
+    def conflicts(self) -> Iterator[RecipeError]:
         if self.stride_ms is not None and self.window_ms is None:
-            raise ValueError(f"found stride_ms = {self.stride_ms:g} without window_ms; need both, or none")
-        return self
+            yield RecipeError("stride_ms", f"found {self.stride_ms:g} without window_ms", "both, or none")
 
     @model_serializer(mode="wrap")
     def _stated(self, serialise: SerializerFunctionWrapHandler) -> Mapping[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import tomlkit
 
-from deploytool.recipe.load import Recipe, parse_recipe
+from deploytool.recipe.load import parse_recipe
 from deploytool.recipe.network import LAYER_TYPES
+from deploytool.recipe.recipe import Recipe
 from deploytool.recipe.toml import toml_value
 
 PLACE: Final = "from"

@@ -1,98 +1,68 @@
-"""The whole recipe, and its reader, which reports all errors at once, each with its path in the file."""
+"""The reader of recipes, which reports all problems at once, each with its line in the file."""
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Iterable, Mapping
+import contextlib
+import copy
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from deploytool.base.errors import RecipeError, UsageError
+from deploytool.base.progress import Tell, silent
 from deploytool.recipe.constraints import ConstraintsSection
-from deploytool.recipe.data import DataSection
-from deploytool.recipe.network import LAYER_TYPES, NetworkSection
+from deploytool.recipe.lines import KeyPath
+from deploytool.recipe.network import NetworkSection
+from deploytool.recipe.origin import Origin
+from deploytool.recipe.presets.preset import PresetSection
+from deploytool.recipe.problems import Problem, as_problem, problems_of
+from deploytool.recipe.recipe import RULES, Recipe, Rule, problems_between
 from deploytool.recipe.section import S, Section
-from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
-from deploytool.recipe.toml import override, read_toml
-from deploytool.recipe.train import TrainSection
+from deploytool.recipe.toml import assign, override, read_text, read_toml, toml_value
+from deploytool.recipe.train import ignored_keys
+
+ROUNDS: Final = 8
+"""Repairs of misspelled names, or of values that do not suit the others, one after another; then no more are tried."""
 
 
-class Recipe(Section):
-    """Everything a pipeline needs to know."""
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_.-]+$",
-        description="Title of the report. Letters, digits, dots, underscores and hyphens.",
-    )
-    seed: int = Field(
-        0,
-        ge=0,
-        lt=2**31,
-        description="Seed of every random choice: the held-out samples, the first weights, the order of the batches, "
-        "the augmentation. At the same number of threads, equal seeds give equal weights, bit for bit.",
-    )
-    data: DataSection = Field(description="The samples.")
-    network: NetworkSection = Field(description="The input map and the layers.")
-    constraints: ConstraintsSection = Field(ConstraintsSection(), description="The chip's constraints on the network.")
-    train: TrainSection = Field(description="The training method and its settings.")
-    map: MapSection = Field(MapSection(), description="How the network is mapped to its target.")
-    run: RunSection = Field(RunSection(), description="The engines that run the program.")
-    validation: ValidateSection = Field(
-        ValidateSection(), alias="validate", description="The requirements for a positive verdict."
-    )
-    report: ReportSection = Field(ReportSection(), description="The contents of the report.")
-
-    @model_validator(mode="after")
-    def _ends_in_spikes(self) -> Recipe:
-        if self.run.on and not self.network.ends_in_spikes:
-            found = "network.layers: the last layer is not a spike layer"
-            raise ValueError(
-                f"{found}; need a spike layer, because only spikes leave the chip, or run.on = [] to train only"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _codes_events(self) -> Recipe:
-        if self.run.on and self.data.coding == "direct":
-            found = "data.coding: found 'direct'"
-            raise ValueError(
-                f"{found}; need count or rate, because the program runs on events, or run.on = [] to train only"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _chip_is_used(self) -> Recipe:
-        emulated = self.train.method == "ptl" and self.train.ptl.forward == "emulator"
-        clock = MapSection(slow_clock_hz=self.map.slow_clock_hz)
-        if self.run.on and not self.run.on_chip and not emulated and self.map != clock:
-            found = f"map: given, but run.on = {list(self.run.on)} needs no chip"
-            raise ValueError(f"{found}; need quantised or emulator in run.on, or nothing but slow_clock_hz in [map]")
-        return self
-
-    @model_validator(mode="after")
-    def _augmentation_leaves_events(self) -> Recipe:
-        side = min(self.network.input[1:])
-        for key in ("shift", "cutout"):
-            if side > 1 and (found := getattr(self.train.augment, key)) >= side:
-                raise ValueError(f"train.augment.{key}: found {found}; need less than {side}, the side of the map")
-        return self
-
-    def section(self, *names: str) -> dict[str, Any]:
-        """The named sections as plain JSON values."""
-        return self.model_dump(mode="json", include=set(names), by_alias=True)
-
-
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Iterable[str] = (), rules: Sequence[Rule] = (), tell: Tell = silent) -> Recipe:
     """The recipe in the TOML file ``path`` with ``overrides`` of the form ``section.key=value`` applied.
 
-    Raises RecipeError with every problem in the file, each with its path.
+    ``tell`` hears which keys its method ignores. Raises RecipeError with every problem in the file, each with its line,
+    those with ``rules`` that other rooms add included.
     """
-    values = read_toml(path)
-    for text in overrides:
-        override(values, text)
-    return parse_recipe(values, str(path))
+    file = read_toml(read_text(path), str(path))
+    values, mistakes, overridden = file.values, list(file.mistakes), set[KeyPath]()
+    for change in overrides:
+        try:
+            overridden.add(override(values, change))
+        except RecipeError as error:
+            mistakes.append(error)
+    origin = Origin(str(path), file.lines, frozenset(overridden))
+    if mistakes:
+        misspelled = [problem for problem in _judged(values, ())[1] if problem.unknown_key or problem.meant]
+        raise RecipeError.of_problems([*map(str, mistakes), *_placed(misspelled, origin)])
+    _replace_network(values, overridden)
+    recipe = _checked(values, origin, rules)
+    if unused := ignored_keys(values["train"]):
+        tell(f"{path}: method {recipe.train.method} ignores {', '.join(f'train.{key}' for key in unused)}.")
+    return recipe
+
+
+def _replace_network(values: dict[str, Any], overridden: Iterable[KeyPath]) -> None:
+    """Removes the layers of the file if --set gives a preset, and the preset of the file if --set gives layers."""
+    network = values.get("network")
+    if not isinstance(network, dict):
+        return
+    given = {path[1] for path in overridden if path[0] == "network" and len(path) > 1}
+    if "preset" in given and "layers" not in given:
+        network.pop("layers", None)
+    elif "layers" in given and "preset" not in given and isinstance(network.get("layers"), list):
+        for key in [key for key in PresetSection.model_fields if key != "input" and key not in given]:
+            network.pop(key, None)
 
 
 class _Network(Section):
@@ -109,25 +79,24 @@ def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
 
     Other sections of a recipe are ignored, but an unknown key is an error there too.
     """
-    values = read_toml(path)
+    file = read_toml(read_text(path), str(path))
+    if file.mistakes:
+        raise RecipeError.together(file.mistakes)
+    values, origin = file.values, Origin(str(path), file.lines)
     known = [field.alias or name for name, field in Recipe.model_fields.items()]
     if unknown := [key for key in values if key not in known]:
         need, todo = "a key of a recipe", f"Known keys: {', '.join(known)}."
-        raise RecipeError.together(RecipeError(f"{path}: {key}", "unknown key", need, todo) for key in unknown)
-    found = _parsed(_Network, values, str(path))
+        raise RecipeError.together(RecipeError(origin.where((key,)), "unknown key", need, todo) for key in unknown)
+    try:
+        found = _Network.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError.of_problems(_placed(problems_of(error), origin)) from None
     return found.network, found.constraints
 
 
 def parse_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     """The recipe that ``values`` describe. Raises RecipeError with every problem."""
-    return _parsed(Recipe, values, where)
-
-
-def _parsed(kind: type[S], values: Mapping[str, Any], where: str) -> S:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError.together(_problem(where, item) for item in error.errors()) from None
+    return _checked(values, Origin(where), ())
 
 
 def asked(kind: type[S], **values: Any) -> S:
@@ -135,50 +104,108 @@ def asked(kind: type[S], **values: Any) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise UsageError.together(_problem("command line", item) for item in error.errors()) from None
+        found = _placed(problems_of(error), Origin("command line"))
+        raise UsageError.of_problems(found) from None
 
 
-def _problem(where: str, item: Any) -> RecipeError:
-    """One pydantic error as a sentence."""
-    place = ".".join(str(part) for part in item["loc"] if part not in LAYER_TYPES or part == "name")
-    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
-    where = f"{where}: {place}" if place else where
-    match kind:
-        case "extra_forbidden":
-            return RecipeError(where, "unknown key", "a key of the section", _nearest(item["loc"]))
-        case "missing":
-            return RecipeError(where, "missing", "a value")
-        case "model_type":
-            return RecipeError(where, f"found {_short(item['input'])}", f"a section, [{place}]")
-        case "value_error":
-            found, _, need = message.partition("; need ")
-            return RecipeError(where, found, need)
-        case _:
-            return RecipeError(
-                where, f"found {_short(item['input'])}", _lower(message.removeprefix("Input should be "))
-            )
+def _checked(values: Mapping[str, Any], origin: Origin, rules: Sequence[Rule]) -> Recipe:
+    """The recipe of ``values``. Raises RecipeError with every problem, and the --set options that solve them all.
+
+    Where a problem has a known solution, it is tried, so that what it hides is found as well.
+    """
+    problems: dict[tuple[KeyPath, str], Problem] = {}
+    tried: dict[KeyPath, object] = {}
+    for _ in range(ROUNDS):
+        changed = copy.deepcopy(dict(values))
+        for path, value in tried.items():
+            assign(changed, path, value)
+        recipe, found = _judged(changed, rules)
+        problems |= {(problem.path, problem.says): problem for problem in found if problem.path not in tried}
+        if recipe is not None and not tried:
+            return recipe
+        ways = [way for problem in found for way in _possible(problem, values, tried)[:1]]
+        if not ways:
+            break
+        tried |= {path: value for way in reversed(ways) for path, value in way.items()}
+    sentences = _placed(problems.values(), origin)
+    if tried:
+        options = (f"{'.'.join(map(str, path))}={toml_value(value)}" for path, value in tried.items())
+        solved = "it" if recipe is not None else "the rest" if len(found) < len(problems) else "a part of it"
+        said = " ".join(f"--set {shlex.quote(option)}" for option in options)
+        sentences.append(f"These options solve {solved}: {said}")
+    raise RecipeError.of_problems(sentences)
 
 
-def _short(value: object) -> str:
-    """``value`` as Python writes it, shortened if it is long."""
-    text = reprlib.repr(value) if isinstance(value, int) else repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
+def _possible(
+    problem: Problem, values: Mapping[str, Any], tried: Mapping[KeyPath, object]
+) -> list[Mapping[KeyPath, object]]:
+    """The ways to solve ``problem`` that change nothing that was already ``tried``, nor what ``values`` have not."""
+    preset = {key for key in PresetSection.model_fields if key != "input"}
+    closed = {"layers"} if "preset" in values.get("network", {}) else preset
+
+    def is_open(path: KeyPath) -> bool:
+        return path not in tried and not (path[0] == "network" and path[1] in closed)
+
+    return [way for way in problem.ways if all(map(is_open, way))]
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _judged(values: dict[str, Any], rules: Sequence[Rule]) -> tuple[Recipe | None, list[Problem]]:
+    """(the recipe, None if there are problems; every problem).
+
+    What was probably meant by a misspelled name takes its place, so that its value is judged as well.
+    """
+    problems: list[Problem] = []
+    for _ in range(ROUNDS):
+        try:
+            recipe: Recipe | None = Recipe.model_validate(values)
+            found = []
+        except ValidationError as error:
+            recipe, found = None, problems_of(error)
+        repaired = [problem for problem in found if _repair(values, problem)]
+        problems += repaired
+        if not repaired:
+            break
+    problems += found
+    sections = dict(recipe) if recipe is not None else _sections(values)
+    problems += [as_problem(error) for error in problems_between((*RULES, *rules), sections)]
+    return (None if problems else recipe), problems
 
 
-def _nearest(loc: tuple[Any, ...]) -> str:
-    """The keys of the section that holds ``loc``, as a hint."""
-    model: Any = Recipe
-    for part in loc[:-1]:
-        fields = getattr(model, "model_fields", {})
-        found = next((f for n, f in fields.items() if part in (n, f.alias)), None)
-        if found is None:
-            return ""
-        model = found.annotation
-    fields = getattr(model, "model_fields", None)
-    if not fields:
-        return ""
-    return f"Known keys: {', '.join(field.alias or name for name, field in fields.items())}."
+def _repair(values: dict[str, Any], problem: Problem) -> bool:
+    """Whether a misspelled name in ``values`` was replaced by what was meant, or an unknown key was taken away."""
+    if not problem.path or not (problem.unknown_key or problem.meant):
+        return False
+    *above, last = problem.path
+    parent: Any = values
+    for part in above:
+        parent = parent[part]
+    if not problem.unknown_key:
+        parent[last] = problem.meant
+        return True
+    value = parent.pop(last)
+    if problem.meant and problem.meant not in parent:
+        parent[problem.meant] = value
+    return True
+
+
+def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{name: section} of every section of ``values`` that is right for itself."""
+    found = {}
+    for name, field in Recipe.model_fields.items():
+        key = field.alias or name
+        if key not in values and not field.is_required():
+            found[name] = field.default
+        elif key in values:
+            with contextlib.suppress(ValidationError):
+                found[name] = TypeAdapter[Any](field.annotation or Any).validate_python(values[key])
+    return found
+
+
+def _placed(problems: Iterable[Problem], origin: Origin) -> list[str]:
+    """The sentences of ``problems`` with their places, those of the file in the order of its lines."""
+
+    def order(problem: Problem) -> tuple[bool, int]:
+        path = origin.written(problem.path)
+        return origin.is_overridden(path), origin.line(path)
+
+    return [f"{origin.where(problem.path)}: {problem.says}" for problem in sorted(problems, key=order)]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
 
 from deploytool.base.arrays import Pair
-from deploytool.recipe.presets.table import expand
-from deploytool.recipe.section import Section, Size
+from deploytool.base.errors import RecipeError
+from deploytool.base.nearest import did_you_mean
+from deploytool.recipe.presets.preset import PresetSection
+from deploytool.recipe.presets.table import PRESETS, expand
+from deploytool.recipe.section import ConflictError, Section, Size
 
 INPUT: Final = "input"
 
@@ -151,30 +154,48 @@ class NetworkSection(Section):
         if not isinstance(values, Mapping) or "preset" not in values:
             return values
         if "layers" in values:
-            raise ValueError("found both preset and layers; need only one")
+            raise ConflictError([RecipeError("preset", "found both preset and layers", "only one")])
         return {"input": values.get("input"), "layers": expand(values)}
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> NetworkSection:
-        names = [INPUT, "output", *(name for name, _ in self.named_layers())]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two layers are named {twice[0]!r}; need unique names other than input and output")
-        return self
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of either form: with layers, or with a preset and its options."""
+        schema = handler.resolve_ref_schema(handler(core))
+        schema["properties"] |= PresetSection.model_json_schema()["properties"] | schema["properties"]
+        schema["properties"]["preset"]["enum"] = list(PRESETS)
+        schema["required"] = ["input"]
+        schema["oneOf"] = [{"required": ["layers"]}, {"required": ["preset"]}]
+        return schema
 
-    @model_validator(mode="after")
-    def _sources_are_earlier(self) -> NetworkSection:
+    def conflicts(self) -> Iterator[RecipeError]:
+        names = [name for name, _ in self.named_layers()]
+        places = {name: f"layers.{index}" for index, name in enumerate(names)}
+        taken = [INPUT, "output", *names]
+        if twice := sorted({name for name in taken if taken.count(name) > 1}):
+            need = "unique names other than input and output"
+            where = places.get(twice[0], "layers")
+            yield RecipeError(where, f"two layers are named {twice[0]!r}", need)
+            return
+        problems = list(self._unconnected(places)) or list(self._out_of_turn(places))
+        yield from problems
+
+    def _unconnected(self, places: Mapping[str, str]) -> Iterator[RecipeError]:
+        """Layers that take what is not there, and layers that nothing takes."""
         known = [INPUT]
         for name, sources in self.sources().items():
-            if unknown := [source for source in sources if source not in known]:
-                raise ValueError(f"{name!r} takes {unknown[0]!r}; need an earlier layer: {', '.join(known)}")
+            for source in sources:
+                if source not in known:
+                    need = f"an earlier layer: {', '.join(known)}"
+                    yield RecipeError(places[name], f"{name!r} takes {source!r}", need, did_you_mean(source, known))
             known.append(name)
         taken = {source for sources in self.sources().values() for source in sources}
-        if unused := [name for name in known[:-1] if name not in taken]:
-            raise ValueError(f"{unused[0]!r} feeds no layer; need every layer except the last to feed a later one")
-        return self
+        for name in known[1:-1]:
+            if name not in taken:
+                need = "every layer except the last to feed a later one"
+                yield RecipeError(places[name], f"{name!r} feeds no layer", need)
 
-    @model_validator(mode="after")
-    def _weights_then_spikes(self) -> NetworkSection:
+    def _out_of_turn(self, places: Mapping[str, str]) -> Iterator[RecipeError]:
+        """Layers that take spikes where they need sums of weights, and the reverse."""
         spikes = {INPUT: True}
         layers = dict(self.named_layers())
         for name, sources in self.sources().items():
@@ -186,11 +207,11 @@ class NetworkSection(Section):
             if given[0] == isinstance(layer, SpikeLayer | BatchNormLayer):
                 after = "the input" if sources[0] == INPUT else repr(sources[0])
                 need = "a spike layer after every conv or linear layer, and nowhere else"
-                raise ValueError(f"{name!r} ({layer.type}) comes after {after}; need {need}")
+                yield RecipeError(places[name], f"{name!r} ({layer.type}) comes after {after}", need)
             spikes[name] = not isinstance(layer, ConvLayer | LinearLayer | BatchNormLayer)
         if not self.ends_in_spikes and spikes[self.named_layers()[-1][0]]:
-            raise ValueError("the last layer is not a spike layer; need one, because only spikes leave the chip")
-        return self
+            last = f"layers.{len(layers) - 1}"
+            yield RecipeError(last, "the last layer is not a spike layer", "one, because only spikes leave the chip")
 
     def named_layers(self) -> list[tuple[str, LayerSection]]:
         """(name, layer) in order; a layer without a name is named by its type and number: conv1, spike1, fc1."""

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 import reprlib
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Final, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from deploytool.base.errors import RecipeError
 
 NUMBER_MAX: Final = 1e30
 """The largest number in a recipe; torch computes in float32, whose limit is 3.4e38."""
+
+
+class ConflictError(ValueError):
+    """Problems of values that do not go together, each a RecipeError whose place begins with a key of the section."""
+
+    def __init__(self, problems: Iterable[RecipeError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(" ".join(map(str, self.problems)))
 
 
 class Section(BaseModel):
@@ -25,6 +36,16 @@ class Section(BaseModel):
                 f"found {reprlib.repr(value)}; need a number that float32 can hold, at most {NUMBER_MAX:g}"
             )
         return value
+
+    def conflicts(self) -> Iterator[RecipeError]:
+        """Values that are right alone and do not go together; where each is begins with a key of this section."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _without_conflicts(self) -> Self:
+        if found := list(self.conflicts()):
+            raise ConflictError(found)
+        return self
 
 
 S = TypeVar("S", bound=Section)

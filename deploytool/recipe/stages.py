@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
+from deploytool.base.errors import RecipeError
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.recording import RungName
-from deploytool.recipe.section import Section
+from deploytool.recipe.section import ConflictError, Section
 
 
 class DvsSection(Section):
@@ -98,14 +99,16 @@ class MapSection(Section):
         need = f"constraints.chip = {target!r}, which names the chip for training and mapping"
         if target == SIMULATOR:
             need = "run.on = ['simulator'], which runs the network without a chip"
-        raise ValueError(f"found target = {target!r}; need {need}")
+        raise ConflictError([RecipeError("target", f"found {target!r}", need)])
 
-    @model_validator(mode="after")
-    def _calibrates(self) -> MapSection:
+    def conflicts(self) -> Iterator[RecipeError]:
         if self.quantise == "plain" and self.calibration_samples != CALIBRATION_SAMPLES:
-            found = f"calibration_samples is {self.calibration_samples} with quantise plain"
-            raise ValueError(f"{found}; need quantise calibrated, or no calibration_samples")
-        return self
+            yield RecipeError(
+                "calibration_samples",
+                f"found {self.calibration_samples} with quantise plain",
+                "quantise calibrated, or no calibration_samples",
+                ways=({"quantise": "calibrated"},),
+            )
 
 
 class RunSection(Section):

@@ -6,11 +6,13 @@ import codecs
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from deploytool.base.errors import RecipeError
+from deploytool.recipe.lines import KeyPath, lines_of
 
 NEED: Final = "a recipe in TOML"
 BACKSLASH: Final = "Write paths with / or in single quotes: in double quotes a backslash starts an escape."
@@ -34,20 +36,61 @@ def read_text(path: Path) -> str:
         raise RecipeError(str(path), "not UTF-8 text", NEED, "Save the file as UTF-8.") from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables in the TOML file ``path``. Raises RecipeError."""
-    values = _parse(read_text(path), str(path), NEED)
-    if escaped := list(_escaped(values)):
-        raise RecipeError.together(
-            RecipeError(f"{path}: {key}", f"found {text!r}", "text without control characters", BACKSLASH)
-            for key, text in escaped
-        )
-    return values
+@dataclass(frozen=True)
+class TomlFile:
+    """What a TOML file says: its ``values`` and the ``lines`` of its keys, read without those of its ``mistakes``."""
+
+    values: dict[str, Any]
+    lines: Mapping[KeyPath, int]
+    mistakes: tuple[RecipeError, ...]
 
 
-def override(values: dict[str, Any], text: str) -> None:
-    """Sets one ``section.key=value`` in ``values``; the value is TOML if it parses as TOML, otherwise text.
+def read_toml(text: str, where: str) -> TomlFile:
+    """The ``text`` of the TOML file ``where``; it is empty if the lines without a mistake have no meaning alone."""
+    rows, mistakes = text.split("\n"), list[RecipeError]()
+    while True:
+        try:
+            values = tomllib.loads("\n".join(rows))
+        except tomllib.TOMLDecodeError as error:
+            number, mistake = _mistake(error, rows, where)
+            mistakes.append(mistake)
+            if not number or not _stands_alone(rows[number - 1]):
+                return TomlFile({}, {}, tuple(mistakes))
+            rows[number - 1] = ""
+        except (RecursionError, ValueError) as error:
+            return TomlFile({}, {}, (*mistakes, _unreadable(error, where, NEED)))
+        else:
+            lines = lines_of("\n".join(rows))
+            return TomlFile(values, lines, (*mistakes, *_control_characters(values, lines, where)))
 
+
+def _mistake(error: tomllib.TOMLDecodeError, rows: Sequence[str], where: str) -> tuple[int, RecipeError]:
+    """(the number of the line with a mistake, 0 for the end of the file; the mistake)."""
+    match = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(error), re.DOTALL)
+    reason, line = match.groups() if match else (str(error), None)
+    number = int(line or 0)
+    row = rows[number - 1] if number else next(row for row in [*reversed(rows), ""] if row or len(rows) == 1)
+    place = f"{where}:{number}" if number else where
+    at_end = "" if number else " at the end of the file"
+    return number, RecipeError(place, f"not TOML: {_lower(reason)}{at_end}", NEED, BACKSLASH if "\\" in row else "")
+
+
+def _stands_alone(row: str) -> bool:
+    """Whether a line of TOML begins and ends nothing that other lines belong to."""
+    return not row.lstrip().startswith("[") and all(row.count(a) == row.count(b) for a, b in ("[]", "{}"))
+
+
+def _control_characters(values: Mapping[str, Any], lines: Mapping[KeyPath, int], where: str) -> Iterator[RecipeError]:
+    """A mistake for each text with a control character."""
+    for path, found in _escaped(values):
+        place = f"{where}:{lines[path]}: {'.'.join(map(str, path))}"
+        yield RecipeError(place, f"found {found!r}", "text without control characters", BACKSLASH)
+
+
+def override(values: dict[str, Any], text: str) -> KeyPath:
+    """The key path of one ``section.key=value``, which is set in ``values``; what is no TOML is text.
+
+    A whole number in the path is the place of an item in a list: ``network.layers.7.out=11``.
     Raises RecipeError for another form, a key below a key that is not a section, and unclosed quotes.
     """
     where = f"--set {text}" if len(text) <= 80 else f"--set {text[:77]}..."
@@ -56,16 +99,43 @@ def override(values: dict[str, Any], text: str) -> None:
     if not equals or not all(keys):
         raise RecipeError(where, "not of the form key=value", "for example --set train.epochs=3")
     try:
-        value = _parse(f"value = {written}", where, "a value in TOML")["value"]
+        value = _value(written, where)
     except RecipeError:
         if written.lstrip().startswith(('"', "'", "[", "{")):
             raise
         value = written
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-        if not isinstance(values, dict):
-            raise RecipeError(where, f"{key} is not a section", "for example --set train.epochs=3")
-    values[keys[-1]] = value
+    return _assign(values, keys, value, where)
+
+
+def assign(values: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Sets ``value`` at ``path`` in ``values``, in new sections where there are none."""
+    _assign(values, [str(key) for key in path], value, ".".join(map(str, path)))
+
+
+def _assign(values: dict[str, Any], keys: Sequence[str], value: Any, where: str) -> KeyPath:
+    """The path of ``keys`` in ``values``, with the places of list items as numbers, where ``value`` is set.
+
+    Raises RecipeError for a key below a key that is not a section, and for a list item that does not exist.
+    """
+    path: list[str | int] = []
+    parent: Any = values
+    for depth, key in enumerate(keys):
+        is_last = depth == len(keys) - 1
+        if isinstance(parent, list):
+            if not key.isdecimal() or int(key) >= len(parent):
+                raise RecipeError(where, f"no item {key}", f"0 to {len(parent) - 1}")
+            path.append(int(key))
+        elif isinstance(parent, dict):
+            path.append(key)
+            if not is_last:
+                parent.setdefault(key, {})
+        else:
+            raise RecipeError(where, f"{keys[depth - 1]} is not a section", "for example --set train.epochs=3")
+        if is_last:
+            parent[path[-1]] = value
+        else:
+            parent = parent[path[-1]]
+    return tuple(path)
 
 
 def write_toml(values: Mapping[str, Any]) -> str:
@@ -112,26 +182,34 @@ def toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _parse(text: str, where: str, need: str) -> dict[str, Any]:
-    """The values in ``text``. Raises RecipeError when it is not TOML, is nested too deeply, or has a huge number."""
+def _value(written: str, where: str) -> Any:
+    """The value that is ``written`` in TOML. Raises RecipeError if it is not, is nested too deeply, or is too long."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError as error:
-        escape = re.search(r"at line (\d+)", str(error))
-        line = text.split("\n")[int(escape[1]) - 1] if escape else text.rpartition("\n")[2]
-        raise RecipeError(where, f"not TOML: {error}", need, BACKSLASH if "\\" in line else "") from None
-    except RecursionError:
-        raise RecipeError(where, "lists or tables nested too deeply", need) from None
-    except ValueError as error:
-        raise RecipeError(where, f"not TOML: {str(error).partition(';')[0]}", need) from None
+        hint = BACKSLASH if "\\" in written else ""
+        raise RecipeError(where, f"not TOML: {error}", "a value in TOML", hint) from None
+    except (RecursionError, ValueError) as error:
+        raise _unreadable(error, where, "a value in TOML") from None
 
 
-def _escaped(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """(key, text) of every text with a control character, such as one from the escape \\t."""
+def _unreadable(error: RecursionError | ValueError, where: str, need: str) -> RecipeError:
+    """What Python's reader of TOML gives up on, in a sentence."""
+    if isinstance(error, RecursionError):
+        return RecipeError(where, "lists or tables nested too deeply", need)
+    return RecipeError(where, f"not TOML: {str(error).partition(';')[0]}", need)
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _escaped(values: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """(its path, text) of every text with a control character, such as one from the escape \\t."""
     if isinstance(values, str):
         if any(ord(character) < ord(" ") for character in values):
-            yield key, values
+            yield path, values
         return
     items = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
     for name, value in items:
-        yield from _escaped(value, f"{key}.{name}" if key else str(name))
+        yield from _escaped(value, (*path, name))

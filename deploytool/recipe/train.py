@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
 
-from deploytool.recipe.augment import AugmentSection, gathered
+from deploytool.base.errors import RecipeError
+from deploytool.recipe.augment import ALSO_IN_TRAIN, AugmentSection, gathered
 from deploytool.recipe.ptl import PtlSection
 from deploytool.recipe.section import Section
 from deploytool.recipe.trev import TrevSection
+
+ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
+    "t_min": ("nmt", "mtt"),
+    "t_max": ("nmt", "mtt"),
+    "draws": ("nmt", "mtt"),
+    "ttm": ("nmt", "mtt"),
+    "stages": ("mtt",),
+    "stage_layers": ("mtt",),
+    "first_stage": ("mtt",),
+    "tit": ("tit",),
+    "base": ("sdt", "nmt", "mtt", "tit"),
+    "trev": ("trev",),
+    "ptl": ("ptl",),
+}
+"""{key of [train]: the methods that use it}. All others ignore it: it is neither judged nor part of what is asked."""
+
+
+def ignored_keys(train: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a [train] that its method ignores, in their order."""
+    method = train.get("method", "sdt")
+    return tuple(key for key in train if method not in ONLY_FOR.get(key, (method,)))
 
 
 class BaseSection(Section):
@@ -119,68 +142,55 @@ class TrainSection(Section):
         description="Random changes of the training samples. `shift` and `drop` may also be set in [train] itself.",
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _augment(cls, values: Any) -> Any:
-        return gathered(values)
-
     trev: TrevSection = Field(TrevSection(), description="Settings of method `trev`.")
     ptl: PtlSection = Field(PtlSection(), description="Settings of method `ptl`.")
 
-    @model_validator(mode="after")
-    def _range(self) -> TrainSection:
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema, with the augmentations that may be set here."""
+        schema = handler.resolve_ref_schema(handler(core))
+        augment = AugmentSection.model_json_schema()["properties"]
+        schema["properties"] |= {key: augment[key] for key in ALSO_IN_TRAIN}
+        return schema
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_method(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        unused = ignored_keys(values)
+        return gathered({key: value for key, value in values.items() if key not in unused})
+
+    def conflicts(self) -> Iterator[RecipeError]:
         if self.t_min > self.longest:
-            raise ValueError(f"t_min {self.t_min} is above t_max {self.longest}; need t_min <= t_max")
-        return self
-
-    @model_validator(mode="after")
-    def _tit_matches_totals(self) -> TrainSection:
-        if (self.method == "tit") != bool(self.tit):
-            raise ValueError(f"method {self.method} with {len(self.tit)} stages of tit; need both, or neither")
-        if self.tit and (self.tit[-1][0], sum(epochs for _, epochs in self.tit)) != (self.time_steps, self.epochs):
-            found = f"tit ends at {self.tit[-1][0]} steps and has {sum(epochs for _, epochs in self.tit)} epochs"
-            raise ValueError(
-                f"{found}; need {self.time_steps} steps and {self.epochs} epochs, the values of time_steps and epochs"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _pictures(self) -> TrainSection:
+            yield RecipeError("t_min", f"found {self.t_min}, above t_max {self.longest}", "t_min <= t_max")
+        yield from self._tit_conflicts()
+        yield from self._schedule_conflicts()
         if self.loss == "mse" and self.method != "ptl":
-            raise ValueError(
-                f"loss mse with method {self.method}; need method ptl, the only one that restores pictures"
-            )
-        return self
+            need = "method ptl, the only one that restores pictures"
+            yield RecipeError("loss", f"found mse with method {self.method}", need)
 
-    @model_validator(mode="after")
-    def _base(self) -> TrainSection:
-        if self.base is not None and self.method in ("ptl", "trev"):
-            raise ValueError(f"[train.base] with method {self.method}; need sdt, nmt, mtt or tit")
-        return self
+    def _tit_conflicts(self) -> Iterator[RecipeError]:
+        if self.method != "tit":
+            return
+        if not self.tit:
+            yield RecipeError("tit", "missing with method tit", "[time steps, epochs] of each stage")
+        elif (self.tit[-1][0], total := sum(epochs for _, epochs in self.tit)) != (self.time_steps, self.epochs):
+            need = f"{self.time_steps} steps and {self.epochs} epochs, the values of time_steps and epochs"
+            yield RecipeError("tit", f"ends at {self.tit[-1][0]} steps and has {total} epochs", need)
 
-    @model_validator(mode="after")
-    def _sections_match_method(self) -> TrainSection:
-        for method, section in (("ptl", self.ptl), ("trev", self.trev)):
-            if self.method != method and section != type(section)():
-                raise ValueError(
-                    f"section [train.{method}] with method {self.method}; need method {method}, or no section"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _schedule(self) -> TrainSection:
+    def _schedule_conflicts(self) -> Iterator[RecipeError]:
         if (self.schedule == "steps") != bool(self.milestones):
-            found = f"schedule {self.schedule} with {len(self.milestones)} milestones"
-            raise ValueError(f"{found}; need both steps and milestones, or neither")
+            found = f"{len(self.milestones)} milestones with schedule {self.schedule}"
+            yield RecipeError("milestones", found, "both steps and milestones, or neither")
         epochs = min((epochs for _, epochs in self.tit), default=self.epochs)
         if list(self.milestones) != sorted({*self.milestones}) or any(m >= epochs for m in self.milestones):
-            found = f"milestones {list(self.milestones)} of {epochs} epochs"
-            raise ValueError(f"{found}; need epochs in ascending order, before the last")
+            found = f"found {list(self.milestones)} of {epochs} epochs"
+            yield RecipeError("milestones", found, "epochs in ascending order, before the last")
         if self.warmup_epochs >= epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} of {epochs} epochs; need fewer than epochs")
-        return self
+            yield RecipeError("warmup_epochs", f"found {self.warmup_epochs} of {epochs} epochs", "fewer than epochs")
 
     @property
     def longest(self) -> int:
         """The largest number of time steps that a stage may get. Training samples are divided into this many."""
-        return (self.t_max if self.method not in ("sdt", "tit") else None) or self.time_steps
+        return self.t_max or self.time_steps

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from deploytool.base.errors import RecipeError
 from deploytool.recipe.section import Section
 
 
@@ -34,12 +36,10 @@ class TrevSection(Section):
     )
     reversible: bool = Field(True, description="`false` keeps all time steps, to compare memory and gradients.")
 
-    @model_validator(mode="after")
-    def _turn_on_keys_need_on(self) -> TrevSection:
-        if not self.on and (given := [key for key in _OF_TURN_ON if getattr(self, key) != _default(key)]):
-            found = f"{given[0]} is {getattr(self, given[0])!r} without on"
-            raise ValueError(f"{found}; need spike layers in on, or neither")
-        return self
+    def conflicts(self) -> Iterator[RecipeError]:
+        for key in _OF_TURN_ON:
+            if not self.on and (value := getattr(self, key)) != _default(key):
+                yield RecipeError(key, f"found {value!r} without on", "spike layers in on, or neither")
 
 
 _OF_TURN_ON: Final = ("fusion", "grouped", "own", "alpha")

@@ -11,7 +11,6 @@ from deploytool.base.errors import DeployError, FitError, UsageError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
 from deploytool.recipe import MapSection, Recipe, load_recipe
-from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Store
 from deploytool.workflow.map import PLAIN, extras_of
 from deploytool.workflow.networks import (
@@ -154,17 +153,8 @@ def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLA
 
 def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:
     """What training ``recipe`` would refuse, as far as that is known before reading samples."""
-    from deploytool.data.sets.table import promised
-
     for problem in untrainable(recipe):
         yield from _sentences("train", problem)
-    try:
-        data = promised(recipe.data)
-        data.require(recipe.network.input)
-        if recipe.train.loss != "mse":
-            data.require_outputs(output_count(recipe.network))
-    except DeployError as error:
-        yield from _sentences("train", error)
 
 
 def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refusal]) -> Checked:

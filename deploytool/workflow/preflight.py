@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from deploytool.base.errors import FitError, RecipeError
 from deploytool.base.machine import launched_processes
+from deploytool.base.progress import Tell, silent
 from deploytool.chip.chips import chip_named
-from deploytool.recipe import BatchNormLayer, DvsSection, Recipe
+from deploytool.recipe import (
+    BatchNormLayer,
+    ConstraintsSection,
+    ConvLayer,
+    DataSection,
+    DvsSection,
+    LinearLayer,
+    MapSection,
+    NetworkSection,
+    Recipe,
+    Rule,
+    RunSection,
+    TrainSection,
+    load_recipe,
+)
+from deploytool.recipe.nodes import output_count
+from deploytool.recipe.recipe import problems_between
 from deploytool.train.methods.table import method_of
 from deploytool.workflow.map import extras_of
 from deploytool.workflow.networks import recipe_geometry
@@ -61,17 +79,13 @@ def require_configurable(recipe: Recipe) -> None:
 
 
 def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
-    """Everything in ``recipe`` that its training method cannot do, a bias without a clock, balancers in time steps."""
-    method = method_of(recipe.train)
-    yield from method.restrictions(recipe.network, recipe.constraints, recipe.train)
-    if (count := launched_processes()) > 1 and not method.several_processes:
-        found = f"found {recipe.train.method!r} in {count} processes of torchrun"
-        yield RecipeError("train.method", found, "one process")
-    if recipe.run.on and recipe.map.slow_clock_hz is None:
-        yield from _bias(recipe)
-    if recipe.map.balance and "quantised" in recipe.run.on:
-        found = "found 'quantised', whose time steps do not model the congestion balancers of map.balance"
-        yield RecipeError("run.on", found, "['simulator', 'emulator'], or no map.balance")
+    """What training ``recipe`` would refuse, as far as that is known before reading samples."""
+    yield from problems_between(TRAINABLE, dict(recipe))
+
+
+def load_trainable(path: Path, overrides: Sequence[str] = (), tell: Tell = silent) -> Recipe:
+    """The recipe in ``path`` with ``overrides``, which training accepts; raises as `load_recipe`, with all problems."""
+    return load_recipe(path, overrides, TRAINABLE, tell)
 
 
 def _ways(found: CheckReport) -> list[FitError]:
@@ -80,9 +94,53 @@ def _ways(found: CheckReport) -> list[FitError]:
     return [FitError("network.layers", f"do not fit {found.chip}", " | ".join(ways))] if ways else []
 
 
-def _bias(recipe: Recipe) -> Iterator[RecipeError]:
+def _data_keys(data: DataSection) -> Iterator[RecipeError]:
+    from deploytool.data.sets.table import key_problems
+
+    yield from key_problems(data)
+
+
+def _shapes(network: NetworkSection) -> Iterator[RecipeError]:
+    output_count(network)
+    yield from ()
+
+
+def _data_fits(data: DataSection, network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
+    """What is wrong between the samples and the two ends of the network."""
+    from deploytool.data.sets.table import key_problems, promised
+
+    if list(key_problems(data)):
+        return
+    promise = promised(data)
+    weighted = [at for at, layer in enumerate(network.layers) if isinstance(layer, ConvLayer | LinearLayer)]
+    if train.loss != "mse":
+        try:
+            promise.require_outputs(output_count(network), f"network.layers.{weighted[-1]}.out" if weighted else "")
+        except RecipeError as error:
+            yield error
+    promise.require(network.input)
+
+
+def _method(network: NetworkSection, constraints: ConstraintsSection, train: TrainSection) -> Iterator[RecipeError]:
+    """What the training method cannot do."""
+    method = method_of(train)
+    yield from method.restrictions(network, constraints, train)
+    if (count := launched_processes()) > 1 and not method.several_processes:
+        yield RecipeError("train.method", f"found {train.method!r} in {count} processes of torchrun", "one process")
+
+
+def _balance(run: RunSection, spec: MapSection) -> Iterator[RecipeError]:
+    if spec.balance and "quantised" in run.on:
+        found = "found 'quantised', whose time steps do not model the congestion balancers of map.balance"
+        need, others = "['simulator', 'emulator'], or no map.balance", [rung for rung in run.on if rung != "quantised"]
+        yield RecipeError("run.on", found, need, ways=({"run.on": others},))
+
+
+def _bias(run: RunSection, spec: MapSection, network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
     """One error if batch norms would leave a bias in a network without a slow clock."""
-    trained = method_of(recipe.train).trained_network(recipe.network, recipe.train)
+    if not run.on or spec.slow_clock_hz is not None:
+        return
+    trained = method_of(train).trained_network(network, train)
     if norms := [name for name, layer in trained.named_layers() if isinstance(layer, BatchNormLayer)]:
         yield RecipeError(
             "network.layers",
@@ -90,4 +148,16 @@ def _bias(recipe: Recipe) -> Iterator[RecipeError]:
             "no bias, because the chip adds one only at ticks of its slow clock, which events do not drive",
             "Add [train.base], which trains with batch norm and then removes the bias; or give the frequency of that "
             "clock, map.slow_clock_hz; or remove the layer; or set run.on = [] to train only.",
+            ways=({"network.norm": False},),
         )
+
+
+TRAINABLE: Final = (
+    Rule(("data",), _data_keys),
+    Rule(("network",), _shapes),
+    Rule(("data", "network", "train"), _data_fits),
+    Rule(("network", "constraints", "train"), _method),
+    Rule(("run", "map"), _balance),
+    Rule(("run", "map", "network", "train"), _bias),
+)
+"""What training needs from a recipe, in addition to what makes it one."""

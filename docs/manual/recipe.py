@@ -16,6 +16,7 @@ from manual.markdown import definitions, listed, prose, slug
 
 SCHEMA: Final[Mapping[str, Any]] = Recipe.model_json_schema()
 WORDS: Final = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+PRESET_KEYS: Final = PresetSection.model_fields.keys() - {"input"}
 COUNTS: Final = {2: "pair of", 3: "list of three"}
 
 
@@ -45,7 +46,11 @@ def _sections(path: str, schema: Mapping[str, Any]) -> Iterator[str]:
         if section is None:
             continue
         name = f"{path}.{key}" if path else key
-        own = {key: value for key, value in section["properties"].items() if _section_of(value) is None}
+        own = {
+            key: value
+            for key, value in section["properties"].items()
+            if _section_of(value) is None and not (name == "network" and key in PRESET_KEYS)
+        }
         heading = "##" + "#" * name.count(".")
         needed = "*Required.*\n\n" if key in schema.get("required", ()) else ""
         keys = definitions(_entries(name, own, section))

@@ -39,11 +39,14 @@ def test_shift_and_drop_mean_the_same_in_train() -> None:
     [
         (
             {"shift": 1, "augment": {"shift": 2}},
-            "recipe: train: shift is set in both [train] and [train.augment]; need",
+            "recipe: train.shift: set in both [train] and [train.augment]; need",
         ),
         ({"shift": -1}, "recipe: train.augment.shift: found -1; need greater than or equal to 0."),
         ({"augment": {"flip": 1.5}}, "recipe: train.augment.flip: found 1.5; need less than or equal to 1."),
-        ({"augment": {"mirror": 1}}, "recipe: train.augment.mirror: unknown key; need a key of the section."),
+        (
+            {"augment": {"mirror": 1}},
+            "recipe: train.augment.mirror: unknown key. Did you mean map.dvs.mirror?",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_where_it_stands(train: dict[str, object], problem: str) -> None:

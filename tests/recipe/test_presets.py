@@ -44,8 +44,7 @@ def network(name: str, **keys: Any) -> NetworkSection:
 def refusal(**keys: Any) -> str:
     with pytest.raises(RecipeError) as caught:
         parse_recipe({**BASE, "network": keys}, "r")
-    (problem,) = caught.value.problems
-    return problem
+    return caught.value.problems[0]
 
 
 def conv_block(i: int, o: int, stride: int = 1, kernel: int = 3) -> list[nn.Module]:
@@ -249,8 +248,8 @@ def test_an_input_is_taken_or_refused_in_a_sentence(name: str, high: int, wide: 
     try:
         accepted = parse_recipe({**BASE, "network": keys}, "r").network
     except RecipeError as error:
-        (problem,) = error.problems
-        assert problem.startswith(f"r: network: preset {name!r}")
+        problem = error.problems[0]
+        assert problem.startswith((f"r: network.input: preset {name!r}", f"r: network: preset {name!r}"))
         assert f"{shape[0]}x{high}x{wide}; need " in problem
     else:
         blank_nodes(accepted)
@@ -258,22 +257,25 @@ def test_an_input_is_taken_or_refused_in_a_sentence(name: str, high: int, wide: 
 
 def test_too_small_an_input_is_told_the_least_one() -> None:
     found = refusal(preset="vgg9", input=[2, 48, 48], classes=10)
-    assert found == "r: network: preset 'vgg9' with an input of 2x48x48; need at least 2x64x64."
+    assert found == "r: network.input: preset 'vgg9' with an input of 2x48x48; need at least 2x64x64."
     assert weight_count(network("vgg9", input=(2, 64, 64), classes=10)) > 0
 
 
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ({"preset": "vgg10"}, "r: network: found preset 'vgg10'; need one of digits, nmnist"),
+        ({"preset": "vgg10"}, "r: network.preset: found 'vgg10'; need one of digits, nmnist"),
         ({"preset": ["vgg9"]}, "need one of digits, nmnist"),
-        ({"preset": "vgg9"}, "preset 'vgg9' without classes; need their number, 10 in its source."),
+        ({"preset": "vgg9"}, "network.classes: missing with preset 'vgg9'; need their number, 10 in its source."),
         ({"preset": "vgg9", "classes": 10}, "r: network.input: missing"),
         ({"preset": "vgg9", "classes": 0, "input": [2, 64, 64]}, "r: network.classes: found 0; need greater"),
         ({"preset": "vgg9", "classes": 9, "input": [2, 64, 64], "pool": "max"}, "network.pool: found 'max'; need"),
-        ({"preset": "vgg9", "norms": True}, "preset 'vgg9' with norms; need no keys but preset, input, classes, norm"),
-        ({"preset": "alexnet", "pool": "sum"}, "preset 'alexnet' with pool; need no keys but"),
-        ({"preset": "nmnist", "layers": []}, "r: network: found both preset and layers; need only one."),
+        (
+            {"preset": "vgg9", "norms": True},
+            "network.norms: no option of preset 'vgg9'; need one of preset, input, classes, norm",
+        ),
+        ({"preset": "alexnet", "pool": "sum"}, "network.pool: no option of preset 'alexnet'; need one of"),
+        ({"preset": "nmnist", "layers": []}, "r: network.preset: found both preset and layers; need only one."),
         ({"preset": "resnet18", "classes": 9, "input": [2, 48, 32]}, "need as many rows as columns"),
         ({"preset": "separation", "input": [512, 2, 30]}, "need [features, 1, time frames]"),
     ],

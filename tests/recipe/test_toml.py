@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import RecipeError
-from deploytool.recipe.toml import override, read_toml, write_toml
+from deploytool.recipe.toml import override, read_text, read_toml, write_toml
+
+
+def read(path: Path) -> dict[str, Any]:
+    file = read_toml(read_text(path), str(path))
+    if file.mistakes:
+        raise RecipeError.together(file.mistakes)
+    return file.values
+
 
 TEXT = 'name = "net"\n[data]\nroot = "a"\n'
 
@@ -21,7 +29,7 @@ TEXT = 'name = "net"\n[data]\nroot = "a"\n'
 )
 def test_files_as_editors_write_them(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.toml").write_bytes(content)
-    assert read_toml(tmp_path / "r.toml") == {"name": "net", "data": {"root": "a"}}
+    assert read(tmp_path / "r.toml") == {"name": "net", "data": {"root": "a"}}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +45,7 @@ def test_files_as_editors_write_them(tmp_path: Path, content: bytes) -> None:
 def test_what_is_no_toml(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(RecipeError) as error:
-        read_toml(tmp_path / "r.toml")
+        read(tmp_path / "r.toml")
     assert sentence in str(error.value)
     assert "backslash" not in str(error.value)
 
@@ -46,15 +54,15 @@ def test_what_is_no_toml(tmp_path: Path, content: bytes, sentence: str) -> None:
 def test_backslashes_in_double_quotes_get_the_way_out(tmp_path: Path, path: str) -> None:
     (tmp_path / "r.toml").write_text(f'name = "net"\n[data]\nroot = "{path}"\n')
     with pytest.raises(RecipeError, match="Write paths with / or in single quotes"):
-        read_toml(tmp_path / "r.toml")
+        read(tmp_path / "r.toml")
     (tmp_path / "r.toml").write_text(f"name = 'net'\n[data]\nroot = '{path}'\n")
-    assert read_toml(tmp_path / "r.toml")["data"]["root"] == path
+    assert read(tmp_path / "r.toml")["data"]["root"] == path
 
 
 def test_every_escaped_text_is_told_with_its_key(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text('[data]\nroot = "C:\\temp"\n[[network.layers]]\nname = "a\\nb"\n')
     with pytest.raises(RecipeError) as error:
-        read_toml(tmp_path / "r.toml")
+        read(tmp_path / "r.toml")
     assert [problem.split(": ")[1] for problem in error.value.problems] == ["data.root", "network.layers.0.name"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Output, Spike, Sum
 from deploytool.map.change import apply_all
 from deploytool.map.compile import check
 from deploytool.recipe import parse_recipe
-from deploytool.recipe.toml import read_toml
 from deploytool.store.artifact import Store
 from deploytool.workflow.apply import apply_suggestion
 from deploytool.workflow.networks import recipe_geometry
@@ -100,7 +100,7 @@ def test_every_suggestion_of_any_network_can_be_applied(tmp_path_factory: pytest
 def test_a_recipe_keeps_its_comments_and_trains_the_network_that_was_suggested(tmp_path: Path) -> None:
     source = tmp_path / "wide.toml"
     source.write_text(WIDE)
-    before = recipe_geometry(parse_recipe(read_toml(source), ""))
+    before = recipe_geometry(parse_recipe(tomllib.loads(source.read_text(encoding="utf-8")), ""))
     report = check(before, CHIPS["speck2e"])
     assert len(suggested(tmp_path, source)) == len(report.suggestions) > 1
     for number, suggestion in enumerate(report.suggestions, 1):
@@ -110,7 +110,7 @@ def test_a_recipe_keeps_its_comments_and_trains_the_network_that_was_suggested(t
         text = output.read_text()
         for comment in ("# The author's comment.\n", '"wide"   # a name', "},  # the first"):
             assert comment in text
-        after = recipe_geometry(parse_recipe(read_toml(output), ""))
+        after = recipe_geometry(parse_recipe(tomllib.loads(output.read_text(encoding="utf-8")), ""))
         wanted = apply_all(before, suggestion.changes)
         assert after.shapes == wanted.shapes
         assert sorted(after.edges) == sorted(wanted.edges)

@@ -165,7 +165,7 @@ NORM = '{ type = "conv", out = 4, kernel = 3, stride = 2, padding = 1 }, { type 
         (('{ type = "conv", out = 4, kernel = 3, stride = 2, padding = 1 },', NORM), "'bn1' is a batchnorm layer"),
         (("input = [2, 16, 16]", "input = [2, 20, 20]"), "network.input: found [2, 20, 20]; need [2, 16, 16]"),
         (("out = 10", "out = 5"), "need at least 10, one for each class"),
-        (('set = "digits"', 'set = "digit"'), "data.set: found 'digit'"),
+        (('set = "digits"', 'set = "digits"\nlevels = 4'), "data.levels: found 4; need none without count or rate"),
     ],
 )
 def test_what_training_refuses_of_a_recipe(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:

@@ -134,13 +134,20 @@ class Promise:
         """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
         if shape != self.shape:
             need = f"{list(self.shape)}, the map of the set {self.name} with these [data] settings"
-            raise RecipeError("network.input", f"found {list(shape)}", need)
+            ways: list[dict[str, object]] = [{"network.input": list(self.shape)}]
+            if self.name in EVENT_SETS and shape[0] == self.shape[0]:
+                ways.append({"data.size": list(shape[1:])})
+            raise RecipeError("network.input", f"found {list(shape)}", need, ways=ways)
 
-    def require_outputs(self, count: int) -> None:
-        """Raises RecipeError unless ``count`` output neurons are enough to tell the classes apart."""
+    def require_outputs(self, count: int, last: str = "") -> None:
+        """Raises RecipeError unless ``count`` output neurons are enough to tell the classes apart.
+
+        ``last`` is the key of their number, such as ``network.layers.7.out``.
+        """
         if count < self.classes:
             need = f"at least {self.classes}, one for each class of the set {self.name}"
-            raise RecipeError("network.layers", f"the last gives {count} outputs", need)
+            ways = [{"network.classes": self.classes}, *([{last: self.classes}] if last else [])]
+            raise RecipeError("network.layers", f"the last gives {count} outputs", need, ways=ways)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,15 +244,13 @@ def fingerprint(spec: DataSection, seed: int) -> str:
 
 
 def _source(spec: DataSection) -> Source[Any]:
-    """The source of ``spec``. Raises RecipeError if there is none, or with all keys that do not apply to it."""
-    if spec.set not in DATASETS:
-        raise RecipeError("data.set", f"found {spec.set!r}", f"one of {', '.join(DATASETS)}")
-    if problems := list(_problems(spec)):
+    """The source of ``spec``. Raises RecipeError with all keys that do not apply to it."""
+    if problems := list(key_problems(spec)):
         raise RecipeError.together(problems)
     return DATASETS[spec.set]
 
 
-def _problems(spec: DataSection) -> Iterator[RecipeError]:
+def key_problems(spec: DataSection) -> Iterator[RecipeError]:
     """One error for each key that does not apply to the kind of the set."""
     of_images = spec.set in IMAGE_SETS
     kind = f"the set {spec.set}, which holds {'images' if of_images else 'events'}"

@@ -139,5 +139,5 @@ def test_what_restores_no_picture_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_other_methods_restore_no_pictures() -> None:
-    with pytest.raises(ValueError, match="loss mse with method sdt; need method ptl"):
+    with pytest.raises(ValueError, match="loss: found mse with method sdt; need method ptl"):
         spec(loss="mse")

@@ -20,7 +20,6 @@ TRAIN: Final = MappingProxyType(
     {
         "rate_penalty": 0,
         "average": 0,
-        "base": None,
         "accumulate": 1,
         "device": "cpu",
         "precision": "single",
@@ -39,17 +38,23 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
     """Everything in a recipe that this method cannot do."""
     if constraints.floor is not None:
         need = "-inf with train.method ptl: a floor cuts off inhibition"
-        yield RecipeError("constraints.floor", f"found {constraints.floor:g}", need)
+        yield RecipeError(
+            "constraints.floor", f"found {constraints.floor:g}", need, ways=({"constraints.floor": -math.inf},)
+        )
     for where, section, keys in (("train", spec, TRAIN), ("constraints", constraints, CONSTRAINTS)):
         for key, value in keys.items():
             if (found := getattr(section, key)) != value:
-                yield RecipeError(f"{where}.{key}", f"found {found}", f"{value} with train.method ptl")
+                place = f"{where}.{key}"
+                yield RecipeError(place, f"found {found}", f"{value} with train.method ptl", ways=({place: value},))
     if spec.loss not in ("ce", "mse"):
-        yield RecipeError("train.loss", f"found {spec.loss}", "ce or mse with train.method ptl")
+        yield RecipeError(
+            "train.loss", f"found {spec.loss}", "ce or mse with train.method ptl", ways=({"train.loss": "ce"},)
+        )
     if spec.loss == "mse":
         yield from _no_picture(network)
     if spec.ptl.bias == "none" and any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-        yield RecipeError("train.ptl.bias", "found none", "initial in a network with batch norms, which give biases")
+        need = "initial in a network with batch norms, which give biases"
+        yield RecipeError("train.ptl.bias", "found none", need, ways=({"train.ptl.bias": "initial"},))
 
 
 def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:

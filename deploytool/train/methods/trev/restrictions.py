@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from deploytool.base.errors import RecipeError, UnsupportedError
@@ -48,7 +49,8 @@ def no_t_revsnn(network: NetworkSection, constraints: ConstraintsSection, spec: 
         yield RecipeError("network.layers", "batchnorm or add layers", "none in a T-RevSNN")
     if constraints.weight_bits != UNQUANTISED:
         need = f"{UNQUANTISED}: a T-RevSNN exchanges potentials that are never reset, which no chip has"
-        yield RecipeError("constraints.weight_bits", f"found {constraints.weight_bits}", need)
+        found = f"found {constraints.weight_bits}"
+        yield RecipeError("constraints.weight_bits", found, need, ways=({"constraints.weight_bits": UNQUANTISED},))
 
 
 def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> Iterator[RecipeError]:
@@ -56,12 +58,25 @@ def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> It
     yield from _limited(constraints)
     if constraints.floor is not None and constraints.floor != -float("inf"):
         yield RecipeError(
-            "constraints.floor", f"found {constraints.floor}", "-inf with trev: a clamp cannot be inverted"
+            "constraints.floor",
+            f"found {constraints.floor}",
+            "-inf with trev: a clamp cannot be inverted",
+            ways=({"constraints.floor": -math.inf},),
         )
     if constraints.reset != "subtract":
-        yield RecipeError("constraints.reset", f"found {constraints.reset!r}", "'subtract' with trev")
+        yield RecipeError(
+            "constraints.reset",
+            f"found {constraints.reset!r}",
+            "'subtract' with trev",
+            ways=({"constraints.reset": "subtract"},),
+        )
     if constraints.decay != 1:
-        yield RecipeError("constraints.decay", f"found {constraints.decay}", "1 with trev and no train.trev.on")
+        yield RecipeError(
+            "constraints.decay",
+            f"found {constraints.decay}",
+            "1 with trev and no train.trev.on",
+            ways=({"constraints.decay": 1.0},),
+        )
     if not network.ends_in_spikes:
         yield RecipeError("network.layers", "a last layer that never fires", "a spike layer with trev")
     before = INPUT

@@ -1,0 +1,109 @@
+"""The whole recipe, and what must agree between its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import Field
+
+from deploytool.base.errors import RecipeError
+from deploytool.recipe.constraints import ConstraintsSection
+from deploytool.recipe.data import DataSection
+from deploytool.recipe.network import NetworkSection
+from deploytool.recipe.section import Section
+from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
+from deploytool.recipe.train import TrainSection
+
+
+class Recipe(Section):
+    """Everything a pipeline needs to know."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+$",
+        description="Title of the report. Letters, digits, dots, underscores and hyphens.",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Seed of every random choice: the held-out samples, the first weights, the order of the batches, "
+        "the augmentation. At the same number of threads, equal seeds give equal weights, bit for bit.",
+    )
+    data: DataSection = Field(description="The samples.")
+    network: NetworkSection = Field(description="The input map and the layers.")
+    constraints: ConstraintsSection = Field(ConstraintsSection(), description="The chip's constraints on the network.")
+    train: TrainSection = Field(description="The training method and its settings.")
+    map: MapSection = Field(MapSection(), description="How the network is mapped to its target.")
+    run: RunSection = Field(RunSection(), description="The engines that run the program.")
+    validation: ValidateSection = Field(
+        ValidateSection(), alias="validate", description="The requirements for a positive verdict."
+    )
+    report: ReportSection = Field(ReportSection(), description="The contents of the report.")
+
+    def conflicts(self) -> Iterator[RecipeError]:
+        yield from problems_between(RULES, dict(self))
+
+    def section(self, *names: str) -> dict[str, Any]:
+        """The named sections as plain JSON values."""
+        return self.model_dump(mode="json", include=set(names), by_alias=True)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What must agree between sections: ``problems`` takes those named in ``needs`` and gives what is wrong.
+
+    The place of a problem begins with a section: "network.input". It may also be raised.
+    """
+
+    needs: tuple[str, ...]
+    problems: Callable[..., Iterator[RecipeError]]
+
+
+def problems_between(rules: Sequence[Rule], sections: Mapping[str, Any]) -> Iterator[RecipeError]:
+    """What breaks one of ``rules``, as far as ``sections`` {name: section}, perhaps not all, can say."""
+    for rule in rules:
+        if sections.keys() >= set(rule.needs):
+            try:
+                yield from rule.problems(*(sections[name] for name in rule.needs))
+            except RecipeError as error:
+                yield error
+
+
+def _ends_in_spikes(run: RunSection, network: NetworkSection) -> Iterator[RecipeError]:
+    if run.on and not network.ends_in_spikes:
+        need = "a spike layer, because only spikes leave the chip, or run.on = [] to train only"
+        yield RecipeError(
+            "network.layers", "the last layer is not a spike layer", need, ways=({"network.spiking_output": True},)
+        )
+
+
+def _codes_events(run: RunSection, data: DataSection) -> Iterator[RecipeError]:
+    if run.on and data.coding == "direct":
+        need = "count or rate, because the program runs on events, or run.on = [] to train only"
+        yield RecipeError("data.coding", "found 'direct'", need)
+
+
+def _chip_is_used(run: RunSection, train: TrainSection, spec: MapSection) -> Iterator[RecipeError]:
+    emulated = train.method == "ptl" and train.ptl.forward == "emulator"
+    clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
+    if run.on and not run.on_chip and not emulated and spec != clock:
+        need = "quantised or emulator in run.on, or nothing but slow_clock_hz in [map]"
+        yield RecipeError("map", f"given, but run.on = {list(run.on)} needs no chip", need)
+
+
+def _augmentation_leaves_events(network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
+    side = min(network.input[1:])
+    for key in ("shift", "cutout"):
+        if side > 1 and (found := getattr(train.augment, key)) >= side:
+            yield RecipeError(f"train.augment.{key}", f"found {found}", f"less than {side}, the side of the map")
+
+
+RULES: Final = (
+    Rule(("run", "network"), _ends_in_spikes),
+    Rule(("run", "data"), _codes_events),
+    Rule(("run", "train", "map"), _chip_is_used),
+    Rule(("network", "train"), _augmentation_leaves_events),
+)
+"""What must agree between the sections of every recipe."""

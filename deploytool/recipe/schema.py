@@ -1,0 +1,81 @@
+"""The JSON schema of recipes, made from the sections that read them: the keys, what they may be, what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from deploytool.recipe.recipe import Recipe
+
+FILE: Final = "recipe.schema.json"
+"""The schema as a file of this folder, for editors."""
+
+
+@lru_cache(maxsize=1)
+def recipe_schema() -> Mapping[str, Any]:
+    """The JSON schema (draft 2020-12) of a recipe."""
+    schema = Recipe.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A recipe of deploytool"}
+
+
+def keys_at(path: Iterable[str | int]) -> tuple[str, ...]:
+    """The keys of the section at ``path``, in which the type of a layer follows its number; empty if there is none."""
+    return tuple(_field_at(path).get("properties", {}))
+
+
+def sections_with(key: str) -> Iterator[str]:
+    """The sections that have a ``key``: "constraints", "train.ptl"."""
+    yield from _sections_with(key, recipe_schema(), "")
+
+
+def needed(path: Iterable[str | int]) -> str:
+    """What the value at ``path`` may be: its choices, or else its meaning; empty if the path is not known."""
+    field = _field_at(path)
+    if choices := field.get("enum"):
+        return f"one of {', '.join(map(str, choices))}"
+    meaning = str(field.get("description", "")).partition(". ")[0].rstrip(".")
+    return f"a value: {meaning}" if meaning else "a value"
+
+
+def _sections_with(key: str, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, field in schema.get("properties", {}).items():
+        for option in _options(field):
+            if "properties" in option:
+                below = f"{path}.{name}" if path else name
+                if key in option["properties"]:
+                    yield below
+                yield from _sections_with(key, option, below)
+
+
+def _field_at(path: Iterable[str | int]) -> Mapping[str, Any]:
+    field: Mapping[str, Any] = recipe_schema()
+    for part in path:
+        options = list(_options(field))
+        field = next((found for option in options if (found := _child(option, part)) is not None), {})
+    options = list(_options(field))
+    return {**field, **options[0]} if len(options) == 1 else field
+
+
+def _child(field: Mapping[str, Any], part: str | int) -> Mapping[str, Any] | None:
+    """The schema of ``part`` of a value: a key, the number of an item, or the type of a layer."""
+    if isinstance(part, int):
+        items = field.get("items")
+        return items if isinstance(items, Mapping) else None
+    if (target := field.get("discriminator", {}).get("mapping", {}).get(part)) is not None:
+        return {"$ref": target}
+    found = field.get("properties", {}).get(part)
+    return found if isinstance(found, Mapping) else None
+
+
+def _options(field: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The schemas that a value may follow, without null; what a ``$ref`` stands for in its place."""
+    if "anyOf" in field:
+        for option in field["anyOf"]:
+            if option.get("type") != "null":
+                yield from _options(option)
+    elif "$ref" in field:
+        definitions = recipe_schema()["$defs"]
+        yield definitions[field["$ref"].rpartition("/")[2]]
+    else:
+        yield field
