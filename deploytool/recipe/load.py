@@ -133,7 +133,8 @@ def _checked(values: Mapping[str, Any], origin: Origin, rules: Sequence[Rule]) -
         solved = "it" if recipe is not None else "the rest" if len(found) < len(problems) else "a part of it"
         said = " ".join(f"--set {shlex.quote(option)}" for option in options)
         sentences.append(f"These options solve {solved}: {said}")
-    raise RecipeError.of_problems(sentences)
+    kinds = {problem.kind for problem in problems.values()}
+    raise (kinds.pop() if len(kinds) == 1 else RecipeError).of_problems(sentences)
 
 
 def _possible(

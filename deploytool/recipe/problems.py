@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import DeployError, RecipeError
 from deploytool.base.nearest import did_you_mean, nearest
 from deploytool.recipe.lines import KeyPath
 from deploytool.recipe.network import LAYER_TYPES
@@ -33,15 +33,17 @@ class Problem:
     ways: tuple[Mapping[KeyPath, object], ...] = ()
     unknown_key: bool = False
     meant: str | None = None
+    kind: type[DeployError] = RecipeError
 
 
-def as_problem(error: RecipeError, within: KeyPath = ()) -> Problem:
+def as_problem(error: DeployError, within: KeyPath = ()) -> Problem:
     """``error``, whose place is relative to the section ``within``; a place that is no key stays in the sentence."""
     sentence = str(error)
     place = re.match(r"[\w.]*(?=: )", sentence)
     says = sentence if place is None else sentence[place.end() + 2 :]
-    ways = tuple({(*within, *key_path(key)): value for key, value in way.items()} for way in error.ways)
-    return Problem((*within, *key_path(place[0] if place else "")), says, ways)
+    stated = error.ways if isinstance(error, RecipeError) else ()
+    ways = tuple({(*within, *key_path(key)): value for key, value in way.items()} for way in stated)
+    return Problem((*within, *key_path(place[0] if place else "")), says, ways, kind=type(error))
 
 
 def key_path(text: str) -> KeyPath:
@@ -88,8 +90,8 @@ def _problems(item: Any, listed: set[KeyPath]) -> Iterator[Problem]:
 def _unknown(loc: KeyPath, path: KeyPath, listed: set[KeyPath]) -> Problem:
     """A key that its section does not have."""
     key, section, known = str(path[-1]), path[:-1], keys_at(loc[:-1])
-    meant = nearest(key, known)
     others = [name for name in sections_with(key) if key_path(name) != section]
+    meant = None if others else nearest(key, known)
     says = "unknown key."
     if meant or others:
         says += f" Did you mean {meant or f'{others[0]}.{key}'}?"

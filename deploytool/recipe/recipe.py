@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import DeployError, RecipeError
 from deploytool.recipe.constraints import ConstraintsSection
 from deploytool.recipe.data import DataSection
 from deploytool.recipe.network import NetworkSection
@@ -42,7 +42,7 @@ class Recipe(Section):
     )
     report: ReportSection = Field(ReportSection(), description="The contents of the report.")
 
-    def conflicts(self) -> Iterator[RecipeError]:
+    def conflicts(self) -> Iterator[DeployError]:
         yield from problems_between(RULES, dict(self))
 
     def section(self, *names: str) -> dict[str, Any]:
@@ -58,16 +58,16 @@ class Rule:
     """
 
     needs: tuple[str, ...]
-    problems: Callable[..., Iterator[RecipeError]]
+    problems: Callable[..., Iterator[DeployError]]
 
 
-def problems_between(rules: Sequence[Rule], sections: Mapping[str, Any]) -> Iterator[RecipeError]:
+def problems_between(rules: Sequence[Rule], sections: Mapping[str, Any]) -> Iterator[DeployError]:
     """What breaks one of ``rules``, as far as ``sections`` {name: section}, perhaps not all, can say."""
     for rule in rules:
         if sections.keys() >= set(rule.needs):
             try:
                 yield from rule.problems(*(sections[name] for name in rule.needs))
-            except RecipeError as error:
+            except DeployError as error:
                 yield error
 
 

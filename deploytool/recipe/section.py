@@ -9,16 +9,16 @@ from typing import Annotated, Any, Final, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import DeployError
 
 NUMBER_MAX: Final = 1e30
 """The largest number in a recipe; torch computes in float32, whose limit is 3.4e38."""
 
 
 class ConflictError(ValueError):
-    """Problems of values that do not go together, each a RecipeError whose place begins with a key of the section."""
+    """Problems of values that do not go together, each an error whose place begins with a key of the section."""
 
-    def __init__(self, problems: Iterable[RecipeError]) -> None:
+    def __init__(self, problems: Iterable[DeployError]) -> None:
         self.problems = tuple(problems)
         super().__init__(" ".join(map(str, self.problems)))
 
@@ -37,7 +37,7 @@ class Section(BaseModel):
             )
         return value
 
-    def conflicts(self) -> Iterator[RecipeError]:
+    def conflicts(self) -> Iterator[DeployError]:
         """Values that are right alone and do not go together; where each is begins with a key of this section."""
         yield from ()
 

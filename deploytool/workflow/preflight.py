@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from deploytool.base.errors import FitError, RecipeError
+from deploytool.base.errors import DeployError, FitError, RecipeError
 from deploytool.base.machine import launched_processes
 from deploytool.base.progress import Tell, silent
 from deploytool.chip.chips import chip_named
@@ -44,7 +44,8 @@ def refuse_impossible(recipe: Recipe) -> None:
     Without a chip, on the simulator alone, any network fits.
     """
     if problems := list(untrainable(recipe)):
-        raise RecipeError.together(problems)
+        kinds = {type(problem) for problem in problems}
+        raise (kinds.pop() if len(kinds) == 1 else RecipeError).together(problems)
     if not recipe.run.on_chip:
         return
     from deploytool.map.compile import check as check_fit
@@ -78,7 +79,7 @@ def require_configurable(recipe: Recipe) -> None:
     configuration(program, chip, recipe.map.dvs, recipe.map.readout)
 
 
-def untrainable(recipe: Recipe) -> Iterator[RecipeError]:
+def untrainable(recipe: Recipe) -> Iterator[DeployError]:
     """What training ``recipe`` would refuse, as far as that is known before reading samples."""
     yield from problems_between(TRAINABLE, dict(recipe))
 

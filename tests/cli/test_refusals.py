@@ -26,7 +26,7 @@ BAD_RECIPES = [
     (("epochs = 2", "epochs = -2"), 3, "train.epochs: found -2"),
     (("[train]", "[constraints]\nthreshold = inf\n[train]"), 3, "constraints.threshold: found inf"),
     (('set = "digits"', 'set = "digit"'), 3, "one of digits, nmnist"),
-    (('set = "digits"', 'set = "nmnist"\nroot = "/nowhere"'), 5, "/nowhere"),
+    (('set = "digits"', 'set = "nmnist"\nroot = "/nowhere"'), 3, "network.input: found [2, 16, 16]"),
     (("out = 10", "out = 5"), 3, "the last gives 5 outputs; need at least 10"),
     (('name = "small"', 'name = "small"\n[constraints]\nchip = "speck9"'), 3, "speck9"),
 ]
@@ -128,8 +128,8 @@ def test_usage_errors(cli: Deploytool, program: str) -> None:
     ("asked", "code", "sentence"),
     [
         ("constraints.chip=zzz", 3, "one of speck2e"),
-        ("map.target=speck2f", 3, "map: found target = 'speck2f'; need constraints.chip = 'speck2f'"),
-        ("map.target=simulator", 3, "map: found target = 'simulator'; need run.on = ['simulator']"),
+        ("map.target=speck2f", 3, "map.target: found 'speck2f'; need constraints.chip = 'speck2f'"),
+        ("map.target=simulator", 3, "map.target: found 'simulator'; need run.on = ['simulator']"),
         ("map.pins.nope=0", 2, "nope"),
         ("map.pins.conv1=99", 2, "99"),
     ],

@@ -151,8 +151,8 @@ def test_the_section_chooses_the_loader() -> None:
     rng = np.random.default_rng(0)
     streams = [stream(rng, (2, 4, 4), 0, 9)]
     assert isinstance(
-        loader([Image(np.zeros((1, 2, 2), np.uint8), 0, "")], DataSection(set="x", coding="direct")), ImageLoader
+        loader([Image(np.zeros((1, 2, 2), np.uint8), 0, "")], DataSection(set="mnist", coding="direct")), ImageLoader
     )
     for bins in ("time", "count"):
-        ((found, _),) = loader(streams, DataSection(set="x", bins=bins))(4, 1)
+        ((found, _),) = loader(streams, DataSection(set="digits", bins=bins))(4, 1)
         assert torch.equal(found, frames(bin_events(streams, 4, bins=bins), np.arange(1)))

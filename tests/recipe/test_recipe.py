@@ -102,16 +102,16 @@ def test_layers_are_pointed_at(tmp_path: Path) -> None:
 
 
 def test_keys_of_other_sections_and_unknown_ones(tmp_path: Path) -> None:
-    text = GOOD.replace("epochs = 1", 'epochs = 1\nweight_bits = 4\nzebra = 1\nmethod = "mt"\ndevice = "x"')
+    text = GOOD.replace("epochs = 1", 'epochs = 1\nweight_bits = 4\nzebra = 1\nmethod = "mttt"\ndevice = "x"')
     found = problems(tmp_path, text + "[constrains]\n", 'run.on=["emulater"]', "network.layers.1.nmae=x")
     assert [problem.partition(" Known keys: ")[0] for problem in found] == [
         "/recipe.toml:14: train.weight_bits: unknown key. Did you mean constraints.weight_bits?",
         "/recipe.toml:15: train.zebra: unknown key.",
-        "/recipe.toml:16: train.method: found 'mt'; need one of sdt, nmt, mtt, tit, ptl, trev. Did you mean mtt?",
+        "/recipe.toml:16: train.method: found 'mttt'; need one of sdt, nmt, mtt, tit, ptl, trev. Did you mean mtt?",
         "/recipe.toml:17: train.device: found 'x'; need one of cpu, cuda, auto.",
         "/recipe.toml:20: constrains: unknown key. Did you mean constraints?",
-        "--set network.layers.1.nmae: unknown key. Did you mean name?",
         "--set run.on.0: found 'emulater'; need one of quantised, simulator, emulator. Did you mean emulator?",
+        "--set network.layers.1.nmae: unknown key. Did you mean name?",
     ]
     assert {"epochs", "shift", "drop", "ptl"} <= set(found[1].split("Known keys: ")[1].rstrip(".").split(", "))
 
