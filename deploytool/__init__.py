@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from deploytool.ir.events import EventStream as EventStream
     from deploytool.recipe import Recipe as Recipe
 
-_HOMES: Final = MappingProxyType(
+HOMES: Final = MappingProxyType(
     {
         "api.graph": ("load", "Graph"),
         "api.fit": ("check", "Fit"),
@@ -80,15 +80,15 @@ class _Name:
 
 
 class _Package(ModuleType):
-    """This package, with the names of `_HOMES`."""
+    """This package, with the names of `HOMES`."""
 
     def __dir__(self) -> list[str]:
         return sorted([*__all__, *(name for name in super().__dir__() if name.startswith("__"))])
 
 
-__all__ = sorted(name for names in _HOMES.values() for name in names)
+__all__ = sorted(name for names in HOMES.values() for name in names)
 
-for _home, _names in _HOMES.items():
+for _home, _names in HOMES.items():
     for _each in _names:
         setattr(_Package, _each, _Name(_home, _each))
 sys.modules[__name__].__class__ = _Package

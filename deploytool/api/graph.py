@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploytool.api.model import Model
-from deploytool.api.result import Result, counted, frame
+from deploytool.api.result import Result, artifact_in, counted, frame
 from deploytool.api.session import cache_in
 from deploytool.api.words import speaks_python
 from deploytool.base.arrays import format_shape
@@ -126,7 +126,7 @@ def load(
 
 def _kept(source: Graph | Model, cache: StageCache) -> Graph:
     """``source`` as a network in the store of ``cache``."""
-    artifact = source.artifact_in(cache)
+    artifact = artifact_in(source, cache)
     return Graph(artifact if isinstance(source, Graph) else convert_model(cache, artifact), cache)
 
 

@@ -61,11 +61,12 @@ class Result:
         """What `deploytool show --json` says of it, as plain values."""
         return describe(self.cache.store, self.artifact)
 
-    def artifact_in(self, cache: StageCache) -> Artifact:
-        """Its artifact in the store of ``cache``, to which it and what it was made from are copied if need be."""
-        if cache.store.root.absolute() == self.store.absolute():
-            return self.artifact
-        return copied(self.artifact, self.cache.store, cache.store)
+
+def artifact_in(result: Result, cache: StageCache) -> Artifact:
+    """The artifact of ``result`` in the store of ``cache``; it and what it was made from are copied if need be."""
+    if cache.store.root.absolute() == result.store.absolute():
+        return result.artifact
+    return copied(result.artifact, result.cache.store, cache.store)
 
 
 def frame(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:

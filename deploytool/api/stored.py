@@ -12,7 +12,7 @@ from deploytool.api.graph import Graph, load
 from deploytool.api.model import Model
 from deploytool.api.program import Program
 from deploytool.api.recording import Recording
-from deploytool.api.result import Result
+from deploytool.api.result import Result, artifact_in
 from deploytool.api.session import cache_in
 from deploytool.api.verdict import Comparison, Verdict
 from deploytool.api.words import speaks_python
@@ -59,4 +59,4 @@ def save(result: R, where: str | Path = DEFAULT_STORE) -> R:
         write_file(Path(where), (load(result).artifact.path / NETWORK).read_bytes())
         return result
     cache = cache_in(where)
-    return replace(result, artifact=result.artifact_in(cache), cache=cache)
+    return replace(result, artifact=artifact_in(result, cache), cache=cache)

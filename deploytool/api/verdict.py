@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploytool.api.recording import Recording
-from deploytool.api.result import Result, counted, frame
+from deploytool.api.result import Result, artifact_in, counted, frame
 from deploytool.api.words import speaks_python
 from deploytool.base.errors import UsageError
 from deploytool.base.numbers import figure
@@ -187,7 +187,7 @@ def _together(
     if not recordings:
         raise UsageError(where, "no recording", "at least one")
     cache = recordings[0].cache
-    paths = tuple(str(each.artifact_in(cache).path) for each in recordings)
+    paths = tuple(str(artifact_in(each, cache).path) for each in recordings)
     held = {each.samples.fingerprint: each.samples for each in recordings if each.samples is not None}
     return cache, paths, tuple(held.values())
 

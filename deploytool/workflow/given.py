@@ -43,7 +43,7 @@ class Stated:
     reading: Reading = AS_IT_IS
 
 
-class Samples(Sequence[EventStream]):
+class OnDemand(Sequence[EventStream]):
     """``items``, each made an EventStream by ``make(item, number)`` when it is asked for."""
 
     def __init__(self, items: Any, make: Callable[[object, int], EventStream]) -> None:
@@ -80,7 +80,7 @@ def streams_of(source: object, stated: Stated) -> Sequence[EventStream]:
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         stated = replace(stated, shape=stated.shape or _sensor(source))
         name = type(source).__name__
-        made = Samples(source, lambda item, number: _stream(item, number, stated, name))
+        made = OnDemand(source, lambda item, number: _stream(item, number, stated, name))
         return Held(made, len, HELD)
     raise InputError("events", f"a {type(source).__name__}", NEED)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from manual import chips, commands, data, foreign, recipe, rooms, store, zoo
+from manual import chips, commands, data, foreign, python, recipe, rooms, store, zoo
 from manual.sandbox import PROJECT
 
 GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
@@ -31,6 +31,8 @@ GENERATED: Final[Mapping[str, Callable[..., str]]] = MappingProxyType(
         "exit-codes": store.exit_codes,
         "manifest": store.manifest,
         "models": zoo.models,
+        "functions": python.functions,
+        "results": python.results,
     }
 )
 MARK: Final = re.compile(r"^<!-- generated: (?P<name>[\w-]+) ?(?P<argument>[^>]*?) ?-->$", re.MULTILINE)

@@ -13,13 +13,14 @@ from deploytool.ir.program import Program
 from deploytool.report.figures.placement import shortened
 from deploytool.report.figures.svg import element, label
 from deploytool.report.network import CoreUse, cores
-from deploytool.report.views.frame import Cell, bar, items, table, view
+from deploytool.report.views.frame import Cell, bar, items, paragraph, table, view
 
 COLUMNS: Final = 3
 WIDTH: Final = 110
 HEIGHT: Final = 62
 GAP: Final = 8
 LETTERS: Final = 14
+LEGEND: Final = "Bars: kernel memory, neuron memory. Pale: words that the rounding to powers of two takes."
 """Letters of a layer's name that have room on a core."""
 
 
@@ -78,7 +79,7 @@ def core_map(program: Program, chip: Chip) -> Markup:
     rows = -(-len(used) // COLUMNS)
     width, height = COLUMNS * (WIDTH + GAP) - GAP, rows * (HEIGHT + GAP) - GAP
     alt = ", ".join(f"core {use.number}: {use.layer or 'free'}" for use in used)
-    return element(
+    drawn = element(
         "svg",
         *(_core(use, index) for index, use in enumerate(used)),
         viewBox=f"-1 -1 {width + 2} {height + 2}",
@@ -86,6 +87,7 @@ def core_map(program: Program, chip: Chip) -> Markup:
         role="img",
         aria_label=f"The cores of {chip.title}. {alt}",
     )
+    return element("div", drawn, paragraph(LEGEND, quiet=True))
 
 
 def _core(use: CoreUse, index: int) -> Markup:
