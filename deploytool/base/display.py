@@ -14,7 +14,7 @@ from typing import Final, TextIO
 
 from deploytool.base.pace import Pace
 
-SILENT_S: Final = 0.8
+SILENT_S: Final = 0.6
 """Work that ends within this time shows nothing."""
 
 REDRAWN_EVERY_S: Final = 0.25
@@ -59,7 +59,8 @@ class Activity:
             return [part for part in (self.note, duration(now_s - self.noted_s)) if part]
         left_s = self.pace.left_s(self.total, now_s) if self.done < self.total else None
         left = "" if left_s is None else f"{duration(left_s)} left"
-        return [part for part in (f"{int(self.done):,}/{self.total:,}", self.rate(), left, self.note) if part]
+        done = f"{self.done:.1f}" if self.done % 1 and self.total < 10 else f"{int(self.done):,}"
+        return [part for part in (f"{done}/{self.total:,}", self.rate(), left, self.note) if part]
 
     @property
     def counts(self) -> bool:

@@ -170,6 +170,13 @@ def test_a_fast_rate_has_no_decimals_and_a_slow_one_is_a_time() -> None:
     assert plain_line(slow, 10.0) == "run: 4/8  2.5 s/sample  10 s left"
 
 
+def test_a_part_of_the_only_sample_shows() -> None:
+    long = Activity("run", "sample", 0.0)
+    for number in range(1, 5):
+        long.report(number * 1.0, number / 8, 1, "")
+    assert plain_line(long, 4.0) == "run: 0.5/1  8.0 s/sample  4 s left"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (99.4, "99 s"), (146, "2:26 min"), (5999, "99:59 min"), (6000, "1:40 h")]
 )

@@ -16,6 +16,7 @@ what remains after firing saturates at the largest V of a core. Otherwise V is f
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -27,6 +28,7 @@ from deploytool.ir.events import EVENT, EventStream, at_neurons, bounds_of, from
 from deploytool.ir.program import CLOCK, INPUT, STATE, Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.target import ALL_LAYERS, Watch
+from deploytool.run.engine.counted import Counted
 from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.discretisation import DelayedSpikes, Ticks, TimeSteps, advance
 from deploytool.run.engine.event_driven import in_order
@@ -62,7 +64,9 @@ def run_clocked(
         index, stream = numbered
         return run_clocked_sample(plan, stream, time_steps, watched, index < watch.rasters)
 
-    return as_recording(program, "quantised" if integers else "torch", watched, in_order(run, streams, threads, tick))
+    counted = Counted(tick, operator.length_hint(streams, 0))
+    samples = in_order(run, streams, threads, counted)
+    return as_recording(program, "quantised" if integers else "torch", watched, samples)
 
 
 def run_clocked_sample(

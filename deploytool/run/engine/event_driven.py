@@ -9,7 +9,6 @@ sample, whose state is passed from chunk to chunk. Memory does not grow with the
 from __future__ import annotations
 
 import math
-import operator
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
 from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.counted import Counted
 from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.follower import Follower
 from deploytool.run.engine.limits import LIMITS, Limits
@@ -68,13 +68,15 @@ def run_streams(
 ) -> Iterator[Samples]:
     """The results for ``streams``, batch by batch, counted in ``room``; independent of the number of ``threads``."""
     compile_loops(plan, partial(tick, 0, room.total))
+    counted = Counted(tick, room.total)
 
     def run(numbered: tuple[int, Batch]) -> Samples:
-        _, batch = numbered
+        number, batch = numbered
         counts = room.take(batch.first, len(batch.streams))
-        return run_samples(plan, batch.streams, counts, batch.keep_spikes, limits)
+        heard = replace(limits, heard=partial(counted.part, number)) if len(batch.streams) == 1 else limits
+        return run_samples(plan, batch.streams, counts, batch.keep_spikes, heard)
 
-    return in_order(run, batches(streams, room.rasters, limits.chunk), threads, tick, room.total, len)
+    return in_order(run, batches(streams, room.rasters, limits.chunk), threads, counted, len)
 
 
 def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:
@@ -137,6 +139,7 @@ def run_samples(
     synops, single = np.zeros(len(streams), np.int64), 0
     traced = keep_spikes or len(program.outputs) > 1 or timing.windows.wanted
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
+    sent, passed = sum(map(len, streams)), 0
     for events, ends in _chunks([with_ticks(program, stream) for stream in streams], limits.chunk):
         fired = _arrived(program, events, ends, traced, timing.begin(events, ends))
         for each in running:
@@ -149,6 +152,8 @@ def run_samples(
             if layer.name in extremes:
                 extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
         timing.end(fired)
+        passed += len(events)
+        limits.heard(passed / max(1, sent))
         for name, maps in counts.items():
             queue = fired[name]
             tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
@@ -255,28 +260,26 @@ def in_order(
     function: Callable[[tuple[int, _Item]], _Result],
     items: Iterable[_Item],
     threads: int,
-    tick: Tick,
-    total: int | None = None,
+    counted: Counted,
     samples: Callable[[_Result], int] = lambda _: 1,
 ) -> Iterator[_Result]:
     """``function((index, item))`` of all ``items`` in their order, computed by ``threads`` threads.
 
     Items are taken only a few ahead, so that a long sequence need not be in memory at once. A result stands for a
-    number of ``samples``, of ``total`` in all; ``tick`` is called for each of these.
+    number of ``samples``, which are ``counted``. After an error or an interrupt no item in progress is waited for.
     """
-    total = operator.length_hint(items, 0) if total is None else total
-    done = 0
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            futures = _ahead(pool, function, enumerate(items), 2 * threads)
-            for future in futures:
-                result = future.result()
-                for _ in range(samples(result)):
-                    done += 1
-                    tick(done, max(total, done), "")
-                yield result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        futures = _ahead(pool, function, enumerate(items), 2 * threads)
+        for number, future in enumerate(futures):
+            result = future.result()
+            counted.finished(number, samples(result))
+            yield result
+    except BaseException:
+        counted.stop()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _ahead(

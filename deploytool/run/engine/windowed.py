@@ -148,6 +148,7 @@ def run_in_windows(
             in_flight.leave(flow, fired[source])
         in_flight.check(roots.end_us)
         timing.fired(fired)
+        limits.heard(min(1.0, (roots.end_us + 1) / stream.duration_us))
         for name in watch:
             tally(counts[name], fired[name][1])
         single += sum(len(fired[name][0]) for name in spikes)

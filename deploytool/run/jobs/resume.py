@@ -28,6 +28,9 @@ from deploytool.run.targets.options import Options
 PART_S: Final = 10.0
 """Time between two writes of parts to disk."""
 
+FINISH_S: Final = 2.0
+"""Time that samples in progress have after an interrupt."""
+
 PART_COUNTS: Final = 1 << 20
 """Largest number of counts in a part, which bounds the memory of a run; a part has one sample at least."""
 
@@ -86,7 +89,7 @@ def in_this_process(
 ) -> Perform:
     """A function that runs a job in this process and yields finished parts every ``part_s``, or ``part_counts``.
 
-    On an interrupt, samples in progress are finished and kept.
+    On an interrupt, samples in progress are finished and kept, if that takes no longer than `FINISH_S`.
     """
 
     def perform(
@@ -133,7 +136,7 @@ def _shifted(tick: Tick, done: int, total: int) -> Tick:
 
 @contextlib.contextmanager
 def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """An event that the first SIGINT sets; the second one raises KeyboardInterrupt, as usual."""
+    """An event that the first SIGINT sets; the second one, or `FINISH_S`, raises KeyboardInterrupt, as usual."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
@@ -143,10 +146,14 @@ def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
-        say("Finishing and keeping the samples in progress; interrupt again to stop at once.")
+        say(f"Finishing and keeping samples for at most {FINISH_S:g} s; interrupt again to stop at once.")
+        late.start()
 
+    late = threading.Timer(FINISH_S, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
+    late.daemon = True
     before = signal.signal(signal.SIGINT, on_signal)
     try:
         yield interrupted
     finally:
+        late.cancel()
         signal.signal(signal.SIGINT, before)
