@@ -24,6 +24,7 @@ myst_enable_extensions = ["attrs_inline", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_static_path = ["static"]
+html_extra_path = ["../deploytool/recipe/recipe.schema.json"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False

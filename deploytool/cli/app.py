@@ -297,7 +297,8 @@ def report(
 def show(
     invocation: Invocation,
     artifact: Annotated[
-        str | None, typer.Argument(metavar="ARTIFACT", help="An artifact, presets or models; by default all artifacts.")
+        str | None,
+        typer.Argument(metavar="ARTIFACT", help="An artifact, presets, models or schema; by default all artifacts."),
     ] = None,
     datasets: Annotated[bool, typer.Option("--datasets", help="List the data sets a recipe can name.")] = False,
     synop_pj: Annotated[
@@ -316,6 +317,8 @@ def show(
         invocation.show({"presets": showing.presets()})
     elif artifact == "models":
         invocation.show_models(zoo.models())
+    elif artifact == "schema":
+        print(showing.schema(), end="")
     elif artifact is None:
         invocation.show_list(showing.artifacts(store))
     elif is_shipped(artifact):

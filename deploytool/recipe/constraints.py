@@ -24,7 +24,11 @@ class ConstraintsSection(Section):
     With quantised weights, thresholds are integers too, and membranes stay within the chip's 16 bits.
     """
 
-    chip: str = Field("speck2e", description="The chip that the network is trained for.")
+    chip: str = Field(
+        "speck2e",
+        description="The chip that the network is trained for.",
+        json_schema_extra={"enum": list(chip_names())},
+    )
     weight_bits: int = Field(
         8, ge=2, le=32, description="Bits of a weight, sign included: 2 to 8, or 32 for weights that are not quantised."
     )

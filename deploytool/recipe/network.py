@@ -34,7 +34,8 @@ def _pair(least: int) -> Callable[[object], Pair]:
 def _pair_schema(least: int) -> WithJsonSchema:
     """What `_pair` reads, as JSON schema."""
     number = {"type": "integer", "minimum": least}
-    return WithJsonSchema({"anyOf": [number, {"type": "array", "prefixItems": [number, number]}]})
+    pair = {"type": "array", "prefixItems": [number, number], "minItems": 2, "maxItems": 2}
+    return WithJsonSchema({"anyOf": [number, pair]})
 
 
 PositivePair: TypeAlias = Annotated[Pair, BeforeValidator(_pair(1)), _pair_schema(1)]

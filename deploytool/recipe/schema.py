@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from deploytool.recipe.recipe import Recipe
 
-FILE: Final = "recipe.schema.json"
-"""The schema as a file of this folder, for editors."""
+FILE: Final = Path(__file__).with_name("recipe.schema.json")
+"""The schema as a file, for editors and for the completion of a shell, which has no time to make it."""
 
 
 @lru_cache(maxsize=1)
@@ -17,6 +19,11 @@ def recipe_schema() -> Mapping[str, Any]:
     """The JSON schema (draft 2020-12) of a recipe."""
     schema = Recipe.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "A recipe of deploytool"}
+
+
+def schema_text() -> str:
+    """The content of the `FILE`."""
+    return json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def keys_at(path: Iterable[str | int]) -> tuple[str, ...]:

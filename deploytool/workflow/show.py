@@ -80,6 +80,13 @@ def datasets() -> list[dict[str, str]]:
     return [{"data_set": name, "says": source.says} for name, source in DATASETS.items()]
 
 
+def schema() -> str:
+    """The JSON schema of recipes, as text."""
+    from deploytool.recipe.schema import schema_text
+
+    return schema_text()
+
+
 def presets() -> list[dict[str, Any]]:
     """The networks that a recipe can name, with their number of weights on the usual input and in their source."""
     from deploytool.base.arrays import format_shape
