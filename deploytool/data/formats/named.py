@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,13 +21,16 @@ NAMES: Final[Mapping[str, Sequence[str]]] = {
 }
 """Column names, in any case. c is a feature number and p a polarity; a file has one of the two."""
 
+_PREFIX: Final = re.compile(r"^(events?|ev)[_/.]")
+
 NEED: Final = "a structured array with the fields t, x, y and c (or p), or columns of these names"
 
 
 def roles(names: Sequence[str]) -> dict[str, str]:
     """{"t": the name of the times, and so on} for those of ``names`` that are known."""
     known = {alias: role for role, aliases in NAMES.items() for alias in aliases}
-    return {known[name.lower()]: name for name in reversed(names) if name.lower() in known}
+    found = {known.get(_PREFIX.sub("", name.lower())): name for name in reversed(names)}
+    return {role: found[role] for role in NAMES if role in found}
 
 
 def complete(names: Sequence[str]) -> bool:
@@ -47,10 +51,16 @@ def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> 
         raise UsageError("--columns", f"given with {name}, which names its columns", "a file that does not")
     feature = "c" if "c" in found else "p"
     t, x, y, p = (_vector(columns[found[role]]) for role in ("t", "x", "y", feature))
-    if len({len(t), len(x), len(y), len(p)}) > 1:
-        says = f"{len(t)} of t, {len(x)} of x, {len(y)} of y, {len(p)} of {feature}"
-        raise InputError(name, says, "the same number of each")
+    same_length([len(t), len(x), len(y), len(p)], ["t", "x", "y", feature], name)
     return RawEvents(t, x, y, p, in_us=False, features=feature == "c")
+
+
+def same_length(lengths: Sequence[int], names: Sequence[str], name: str) -> int:
+    """The length of all columns. Raises InputError if the ``lengths`` of the columns ``names`` in a file differ."""
+    if len({*lengths}) > 1:
+        says = ", ".join(f"{length} of {column}" for length, column in zip(lengths, names, strict=True))
+        raise InputError(name, says, "the same number of each")
+    return lengths[0]
 
 
 def _vector(column: Array) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats import aedat2, aedat3, aedat4, arrays, dat, es, evt2, evt3, evt21, hdf5, mat, nbin, text
+from deploytool.data.formats import aedat2, aedat3, aedat4, dat, es, evt2, evt3, evt21, hdf5, mat, nbin, npy, text
 from deploytool.data.formats.parts import START, Part, Parts, Place, joined
 from deploytool.data.formats.prophesee import HEADER_MAX, header_of
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
@@ -75,8 +75,8 @@ _HDF5: Final = (b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3 MAT-file")
 _PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 FORMATS: Final[Mapping[str, Format]] = {
-    "npy": Format("numpy .npy", (".npy",), _begins(b"\x93NUMPY"), _whole(arrays.read_npy), takes=_STATED),
-    "npz": Format("numpy .npz", (".npz",), _begins(b"PK\x03\x04"), _whole(arrays.read_npz), takes=_STATED),
+    "npy": Format("numpy .npy", (".npy",), _begins(b"\x93NUMPY"), npy.npy_parts, takes=_STATED),
+    "npz": Format("numpy .npz", (".npz",), _begins(b"PK\x03\x04"), npy.npz_parts, takes=_STATED),
     "evt2": Format("Prophesee EVT 2.0", (".raw",), _encoded("2.0"), evt2.parts),
     "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.parts),
     "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.parts),

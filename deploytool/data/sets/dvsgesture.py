@@ -14,7 +14,7 @@ import numpy as np
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
-from deploytool.data.formats.arrays import npy_array
+from deploytool.data.formats.npy import npy_array
 from deploytool.data.samples import Samples
 from deploytool.data.sets.folders import ClassFiles, listing, located
 from deploytool.ir.events import EVENT, EventStream

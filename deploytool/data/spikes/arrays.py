@@ -19,6 +19,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UsageError
+from deploytool.data.formats.npy import header_of_array
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.data.spikes.samples import Samples, check_number
@@ -57,7 +58,7 @@ def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Arra
                 if meant == LEFT_OUT:
                     continue
                 with archive.open(entry) as member:
-                    bytes_allowed -= max(entry.file_size, 8 * _elements(member, entry.file_size))
+                    bytes_allowed -= max(entry.file_size, 8 * math.prod(header_of_array(member, entry.file_size).shape))
                 if bytes_allowed < 0:
                     found = f"{name} is too large for a file of this size"
                     raise InputError(str(path), found, _BYTES)
@@ -74,26 +75,9 @@ def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Arra
 
 def _array(file: IO[bytes], size: int) -> Array:
     """The array in ``file`` of ``size`` bytes. Raises ValueError if its header says that it is larger."""
-    _elements(file, size)
+    header_of_array(file, size)
     file.seek(0)
     return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-
-
-def _elements(file: IO[bytes], size: int) -> int:
-    """The number of elements that the header of ``file``, of ``size`` bytes, states. Raises as `_array` does."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version[0]}.{version[1]} of the format")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        shape, _, dtype = header(file)
-    except Exception as error:  # numpy lets many kinds of errors out of a damaged header
-        raise ValueError(f"its header is damaged: {error}") from None
-    if dtype.hasobject:
-        raise ValueError("pickled objects")
-    if math.prod(shape) * dtype.itemsize > size - file.tell():
-        raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")
-    return math.prod(shape)
 
 
 def _damaged(where: str, error: BaseException) -> InputError:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats.arrays import events_in_array, likely_columns, read_npy, read_npz
+from deploytool.data.formats.arrays import events_in_array, likely_columns
+from deploytool.data.formats.npy import npy_parts, npz_parts
+from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 from deploytool.data.formats.text import is_table, read
 
@@ -68,7 +70,7 @@ def test_without_a_hint_the_commonest_order_is_the_example() -> None:
 def test_other_arrays_are_named(tmp_path: Path, array: np.ndarray, says: str) -> None:
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(InputError, match=says):
-        read_npy(tmp_path / "a.npy", AS_IT_IS)
+        joined(npy_parts(tmp_path / "a.npy", AS_IT_IS))
 
 
 @pytest.mark.parametrize("names", [("t", "x", "y", "p"), ("ts", "x", "y", "pol"), ("Timestamp", "X", "Y", "Polarity")])
@@ -77,9 +79,9 @@ def test_fields_are_known_by_their_usual_names(tmp_path: Path, names: tuple[str,
     for name, values in zip(names, ROWS.values(), strict=True):
         array[name] = values
     np.save(tmp_path / "a.npy", array)
-    assert same(read_npy(tmp_path / "a.npy", AS_IT_IS))
+    assert same(joined(npy_parts(tmp_path / "a.npy", AS_IT_IS)))
     with pytest.raises(UsageError, match=r"--columns: given with .*a.npy, which names its columns"):
-        read_npy(tmp_path / "a.npy", Reading("txyp"))
+        joined(npy_parts(tmp_path / "a.npy", Reading("txyp")))
 
 
 def test_a_feature_is_no_polarity() -> None:
@@ -90,19 +92,19 @@ def test_a_feature_is_no_polarity() -> None:
 def test_an_archive_holds_columns_or_one_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "columns.npz", **ROWS)
     np.savez_compressed(tmp_path / "one.npz", np.stack([X, Y, T, P], axis=1))
-    assert same(read_npz(tmp_path / "columns.npz", AS_IT_IS))
-    assert same(read_npz(tmp_path / "one.npz", Reading("xytp")))
+    assert same(joined(npz_parts(tmp_path / "columns.npz", AS_IT_IS)))
+    assert same(joined(npz_parts(tmp_path / "one.npz", Reading("xytp"))))
     np.savez(tmp_path / "short.npz", **ROWS | {"x": X[1:]})
     with pytest.raises(InputError, match="40 of t, 39 of x, 40 of y, 40 of p; need the same number of each"):
-        read_npz(tmp_path / "short.npz", AS_IT_IS)
+        joined(npz_parts(tmp_path / "short.npz", AS_IT_IS))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:50])
     with pytest.raises(InputError, match=r"not a .npz file of events"):
-        read_npz(tmp_path / "cut.npz", AS_IT_IS)
+        joined(npz_parts(tmp_path / "cut.npz", AS_IT_IS))
 
 
 def test_an_archive_of_nmnist_is_sent_to_its_data_set(shared_data: Path) -> None:
     with pytest.raises(InputError, match=r"an archive of many samples of N-MNIST; .* --data nmnist --root"):
-        read_npz(shared_data / "nmnist" / "nmnist_1ms_test.npz", AS_IT_IS)
+        joined(npz_parts(shared_data / "nmnist" / "nmnist_1ms_test.npz", AS_IT_IS))
 
 
 TABLES = [

@@ -108,7 +108,7 @@ def outside() -> np.ndarray:
         ),
         (unsorted(), "time goes back at event 1, from 40 to 30 us; need events in order of time"),
         (outside(), "event 2 has x = 34 (the largest is 34); need x in 0..33 on a map of 2x34x34"),
-        (np.array([{"a": 1}], dtype=object), "not a .npy file of events (Object arrays cannot be loaded"),
+        (np.array([{"a": 1}], dtype=object), "not a .npy file of events (pickled objects)"),
     ],
 )
 def test_a_bad_npy_is_one_sentence(tmp_path: Path, array: np.ndarray, says: str) -> None:
