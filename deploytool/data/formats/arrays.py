@@ -28,7 +28,7 @@ def events_in_array(array: Array, reading: Reading, name: str, shape: tuple[int,
         todo = f"Add --columns {likely_columns(array)}, if that is their order."
         raise InputError(name, _found(shape, array.dtype), need, todo)
     t, x, y, p = (array[:, reading.columns.index(column)] for column in COLUMNS)
-    return RawEvents(t, x, y, p, in_us=False)
+    return RawEvents(t, x, y, p, unit=None)
 
 
 def check_array(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:

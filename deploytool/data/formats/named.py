@@ -52,7 +52,7 @@ def columns_named(columns: Mapping[str, Array], reading: Reading, name: str) -> 
     feature = "c" if "c" in found else "p"
     t, x, y, p = (_vector(columns[found[role]]) for role in ("t", "x", "y", feature))
     same_length([len(t), len(x), len(y), len(p)], ["t", "x", "y", feature], name)
-    return RawEvents(t, x, y, p, in_us=False, features=feature == "c")
+    return RawEvents(t, x, y, p, unit=None, features=feature == "c")
 
 
 def same_length(lengths: Sequence[int], names: Sequence[str], name: str) -> int:

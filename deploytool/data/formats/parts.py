@@ -78,4 +78,4 @@ def joined(parts: Iterable[Part]) -> RawEvents:
         nothing = np.empty(0, np.int64)
         return RawEvents(nothing, nothing, nothing, nothing)
     t, x, y, p = (np.concatenate([getattr(events, column) for events in found]) for column in COLUMNS)
-    return RawEvents(t, x, y, p, found[0].in_us, found[0].features, found[0].sensor)
+    return RawEvents(t, x, y, p, found[0].unit, found[0].features, found[0].sensor)

@@ -63,7 +63,7 @@ AT_CLOCK: Final = Reading(absolute_time=True)
 class RawEvents:
     """The events in a file as a reader finds them, N of each: ``t``, ``x``, ``y`` and ``p``, of any type of number.
 
-    ``in_us``: the format defines times as microseconds. ``features``: ``p`` is a feature number, not a polarity.
+    ``unit`` is that of the times if the format defines it. ``features``: ``p`` is a feature number, not a polarity.
     ``sensor`` (H, W) is the camera size stated in the file; None if it states none.
     """
 
@@ -71,7 +71,7 @@ class RawEvents:
     x: Array
     y: Array
     p: Array
-    in_us: bool = True
+    unit: str | None = "us"
     features: bool = False
     sensor: tuple[int, int] | None = None
 

@@ -88,7 +88,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "mat": Format(
         "MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), _whole(mat.read), "scipy", _DATASETS, ("--time-unit",)
     ),
-    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), _whole(hdf5.read), takes=(*_STATED, "--group")),
+    "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), hdf5.parts, takes=(*_STATED, "--group")),
     "table": Format(
         "a table of text",
         (".csv", ".txt", ".tsv"),

@@ -62,16 +62,17 @@ class Timed:
     clock: Clock
 
 
-def timed(t: Array, reading: Reading, in_us: bool, pixels: int, name: str, clock: Clock = UNREAD) -> Timed:
+def timed(t: Array, reading: Reading, stated: str | None, pixels: int, name: str, clock: Clock = UNREAD) -> Timed:
     """The times ``t`` (N,) in the file ``name``, in microseconds; ``pixels`` is the number of pixels of the map.
 
+    ``stated`` is their unit if the format defines it.
     ``clock`` is that of the events of the file before them. A unit is judged by the first events of a file.
     Raises InputError for times that are not numbers, that fall as after a clock overflow, or that are implausible
     as microseconds if no unit is stated.
     """
     if t.dtype.kind in "mM" and reading.time_unit is not None:
         raise UsageError("--time-unit", f"given with {name}, whose times have dtype {t.dtype}", "times without a unit")
-    unit = "us" if in_us or t.dtype.kind in "mM" else reading.time_unit
+    unit = "us" if t.dtype.kind in "mM" else stated or reading.time_unit
     numbers = _numbers(t, unit, name)
     if not len(numbers):
         return Timed(np.empty(0, np.int64), clock)

@@ -59,7 +59,7 @@ def uniform(raw: RawEvents, reading: Reading, shape: Shape | None, name: str, se
     extent = (int(features.max()) + 1, int(y.max()) + 1, int(x.max()) + 1)
     _refuse_other_sensor(raw, extent, shape, name)
     _, height, width = shape or (0, *(raw.sensor or extent[1:]))
-    times = timed(raw.t, reading, raw.in_us, height * width, name, seen.clock)
+    times = timed(raw.t, reading, raw.unit, height * width, name, seen.clock)
     merged = shape is not None and shape[0] == 1 and extent[0] == 2
     events["t"], events["c"] = times.t_us, 0 if merged else features
     events["y"], events["x"] = y, x

@@ -34,7 +34,7 @@ def same(raw: RawEvents) -> bool:
 def test_a_plain_array_is_read_in_the_stated_order(order: list[str]) -> None:
     array = np.stack([ROWS[column] for column in order], axis=1)
     assert same(events_in_array(array, Reading("".join(order)), "a"))
-    assert not events_in_array(array, Reading("".join(order)), "a").in_us
+    assert events_in_array(array, Reading("".join(order)), "a").unit is None
 
 
 @given(st.permutations("txyp"))

@@ -213,7 +213,9 @@ def test_hdf5_with_one_data_set_of_events(tmp_path: Path) -> None:
         read_raw(tmp_path / "c.h5", FORMATS["hdf5"])
     with h5py.File(tmp_path / "d.h5", "w") as file:
         file["spikes/times"] = file["spikes/units"] = np.arange(9)
-    with pytest.raises(InputError, match="an HDF5 file with spikes, spikes/times, spikes/units; need one group"):
+    with pytest.raises(
+        InputError, match=r"an HDF5 file with the spikes of many samples; need one recording per file\. Save each"
+    ):
         read_raw(tmp_path / "d.h5", FORMATS["hdf5"])
 
 

@@ -17,8 +17,8 @@ US = np.sort(np.random.default_rng(0).integers(0, 50_000, 500))
 """500 events in 50 ms."""
 
 
-def of(t: np.ndarray, in_us: bool = False, **options: object) -> Timed:
-    return timed(np.asarray(t), Reading(**options), in_us, PIXELS, "a.npy")
+def of(t: np.ndarray, unit: str | None = None, **options: object) -> Timed:
+    return timed(np.asarray(t), Reading(**options), unit, PIXELS, "a.npy")
 
 
 def refused(t: np.ndarray, **options: object) -> str:
@@ -139,7 +139,7 @@ def test_times_that_can_be_microseconds_are(times: np.ndarray) -> None:
 
 
 def test_a_format_that_counts_microseconds_is_believed() -> None:
-    assert np.array_equal(of(US // 1000, in_us=True).t_us, US // 1000 - US[0] // 1000)
+    assert np.array_equal(of(US // 1000, unit="us").t_us, US // 1000 - US[0] // 1000)
 
 
 def test_a_recording_cannot_begin_in_1970() -> None:
