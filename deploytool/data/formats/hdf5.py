@@ -90,9 +90,8 @@ def _inside(members: dict[str, Any], group: str | None, name: str) -> dict[str, 
     inside = group.strip("/")
     found = {key: item for key, item in members.items() if key == inside or key.startswith(f"{inside}/")}
     if not found:
-        raise InputError(
-            name, f"no group {group}", f"one of {', '.join(_groups(members)[:8])}", "Name it with --group."
-        )
+        groups = _groups(key for key, item in members.items() if hasattr(item, "shape"))
+        raise InputError(name, f"no group {group}", f"one of {', '.join(groups[:8])}", "Name it with --group.")
     return found
 
 
