@@ -96,10 +96,8 @@ class Store:
     def find(self, request: Request) -> Artifact | None:
         """The newest artifact made for ``request``, or None. A damaged one raises ArtifactError."""
         key = request.key
-        for path in self.folders(request.kind):
-            if stated(path).get("key") == key:
-                return open_artifact(path)
-        return None
+        made = [path for path in self._folders(request.kind) if stated(path).get("key") == key]
+        return open_artifact(max(made, key=_age)) if made else None
 
     def put(self, request: Request, write: Callable[[Path], None]) -> Artifact:
         """The artifact for ``request`` of the files that ``write(folder)`` writes, stored atomically.
