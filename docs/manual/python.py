@@ -15,7 +15,7 @@ from manual.markdown import first_sentence, prose, table
 def functions() -> str:
     """Every function: how it is called, and its docstring."""
     return "\n".join(
-        f"### `{name}`\n\n`{_call(name, found)}`\n\n{prose(inspect.getdoc(found) or '')}\n"
+        f"### `{name}`\n\n{_definition(name, found)}\n\n{prose(inspect.getdoc(found) or '')}\n"
         for name, found in _names(classes=False)
     )
 
@@ -41,9 +41,19 @@ def _names(classes: bool) -> Iterator[tuple[str, Any]]:
                 yield name, found
 
 
-def _call(name: str, function: Any) -> str:
-    """``dt.load(source: object, ...) -> Graph``."""
-    return f"dt.{name}{str(inspect.signature(function)).replace(chr(39), '')}"
+def _definition(name: str, function: Any) -> str:
+    """``def load(source: object, ...) -> Graph`` as a block of code, an argument per line."""
+    found = inspect.signature(function)
+    lines, keywords = [], False
+    for parameter in found.parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not keywords:
+            lines.append("    *,")
+            keywords = True
+        stars = "**" if parameter.kind is inspect.Parameter.VAR_KEYWORD else ""
+        default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+        lines.append(f"    {stars}{parameter.name}: {parameter.annotation}{default},")
+    body = [f"def {name}(", *lines, f") -> {found.return_annotation}: ..."]
+    return "\n".join(f"    {line}" for line in body)
 
 
 def _attributes(result: type) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from manual.examples import check, examples, parse, run
 from manual.pages import GENERATED, MARK, PAGES, filled
 from manual.sandbox import PROJECT, Sandbox
 
+import deploytool as dt
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import chip_names
 from deploytool.data.sets.table import DATASETS
@@ -111,6 +112,13 @@ def test_every_extra_is_described() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     terms = re.findall(r"^`.*`$", TEXTS["docs/start.md"], re.MULTILINE)
     assert all(any(f"`{extra}`" in term for term in terms) for extra in project["optional-dependencies"])
+
+
+def test_every_function_and_result_of_the_python_api_is_there() -> None:
+    page = filled(TEXTS["docs/python.md"])
+    assert all(f"### `{name}`" in page for name in dt.__all__ if name not in ("DeployError", "EventStream", "Recipe"))
+    assert "\n        bins: Bins = 'time',\n" in page
+    assert "| `accuracy` | The share of labelled samples" in page
 
 
 def test_every_training_method_is_described() -> None:
