@@ -7,11 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 
 from deploytool.base.numbers import figure, whole
+from deploytool.cli.tables import GAP, Column, blocks, width_of
 
 
 class _Console(Console):
@@ -32,41 +33,56 @@ def _print(console: Console, value: Any, indent: str) -> None:
         short = {key: item for key, item in value.items() if not _is_long(item)}
         width = max((len(str(key)) for key in short), default=0)
         for key, item in short.items():
-            console.print(f"{indent}{key!s:<{width}}  {_cell(item)}")
+            _print_text(console, f"{indent}{key!s:<{width}}  ", _cell(item))
         for key, item in value.items():
             if _is_long(item):
                 console.print(f"{indent}{key}")
                 _print(console, item, indent + "  ")
     elif _is_table(value):
-        table = Padding(_table(value, console.width - len(indent)), (0, 0, 0, len(indent)), expand=False)
-        console.print(table, soft_wrap=False)
+        for columns in blocks(_columns(value), console.width - len(indent)):
+            table = Padding(_table(columns), (0, 0, 0, len(indent)), expand=False)
+            console.print(table, soft_wrap=False, width=max(console.width, len(indent) + width_of(columns)))
     elif isinstance(value, (list, tuple)):
         for item in value:
             _print(console, item, indent)
     else:
-        console.print(f"{indent}{_cell(value)}")
+        _print_text(console, indent, _cell(value))
 
 
-def _table(rows: Sequence[Mapping[str, Any]], width: int) -> Table:
-    """``rows`` as a table; headers are broken into lines if it would be wider than ``width`` otherwise."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = {column: [_cell(row.get(column)) for row in rows] for column in columns}
-    longest = {column: max(map(len, of_column)) for column, of_column in cells.items()}
-    headers = {column: str(column).replace("_", " ") for column in columns}
-    if sum(2 + max(longest[column], len(headers[column])) for column in columns) > width + 2:
-        headers = {column: _broken(header, longest[column]) for column, header in headers.items()}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for i, column in enumerate(columns):
-        numbers = all(isinstance(row.get(column), (int, float, type(None))) for row in rows)
-        table.add_column(headers[column], justify="right" if numbers and i else "left", no_wrap=numbers)
-    for row in zip(*cells.values(), strict=True):
-        table.add_row(*row)
+def _print_text(console: Console, before: str, text: str) -> None:
+    """Prints ``text`` after ``before``, on a terminal in lines that end between two words."""
+    if console.is_terminal and len(before) + len(text) > console.width:
+        indent = " " * min(len(before), console.width // 2)
+        text = textwrap.fill(
+            text,
+            console.width,
+            initial_indent=" " * len(before),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )[len(before) :]
+    console.print(f"{before}{text}")
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    return [
+        Column(
+            str(name).replace("_", " "),
+            tuple(_cell(row.get(name)) for row in rows),
+            all(isinstance(row.get(name), (int, float, type(None))) for row in rows),
+        )
+        for name in dict.fromkeys(key for row in rows for key in row)
+    ]
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for number, column in enumerate(columns):
+        justify: JustifyMethod = "right" if column.numbers and number else "left"
+        table.add_column(column.header, justify=justify, min_width=column.width, no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*cells)
     return table
-
-
-def _broken(header: str, width: int) -> str:
-    """``header`` in lines of at most ``width``, or its longest word."""
-    return textwrap.fill(header, max(width, *map(len, header.split())), break_long_words=False)
 
 
 def _is_table(value: Any) -> bool:

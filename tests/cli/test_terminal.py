@@ -38,9 +38,9 @@ def test_a_table_that_is_too_wide_breaks_its_headers_and_not_its_names(
     assert shown(capsys, {"rows": [row | {"time_steps": 4}]}) == [
         "rows",
         "                        synops",
-        "             accuracy      per                          time",
-        "  rung        percent   sample  note                   steps",
-        "  quantised     97.50  318,549  a sentence that goes       4",
+        "             accuracy      per                         time",
+        "  rung        percent   sample  note                  steps",
+        "  quantised     97.50  318,549  a sentence that goes      4",
         "                                on",
     ]
 
