@@ -14,6 +14,7 @@ from deploytool.cli.by_layer import parse_balancers, parse_decimators, parse_pin
 from deploytool.cli.calibrate_chip import calibrate_chip
 from deploytool.cli.check import check
 from deploytool.cli.command import command
+from deploytool.cli.completion import CompletedGroup
 from deploytool.cli.device import device_app
 from deploytool.cli.options import (
     CalibrationOptions,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 app: Final = typer.Typer(
     name="deploytool",
+    cls=CompletedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

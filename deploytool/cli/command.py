@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import inspect
@@ -9,10 +10,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_type_hints
 
 import typer
 
+from deploytool.cli.completion import CompletedCommand, completion_of
 from deploytool.cli.options import CommonOptions
 from deploytool.cli.process import interruptible
 
@@ -44,10 +46,10 @@ def command(app: typer.Typer, example: str, name: str | None = None) -> Callable
         signature = inspect.signature(function, eval_str=True, locals={"Invocation": object})
         parameters = dict(list(signature.parameters.items())[1:])
         options = [option for parameter in parameters.values() for option in _options(parameter)]
-        options += _fields(CommonOptions)
+        options = [_completed(option) for option in [*options, *_fields(CommonOptions)]]
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        app.command(called, epilog=f"Example: {example}")(run)
+        app.command(called, cls=CompletedCommand, epilog=f"Example: {example}")(run)
         return run
 
     return register
@@ -69,6 +71,19 @@ def _fields(options: Any) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[field.name]
         )
+
+
+def _completed(parameter: inspect.Parameter) -> inspect.Parameter:
+    """``parameter`` with what a shell completes it with; files if its values are files."""
+    complete = completion_of(parameter.name)
+    if complete is None:
+        return parameter
+    kind, info = get_args(parameter.annotation)
+    if (info.metavar or "").startswith("FILE"):
+        return parameter
+    info = copy.copy(info)
+    info.autocompletion = complete
+    return parameter.replace(annotation=Annotated[kind, info])
 
 
 def _argument(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from deploytool.cli.command import command
+from deploytool.cli.completion import CompletedGroup
 from deploytool.cli.options import DataFolderOption, ReadingOptions, SamplesOption
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
 
-device_app: Final = typer.Typer(help="Boards that are connected.", no_args_is_help=True)
+device_app: Final = typer.Typer(cls=CompletedGroup, help="Boards that are connected.", no_args_is_help=True)
 
 DeviceArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")
