@@ -65,7 +65,7 @@ class Events(Sequence[EventStream]):
     def _repr_html_(self) -> str:
         from deploytool.report.views.spikes import events_view
 
-        return events_view(repr(self), self._read)
+        return events_view(repr(self), () if self.shape is None and self.named is not None else self._read)
 
     def __repr__(self) -> str:
         if self.named is not None:

@@ -98,7 +98,9 @@ def recipe_from(recipe: object, changes: Sequence[str] = ()) -> Recipe:
     if isinstance(recipe, str | Path):
         return load_recipe(Path(recipe), changes)
     if isinstance(recipe, Recipe):
-        recipe = recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        if not changes:
+            return recipe
+        recipe = recipe.model_dump(by_alias=True, exclude_unset=True)
     if not isinstance(recipe, Mapping):
         raise UsageError("recipe", f"a {type(recipe).__name__}", "a file, a Recipe, or a dictionary")
     values = _copied(recipe)

@@ -23,7 +23,6 @@ ARGUMENTS: Final[Mapping[str, str]] = {
     "--data": "events=",
     "--quantise calibrated": "calibration=",
     "--calibration-samples": "calibration=",
-    "--against": "against=",
 }
 """{option: argument} of those that are called otherwise."""
 _COMMAND: Final = re.compile(r"deploytool [a-z-]+ .*")
@@ -32,6 +31,7 @@ _OPTION: Final = re.compile("|".join([*map(re.escape, ARGUMENTS), r"--[a-z][a-z-
 
 def in_python(sentence: str) -> str:
     """``sentence`` with every option as an argument: ``--dt-ms MS`` becomes ``dt_ms=MS``. Command lines stay."""
+    sentence = sentence.removeprefix("command line: ")
     command = _COMMAND.search(sentence)
     end = command.start() if command else len(sentence)
     return _OPTION.sub(_argument, sentence[:end]) + sentence[end:]

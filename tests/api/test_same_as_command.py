@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,37 @@ def test_runs_and_verdicts(store: Path, cli: Deploytool, tmp_path: Path) -> None
 
 def program_of(store: Path) -> str:
     return next(path.parent.name for path in store.glob("program-*/configuration.json"))
+
+
+def test_compile_with_options(store: Path, cli: Deploytool) -> None:
+    net = dt.open("graph@latest", store)
+    told = answer(cli("map", net.name, "--target", "dynapcnn", "--pin", "conv1=1", "--no-split", "--json"))
+    assert dt.compile(net, "dynapcnn", pins={"conv1": 1}, split=False).name == told["artifact"]
+    told = answer(cli("map", net.name, "--weight-bits", "4", "--requantise", "--json"))
+    assert dt.compile(net, weight_bits=4, requantise=True).name == told["artifact"]
+    told = answer(cli("map", net.name, "--quantise", "calibrated", "--data", "digits", "--json"))
+    assert dt.compile(net, calibration="digits").name == told["artifact"]
+
+
+def test_calibration_on_samples_of_a_script(store: Path) -> None:
+    net, samples = dt.open("graph@latest", store), dt.events("digits", count=6)
+    found = dt.compile(net, calibration=list(samples))
+    assert found.describe()["calibration"]
+    assert found.artifact.manifest.recipe["calibration"] == {"in memory": 6}
+    assert found.artifact.manifest.recipe["map"]["calibration_samples"] == 2
+    with pytest.raises(dt.DeployError, match=r"calibration: found 2 samples; need at least 3"):
+        dt.compile(net, calibration=list(samples)[:2])
+
+
+def test_recipes_of_every_kind(made: Path, store: Path) -> None:
+    """A file, a dictionary and a Recipe are one request, which the store answers."""
+    values = tomllib.loads((made / "recipe.toml").read_text())
+    name = dt.open("model@latest", store).name
+    assert dt.train(values, store=store).name == name
+    assert dt.train(dt.Recipe.model_validate(values), store=store).name == name
+    changed = dt.Recipe.model_validate({**values, "seed": 1})
+    assert dt.train(changed, set=["seed=0"], store=store).name == name
+    assert said(dt.check(values)) == said(dt.check(made / "recipe.toml"))
 
 
 def test_clock_driven(store: Path, cli: Deploytool) -> None:

@@ -14,6 +14,7 @@ SENTENCES = {
     "given with a module; need --shape with a module.": "given with a module; need shape= with a module.",
     "--pin, --no-split: given": "pins=, split=False: given",
     "no program. Run: deploytool map m --target simulator": "no program. Run: deploytool map m --target simulator",
+    "command line: slow_clock_hz: found 1.": "slow_clock_hz: found 1.",
     "nothing -- to see -- here": "nothing -- to see -- here",
 }
 

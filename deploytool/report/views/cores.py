@@ -37,6 +37,7 @@ def fit_view(title: str, found: Mapping[str, Any], program: Program, chip: Chip)
         items("Refused later", refused),
         items("Suggestions", [each["says"] for each in found["suggestions"]], "ol"),
         items("Warnings", found["warnings"]),
+        items("Cost", [found["cost"][key] for key in ("energy", "busiest_core", "latency")] if "cost" in found else ()),
         table(("layer", "core", "kernel memory (words)", "neuron memory (words)"), rows),
         core_map(program, chip) if program.core_of else None,
     )
