@@ -44,7 +44,7 @@ ONLY_IN = {
     "tonic": ("data/",),
     "aedat": ("data/",),
     "PIL": ("data/", "report/"),
-    "numba": ("run/", "train/network/loops.py"),
+    "numba": ("base/compiled.py", "run/", "train/network/loops.py"),
     "llvmlite": ("run/", "train/network/loops.py"),
     "dask": ("run/jobs/dask.py",),
     "distributed": ("run/jobs/dask.py", "run/jobs/workers.py"),

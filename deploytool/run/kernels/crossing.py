@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
-from deploytool.run.kernels.general import FIRST_ROOM, compiled, grown
+from deploytool.base.compiled import compiled
+from deploytool.run.kernels.general import FIRST_ROOM, grown
 from deploytool.run.reference.crossings import NEVER, course, earliest, first_crossing
 
 TIME: Final = 14

@@ -14,10 +14,11 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from deploytool.base.arrays import Array
+from deploytool.base.compiled import compiled
 
 FIRST_ROOM: Final = 1024
 """Number of spikes for which there is room before a buffer grows."""
@@ -79,24 +80,6 @@ def _update_float32(state: Any, here: Any, weights: Any, tap: Any, length: Any, 
 @overload(update)
 def _update(state: Any, here: Any, weights: Any, tap: Any, length: Any, floor: Any, least: Any) -> Any:  # noqa: ARG001
     return _update_int16 if state.dtype == types.int16 else _update_float32
-
-
-_COMPILED: Final[list[Any]] = []
-
-
-def compilations() -> int:
-    """The number of loops that this process compiled instead of loading them from disk."""
-    return sum(sum(function.stats.cache_misses.values()) for function in _COMPILED)
-
-
-def compiled(function: Any) -> Any:
-    """``function`` compiled by numba, without the GIL, and cached on disk if a folder is writable."""
-    try:
-        loop = njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        loop = njit(nogil=True)(function)
-    _COMPILED.append(loop)
-    return loop
 
 
 @compiled

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deploytool.base.arrays import Array
+from deploytool.base.compiled import compiled
 from deploytool.ir.events import to_channels_last
 from deploytool.ir.program import Layer
 from deploytool.run.kernels.crossing import CrossingState, integrate_crossing, look_ahead_all
-from deploytool.run.kernels.general import FIRST_ROOM, Geometry, compiled, grown, update
+from deploytool.run.kernels.general import FIRST_ROOM, Geometry, grown, update
 from deploytool.run.reference.exponential import HALVES, LOG2_HIGH, LOG2_LOW, LONG, PER_LOG2, TERMS, remains
 from deploytool.run.reference.neurons import on_map
 

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from deploytool.base.arrays import Array
+from deploytool.base.compiled import compiled
 from deploytool.ir.events import Events
-from deploytool.run.kernels.general import compiled
 
 BIN_US: Final = 1000
 """The length of a bin in us."""

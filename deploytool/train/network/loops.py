@@ -9,26 +9,24 @@ fused multiply-adds included. Their arrays are (T, n) float32; each call handles
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from deploytool.base.arrays import Array
+from deploytool.base.compiled import compiled as kept
 
 ZERO: Final = np.float32(0)
 ONE: Final = np.float32(1)
 TWO: Final = np.float32(2)
 
 
-def compiled(function: Any) -> Any:
-    """``function`` compiled by numba, without the interpreter's lock. It is cached on disk if a folder is writable."""
-    try:
-        return njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        return njit(nogil=True, error_model="numpy")(function)
+compiled = partial(kept, error_model="numpy")
+"""The decorator of the loops, which divide like numpy."""
 
 
 def _of_llvm(name: str, count: int) -> Any:

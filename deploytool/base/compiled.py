@@ -1,0 +1,150 @@
+"""Functions compiled by numba, kept on disk for the next process.
+
+numba keeps compiled code by the file of a function, and notices only changes of that file: code that another module
+contributed stays as it was, and a type that another module no longer has is an AttributeError. Here the folder of what
+is kept has a name with the digest of the module and of every module of the package that it imports, directly or not.
+Folders with other digests of the module are removed.
+"""
+
+# mypy: disable-error-code="no-untyped-call, no-any-return"
+# numba has no types of its own.
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from numba import njit
+from numba.core import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.misc.appdirs import AppDirs
+
+from deploytool.base.files import write_file
+
+PACKAGE: Final = Path(__file__).parent.parent
+
+_IMPORT: Final = re.compile(
+    r"^\s*(?:from|import) +deploytool\.([\w.]+)(?: +import +(\(.*?\)|.*?$))?", re.DOTALL | re.MULTILINE
+)
+
+_COMPILED: Final[list[Any]] = []
+_MADE: Final[list[str]] = []
+
+
+def compiled(function: Any, **options: Any) -> Any:
+    """``function`` compiled by numba with ``options``, without the GIL, and kept on disk if a folder is writable."""
+    loop = njit(nogil=True, **options)(function)
+    if _folder(function.__code__.co_filename) is not None:
+        loop._cache = _Kept(function)
+    _COMPILED.append(loop)
+    return loop
+
+
+def kept(file: str, name: str, make: Callable[[], bytes]) -> bytes:
+    """The code that is kept as ``name`` for the module in ``file``, or else what ``make`` compiles, which is kept."""
+    folder = _folder(file)
+    if folder is not None and (path := folder / name).is_file():
+        return path.read_bytes()
+    code = make()
+    _MADE.append(name)
+    if folder is not None:
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_file(folder / name, code)
+    return code
+
+
+def compilations() -> int:
+    """The number of functions that this process compiled instead of loading them from disk."""
+    return len(_MADE) + sum(sum(function.stats.cache_misses.values()) for function in _COMPILED)
+
+
+@cache
+def sources(path: Path) -> frozenset[Path]:
+    """The file of the package at ``path``, and those that it imports, directly or not."""
+    found, waiting = {path}, [path]
+    while waiting:
+        for module, names in _IMPORT.findall(waiting.pop().read_text(encoding="utf-8")):
+            base = PACKAGE / module.replace(".", "/")
+            candidates = [base, *(base / name for name in re.findall(r"\w+", names))]
+            files = {file for each in candidates for file in (each.with_suffix(".py"), each / "__init__.py")}
+            waiting += [file for file in files - found if file.is_file()]
+            found |= set(waiting)
+    return frozenset(found)
+
+
+@cache
+def digest_of(path: Path) -> str:
+    """The digest of `sources` of ``path``, and of the versions of numba and numpy."""
+    state = sha256()
+    for file in sorted(sources(path)):
+        state.update(file.read_bytes())
+    state.update(f"{version('numba')} {version('llvmlite')} {version('numpy')}".encode())
+    return state.hexdigest()[:16]
+
+
+@cache
+def _folder(file: str) -> Path | None:
+    """The folder of what is kept for the module in ``file``, the first that is writable; None without any."""
+    path = Path(file)
+    if not path.is_file() or PACKAGE not in path.parents:
+        return None
+    inside = path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+    own = "deploytool-" + sha256(str(PACKAGE).encode()).hexdigest()[:16]
+    wide = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir) / own
+    for parent in [Path(config.CACHE_DIR) / own] if config.CACHE_DIR else [path.parent / "__pycache__", wide]:
+        folder = parent / f"{inside}-{digest_of(path)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        _sweep(folder, inside)
+        return folder
+    return None
+
+
+def _sweep(folder: Path, module: str) -> None:
+    """Removes what is kept for other states of ``module`` beside its ``folder``, and what numba kept there itself."""
+    for other in folder.parent.glob(f"{module}-*"):
+        if other != folder and re.fullmatch("[0-9a-f]{16}", other.name.removeprefix(f"{module}-")):
+            shutil.rmtree(other, ignore_errors=True)
+    for other in folder.parent.glob(f"{module.split('.')[-1]}.*.nb[ci]"):
+        other.unlink(missing_ok=True)
+
+
+class _Locator(_CacheLocator):  # type: ignore[misc]
+    """Where numba keeps what it compiled of one function."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self.folder, self.line = _folder(file), function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(self.folder)
+
+    def get_source_stamp(self) -> str:
+        return digest_of(Path(self._py_file))
+
+    def get_disambiguator(self) -> str:
+        return str(self.line)
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> _Locator:
+        return cls(py_func, py_file)
+
+
+class _Reduced(CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_Locator,)
+
+
+class _Kept(FunctionCache):  # type: ignore[misc]
+    _impl_class = _Reduced
