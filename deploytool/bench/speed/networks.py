@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Shape
 from deploytool.ir.events import EVENT, EventStream, neurons_of
 from deploytool.ir.neurons import Neurons
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import INPUT, STATE, Arithmetic, Layer, Program, Route, Synapses
 from deploytool.ir.shapes import out_shape
-from deploytool.run.kernels.vectorised import convolve
-from deploytool.run.plan.layers import Fired, LayerPlan, make_plan, state_type
+from deploytool.run.plan.layers import Fired, make_plan, state_type
 
 
 @dataclass(frozen=True)
@@ -83,25 +82,29 @@ def network(
 def _fitted(program: Program, rates: Sequence[float], stream: EventStream) -> Program:
     """``program`` with thresholds, and floors as far below 0, at which its layers fire at ``rates`` on ``stream``."""
     fired: dict[str, Fired] = {INPUT: (np.arange(len(stream)), neurons_of(stream.events, stream.shape))}
-    layers = dict(program.layers)
-    for layer, rate in zip(make_plan(program, state_type(program), vectors=True).layers, rates, strict=True):
-        tags, sites = layer.arrivals(fired)
+    for name, rate in zip(program.layers, rates, strict=True):
         low, high = 1, int(STATE.max)
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if len(_fires(layer, middle, sites)) > rate * len(sites) else (low, middle)
-        layers[layer.name] = replace(layers[layer.name], neurons=Neurons(high, -high))
-        fired[layer.name] = tags[:0], _fires(layer, high, sites)
-    return program.with_layers(layers)
+            sites, neurons = _fires(program, name, middle, fired)
+            low, high = (middle, high) if len(neurons) > rate * len(sites) else (low, middle)
+        sites, neurons = _fires(program, name, high, fired)
+        fired[name] = sites[:0], neurons
+        program = _with_threshold(program, name, high)
+    return program
 
 
-def _fires(layer: LayerPlan, threshold: int, sites: Array) -> Array:
-    """The neurons that fire in ``layer`` with another ``threshold``."""
-    if layer.layout is None:
-        raise AssertionError("the vector loops take every layer of these networks")
-    number = type(layer.layout.threshold)
-    layout = replace(layer.layout, threshold=number(threshold), floor=number(-threshold), loop=convolve)
-    return layout.integrate(layout.rest(), sites, np.array([len(sites)]))[0]
+def _fires(program: Program, name: str, threshold: int, fired: Mapping[str, Fired]) -> Fired:
+    """(events that arrive, neurons that fire) in layer ``name`` with another ``threshold``."""
+    plan = make_plan(_with_threshold(program, name, threshold), state_type(program), vectors=True)
+    (layer,) = (layer for layer in plan.layers if layer.name == name)
+    _, sites = layer.arrivals(fired)
+    return sites, layer.integrate(layer.rest(), sites).neurons
+
+
+def _with_threshold(program: Program, name: str, threshold: int) -> Program:
+    layer = replace(program.layers[name], neurons=Neurons(threshold, -threshold))
+    return program.with_layers({**program.layers, name: layer})
 
 
 def random_stream(shape: Shape, count: int, seed: int = 2) -> EventStream:

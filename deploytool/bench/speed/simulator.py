@@ -130,7 +130,7 @@ def _layer(single: SingleLayer, arithmetic: Arithmetic, firing: str) -> dict[str
         repetitions=ROUNDS,
         clock=time.thread_time,
     )
-    speed, most = found.updates / seconds, UPDATES / at_limit
+    speed, most = int(layer.reach[sites].sum()) / seconds, UPDATES / at_limit
     return {
         "map": "x".join(map(str, shape)),
         "to": spec.features,

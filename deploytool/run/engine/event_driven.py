@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, TypeVar, cast
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape, frozen
+from deploytool.base.compiled import compilations
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
 from deploytool.ir.program import INPUT, Program
@@ -31,7 +32,6 @@ from deploytool.run.engine.ticks import with_clock, with_ticks
 from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
-from deploytool.run.kernels.general import compilations
 from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
 from deploytool.run.record.checks import check_kept
 from deploytool.run.record.samples import Room, Sample, Samples, together
@@ -136,7 +136,7 @@ def run_samples(
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
-    synops, single = np.zeros(len(streams), np.int64), 0
+    single = 0
     traced = keep_spikes or len(program.outputs) > 1 or timing.windows.wanted
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
     sent, passed = sum(map(len, streams)), 0
@@ -148,7 +148,6 @@ def run_samples(
             if follower is not None:
                 follower.arrived(layer, queue.causes, events["t"][queue.causes], queue.neurons)
             result = _through(each, fired, queue, traced, timing)
-            synops += result.updates
             if layer.name in extremes:
                 extremes[layer.name] = _wider(extremes[layer.name], result.extremes)
         timing.end(fired)
@@ -171,7 +170,7 @@ def run_samples(
         names=tuple(stream.name for stream in streams),
         labels=tuple(stream.label for stream in streams),
         counts=counts,
-        synops=synops,
+        synops=timing.load.totals(),
         extremes=extremes,
         decisions_us=timing.decisions.found,
         load=timing.load.found,

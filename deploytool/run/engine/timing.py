@@ -35,6 +35,10 @@ class LoadMeter:
         self.found = {layer.name: np.zeros((samples, 1 + len(WINDOWS_MS)), np.int64) for layer in layers}
         self.last: dict[str, tuple[Array, Array, Array]] = {}
 
+    def totals(self) -> NDArray[np.int64]:
+        """(S,): the synaptic updates of each sample in all layers."""
+        return np.asarray(np.sum([rows[:, 0] for rows in self.found.values()], axis=0))
+
     def add(self, layer: str, ms: Array, loads: Array, ends: Array) -> None:
         """Adds the ``loads`` (B,) of bins with the numbers ``ms`` (B,); those of each sample end at ``ends`` (S,).
 

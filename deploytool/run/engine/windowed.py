@@ -123,7 +123,7 @@ def run_in_windows(
     extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
     in_flight = InFlight(program, stream, limits)
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
-    synops, single, timing = 0, 0, WindowTiming(plan, stream)
+    single, timing = 0, WindowTiming(plan, stream)
     while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
         fired: dict[str, Fired] = {CLOCK: roots.of(TICKS), INPUT: roots.of(EVENTS)}
         for layer in plan.layers:
@@ -132,15 +132,13 @@ def run_in_windows(
             if follower is not None:
                 follower.arrived(layer, keys, keys >> TIME, sites)
             if layer.leaky is not None and layer.leaky.fires_between:
-                neurons, fired_keys, updates = layer.leaky.run_crossing(
+                neurons, fired_keys, _ = layer.leaky.run_crossing(
                     state[layer.name], sites, keys, layer.coordinates, roots.end_us
                 )
                 layer.leave(fired, *decimators[layer.name].keyed(fired_keys, neurons))
-                synops += updates
                 continue
             result = layer.integrate(state[layer.name], sites, keys >> TIME)
             layer.leave(fired, *decimators[layer.name].keyed(np.repeat(keys, result.caused), result.neurons))
-            synops += result.updates
             if result.extremes is not None:
                 low, high = extremes[layer.name]
                 extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
@@ -163,7 +161,7 @@ def run_in_windows(
     return Sample(
         name=stream.name,
         label=stream.label,
-        synops=synops,
+        synops=int(timing.load.totals()[0]),
         counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
         spikes={INPUT: stream.events, **kept} if keep_spikes else {},
         extremes={} if program.arithmetic == "float32" else extremes,

@@ -8,20 +8,14 @@ A batch passes through a layer in one call without the GIL; each sample begins a
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import NativeValue, models, overload, register_model, typeof_impl, unbox
 
 from deploytool.base.arrays import Array
+from deploytool.base.compiled import compiled
 from deploytool.ir.events import Events, Strides
-from deploytool.run.kernels import vectorised as loops
-from deploytool.run.kernels.general import compiled, grown
+from deploytool.run.kernels.spikes import notes_for, run_events
 
 NO_BINS: Final = np.empty(0, np.int64)
 
@@ -40,54 +34,6 @@ class Queue(NamedTuple):
     bins: Array = NO_BINS
 
 
-@dataclass(frozen=True)
-class Loop:
-    """One of the compiled loops of `deploytool.run.kernels.vectorised`, as a constant of the code that calls it."""
-
-    name: str
-
-
-SOURCE: Final = zlib.crc32(Path(loops.__file__).read_bytes())
-"""Part of the type of every `Loop`: numba checks only this file to decide whether to recompile."""
-
-
-class LoopType(types.Type):
-    """numba's type of one `Loop`, which is part of the type. numba stores it on disk, so it holds names only."""
-
-    def __init__(self, loop: Loop) -> None:
-        self.loop = loop.name
-        super().__init__(name=f"{loop} of {SOURCE:08x}")
-
-
-register_model(LoopType)(models.OpaqueModel)
-_type_of: Final = cache(LoopType)
-
-
-@typeof_impl.register(Loop)
-def _typeof_loop(loop: Loop, _: Any) -> LoopType:
-    return _type_of(loop)
-
-
-@unbox(LoopType)
-def _unbox_loop(_: Any, __: Any, context: Any) -> NativeValue:
-    return NativeValue(context.context.get_dummy_value())
-
-
-def run(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
-    """What ``loop`` returns for ``arguments``."""
-    raise AssertionError("compiled code only")
-
-
-@overload(run)
-def _run(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
-    function = getattr(loops, loop.loop)
-
-    def call(loop: Any, *arguments: Any) -> Any:  # noqa: ARG001
-        return function(*arguments)
-
-    return call
-
-
 @compiled
 def copy(source: Array, to: Array) -> None:
     """Copies ``source`` (N,) to ``to`` in vectors, which numba does not do when it assigns a whole array."""
@@ -97,47 +43,26 @@ def copy(source: Array, to: Array) -> None:
 
 @compiled
 def integrate_samples(
-    loop: Any,
-    window: Any,
-    windows: Any,
-    state: Array,
-    start: Array,
-    threshold: Any,
-    floor: Any,
-    subtract: bool,
-    margin: int,
-    sites: Array,
-    ends: Array,
-    neurons: Array,
-    caused: Array,
-) -> tuple[Array, Array, Array]:
+    windows: Any, state: Array, start: Array, sites: Array, ends: Array, neurons: Array, caused: Array
+) -> tuple[Array, Array]:
     """The effect of the events at ``sites`` (N,) on a layer, sample by sample; the samples end at ``ends`` (S,).
 
-    The first sample continues from ``state``, the others begin at ``start``. Changes ``state``. Writes the number of
-    spikes that each event caused to ``caused`` (N,), which holds zeros, and the neurons that fired, in order, to
-    ``neurons``. If ``neurons`` lacks room for the ``margin`` that ``loop`` needs beyond the spikes it counts, a larger
-    copy takes its place. Returns the neurons that fired; the end of each sample's spikes (S,); the synaptic updates of
-    each sample (S,).
+    The first sample continues from ``state``, the others begin at ``start``, both as bytes. Changes ``state``. Writes
+    the number of spikes that each event caused to ``caused`` (N,), which holds zeros, and the neurons that fired, in
+    order, to ``neurons``; a larger copy takes its place when it is full. Returns the neurons that fired, and the end of
+    each sample's spikes (S,).
     """
-    fired, updates = np.empty(len(ends), np.int64), np.zeros(len(ends), np.int64)
+    fired, notes = np.empty(len(ends), np.int64), notes_for(windows)
     begin = end = 0
+    noting = False
     for sample in range(len(ends)):
         if sample:
             copy(start, state)
-        arrived, made = sites[begin : ends[sample]], caused[begin : ends[sample]]
-        done = 0
-        while done < len(arrived):
-            if len(neurons) - end < margin:
-                neurons = grown(neurons, end + margin)
-            event, spikes, updated = run(
-                loop, window, windows, state, threshold, floor, subtract, arrived, done, neurons[end:], made
-            )
-            done = np.int64(event)
-            end += np.int64(spikes)
-            updates[sample] += np.int64(updated)
+        stop = ends[sample]
+        neurons, end, noting = run_events(windows, state, sites, begin, stop, notes, neurons, end, caused, noting)
         fired[sample] = end
         begin = ends[sample]
-    return neurons[:end], fired, updates
+    return neurons[:end], fired
 
 
 @compiled

@@ -40,22 +40,20 @@ class Part:
 
 class Integrated(NamedTuple):
     """The effect of events on a layer: the ``neurons`` that fired, in order; the number of these spikes that each event
-    ``caused``; the number of synaptic ``updates``; and, from the general loop, the (lowest, highest) V."""
+    ``caused``; and, from the general loop, the (lowest, highest) V."""
 
     neurons: Array
     caused: Array
-    updates: int
     extremes: tuple[Any, Any] | None = None
 
 
 class Caused(NamedTuple):
-    """The effect of a batch on a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, its
-    ``updates`` (S,), and, from the general loop, its (lowest, highest) V (S, 2)."""
+    """The effect of a batch on a layer: as `Integrated`, with the ``ends`` (S,) of each sample's spikes, and, from
+    the general loop, its (lowest, highest) V (S, 2)."""
 
     neurons: Array
     caused: Array
     ends: Array
-    updates: Array
     extremes: Array = NO_EXTREMES
 
 
@@ -130,12 +128,12 @@ class LayerPlan:
         ``times_us`` (N,) are their times, for a layer that leaks.
         """
         if self.layout is not None:
-            neurons, caused, _, (count,) = self.layout.integrate(state, sites, np.array([len(sites)]))
-            return Integrated(neurons, caused, int(count))
+            neurons, caused, _ = self.layout.integrate(state, sites, np.array([len(sites)]))
+            return Integrated(neurons, caused)
         if self.leaky is not None:
-            neurons, caused, updates, lowest, highest = self.leaky.integrate(state, sites, times_us, self.coordinates)
-            return Integrated(neurons, caused, updates, (lowest, highest))
-        neurons, caused, updates, lowest, highest = integrate(
+            neurons, caused, _, lowest, highest = self.leaky.integrate(state, sites, times_us, self.coordinates)
+            return Integrated(neurons, caused, (lowest, highest))
+        neurons, caused, _, lowest, highest = integrate(
             state,
             self.geometry,
             self.threshold,
@@ -146,7 +144,7 @@ class LayerPlan:
             sites,
             self.coordinates,
         )
-        return Integrated(neurons, caused, updates, (lowest, highest))
+        return Integrated(neurons, caused, (lowest, highest))
 
     def integrate_samples(self, state: Any, sites: Array, ends: Array, times_us: Array = NO_TIMES) -> Caused:
         """The effect of events at ``sites`` (N,) of samples that end at ``ends`` (S,). The first sample continues from
@@ -162,7 +160,6 @@ class LayerPlan:
             neurons=np.concatenate([result.neurons for result in each]),
             caused=np.concatenate([result.caused for result in each]),
             ends=np.cumsum([len(result.neurons) for result in each]),
-            updates=np.array([result.updates for result in each]),
             extremes=np.array([result.extremes for result in each]),
         )
 

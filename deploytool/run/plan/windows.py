@@ -9,106 +9,81 @@ that lie before it.
 from __future__ import annotations
 
 import itertools
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.ir.program import Layer, Synapses
-from deploytool.run.kernels.batches import Loop, integrate_samples
-from deploytool.run.kernels.vectorised import INVERSE, MARGIN, TOGETHER, Windows, connect, convolve, convolve_settled
-from deploytool.run.kernels.vectors import ALIGNMENT, WORD, Window, aligned_copy
+from deploytool.run.kernels.batches import integrate_samples
+from deploytool.run.kernels.event_stationary import PLACE_BITS, EventLoop, write_event_loop
+from deploytool.run.kernels.in_registers import write_register_loop
+from deploytool.run.kernels.native import WORD, Code, aligned_copy, lanes_of, native
+from deploytool.run.kernels.spikes import ALWAYS, WORDS, Windows
 
 FIRST_ROOM: Final = 8
 """Number of spikes per event for which there is room before a buffer grows."""
 
-IN_REGISTERS: Final = 8
-"""Number of vectors of state that fit in the CPU's registers beside the loop's other values."""
+
+class Window(NamedTuple):
+    """``rows`` of ``vectors`` vectors of ``lanes`` neurons: what one input event reaches."""
+
+    rows: int
+    vectors: int
+    lanes: int
 
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A layer in the form that one of the vector loops takes; ``start`` is its padded state before the first event."""
+    """A layer in the form that a vector loop takes, the one that ``write`` writes for its ``shape``.
 
-    loop: Any
-    window: Window
-    windows: Windows
+    ``tables`` lack the loop, which is compiled when it is first needed. ``start`` is the padded state before the first
+    event, as bytes.
+    """
+
+    shape: EventLoop
+    write: Callable[[EventLoop], Code]
+    tables: Windows
     start: Array
-    threshold: Any
-    floor: Any
-    subtract: bool
+
+    @cached_property
+    def windows(self) -> Windows:
+        """The tables with the addresses of the loop."""
+        return self.tables._replace(
+            optimistic=native(self.write, self.shape), noting=native(self.write, self.shape._replace(notes=True))
+        )
 
     def rest(self) -> Array:
         """The state before the first event."""
         return aligned_copy(self.start)
 
-    def integrate(self, state: Array, sites: Array, ends: Array) -> tuple[Array, Array, Array, Array]:
+    def integrate(self, state: Array, sites: Array, ends: Array) -> tuple[Array, Array, Array]:
         """The effect of ``sites`` (N,), rows of the table of windows, in samples that end at ``ends`` (S,).
 
         The first sample continues from ``state``, which is changed; the others begin at rest. Returns the neurons that
-        fired, in order; the number of these spikes that each event caused (N,); the end of each sample's spikes (S,);
-        the synaptic updates of each sample (S,).
+        fired, in order; the number of these spikes that each event caused (N,); the end of each sample's spikes (S,).
         """
-        caused, neurons = np.zeros(len(sites), np.int32), np.empty(FIRST_ROOM * len(sites) + self.margin, np.int32)
-        fired, fired_ends, updates = integrate_samples(
-            Loop(self.loop.__name__),
-            self.window,
-            self.windows,
-            state,
-            self.start,
-            self.threshold,
-            self.floor,
-            self.subtract,
-            self.margin,
-            sites,
-            ends,
-            neurons,
-            caused,
-        )
-        return fired, caused, fired_ends, updates
-
-    @property
-    def margin(self) -> int:
-        """The largest number of spikes of a group of events whose spikes are written together, plus `MARGIN`."""
-        return TOGETHER * self.window.rows * self.window.vectors * self.window.lanes + MARGIN
+        caused = np.zeros(len(sites), np.int32)
+        neurons = np.empty(FIRST_ROOM * len(sites) + self.windows.margin, np.int32)
+        fired, fired_ends = integrate_samples(self.windows, state, self.start, sites, ends, neurons, caused)
+        return fired, caused, fired_ends
 
 
 def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | None:
     """The layout of ``layer`` for the vector loops; its events arrive at ``coordinates`` (N, 3) of its input map.
 
-    None if they cannot run it: with groups, dilation, thresholds of single neurons, many spikes per update, or a kernel
-    of very many rows.
+    None if they cannot run it: with groups, dilation, thresholds of single neurons, or many spikes per update.
     """
-    number: Any = np.dtype(state).type
     settled = _is_settled(layer)
     neurons, synapses = layer.neurons, layer.single
     plain = synapses.groups == 1 and synapses.dilation == (1, 1) and np.ndim(neurons.threshold) == 0
     if not plain or not (neurons.at_most_one or neurons.reset == "zero" or settled):
         return None
-    lowest = -np.inf if np.issubdtype(number, np.floating) else np.iinfo(number).min
-    one_place = layer.out_shape[1:] == (1, 1)
-    together = 1 if one_place else _features_in_a_row(coordinates)
-    window, windows, start = _windows(layer, coordinates, np.dtype(state), together)
-    if window.rows > WORD:
-        return None
-    return Layout(
-        loop=_loop(window, one_place, settled),
-        window=window,
-        windows=windows,
-        start=start,
-        threshold=number(neurons.threshold),
-        floor=number(lowest if neurons.floor is None else neurons.floor),
-        subtract=neurons.reset == "subtract",
-    )
-
-
-def _loop(window: Window, one_place: bool, settled: bool) -> Any:
-    if not settled:
-        return convolve
-    return connect if one_place and window.vectors <= IN_REGISTERS else convolve_settled
+    return _layout(layer, coordinates, np.dtype(state), settled)
 
 
 def _is_settled(layer: Layer) -> bool:
@@ -172,14 +147,11 @@ def _axis(synapses: Synapses, axis: int) -> _Axis:
     return _Axis(np.array(first), tuple(taps), size)
 
 
-def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: int) -> tuple[Window, Windows, Array]:
-    """The windows of ``layer`` for a V of type ``state``, and the padded state before the first event.
-
-    ``together`` is the number of source neurons that arrive at one place and share a row of the table.
-    """
-    synapses = layer.single
+def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: bool) -> Layout | None:
+    """The layout of ``layer`` for a V of type ``state``; None if its offsets exceed the bits for them."""
+    synapses, neurons = layer.single, layer.neurons
     channels, (features, _, width) = synapses.in_shape[0], synapses.out_shape
-    lanes = ALIGNMENT // state.itemsize
+    lanes = lanes_of(state)
     slot = _slot(features, lanes)
     ys, xs = _axis(synapses, 0), _axis(synapses, 1)
     starts = (xs.first + xs.before) * slot
@@ -187,52 +159,97 @@ def _windows(layer: Layer, coordinates: Array, state: np.dtype[Any], together: i
     window = Window(ys.reach, -(-(int(shifts.max()) + xs.reach * slot) // lanes), lanes)
     row = window.vectors * lanes
     pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
-
-    weights, y_kind, x_kind = _weights(synapses, ys, xs, shifts, slot, (window.rows, row), together)
-    masks, y_mask, x_mask = _masks(ys, xs, shifts, features, window)
-    places = coordinates[::together]
-    inside = places[:, 0] >= 0
-    c, y, x = places[inside].T
-    table = np.empty((len(places), 4), np.int32)
-    table[:] = ys.length * pitch, len(weights) - together, 0, len(masks) - 1
-    table[inside, 0] = (ys.first[y] + ys.before) * pitch + (starts - shifts)[x]
-    table[inside, 1] = (y_kind[y] * (x_kind.max() + 1) + x_kind[x]) * channels + c
-    table[inside, 2] = (ys.first[y] * width + xs.first[x] - shifts[x] // slot) * features
-    table[inside, 3] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
-    bit_row, lane = np.divmod(np.arange(window.words * WORD + 1), window.words // window.rows * WORD)
-    windows = Windows(
-        weights=aligned_copy(weights),
-        table=table.ravel(),
-        masks=masks.ravel(),
-        updates=np.bitwise_count(masks).sum(axis=1, dtype=np.int64),
-        bit_neuron=(bit_row * width * features + lane // slot * features + lane % slot).astype(np.int32),
+    numbers = _numbers(layer, state)
+    shape = EventLoop(
+        state=state.name,
+        weights=synapses.weights.dtype.name,
+        rows=window.rows,
+        vectors=window.vectors,
+        lanes=lanes,
         pitch=pitch,
-        features=together,
-        inverse=(1 << INVERSE) // together + 1,
+        subtract=neurons.reset == "subtract",
+        settled=settled,
+        capped=state.kind == "i" and not (settled and _room(layer)),
     )
-    return window, windows, _start(layer, (ys, xs), (ys.length + window.rows, pitch), slot, state)
+    weights, y_kind, x_kind = _weights(synapses, ys, xs, shifts, slot, (window.rows, row))
+    targets, y_mask, x_mask = _targets(ys, xs, shifts, features, window)
+    inside = coordinates[:, 0] >= 0
+    c, y, x = coordinates[inside].T
+    places = np.empty((4, len(coordinates)), np.int64)
+    places[:] = np.array(
+        [ys.length * pitch // lanes, weights.size // lanes - window.rows * window.vectors, len(targets) - 1, 0]
+    )[:, None]
+    places[0, inside] = ((ys.first[y] + ys.before) * pitch + (starts - shifts)[x]) // lanes
+    places[1, inside] = ((y_kind[y] * (x_kind.max() + 1) + x_kind[x]) * channels + c) * window.rows * window.vectors
+    places[2, inside] = y_mask[y] * (x_mask.max() + 1) + x_mask[x]
+    places[3, inside] = (ys.first[y] * width + xs.first[x] - shifts[x] // slot) * features
+    if places[:2].max() >= 1 << PLACE_BITS or len(targets) > 1 << WORD - 2 * PLACE_BITS:
+        return None
+    group_row, lane = np.divmod(np.arange(shape.groups * WORD + 1), shape.groups_per_row * WORD)
+    in_registers = settled and synapses.out_shape[1:] == (1, 1)
+    tables = Windows(
+        optimistic=0,
+        noting=0,
+        records=not in_registers,
+        table=(places[0] | places[1] << PLACE_BITS | places[2] << 2 * PLACE_BITS).astype(np.uint64),
+        places=((places[3] & 0xFFFFFFFF) | places[2] * shape.groups << 32).astype(np.uint64),
+        weights=aligned_copy(weights).view(np.uint8),
+        numbers=numbers.view(np.uint8),
+        thresholds=_thresholds(targets, numbers, window, settled).view(np.uint8),
+        masks=np.packbits(targets, axis=1, bitorder="little").view(np.uint64).ravel(),
+        bit_neuron=(group_row * width * features + lane // slot * features + lane % slot).astype(np.int32),
+        groups=shape.groups,
+        shift=shape.shift,
+        margin=max(WORDS, 1 << shape.shift) * WORD + ALWAYS,
+    )
+    start = _start(layer, (ys, xs), (ys.length + window.rows, pitch), slot, state)
+    return Layout(shape, write_register_loop if in_registers else write_event_loop, tables, start)
+
+
+def _room(layer: Layer) -> bool:
+    """Whether no V exceeds an int16 in a settled ``layer``."""
+    heaviest = int(layer.single.weights.max(initial=0))
+    return float(layer.neurons.threshold) + heaviest <= np.iinfo(np.int16).max
+
+
+def _bias(layer: Layer, state: np.dtype[Any]) -> int:
+    """What is added to V in the state: in integers, a V at the floor becomes the lowest number."""
+    if state.kind == "f" or layer.neurons.floor is None:
+        return 0
+    return int(np.iinfo(state).min) - int(layer.neurons.floor)
+
+
+def _numbers(layer: Layer, state: np.dtype[Any]) -> Array:
+    """The numbers of `deploytool.run.kernels.event_stationary.NUMBERS`."""
+    neurons, bias = layer.neurons, _bias(layer, state)
+    if state.kind == "f":
+        threshold = state.type(neurons.threshold)
+        floor = -np.inf if neurons.floor is None else neurons.floor
+        return np.array([np.nextafter(threshold, state.type(-np.inf)), threshold, floor, 0], state)
+    threshold, most = int(state.type(neurons.threshold)), int(np.iinfo(state).max)
+    return np.array([threshold - 1 + bias, threshold, most + bias, bias], state)
+
+
+def _thresholds(targets: Array, numbers: Array, window: Window, settled: bool) -> Array:
+    """(K, rows * vectors * lanes): the threshold of each lane, which only ``targets`` (K, bits) reach."""
+    if settled:
+        return numbers
+    row = window.vectors * window.lanes
+    lanes = targets.reshape(len(targets), window.rows, -1)[:, :, :row]
+    beyond = np.inf if numbers.dtype.kind == "f" else np.iinfo(numbers.dtype).max
+    return aligned_copy(np.where(lanes, numbers[0], numbers.dtype.type(beyond)))
 
 
 def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]) -> Array:
     """The padded state, of ``shape`` (rows, pitch) flat, before the first event: ``v_init`` in the neurons' slots."""
     (features, height, width), (rows, pitch) = layer.out_shape, shape
-    padded = np.zeros((rows, pitch), state)
+    padded = np.full((rows, pitch), _bias(layer, state), state)
     row, column = axes[0].before, axes[1].before * slot
     v_init = np.broadcast_to(np.asarray(layer.neurons.v_init, state), layer.out_shape).transpose(1, 2, 0)
-    slots = np.zeros((height, width, slot), state)
-    slots[:, :, :features] = v_init
+    slots = np.full((height, width, slot), padded[0, 0], state)
+    slots[:, :, :features] += v_init
     padded[row : row + height, column : column + width * slot] = slots.reshape(height, -1)
-    return aligned_copy(padded)
-
-
-def _features_in_a_row(coordinates: Array) -> int:
-    """The number of consecutive source neurons that arrive at one place, each one feature after the one before it."""
-    c, y, x = coordinates.T
-    outside = (c[1:] < 0) & (c[:-1] < 0)
-    follows = (outside | (c[:-1] >= 0) & (np.diff(c) == 1)) & (np.diff(y) == 0) & (np.diff(x) == 0)
-    breaks = np.flatnonzero(~follows) + 1
-    run = math.gcd(*breaks.tolist(), len(c))
-    return run if run * len(c) < 1 << INVERSE else 1
+    return aligned_copy(padded).view(np.uint8)
 
 
 def _slot(features: int, lanes: int) -> int:
@@ -244,17 +261,17 @@ def _slot(features: int, lanes: int) -> int:
 
 
 def _weights(
-    synapses: Synapses, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int], spare: int
+    synapses: Synapses, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
-    There is a block for each kind of row, kind of column, and input channel. The last ``spare`` blocks are for no
-    window and hold zeros.
+    There is a block for each kind of row, kind of column, and input channel. The last block is for no window
+    and holds zeros.
     """
     channels, features = synapses.in_shape[0], synapses.out_shape[0]
     y_kinds = list(dict.fromkeys(ys.taps))
     x_kinds = list(dict.fromkeys(zip(xs.taps, shifts.tolist(), strict=True)))
-    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + spare, *shape), synapses.weights.dtype)
+    blocks = np.zeros((len(y_kinds) * len(x_kinds) * channels + 1, *shape), synapses.weights.dtype)
     for number, (y_taps, (x_taps, shift)) in enumerate(itertools.product(y_kinds, x_kinds)):
         block = blocks[number * channels : (number + 1) * channels]
         for (row, ky), (column, kx) in itertools.product(enumerate(y_taps), enumerate(x_taps)):
@@ -265,18 +282,17 @@ def _weights(
     return blocks, y_kind, x_kind
 
 
-def _masks(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
-    """Masks (kinds, words) uint64 of the lanes that are targets, and the kind at each row and at each column.
+def _targets(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
+    """Which lanes (kinds, bits of all words) are targets, and the kind at each row and at each column.
 
-    The last kind is for no window and has no lanes.
+    Each row begins a new word. The last kind is for no window and has no targets.
     """
     slot = _slot(features, window.lanes)
-    lane = np.arange(window.words // window.rows * WORD)
+    lane = np.arange(-(-window.vectors * window.lanes // WORD) * WORD)
     column = (lane - shifts[:, None]) // slot
     in_window = (column >= 0) & (column < xs.reach) & (lane % slot < features)
     x_real = in_window & np.take_along_axis(xs.real(), np.clip(column, 0, xs.reach - 1), axis=1)
     y_found, y_kind = np.unique(ys.real(), axis=0, return_inverse=True)
     x_found, x_kind = np.unique(x_real, axis=0, return_inverse=True)
-    lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(-1, window.words * WORD)
-    masks = np.packbits(lanes, axis=1, bitorder="little").view(np.uint64)
-    return np.concatenate([masks, np.zeros((1, window.words), np.uint64)]), y_kind.ravel(), x_kind.ravel()
+    lanes = (y_found[:, None, :, None] & x_found[None, :, None, :]).reshape(len(y_found) * len(x_found), -1)
+    return np.concatenate([lanes, np.zeros_like(lanes[:1])]), y_kind.ravel(), x_kind.ravel()

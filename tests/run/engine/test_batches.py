@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import operator
-import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from helpers.layers import changed, make_layer
 from helpers.programs import delayed_programs, programs, streams, vector_programs
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from numba import typeof
 
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import CHIPS
@@ -24,7 +22,7 @@ from deploytool.ir.recording import Recording
 from deploytool.map.split import split
 from deploytool.run.engine.event_driven import batches, run_samples, run_streams
 from deploytool.run.engine.limits import Limits
-from deploytool.run.kernels.batches import Loop, Queue, merge, sites_of, spread
+from deploytool.run.kernels.batches import Queue, merge, sites_of, spread
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.samples import Room, Sample, Samples, recording_of
 from deploytool.run.reference.specification import run_reference
@@ -207,10 +205,3 @@ def test_a_long_sample_between_short_ones_streams_in_chunks() -> None:
     recording = in_chunks(program, sent, Limits(chunk=64))
     for index, stream in enumerate(sent):
         assert np.array_equal(recording.counts["it"][index], run_reference(program, stream).counts["it"])
-
-
-def test_what_numba_keeps_on_disk_names_loops_and_holds_none() -> None:
-    """It is read before numba sees that it is old: a function in it that is there no more would be an error."""
-    kept = pickle.dumps(typeof(Loop("convolve")))
-    assert b"convolve" in kept
-    assert b"deploytool.run.kernels.vectorised" not in kept

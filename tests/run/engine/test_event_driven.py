@@ -87,7 +87,7 @@ def test_streams_are_taken_as_they_are_needed() -> None:
 
 
 IN_A_SECOND_PROCESS = """
-from deploytool.run.kernels.general import compilations
+from deploytool.base.compiled import compilations
 from helpers.programs import warm_up
 warm_up()
 print(compilations())
