@@ -18,7 +18,7 @@ from deploytool.recipe import Recipe, load_recipe, parse_recipe
 from deploytool.recipe.toml import override
 from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow.networks import recipe_of
-from deploytool.workflow.summaries import validation_accuracy
+from deploytool.workflow.scores import validation_score
 
 if TYPE_CHECKING:
     import pandas
@@ -51,7 +51,12 @@ class Model(Result):
     @property
     def validation_accuracy(self) -> float | None:
         """The accuracy of the chosen epoch on the validation samples, in %; None if it has none."""
-        return validation_accuracy(self.history)
+        return validation_score(self.history).get("validation_accuracy_percent")
+
+    @property
+    def validation_r2(self) -> float | None:
+        """The R2 of the values that the chosen epoch reads from the validation samples; None if it learnt classes."""
+        return validation_score(self.history).get("validation_r2")
 
     def to_dataframe(self) -> pandas.DataFrame:
         """The history as a table of pandas."""
@@ -68,6 +73,8 @@ class Model(Result):
         yield counted(len(self.history), "epoch")
         if self.validation_accuracy is not None:
             yield f"{figure(self.validation_accuracy)} % in validation"
+        if self.validation_r2 is not None:
+            yield f"R2 {figure(self.validation_r2)} in validation"
 
 
 @speaks_python

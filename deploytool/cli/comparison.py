@@ -27,7 +27,7 @@ def comparison_for_terminal(verdict: Verdict, layers: bool) -> dict[str, Any]:
         "test": f"{pair.test} ({verdict.rungs[1].recording})",
         "networks": details.networks,
         "differences between them": pair.says,
-        "same answer": _agreement(pair, details.changed),
+        **_answers(pair, details.changed),
         "spike difference": [_row("output", pair.output), *(_row(each.layer, each) for each in pair.layers)],
         **cost_lines(verdict.rungs),
         "only in one of them": list(pair.not_compared),
@@ -43,11 +43,16 @@ def comparison_for_terminal(verdict: Verdict, layers: bool) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if part not in ("", [], ())}
 
 
-def _agreement(pair: Difference, changed: Sequence[ChangedAnswer]) -> str:
+def _answers(pair: Difference, changed: Sequence[ChangedAnswer]) -> dict[str, str]:
+    """How alike the answers are: the values that were read, or else the classes."""
+    if (values := pair.values) is not None:
+        unit = f" {values.unit}" if values.unit else ""
+        apart = f"{figure(values.rms)}{unit} apart (root mean square), {figure(values.bias)}{unit} on average"
+        return {"values": f"{apart}; equal in {figure(values.equal)} % of the windows"}
     if pair.agreement is None:
-        return "not known"
+        return {"same answer": "not known"}
     samples = pair.output.samples
-    return f"{samples - len(changed)} of {samples} samples ({figure(pair.agreement)} %)"
+    return {"same answer": f"{samples - len(changed)} of {samples} samples ({figure(pair.agreement)} %)"}
 
 
 def _row(name: str, difference: SpikeDifference) -> dict[str, Any]:

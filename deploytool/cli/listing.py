@@ -7,7 +7,18 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 
-EPOCH: Final = ("stage", "epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "chosen")
+EPOCH: Final = (
+    "stage",
+    "epoch",
+    "loss",
+    "accuracy",
+    "r2",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_r2",
+    "validation_rmse",
+    "chosen",
+)
 """What is shown of an epoch, where it is known."""
 
 

@@ -315,6 +315,13 @@ class LimitOptions:
     max_accuracy_drop: Annotated[
         float | None, typer.Option(min=0, max=100, help="Percentage points lost from torch to the emulator.")
     ] = None
+    max_rmse: Annotated[
+        float | None, typer.Option(min=0, help="Root mean square error of values on the emulator, in their unit.")
+    ] = None
+    min_r2: Annotated[float | None, typer.Option(max=1, help="R2 of values on the emulator, mean over values.")] = None
+    max_rmse_rise: Annotated[
+        float | None, typer.Option(min=0, help="% by which that error rises from torch to the emulator.")
+    ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
     max_mean_spike_difference: Annotated[
         float | None, typer.Option(min=0, help="% at the output, mean over samples.")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Shape, format_shape, frozen
+from deploytool.base.arrays import Array, Shape, format_shape, frozen
 from deploytool.base.errors import InputError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.data.augment import Changes, change_events, change_images, change_stream, check, draw
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
 from deploytool.ir.events import Bins, EventStream, cells_of
+from deploytool.ir.windows import targets_in
 from deploytool.recipe import AugmentSection, DataSection
 
 AS_THEY_ARE: Final = AugmentSection()
@@ -24,25 +25,51 @@ HELD_EVENTS: Final = 2**29
 """Number of events kept in memory, at four bytes each; further samples are read again on each access."""
 
 
+Wanted: TypeAlias = Callable[[EventStream], Array]
+"""What the answer to a sample should be: its label, or targets."""
+
+
+def label_of(stream: EventStream) -> Array:
+    """(): the label of ``stream``."""
+    return np.array(stream.label, np.int64)
+
+
+def targets_of(windows: int) -> Wanted:
+    """A function that returns the targets (W, D) of a sample in each of its ``windows``.
+
+    It raises InputError for a sample without targets, or with some that do not divide into these windows.
+    """
+
+    def wanted(stream: EventStream) -> Array:
+        found = targets_in(stream, windows)
+        if not found.size:
+            raise InputError(stream.name, "no targets", "the values that the network learns", "Name data with targets.")
+        return found
+
+    return wanted
+
+
 @dataclass(frozen=True, eq=False)
 class BinnedEvents:
-    """S samples on maps of ``shape``, binned by ``bins`` into ``time_steps`` steps; ``labels`` is (S,).
+    """S samples on maps of ``shape``, binned by ``bins`` into ``time_steps`` steps.
+
+    ``wanted`` are their labels (S,), or the targets (S, W, D) in each of W windows.
 
     ``held`` keeps the results of `cells` for the first of ``streams``.
     """
 
     streams: Sequence[EventStream]
     held: tuple[NDArray[np.int32], ...]
-    labels: NDArray[np.int64]
+    wanted: Array
     shape: Shape
     time_steps: int
     bins: Bins
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", frozen(self.labels))
+        object.__setattr__(self, "wanted", frozen(self.wanted))
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.wanted)
 
     def cells(self, index: int) -> NDArray[np.int32]:
         """`deploytool.ir.events.cells_of` sample ``index``: where each of its events is in (T, C, H, W), flat."""
@@ -57,17 +84,18 @@ def bin_events(
     tick: Tick = no_progress,
     bins: Bins = "time",
     held_events: int = HELD_EVENTS,
+    wanted: Wanted = label_of,
 ) -> BinnedEvents:
     """All ``streams`` in ``time_steps`` steps of equal time, or each with an equal count of the sample's events.
 
-    `deploytool.ir.events.steps_of` gives the step of each event.
+    `deploytool.ir.events.steps_of` gives the step of each event; ``wanted(stream)`` is what its answer should be.
     Raises InputError if there are no streams, or if their shapes differ.
     """
     if not len(streams):
         raise InputError("data", "no samples", "at least one")
     shape = streams[0].shape
     held: list[NDArray[np.int32]] = []
-    labels, room = [], held_events
+    answers, room = [], held_events
     for number, stream in enumerate(streams, start=1):
         if stream.shape != shape:
             raise InputError(
@@ -78,9 +106,9 @@ def bin_events(
         room -= len(stream)
         if room >= 0:
             held.append(_cells(stream, time_steps, bins))
-        labels.append(stream.label)
+        answers.append(wanted(stream))
         tick(number, len(streams), "")
-    return BinnedEvents(streams, tuple(held), np.array(labels, np.int64), shape, time_steps, bins)
+    return BinnedEvents(streams, tuple(held), np.stack(answers), shape, time_steps, bins)
 
 
 def _cells(stream: EventStream, time_steps: int, bins: Bins) -> NDArray[np.int32]:
@@ -107,13 +135,14 @@ def frames(binned: BinnedEvents, chosen: Indices, changes: Changes | None = None
 def batches(
     binned: BinnedEvents, batch: int, generator: torch.Generator | None = None, augment: AugmentSection = AS_THEY_ARE
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time, the last maybe fewer.
+    """(frames (T, B, C, H, W) float32, their ``wanted`` (B, ...)) of all samples, ``batch`` at a time, the last maybe
+    fewer.
 
     With a ``generator`` the order is random and samples are changed by ``augment``; both depend only on the generator.
     Without one, samples are unchanged and in order.
     """
     for chosen, changes in _rounds(len(binned), binned.shape, batch, generator, augment):
-        yield frames(binned, chosen, changes), torch.from_numpy(binned.labels[chosen])
+        yield frames(binned, chosen, changes), torch.from_numpy(binned.wanted[chosen])
 
 
 def _rounds(
@@ -132,11 +161,15 @@ class Loader:
     """``streams`` as batches in any number of time steps, binned on first use; see `batches`."""
 
     def __init__(
-        self, streams: Sequence[EventStream], augment: AugmentSection = AS_THEY_ARE, bins: Bins = "time"
+        self,
+        streams: Sequence[EventStream],
+        augment: AugmentSection = AS_THEY_ARE,
+        bins: Bins = "time",
+        wanted: Wanted = label_of,
     ) -> None:
         self._streams = streams
         self._augment = augment
-        self._bins = bins
+        self._bins, self._wanted = bins, wanted
         self._binned: BinnedEvents | None = None
 
     def __len__(self) -> int:
@@ -147,7 +180,7 @@ class Loader:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """`batches` of the streams in ``time_steps`` steps. Raises InputError as `bin_events` does."""
         if self._binned is None or self._binned.time_steps != time_steps:
-            self._binned = bin_events(self._streams, time_steps, bins=self._bins)
+            self._binned = bin_events(self._streams, time_steps, bins=self._bins, wanted=self._wanted)
         return batches(self._binned, batch, generator, self._augment)
 
 
@@ -194,11 +227,16 @@ class ImageLoader:
             yield frame.expand(time_steps, *frame.shape), labels
 
 
-def loader(samples: Sequence[Any], spec: DataSection, augment: AugmentSection = AS_THEY_ARE) -> Loader | ImageLoader:
-    """Batches of the ``samples`` of a part of ``datasets.load(spec)``.
+def loader(
+    samples: Sequence[Any],
+    spec: DataSection,
+    augment: AugmentSection = AS_THEY_ARE,
+    wanted: Wanted = label_of,
+) -> Loader | ImageLoader:
+    """Batches of the ``samples`` of a part of ``datasets.load(spec)``; ``wanted`` is for samples of events.
 
     Raises RecipeError if ``augment`` cannot be applied to samples of their shape.
     """
     of_images = spec.coding == "direct"
     check(augment, samples[0].shape, of_images)
-    return ImageLoader(samples, augment) if of_images else Loader(samples, augment, spec.bins)
+    return ImageLoader(samples, augment) if of_images else Loader(samples, augment, spec.bins, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,23 @@ class Decoder:
         """(N, D): the values of ``outputs`` (N, K)."""
         values: NDArray[np.float64] = outputs.astype(np.float64) @ self.weights.T + self.offset
         return values
+
+
+def as_values(decoder: Decoder) -> dict[str, Any]:
+    """``decoder`` as JSON values, which `parse_decoder` reads."""
+    return {**vars(decoder), "weights": decoder.weights.tolist(), "offset": decoder.offset.tolist()}
+
+
+def parse_decoder(values: Any, where: str) -> Decoder | None:
+    """The decoder that the JSON ``values`` describe, None for null. Raises InputError if they describe none."""
+    if values is None:
+        return None
+    try:
+        weights, offset = (np.array(values[name], np.float64) for name in ("weights", "offset"))
+        if values["reads"] not in READS or not isinstance(values["window_us"], int | None):
+            raise ValueError("neither a rate nor a potential in windows of whole microseconds")
+        named = tuple(map(str, values["values"]))
+        return Decoder(named, weights, offset, str(values["unit"]), values["reads"], values["window_us"])
+    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
+        found, need = f"describes a decoder that is none ({error})", "one that deploytool wrote"
+        raise InputError(where, found, need) from None

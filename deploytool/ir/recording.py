@@ -178,8 +178,18 @@ class Recording:
         return np.concatenate(times), np.concatenate(neurons)
 
     @property
+    def reads_values(self) -> bool:
+        """Whether its output is values, which a decoder reads."""
+        return self.windows is not None and self.windows.decoder is not None
+
+    @property
     def classes(self) -> int:
-        """The number of classes; 0 if the output was not recorded."""
+        """The number of classes; 0 if the output is values, or was not recorded."""
+        return 0 if self.reads_values else self.output_neurons
+
+    @property
+    def output_neurons(self) -> int:
+        """The number of neurons whose spikes or potentials are the output; 0 if it was not recorded."""
         return int(self.output_counts.shape[1] if self.outputs else self.potentials.shape[1])
 
     def layer(self, name: str) -> str:

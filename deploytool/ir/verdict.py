@@ -23,6 +23,12 @@ Status: TypeAlias = Literal["run", "not run"]
 Potential: TypeAlias = Literal["measured", "bound", "not known"]
 """How the lowest and highest V of a layer are known."""
 
+OF_VALUES: Final = MappingProxyType({"if_known": True})
+"""Marks a field that is in a verdict's file only if it is not None."""
+
+WINDOWS_MAX: Final = 200
+"""With more windows in a sample, errors are not stated window by window."""
+
 TYPED: Final = ConfigDict(extra="forbid", strict=True)
 
 
@@ -98,6 +104,54 @@ class CoreLoad:
 
 
 @dataclass(frozen=True, config=TYPED)
+class ErrorFigures:
+    """Errors of values that were read: the root mean square ``rmse`` and the mean absolute ``mae``, in the unit of the
+    values, and the coefficient of determination ``r2``, None if the targets do not vary."""
+
+    rmse: float
+    mae: float
+    r2: float | None
+
+
+@dataclass(frozen=True, config=TYPED)
+class ValueErrors(ErrorFigures):
+    """The errors of one ``value``."""
+
+    value: str
+
+
+@dataclass(frozen=True, config=TYPED)
+class WindowErrors(ErrorFigures):
+    """The errors in one ``window`` of the samples, from 0, of all values together."""
+
+    window: int
+
+
+@dataclass(frozen=True, config=TYPED)
+class Regression(ErrorFigures):
+    """Errors of all values, over ``windows`` windows whose targets are known, and by value and by window.
+
+    `deploytool.validate.regression` defines them. ``by_window`` has at most `WINDOWS_MAX` entries.
+    """
+
+    unit: str
+    windows: int
+    values: tuple[ValueErrors, ...]
+    by_window: tuple[WindowErrors, ...]
+
+
+@dataclass(frozen=True, config=TYPED)
+class ValueDifference:
+    """The difference between the values that two runs read: root mean square ``rms``, mean ``bias`` of the test minus
+    the reference, and the share of windows, in %, in which they are ``equal``, in ``unit``."""
+
+    unit: str
+    rms: float
+    bias: float
+    equal: float
+
+
+@dataclass(frozen=True, config=TYPED)
 class Rung:
     """A run and the figures of its recording; all figures are None for a rung that was not run.
 
@@ -108,7 +162,8 @@ class Rung:
     is (low, high) of the accuracy. ``synops`` is the mean number of synaptic updates per sample, ``spikes`` {layer:
     mean spikes per sample}. ``confusion`` has a row per label and a column per prediction; the last column is "no
     spike". ``energy`` is a sentence, with ``energy_uj`` per sample and ``power_mw``; ``busiest_core`` is a sentence
-    about ``load``.
+    about ``load``. ``regression`` are the errors of a run whose output is values; None, and left out of the file, if it
+    is classes. Then accuracy, confusion and all that concerns classes are None.
     """
 
     name: str
@@ -136,6 +191,7 @@ class Rung:
     power_mw: float | None = None
     load: tuple[CoreLoad, ...] = ()
     busiest_core: str | None = None
+    regression: Regression | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spikes", MappingProxyType(dict(self.spikes)))
@@ -182,7 +238,8 @@ class Difference:
     """The difference of rung ``test`` from rung ``reference``; ``says`` explains its causes.
 
     ``agreement`` is the share of samples with the same prediction. ``not_compared`` are layers that only one of the two
-    rungs recorded. ``details`` are what `compare` finds; a verdict of `validate` has none.
+    rungs recorded. ``details`` are what `compare` finds; a verdict of `validate` has none. ``values`` is the difference
+    of the values that were read; None, and left out of the file, if the output is classes.
     """
 
     reference: str
@@ -193,6 +250,7 @@ class Difference:
     layers: tuple[LayerDifference, ...]
     not_compared: tuple[str, ...]
     details: Details | None = None
+    values: ValueDifference | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
 
 @dataclass(frozen=True, config=TYPED)

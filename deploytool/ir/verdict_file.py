@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json
-from deploytool.ir.verdict import TYPED, Check, Difference, Rung, Verdict
+from deploytool.ir.verdict import OF_VALUES, TYPED, Check, Difference, Rung, Verdict
 
 FILE: Final = "verdict.json"
 VERSION: Final = 2
@@ -37,6 +37,7 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "mean": "% of reference spikes, mean over samples",
         "exact_counts": "% of counts",
         "agreement": "% of samples",
+        "regression": "unit of the values, as stated; r2 without unit",
         "synops": "synaptic updates per sample (mean)",
         "spikes": "spikes per sample (mean)",
         "confusion": "samples",
@@ -89,7 +90,10 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in sorted(f.name for f in dataclasses.fields(value))}
+        listed = sorted(dataclasses.fields(value), key=lambda field: field.name)
+        named = {field.name: getattr(value, field.name) for field in listed}
+        left_out = {field.name for field in listed if field.metadata == OF_VALUES and named[field.name] is None}
+        return {name: _plain(item) for name, item in named.items() if name not in left_out}
     if isinstance(value, Mapping):
         return {name: _plain(value[name]) for name in sorted(value)}
     if isinstance(value, tuple):

@@ -84,10 +84,25 @@ class OutputWindows:
 
 
 def windows_in(stream: EventStream, decoder: Decoder | None) -> int:
-    """The number of windows of ``stream``: one for each row of its targets, or as ``decoder`` says; 0 without both."""
-    if stream.targets is not None:
-        return len(stream.targets)
-    return 0 if decoder is None else decoder.windows(stream.duration_us)
+    """The number of windows of ``stream``: as ``decoder`` says, or else one for each row of its targets, or none."""
+    if decoder is not None:
+        return decoder.windows(stream.duration_us)
+    return 0 if stream.targets is None else len(stream.targets)
+
+
+def targets_in(stream: EventStream, windows: int) -> NDArray[np.float32]:
+    """(``windows``, D): the means of the targets of ``stream`` in each of its ``windows``; empty if it has none.
+
+    Raises InputError unless every window holds a whole number of targets.
+    """
+    if stream.targets is None:
+        return NO_TARGETS
+    stated = len(stream.targets)
+    if stated % windows:
+        found = f"targets of {stated} windows, in a sample of {stream.duration_us} us that is decoded in {windows}"
+        raise InputError(stream.name, found, f"a number of windows that divides {stated}", "Change task.window_ms.")
+    means: NDArray[np.float32] = stream.targets.reshape(windows, stated // windows, -1).mean(axis=1)
+    return means
 
 
 def counted(t_us: Array, neurons: Array, outputs: int, windows: int, duration_us: int) -> NDArray[np.int64]:
@@ -101,9 +116,8 @@ def counted(t_us: Array, neurons: Array, outputs: int, windows: int, duration_us
 
 
 def windows_of(stream: EventStream, counts: NDArray[np.int64], decoder: Decoder | None) -> OutputWindows:
-    """The windows of one sample, ``stream``, with their ``counts`` (W, K)."""
-    targets = NO_TARGETS if stream.targets is None else stream.targets
-    return OutputWindows(np.array([len(counts)]), counts, targets, decoder=decoder)
+    """The windows of one sample, ``stream``, with their ``counts`` (W, K). Raises InputError as `targets_in` does."""
+    return OutputWindows(np.array([len(counts)]), counts, targets_in(stream, len(counts)), decoder=decoder)
 
 
 def joined(found: Sequence[OutputWindows | None]) -> OutputWindows | None:

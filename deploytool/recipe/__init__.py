@@ -29,5 +29,6 @@ from deploytool.recipe.stages import ReadoutSection as ReadoutSection
 from deploytool.recipe.stages import ReportSection as ReportSection
 from deploytool.recipe.stages import RunSection as RunSection
 from deploytool.recipe.stages import ValidateSection as ValidateSection
+from deploytool.recipe.task import TaskSection as TaskSection
 from deploytool.recipe.train import BaseSection as BaseSection
 from deploytool.recipe.train import TrainSection as TrainSection

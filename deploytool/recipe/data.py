@@ -28,6 +28,8 @@ stored artifacts stay the same."""
 SetName: TypeAlias = Literal[
     "digits",
     "nmnist",
+    "digits-saccades",
+    "nmnist-saccades",
     "dvsgesture",
     "cifar10dvs",
     "ncaltech101",

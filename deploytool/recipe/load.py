@@ -21,6 +21,7 @@ from deploytool.recipe.presets.preset import PresetSection
 from deploytool.recipe.problems import Problem, as_problem, problems_of
 from deploytool.recipe.recipe import RULES, Recipe, Rule, problems_between
 from deploytool.recipe.section import S, Section
+from deploytool.recipe.task import with_loss_of_task
 from deploytool.recipe.toml import assign, override, read_text, read_toml, toml_value
 from deploytool.recipe.train import ignored_keys
 
@@ -191,7 +192,7 @@ def _repair(values: dict[str, Any], problem: Problem) -> bool:
 
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
     """{name: section} of every section of ``values`` that is right for itself."""
-    found = {}
+    found, values = {}, with_loss_of_task(values)
     for name, field in Recipe.model_fields.items():
         key = field.alias or name
         if key not in values and not field.is_required():

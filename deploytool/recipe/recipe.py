@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deploytool.base.errors import DeployError, RecipeError
 from deploytool.recipe.constraints import ConstraintsSection
@@ -14,6 +14,13 @@ from deploytool.recipe.data import DataSection
 from deploytool.recipe.network import NetworkSection
 from deploytool.recipe.section import Section
 from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
+from deploytool.recipe.task import (
+    TaskSection,
+    problems_of_limits,
+    problems_of_output,
+    problems_of_training,
+    with_loss_of_task,
+)
 from deploytool.recipe.train import TrainSection
 
 
@@ -34,6 +41,7 @@ class Recipe(Section):
     data: DataSection = Field(description="The samples.")
     network: NetworkSection = Field(description="The input map and the layers.")
     constraints: ConstraintsSection = Field(ConstraintsSection(), description="The chip's constraints on the network.")
+    task: TaskSection = Field(TaskSection(), description="What the output means: a class, or values.")
     train: TrainSection = Field(description="The training method and its settings.")
     map: MapSection = Field(MapSection(), description="How the network is mapped to its target.")
     run: RunSection = Field(RunSection(), description="The engines that run the program.")
@@ -42,8 +50,19 @@ class Recipe(Section):
     )
     report: ReportSection = Field(ReportSection(), description="The contents of the report.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_of_values(cls, values: Any) -> Any:
+        return with_loss_of_task(values)
+
     def conflicts(self) -> Iterator[DeployError]:
         yield from problems_between(RULES, dict(self))
+
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """The sections that decide the trained model, as plain JSON values; [task] only if it is not a class."""
+        task = ("task",) if self.task != TaskSection() else ()
+        return self.section("seed", "data", "network", "constraints", "train", *task)
 
     def section(self, *names: str) -> dict[str, Any]:
         """The named sections as plain JSON values."""
@@ -105,5 +124,8 @@ RULES: Final = (
     Rule(("run", "data"), _codes_events),
     Rule(("run", "train", "map"), _chip_is_used),
     Rule(("network", "train"), _augmentation_leaves_events),
+    Rule(("task", "train"), problems_of_training),
+    Rule(("task", "network"), problems_of_output),
+    Rule(("task", "validation"), problems_of_limits),
 )
 """What must agree between the sections of every recipe."""

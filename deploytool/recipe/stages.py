@@ -137,6 +137,18 @@ class ValidateSection(Section):
         le=100,
         description="Largest loss of accuracy from the trained network to the emulator, in percentage points.",
     )
+    max_rmse: float | None = Field(
+        None, ge=0, description="Largest root mean square error of the values on the emulator, in their unit."
+    )
+    min_r2: float | None = Field(
+        None, le=1, description="Lowest coefficient of determination, R2, on the emulator: the mean over the values."
+    )
+    max_rmse_rise: float | None = Field(
+        None,
+        ge=0,
+        description="Largest rise of the root mean square error from the trained network to the emulator, in percent "
+        "of the former.",
+    )
     max_spike_difference: float | None = Field(
         None,
         ge=0,

@@ -54,7 +54,8 @@ class TrainSection(Section):
     loss: Literal["ce", "tet", "mse"] = Field(
         "ce",
         description="`ce`: cross-entropy of the output averaged over time. `tet`: the mean of the cross-entropy at "
-        "every time step. `mse`: restore the input picture, for method `ptl` only.",
+        'every time step. `mse`: the mean squared error of values, the default with `task.kind = "regress"`, where '
+        "`tet` is that of every time step; or of the restored input picture, with method `ptl`.",
     )
     logit_scale: float = Field(0.3, gt=0, description="Factor from an output neuron's spike count to its logit.")
     tet_lambda: float = Field(0.0, ge=0, le=1, description="Weight of the regulariser in the `tet` loss.")
@@ -166,9 +167,6 @@ class TrainSection(Section):
             yield RecipeError("t_min", f"found {self.t_min}, above t_max {self.longest}", "t_min <= t_max")
         yield from self._tit_conflicts()
         yield from self._schedule_conflicts()
-        if self.loss == "mse" and self.method != "ptl":
-            need = "method ptl, the only one that restores pictures"
-            yield RecipeError("loss", f"found mse with method {self.method}", need)
 
     def _tit_conflicts(self) -> Iterator[RecipeError]:
         if self.method != "tit":

@@ -8,6 +8,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from deploytool.base.numbers import figure, percent, whole
+from deploytool.ir.score import score_of
 from deploytool.ir.verdict import Check, Difference, Rung, Verdict
 
 OUTCOMES: Final[Mapping[bool | None, str]] = MappingProxyType({True: "passed", False: "failed", None: "not run"})
@@ -48,7 +49,8 @@ def verdict_markdown(verdict: Verdict) -> str:
     if verdict.checks:
         checks = [(check.says, OUTCOMES[check.passed]) for check in verdict.checks]
         parts.append(_table(("Check", "Outcome"), checks))
-    parts.append(_table(("Run", "T", "Accuracy", "Samples", "SynOps per sample"), map(_run, runs)))
+    title = next((score_of(run).title for run in runs), "Accuracy")
+    parts.append(_table(("Run", "T", title, "Samples", "SynOps per sample"), map(_run, runs)))
     if differences:
         parts.append(_table(("Reference", "Test", "Pooled", "Mean", "Same prediction"), map(_pair, differences)))
     if missing := [run.name for run in verdict.rungs if run.name not in verdict.ran]:
@@ -58,8 +60,9 @@ def verdict_markdown(verdict: Verdict) -> str:
 
 def _run(run: Rung) -> tuple[str, ...]:
     steps = "-" if run.time_steps is None else str(run.time_steps)
-    accuracy = "no labels" if run.accuracy is None else percent(run.accuracy)
-    return run.name, steps, accuracy, whole(run.samples), "-" if run.synops is None else figure(run.synops)
+    score = score_of(run)
+    shown = "no labels" if score.text is None else score.text
+    return run.name, steps, shown, whole(run.samples), "-" if run.synops is None else figure(run.synops)
 
 
 def _pair(pair: Difference) -> tuple[str, ...]:

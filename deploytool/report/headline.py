@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from deploytool.base.numbers import figure, percent, whole
 from deploytool.chip.chips import Chip
 from deploytool.ir.program import Program
+from deploytool.ir.score import score_of
 from deploytool.ir.verdict import Difference, Rung, Verdict
 from deploytool.report.differences import main_difference
 from deploytool.report.results import from_silicon
@@ -26,7 +27,7 @@ def headlines(verdict: Verdict, program: Program, chip: Chip | None) -> list[Hea
     """The figures of the run that is nearest to silicon, each with what it is of."""
     shown = next(iter(from_silicon(verdict)), None)
     return [
-        _accuracy(shown),
+        _score(shown),
         _difference(main_difference(verdict)),
         _cores(program, chip),
         _energy(shown),
@@ -35,11 +36,11 @@ def headlines(verdict: Verdict, program: Program, chip: Chip | None) -> list[Hea
     ]
 
 
-def _accuracy(rung: Rung | None) -> Headline:
-    if rung is None or not rung.labelled:
+def _score(rung: Rung | None) -> Headline:
+    score = None if rung is None else score_of(rung)
+    if rung is None or score is None or score.text is None:
         return Headline("Accuracy", None, "no sample has a label", "accuracy")
-    note = f"{rung.name}, {whole(rung.right)} of {whole(rung.labelled)} right"
-    return Headline("Accuracy", percent(rung.accuracy), note, "accuracy")
+    return Headline(score.title, score.text, f"{rung.name}, {score.note}", "accuracy")
 
 
 def _difference(pair: Difference | None) -> Headline:
@@ -65,6 +66,8 @@ def _energy(run: Rung | None) -> Headline:
 
 
 def _latency(run: Rung | None) -> Headline:
+    if run is not None and run.regression is not None:
+        return Headline("Latency", None, "values are read in windows, without a decision", "cost")
     decided = run.decision if run else None
     if decided is None or decided.median_ms is None:
         return Headline("Latency", None, "no run measured the time to a decision", "cost")

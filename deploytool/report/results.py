@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from deploytool.base.numbers import percent
 from deploytool.ir.recording import EVENT_DRIVEN, RUNGS, Recording
+from deploytool.ir.score import score_of
 from deploytool.ir.verdict import Rung, Verdict
 from deploytool.report.runs import tied
 
@@ -45,13 +45,11 @@ def headline(verdict: Verdict) -> list[str]:
     """A summary of at most three sentences."""
     sentences, ran = [], verdict.ran
     if deployed := next((ran[name] for name in reversed(EVENT_DRIVEN) if name in ran), None):
-        sentence = (
-            f"The {deployed.name} classifies {percent(deployed.accuracy)} of {deployed.labelled:,} samples correctly"
-        )
-        trained = ran.get("torch")
-        if trained and trained.accuracy is not None and deployed.accuracy is not None:
-            sentence += f", the trained network {percent(trained.accuracy)}"
-        sentences.append(sentence + "." if deployed.labelled else "No sample has a label, so accuracy is not known.")
+        score, trained = score_of(deployed), ran.get("torch")
+        sentence = f"The {deployed.name} {score.says}"
+        if trained and score_of(trained).text is not None and score.text is not None:
+            sentence += f", the trained network {score_of(trained).short}"
+        sentences.append(sentence + "." if score.says else "No sample has a label, so accuracy is not known.")
     if "board" not in ran:
         sentences.append("No board was run: nothing in this report was measured on silicon.")
     return sentences

@@ -112,7 +112,7 @@ def _card(
     index = shown.choice.index
     label = int(nearest.labels[index])
     predictions = [int(recording.predictions[index]) for recording in runs.values()]
-    outputs = nearest.classes
+    outputs = nearest.output_neurons
     classes = tuple(range(outputs)) if outputs <= CLASSES_MAX else tuple(sorted({label, *predictions} - {-1}))
     answers = tuple(_answer(name, recording, index, classes) for name, recording in runs.items())
     found = [_spikes(name, recording, replayed, shown) for name, recording in ladder.items()]
@@ -174,7 +174,7 @@ def _timeline(
     spikes: Sequence[_Spikes], program: Program, label: int, duration_us: int, marks: int
 ) -> tuple[Panel, ...]:
     shown = spikes[-1]
-    outputs = shown.recording.classes
+    outputs = shown.recording.output_neurons
     features, rows, _ = program.input_shape
     hidden = [name for name in shown.recording.spikes if name != INPUT and name not in shown.recording.outputs]
     answered = [each.answered for each in spikes]

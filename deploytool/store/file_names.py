@@ -6,6 +6,7 @@ from typing import Final
 
 WEIGHTS: Final = "weights.safetensors"
 HISTORY: Final = "history.json"
+DECODER: Final = "decoder.json"
 NETWORK: Final = "network.nir"
 CONFIGURATION: Final = "configuration.json"
 QUANTISATION: Final = "quantisation.json"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.progress import Tick, no_progress
+from deploytool.ir.decoder import Decoder, Reads
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.outside import NOTHING, Outside
 
@@ -18,8 +22,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Epoch: TypeAlias = Mapping[str, float]
-"""epoch (from 1), learning_rate, step_epochs, loss, accuracy (%), synops per sample; validation_loss and so on;
-rate/conv1 and so on: spikes per neuron and validation sample."""
+"""epoch (from 1), learning_rate, step_epochs, loss, accuracy (%) or r2 and rmse, synops per sample; validation_loss and
+so on; rate/conv1 and so on: spikes per neuron and validation sample."""
+
+SCORES: Final = ("accuracy", "r2")
+"""The figures of an epoch by which the best is chosen, one for each kind of task."""
+
+
+def held_out(epoch: Epoch) -> tuple[str, float]:
+    """(name, value) of the validation score of ``epoch``, of which more is better."""
+    return next((name, epoch[f"validation_{name}"]) for name in SCORES if f"validation_{name}" in epoch)
+
 
 Observe: TypeAlias = Callable[[Epoch, bool], None]
 """Called with the history entry of every complete epoch, and whether it is the best so far."""
@@ -47,7 +60,8 @@ class Batches(Protocol):
     def __call__(
         self, time_steps: int, batch: int, generator: torch.Generator | None
     ) -> Iterable[tuple[Tensor, Tensor]]:
-        """(frames (T, B, C, H, W) float32, labels (B,) int64) of all samples, ``batch`` at a time.
+        """(frames (T, B, C, H, W) float32, labels (B,) int64 or targets (B, W, D) float32) of all samples, ``batch`` at
+        a time.
 
         With a ``generator``, it alone determines the random order and the augmentation. Without one, the order is fixed
         and samples are unchanged.
@@ -56,11 +70,28 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Values:
+    """The values that a network learns to give: their names, unit, and the ``windows`` of a sample, of ``window_us``.
+
+    ``mean`` and ``spread`` (D,) are those of the training targets, by which training normalises them.
+    """
+
+    names: tuple[str, ...]
+    unit: str
+    reads: Reads
+    windows: int
+    window_us: int | None
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Task:
     """One training: the network, its samples, and the folder of its checkpoint.
 
     ``folder`` holds the checkpoint; ``tick`` is called after every step, ``observe`` after every epoch, and ``resumed``
     before training continues from a checkpoint; ``outside`` holds the inputs of the method from other stages.
+    ``values`` are learnt, with a decoder; None if the network learns classes.
     """
 
     network: NetworkSection
@@ -74,17 +105,23 @@ class Task:
     observe: Observe = unobserved
     outside: Outside = NOTHING
     resumed: Resumed = unnoticed
+    values: Values | None = None
 
     def key(self, version: int, start: Any) -> str:
         """The key of a training that begins with ``start`` arrays, for ``version`` of its method. See `Checkpoint`."""
         sections = [section.model_dump_json() for section in (self.network, self.constraints, self.spec)]
-        return digest([version, sections, self.seed, len(self.training), len(self.validation), start])
+        values = [] if self.values is None else [self.values]
+        return digest([version, sections, self.seed, len(self.training), len(self.validation), start, *values])
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Latent float32 ``weights`` of the epoch with the best validation, and the ``history`` of all epochs."""
+    """Latent float32 ``weights`` of the epoch with the best validation, and the ``history`` of all epochs.
+
+    ``decoder`` reads the values that were learnt, None if they are classes.
+    """
 
     weights: Mapping[str, Array]
     history: tuple[Epoch, ...]
     chosen_epoch: int
+    decoder: Decoder | None = None

@@ -36,20 +36,28 @@ def checks(
 
 @dataclass(frozen=True)
 class _Found:
-    """A ``value`` of ``test``, or between it and ``reference``; ``missing`` are those of them that did not run."""
+    """A ``value`` of ``test``, or between it and ``reference``; ``missing`` are those of them that did not run.
+
+    ``unit`` is that of the value if the requirement leaves it open.
+    """
 
     value: float | None
     test: str
     reference: str | None = None
     where: str = ""
     missing: tuple[str, ...] = ()
+    unit: str = ""
 
 
 def _of_runs(asked: OfRun, runs: Mapping[str, Rung], every: bool) -> Iterator[_Found]:
     names = [name for name, run in runs.items() if run.rung in asked.on] if every else []
     for name in names or [asked.rung]:
         run = runs.get(name)
-        yield _Found(asked.measure(run), name, where=asked.where(run)) if run else _Found(None, name, missing=(name,))
+        if run is None:
+            yield _Found(None, name, missing=(name,))
+        else:
+            unit = run.regression.unit if run.regression and asked.of_values else ""
+            yield _Found(asked.measure(run), name, where=asked.where(run), unit=unit)
 
 
 def _of_pairs(asked: OfPair, runs: Mapping[str, Rung], pairs: Sequence[Pair], every: bool) -> Iterator[_Found]:
@@ -76,8 +84,9 @@ def _check(asked: OfRun | OfPair, limit: float, found: _Found) -> Check:
         passed = value >= limit if asked.at_least else value <= limit
         bound, where = "at least" if asked.at_least else "at most", f" ({found.where})" if found.where else ""
         shown, needed = _stated(asked, value, limit)
-        sentence = f"{title}: {shown} {asked.unit}{where}, {bound} {needed} required"
-    return Check(asked.id, value, limit, asked.unit, passed, sentence, found.reference, found.test)
+        unit = f" {found.unit or asked.unit}".rstrip()
+        sentence = f"{title}: {shown}{unit}{where}, {bound} {needed} required"
+    return Check(asked.id, value, limit, found.unit or asked.unit, passed, sentence, found.reference, found.test)
 
 
 def _stated(asked: OfRun | OfPair, value: float, limit: float) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from deploytool.validate.comparison import shared_layers
 from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
 from deploytool.validate.names import ARITHMETIC, STEPS, named
+from deploytool.validate.regression import regression, value_difference
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -131,12 +132,13 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
         spikes={layer: round(mean, DECIMALS) for layer, mean in metrics.spikes_per_sample(recording).items()},
         confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
         layers=layer_figures(recording),
-        decision=decision(recording),
+        decision=None if recording.reads_values else decision(recording),
         energy=estimated.says,
         energy_uj=estimated.uj_per_sample,
         power_mw=estimated.mw,
         load=loads,
         busiest_core=load_sentence(loads),
+        regression=regression(recording),
     )
 
 
@@ -168,6 +170,7 @@ def _difference(
         output=_rounded(metrics.spike_difference(wanted, found)),
         layers=tuple(LayerDifference(layer=layer, **vars(difference)) for layer, difference in by_layer.items()),
         not_compared=tuple(sorted((wanted.counts.keys() | found.counts.keys()) - set(shared))),
+        values=value_difference(wanted, found),
     )
 
 

@@ -46,10 +46,14 @@ class Requirement(Generic[T]):
 
 @dataclass(frozen=True)
 class OfRun(Requirement[Rung]):
-    """A requirement on a run, by default on ``rung``. It can be asked of the rungs ``on``."""
+    """A requirement on a run, by default on ``rung``. It can be asked of the rungs ``on``.
+
+    ``of_values``: its unit is that of the values that the run reads.
+    """
 
     rung: RungName = "emulator"
     on: tuple[RungName, ...] = RUNGS
+    of_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,20 @@ class OfPair(Requirement[Pair]):
 def _accuracy_drop(pair: Pair) -> float | None:
     before, after = pair.reference.accuracy, pair.test.accuracy
     return None if before is None or after is None else before - after
+
+
+def _rmse(run: Rung) -> float | None:
+    return run.regression.rmse if run.regression else None
+
+
+def _r2(run: Rung) -> float | None:
+    return run.regression.r2 if run.regression else None
+
+
+def _rmse_rise(pair: Pair) -> float | None:
+    """By how much the error of the test is larger, in % of that of the reference."""
+    before, after = _rmse(pair.reference), _rmse(pair.test)
+    return None if not before or after is None else 100 * (after / before - 1)
 
 
 def _worst_layer(pair: Pair) -> LayerDifference | None:
@@ -111,6 +129,7 @@ def _cores(run: Rung) -> int | None:
     return len({load.core for load in run.load if load.core is not None}) or None
 
 
+_NO_TARGETS: Final = "no values are read, or no sample has targets"
 _NO_LABELS: Final = "no sample has a label"
 _NO_SPIKES: Final = "the reference has no spikes at the output"
 
@@ -122,6 +141,16 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         "points",
         _accuracy_drop,
         _NO_LABELS,
+        rungs=("torch", "emulator"),
+    ),
+    OfRun("max_rmse", "Root mean square error on the {test}", "", _rmse, _NO_TARGETS, of_values=True),
+    OfRun("min_r2", "R2 on the {test}", "", _r2, _NO_TARGETS, at_least=True),
+    OfPair(
+        "max_rmse_rise",
+        "Rise of the root mean square error from {reference} to {test}",
+        "%",
+        _rmse_rise,
+        _NO_TARGETS,
         rungs=("torch", "emulator"),
     ),
     OfPair(

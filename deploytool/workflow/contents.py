@@ -15,6 +15,7 @@ from deploytool.ir.program import SIMULATOR, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import DROPPED, Recording
 from deploytool.ir.recording_file import load_recording
+from deploytool.ir.score import score_of
 from deploytool.ir.sweep import Curve
 from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import LayerFigures
@@ -32,7 +33,7 @@ from deploytool.store.file_names import (
 )
 from deploytool.store.manifest import Kind
 from deploytool.workflow.networks import originals_of
-from deploytool.workflow.summaries import validation_accuracy
+from deploytool.workflow.scores import answers, decisions, errors_of, validation_score
 
 
 def content_of(artifact: Artifact) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def _model(artifact: Artifact) -> dict[str, Any]:
     history = artifact.read_json(HISTORY)
     return {
         "epochs": len(history),
-        "validation_accuracy_percent": validation_accuracy(history),
+        **validation_score(history),
         "history": history,
     }
 
@@ -122,21 +123,21 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
 
 
 def _recording(artifact: Artifact) -> dict[str, Any]:
-    from deploytool.validate.activity import DECISION, decision, layer_figures
+    from deploytool.validate.activity import layer_figures
     from deploytool.validate.energy import energy
     from deploytool.validate.load import core_loads, load_sentence
-    from deploytool.validate.metrics import accuracy, synops_per_sample
+    from deploytool.validate.metrics import synops_per_sample
 
     recording = load_recording(artifact.path)
     figures, estimated, loads = layer_figures(recording), energy(recording), core_loads(recording)
     return {
         "rung": recording.rung,
         "samples": len(recording),
-        "accuracy_percent": rounded(accuracy(recording)),
+        **answers(recording),
         "synops_per_sample": rounded(synops_per_sample(recording)),
         "perturbation": recording.setup.perturbation or None,
         **({"imported_from": recording.setup.imported} if recording.setup.imported else {}),
-        "decision": {**asdict(decision(recording)), "is": DECISION},
+        **decisions(recording),
         "energy": estimated.says,
         "energy_uj_per_sample": estimated.uj_per_sample,
         "power_mw": estimated.mw,
@@ -195,6 +196,7 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
     from deploytool.validate.cost import cost_lines
 
     verdict = load_verdict(artifact.path)
+    scored = list(dict.fromkeys(name for rung in verdict.ran.values() for name in score_of(rung).columns))
     return {
         "verdict": verdict.sentence,
         "checks": [
@@ -206,18 +208,20 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
                 "rung": rung.name,
                 "status": rung.status,
                 "time_steps": rung.time_steps,
-                "accuracy_percent": rung.accuracy,
+                **{name: score_of(rung).columns.get(name) for name in scored},
                 "samples": rung.samples,
                 "synops_per_sample": rung.synops,
             }
             for rung in verdict.rungs
         ],
+        **errors_of(verdict),
         "spike_difference": [
             {
                 "reference": pair.reference,
                 "test": pair.test,
                 "output_pooled_percent": pair.output.pooled,
                 "output_mean_percent": pair.output.mean,
+                **({} if pair.values is None else {"values_rms": pair.values.rms}),
             }
             for pair in verdict.differences
         ],

@@ -25,6 +25,7 @@ from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import method_of
+from deploytool.workflow.answers import decoder_of
 from deploytool.zoo.models import is_shipped
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
@@ -185,7 +186,8 @@ def artifact_graph(artifact: Artifact) -> Graph:
     method.require_deployable(spec)
     network = method.trained_network(NetworkSection.model_validate(recipe["network"]), spec)
     constraints = ConstraintsSection.model_validate(recipe["constraints"])
-    return to_graph(read_tensors(artifact.path / WEIGHTS), network, constraints)
+    graph = to_graph(read_tensors(artifact.path / WEIGHTS), network, constraints)
+    return replace(graph, decoder=decoder_of(artifact))
 
 
 def trained_for(store: Store, artifact: Artifact | None) -> str | None:

@@ -24,12 +24,14 @@ from deploytool.recipe import (
     Recipe,
     Rule,
     RunSection,
+    TaskSection,
     TrainSection,
     load_recipe,
 )
 from deploytool.recipe.nodes import output_count
 from deploytool.recipe.recipe import problems_between
 from deploytool.train.methods.table import method_of
+from deploytool.workflow.answers import require_kind
 from deploytool.workflow.map import extras_of
 from deploytool.workflow.networks import recipe_geometry
 
@@ -106,6 +108,14 @@ def _shapes(network: NetworkSection) -> Iterator[RecipeError]:
     yield from ()
 
 
+def _data_answers(data: DataSection, task: TaskSection) -> Iterator[RecipeError]:
+    from deploytool.data.sets.table import key_problems, promised
+
+    if not list(key_problems(data)):
+        require_kind(task, promised(data))
+    yield from ()
+
+
 def _data_fits(data: DataSection, network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
     """What is wrong between the samples and the two ends of the network."""
     from deploytool.data.sets.table import key_problems, promised
@@ -157,6 +167,7 @@ TRAINABLE: Final = (
     Rule(("data",), _data_keys),
     Rule(("network",), _shapes),
     Rule(("data", "network", "train"), _data_fits),
+    Rule(("data", "task"), _data_answers),
     Rule(("network", "constraints", "train"), _method),
     Rule(("run", "map"), _balance),
     Rule(("run", "map", "network", "train"), _bias),

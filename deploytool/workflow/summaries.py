@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from deploytool.base.numbers import figure, rounded
+from deploytool.base.numbers import figure
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.program_file import load_program
 from deploytool.ir.verdict_file import load_verdict
@@ -15,6 +15,7 @@ from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
 from deploytool.store.manifest import Kind
 from deploytool.workflow.recordings import load
+from deploytool.workflow.scores import result, validation_score
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,12 @@ def summary(store: Store, artifact: Artifact) -> Summary:
     return SUMMARIES[artifact.kind](store, artifact)
 
 
-def validation_accuracy(history: list[dict[str, Any]]) -> float | None:
-    """The validation accuracy in % of the epoch that was chosen, or else of the best one; None if not known."""
-    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", 0), default={})
-    chosen = next((epoch for epoch in history if "chosen" in epoch), best)
-    return rounded(chosen.get("validation_accuracy"))
-
-
 def _model(_: Store, artifact: Artifact) -> Summary:
     recipe = artifact.manifest.recipe
-    accuracy = validation_accuracy(artifact.read_json(HISTORY))
-    return Summary(recipe["constraints"]["chip"], recipe["train"]["time_steps"], accuracy, _percent(accuracy))
+    score = validation_score(artifact.read_json(HISTORY))
+    accuracy, r2 = score.get("validation_accuracy_percent"), score.get("validation_r2")
+    result = _percent(accuracy) if r2 is None else f"R2 {figure(r2)}"
+    return Summary(recipe["constraints"]["chip"], recipe["train"]["time_steps"], accuracy, result)
 
 
 def _graph(_: Store, artifact: Artifact) -> Summary:
@@ -66,14 +62,13 @@ def _program(_: Store, artifact: Artifact) -> Summary:
 
 
 def _recording(store: Store, artifact: Artifact) -> Summary:
-    from deploytool.validate.metrics import accuracy
     from deploytool.validate.names import differences
 
     recording = load(store, artifact)
     usual = replace(recording.setup, perturbation="", arithmetic=None, imported="")
     special = ", ".join(differences(recording.rung, recording.setup, usual)) or None
-    found = rounded(accuracy(recording))
-    return Summary(recording.rung, recording.setup.time_steps, found, _percent(found), special)
+    found, says = result(recording)
+    return Summary(recording.rung, recording.setup.time_steps, found, says, special)
 
 
 def _verdict(_: Store, artifact: Artifact) -> Summary:

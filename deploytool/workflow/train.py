@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import InputError
 from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.ir.decoder import as_values
+from deploytool.ir.events import EventStream
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import save_recording
 from deploytool.recipe import Recipe
 from deploytool.recipe.nodes import output_count
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
-from deploytool.store.file_names import HISTORY, WEIGHTS
+from deploytool.store.file_names import DECODER, HISTORY, WEIGHTS
 from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
 from deploytool.train.tensorboard import event_file, require_tensorboard
+from deploytool.workflow.answers import decoder_of, require_kind, values_of
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.recordings import with_source
@@ -57,6 +60,8 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     def write(trained: Trained, folder: Path) -> None:
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
+        if trained.decoder is not None:
+            (folder / DECODER).write_text(canonical_json(as_values(trained.decoder)), encoding="utf-8")
 
     with cache.unfinished(request) as unfinished:
         return cache.stored(request, compute, write)
@@ -64,7 +69,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
 
 def _request(recipe: Recipe, ann: Mapping[str, Array] | None) -> Request:
     inputs = {"data": dataset(recipe.data, recipe.seed).fingerprint, **fingerprint(ann)}
-    return Request("model", inputs, recipe.section("seed", "data", "network", "constraints", "train"))
+    return Request("model", inputs, recipe.of_training)
 
 
 def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
@@ -72,22 +77,26 @@ def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None
 
     Raises RecipeError if the network does not match the samples, and as `outside`.
     """
-    from deploytool.data.loader import loader
+    from deploytool.data.loader import label_of, loader, targets_of
     from deploytool.data.sets.table import load
 
     data = load(recipe.data, recipe.seed)
     data.require(recipe.network.input)
+    require_kind(recipe.task, data)
     if recipe.train.loss != "mse":
         data.require_outputs(output_count(recipe.network))
+    values = values_of(recipe.task, data, data.train) if recipe.task.kind == "regress" else None
+    wanted = label_of if values is None else targets_of(values.windows)
     return Task(
         recipe.network,
         recipe.constraints,
         recipe.train,
         recipe.seed,
-        loader(data.train, recipe.data, recipe.train.augment),
-        loader(data.validation, recipe.data),
+        loader(data.train, recipe.data, recipe.train.augment, wanted),
+        loader(data.validation, recipe.data, wanted=wanted),
         folder,
         outside=outside(recipe, ann),
+        values=values,
     )
 
 
@@ -112,23 +121,30 @@ def run_trained(
     spec = recipe.train.model_copy(update={"time_steps": time_steps or recipe.train.time_steps})
 
     def compute() -> Recording:
-        from deploytool.data.loader import loader
+        from deploytool.data.loader import Wanted, label_of, loader, targets_of
         from deploytool.data.sets.table import load
-        from deploytool.train.loop.evaluate import evaluate
+        from deploytool.train.loop.evaluate import Reading, evaluate
 
+        decoder = decoder_of(model)
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         with cache.messages.doing("reading the data", "torch"):
             test = samples.load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
         if samples and len(test) and test[0].shape != recipe.network.input:
             found = f"events on a map of {format_shape(test[0].shape)}"
             raise InputError(test[0].name, found, f"{format_shape(recipe.network.input)}, the input of {model.name}")
+        first = test[0] if len(test) else None
+        reading, wanted = None, cast("Wanted", label_of)
+        if decoder is not None and isinstance(first, EventStream):
+            reading = Reading(decoder, decoder.windows(first.duration_us))
+            wanted = label_of if first.targets is None else targets_of(reading.windows)
         with cache.messages.progress("torch", "sample") as tick:
             recording = evaluate(
                 build(network, recipe.constraints, spec),
                 read_tensors(model.path / WEIGHTS),
-                loader(test, recipe.data),
+                loader(test, recipe.data, wanted=wanted),
                 tuple(sample.name for sample in test),
                 tick,
+                reading,
             )
         return with_source(cache.store, model, recording)
 

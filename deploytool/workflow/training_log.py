@@ -63,8 +63,16 @@ def _parts(entry: Epoch, total: int, seconds: float, best: bool) -> Iterator[str
         of = ""
     yield f"epoch {int(entry['epoch']):>{width}}{of}"
     yield f"loss {entry['loss']:.3g}"
-    accuracy = entry.get("validation_accuracy")
-    yield f"val loss {entry['validation_loss']:.3g}" if accuracy is None else f"val {figure(accuracy)} %"
+    yield _held_out(entry)
     yield duration(seconds) if seconds >= 10 else f"{seconds:.1f} s"
     if best:
         yield "best"
+
+
+def _held_out(entry: Epoch) -> str:
+    """The validation accuracy or R2 of an epoch, or its loss where neither is known."""
+    if "validation_accuracy" in entry:
+        return f"val {figure(entry['validation_accuracy'])} %"
+    if "validation_r2" in entry:
+        return f"val R2 {entry['validation_r2']:.3f}"
+    return f"val loss {entry['validation_loss']:.3g}"

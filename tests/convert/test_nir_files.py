@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir import read_nir, write_nir
-from deploytool.convert.nir.statements import decoder_statement, stated_decoder
 from deploytool.ir.decoder import Decoder
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
@@ -333,12 +332,3 @@ def test_every_third_party_file_is_read_or_refused_by_node(shared_data: Path, tm
     assert refused.keys() == {"spyx_shd"}
     assert "node 'LI': LI is not supported" in refused["spyx_shd"]
     assert "node 'LIF': tau is -" in refused["spyx_shd"]
-
-
-@pytest.mark.parametrize(
-    "change", [{"weights": [[1, 2]]}, {"reads": "smell"}, {"window_us": 0.5}, {"offset": ["x", 1]}, {"values": 3}]
-)
-def test_a_stated_decoder_that_is_none_is_refused(change: dict[str, object]) -> None:
-    statements = {"decoder": {**decoder_statement(DECODER), **change}}
-    with pytest.raises(InputError, match="states a decoder that is none"):
-        stated_decoder(statements, "net.nir")

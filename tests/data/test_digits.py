@@ -9,7 +9,7 @@ from deploytool.ir.events import EVENT
 @pytest.fixture(scope="module")
 def images() -> np.ndarray:
     pytest.importorskip("sklearn")
-    return digits._images()[0]
+    return digits.labelled_images()[0]
 
 
 def slow_camera(image: np.ndarray) -> list[tuple[int, int, int, int]]:
@@ -30,21 +30,21 @@ def slow_camera(image: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 def test_the_camera_equals_a_camera_pixel_by_pixel(images: np.ndarray) -> None:
     chosen = images[[0, 700, 1796]]
-    for image, events in zip(chosen, digits.camera_events(chosen), strict=True):
+    for image, events in zip(chosen, digits.camera_events(chosen, digits.eye_path()), strict=True):
         slow = slow_camera(image)
         assert [event[1:] for event in sorted(events.tolist())] == [event[1:] for event in slow]
         assert np.abs(np.sort(events["t"]) - [event[0] for event in slow]).max() <= 1
 
 
 def test_what_the_camera_sends_of_an_image_does_not_depend_on_the_others(images: np.ndarray) -> None:
-    together = digits.camera_events(images[:5])
+    together = digits.camera_events(images[:5], digits.eye_path())
     for index in range(5):
-        (alone,) = digits.camera_events(images[index : index + 1])
+        (alone,) = digits.camera_events(images[index : index + 1], digits.eye_path())
         assert np.array_equal(alone, together[index])
 
 
 def test_a_blank_image_sends_nothing_and_on_balances_off_where_the_eye_returns(images: np.ndarray) -> None:
-    blank, digit = digits.camera_events(np.stack([np.zeros((8, 8)), images[3]]))
+    blank, digit = digits.camera_events(np.stack([np.zeros((8, 8)), images[3]]), digits.eye_path())
     assert len(blank) == 0
     assert blank.dtype == EVENT
     net = np.zeros((16, 16))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
+from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
-from deploytool.ir.decoder import Decoder
+from deploytool.ir.decoder import Decoder, as_values, parse_decoder
 
 DECODER = Decoder(("vy", "vx"), np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]]), np.array([10.0, -1.0]), "px/s")
 
@@ -34,3 +36,17 @@ def test_the_number_of_windows(window_us: int | None, duration_us: int, windows:
 def test_what_is_no_decoder_is_refused(change: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Decoder(**{**vars(DECODER), **change})
+
+
+def test_a_decoder_comes_back_from_its_values() -> None:
+    again = parse_decoder(json.loads(json.dumps(as_values(DECODER))), "here")
+    assert digest(again) == digest(DECODER)
+    assert parse_decoder(None, "here") is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": [[1, 2]]}, {"reads": "smell"}, {"window_us": 0.5}, {"offset": ["x", 1]}, {"values": 3}]
+)
+def test_values_that_describe_no_decoder_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="here: describes a decoder that is none"):
+        parse_decoder({**as_values(DECODER), **change}, "here")

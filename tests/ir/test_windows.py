@@ -6,7 +6,7 @@ import pytest
 from deploytool.base.errors import InputError
 from deploytool.ir.decoder import Decoder
 from deploytool.ir.events import EVENT, EventStream
-from deploytool.ir.windows import OutputWindows, counted, joined, windows_in, windows_of
+from deploytool.ir.windows import OutputWindows, counted, joined, targets_in, windows_in, windows_of
 
 TWO = Decoder(("v",), np.array([[2.0, -1.0]]), np.array([0.5]), window_us=100)
 
@@ -25,14 +25,21 @@ def test_a_spike_after_the_sample_counts_in_its_last_window() -> None:
     assert counted(np.array([310]), np.array([1]), 2, 3, 300).tolist() == [[0, 0], [0, 0], [0, 1]]
 
 
-def test_there_are_as_many_windows_as_targets_or_as_the_decoder_says() -> None:
-    assert windows_in(stream([[1], [2]]), TWO) == 2
+def test_there_are_as_many_windows_as_the_decoder_says_or_as_targets() -> None:
+    assert windows_in(stream([[1], [2]]), TWO) == 3
     assert windows_in(stream(None), TWO) == 3
+    assert windows_in(stream([[1], [2]]), None) == 2
     assert windows_in(stream(None), None) == 0
 
 
+def test_finer_targets_are_averaged() -> None:
+    assert targets_in(stream([[1, 0], [2, 0], [6, 1], [8, 3]]), 2).tolist() == [[1.5, 0], [7, 2]]
+    with pytest.raises(InputError, match="targets of 2 windows, in a sample of 300 us that is decoded in 3"):
+        targets_in(stream([[1], [2]]), 3)
+
+
 def test_windows_of_samples_are_joined_and_missing_targets_are_not_numbers() -> None:
-    first = windows_of(stream([[1.0], [2.0]]), np.array([[1, 0], [0, 3]]), TWO)
+    first = windows_of(stream([[1.0], [2.0]], 200), np.array([[1, 0], [0, 3]]), TWO)
     second = windows_of(stream(None), np.array([[2, 2]]), TWO)
     both = joined([first, second])
     assert both is not None

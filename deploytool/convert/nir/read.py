@@ -15,7 +15,7 @@ from deploytool.convert.nir.fields import Assumptions, Fields, type_of
 from deploytool.convert.nir.hdf5 import load
 from deploytool.convert.nir.neurons import NEURONS, needs_time_step
 from deploytool.convert.nir.nodes import Parsed, does_nothing, read_node, stated_shapes
-from deploytool.convert.nir.statements import stated, stated_decoder
+from deploytool.convert.nir.statements import stated
 from deploytool.convert.nir.wiring import (
     GRAPH,
     Edges,
@@ -29,6 +29,7 @@ from deploytool.convert.nir.wiring import (
     with_sums,
     without_batch_axis,
 )
+from deploytool.ir.decoder import parse_decoder
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Reset
 
@@ -82,7 +83,7 @@ def read_nir(
     _check_said(nodes, reset, dt_ms, open_cycles if delay_us is None else [], file)
     unscaled, edges = fold_scales(parsed, edges, file)
     complete, edges = with_sums(unscaled, edges, statements.get("edges"))
-    width, decoder = statements.get("weight_bits"), stated_decoder(statements, file)
+    width, decoder = statements.get("weight_bits"), parse_decoder(statements.get("decoder"), file)
     graph = Graph(complete, edges, dt_ms, file, width, decoder)
     _check_stated_shapes(graph, nodes)
     return joined(graph, {name: item.stated["part"] for name, item in nodes.items() if "part" in item.stated})

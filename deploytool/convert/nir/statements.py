@@ -20,10 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, NoneType
 from typing import Any, Final
 
-import numpy as np
-
 from deploytool.base.errors import InputError
-from deploytool.ir.decoder import READS, Decoder
 
 KEY: Final = "deploytool"
 _NUMBER: Final = (int, float)
@@ -71,27 +68,6 @@ def stated(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
             found = f"metadata {KEY!r} states {name} = {value!r}"
             raise InputError(where, found, "a statement that this version knows", "Update deploytool.")
     return statements
-
-
-def stated_decoder(statements: Mapping[str, Any], where: str) -> Decoder | None:
-    """The decoder in the ``statements`` of a graph, if there is one. Raises InputError if it is not one."""
-    found = statements.get("decoder")
-    if found is None:
-        return None
-    try:
-        weights, offset = (np.array(found[name], np.float64) for name in ("weights", "offset"))
-        if found["reads"] not in READS or not isinstance(found["window_us"], int | None):
-            raise ValueError
-        named = tuple(map(str, found["values"]))
-        return Decoder(named, weights, offset, str(found["unit"]), found["reads"], found["window_us"])
-    except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
-        need = "the decoder that deploytool wrote"
-        raise InputError(where, f"metadata {KEY!r} states a decoder that is none ({error})", need) from None
-
-
-def decoder_statement(decoder: Decoder) -> dict[str, Any]:
-    """``decoder`` as JSON values."""
-    return {**vars(decoder), "weights": decoder.weights.tolist(), "offset": decoder.offset.tolist()}
 
 
 def _refuse_constant(name: str) -> None:

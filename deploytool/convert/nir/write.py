@@ -12,8 +12,9 @@ from deploytool.base.errors import DeployError, UnsupportedError
 from deploytool.convert.nir.concats import spread
 from deploytool.convert.nir.hdf5 import save
 from deploytool.convert.nir.neurons import neuron_fields
-from deploytool.convert.nir.statements import decoder_statement, metadata
+from deploytool.convert.nir.statements import metadata
 from deploytool.convert.nir.wiring import GRAPH, Edges, leave_out
+from deploytool.ir.decoder import as_values
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
 
@@ -45,7 +46,7 @@ def write_nir(graph: Graph, path: Path) -> None:
     if graph.weight_bits is not None:
         of_graph["weight_bits"] = graph.weight_bits
     if graph.decoder is not None:
-        of_graph["decoder"] = decoder_statement(graph.decoder)
+        of_graph["decoder"] = as_values(graph.decoder)
     if graph.of_type(Add):
         of_graph["edges"] = sorted(graph.edges)
     top = {"type": GRAPH, "nodes": nodes, "edges": np.array(sorted(edges), dtype=object), **metadata(**of_graph)}

@@ -55,38 +55,40 @@ _TEST_SEED: Final = 20
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The (training, test) samples; 20 % of every class are test samples, the same in every recipe."""
-    _refuse_root(root)
-    _, labels = _images()
-    return _split(Samples(labels, _streams().__getitem__))
+    refuse_root(root)
+    _, labels = labelled_images()
+    return split(Samples(labels, _streams().__getitem__))
 
 
 def image_parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
     """The (training, test) images themselves, of values 0..16, split as in `parts`."""
-    _refuse_root(root)
-    images, labels = _images()
+    refuse_root(root)
+    images, labels = labelled_images()
     pixels = np.rint(images * WHITE).astype(np.uint8)[:, None]
-    return _split(Samples(labels, lambda i: Image(pixels[i], int(labels[i]), f"digits-images/{i}", WHITE)))
+    return split(Samples(labels, lambda i: Image(pixels[i], int(labels[i]), f"digits-images/{i}", WHITE)))
 
 
-def _split(samples: Samples[Made]) -> tuple[Samples[Made], Samples[Made]]:
+def split(samples: Samples[Made]) -> tuple[Samples[Made], Samples[Made]]:
+    """(training, test) of the ``samples`` of all images."""
     train, test = hold_out(samples.labels, TEST_SHARE, _TEST_SEED)
     return samples.take(train), samples.take(test)
 
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data: the parameters of the procedure and the images."""
-    _refuse_root(root)
+    refuse_root(root)
     parameters = (SHAPE, DURATION_US, MAGNIFICATION, CORNERS, SACCADE_MS, DARK, CONTRAST, TEST_SHARE, _TEST_SEED)
-    return digest((parameters, _images()))
+    return digest((parameters, labelled_images()))
 
 
-def _refuse_root(root: str | None) -> None:
+def refuse_root(root: str | None) -> None:
+    """Raises RecipeError for a ``root``: the images come with scikit-learn."""
     if root is not None:
         raise RecipeError("data.root", f"found {root!r}", "no root for the set digits, which comes with scikit-learn")
 
 
 @lru_cache(maxsize=1)
-def _images() -> tuple[Floats, Ints]:
+def labelled_images() -> tuple[Floats, Ints]:
     """Images (1797, 8, 8), 0..1, and labels (1797,)."""
     try:
         from sklearn.datasets import load_digits
@@ -100,16 +102,18 @@ def _images() -> tuple[Floats, Ints]:
 
 @lru_cache(maxsize=1)
 def _streams() -> tuple[EventStream, ...]:
-    images, labels = _images()
+    images, labels = labelled_images()
     return tuple(
         EventStream(events, SHAPE, DURATION_US, int(label), f"digits/{index}")
-        for index, (events, label) in enumerate(zip(camera_events(images), labels, strict=True))
+        for index, (events, label) in enumerate(zip(camera_events(images, eye_path()), labels, strict=True))
     )
 
 
-def camera_events(images: Floats) -> list[Events]:
-    """The events of the camera for each of the images (S, 8, 8), values 0..1, in order of time."""
-    eye = eye_path()
+def camera_events(images: Floats, eye: Floats) -> list[Events]:
+    """The events of the camera for each of the images (S, 8, 8), values 0..1, in order of time.
+
+    ``eye`` (K + 1, 2) is the gaze at every millisecond, as in `eye_path`, or (K + 1, S, 2) where it differs.
+    """
     reference = levels(images, eye[0]) - _first_phase()
     before = levels(images, eye[0]) - reference
     crossed = np.zeros(before.shape, np.int64)  # n: L_ref is n contrast thresholds above its first value
@@ -137,9 +141,12 @@ def eye_path() -> Floats:
 
 
 def levels(images: Floats, position: Floats) -> Floats:
-    """(S, 16, 16): log intensity in contrast thresholds at every sensor pixel, the eye at ``position`` (y, x)."""
-    rows, columns = (_interpolation(offset, images.shape[1], SHAPE[1]) for offset in position)
-    intensity: Floats = rows @ images @ columns.T
+    """(S, 16, 16): log intensity in contrast thresholds at every sensor pixel, the eye at ``position`` (y, x).
+
+    ``position`` is (2,), or (S, 2) where it differs between the images.
+    """
+    rows, columns = (_interpolation(position[..., axis], images.shape[1], SHAPE[1]) for axis in (0, 1))
+    intensity: Floats = rows @ images @ np.swapaxes(columns, -1, -2)
     return np.log(DARK + intensity) / CONTRAST
 
 
@@ -151,10 +158,10 @@ def _first_phase() -> Floats:
     return phase.reshape(height, width)
 
 
-def _interpolation(offset: float, pixels: int, sensor: int) -> Floats:
-    """(sensor, pixels): the share of each image pixel in the intensity at each sensor pixel, along one axis."""
-    seen = (np.arange(sensor) - (sensor - 1) / 2 + offset) / MAGNIFICATION + (pixels - 1) / 2
-    share: Floats = np.maximum(0, 1 - np.abs(seen[:, None] - np.arange(pixels)))
+def _interpolation(offset: Floats, pixels: int, sensor: int) -> Floats:
+    """(..., sensor, pixels): the share of each image pixel in the intensity at each sensor pixel, along one axis."""
+    seen = (np.arange(sensor) - (sensor - 1) / 2 + offset[..., None]) / MAGNIFICATION + (pixels - 1) / 2
+    share: Floats = np.maximum(0, 1 - np.abs(seen[..., None] - np.arange(pixels)))
     return share
 
 

@@ -24,6 +24,7 @@ class Source(Generic[Made]):
     names their content without loading it all; ``says`` describes it in one line.
 
     ``shape`` (C, H, W) has 0 for H and W if images differ in size; ``classes`` is 0 if the folders determine it.
+    A set with ``values``, in ``unit``, has targets instead of classes.
     ``names(root)`` are the names of the classes, none if they are numbers. ``opens(section)`` is for a set whose
     samples depend on more than its root.
     """
@@ -35,6 +36,8 @@ class Source(Generic[Made]):
     fingerprint: Callable[[str | None], str]
     names: Callable[[str | None], tuple[str, ...]] = lambda _: ()
     opens: Callable[[DataSection], Opened[Made]] | None = None
+    values: tuple[str, ...] = ()
+    unit: str = ""
 
     def open(self, spec: DataSection) -> Opened[Made]:
         """The set as ``spec`` asks for it. Raises RecipeError and InputError for data that are not there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Final, Generic, cast
 
@@ -12,7 +12,19 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
 from deploytool.data.samples import Part, Samples, even_subset, hold_out
-from deploytool.data.sets import cifar, cifar10dvs, digits, dvsgesture, events, imagefolder, mnist, ncaltech101, nmnist
+from deploytool.data.sets import (
+    cifar,
+    cifar10dvs,
+    digits,
+    digits_saccades,
+    dvsgesture,
+    events,
+    imagefolder,
+    mnist,
+    ncaltech101,
+    nmnist,
+    nmnist_saccades,
+)
 from deploytool.data.sets.source import PARTS, Made, Source
 from deploytool.data.steps import OF_EVENTS, OF_RECORDINGS, applied, event_steps, given, map_after
 from deploytool.ir.events import EventStream
@@ -39,6 +51,24 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         nmnist.CLASSES,
         nmnist.parts,
         nmnist.fingerprint,
+    ),
+    "digits-saccades": Source(
+        "the velocity of digits before a simulated event camera; no download",
+        digits.SHAPE,
+        0,
+        digits_saccades.parts,
+        digits_saccades.fingerprint,
+        values=digits_saccades.VALUES,
+        unit=digits_saccades.UNIT,
+    ),
+    "nmnist-saccades": Source(
+        "the velocity of the image in N-MNIST, whose camera moves",
+        nmnist.SHAPE,
+        0,
+        nmnist_saccades.parts,
+        nmnist_saccades.fingerprint,
+        values=digits_saccades.VALUES,
+        unit=digits_saccades.UNIT,
     ),
     "dvsgesture": Source(
         "DVS128 Gesture: 11 gestures, split by people; tonic's layout",
@@ -124,11 +154,16 @@ DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
 
 @dataclass(frozen=True, eq=False)
 class Promise:
-    """The form of the samples of the set ``name``: maps of ``shape`` (C, H, W), labels 0..``classes`` - 1."""
+    """The form of the samples of the set ``name``: maps of ``shape`` (C, H, W), and labels 0..``classes`` - 1.
+
+    If it has ``values``, in ``unit``, samples have targets, and no labels.
+    """
 
     name: str
     shape: Shape
     classes: int
+    values: tuple[str, ...] = ()
+    unit: str = ""
 
     def require(self, shape: Shape) -> None:
         """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
@@ -158,9 +193,9 @@ class Dataset(Promise, Generic[Made]):
     share no sample.
     """
 
-    train: Samples[Made]
-    validation: Samples[Made]
-    test: Samples[Made]
+    train: Samples[Made] = field(kw_only=True)
+    validation: Samples[Made] = field(kw_only=True)
+    test: Samples[Made] = field(kw_only=True)
     names: tuple[str, ...] = ()
     """The names of the classes; none if they are numbers."""
     notes: tuple[str, ...] = ()
@@ -177,7 +212,8 @@ def promised(spec: DataSection) -> Promise:
     if spec.set not in EVENT_SETS:
         return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
     if source.opens is None:
-        return Promise(spec.set, map_after(event_steps(spec, source.shape), source.shape), source.classes)
+        shape = map_after(event_steps(spec, source.shape), source.shape)
+        return Promise(spec.set, shape, source.classes, source.values, source.unit)
     found = source.open(spec)
     return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names))
 
@@ -205,10 +241,13 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
             "Use more samples, or change data.validation.",
         )
     names = found.names
-    classes = source.classes or len(names) or int(max(training.labels.max(), test.labels.max())) + 1
+    classes = source.classes or len(names)
+    if not classes and not source.values:
+        classes = int(max(training.labels.max(), test.labels.max())) + 1
     step, shape = _step(spec, found.shape)
     train, validation, test = (part.map(step) for part in (train, validation, test))
-    return Dataset(spec.set, shape, classes, train, validation, test, names, found.notes)
+    form = spec.set, shape, classes, source.values, source.unit
+    return Dataset(*form, train=train, validation=validation, test=test, names=names, notes=found.notes)
 
 
 def class_names(spec: DataSection) -> tuple[str, ...]:

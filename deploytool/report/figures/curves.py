@@ -1,9 +1,10 @@
-"""Training curves: loss and accuracy per epoch."""
+"""Training curves: loss and score per epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
@@ -11,6 +12,8 @@ from deploytool.base.numbers import figure
 from deploytool.report.figures.chart import Frame, rounded_scale, scale
 
 HEIGHT = 150
+SCORES: Final = {"accuracy": "Accuracy per epoch, in %", "r2": "R² per epoch"}
+"""{key of a score in the history: the title of its chart}."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,15 @@ class Chart:
 
 
 def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Chart, Chart]:
-    """Loss and accuracy per epoch, of training and validation; a dot marks the epoch that was chosen.
+    """Loss and accuracy per epoch, or R2 of values, of training and validation; a dot marks the epoch that was chosen.
 
-    That is the row with "chosen". Without one, it is the row with the best validation accuracy; ties go to the lowest
+    That is the row with "chosen". Without one, it is the row with the best validation score; ties go to the lowest
     validation loss.
     """
-    best = min(history, key=lambda row: (-row["validation_accuracy"], row["validation_loss"]))
+    key = next(key for key in SCORES if f"validation_{key}" in history[0])
+    best = min(history, key=lambda row: (-row[f"validation_{key}"], row["validation_loss"]))
     chosen = next((row for row in history if "chosen" in row), best)
-    return (
-        _curves("Loss per epoch", "loss", history, chosen),
-        _curves("Accuracy per epoch, in %", "accuracy", history, chosen),
-    )
+    return _curves("Loss per epoch", "loss", history, chosen), _curves(SCORES[key], key, history, chosen)
 
 
 def _curves(title: str, key: str, history: Sequence[Mapping[str, float]], chosen: Mapping[str, float]) -> Chart:

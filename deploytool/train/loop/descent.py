@@ -12,14 +12,13 @@ from torch import Tensor
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import RecipeError
-from deploytool.base.numbers import figure
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train import processes
 from deploytool.train.device import autocast
 from deploytool.train.loop.calibration import calibrated
 from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.evaluate import Score, Sums, score
-from deploytool.train.loop.losses import loss_of
+from deploytool.train.loop.objective import objective_of
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import State
 from deploytool.train.network.constraints import excess
@@ -68,12 +67,13 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
     """The weights that one phase of gradient descent through time gives.
 
     Training starts from ``initial``, or from random weights with ``task.seed``. The epoch with the best validation
-    accuracy is chosen; ties are broken by validation loss, then by the earlier epoch. Training validates, chooses and
-    returns the running mean of the weights:
+    accuracy, or R2 of values, is chosen; ties are broken by validation loss, then by the earlier epoch. Training
+    validates, chooses and returns the running mean of the weights:
     mean <- a mean + (1 - a) weights after every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are
     the weights themselves.
     """
-    state = State(descent.build(task.network, task.constraints, task.spec), task.seed, initial)
+    net = descent.build(task.network, task.constraints, task.spec)
+    state = State(net, task.seed, initial, objective_of(net, task.values))
     stages = stages_of(task.network, task.spec)
 
     def next_epoch() -> bool:
@@ -100,16 +100,16 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
         raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
     if net.normalised and (descent.remeasures_norms or net.spec.average > 0):
         state.replace_statistics(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
-    held_out = score(net, state.mean, task.validation)
+    held_out = score(net, state.mean, task.validation, state.objective)
     return {
         "epoch": epoch,
         "learning_rate": rate,
         "step_epochs": steps + (state.history[-1]["step_epochs"] if state.history else 0),
         "loss": learned.loss,
-        "accuracy": learned.accuracy,
+        **learned.figures,
         "synops": learned.synops,
         "validation_loss": held_out.loss,
-        "validation_accuracy": held_out.accuracy,
+        **{f"validation_{name}": value for name, value in held_out.figures.items()},
         "validation_synops": held_out.synops,
         **{f"rate/{name}": rate for name, rate in held_out.rates.items()},
     }
@@ -122,7 +122,7 @@ def _train_epoch(
     net, spec, epoch = state.net, state.net.spec, len(state.history) + 1
     draws = state.generator("draws", epoch)
     batches = math.ceil(len(task.training) / spec.batch)
-    sums, steps_taken = Sums(net), 0.0
+    sums, steps_taken = Sums(net, state.objective), 0.0
     samples = task.training(spec.longest, spec.batch, state.generator("batches", epoch))
     for batch, (frames, labels) in enumerate(samples, start=1):
         state.optimizer.zero_grad()
@@ -136,7 +136,7 @@ def _train_epoch(
                 share = len(own_labels) / len(labels)
                 (loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
                 if len(own_labels):
-                    sums.add(activity, own_labels, loss)
+                    sums.add(activity, state.weights, own_labels, loss)
         processes.add_gradients(state.learnt.values())
         state.step()
         task.tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
@@ -164,7 +164,7 @@ def _loss(state: State, frames: Tensor, labels: Tensor, steps: tuple[int, ...]) 
     state.update_statistics(activity.statistics)
     if not len(labels):
         return activity, activity.output.sum()
-    loss = loss_of(activity.output, labels, spec)
+    loss = state.objective.loss(state.weights, activity.output, labels)
     if spec.rate_penalty:
         loss = loss + spec.rate_penalty * activity.synops.mean() / 1e6
     if penalty := net.constraints.max_weight_penalty:
@@ -182,4 +182,4 @@ def _diverged(spec: TrainSection, loss: str) -> RecipeError:
 
 
 def _note(state: State, epoch: int, mean: Score) -> str:
-    return f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {figure(mean.accuracy)} % correct"
+    return f"epoch {epoch}/{state.net.spec.epochs}  loss {mean.loss:.3f}  {state.objective.says(mean.figures)}"

@@ -19,6 +19,7 @@ from deploytool.base.progress import Tick
 from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.descent import Descent, descend
+from deploytool.train.loop.objective import split_decoder
 from deploytool.train.network.constraints import require_possible
 from deploytool.train.network.norms import merged
 from deploytool.train.task import Epoch, Observe, Resumed, Task, Trained
@@ -91,7 +92,10 @@ def train_in_phases(descent: Descent, task: Task) -> Trained:
         weights = merged(trained.weights, phase.network) if phase.merges else trained.weights
     assert weights is not None
     history[chosen_epoch - 1] = {**history[chosen_epoch - 1], "chosen": 1}
-    return Trained(weights, tuple(history), chosen_epoch)
+    if task.values is None:
+        return Trained(weights, tuple(history), chosen_epoch)
+    kept, decoder = split_decoder(weights, task.values)
+    return Trained(kept, tuple(history), chosen_epoch, decoder)
 
 
 def _added_to(observe: Observe, add: Callable[[Epoch], Epoch]) -> Observe:

@@ -13,34 +13,46 @@ from deploytool.base.digest import digest
 from deploytool.recipe import TrainSection
 from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
+from deploytool.train.loop.objective import Objective, objective_of
 from deploytool.train.network.constraints import masks
 from deploytool.train.network.spiking import SpikingNetwork, learnt
-from deploytool.train.task import Epoch
+from deploytool.train.task import Epoch, held_out
 
 NORM_MOMENTUM: Final = 0.1
 """Weight of a new batch in the running statistics of batch norms (torch's default)."""
 
 
 def chosen(history: Sequence[Epoch], first: int = 1) -> int | None:
-    """The epoch from ``first`` on with the best validation accuracy, or None if there is none. Ties go to the lowest
-    validation loss, then to the first epoch."""
+    """The epoch from ``first`` on with the best validation score, `held_out`, or None if there is none. Ties go to the
+    lowest validation loss, then to the first epoch."""
     entries = [entry for entry in history if entry["epoch"] >= first]
     if not entries:
         return None
-    best = min(entries, key=lambda entry: (-entry["validation_accuracy"], entry["validation_loss"], entry["epoch"]))
+    best = min(entries, key=lambda entry: (-held_out(entry)[1], entry["validation_loss"], entry["epoch"]))
     return int(best["epoch"])
 
 
 class State:
     """The weights, their running mean, the best mean so far, masks, the optimizer and the history.
 
-    It starts from ``initial`` weights, or from random weights with ``seed``. Epochs before `first` are never the best,
+    It starts from ``initial`` weights, or from random weights with ``seed``, and learns what ``objective`` needs
+    besides; the default is to tell classes apart. Epochs before `first` are never the best,
     because their neurons have more inputs than the limit allows.
     """
 
-    def __init__(self, net: SpikingNetwork, seed: int, initial: Mapping[str, Array] | None = None) -> None:
+    def __init__(
+        self,
+        net: SpikingNetwork,
+        seed: int,
+        initial: Mapping[str, Array] | None = None,
+        objective: Objective | None = None,
+    ) -> None:
         self.net, self.seed = net, seed
-        drawn = net.initial_weights(self.generator("weights")) if initial is None else as_tensors(initial)
+        self.objective = objective or objective_of(net, None)
+        if initial is None:
+            drawn = net.initial_weights(self.generator("weights")) | self.objective.start(self.generator("decoder"))
+        else:
+            drawn = as_tensors(initial)
         self.weights = {name: tensor.to(net.device) for name, tensor in drawn.items()}
         for tensor in self.learnt.values():
             tensor.requires_grad_()

@@ -1,0 +1,66 @@
+"""How good answers are, as plain values: of a training, of a recording, and of the runs of a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from deploytool.base.numbers import figure, rounded
+from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import Verdict
+
+
+def chosen_epoch(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The epoch that was chosen, or else the best one; empty if not known."""
+    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", epoch.get("validation_r2", 0)), default={})
+    return next((epoch for epoch in history if "chosen" in epoch), best)
+
+
+def validation_score(history: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """{"validation_accuracy_percent": ...} of the chosen epoch, or {"validation_r2": ...} of one that learnt values."""
+    chosen = chosen_epoch(history)
+    if "validation_r2" in chosen:
+        return {"validation_r2": rounded(chosen["validation_r2"])}
+    return {"validation_accuracy_percent": rounded(chosen.get("validation_accuracy"))}
+
+
+def answers(recording: Recording) -> dict[str, Any]:
+    """{"accuracy_percent": ...} of a ``recording``, or the errors of the values that it reads."""
+    from deploytool.validate.metrics import accuracy
+    from deploytool.validate.regression import regression
+
+    if not recording.reads_values:
+        return {"accuracy_percent": rounded(accuracy(recording))}
+    found = regression(recording)
+    return {"regression": None if found is None else asdict(found)}
+
+
+def decisions(recording: Recording) -> dict[str, Any]:
+    """{"decision": the time to the decision} of a ``recording`` whose output is classes."""
+    from deploytool.validate.activity import DECISION, decision
+
+    return {} if recording.reads_values else {"decision": {**asdict(decision(recording)), "is": DECISION}}
+
+
+def errors_of(verdict: Verdict) -> dict[str, Any]:
+    """{"errors": a row for each value of each run} of a ``verdict`` on values; empty for one on classes."""
+    rows = [
+        {"rung": run.name, "value": each.value, "rmse": each.rmse, "mae": each.mae, "r2": each.r2}
+        for run in verdict.ran.values()
+        if run.regression
+        for each in run.regression.values
+    ]
+    return {"errors": rows} if rows else {}
+
+
+def result(recording: Recording) -> tuple[float | None, str | None]:
+    """(accuracy in %, None for values; the accuracy or R2 in words) of a ``recording``."""
+    from deploytool.validate.metrics import accuracy
+    from deploytool.validate.regression import regression
+
+    if recording.reads_values:
+        found = regression(recording)
+        return None, None if found is None or found.r2 is None else f"R2 {figure(found.r2)}"
+    known = rounded(accuracy(recording))
+    return known, None if known is None else f"{figure(known)} %"
