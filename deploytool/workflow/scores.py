@@ -13,8 +13,12 @@ from deploytool.ir.verdict import Verdict
 
 def chosen_epoch(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The epoch that was chosen, or else the best one; empty if not known."""
-    best = max(history, key=lambda epoch: epoch.get("validation_accuracy", epoch.get("validation_r2", 0)), default={})
+    best = max(history, key=_score, default={})
     return next((epoch for epoch in history if "chosen" in epoch), best)
+
+
+def _score(epoch: Mapping[str, Any]) -> float:
+    return float(epoch.get("validation_accuracy", epoch.get("validation_r2", 0)))
 
 
 def validation_score(history: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -170,6 +170,8 @@ def test_every_set_is_one_line_and_of_one_kind() -> None:
     assert set(DATASETS) == {
         "digits",
         "nmnist",
+        "digits-saccades",
+        "nmnist-saccades",
         "dvsgesture",
         "cifar10dvs",
         "ncaltech101",

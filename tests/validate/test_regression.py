@@ -80,7 +80,6 @@ def rungs(**limits: float) -> Any:
     wrong = [[0], [2], [3], [3]]
     torch = read(FOUR, wrong, rung="torch")
     emulator = read([[1, 9, 0], [0, 9, 1], [4, 0, 0], [0, 0, 4]], wrong)
-
     return judge({"a": torch, "b": emulator}, ValidateSection(**limits))
 
 

@@ -11,7 +11,8 @@ from deploytool.store.artifact import Store
 from deploytool.store.manifest import KINDS
 from deploytool.workflow import show
 from deploytool.workflow.contents import CONTENTS
-from deploytool.workflow.summaries import SUMMARIES, Summary, summary, validation_accuracy
+from deploytool.workflow.scores import validation_score
+from deploytool.workflow.summaries import SUMMARIES, Summary, summary
 
 
 @pytest.fixture
@@ -60,9 +61,10 @@ def test_rows_are_newest_first_and_a_damaged_artifact_says_so(store: Store) -> N
     assert next(row for row in rows if row["artifact"] == graph.name)["result"] == "8 nodes"
 
 
-def test_the_accuracy_of_a_model_is_that_of_the_chosen_epoch() -> None:
-    assert validation_accuracy([]) is None
-    assert validation_accuracy([{"loss": 1.0}]) is None
+def test_the_score_of_a_model_is_that_of_the_chosen_epoch() -> None:
+    assert validation_score([]) == {"validation_accuracy_percent": None}
+    assert validation_score([{"loss": 1.0}]) == {"validation_accuracy_percent": None}
     history = [{"validation_accuracy": 90.123456}, {"validation_accuracy": 80.0, "chosen": 1}]
-    assert validation_accuracy(history) == 80.0
-    assert validation_accuracy(history[:1]) == 90.1235
+    assert validation_score(history) == {"validation_accuracy_percent": 80.0}
+    assert validation_score(history[:1]) == {"validation_accuracy_percent": 90.1235}
+    assert validation_score([{"validation_r2": 0.7}, {"validation_r2": 0.8}]) == {"validation_r2": 0.8}
