@@ -32,7 +32,7 @@ from deploytool.data.spikes.rows import Rows
 from deploytool.data.spikes.samples import Samples, check_number
 from deploytool.data.spikes.schema import LEFT_OUT, Header
 from deploytool.data.spikes.write import kept_samples
-from deploytool.ir.events import places_of
+from deploytool.ir.events import DURATION_MAX_US, places_of
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
 
@@ -167,7 +167,7 @@ def samples_in_nir_data(data: NirData, time_unit: str | None, where: str, bytes_
     check_number(samples, 0, bytes_allowed, where)
     t_max, unit = max(node.t_max for node in data.nodes), data.unit or time_unit
     durations = np.zeros(0)
-    if unit is not None and math.isfinite(t_max) and t_max > 0:
+    if unit is not None and 0 < t_max * UNITS_US[unit] <= DURATION_MAX_US:
         durations = np.full(samples, math.ceil(t_max * UNITS_US[unit]))
     return Samples(tuple(map(str, range(samples))), np.full(samples, -1), durations.astype(np.int64))
 
