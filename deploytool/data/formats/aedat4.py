@@ -5,41 +5,73 @@ The package aedat reads it. Specification: docs.inivation.com, "AEDAT 4.0".
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.parts import START, Part, Parts, Place, joined
 from deploytool.data.formats.reading import RawEvents, Reading
 
 HEADER: Final = b"IOHE"
 HEADER_END: Final = 26
 """The end of the name of the header's type, which follows the version, the header's size and an offset."""
+HELD: Final = 1 << 17
+"""Number of events that are kept back, because an event of a later packet may be older."""
 NEED: Final = "an AEDAT4 file with one stream of events"
 
 
-def read(path: Path, _: Reading) -> RawEvents:
+def parts(path: Path, _: Reading, place: Place = START) -> Parts:
     """The events in the file ``path``, sorted by time, because packets of a stream may overlap.
 
-    Raises InputError if it is damaged, or has no event stream or several.
+    ``place`` is the number of parts to leave out. Raises InputError if the file is damaged, or has no event stream or
+    several.
     """
+    for number, events in enumerate(_sorted(_packets(path))):
+        if number >= place.at:
+            yield Part(events, Place(number))
+
+
+def _sorted(packets: Iterator[RawEvents]) -> Iterator[RawEvents]:
+    """The events of ``packets`` in order of time, as far as no event comes later than by `HELD` events."""
+    held: list[RawEvents] = []
+    for packet in packets:
+        held.append(packet)
+        if sum(map(len, held)) >= 2 * HELD:
+            events = _in_order(held)
+            yield events.take(slice(HELD))
+            held = [events.take(slice(HELD, None))]
+    if held:
+        yield _in_order(held)
+
+
+def _in_order(packets: list[RawEvents]) -> RawEvents:
+    events = joined(Part(packet, START) for packet in packets)
+    return events.take(np.argsort(events.t, kind="stable"))
+
+
+def _packets(path: Path) -> Iterator[RawEvents]:
+    """The events of each packet in the file ``path``. Raises as `parts` does."""
     import aedat
 
     with path.open("rb") as file:
         if file.read(HEADER_END)[-len(HEADER) :] != HEADER:
             raise InputError(str(path), "cannot be read (its header is damaged)", NEED, "Copy it again.")
+    number, streams = 0, {}
     try:
         decoder = aedat.Decoder(path)
         streams = {number: each for number, each in decoder.id_to_stream().items() if each["type"] == "events"}
-        packets = [packet["events"] for packet in decoder if packet["stream_id"] in streams]
+        for packet in decoder if len(streams) == 1 else ():
+            if packet["stream_id"] in streams:
+                ((_, stream),) = streams.items()
+                found, sensor = packet["events"], (stream["height"], stream["width"])
+                number += len(found)
+                yield RawEvents(found["t"], found["x"], found["y"], found["on"], sensor=sensor)
     except BaseException as error:  # a panic of Rust is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | GeneratorExit):
             raise
         raise InputError(str(path), f"cannot be read ({error})", NEED, "Copy it again.") from None
-    if len(streams) != 1 or not sum(map(len, packets)):
-        raise InputError(str(path), f"{sum(map(len, packets))} events in {len(streams)} streams", NEED)
-    found = np.concatenate(packets)
-    found = found[np.argsort(found["t"], kind="stable")]
-    (stream,) = streams.values()
-    return RawEvents(found["t"], found["x"], found["y"], found["on"], sensor=(stream["height"], stream["width"]))
+    if not number:
+        raise InputError(str(path), f"0 events in {len(streams)} streams", NEED)

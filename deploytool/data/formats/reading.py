@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from deploytool.base.arrays import Array
@@ -77,3 +77,7 @@ class RawEvents:
 
     def __len__(self) -> int:
         return len(self.t)
+
+    def take(self, chosen: slice | Array) -> RawEvents:
+        """Those of the events that are ``chosen``, by index or by a mark for each."""
+        return replace(self, t=self.t[chosen], x=self.x[chosen], y=self.y[chosen], p=self.p[chosen])

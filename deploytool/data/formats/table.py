@@ -45,11 +45,6 @@ class Known:
     todo: str
 
 
-def _whole(read: Callable[[Path, Reading], RawEvents]) -> Read:
-    """A reader that has all events of a file in one part."""
-    return lambda path, reading, _: iter([Part(read(path, reading), START)])
-
-
 def _begins(*marks: bytes) -> Recognise:
     return lambda head, _: head.startswith(marks)
 
@@ -80,20 +75,18 @@ FORMATS: Final[Mapping[str, Format]] = {
     "evt2": Format("Prophesee EVT 2.0", (".raw",), _encoded("2.0"), evt2.parts),
     "evt3": Format("Prophesee EVT 3.0", (".raw",), _encoded("3.0"), evt3.parts),
     "dat": Format("Prophesee DAT", (".dat",), _is_dat, dat.parts),
-    "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), _whole(aedat4.read), "aedat", _DATASETS),
+    "aedat4": Format("AEDAT 4.0", (".aedat4",), _begins(b"#!AER-DAT4"), aedat4.parts, "aedat", _DATASETS),
     "evt21": Format("Prophesee EVT 2.1", (".raw",), _encoded("2.1"), evt21.parts),
     "aedat2": Format("AEDAT 2.0", (".aedat", ".dat"), _begins(b"#!AER-DAT2.0"), aedat2.parts, takes=("--camera",)),
     "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.parts),
     "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.parts),
-    "mat": Format(
-        "MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), _whole(mat.read), "scipy", _DATASETS, ("--time-unit",)
-    ),
+    "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.parts, "scipy", _DATASETS, _STATED),
     "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), hdf5.parts, takes=(*_STATED, "--group")),
     "table": Format(
         "a table of text",
         (".csv", ".txt", ".tsv"),
         lambda head, _: text.is_table(head),
-        _whole(text.read),
+        text.parts,
         takes=_STATED,
     ),
     "bin": Format("N-MNIST and N-Caltech101", (".bin",), lambda _, path: path.suffix.lower() == ".bin", nbin.parts),

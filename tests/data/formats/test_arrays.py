@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UsageError
+from deploytool.data.formats import text as tables
 from deploytool.data.formats.arrays import events_in_array, likely_columns
 from deploytool.data.formats.npy import npy_parts, npz_parts
 from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
-from deploytool.data.formats.text import is_table, read
+from deploytool.data.formats.text import is_table
 
 RNG = np.random.default_rng(0)
 T, X, Y, P = (
@@ -107,6 +108,10 @@ def test_an_archive_of_nmnist_is_sent_to_its_data_set(shared_data: Path) -> None
         joined(npz_parts(shared_data / "nmnist" / "nmnist_1ms_test.npz", AS_IT_IS))
 
 
+def read(path: Path, reading: Reading) -> RawEvents:
+    return joined(tables.parts(path, reading))
+
+
 TABLES = [
     ("t,x,y,p", ",", "{t},{x},{y},{p}"),
     ("# t,x,y,p", ",", "{t},{x},{y},{p}"),
@@ -173,3 +178,26 @@ def test_a_table_without_rows_is_a_recording_without_events(tmp_path: Path) -> N
 )
 def test_other_text_is_no_table_of_events(text: str) -> None:
     assert not is_table(text.encode())
+
+
+def test_a_long_table_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK", 100)
+    path = tmp_path / "a.csv"
+    lines = [f"{t},{t % 7},{t % 5},{t % 2}" for t in range(0, 5000, 5)]
+    lines[40:40] = ["", "# a comment"] * 30
+    path.write_text("\n".join(["t,x,y,p", *lines, ""]))
+    parts = list(tables.parts(path, AS_IT_IS))
+    assert len(parts) > 50
+    assert joined(parts).t.tolist() == list(range(0, 5000, 5))
+    for part in parts[1::9]:
+        rest = joined(tables.parts(path, AS_IT_IS, part.place))
+        assert rest.t.tolist() == list(range(int(part.events.t[0]), 5000, 5))
+    path.write_text("\n".join(["t,x,y,p", *lines[:30], "words", ""]))
+    with pytest.raises(InputError, match=r"a table that cannot be read .* row 3[01]"):
+        read(path, AS_IT_IS)
+
+
+def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,x,y,p\n1,2,3,1\n" + "1," * 2_000_000)
+    with pytest.raises(InputError, match=r"a line of more than 65536 characters|a table that cannot be read"):
+        read(tmp_path / "a.csv", AS_IT_IS)

@@ -256,6 +256,46 @@ def test_matlab_vectors(tmp_path: Path) -> None:
         read_raw(tmp_path / "b.mat", FORMATS["mat"])
 
 
+def test_matlab_structs_count_from_one_if_their_polarities_do(tmp_path: Path) -> None:
+    scipy = pytest.importorskip("scipy.io")
+    t, x, y, p = np.array(ROWS).T
+    for one in (0, 1):
+        scipy.savemat(tmp_path / "a.mat", {"TD": {"x": x + one, "y": y + one, "p": p + one, "ts": t}, "label": 3})
+        assert rows_of(read_raw(tmp_path / "a.mat", FORMATS["mat"])) == ROWS
+    two = np.zeros(2, [(name, object) for name in ("x", "y", "p", "ts")])
+    two[0] = two[1] = (x, y, p, t)
+    scipy.savemat(tmp_path / "a.mat", {"TD": two})
+    with pytest.raises(InputError, match=r"an array \(1, 2\) of structs; need one recording per file"):
+        read_raw(tmp_path / "a.mat", FORMATS["mat"])
+
+
+def test_matlab_matrices(tmp_path: Path) -> None:
+    scipy = pytest.importorskip("scipy.io")
+    t, x, y, p = np.array(ROWS, np.float64).T
+    scipy.savemat(tmp_path / "a.mat", {"out1": np.stack([t, 0 * t, 0 * t - 1, x, y, 2 * p - 1], axis=1)})
+    (stream,) = read_events(tmp_path / "a.mat", (2, 34, 34), Reading(absolute_time=True))
+    assert [(t, x, y, c) for t, c, y, x in stream.events.tolist()] == ROWS
+    scipy.savemat(tmp_path / "b.mat", {"events": np.array(ROWS)})
+    assert rows_of(read_raw(tmp_path / "b.mat", FORMATS["mat"], Reading("txyp"))) == ROWS
+    with pytest.raises(InputError, match="need the order of its columns"):
+        read_raw(tmp_path / "b.mat", FORMATS["mat"])
+    scipy.savemat(tmp_path / "c.mat", {"left": np.array(ROWS), "right": np.array(ROWS)})
+    with pytest.raises(InputError, match="events in left, right; need one recording per file"):
+        read_raw(tmp_path / "c.mat", FORMATS["mat"])
+
+
+def test_archives_that_unpack_to_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scipy = pytest.importorskip("scipy.io")
+    monkeypatch.setattr("deploytool.base.hdf5.BYTES_MIN", 1000)
+    zeros = {name: np.zeros(10**6, np.uint8) for name in "txyp"}
+    scipy.savemat(tmp_path / "a.mat", zeros, do_compression=True)
+    with pytest.raises(InputError, match="variables that are too large for a file of this size"):
+        read_events(tmp_path / "a.mat", (2, 34, 34))
+    np.savez_compressed(tmp_path / "a.npz", **zeros)
+    with pytest.raises(InputError, match=r"npy of 1,000,128 bytes is too large for a file of this size"):
+        read_events(tmp_path / "a.npz", (2, 34, 34))
+
+
 MADE = {
     "dat": event_files.dat(ROWS),
     "evt2": event_files.evt2(ROWS),
