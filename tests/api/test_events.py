@@ -144,3 +144,46 @@ REFUSED = {
 def test_anything_else_is_refused_in_a_sentence(source: object, stated: dict[str, Any], says: str) -> None:
     with pytest.raises(dt.DeployError, match=says):
         len(dt.events(source, **stated))
+
+
+def test_tonics_own_classes(tmp_path: Path) -> None:
+    """Samples, frames of its transforms, and its caches."""
+    tonic = pytest.importorskip("tonic", reason="tonic is not installed")
+
+    class Recordings(tonic.Dataset):
+        """Samples as those of tonic's data sets, from memory."""
+
+        sensor_size = (5, 4, 2)
+
+        def __init__(self, transform: Any = None) -> None:
+            super().__init__(str(tmp_path), transform=transform)
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> tuple[Any, int]:
+            t, x, y, p = zip(*ROWS[: index + 1], strict=True)
+            events = tonic.io.make_structured_array(x, y, t, p)
+            return (events if self.transform is None else self.transform(events)), index
+
+    plain = dt.events(Recordings())
+    assert [(each.shape, each.label, len(each)) for each in plain] == [(SHAPE, 0, 1), (SHAPE, 1, 2), (SHAPE, 2, 3)]
+    assert plain[2].events.tolist() == dt.events(array(*ROWS), SHAPE)[0].events.tolist()
+    frames = Recordings(tonic.transforms.ToFrame(Recordings.sensor_size, n_time_bins=4))
+    for stream, (theirs, label) in zip(dt.events(frames, dt_ms=1), [frames[index] for index in range(3)], strict=True):
+        np.testing.assert_array_equal(frames_of(stream, 4), theirs)
+        assert (stream.label, stream.duration_us) == (label, 4000)
+    cached = tonic.MemoryCachedDataset(Recordings())
+    assert [each.label for each in dt.events(cached, SHAPE)] == [0, 1, 2]
+
+
+def test_real_recordings(shared_data: Path) -> None:
+    """An array read by another program gives the events of its file."""
+    tonic = pytest.importorskip("tonic", reason="tonic is not installed")
+    file = shared_data / "event_formats" / "nmnist_sample.bin"
+    theirs = tonic.io.read_mnist_file(str(file), dtype=tonic.io.events_struct)
+    (ours,) = dt.events(file, (2, 34, 34))
+    (found,) = dt.events(theirs, (2, 34, 34))
+    assert len(ours) > 1000
+    np.testing.assert_array_equal(found.events, ours.events)
+    assert found.duration_us == ours.duration_us
