@@ -26,3 +26,12 @@ def test_a_sentence_stays_on_one_line_and_has_an_end() -> None:
     error = InputError("a\nfile", "a name \x1b[31m", "x" * 5000)
     assert str(error).startswith(r"a\nfile: a name \x1b[31m; need xxx")
     assert len(str(error)) < 1000
+
+
+def test_an_error_can_be_reworded() -> None:
+    joint = FitError.together([FitError("a", "1"), InputError("b", "2")])
+    other = joint.reworded(str.upper)
+    assert other.problems == ("A: 1.", "B: 2.")
+    assert str(other) == "A: 1.\nB: 2."
+    assert type(other) is FitError
+    assert joint.problems == ("a: 1.", "b: 2.")

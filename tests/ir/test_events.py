@@ -13,6 +13,7 @@ from deploytool.ir.events import (
     bounds_of,
     cells_of,
     count,
+    events_of,
     frames_of,
     from_channels_last,
     neurons_of,
@@ -109,6 +110,15 @@ def test_values_go_to_channels_last_and_back(stream: EventStream, samples: int) 
             ((_, c, y, x),) = at_neurons(0, np.array([neuron]), stream.shape).tolist()
             assert values[neuron] == counts[sample, c, y, x]
     assert np.array_equal(from_channels_last(last, stream.shape), counts)
+
+
+@given(streams(), st.integers(1, 9), st.integers(1, 50))
+def test_counts_per_time_step_become_events_at_its_start(stream: EventStream, time_steps: int, step_us: int) -> None:
+    frames = frames_of(stream, time_steps)
+    found = EventStream(events_of(frames, step_us), stream.shape, time_steps * step_us)
+    assert np.array_equal(frames_of(found, time_steps), frames)
+    assert not (found.events["t"] % step_us).any()
+    assert len(found) == len(stream)
 
 
 @given(streams(), st.integers(1, 9), st.sampled_from(["time", "count"]))
