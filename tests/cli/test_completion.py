@@ -87,10 +87,12 @@ def asked(words: list[str], at: int) -> list[str]:
     """What bash gets for ``words``, the one at number ``at`` being completed."""
     environment = {"_DEPLOYTOOL_COMPLETE": "complete_bash", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(at)}
     code = "import sys; sys.argv = ['deploytool']; from deploytool.cli.app import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True
-    )
+    command = [sys.executable, "-X", "importtime", "-c", code]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & {"pydantic", "numpy", "torch", "rich", "tomlkit"}
     return done.stdout.split()
 
 
