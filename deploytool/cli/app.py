@@ -19,6 +19,7 @@ from deploytool.cli.device import device_app
 from deploytool.cli.options import (
     CalibrationOptions,
     ContinuousOptions,
+    DownloadOption,
     ExplainOptions,
     ExportOptions,
     ForeignOptions,
@@ -35,6 +36,7 @@ from deploytool.cli.options import (
     StatementOptions,
     TensorBoardOption,
     WidthOptions,
+    overrides,
     parse_bins,
     parse_workers,
 )
@@ -72,6 +74,7 @@ def pipeline(
     recipe: RecipeArgument,
     ci: ContinuousOptions,
     set_: SetOption = None,
+    download: DownloadOption = False,
     tensorboard: TensorBoardOption = None,
 ) -> int:
     """Run the whole chain: train, convert, map, run, validate, report."""
@@ -80,19 +83,25 @@ def pipeline(
     from deploytool.workflow.preflight import load_trainable
 
     told = ci_files(**vars(ci))
-    verdict, report = chain.pipeline(invocation.cache, load_trainable(recipe, set_ or (), invocation.say), tensorboard)
+    verdict, report = chain.pipeline(
+        invocation.cache, load_trainable(recipe, overrides(set_, download), invocation.say), tensorboard
+    )
     return invocation.show_verdict(verdict, told, report)
 
 
 @command(app, "deploytool train recipes/digits.toml --set train.epochs=3")
 def train(
-    invocation: Invocation, recipe: RecipeArgument, set_: SetOption = None, tensorboard: TensorBoardOption = None
+    invocation: Invocation,
+    recipe: RecipeArgument,
+    set_: SetOption = None,
+    download: DownloadOption = False,
+    tensorboard: TensorBoardOption = None,
 ) -> None:
     """Train the network of a recipe under the chip's constraints."""
     from deploytool.workflow import train as training
     from deploytool.workflow.preflight import load_trainable
 
-    asked = load_trainable(recipe, set_ or (), invocation.say)
+    asked = load_trainable(recipe, overrides(set_, download), invocation.say)
     invocation.show_artifact(training.train(invocation.cache, asked, tensorboard))
 
 
@@ -141,6 +150,7 @@ def map_(
     from deploytool.workflow.samples import asked_calibration
 
     count = calibration.calibration_samples
+    invocation.obtain(calibration)
     chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count)
     spec = MapSection(
         pins=parse_pins(placement.pin),
@@ -181,6 +191,7 @@ def run(
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
     reading = Reading(**vars(files))
     say = invocation.cache.messages.say
+    invocation.obtain(samples)
     source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples, reading, say)
     watch = None if options.watch is None else tuple(options.watch)
     watched = Watch(watch, options.rasters, options.extremes)

@@ -12,6 +12,7 @@ from deploytool.base.errors import UsageError
 from deploytool.cli.by_layer import parse_pins
 from deploytool.cli.options import (
     DataFolderOption,
+    DownloadOption,
     GitHubSummaryOption,
     PinOption,
     RecipeOrSourceArgument,
@@ -50,6 +51,7 @@ class RateOptions:
         str | None, typer.Option(help="Also say them at the rate of a data set, an event file, or a folder of them.")
     ] = None
     root: DataFolderOption = None
+    download: DownloadOption = False
     samples: SamplesOption = None
 
 
@@ -107,6 +109,7 @@ def check(
     if at.data is None and (at.root, at.samples) != (None, None):
         raise UsageError("--root, --samples", "given without --data", "--data")
     say = invocation.cache.messages.say
+    invocation.obtain(at)
     read = None if at.data is None else samples(at.data, at.root, None, at.samples, AS_IT_IS, say)
     told, statements = ci_files(None, github_summary), stated.options
     applied = None if chosen is None else apply_suggestion(store, source, chosen, fit.chip, spec, statements)

@@ -11,7 +11,7 @@ import typer
 
 from deploytool.cli.command import command
 from deploytool.cli.completion import CompletedGroup
-from deploytool.cli.options import DataFolderOption, ReadingOptions, SamplesOption
+from deploytool.cli.options import DataFolderOption, DownloadOption, ReadingOptions, SamplesOption
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -68,6 +68,7 @@ class DeviceRunOptions:
         None
     )
     root: DataFolderOption = None
+    download: DownloadOption = False
     samples: SamplesOption = None
     pace: Annotated[
         str, typer.Option(metavar="own|max|X", help="Send events as recorded, as fast as taken, or X times faster.")
@@ -106,6 +107,7 @@ def device_run(
         invocation.show(devices.live(invocation.cache, program, options.on, options.seconds, say))
         return
     reading = Reading(**vars(files))
+    invocation.obtain(options)
     source = sample_sources.samples(options.data, options.root, None, options.samples, reading, say)
     job = Job(options.on, watch=Watch(None, options.rasters), pace=devices.parse_pace(options.pace))
     ask = functools.partial(running.run, invocation.cache, program, samples=source)

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deploytool.base.errors import NEGATIVE_VERDICT
 from deploytool.base.machine import is_first_process
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from deploytool.workflow.ci_files import CiFiles
 
 
+class Named(Protocol):
+    """Options that name a data set."""
+
+    @property
+    def data(self) -> str | None: ...
+    @property
+    def root(self) -> str | None: ...
+    @property
+    def download(self) -> bool: ...
+
+
 class Invocation:
     """The context of a command. Its result goes to stdout, for a person or as one JSON object, all else to stderr."""
 
@@ -37,6 +48,13 @@ class Invocation:
     def say(self, line: str) -> None:
         """Prints ``line`` on stderr, unless quiet."""
         self.cache.messages.say(line)
+
+    def obtain(self, options: Named) -> None:
+        """Downloads the data set that ``options`` name, if they ask for that and it is not there."""
+        if options.download:
+            from deploytool.workflow.samples import obtain_named
+
+            obtain_named(options.data, options.root, self.cache.messages)
 
     def show(self, value: Any) -> None:
         """Prints the result."""

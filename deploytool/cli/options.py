@@ -6,6 +6,7 @@ Those that several commands take are types; those that travel together are froze
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -56,6 +57,9 @@ SlowClockOption: TypeAlias = Annotated[
     ),
 ]
 DataFolderOption: TypeAlias = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the data set.")]
+DownloadOption: TypeAlias = Annotated[
+    bool, typer.Option("--download", help="Download the data set if it is not on this machine.")
+]
 DenoiseOption: TypeAlias = Annotated[
     float | None, typer.Option(help="Drop events without a neighbour in this many ms.")
 ]
@@ -165,6 +169,7 @@ class CalibrationOptions:
     ] = "plain"
     data: Annotated[str | None, typer.Option(help="Calibrate on the training part of a data set.")] = None
     root: DataFolderOption = None
+    download: DownloadOption = False
     calibration_samples: Annotated[
         int | None,
         typer.Option(min=1, help="Samples for the search; twice as many others decide on the result. By default 16."),
@@ -177,6 +182,7 @@ class SampleOptions:
 
     data: Annotated[str, typer.Option(help="A data set's name, an event file, or a folder of event files.")]
     root: DataFolderOption = None
+    download: DownloadOption = False
     denoise_ms: DenoiseOption = None
     samples: SamplesOption = None
 
@@ -381,6 +387,11 @@ class ExplainOptions:
     tau_ms: Annotated[
         float, typer.Option("--tau-ms", min=0.001, help="Time constant of the distance of van Rossum.")
     ] = 10.0
+
+
+def overrides(set_: Sequence[str] | None, download: bool) -> list[str]:
+    """The changes of a recipe that --set and --download ask for."""
+    return [*(set_ or ()), *(["data.download=true"] if download else [])]
 
 
 def parse_workers(options: RunOptions) -> Workers | None:

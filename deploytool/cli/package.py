@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploytool.base.errors import UsageError
-from deploytool.cli.options import DataFolderOption, SamplesOption
+from deploytool.cli.options import DataFolderOption, DownloadOption, SamplesOption
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -25,6 +25,7 @@ class KnownAnswerOptions:
         typer.Option(help="A data set's name, an event file, or a folder of event files; by default random events."),
     ] = None
     root: DataFolderOption = None
+    download: DownloadOption = False
     samples: SamplesOption = None
 
     def source(self, invocation: Invocation) -> SampleSource:
@@ -34,6 +35,7 @@ class KnownAnswerOptions:
         from deploytool.workflow.package import SAMPLES, random_samples
         from deploytool.workflow.samples import samples
 
+        invocation.obtain(self)
         if self.data is None:
             if self.root is not None:
                 raise UsageError("--root", "given without --data", "a data set's name in --data")

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from deploytool.base.errors import UsageError
-from deploytool.cli.options import DataFolderOption, DenoiseOption, ReadingOptions, SamplesOption, StatementOptions
+from deploytool.cli.options import (
+    DataFolderOption,
+    DenoiseOption,
+    DownloadOption,
+    ReadingOptions,
+    SamplesOption,
+    StatementOptions,
+)
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -98,6 +105,7 @@ class SweepSampleOptions:
         ),
     ] = None
     root: DataFolderOption = None
+    download: DownloadOption = False
     denoise_ms: DenoiseOption = None
     samples: SamplesOption = None
 
@@ -139,6 +147,7 @@ def sweep(
     check_files(output.csv, figures)
     source = None
     if samples.data is not None:
+        invocation.obtain(samples)
         parts = samples.data, samples.root, samples.denoise_ms, samples.samples
         source = sample_sources.samples(*parts, Reading(**vars(files)), invocation.cache.messages.say)
     elif given := [name for each in (samples, files) for name, value in vars(each).items() if value]:

@@ -48,6 +48,12 @@ class DataSection(Section):
 
     set: SetName = Field(description="Name of a data set. `deploytool show --datasets` lists them.")
     root: str | None = Field(None, description="Folder of the data, for data sets that are read from disk.")
+    download: bool = Field(
+        False,
+        exclude=True,
+        description="Download the data set if it is not in `root`, or without a root in the folder `data`. Otherwise "
+        "nothing is downloaded. As `--download` on the command line.",
+    )
     coding: Literal["events", "count", "rate", "direct"] | None = Field(
         None,
         description="How samples are fed to the network. Event sets: `events`. Images: `count` (the default; a pixel "

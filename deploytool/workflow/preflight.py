@@ -87,8 +87,11 @@ def untrainable(recipe: Recipe) -> Iterator[DeployError]:
 
 
 def load_trainable(path: Path, overrides: Sequence[str] = (), tell: Tell = silent) -> Recipe:
-    """The recipe in ``path`` with ``overrides``, which training accepts; raises as `load_recipe`, with all problems."""
-    return load_recipe(path, overrides, TRAINABLE, tell)
+    """The recipe in ``path`` with ``overrides``, which training accepts and whose data are there, or to be downloaded.
+
+    Raises as `load_recipe`, with all problems.
+    """
+    return load_recipe(path, overrides, (*TRAINABLE, Rule(("data",), _data_there)), tell)
 
 
 def _ways(found: CheckReport) -> list[FitError]:
@@ -101,6 +104,14 @@ def _data_keys(data: DataSection) -> Iterator[RecipeError]:
     from deploytool.data.sets.table import key_problems
 
     yield from key_problems(data)
+
+
+def _data_there(data: DataSection) -> Iterator[DeployError]:
+    from deploytool.data.sets.table import key_problems, require_there
+
+    if not data.download and not list(key_problems(data)):
+        require_there(data)
+    yield from ()
 
 
 def _shapes(network: NetworkSection) -> Iterator[RecipeError]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.files import is_file, is_folder
+from deploytool.base.messages import Messages
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection, MapSection, asked
 
@@ -52,6 +53,31 @@ def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
         return found.test
 
     return SampleSource(section.model_dump(mode="json", exclude={"root"}), fingerprint(section, seed), test)
+
+
+def obtain(section: DataSection, messages: Messages) -> None:
+    """Downloads the data set of ``section`` if it asks for that and it is not there.
+
+    Raises RecipeError for a set that cannot be downloaded, InputError if the download fails.
+    """
+    if section.download:
+        from deploytool.data.sets.table import obtain as fetch
+
+        with messages.progress(f"download {section.set}", "kB") as tick:
+            if fetch(section, tick):
+                messages.say(f"Downloaded the data set {section.set}.")
+
+
+def obtain_named(data: str | None, root: str | None, messages: Messages) -> None:
+    """Downloads the data set called ``data`` into ``root`` if it is not there; raises as `obtain`.
+
+    Raises UsageError for what is no data set.
+    """
+    from deploytool.data.sets.table import DATASETS
+
+    if data not in DATASETS:
+        raise UsageError("--download", "given without a data set", f"--data with one of {', '.join(DATASETS)}")
+    obtain(asked(DataSection, set=data, root=root, download=True), messages)
 
 
 def samples(

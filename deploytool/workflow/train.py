@@ -29,7 +29,7 @@ from deploytool.workflow.answers import decoder_of, require_kind, values_of
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import SampleSource, dataset
+from deploytool.workflow.samples import SampleSource, dataset, obtain
 from deploytool.workflow.training_log import TrainingLog
 
 
@@ -44,6 +44,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     """
     if tensorboard is not None:
         require_tensorboard()
+    obtain(recipe.data, cache.messages)
     refuse_impossible(recipe)
     ann = given_ann(recipe)
     request = _request(recipe, ann)

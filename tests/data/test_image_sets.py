@@ -101,7 +101,10 @@ def test_the_real_mnist(shared_data: Path) -> None:
 
 
 def test_what_is_wrong_with_mnist_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"data.root: missing for the set mnist; need the folder that holds train-im"):
+    with pytest.raises(
+        RecipeError,
+        match=r"data.root: missing for the set mnist, and no mnist in ./data/mnist; need the folder that",
+    ):
         mnist.parts("mnist", None)
     write_mnist(tmp_path)
     labels = tmp_path / "t10k-labels-idx1-ubyte.gz"

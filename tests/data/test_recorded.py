@@ -200,10 +200,13 @@ def test_samples_do_not_depend_on_where_and_in_which_order_files_lie(tmp_path: P
 def test_what_is_not_on_disk_is_one_sentence_that_says_where_it_comes_from(tmp_path: Path, name: str) -> None:
     source = EVENT_SETS[name]
     for function in (source.parts, source.fingerprint):
-        with pytest.raises(RecipeError, match=rf"data.root: missing for the set {name}; need the folder that holds"):
+        with pytest.raises(
+            RecipeError,
+            match=rf"data.root: missing for the set {name}, and no {name} in ./data; need the folder that holds",
+        ):
             function(None)
         with pytest.raises(
-            InputError, match=r"no such folder; need .* tonic.datasets.\w+\(save_to=ROOT\) downloads it"
+            InputError, match=r"no such folder; need .* or get it: --download, .* through tonic.datasets.\w+ into"
         ):
             function(str(tmp_path / "none"))
         with pytest.raises(InputError, match=f"no {name} in this folder; need the folder that holds"):
@@ -213,7 +216,9 @@ def test_what_is_not_on_disk_is_one_sentence_that_says_where_it_comes_from(tmp_p
 def test_a_part_of_a_set_is_refused(tmp_path: Path) -> None:
     write_gesture(tmp_path / "gesture")
     (tmp_path / "gesture" / "ibmGestureTest").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match="gesture: no ibmGestureTest; need the folder that holds ibmGestureTrain, ibm"):
+    with pytest.raises(
+        InputError, match="gesture: no ibmGestureTest; need the folder that holds DVSGesture/ibmGestureTrain"
+    ):
         dvsgesture.parts(str(tmp_path / "gesture"))
     (tmp_path / "gesture" / "ibmGestureTest").mkdir()
     with pytest.raises(InputError, match=r"ibmGestureTest: no .npy files"):

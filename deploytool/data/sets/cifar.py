@@ -19,6 +19,7 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples
+from deploytool.data.sets.downloads import how_to_get
 from deploytool.data.sets.folders import located
 
 SHAPE: Final[Shape] = (3, 32, 32)
@@ -66,18 +67,18 @@ def parts(layout: Layout, root: str | None) -> tuple[Samples[Image], Samples[Ima
 
     Raises RecipeError without a root, InputError if they are missing, damaged or pickled.
     """
-    folder = _locate(layout, root)
+    folder = locate(layout, root)
     return _samples(layout, folder, "train", layout.train), _samples(layout, folder, "test", layout.test)
 
 
 def fingerprint(layout: Layout, root: str | None) -> str:
     """The fingerprint of the data in ``root``: the hashes of the files."""
-    folder = _locate(layout, root)
+    folder = locate(layout, root)
     return digest([sha256(_read(folder / file)).hexdigest() for file in layout.train + layout.test])
 
 
-def _locate(layout: Layout, root: str | None) -> Path:
-    hint = f"Download {layout.archive} from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it."
+def locate(layout: Layout, root: str | None) -> Path:
+    """The folder with the files of a set in ``root``. Raises as `parts`."""
     if root is not None:
         folder = Path(root).expanduser()
         is_pickled = folder.name == layout.pickled or (folder / layout.pickled).is_dir()
@@ -86,9 +87,9 @@ def _locate(layout: Layout, root: str | None) -> Path:
                 f"data.root {root}",
                 f"{layout.pickled}, which is pickled and could run any code when read",
                 f"the binary version, {layout.folder}",
-                hint,
+                how_to_get(layout.name),
             )
-    return located(layout.name, root, (layout.folder, "."), layout.train + layout.test, hint)
+    return located(layout.name, root, (layout.folder, "."), layout.train + layout.test)
 
 
 def _read(path: Path) -> bytes:

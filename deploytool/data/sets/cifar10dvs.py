@@ -24,18 +24,18 @@ TEST_SHARE: Final = 0.1
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The (training, test) samples in ``root``. Raises InputError if they are missing."""
-    files = _files(root)
+    files = locate(root)
     return files.split(files.samples(_stream, "cifar10dvs"), TEST_SHARE)
 
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
-    return listing(_files(root))
+    return listing(locate(root))
 
 
-def _files(root: str | None) -> ClassFiles:
-    hint = "tonic.datasets.CIFAR10DVS(save_to=ROOT) downloads it."
-    folder = located("cifar10dvs", root, ("CIFAR10DVS", "."), NAMES, hint)
+def locate(root: str | None) -> ClassFiles:
+    """The files in ``root``, by class. Raises RecipeError or InputError if they are missing."""
+    folder = located("cifar10dvs", root, ("CIFAR10DVS", "."), NAMES)
     return class_files(folder, "", NAMES, (".aedat4",))
 
 

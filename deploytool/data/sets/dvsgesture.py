@@ -27,19 +27,18 @@ _COLUMNS: Final = "an array (N, 4) of whole numbers: x, y, polarity, time in ms"
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The official (training, test) samples in ``root``. Raises InputError if they are missing."""
-    train, test = (files.samples(_stream, "dvsgesture") for files in _files(root))
+    train, test = (files.samples(_stream, "dvsgesture") for files in locate(root))
     return train, test
 
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
-    return listing(*_files(root))
+    return listing(*locate(root))
 
 
-def _files(root: str | None) -> list[ClassFiles]:
+def locate(root: str | None) -> list[ClassFiles]:
     """The files of both parts, by class, person and light."""
-    hint = "tonic.datasets.DVSGesture(save_to=ROOT) downloads it, once with train=True and once with train=False."
-    folder = located("dvsgesture", root, ("DVSGesture", "."), FOLDERS, hint)
+    folder = located("dvsgesture", root, ("DVSGesture", "."), FOLDERS)
     return [_part(folder, part) for part in FOLDERS]
 
 

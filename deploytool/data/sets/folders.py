@@ -11,31 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.digest import digest
-from deploytool.base.errors import InputError, RecipeError
+from deploytool.base.errors import DeployError, InputError, RecipeError
 from deploytool.data.formats.files import refuse_unwritable
 from deploytool.data.samples import Samples, hash_split
+from deploytool.data.sets.downloads import default_folder, how_to_get
 
 Made = TypeVar("Made")
 
 
-def located(name: str, root: str | None, places: Sequence[str], parts: Sequence[str], hint: str) -> Path:
+def place_of(root: str | None, name: str) -> Path:
+    """The folder in which the set ``name`` is looked for: ``root``, or where a download puts it."""
+    return (default_folder(name) or Path()) if root is None else Path(root).expanduser()
+
+
+def not_there(name: str, root: str | None, need: str) -> DeployError:
+    """The error that says where the set ``name`` was looked for, what was expected there, and how to get it."""
+    folder, todo = place_of(root, name), how_to_get(name)
+    if root is None:
+        where = "" if default_folder(name) is None else f", and no {name} in ./{folder}"
+        return RecipeError("data.root", f"missing for the set {name}{where}", need, todo)
+    found = f"no {name} in this folder" if folder.is_dir() else "no such folder"
+    return InputError(f"data.root {root}", found, need, todo)
+
+
+def located(name: str, root: str | None, places: Sequence[str], parts: Sequence[str]) -> Path:
     """The first of ``places``, relative to ``root``, that holds all of ``parts``, for the data set ``name``.
 
-    Raises RecipeError without a root; InputError, ending in ``hint``, if the data are missing or incomplete.
+    Raises RecipeError if there is neither a root nor the set where a download puts it; InputError if the data are
+    missing or incomplete.
     """
-    need = f"the folder that holds {', '.join(parts)}" if len(parts) < 6 else f"the folder that holds {parts[0]}, ..."
-    if root is None:
-        raise RecipeError("data.root", f"missing for the set {name}", need, hint)
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"data.root {root}", "no such folder", need, hint)
+    listed = [f"{places[0]}/{part}" for part in parts]
+    need = f"the folder that holds {', '.join(listed if len(parts) < 6 else [*listed[:2], '...'])}"
+    folder = place_of(root, name)
     for place in places:
         missing = [part for part in parts if not (folder / place / part).exists()]
         if not missing:
             return folder / place
         if len(missing) < len(parts):
-            raise InputError(str(folder / place), f"no {', no '.join(missing)}", need, hint)
-    raise InputError(f"data.root {root}", f"no {name} in this folder", need, hint)
+            raise InputError(str(folder / place), f"no {', no '.join(missing)}", need, how_to_get(name))
+    raise not_there(name, root, need)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Final
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import Image, read_image
 from deploytool.data.samples import Samples
+from deploytool.data.sets.downloads import how_to_get
 from deploytool.data.sets.folders import ClassFiles, class_files, class_folders, listing
 
 TRAIN: Final = "train"
@@ -23,7 +24,7 @@ _NEED: Final = f"{TRAIN} and {TEST}, each with a folder of pictures per class, o
 
 def parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
     """The (training, test) images in ``root``. Raises InputError if there are none, or if their classes differ."""
-    found = [(files, files.samples(read_image, "imagefolder")) for files in _files(root)]
+    found = [(files, files.samples(read_image, "imagefolder")) for files in locate(root)]
     if len(found) == 1:
         files, samples = found[0]
         return files.split(samples, TEST_SHARE)
@@ -33,19 +34,20 @@ def parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data in ``root``: the relative paths and sizes of all pictures."""
-    return listing(*_files(root))
+    return listing(*locate(root))
 
 
 def class_names(root: str | None) -> tuple[str, ...]:
     """The names of the class folders in ``root``, in order."""
-    folder = Path(_files(root)[0].folder)
+    folder = Path(locate(root)[0].folder)
     return tuple(class_folders(folder / TRAIN if all((folder / part).is_dir() for part in (TRAIN, TEST)) else folder))
 
 
-def _files(root: str | None) -> list[ClassFiles]:
+def locate(root: str | None) -> list[ClassFiles]:
     """The files for training and those for the test, or all of them if there is no ``val``."""
     if root is None:
-        raise RecipeError("data.root", "missing for the set imagefolder", f"a folder with {_NEED}")
+        todo = how_to_get("imagefolder")
+        raise RecipeError("data.root", "missing for the set imagefolder", f"a folder with {_NEED}", todo)
     folder = Path(root).expanduser()
     if not folder.is_dir() or not class_folders(folder):
         raise InputError(f"data.root {root}", "no folder that contains folders", _NEED)

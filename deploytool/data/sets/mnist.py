@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
-from deploytool.base.errors import InputError, RecipeError
+from deploytool.base.errors import InputError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples
+from deploytool.data.sets.downloads import how_to_get
+from deploytool.data.sets.folders import not_there, place_of
 
 SHAPE: Final[Shape] = (1, 28, 28)
 CLASSES: Final = 10
@@ -50,17 +52,26 @@ def fingerprint(name: str, root: str | None) -> str:
 
 
 def _contents(name: str, root: str | None, files: tuple[str, str]) -> tuple[bytes, bytes]:
-    if root is None:
-        raise RecipeError("data.root", f"missing for the set {name}", f"the folder that holds {_NEED}")
-    images, labels = (_content(Path(root).expanduser(), file) for file in files)
+    found = locate(name, root)
+    images, labels = (_read(found[file], found[file].stat().st_mtime_ns) for file in files)
     return images, labels
 
 
-def _content(folder: Path, file: str) -> bytes:
-    for path in (folder / file, folder / f"{file}.gz"):
-        if path.is_file():
-            return _read(path, path.stat().st_mtime_ns)
-    raise InputError(str(folder), f"no {file} and no {file}.gz", _NEED)
+def locate(name: str, root: str | None) -> dict[str, Path]:
+    """{file: where it is, as it is or as .gz} of the set ``name`` in ``root``. Raises as `parts` if one is missing."""
+    folder = place_of(root, name)
+    found = {
+        file: path
+        for files in FILES.values()
+        for file in files
+        for path in (folder / f"{file}.gz", folder / file)
+        if path.is_file()
+    }
+    if not found:
+        raise not_there(name, root, f"the folder that holds {_NEED}")
+    if missing := [file for files in FILES.values() for file in files if file not in found]:
+        raise InputError(str(folder), f"no {missing[0]} and no {missing[0]}.gz", _NEED, how_to_get(name))
+    return found
 
 
 @lru_cache(maxsize=4)

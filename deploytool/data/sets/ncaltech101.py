@@ -18,6 +18,7 @@ from deploytool.base.errors import InputError
 from deploytool.data.formats.files import file_events
 from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.samples import Samples
+from deploytool.data.sets.downloads import how_to_get
 from deploytool.data.sets.folders import ClassFiles, class_files, class_folders, listing, located
 from deploytool.ir.events import EventStream
 
@@ -30,25 +31,27 @@ DURATION_US: Final = 320_000
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The (training, test) samples in ``root``. Raises InputError if they are missing."""
-    files = _files(root)
+    files = locate(root)
     return files.split(files.samples(_stream, "ncaltech101"), TEST_SHARE)
 
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data in ``root``: the relative paths and sizes of all files."""
-    return listing(_files(root))
+    return listing(locate(root))
 
 
 def class_names(root: str | None) -> tuple[str, ...]:
     """The names of the classes, in order."""
-    return tuple(class_folders(_files(root).folder))
+    return tuple(class_folders(locate(root).folder))
 
 
-def _files(root: str | None) -> ClassFiles:
-    hint = "tonic.datasets.NCALTECH101(save_to=ROOT) downloads it."
-    folder = located("ncaltech101", root, ("NCALTECH101/Caltech101", "Caltech101", "."), ("accordion",), hint)
+def locate(root: str | None) -> ClassFiles:
+    """The files in ``root``, by class. Raises RecipeError or InputError if they are missing."""
+    folder = located("ncaltech101", root, ("NCALTECH101/Caltech101", "Caltech101", "."), ("accordion",))
     if len(classes := class_folders(folder)) != CLASSES:
-        raise InputError(str(folder), f"{len(classes)} folders", f"one for each of the {CLASSES} classes", hint)
+        raise InputError(
+            str(folder), f"{len(classes)} folders", f"one for each of the {CLASSES} classes", how_to_get("ncaltech101")
+        )
     return class_files(folder, "", classes, (".bin",))
 
 

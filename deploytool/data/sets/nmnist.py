@@ -10,7 +10,6 @@ are spread over their millisecond at random, the same way every time, so that an
 from __future__ import annotations
 
 import contextlib
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from deploytool.base.errors import InputError
 from deploytool.data.formats.files import file_events
 from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.samples import Samples, joined
-from deploytool.data.sets.folders import ClassFiles, class_files, listing
+from deploytool.data.sets.folders import ClassFiles, class_files, listing, not_there, place_of
 from deploytool.ir.events import EVENT, Events, EventStream
 
 SHAPE: Final[Shape] = (2, 34, 34)
@@ -41,16 +40,11 @@ ARCHIVES: Final = {
     "test": ("nmnist_1ms_test.npz",),
 }
 FOLDERS: Final = {"train": "Train", "test": "Test"}
-OFFICIAL_SIZES: Final = {"train": 60_000, "test": 10_000}
-DOWNLOAD_ROOT: Final = "data"
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
-    """The official (training, test) samples in ``root``; without a root those in ``data``, downloaded if missing.
-
-    Raises InputError if there are none and nothing can be downloaded.
-    """
-    found = _locate(root)
+    """The official (training, test) samples in ``root``, or without a root in ``data``. Raises as `locate`."""
+    found = locate(root)
     if isinstance(found, _Archives):
         train, test = (joined([_archive_samples(path) for path in found.paths(part)]) for part in ARCHIVES)
     else:
@@ -60,7 +54,7 @@ def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]
 
 def fingerprint(root: str | None) -> str:
     """The fingerprint of the data in ``root``: the hashes of the archives, or the relative paths and sizes of files."""
-    found = _locate(root)
+    found = locate(root)
     if isinstance(found, _Archives):
         paths = [path for part in ARCHIVES for path in found.paths(part)]
         return digest([(path.name, sha256(_bytes(path)).hexdigest()) for path in paths])
@@ -75,73 +69,22 @@ class _Archives:
         return [self.folder / name for name in ARCHIVES[part]]
 
 
-def _locate(root: str | None) -> _Archives | Path:
-    """The archives in ``root``, or the folder that holds Train and Test. Raises InputError if it has neither."""
-    if root is None:
-        return _downloaded(Path(DOWNLOAD_ROOT))
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise InputError(
-            f"data.root {root}",
-            "no such folder",
-            "the folder that holds N-MNIST",
-            f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
-        )
+def locate(root: str | None) -> _Archives | Path:
+    """The archives in ``root``, or the folder that holds Train and Test.
+
+    Raises RecipeError if there is neither a root nor N-MNIST in ``data``, InputError if it is missing or incomplete.
+    """
+    folder = place_of(root, "nmnist")
     names = [name for part in ARCHIVES.values() for name in part]
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
         return _Archives(folder)
     if len(missing) < len(names):
-        raise InputError(f"data.root {root}", f"no {', no '.join(missing)}", f"all of {', '.join(names)}")
+        raise InputError(str(folder), f"no {', no '.join(missing)}", f"all of {', '.join(names)}")
     for place in (folder / "NMNIST", folder):
         if any((place / name).is_dir() for name in FOLDERS.values()):
             return place
-    raise InputError(
-        f"data.root {root}",
-        "no N-MNIST in this folder",
-        f"NMNIST/Train and NMNIST/Test, or {', '.join(names)}",
-        f"Without data.root it is downloaded to ./{DOWNLOAD_ROOT}.",
-    )
-
-
-def _downloaded(root: Path) -> Path:
-    """``root``/NMNIST with all 70,000 samples, which tonic downloads if some are missing."""
-    folder = root / "NMNIST"
-    if _is_whole(folder):
-        return folder
-    need = "N-MNIST on this machine"
-    try:
-        import tonic
-    except ImportError:
-        raise InputError(
-            "data.set nmnist",
-            f"not in {folder}, and tonic, which downloads it, is not installed",
-            need,
-            "Install deploytool[datasets], or name its folder with data.root.",
-        ) from None
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            for train in (True, False):
-                tonic.datasets.NMNIST(save_to=str(root), train=train)
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "data.set nmnist",
-            f"not in {folder}, and the download failed ({error})",
-            need,
-            "Try again with a network connection, or name its folder with data.root.",
-        ) from None
-    if not _is_whole(folder):
-        raise InputError(
-            str(folder),
-            "some samples are missing after the download",
-            f"{sum(OFFICIAL_SIZES.values())} .bin files",
-            f"Delete {folder} and try again, or set data.root to {root} to use what is there.",
-        )
-    return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    return all(len([*(folder / FOLDERS[part]).glob("*/*.bin")]) == size for part, size in OFFICIAL_SIZES.items())
+    raise not_there("nmnist", root, f"the folder that holds NMNIST/Train and NMNIST/Test, or {', '.join(names)}")
 
 
 def _files(folder: Path, part: str) -> ClassFiles:

@@ -26,7 +26,8 @@ class Source(Generic[Made]):
     ``shape`` (C, H, W) has 0 for H and W if images differ in size; ``classes`` is 0 if the folders determine it.
     A set with ``values``, in ``unit``, has targets instead of classes.
     ``names(root)`` are the names of the classes, none if they are numbers. ``opens(section)`` is for a set whose
-    samples depend on more than its root.
+    samples depend on more than its root. ``locate(root)`` raises if the set is not in ``root``, None if it is nowhere
+    on disk.
     """
 
     says: str
@@ -38,6 +39,7 @@ class Source(Generic[Made]):
     opens: Callable[[DataSection], Opened[Made]] | None = None
     values: tuple[str, ...] = ()
     unit: str = ""
+    locate: Callable[[str | None], object] | None = None
 
     def open(self, spec: DataSection) -> Opened[Made]:
         """The set as ``spec`` asks for it. Raises RecipeError and InputError for data that are not there."""

@@ -9,7 +9,8 @@ from typing import Any, Final, Generic, cast
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
-from deploytool.base.errors import InputError, RecipeError
+from deploytool.base.errors import DeployError, InputError, RecipeError
+from deploytool.base.progress import Tick
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
 from deploytool.data.samples import Part, Samples, even_subset, hold_out
 from deploytool.data.sets import (
@@ -25,6 +26,8 @@ from deploytool.data.sets import (
     nmnist,
     nmnist_saccades,
 )
+from deploytool.data.sets.downloads import DOWNLOADS, download
+from deploytool.data.sets.folders import place_of
 from deploytool.data.sets.source import PARTS, Made, Source
 from deploytool.data.steps import OF_EVENTS, OF_RECORDINGS, applied, event_steps, given, map_after
 from deploytool.ir.events import EventStream
@@ -51,6 +54,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         nmnist.CLASSES,
         nmnist.parts,
         nmnist.fingerprint,
+        locate=nmnist.locate,
     ),
     "digits-saccades": Source(
         "the velocity of digits before a simulated event camera; no download",
@@ -67,6 +71,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         0,
         nmnist_saccades.parts,
         nmnist_saccades.fingerprint,
+        locate=nmnist.locate,
         values=digits_saccades.VALUES,
         unit=digits_saccades.UNIT,
     ),
@@ -76,6 +81,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         dvsgesture.CLASSES,
         dvsgesture.parts,
         dvsgesture.fingerprint,
+        locate=dvsgesture.locate,
     ),
     "cifar10dvs": Source(
         "CIFAR10-DVS: 10 classes, split by hash; tonic's layout",
@@ -84,6 +90,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         cifar10dvs.parts,
         cifar10dvs.fingerprint,
         lambda _: cifar10dvs.NAMES,
+        locate=cifar10dvs.locate,
     ),
     "ncaltech101": Source(
         "N-Caltech101: 101 classes, split by hash; tonic's layout",
@@ -92,6 +99,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         ncaltech101.parts,
         ncaltech101.fingerprint,
         ncaltech101.class_names,
+        locate=ncaltech101.locate,
     ),
     events.NAME: Source(
         "recordings of your own: train/CLASS/*, test/CLASS/*, or CLASS/*",
@@ -117,6 +125,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         mnist.CLASSES,
         partial(mnist.parts, "mnist"),
         partial(mnist.fingerprint, "mnist"),
+        locate=partial(mnist.locate, "mnist"),
     ),
     "fashionmnist": Source(
         "Fashion-MNIST: images of clothes, 1x28x28; IDX files",
@@ -124,6 +133,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         mnist.CLASSES,
         partial(mnist.parts, "fashionmnist"),
         partial(mnist.fingerprint, "fashionmnist"),
+        locate=partial(mnist.locate, "fashionmnist"),
     ),
     "cifar10": Source(
         "CIFAR-10: photographs, 10 classes, 3x32x32; binary version",
@@ -131,6 +141,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         cifar.CIFAR10.classes,
         partial(cifar.parts, cifar.CIFAR10),
         partial(cifar.fingerprint, cifar.CIFAR10),
+        locate=partial(cifar.locate, cifar.CIFAR10),
     ),
     "cifar100": Source(
         "CIFAR-100: photographs, 100 classes, 3x32x32; binary version",
@@ -138,6 +149,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         cifar.CIFAR100.classes,
         partial(cifar.parts, cifar.CIFAR100),
         partial(cifar.fingerprint, cifar.CIFAR100),
+        locate=partial(cifar.locate, cifar.CIFAR100),
     ),
     "imagefolder": Source(
         "pictures, train/<class>/* and val/<class>/*, scaled to data.size",
@@ -146,6 +158,7 @@ IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
         imagefolder.parts,
         imagefolder.fingerprint,
         imagefolder.class_names,
+        locate=imagefolder.locate,
     ),
 }
 
@@ -216,6 +229,31 @@ def promised(spec: DataSection) -> Promise:
         return Promise(spec.set, shape, source.classes, source.values, source.unit)
     found = source.open(spec)
     return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names))
+
+
+def require_there(spec: DataSection) -> None:
+    """Raises RecipeError or InputError if the data that ``spec`` names are not on this machine. Reads no sample."""
+    if (locate := _source(spec).locate) is not None:
+        locate(spec.root)
+
+
+def obtain(spec: DataSection, tick: Tick) -> bool:
+    """Downloads the data that ``spec`` names if it asks for that and they are not there. Whether it did.
+
+    Raises RecipeError for a set that cannot be downloaded, InputError if the download fails.
+    """
+    if not spec.download:
+        return False
+    if spec.set not in DOWNLOADS:
+        need = f"none for the set {spec.set}; one of {', '.join(DOWNLOADS)}"
+        raise RecipeError("data.download", "found true", need)
+    try:
+        require_there(spec)
+    except DeployError:
+        download(spec.set, place_of(spec.root, spec.set), tick)
+        require_there(spec)
+        return True
+    return False
 
 
 def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
