@@ -50,7 +50,6 @@ ONLY_IN = {
     "distributed": ("run/jobs/dask.py", "run/jobs/workers.py"),
     "h5py": ("base/hdf5.py", "convert/", "data/formats/hdf5.py", "data/spikes/nirdata.py"),
     "hdf5plugin": ("data/formats/hdf5.py",),
-    "scipy": ("data/formats/mat.py",),
     "onnx": ("convert/",),
     "typer": ("cli/",),
     "rich": ("cli/", "base/progress.py"),

@@ -3,24 +3,21 @@
 Vectors are variables, such as ts, x, y and pol in ASL-DVS, or fields of one struct, such as TD in the tools of N-MNIST
 and N-Caltech101, which count x, y and p from 1. A matrix has four columns, whose order --columns states, or the six of
 jAER's dat2mat (time, 0, -1, x, y, polarity), as used for CIFAR10-DVS. ST-MNIST (See et al. 2020) keeps ``spiketrain``
-(101, N): in 100 rows what each of 10x10 sensors sent, +1 or -1, and in the last row the times in seconds. scipy reads
-these files as a whole.
+(101, N): in 100 rows what each of 10x10 sensors sent, +1 or -1, and in the last row the times in seconds.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed
 from deploytool.data.formats.arrays import events_in_array
+from deploytool.data.formats.matlab import variables_of
 from deploytool.data.formats.named import columns_named, complete
 from deploytool.data.formats.parts import START, Part, Parts, Place
 from deploytool.data.formats.reading import RawEvents, Reading
@@ -31,9 +28,6 @@ SIDE: Final = 10
 DAT2MAT: Final = [0, 3, 4, 5]
 """The columns of time, x, y and polarity among the six of dat2mat."""
 SECONDS_MAX: Final = 10**9
-HEADER: Final = 128
-COMPRESSED: Final = 15
-BLOCK: Final = 1 << 20
 
 
 def parts(path: Path, reading: Reading, _: Place = START) -> Parts:
@@ -41,34 +35,24 @@ def parts(path: Path, reading: Reading, _: Place = START) -> Parts:
 
     Raises InputError if it is damaged or too large when it is unpacked, or holds no events or several recordings.
     """
-    from scipy.io import loadmat
-
-    try:
-        with path.open("rb") as file:
-            _refuse_bomb(file, bytes_allowed(path), str(path))
-        variables = {name: value for name, value in loadmat(path).items() if isinstance(value, np.ndarray)}
-    except InputError:
-        raise
-    except Exception as error:  # scipy lets many kinds of errors out of a damaged file
-        raise InputError(str(path), f"cannot be read ({error})", "a MATLAB file", "Copy it again.") from None
-    yield Part(_events(variables, reading, str(path)), START)
+    yield Part(_events(variables_of(path), reading, str(path)), START)
 
 
-def _events(variables: dict[str, Array], reading: Reading, name: str) -> RawEvents:
+def _events(variables: dict[str, Array | dict[str, Array]], reading: Reading, name: str) -> RawEvents:
     """The events in the ``variables`` of the file ``name``."""
-    if TRAIN in variables:
-        return _spike_train(variables[TRAIN], name)
-    vectors = {key: array for key, array in variables.items() if array.dtype.kind in "iufb"}
+    vectors = {key: array for key, array in variables.items() if isinstance(array, np.ndarray)}
+    if TRAIN in vectors:
+        return _spike_train(vectors[TRAIN], name)
     if complete(list(vectors)):
         return columns_named(vectors, reading, name)
-    structs = {key: array for key, array in variables.items() if array.dtype.names and complete(array.dtype.names)}
+    structs = {key: fields for key, fields in variables.items() if isinstance(fields, dict) and complete(list(fields))}
     matrices = {
         key: array for key, array in vectors.items() if is_events(array.shape, array.dtype) or _is_dat2mat(array)
     }
     if len(structs) + len(matrices) > 1:
         raise InputError(name, f"events in {', '.join([*structs, *matrices])}", "one recording per file")
-    for array in structs.values():
-        return _of_struct(array, reading, name)
+    for fields in structs.values():
+        return _of_struct(fields, reading, name)
     for array in matrices.values():
         if _is_dat2mat(array):
             return events_in_array(array[:, DAT2MAT], replace(reading, columns="txyp"), name)
@@ -80,11 +64,8 @@ def _is_dat2mat(array: Array) -> bool:
     return array.ndim == 2 and array.shape[1] == 6 and not np.ptp(array[:, 1:3], axis=0).any()
 
 
-def _of_struct(array: Array, reading: Reading, name: str) -> RawEvents:
-    """The events in the fields of a struct. Raises InputError if it is an array of several."""
-    if array.size != 1:
-        raise InputError(name, f"an array {array.shape} of structs", "one recording per file")
-    fields = {field: np.asarray(array[field].item()) for field in array.dtype.names or ()}
+def _of_struct(fields: dict[str, Array], reading: Reading, name: str) -> RawEvents:
+    """The events in the ``fields`` of a struct."""
     raw = columns_named(fields, reading, name)
     if raw.p.dtype.kind in "iuf" and raw.p.max(initial=0) == 2:
         return replace(raw, x=raw.x.astype(np.int64) - 1, y=raw.y.astype(np.int64) - 1, p=raw.p - 1)
@@ -101,22 +82,3 @@ def _spike_train(train: Array, name: str) -> RawEvents:
         raise InputError(name, f"times up to {seconds.max():g} s", f"times below {SECONDS_MAX} s")
     t = np.floor(seconds * 1e6).astype(np.int64)
     return RawEvents(t, taxels % SIDE, taxels // SIDE, train[taxels, times], sensor=(SIDE, SIDE))
-
-
-def _refuse_bomb(file: BinaryIO, most: int, name: str) -> None:
-    """Raises InputError if the variables of ``file`` take more than ``most`` bytes when they are unpacked."""
-    order = "<" if file.read(HEADER)[-2:] == b"IM" else ">"
-    while len(tag := file.read(8)) == 8:
-        kind, size = struct.unpack(f"{order}II", tag)
-        if kind != COMPRESSED:
-            file.seek(size, 1)
-            continue
-        unpack = zlib.decompressobj()
-        while size > 0 and (block := file.read(min(size, BLOCK))):
-            size -= len(block)
-            while block:
-                most -= len(unpack.decompress(block, BLOCK))
-                block = unpack.unconsumed_tail
-                if most < 0:
-                    found = "variables that are too large for a file of this size"
-                    raise InputError(name, found, "at most 1 GiB in total, or 20 times the file's size")

@@ -80,7 +80,7 @@ FORMATS: Final[Mapping[str, Format]] = {
     "aedat2": Format("AEDAT 2.0", (".aedat", ".dat"), _begins(b"#!AER-DAT2.0"), aedat2.parts, takes=("--camera",)),
     "aedat3": Format("AEDAT 3.1", (".aedat",), _begins(b"#!AER-DAT3.1"), aedat3.parts),
     "es": Format("Event Stream", (".es",), _begins(es.MAGIC), es.parts),
-    "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.parts, "scipy", _DATASETS, _STATED),
+    "mat": Format("MATLAB", (".mat",), _begins(b"MATLAB 5.0 MAT-file"), mat.parts, takes=_STATED),
     "hdf5": Format("HDF5", (".h5", ".hdf5"), _begins(*_HDF5), hdf5.parts, takes=(*_STATED, "--group")),
     "table": Format(
         "a table of text",

@@ -265,7 +265,7 @@ def test_matlab_structs_count_from_one_if_their_polarities_do(tmp_path: Path) ->
     two = np.zeros(2, [(name, object) for name in ("x", "y", "p", "ts")])
     two[0] = two[1] = (x, y, p, t)
     scipy.savemat(tmp_path / "a.mat", {"TD": two})
-    with pytest.raises(InputError, match=r"an array \(1, 2\) of structs; need one recording per file"):
+    with pytest.raises(InputError, match="fields none; need a structured array"):
         read_raw(tmp_path / "a.mat", FORMATS["mat"])
 
 
