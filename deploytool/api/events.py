@@ -84,6 +84,7 @@ def events(
     shape: Shape | None = None,
     *,
     labels: int | Sequence[int] | None = None,
+    targets: Sequence[object] | None = None,
     dt_ms: float | None = None,
     duration_ms: float | None = None,
     columns: str | None = None,
@@ -107,7 +108,8 @@ def events(
       taken, with its folder ``root``
 
     As with files, a sample of events begins at its first event, unless ``absolute_time``, and lasts until its last one,
-    or for ``duration_ms``. ``labels`` are the classes, if the samples do not have them.
+    or for ``duration_ms``. ``labels`` are the classes, and ``targets`` the values of each sample, an array (W, D) for W
+    windows of equal duration or (D,) for one, if the samples do not have them.
 
     Raises InputError for anything else and for invalid events, naming the sample, and UsageError for what is missing.
     """
@@ -121,7 +123,7 @@ def events(
     if root is not None or count is not None:
         raise UsageError("root=, count=", "given with samples that a script holds", "the name of a data set")
     classes = [labels] if isinstance(labels, int) else labels
-    stated = Stated(shape, _us("dt_ms", dt_ms), _us("duration_ms", duration_ms), classes, reading)
+    stated = Stated(shape, _us("dt_ms", dt_ms), _us("duration_ms", duration_ms), classes, targets, reading)
     return Events(streams_of(source, stated))
 
 

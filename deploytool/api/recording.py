@@ -19,6 +19,7 @@ from deploytool.ir.recording import Recording as Recorded
 from deploytool.ir.target import Watch
 from deploytool.workflow.recordings import load
 from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.scores import result
 
 if TYPE_CHECKING:
     import pandas
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from deploytool.base.arrays import Array
     from deploytool.ir.counts import Maps
     from deploytool.ir.events import Bins
+    from deploytool.ir.verdict import Regression
+    from deploytool.ir.windows import OutputWindows
     from deploytool.run.jobs.job import Job
 
 
@@ -56,7 +59,7 @@ class Recording(Result):
 
     @property
     def predictions(self) -> NDArray[Any]:
-        """(S,): the class with most output spikes; -1 without a spike."""
+        """(S,): the class with most output spikes; -1 without a spike, or if the output is values."""
         return self.value.predictions
 
     @property
@@ -71,8 +74,25 @@ class Recording(Result):
 
         return accuracy(self.value)
 
+    @property
+    def windows(self) -> OutputWindows | None:
+        """The output window by window, with targets and ``decoded`` values; None if the output is classes."""
+        return self.value.windows
+
+    @property
+    def errors(self) -> Regression | None:
+        """The errors of the values that it reads, ``rmse``, ``mae`` and ``r2``, also by value and by window."""
+        from deploytool.validate.regression import regression
+
+        return regression(self.value)
+
     def rows(self) -> list[dict[str, Any]]:
-        """One row per sample: its name, its label, the class that the network gives, and its synaptic updates."""
+        """One row per sample: its name, its label, the class that the network gives, and its synaptic updates.
+
+        If the output is values, one row per window: the sample, the number of the window, the values and their targets.
+        """
+        if self.value.reads_values:
+            return self._windows()
         value = self.value
         known = len(value.synops) == len(value)
         return [
@@ -85,13 +105,28 @@ class Recording(Result):
             for index, name in enumerate(value.samples)
         ]
 
+    def _windows(self) -> list[dict[str, Any]]:
+        found = self.value.windows
+        assert found is not None
+        assert found.decoder is not None
+        columns: dict[str, Sequence[Any]] = {
+            "sample": [self.value.samples[index] for index in found.samples],
+            "window": found.places.tolist(),
+        }
+        for number, name in enumerate(found.decoder.values):
+            if found.decoded is not None:
+                columns[name] = found.decoded[:, number].tolist()
+            if found.targets.size:
+                columns[f"target {name}"] = found.targets[:, number].tolist()
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
     def layers(self) -> list[dict[str, Any]]:
         """One row per layer: its shape, and its spikes and synaptic updates per sample."""
         rows: list[dict[str, Any]] = self.describe()["layers"]
         return rows
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """`rows`, one per sample, as a table of pandas."""
+        """`rows` as a table of pandas."""
         return frame(self.rows())
 
     def _repr_html_(self) -> str:
@@ -102,13 +137,13 @@ class Recording(Result):
             (row["layer"], row["shape"], *(None if row[key] is None else figure(row[key]) for key in keys))
             for row in self.layers()
         ]
-        return recording_view(repr(self), self.value, rows)
+        return recording_view(repr(self), self.value, rows, self.errors)
 
     def _facts(self) -> Iterable[str]:
         yield self.value.rung
         yield counted(len(self.value), "sample")
-        if self.accuracy is not None:
-            yield f"{figure(self.accuracy)} %"
+        if (says := result(self.value)[1]) is not None:
+            yield says
 
 
 def _known(label: int) -> int | None:

@@ -32,14 +32,15 @@ class Stated:
     """What samples do not state themselves.
 
     ``shape`` (C, H, W) is their map, ``step_us`` the duration of a time step of counts, ``duration_us`` that of each
-    sample of events (None: until its last event), and ``reading`` is as for event files. ``labels`` are the classes
-    (None: those that samples have, or unknown).
+    sample of events (None: until its last event), and ``reading`` is as for event files. ``labels`` are the classes,
+    and ``targets`` the values of each sample, (W, D) or, for one window, (D,). None: as the samples say, or unknown.
     """
 
     shape: Shape | None = None
     step_us: int | None = None
     duration_us: int | None = None
     labels: Sequence[int] | None = None
+    targets: Sequence[Any] | None = None
     reading: Reading = AS_IT_IS
 
 
@@ -69,8 +70,9 @@ def streams_of(source: object, stated: Stated) -> Sequence[EventStream]:
 
     Raises InputError for anything else, naming the sample, and UsageError for what is not stated.
     """
-    if stated.labels is not None and len(stated.labels) != (number := _number(source)):
-        raise UsageError("labels", f"{len(stated.labels)} for {number} samples", "one for each sample")
+    for name, found in (("labels", stated.labels), ("targets", stated.targets)):
+        if found is not None and len(found) != (number := _number(source)):
+            raise UsageError(name, f"{len(found)} for {number} samples", "one for each sample")
     if _is_one(source):
         return [_stream(source, 0, stated)]
     if _is_batch(source):
@@ -112,7 +114,7 @@ def _is_array(source: object) -> bool:
 
 def as_array(source: Any) -> NDArray[Any]:
     """An array, or the values of a tensor of torch."""
-    return source if isinstance(source, np.ndarray) else np.asarray(source.detach().cpu())
+    return np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
 
 
 def _labelled(source: object) -> tuple[object, int] | None:
@@ -128,8 +130,15 @@ def _labelled(source: object) -> tuple[object, int] | None:
 
 
 def _stream(item: object, number: int, stated: Stated, of: str = "sample") -> EventStream:
-    """Sample ``number``, called after the data set ``of`` which it comes."""
-    name = f"{of} {number}"
+    """Sample ``number``, called after the data set ``of`` which it comes, with its targets if they are stated."""
+    made = _made(item, number, stated, f"{of} {number}")
+    if stated.targets is None:
+        return made
+    targets = np.asarray(as_array(stated.targets[number]), np.float32)
+    return replace(made, targets=targets[np.newaxis] if targets.ndim == 1 else targets)
+
+
+def _made(item: object, number: int, stated: Stated, name: str) -> EventStream:
     labelled = _labelled(item)
     events, label = (item, -1) if labelled is None else labelled
     if stated.labels is not None:

@@ -103,6 +103,13 @@ def test_counts_per_time_step(kind: Any) -> None:
     np.testing.assert_array_equal(frames_of(several[1], 6), frames[::-1])
 
 
+def test_targets_of_windows() -> None:
+    found = dt.events([array(*ROWS)] * 2, SHAPE, targets=[[1.5, -2], [[0, 1], [2, 3]]])
+    assert [each.targets.tolist() for each in found if each.targets is not None] == [[[1.5, -2]], [[0, 1], [2, 3]]]
+    plain = dt.events([array(*ROWS)] * 2, SHAPE)
+    assert plain.source.fingerprint != found.source.fingerprint
+
+
 def test_a_stream_stays_as_it_is() -> None:
     stream = dt.events(array(*ROWS), SHAPE)[0]
     assert dt.events(stream)[0] is stream
@@ -130,6 +137,7 @@ REFUSED = {
     "a step below 1 us": (np.zeros((1, 1, 2, 2)), {"dt_ms": 1e-5}, r"dt_ms=1e-05: not a whole number"),
     "outside the map": (array((0, 9, 0, 1)), {"shape": SHAPE}, r"sample 0: .* x = 9"),
     "labels for others": ([array(*ROWS)], {"shape": SHAPE, "labels": [1, 2]}, r"labels: 2 for 1 samples"),
+    "targets for others": ([array(*ROWS)], {"shape": SHAPE, "targets": [[1], [2]]}, r"targets: 2 for 1 samples"),
     "no such path": ("nothing.here", {}, r"nothing\.here: neither a data set nor a file"),
     "a folder for arrays": (array(*ROWS), {"shape": SHAPE, "root": "a"}, r"root=, count=: given with samples"),
     "an image": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,11 +12,17 @@ import numpy as np
 import pandas
 import pytest
 from helpers.command import network
+from helpers.recordings import TWO_SAMPLES
 
 import deploytool as dt
+from deploytool.api.session import cache_in
+from deploytool.ir.decoder import Decoder
 from deploytool.ir.graph import Graph as Network
 from deploytool.ir.graph import chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
+from deploytool.ir.recording_file import save_recording
+from deploytool.ir.windows import OutputWindows
+from deploytool.store.artifact import Request
 
 NASTY = '<script>alert("1")</script>'.replace("/", "\\")
 
@@ -209,3 +216,25 @@ def test_what_ran_is_not_run_again(results: dict[str, dt.Recording]) -> None:
     assert dt.emulate(program, samples(), rasters=1) == results["Recording"]
     assert sorted(program.store.glob("recording-*")) == before
     assert dt.emulate(program, samples(2), rasters=1) != results["Recording"]
+
+
+def test_a_recording_of_values_has_a_row_per_window(tmp_path: Path) -> None:
+    """Two samples of two windows, whose value is n0 + 2 n2 - 1."""
+    decoder = Decoder(("v",), np.array([[1.0, 0.0, 2.0]]), np.array([-1.0]), "px/s")
+    counts, targets = np.array([[1, 9, 0], [0, 9, 1], [4, 0, 0], [0, 0, 3]]), np.array([[0], [2], [3], [3]])
+    windows = OutputWindows(np.array([2, 2]), counts, targets, decoder=decoder)
+    value = replace(TWO_SAMPLES, windows=windows)
+    cache = cache_in(tmp_path)
+    artifact = cache.store.put(Request("recording", {}, {}), lambda folder: save_recording(value, folder))
+    found = dt.open(artifact.name, tmp_path)
+    assert isinstance(found, dt.Recording)
+    assert found.rows() == [
+        {"sample": "a", "window": 0, "v": 0.0, "target v": 0.0},
+        {"sample": "a", "window": 1, "v": 1.0, "target v": 2.0},
+        {"sample": "b", "window": 0, "v": 3.0, "target v": 3.0},
+        {"sample": "b", "window": 1, "v": 5.0, "target v": 3.0},
+    ]
+    assert found.errors is not None
+    assert found.errors.mae == 0.75
+    assert repr(found) == "Recording(emulator, 2 samples, R2 0.17)"
+    assert "MAE (px/s)" in found._repr_html_()

@@ -14,6 +14,7 @@ from deploytool.base.numbers import figure
 from deploytool.ir.events import EventStream, places_of
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
+from deploytool.ir.verdict import Regression
 from deploytool.report.figures import svg
 from deploytool.report.figures.timeline import marks_of
 from deploytool.report.views.frame import Cell, paragraph, table, view
@@ -26,22 +27,42 @@ SAMPLES: Final = 5
 """The number of samples in a table of events."""
 
 
-def recording_view(title: str, recording: Recording, layers: Sequence[Sequence[Cell]]) -> str:
-    """The rows ``layers`` (name, map, spikes per sample, synaptic updates per sample), and the rasters of a sample."""
+def recording_view(
+    title: str, recording: Recording, layers: Sequence[Sequence[Cell]], errors: Regression | None = None
+) -> str:
+    """The rows ``layers`` (name, map, spikes per sample, synaptic updates per sample), and the rasters of a sample.
+
+    ``errors`` are those of the values that the recording reads, if it reads any.
+    """
     columns = ("layer", "map (C,\u00a0H,\u00a0W)", "spikes per sample", "synaptic updates per sample")
     kept = np.unique(np.concatenate([spikes["sample"] for spikes in recording.spikes.values()] or [np.zeros(0, int)]))
     if not len(kept):
         note = paragraph("No single spikes were kept: rasters=1 keeps those of the first sample.", quiet=True)
-        return view(title, table(columns, layers), note)
-    return view(title, table(columns, layers), *_rasters(recording, int(kept[0])))
+        return view(title, _errors(errors), table(columns, layers), note)
+    return view(title, _errors(errors), table(columns, layers), *_rasters(recording, int(kept[0])))
+
+
+def _errors(errors: Regression | None) -> Markup | None:
+    """The errors of every value in a table."""
+    if errors is None:
+        return None
+    unit = f" ({errors.unit})" if errors.unit else ""
+    rows = [
+        (each.value, figure(each.rmse), figure(each.mae), None if each.r2 is None else figure(each.r2))
+        for each in errors.values
+    ]
+    return table(("value", f"RMSE{unit}", f"MAE{unit}", "R²"), rows)
 
 
 def _rasters(recording: Recording, index: int) -> list[Markup]:
     """The rasters of sample ``index``, the input first."""
     duration_us = int(recording.durations_us[index]) if len(recording.durations_us) else _last(recording, index) + 1
     label, answer = int(recording.labels[index]), int(recording.predictions[index])
-    facts = [f"label {label}"] * (label >= 0) + [f"answer {'no spike' if answer < 0 else answer}"]
-    drawn = [paragraph(f"Sample {recording.samples[index]}: {', '.join(facts)}, {figure(duration_us / 1000)} ms")]
+    facts = [f"label {label}"] * (label >= 0)
+    if not recording.reads_values:
+        facts.append(f"answer {'no spike' if answer < 0 else answer}")
+    facts.append(f"{figure(duration_us / 1000)} ms")
+    drawn = [paragraph(f"Sample {recording.samples[index]}: {', '.join(facts)}")]
     for name, spikes in recording.spikes.items():
         of_sample = spikes[spikes["sample"] == index]
         shape = recording.counts[name].shape[1:] if name in recording.counts else _extent(of_sample)

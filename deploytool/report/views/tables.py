@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from deploytool.base.numbers import figure, figure_and_limit, percent
 from deploytool.ir.comparison import ChangedAnswer
-from deploytool.ir.verdict import Check, Difference, SpikeDifference, Verdict
+from deploytool.ir.score import R2, score_of
+from deploytool.ir.verdict import Check, Difference, Rung, SpikeDifference, Verdict
 from deploytool.report.views.frame import Cell, bar, items, paragraph, table, view
 
 EPOCHS: Final = 8
@@ -39,7 +40,7 @@ def model_view(title: str, history: Sequence[Mapping[str, Any]]) -> str:
     return view(title, note, table(("epoch", *(name for _, name in known)), body))
 
 
-HISTORY: Final = ("loss", "validation_loss", "accuracy", "validation_accuracy")
+HISTORY: Final = ("loss", "validation_loss", "accuracy", "validation_accuracy", "r2", "validation_r2")
 """The keys of an epoch that are shown."""
 
 
@@ -57,6 +58,7 @@ def comparison_view(title: str, pair: Difference) -> str:
     return view(
         title,
         paragraph(f"{details.networks} {_capital(pair.says)}." if details else f"{_capital(pair.says)}."),
+        _values(pair),
         table(
             ("layer", "spike difference (pooled)", "mean over samples", "equal counts", "equal neurons"),
             [_difference_row(name, each, _largest(rows)) for name, each in rows],
@@ -65,6 +67,15 @@ def comparison_view(title: str, pair: Difference) -> str:
         items("Why", [each.says for each in details.explained] if details else ()),
         paragraph(details.not_explained, quiet=True) if details and details.not_explained else None,
     )
+
+
+def _values(pair: Difference) -> Markup | None:
+    """The difference of the values that both runs read; None if they read classes."""
+    if (found := pair.values) is None:
+        return None
+    unit = f" {found.unit}" if found.unit else ""
+    says = f"Values: {figure(found.rms)}{unit} apart (root mean square), {figure(found.bias)}{unit} on average"
+    return paragraph(f"{says}, equal in {percent(found.equal)} of windows.")
 
 
 def _capital(text: str) -> str:
@@ -102,20 +113,24 @@ def _class(answer: int) -> str:
 def verdict_view(title: str, verdict: Verdict) -> str:
     """What ran, with its accuracy, and every check."""
     runs = [
-        (
-            run.name,
-            run.samples,
-            None if run.accuracy is None else bar(run.accuracy, run.accuracy, 100, percent(run.accuracy)),
-            None if run.synops is None else figure(run.synops),
-        )
+        (run.name, run.samples, _score_cell(run), None if run.synops is None else figure(run.synops))
         for run in verdict.ran.values()
     ]
+    score = next((score_of(run).title.lower() for run in verdict.ran.values() if not run.regression), R2)
     return view(
         title,
         paragraph(verdict.sentence),
-        table(("run", "samples", "accuracy", "synaptic updates per sample"), runs),
+        table(("run", "samples", score, "synaptic updates per sample"), runs),
         table(("check", "value", "limit", "result"), map(_check_row, verdict.checks)) if verdict.checks else None,
     )
+
+
+def _score_cell(run: Rung) -> Cell:
+    """The score of a run: a share with a bar, or the R2 of values and their error."""
+    score = score_of(run)
+    if run.accuracy is not None:
+        return bar(run.accuracy, run.accuracy, 100, percent(run.accuracy))
+    return f"{score.text}, {score.note}" if run.regression else None
 
 
 def _check_row(check: Check) -> tuple[Cell, ...]:
