@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deploytool.ir.recording import Recording
 from deploytool.report.runs import on_ladder, tied
+from deploytool.report.values import sample_distances, sample_errors
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
     before, after = names[0], names[-1]
     first, last = ordered[before], ordered[after]
     labels, known = last.labels, last.labels >= 0
+    if last.reads_values:
+        return _of_values(ordered, limit)
     predictions = np.stack([recording.predictions for recording in ordered.values()])
     right = predictions == labels
     distance = _distance(first, last)
@@ -76,6 +79,20 @@ def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
     median = np.sort(distance)[len(distance) // 2]
     typical = np.argsort(np.abs(distance - median), kind="stable")[:limit]
     found.append(Reason("a typical sample: its spike difference at the output is near the median", typical))
+    return found
+
+
+def _of_values(ordered: Mapping[str, Recording], limit: int) -> list[Reason]:
+    """The reasons to show samples whose values are read: the largest error and difference, and a typical error."""
+    before, *_, after = [*list(ordered)[:1], *ordered]
+    errors, distance = sample_errors(ordered[after]), sample_distances(ordered[before], ordered[after])
+    found = []
+    for says, sizes in ((f"largest errors on {after}", errors), (f"largest differences from {before}", distance)):
+        most = np.argsort(-sizes, kind="stable")[:limit]
+        if sizes.max() > 0:
+            found.append(Reason(f"among the {len(most)} {says}", most[sizes[most] > 0]))
+    typical = np.argsort(np.abs(errors - np.median(errors)), kind="stable")[:limit]
+    found.append(Reason("a typical sample: its error is near the median", typical))
     return found
 
 

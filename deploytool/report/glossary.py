@@ -20,6 +20,10 @@ GLOSSARY: Final[Mapping[str, str]] = MappingProxyType(
         "Tie": "several output neurons have the most spikes. The first is taken, which is an arbitrary choice.",
         "95 % interval": "Wilson's interval of an accuracy: an estimate of what more samples of the same kind would "
         "give.",
+        "Decoder": "reads values from the output: weights × the spikes of each output neuron in a window, plus an "
+        "offset.",
+        "RMSE": "root mean square error: the root of the mean of (read − true)².",
+        "R²": "1 − Σ(read − true)² / Σ(true − mean)², the mean over the values; 1 is without errors.",
         "Threshold θ": "a neuron fires when its membrane V reaches it, and θ is then subtracted (or V is set to 0).",
         "Floor": "the lowest value that V can have.",
         "Map": "the neurons of a layer: features × rows × columns.",

@@ -219,7 +219,8 @@ class Player {
       cursor.setAttribute("x2", `${100 * share}%`);
     }
     this.slider.value = frame;
-    const says = `${(share * this.ms).toFixed(1)} ms: ${this.prediction()}`;
+    const time = `${(share * this.ms).toFixed(1)} ms`;
+    const says = this.answer.length ? `${time}: ${this.prediction()}` : time;
     this.slider.setAttribute("aria-valuetext", says);
     this.said.textContent = says;
   }

@@ -30,6 +30,7 @@ from deploytool.report.figures.placement import placement
 from deploytool.report.figures.sweeps import sweep_charts
 from deploytool.report.glossary import GLOSSARY
 from deploytool.report.unknowns import unknowns
+from deploytool.report.values import values_section
 
 HERE: Final = Path(__file__).parent
 
@@ -71,6 +72,7 @@ def render(content: ReportContent) -> str:
         compared=compared,
         maps=differences.difference_maps(compared, content.runs),
         confusion=results.confusion(verdict),
+        values=values_section(verdict, content.runs),
         program=program,
         chip=chip,
         cores=cores,

@@ -15,9 +15,11 @@ from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import SPIKE, Recording
 from deploytool.report.choice import Choice
 from deploytool.report.figures import maps, timeline
+from deploytool.report.figures.curves import Chart
 from deploytool.report.figures.timeline import Answered, Panel
 from deploytool.report.player import ROOM, player_data
 from deploytool.report.runs import on_ladder, tied_classes
+from deploytool.report.values import sample_charts
 
 MAPS_MAX: Final = 32
 """The maximum number of maps in a page, in all samples together, and `LAYERS_MAX` that of one sample."""
@@ -41,7 +43,8 @@ class Answer:
 class SampleCard:
     """One sample as the page shows it; ``label`` is -1 if unknown.
 
-    ``not_drawn`` layers have no map. ``player`` is JSON, empty without spikes.
+    ``not_drawn`` layers have no map. ``player`` is JSON, empty without spikes. ``values`` are traces of the values that
+    are read, empty if the output is classes.
     """
 
     index: int
@@ -55,6 +58,7 @@ class SampleCard:
     maps: tuple[maps.Picture, ...]
     not_drawn: int
     player: str
+    values: tuple[Chart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,9 @@ def _card(
     predictions = [int(recording.predictions[index]) for recording in runs.values()]
     outputs = nearest.output_neurons
     classes = tuple(range(outputs)) if outputs <= CLASSES_MAX else tuple(sorted({label, *predictions} - {-1}))
-    answers = tuple(_answer(name, recording, index, classes) for name, recording in runs.items())
+    if nearest.reads_values:
+        classes = ()
+    answers = tuple(_answer(name, recording, index, classes) for name, recording in runs.items() if classes)
     found = [_spikes(name, recording, replayed, shown) for name, recording in ladder.items()]
     spikes = [each for each in found if each]
     last = spikes[-1] if spikes else None
@@ -135,6 +141,7 @@ def _card(
         maps=tuple(pictures),
         not_drawn=len(layers) - len(drawn),
         player=_player(last, program, duration_us, ROOM // shown.of) if last else "",
+        values=sample_charts(ladder, index),
     )
 
 
@@ -182,10 +189,11 @@ def _timeline(
         timeline.input_panel(shown.of(INPUT), rows, features, duration_us, marks),
         *(timeline.layer_panel(name, shown.of(name)["t"], duration_us) for name in hidden),
         timeline.output_panel(answered, outputs, label, duration_us, marks),
-        timeline.decision_panel(answered, label, duration_us),
+        *(() if shown.recording.reads_values else (timeline.decision_panel(answered, label, duration_us),)),
     )
 
 
 def _player(spikes: _Spikes, program: Program, duration_us: int, room: int) -> str:
     layers = {name: (program.map_of(name), spikes.of(name)) for name in spikes.recording.spikes}
-    return player_data(layers, spikes.recording.outputs, duration_us, room)
+    predicting = () if spikes.recording.reads_values else spikes.recording.outputs
+    return player_data(layers, predicting, duration_us, room)

@@ -28,7 +28,7 @@ from deploytool.workflow.reproduce import commands, recipe_text
 if TYPE_CHECKING:
     from deploytool.report.content import Divergence, Origin, ReportContent
 
-PAGE_VERSION: Final = 2
+PAGE_VERSION: Final = 3
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
 
 SWEEPS_MAX: Final = 4

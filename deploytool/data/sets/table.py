@@ -57,7 +57,7 @@ EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
         locate=nmnist.locate,
     ),
     "digits-saccades": Source(
-        "the velocity of digits before a simulated event camera; no download",
+        "digits before a moving camera: their velocity; no download",
         digits.SHAPE,
         0,
         digits_saccades.parts,
