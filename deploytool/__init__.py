@@ -12,12 +12,14 @@ Nothing is imported before it is used.
 
 from __future__ import annotations
 
+import builtins
 import sys
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    __version__: str
     from deploytool.api.events import Events as Events
     from deploytool.api.events import events as events
     from deploytool.api.fit import Fit as Fit
@@ -82,11 +84,18 @@ class _Name:
 class _Package(ModuleType):
     """This package, with the names of `HOMES`."""
 
+    @property
+    def __version__(self) -> str:
+        from importlib.metadata import version
+
+        return version(__name__)
+
     def __dir__(self) -> list[str]:
-        return sorted([*__all__, *(name for name in super().__dir__() if name.startswith("__"))])
+        return sorted([*NAMES, "__version__", *(name for name in super().__dir__() if name.startswith("__"))])
 
 
-__all__ = sorted(name for names in HOMES.values() for name in names)
+NAMES: Final = tuple(sorted(name for names in HOMES.values() for name in names))
+__all__ = [name for name in NAMES if not hasattr(builtins, name)]
 
 for _home, _names in HOMES.items():
     for _each in _names:

@@ -115,4 +115,4 @@ def _checked(net: object, chip: str | None, spec: MapSection) -> Checked:
     if isinstance(net, str | Path):
         return checking.check(cache_in(None).store, str(net), chip, spec, NO_OPTIONS)
     graph = network_in(net, "check")
-    return checking.check(graph.cache.store, graph.path, chip, spec)
+    return checking.check(graph.cache.store, str(graph.path), chip, spec)

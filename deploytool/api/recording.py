@@ -229,4 +229,4 @@ def _run(program: Program, job: Job, events: object, device: str = "cpu") -> Rec
     from deploytool.workflow.run import run
 
     source = source_in(events, program.value.input_shape)
-    return Recording(run(program.cache, program.path, job, source, device=device), program.cache, source)
+    return Recording(run(program.cache, str(program.path), job, source, device=device), program.cache, source)

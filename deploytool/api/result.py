@@ -40,9 +40,9 @@ class Result:
         return self.cache.store.root
 
     @property
-    def path(self) -> str:
-        """Its folder, which names it to the workflows."""
-        return str(self.artifact.path)
+    def path(self) -> Path:
+        """Its folder, which holds its files."""
+        return self.artifact.path
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Result) and other.digest == self.digest

@@ -206,5 +206,5 @@ def report(verdict: Verdict, output: str | Path, *, samples: int = 4, title: str
 
     if not isinstance(verdict, Verdict):
         raise UsageError("report", f"a {type(verdict).__name__}", "a Verdict or a Comparison")
-    made = write_report(verdict.cache, verdict.path, samples, title, DataPlace(held=verdict.samples))
+    made = write_report(verdict.cache, str(verdict.path), samples, title, DataPlace(held=verdict.samples))
     return copy_page(made, Path(output))

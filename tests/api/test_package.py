@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import deploytool
 import deploytool as dt
 from deploytool.convert.nir import write_nir
 
-NAMES = sorted(dt.__all__)
+NAMES = list(dt.NAMES)
 
 
 def run(code: str, *arguments: object) -> str:
@@ -27,6 +28,15 @@ def test_it_lists_its_functions() -> None:
     listed = run("import deploytool as dt; print(*(name for name in dir(dt) if name[0] != '_'))").split()
     assert listed == NAMES
     assert {"load", "check", "train", "compile", "events", "emulate", "simulate", "compare", "report"} <= {*listed}
+
+
+def test_importing_everything_from_it_leaves_the_builtins_alone() -> None:
+    assert set(NAMES) - set(dt.__all__) == {"compile", "open"}
+
+
+def test_it_has_a_version() -> None:
+    assert dt.__version__ == version("deploytool")
+    assert "__version__" in dir(dt)
 
 
 def test_importing_it_loads_next_to_nothing() -> None:
