@@ -30,7 +30,6 @@ from deploytool.cli.options import (
     ReadingOptions,
     RecipeArgument,
     RunOptions,
-    SampleOptions,
     SetOption,
     SourceArgument,
     StatementOptions,
@@ -41,6 +40,7 @@ from deploytool.cli.options import (
     parse_workers,
 )
 from deploytool.cli.package import package
+from deploytool.cli.samples import SampleOptions, ShapingOptions
 from deploytool.cli.sweep import sweep
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def map_(
     placement: PlacementOptions,
     width: WidthOptions,
     calibration: CalibrationOptions,
+    shaping: ShapingOptions,
 ) -> None:
     """Quantise a network, place it on cores, and write the chip's configuration."""
     from deploytool.recipe import MapSection
@@ -151,7 +152,7 @@ def map_(
 
     count = calibration.calibration_samples
     invocation.obtain(calibration)
-    chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count)
+    chosen_on = asked_calibration(calibration.quantise, calibration.data, calibration.root, count, shaping.keys)
     spec = MapSection(
         pins=parse_pins(placement.pin),
         split=placement.split,
@@ -173,6 +174,7 @@ def run(
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program, or a shipped model.")],
     samples: SampleOptions,
     files: ReadingOptions,
+    shaping: ShapingOptions,
     options: RunOptions,
     perturbation: PerturbationOptions,
 ) -> None:
@@ -192,7 +194,7 @@ def run(
     reading = Reading(**vars(files))
     say = invocation.cache.messages.say
     invocation.obtain(samples)
-    source = sample_sources.samples(samples.data, samples.root, samples.denoise_ms, samples.samples, reading, say)
+    source = sample_sources.chosen(samples.data, samples.keys | shaping.keys, reading, say)
     watch = None if options.watch is None else tuple(options.watch)
     watched = Watch(watch, options.rasters, options.extremes)
     job = Job(options.on, options.time_steps, watched, bins=parse_bins(options.bins))

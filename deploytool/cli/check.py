@@ -21,6 +21,7 @@ from deploytool.cli.options import (
     SplitOption,
     StatementOptions,
 )
+from deploytool.cli.samples import ShapingOptions
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -84,6 +85,7 @@ def check(
     stated: StatementOptions,
     fit: FitOptions,
     at: RateOptions,
+    shaping: ShapingOptions,
     suggested: ApplyOptions,
     source: RecipeOrSourceArgument = None,
     rules: Annotated[bool, typer.Option("--rules", help="Print every rule of the chip.")] = False,
@@ -96,7 +98,7 @@ def check(
     from deploytool.workflow import check as checking
     from deploytool.workflow.apply import apply_suggestion
     from deploytool.workflow.ci_files import ci_files
-    from deploytool.workflow.samples import samples
+    from deploytool.workflow.samples import chosen as chosen_samples
 
     store, chosen = invocation.cache.store, suggested.chosen
     if rules or source is None:
@@ -106,11 +108,12 @@ def check(
         invocation.show({"rules": checking.rules(fit.chip)})
         return 0
     spec = MapSection(pins=parse_pins(fit.pin), split=fit.split, slow_clock_hz=fit.slow_clock)
-    if at.data is None and (at.root, at.samples) != (None, None):
-        raise UsageError("--root, --samples", "given without --data", "--data")
+    keys = {"root": at.root, "test_samples": at.samples} | shaping.keys
+    if at.data is None and any(value is not None for value in keys.values()):
+        raise UsageError("--root, --samples, --crop and others", "given without --data", "--data")
     say = invocation.cache.messages.say
     invocation.obtain(at)
-    read = None if at.data is None else samples(at.data, at.root, None, at.samples, AS_IT_IS, say)
+    read = None if at.data is None else chosen_samples(at.data, keys, AS_IT_IS, say)
     told, statements = ci_files(None, github_summary), stated.options
     applied = None if chosen is None else apply_suggestion(store, source, chosen, fit.chip, spec, statements)
     found = checking.check(store, source, fit.chip, spec, statements) if applied is None else applied.checked

@@ -12,6 +12,7 @@ import typer
 from deploytool.cli.command import command
 from deploytool.cli.completion import CompletedGroup
 from deploytool.cli.options import DataFolderOption, DownloadOption, ReadingOptions, SamplesOption
+from deploytool.cli.samples import ShapingOptions
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -87,6 +88,7 @@ def device_run(
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program, or a shipped model.")],
     options: DeviceRunOptions,
     files: ReadingOptions,
+    shaping: ShapingOptions,
 ) -> None:
     """Run a program on a device: recorded events at a pace, or with --live what the board's sensor sees.
 
@@ -108,7 +110,8 @@ def device_run(
         return
     reading = Reading(**vars(files))
     invocation.obtain(options)
-    source = sample_sources.samples(options.data, options.root, None, options.samples, reading, say)
+    keys = {"root": options.root, "test_samples": options.samples} | shaping.keys
+    source = sample_sources.chosen(options.data, keys, reading, say)
     job = Job(options.on, watch=Watch(None, options.rasters), pace=devices.parse_pace(options.pace))
     ask = functools.partial(running.run, invocation.cache, program, samples=source)
     if options.repeats == 1:

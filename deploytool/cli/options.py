@@ -177,17 +177,6 @@ class CalibrationOptions:
 
 
 @dataclass(frozen=True)
-class SampleOptions:
-    """The samples that a program runs over."""
-
-    data: Annotated[str, typer.Option(help="A data set's name, an event file, or a folder of event files.")]
-    root: DataFolderOption = None
-    download: DownloadOption = False
-    denoise_ms: DenoiseOption = None
-    samples: SamplesOption = None
-
-
-@dataclass(frozen=True)
 class ReadingOptions:
     """Options for what event files do not state."""
 

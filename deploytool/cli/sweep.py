@@ -20,6 +20,7 @@ from deploytool.cli.options import (
     SamplesOption,
     StatementOptions,
 )
+from deploytool.cli.samples import ShapingOptions
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -133,6 +134,7 @@ def sweep(
     varied: VariedOptions,
     samples: SweepSampleOptions,
     files: ReadingOptions,
+    shaping: ShapingOptions,
     how: SweepOptions,
     stated: StatementOptions,
     output: CurveOptions,
@@ -148,9 +150,10 @@ def sweep(
     source = None
     if samples.data is not None:
         invocation.obtain(samples)
-        parts = samples.data, samples.root, samples.denoise_ms, samples.samples
-        source = sample_sources.samples(*parts, Reading(**vars(files)), invocation.cache.messages.say)
-    elif given := [name for each in (samples, files) for name, value in vars(each).items() if value]:
+        keys = {"root": samples.root, "denoise_ms": samples.denoise_ms, "test_samples": samples.samples}
+        reading = Reading(**vars(files))
+        source = sample_sources.chosen(samples.data, keys | shaping.keys, reading, invocation.cache.messages.say)
+    elif given := [name for each in (samples, files, shaping) for name, value in vars(each).items() if value]:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UsageError(options, "given without --data", "--data")
     made = sweeping.sweep(invocation.cache, networks, wanted, source, ImportOptions(**vars(stated)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, overload
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,17 @@ class Samples(Sequence[Made], Generic[Made]):
     def map(self, transform: Callable[[Made], Other]) -> Samples[Other]:
         """The same samples; ``transform`` is applied to each when it is made."""
         return Samples(self.labels, lambda i: transform(self.make(i)), self.groups)
+
+    def relabelled(self, numbers: Sequence[int]) -> Samples[Made]:
+        """The same samples, whose class i is ``numbers[i]``; samples must have a field ``label``."""
+        labels = np.where(self.labels < 0, self.labels, np.array(numbers, np.int64)[self.labels])
+
+        def make(index: int) -> Made:
+            sample: Any = self.make(index)
+            changed: Made = replace(sample, label=int(labels[index]))
+            return changed
+
+        return Samples(labels, make, self.groups)
 
 
 class Held(Sequence[Other]):

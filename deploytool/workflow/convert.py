@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
+from deploytool.workflow.classes import class_names, write_names
 from deploytool.workflow.networks import (
     NO_OPTIONS,
     ORIGINALS,
@@ -62,10 +65,12 @@ def store_network(cache: StageCache, network: NamedNetwork) -> Artifact:
             cache.messages.say(f"renamed    {', '.join(pairs)}")
         named = {"entries": dict(network.entries), ORIGINALS: dict(network.originals)}
         request = Request("graph", {"source": graph.digest}, {key: names for key, names in named.items() if names})
-    return cache.stored(request, lambda: graph, _write)
+    names = () if source is None else class_names(cache.store, source)
+    return cache.stored(request, lambda: graph, partial(_write, names))
 
 
-def _write(graph: Graph, folder: Path) -> None:
+def _write(names: Sequence[str], graph: Graph, folder: Path) -> None:
     from deploytool.convert.nir import write_nir
 
     write_nir(graph, folder / NETWORK)
+    write_names(names, folder)

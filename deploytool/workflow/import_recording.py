@@ -23,6 +23,7 @@ from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import FILE as MANIFEST
+from deploytool.workflow.classes import classes_of
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
 
@@ -45,7 +46,9 @@ def import_recording(
     """
     mapped = cache.store.get(program, "program")
     loaded = load_program(mapped.path)
-    streams = samples.load(loaded.input_shape) if isinstance(samples, SampleSource) else ()
+    streams: Sequence[EventStream] = ()
+    if isinstance(samples, SampleSource):
+        streams = samples.of(classes_of(cache.store, mapped, loaded)).load(loaded.input_shape)
     known, named = _known(cache.store, samples, streams)
     asked = {
         "file": file.name,

@@ -21,6 +21,7 @@ from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
+from deploytool.workflow.classes import class_names, write_names
 from deploytool.workflow.networks import DEFAULT_CHIP, trained_for
 from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource
 
@@ -63,11 +64,16 @@ def map_graph(
     """
     from deploytool.convert.nir import read_nir
 
-    graph = read_nir(stored.path / NETWORK)
+    graph, names = read_nir(stored.path / NETWORK), class_names(cache.store, stored)
     inputs = {"graph": stored.digest}
+
+    def save(program: Program, folder: Path) -> None:
+        save_program(program, folder)
+        write_names(names, folder)
+
     if target == SIMULATOR:
         request = Request("program", inputs, _asked_of_simulator(spec, width, calibration))
-        return cache.stored(request, lambda: _grouped(graph, spec), save_program)
+        return cache.stored(request, lambda: _grouped(graph, spec), save)
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -87,7 +93,7 @@ def map_graph(
             )
 
     def write(mapped: Mapped, folder: Path) -> None:
-        save_program(mapped.program, folder)
+        save(mapped.program, folder)
         written: dict[str, Any] = {
             CONFIGURATION: configure(mapped.program, spec),
             QUANTISATION: [asdict(layer) for layer in mapped.quantisation],

@@ -20,6 +20,7 @@ from deploytool.recipe import DataSection
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
 from deploytool.workflow import samples as sources
+from deploytool.workflow.classes import classes_of
 from deploytool.workflow.samples import IN_MEMORY, SampleSource
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def streams_of(store: Store, artifact: Artifact, program: Program, place: DataPl
         return streams_of(store, store.get(str(found[0])), program, place)
     source = _source(store, artifact, place)
     try:
-        return source.load(program.input_shape)
+        return source.of(classes_of(store, artifact, program)).load(program.input_shape)
     except DeployError as error:
         raise ReplayError(f"{artifact.name}: its samples cannot be read. {error}") from None
 
@@ -219,8 +220,8 @@ def _candidates(
     from deploytool.data.formats.reading import Reading
 
     if "files" in asked:
-        options = {key.removeprefix("--").replace("-", "_"): value for key, value in asked.items() if key != "files"}
-        yield partial(sources.samples, place.data or asked["files"], None, None, None, Reading(**options))
+        reading, keys = sources.stated_of_files(asked)
+        yield partial(sources.chosen, place.data or asked["files"], keys, Reading(**reading))
         return
     recipes = [each.manifest.recipe for each in ancestors(store, artifact) if each.kind == "model"]
     trained = [recipe["data"].get("root") for recipe in recipes if recipe["data"]["set"] == asked["set"]]

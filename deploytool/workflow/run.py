@@ -12,6 +12,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
+from deploytool.workflow.classes import classes_of
 from deploytool.workflow.map import configure
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
@@ -55,7 +56,7 @@ def run(
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:
                 tick(0, 0, "reading the data")
-                streams = samples.load(loaded.input_shape)
+                streams = samples.of(classes_of(cache.store, mapped, loaded)).load(loaded.input_shape)
                 tick(0, len(streams), "first samples, which compile loops once")
                 if workers is None:
                     perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -16,6 +17,7 @@ from deploytool.recipe import DataSection, MapSection, asked
 
 if TYPE_CHECKING:
     from deploytool.data.formats.reading import Reading
+    from deploytool.data.recordings.classes import Classes
 
 Say: TypeAlias = Callable[[str], None]
 
@@ -23,6 +25,12 @@ CALIBRATION_PARTS: Final = 3
 """One in this many calibration samples is for the search; the others decide which result is kept."""
 
 
+NOTHING: Final[Mapping[str, Any]] = {}
+OWN: Final = "events"
+"""The data set of a user's own recordings."""
+
+NAMES: Final = "classes"
+"""The key of what a manifest says of the classes of recordings: their names, if they are not numbers."""
 IN_MEMORY: Final = "in memory"
 """The key of what a manifest says of samples that a script gave."""
 
@@ -33,26 +41,40 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request."""
+    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request.
+
+    ``labelled(classes)`` loads them with labels that are the outputs of a network; None if they have no names.
+    """
 
     says: Mapping[str, Any]
     fingerprint: str
     load: Callable[[Shape], Sequence[EventStream]]
+    labelled: Callable[[Classes], Callable[[Shape], Sequence[EventStream]]] | None = None
+
+    def of(self, classes: Classes) -> SampleSource:
+        """These samples, with the labels of a network with ``classes``."""
+        return self if self.labelled is None else replace(self, load=self.labelled(classes), labelled=None)
 
 
 def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
     """The test samples of a recipe's data set; a network with one input feature gets merged polarities."""
-    from deploytool.data.sets.table import fingerprint, load_events
+    from deploytool.data.recordings.classes import NOT_KNOWN, numbered
+    from deploytool.data.sets.table import class_names, fingerprint, load_tests
     from deploytool.data.transforms import MERGED, Merge
 
-    def test(shape: Shape) -> Sequence[EventStream]:
-        found = load_events(section, seed)
-        if shape[0] == 1 and found.shape[0] == 2:
+    def test(classes: Classes, shape: Shape) -> Sequence[EventStream]:
+        found = load_tests(section)
+        if classes.names and (names := class_names(section)) and names != classes.names:
+            numbers = numbered(names, classes, f"data.set {section.set}")
+            found = found.relabelled([numbers.of(name) for name in names])
+        if shape[0] == 1 and len(found) and found[0].shape[0] == 2:
             say(MERGED)
-            return found.test.map(Merge())
-        return found.test
+            return found.map(Merge())
+        return found
 
-    return SampleSource(section.model_dump(mode="json", exclude={"root"}), fingerprint(section, seed), test)
+    says = section.model_dump(mode="json", exclude={"root"})
+    found = fingerprint(section, seed)
+    return SampleSource(says, found, partial(test, NOT_KNOWN), lambda classes: partial(test, classes))
 
 
 def obtain(section: DataSection, messages: Messages) -> None:
@@ -85,25 +107,31 @@ def samples(
 ) -> SampleSource:
     """The test samples of the data set called ``data``, or else the recordings in the file or folder of that name.
 
-    ``say`` receives what is done to samples when they are loaded. Raises UsageError for options of the other kind of
-    data, InputError if neither exists.
+    See `chosen`.
+    """
+    return chosen(data, {"root": root, "denoise_ms": denoise_ms, "test_samples": count}, reading, say)
+
+
+def chosen(data: str, keys: Mapping[str, Any], reading: Reading, say: Say = silent) -> SampleSource:
+    """The test samples of the data set called ``data``, or else the recordings in the file or folder of that name.
+
+    ``keys`` are those of [data] that are given, None for those that are not. ``say`` receives what is done to samples
+    when they are loaded. Raises UsageError for options of the other kind of data, InputError if neither exists.
     """
     from deploytool.data.sets.table import DATASETS
 
+    given = {key: value for key, value in keys.items() if value is not None}
     if data in DATASETS:
-        if given := reading.options:
-            raise UsageError(", ".join(given), f"given with the data set {data}", "a file or a folder in --data")
-        section = asked(DataSection, set=data, root=root, denoise_ms=denoise_ms, test_samples=count)
-        return dataset(section, seed=0, say=say)
+        if options := reading.options:
+            raise UsageError(", ".join(options), f"given with the data set {data}", "a file or a folder in --data")
+        return dataset(asked(DataSection, set=data, **given), seed=0, say=say)
     path = Path(data)
     if not is_file(path) and not is_folder(path):
         found, need = "neither a data set nor a file or folder", f"one of {', '.join(DATASETS)}, an event file"
         raise InputError(f"--data {data}", found, f"{need}, or a folder of them")
-    if root or denoise_ms or count:
-        raise UsageError(
-            "--root, --denoise-ms, --samples", f"given with the file {data}", "a data set's name in --data"
-        )
-    return _files(path, reading, say)
+    if "root" in given:
+        raise UsageError("--root", f"given with the file or folder {data}", "a data set's name in --data")
+    return _files(path, asked(DataSection, set=OWN, **given), reading, say)
 
 
 def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
@@ -129,29 +157,59 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
     return SampleSource(says, fingerprint(section, seed), training)
 
 
-def asked_calibration(quantise: str, data: str | None, root: str | None, count: int | None) -> SampleSource | None:
-    """The calibration samples of the data set called ``data``; None when ``quantise`` is "plain".
+def asked_calibration(
+    quantise: str, data: str | None, root: str | None, count: int | None, keys: Mapping[str, Any] = NOTHING
+) -> SampleSource | None:
+    """The calibration samples of the data set called ``data``, or of the folder of recordings of that name, with other
+    ``keys`` of [data]; None when ``quantise`` is "plain".
 
     Raises UsageError for another way to quantise, a missing data set, or one that is not used.
     """
     if quantise not in ("plain", "calibrated"):
         raise UsageError("--quantise", f"found {quantise!r}", "plain or calibrated")
     if quantise == "plain":
-        if data or root or count:
+        if data or root or count or any(value is not None for value in keys.values()):
             raise UsageError(
                 "--data, --root, --calibration-samples", "given with --quantise plain", "--quantise calibrated"
             )
         return None
     from deploytool.data.sets.table import DATASETS
 
-    if data not in DATASETS:
+    if data is None or (data not in DATASETS and not is_folder(Path(data))):
         found = f"found --data {data}" if data else "no --data"
-        raise UsageError("--quantise calibrated", found, f"a data set with a training part: {', '.join(DATASETS)}")
-    return calibration(DataSection(set=data, root=root), seed=0, count=count or MapSection().calibration_samples)
+        need = f"a data set with a training part: {', '.join(DATASETS)}, or a folder of recordings"
+        raise UsageError("--quantise calibrated", found, need)
+    if data not in DATASETS and root is not None:
+        raise UsageError("--root", f"given with the folder {data}", "a data set's name in --data")
+    given = {key: value for key, value in keys.items() if value is not None}
+    place = {"set": data, "root": root} if data in DATASETS else {"set": OWN, "root": data}
+    section = asked(DataSection, **place, **given)
+    return calibration(section, seed=0, count=count or MapSection().calibration_samples)
 
 
-def _files(path: Path, reading: Reading, say: Say) -> SampleSource:
-    from deploytool.data.formats.files import fingerprint, read_events
+def stated_of_files(says: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the fields of the Reading, the keys of [data]) that a manifest ``says`` files were read with."""
+    mark = "--"
+    reading = {key.removeprefix(mark).replace("-", "_"): value for key, value in says.items() if key.startswith(mark)}
+    keys = {key: value for key, value in says.items() if not key.startswith(mark) and key not in ("files", NAMES)}
+    return reading, keys
 
-    says = {"files": path.name, **reading.options}
-    return SampleSource(says, fingerprint(path), lambda shape: read_events(path, shape, reading, say))
+
+def _files(path: Path, section: DataSection, reading: Reading, say: Say) -> SampleSource:
+    """The recordings in ``path``, changed and cut as ``section`` says."""
+    from deploytool.data.recordings.chosen import Asked, chosen_folder, read_events
+    from deploytool.data.recordings.classes import NOT_KNOWN, is_number
+    from deploytool.data.samples import even_subset
+
+    def load(classes: Classes, shape: Shape) -> Sequence[EventStream]:
+        found = read_events(path, shape, Asked(reading, section, classes), say)
+        if section.test_samples is None or section.test_samples >= len(found):
+            return found
+        return found.take(even_subset(found.labels, section.test_samples, seed=0))
+
+    folder = chosen_folder(path)
+    says: dict[str, Any] = {"files": path.name, **reading.options}
+    says |= section.model_dump(mode="json", exclude={"set"}, exclude_defaults=True)
+    if names := [name for name in sorted(folder.class_names) if name and not is_number(name)]:
+        says[NAMES] = names
+    return SampleSource(says, folder.fingerprint, partial(load, NOT_KNOWN), lambda classes: partial(load, classes))

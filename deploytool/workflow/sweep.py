@@ -197,7 +197,7 @@ def sweep(
     Raises UsageError, before anything runs, for networks that cannot be swept.
     """
     networks = swept(cache, sources, options)
-    each = samples_of(networks, samples)
+    each = samples_of(cache.store, networks, samples)
     runs = [Runs(cache, network, source, asked.target) for network, source in zip(networks, each, strict=True)]
     if problems := [problem for run in runs for problem in _refusals(run, asked)]:
         raise UsageError.together(problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Final
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import UsageError
 from deploytool.base.files import is_file, is_folder
+from deploytool.data.recordings.classes import Classes
 from deploytool.ir.events import EventStream
+from deploytool.ir.nodes import Output
 from deploytool.ir.program import SIMULATOR
+from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import EVENT_DRIVEN, RungName
 from deploytool.recipe import Recipe, load_recipe
-from deploytool.store.artifact import Artifact
+from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
+from deploytool.workflow.classes import class_names, classes_of
 from deploytool.workflow.convert import convert, convert_model
 from deploytool.workflow.map import AS_TRAINED, Width, map_graph
 from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, recipe_of, refuse_options
@@ -100,13 +105,16 @@ def _method(recipe: Recipe) -> str:
     return recipe.train.method if recipe.train.loss == "ce" else f"{recipe.train.method} {recipe.train.loss}"
 
 
-def samples_of(networks: Sequence[Swept], asked: SampleSource | None) -> tuple[SampleSource, ...]:
+def samples_of(store: Store, networks: Sequence[Swept], asked: SampleSource | None) -> tuple[SampleSource, ...]:
     """The samples for each of ``networks``: as ``asked``, or the test samples of its own recipe. Each is made once.
 
+    Labels of samples that are ``asked`` for are those of the classes of each network.
     Raises UsageError if the training of a network is not known, or if the recipes' test samples are not the same.
     """
     if asked is not None:
-        return (_held(asked),) * len(networks)
+        known = [_classes(store, network) for network in networks]
+        held = {classes: _held(asked.of(classes)) for classes in dict.fromkeys(known)}
+        return tuple(held[classes] for classes in known)
     for network in networks:
         if network.recipe is None:
             found = "its training is not in the store, so its test samples are not known"
@@ -118,7 +126,21 @@ def samples_of(networks: Sequence[Swept], asked: SampleSource | None) -> tuple[S
             raise UsageError("sweep", found, "--data, which is the same for all networks")
     own = [dataset(recipe.data, recipe.seed) for recipe in recipes]
     shared = _held(own[0])
-    return tuple(replace(each, load=shared.load) for each in own)
+    return tuple(replace(each, load=shared.load, labelled=None) for each in own)
+
+
+def _classes(store: Store, network: Swept) -> Classes:
+    """The classes of ``network``; the number of its outputs only if a program or a graph says it."""
+    source = network.source
+    if source.kind == "program":
+        return classes_of(store, source, load_program(source.path))
+    outputs = 0
+    if source.kind == "graph":
+        from deploytool.convert.nir import read_nir
+
+        graph = read_nir(source.path / NETWORK)
+        outputs = sum(math.prod(graph.shapes[name]) for name in graph.of_type(Output))
+    return Classes(outputs, class_names(store, source))
 
 
 def _test_part(recipe: Recipe) -> dict[str, object]:
@@ -134,7 +156,7 @@ def _held(samples: SampleSource) -> SampleSource:
     def load(shape: Shape) -> Sequence[EventStream]:
         return Held(samples.load(shape), len)
 
-    return replace(samples, load=load)
+    return replace(samples, load=load, labelled=None)
 
 
 REFERENCES: Final = tuple(rung for rung in EVENT_DRIVEN if rung != "board")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -26,10 +26,12 @@ from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
 from deploytool.train.tensorboard import event_file, require_tensorboard
 from deploytool.workflow.answers import decoder_of, require_kind, values_of
+from deploytool.workflow.classes import class_names as names_of
+from deploytool.workflow.classes import write_names
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
 from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import SampleSource, dataset, obtain
+from deploytool.workflow.samples import SampleSource, dataset, obtain, silent
 from deploytool.workflow.training_log import TrainingLog
 
 
@@ -54,15 +56,18 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         recorded = event_file(tensorboard) if tensorboard and records else nullcontext(unobserved)
         with recorded as record, cache.messages.progress("train", "step") as tick:
             tick(0, 0, "reading the data")
-            task = task_of(recipe, unfinished, ann)
+            task = task_of(recipe, unfinished, ann, cache.messages.say)
             tick(0, 0, "first step, which compiles loops once")
             return run_training(TrainingLog(cache.messages.say, tick, record).watched(task))
 
     def write(trained: Trained, folder: Path) -> None:
+        from deploytool.data.sets.table import class_names
+
         write_tensors(trained.weights, folder / WEIGHTS)
         (folder / HISTORY).write_text(canonical_json(trained.history), encoding="utf-8")
         if trained.decoder is not None:
             (folder / DECODER).write_text(canonical_json(as_values(trained.decoder)), encoding="utf-8")
+        write_names(class_names(recipe.data), folder)
 
     with cache.unfinished(request) as unfinished:
         return cache.stored(request, compute, write)
@@ -73,15 +78,20 @@ def _request(recipe: Recipe, ann: Mapping[str, Array] | None) -> Request:
     return Request("model", inputs, recipe.of_training)
 
 
-def task_of(recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None) -> Task:
+def task_of(
+    recipe: Recipe, folder: Path, ann: Mapping[str, Array] | None = None, say: Callable[[str], None] = silent
+) -> Task:
     """The training that ``recipe`` asks for, with loaded samples. It begins with ``ann`` and is stored in ``folder``.
 
+    ``say`` is told what of the data is not used.
     Raises RecipeError if the network does not match the samples, and as `outside`.
     """
     from deploytool.data.loader import label_of, loader, targets_of
     from deploytool.data.sets.table import load
 
     data = load(recipe.data, recipe.seed)
+    for note in data.notes:
+        say(note)
     data.require(recipe.network.input)
     require_kind(recipe.task, data)
     if recipe.train.loss != "mse":
@@ -123,13 +133,15 @@ def run_trained(
 
     def compute() -> Recording:
         from deploytool.data.loader import Wanted, label_of, loader, targets_of
+        from deploytool.data.recordings.classes import Classes
         from deploytool.data.sets.table import load
         from deploytool.train.loop.evaluate import Reading, evaluate
 
         decoder = decoder_of(model)
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         with cache.messages.doing("reading the data", "torch"):
-            test = samples.load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
+            known = Classes(names=names_of(cache.store, model))
+            test = samples.of(known).load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
         if samples and len(test) and test[0].shape != recipe.network.input:
             found = f"events on a map of {format_shape(test[0].shape)}"
             raise InputError(test[0].name, found, f"{format_shape(recipe.network.input)}, the input of {model.name}")

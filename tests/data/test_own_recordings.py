@@ -270,10 +270,10 @@ def test_files_that_are_no_recordings_are_told(classes: Path, tmp_path: Path) ->
 
 
 def test_a_folder_is_looked_through_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deploytool.data.recordings import reader
+    from deploytool.data.recordings import content
     from deploytool.data.sets import events
 
-    monkeypatch.setattr(reader, "RACY_NS", 0)
+    monkeypatch.setattr(content, "RACY_NS", 0)
     spec = section(write_classes(tmp_path, 4))
     found = events.own(spec)
     assert events.own(spec) is found

@@ -18,7 +18,7 @@ from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
 from deploytool.base.numbers import figure
 from deploytool.chip.chips import CHIPS
-from deploytool.data.formats.files import read_events
+from deploytool.data.recordings.chosen import read_events
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool

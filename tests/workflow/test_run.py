@@ -103,9 +103,9 @@ def test_the_report_has_the_activity_of_every_layer(store: Path, folder: Path) -
 
 
 def test_an_interrupted_run_is_resumed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deploytool.data.formats import files
+    from deploytool.data.recordings import chosen
 
-    read = files.read_events
+    read = chosen.read_events
 
     class Interrupting(list[Any]):
         def __getitem__(self, index: Any) -> Any:
@@ -116,7 +116,7 @@ def test_an_interrupted_run_is_resumed(store: Path, folder: Path, monkeypatch: p
     def interrupting(*arguments: Any) -> Interrupting:
         return Interrupting(read(*arguments))
 
-    monkeypatch.setattr(files, "read_events", interrupting)
+    monkeypatch.setattr(chosen, "read_events", interrupting)
     cut = run(store, folder)
     assert cut.exit_code == 130
     assert "Finishing and keeping" in cut.stderr

@@ -57,9 +57,10 @@ def numbered(names: Iterable[str], classes: Classes, where: str) -> Numbered:
     if classes.names:
         known = {name: number for number, name in enumerate(classes.names)}
         if unknown := [name for name in found if name not in known]:
-            need = f"a class of the network: {listed(classes.names, TOLD)}"
-            todo = "Rename it, or name a folder without it."
-            raise InputError.together(InputError(f"{where}: {name}", "not a class", need, todo) for name in unknown)
+            are = "which is no class" if len(unknown) == 1 else "which are no classes"
+            need = f"the network's: {listed(classes.names, TOLD)}"
+            todo = "Rename the folders, or name one without others."
+            raise InputError(where, f"recordings of {listed(unknown)}, {are} of the network", need, todo)
         return Numbered(known)
     numbers = {name: int(name) for name in found if is_number(name)}
     if len(numbers) == len(found):

@@ -19,6 +19,7 @@ from deploytool.data.samples import Samples
 from deploytool.data.steps import applied
 from deploytool.data.transforms import Transform
 from deploytool.ir.events import EventStream
+from deploytool.recipe import DataSection
 
 WHOLE: Final = -1
 """The end of an excerpt that is a whole recording."""
@@ -38,6 +39,13 @@ class Windows:
     def incomplete(self, length_us: int) -> bool:
         """Whether one more window begins in ``length_us``, but does not end there."""
         return len(self.starts(length_us)) * self.stride_us < length_us
+
+
+def windows_of(spec: DataSection) -> Windows | None:
+    """The windows that ``spec`` asks for, if it does."""
+    if spec.window_ms is None:
+        return None
+    return Windows(round(spec.window_ms * 1000), round((spec.stride_ms or spec.window_ms) * 1000))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,17 +6,18 @@ Recordings of any format that is known may be mixed, also in folders inside a cl
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.files import PROCEDURE, kinds
+from deploytool.data.formats.table import Format
 from deploytool.data.recordings.classes import listed
+from deploytool.data.recordings.content import content
 from deploytool.data.recordings.labels import LABELS, Span, posix, read_labels, refuse
-from deploytool.data.recordings.reader import File, content
 from deploytool.data.samples import Part
 
 PART_FOLDERS: Final[Mapping[str, Part]] = {
@@ -28,6 +29,8 @@ PART_FOLDERS: Final[Mapping[str, Part]] = {
 """The part of the recordings in a folder of that name, in upper or lower case."""
 SPLITS: Final = "splits.csv"
 
+File: TypeAlias = tuple[Path, Format]
+
 
 @dataclass(frozen=True, eq=False)
 class Folder:
@@ -35,7 +38,7 @@ class Folder:
 
     ``parts`` and ``classes`` (N,) are the folders of parts and of classes that ``files`` (N,) lie in, None and "" for
     none. ``spans`` {name of a recording: what the label file says of it}. ``ignored`` are no recordings; ``tables`` say
-    more about recordings.
+    more about recordings; ``problems`` are of files that cannot be read.
     """
 
     root: Path
@@ -45,6 +48,7 @@ class Folder:
     spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
     ignored: tuple[Path, ...] = ()
     tables: tuple[Path, ...] = ()
+    problems: tuple[InputError, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -69,21 +73,19 @@ class Folder:
     def take(self, indices: Sequence[int]) -> Folder:
         """The recordings at ``indices`` alone."""
         names = [self.names[index] for index in indices]
-        return Folder(
-            self.root,
-            tuple(self.files[index] for index in indices),
-            tuple(self.parts[index] for index in indices),
-            tuple(self.classes[index] for index in indices),
-            {name: self.spans[name] for name in names if name in self.spans},
-            self.ignored,
-            self.tables,
+        return replace(
+            self,
+            files=tuple(self.files[index] for index in indices),
+            parts=tuple(self.parts[index] for index in indices),
+            classes=tuple(self.classes[index] for index in indices),
+            spans={name: self.spans[name] for name in names if name in self.spans},
         )
 
 
 def folder_of(path: Path, tables: Sequence[Path] = ()) -> Folder:
     """The recordings in the folder ``path``, or in the one file there; ``tables`` say more about them.
 
-    Raises InputError with the problems of all files, without reading events, and of label files.
+    Raises InputError for a folder without recordings, and with the problems of label files.
     """
     root = path if path.is_dir() else path.parent
     found, ignored, problems = [], [], []
@@ -94,7 +96,8 @@ def folder_of(path: Path, tables: Sequence[Path] = ()) -> Folder:
             found.append((file, kind))
         else:
             ignored.append(file)
-    refuse(problems)
+    if not found:
+        refuse(problems)
     placed = [_place(file.relative_to(root).parts) for file, _ in found]
     labels = [file for file in ignored if file.name == LABELS and _may_label(file, root)] if path.is_dir() else []
     known = [file for file in (*labels, *tables) if file.is_file()]
@@ -105,9 +108,10 @@ def folder_of(path: Path, tables: Sequence[Path] = ()) -> Folder:
         tuple(name for _, name in placed),
         ignored=tuple(file for file in ignored if file not in known),
         tables=tuple(known),
+        problems=tuple(problems),
     )
     spans = {name: each for file in labels for name, each in _labelled(file, folder)}
-    return Folder(root, folder.files, folder.parts, folder.classes, spans, folder.ignored, folder.tables)
+    return replace(folder, spans=spans)
 
 
 def _place(parts: tuple[str, ...]) -> tuple[Part | None, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -11,25 +9,20 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from deploytool.base.arrays import Shape
-from deploytool.base.digest import file_digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.recording import EventFile
-from deploytool.data.formats.table import Format
 from deploytool.data.formats.uniform import Seen
+from deploytool.data.recordings.content import Signature, settled, signature
+from deploytool.data.recordings.folder import Folder
 from deploytool.data.recordings.labels import refuse
 from deploytool.ir.events import EVENT, Events, check_events
 
 HELD: Final = 1 << 21
 """Number of events of the recordings of one part of a folder that are kept in memory, at 14 bytes each."""
-RACY_NS: Final = 2_000_000_000
-"""A file that was changed so shortly before it was read could be changed again at the same time of its file system."""
 
-File: TypeAlias = tuple[Path, Format]
 Sensor: TypeAlias = tuple[int, int]
 """(H, W) of a camera."""
-Signature: TypeAlias = tuple[int, int, int, int, int]
-"""Size, time of writing, time of change, number and device of a file: what changes when it is written."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,10 @@ class Camera:
         check_events(events, self.shape, name)
         return events
 
+    def merges(self, seen: Seen) -> bool:
+        """Whether both polarities of a recording that showed ``seen`` become one feature."""
+        return self.features == 1 and seen.extent[0] == 2
+
 
 def size(sensor: Sensor) -> str:
     """``sensor`` as text: 240x304."""
@@ -74,19 +71,19 @@ def size(sensor: Sensor) -> str:
 
 
 class Recordings:
-    """The recordings in ``files`` on the map of ``camera``. All are read and checked when this is made.
+    """The recordings of ``folder`` on the map of ``camera``. All are read and checked when this is made.
 
     ``seen`` is what each of them shows. The first ``held`` events, and the file that was read last, stay in memory;
     others are read again, from where the wanted span begins. Raises InputError with the problems of all files.
     """
 
-    def __init__(self, files: Sequence[File], camera: Camera, reading: Reading = AS_IT_IS, held: int = HELD) -> None:
-        self.files, self.camera, self.reading = tuple(files), camera, reading
+    def __init__(self, folder: Folder, camera: Camera, reading: Reading = AS_IT_IS, held: int = HELD) -> None:
+        self.files, self.camera, self.reading = folder.files, camera, reading
         self.seen: list[Seen] = []
         self._room = held
         self._held: dict[int, Events] = {}
         self._last: tuple[int, EventFile] | None = None
-        problems = []
+        problems = list(folder.problems)
         for index in range(len(self.files)):
             try:
                 self.seen.append(self._checked(index))
@@ -133,36 +130,3 @@ class Recordings:
 
 _SEEN: Final[dict[tuple[Path, Reading, Camera], tuple[Signature, Seen]]] = {}
 """What the files that this process read show, as long as they do not change."""
-_DIGESTS: Final[dict[Path, tuple[Signature, str]]] = {}
-"""The digests of the files that this process read, as long as they do not change."""
-
-
-def signature(path: Path) -> Signature:
-    """The signature of the file or folder ``path``, by which a change is seen. Raises InputError if there is none.
-
-    The time of writing can be set back by anybody, the time of change cannot: the file system itself keeps it.
-    """
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "a file or folder that is there") from None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
-
-
-def settled(known: Signature) -> bool:
-    """Whether the last change of a file is so long ago that another one would give it another signature."""
-    return time.time_ns() - max(known[1:3]) > RACY_NS
-
-
-def content(path: Path) -> str:
-    """The SHA-256 of the file ``path``: computed once in a process, as long as the file does not change."""
-    before = signature(path)
-    if (known := _DIGESTS.get(path)) and known[0] == before:
-        return known[1]
-    try:
-        found = file_digest(path)
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "a file of events") from None
-    if settled(before):
-        _DIGESTS[path] = before, found
-    return found

@@ -20,9 +20,10 @@ from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.formats.recording import EventFile
 from deploytool.data.recordings.classes import in_order, listed
-from deploytool.data.recordings.excerpts import Excerpts, Windows, excerpts, left_out, samples
+from deploytool.data.recordings.content import Signature, settled, signature
+from deploytool.data.recordings.excerpts import Excerpts, excerpts, left_out, samples, windows_of
 from deploytool.data.recordings.folder import Folder, folder_of
-from deploytool.data.recordings.reader import Camera, Recordings, Signature, settled, signature, size
+from deploytool.data.recordings.reader import Camera, Recordings, size
 from deploytool.data.recordings.split import Split, split, split_file
 from deploytool.data.samples import Part, Samples
 from deploytool.ir.events import EventStream
@@ -88,7 +89,7 @@ class Own:
         """The recordings of ``part``, all checked. Raises InputError with every problem of every file."""
         if part not in self._cuts:
             folder = self.folder.take(self.split.parts[part].tolist())
-            recordings = Recordings(folder.files, self.camera)
+            recordings = Recordings(folder, self.camera)
             numbers = {name: number for number, name in enumerate(self.names)}
             found = excerpts(folder, recordings, numbers.__getitem__, windows_of(self.spec))
             self._cuts[part] = Cut(folder, recordings, found)
@@ -119,13 +120,6 @@ class Own:
 
 def _files(number: int) -> str:
     return f"{number:,} file{'s' * (number != 1)}"
-
-
-def windows_of(spec: DataSection) -> Windows | None:
-    """The windows that ``spec`` asks for, if it does."""
-    if spec.window_ms is None:
-        return None
-    return Windows(round(spec.window_ms * 1000), round((spec.stride_ms or spec.window_ms) * 1000))
 
 
 _LATEST: Final[dict[tuple[DataSection, Path], tuple[tuple[Signature, ...], Own]]] = {}

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import aedat2, aedat3, es, nbin
-from deploytool.data.formats.files import read_events
 from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 from deploytool.data.formats.table import FORMATS, format_of, read_raw
+from deploytool.data.recordings.chosen import Asked, read_events
+from deploytool.recipe import DataSection
 
 ROWS = [(5, 1, 2, 1), (5, 3, 9, 0), (4000, 33, 0, 1), (90_000, 0, 33, 0)]
 REAL = {
@@ -312,7 +313,8 @@ def test_made_files_are_recognised_and_read(tmp_path: Path, kind: str) -> None:
         pytest.importorskip(library)
     (tmp_path / "file").write_bytes(MADE[kind])
     assert format_of(tmp_path / "file") is FORMATS[kind]
-    (stream,) = read_events(tmp_path / "file", (2, 34, 34), Reading(absolute_time=True))
+    asked = Asked(Reading(absolute_time=True), DataSection(set="events", sensor=(34, 34)))
+    (stream,) = read_events(tmp_path / "file", (2, 34, 34), asked)
     assert [(t, x, y, c) for t, c, y, x in stream.events.tolist()] == ROWS
 
 
@@ -345,7 +347,7 @@ def test_what_a_format_states_itself_cannot_be_stated(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"--time-unit: given with .*a.raw, which is Prophesee EVT 3.0 and states that"
     ):
-        read_events(tmp_path / "a.raw", (2, 34, 34), Reading(time_unit="ms"))
+        read_events(tmp_path / "a.raw", (2, 34, 34), Asked(Reading(time_unit="ms")))
 
 
 @pytest.mark.parametrize(

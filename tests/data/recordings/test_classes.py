@@ -18,10 +18,9 @@ def test_a_network_that_names_its_classes_knows_each() -> None:
     assert (found.of("dog"), found.of("bird"), found.notes) == (1, 2, ())
     with pytest.raises(InputError) as caught:
         numbered(["dog", "horse", "7"], known, "folder")
-    assert caught.value.problems == (
-        "folder: 7: not a class; need a class of the network: cat, dog, bird. Rename it, or name a folder without it.",
-        "folder: horse: not a class; need a class of the network: cat, dog, bird. "
-        "Rename it, or name a folder without it.",
+    assert str(caught.value) == (
+        "folder: recordings of 7, horse, which are no classes of the network; need the network's: cat, dog, bird. "
+        "Rename the folders, or name one without others."
     )
 
 

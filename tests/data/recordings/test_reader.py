@@ -9,26 +9,29 @@ from helpers.own_recordings import WRITERS, recording, write
 
 from deploytool.base.errors import InputError
 from deploytool.data.formats.table import format_of
-from deploytool.data.recordings import reader
-from deploytool.data.recordings.reader import Camera, File, Recordings, content, settled, signature
+from deploytool.data.recordings import content as contents
+from deploytool.data.recordings.content import content, settled, signature
+from deploytool.data.recordings.folder import Folder
+from deploytool.data.recordings.reader import Camera, Recordings
 
 CAMERA = Camera(2, (12, 12))
 
 
-def files(*paths: Path) -> list[File]:
-    return [(path, kind) for path in paths if (kind := format_of(path)) is not None]
+def folder(*paths: Path) -> Folder:
+    files = tuple((path, kind) for path in paths if (kind := format_of(path)) is not None)
+    return Folder(paths[0].parent, files, (None,) * len(files), ("",) * len(files))
 
 
 @pytest.fixture
-def some(tmp_path: Path) -> list[File]:
-    return files(*(write(tmp_path / f"r{number}", recording(number, 0), number) for number in range(len(WRITERS))))
+def some(tmp_path: Path) -> Folder:
+    return folder(*(write(tmp_path / f"r{number}", recording(number, 0), number) for number in range(len(WRITERS))))
 
 
 @pytest.mark.parametrize("held", [0, 500, 10_000])
-def test_every_format_gives_the_same_events_from_memory_and_from_its_file(some: list[File], held: int) -> None:
+def test_every_format_gives_the_same_events_from_memory_and_from_its_file(some: Folder, held: int) -> None:
     recordings = Recordings(some, CAMERA, held=held)
     assert len(recordings) == len(WRITERS)
-    for index in (*range(len(some)), 0, 3):
+    for index in (*range(len(some.files)), 0, 3):
         whole = recording(index, 0)
         assert np.array_equal(recordings.events(index), whole)
         assert recordings.seen[index].duration_us == whole["t"][-1] + 1
@@ -38,19 +41,19 @@ def test_every_format_gives_the_same_events_from_memory_and_from_its_file(some: 
 
 def test_a_recording_that_does_not_fit_leaves_room_for_others(tmp_path: Path) -> None:
     long, short = recording(0, 0, count=900), recording(1, 0, count=100)
-    found = files(write(tmp_path / "a", long), write(tmp_path / "b", short))
+    found = folder(write(tmp_path / "a", long), write(tmp_path / "b", short))
     recordings = Recordings(found, CAMERA, held=500)
-    for path, _ in found:
+    for path, _ in found.files:
         path.unlink()
     assert np.array_equal(recordings.events(1), short)
     with pytest.raises(InputError, match=r"a\.npy"):
         recordings.events(0)
 
 
-def test_one_feature_merges_polarities(some: list[File]) -> None:
+def test_one_feature_merges_polarities(some: Folder) -> None:
     for held in (0, 10_000):
         recordings = Recordings(some, Camera(1, (12, 12)), held=held)
-        assert all(not recordings.events(index)["c"].any() for index in range(len(some)))
+        assert all(not recordings.events(index)["c"].any() for index in range(len(some.files)))
 
 
 def test_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     outside["x"][5] = 12
     back["t"][[3, 4]] = back["t"][[4, 3]] + [0, -1]
     (tmp_path / "c.bin").write_bytes(b"123")
-    found = files(write(tmp_path / "a", outside), write(tmp_path / "b", back), tmp_path / "c.bin")
+    found = folder(write(tmp_path / "a", outside), write(tmp_path / "b", back), tmp_path / "c.bin")
     with pytest.raises(InputError) as caught:
         Recordings(found, CAMERA)
     one, two, three = caught.value.problems
@@ -74,7 +77,7 @@ def test_a_recording_of_another_camera_is_refused_unless_a_person_states_the_cam
     from helpers.own_recordings import rows
 
     (tmp_path / "a.dat").write_bytes(event_files.dat(rows(recording(0, 0)), head))
-    found = files(tmp_path / "a.dat")
+    found = folder(tmp_path / "a.dat")
     with pytest.raises(InputError, match=r"a\.dat: a recording of a camera of 240x304 pixels; need one of 12x12\. Do"):
         Recordings(found, Camera(2, (12, 12), todo="Do it."))
     assert len(Recordings(found, Camera(2, (240, 304))).events(0)) == 200
@@ -83,12 +86,12 @@ def test_a_recording_of_another_camera_is_refused_unless_a_person_states_the_cam
 
 def test_a_file_that_was_written_again_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with the same size and the same time of writing, by which a change is often judged."""
-    monkeypatch.setattr(reader, "RACY_NS", 0)
+    monkeypatch.setattr(contents, "RACY_NS", 0)
     path = tmp_path / "a.bin"
     path.write_bytes(b"12345")
     before, first = path.stat(), content(path)
     assert content(path) == first
-    assert path in reader._DIGESTS
+    assert path in contents._DIGESTS
     path.write_bytes(b"54321")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert content(path) != first
@@ -99,4 +102,4 @@ def test_a_digest_is_not_kept_of_a_file_that_has_just_changed(tmp_path: Path) ->
     path.write_bytes(b"12345")
     assert not settled(signature(path))
     content(path)
-    assert path not in reader._DIGESTS
+    assert path not in contents._DIGESTS

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError
-from deploytool.data.formats.files import file_events, fingerprint, read_events
+from deploytool.data.formats.files import file_events
 from deploytool.data.formats.reading import AT_CLOCK, Reading
+from deploytool.data.recordings.chosen import Asked, chosen_folder, read_events
 from deploytool.ir.events import EVENT
 
 SHAPE = (2, 34, 34)
@@ -55,7 +56,7 @@ def test_a_real_bin_file(shared_data: Path) -> None:
     assert (stream.events["t"][0], stream.events["t"][-1]) == (0, 311_175 - 654)
     assert stream.duration_us == 311_176 - 654
     assert stream.label == -1
-    (stream,) = read_events(shared_data / "event_formats" / "nmnist_sample.bin", SHAPE, AT_CLOCK)
+    (stream,) = read_events(shared_data / "event_formats" / "nmnist_sample.bin", SHAPE, Asked(AT_CLOCK))
     assert (stream.events["t"][0], stream.duration_us) == (654, 311_176)
 
 
@@ -173,12 +174,13 @@ def test_all_problems_of_a_folder_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("t,x,y,p\n1,2,3")
     with pytest.raises(InputError) as caught:
         read_events(tmp_path, SHAPE)
-    assert [Path(problem.partition(": ")[0]).name for problem in caught.value.problems] == ["a.bin", "c.npy", "d.csv"]
+    places = [Path(problem.partition(": ")[0]).name for problem in caught.value.problems]
+    assert sorted(places) == ["a.bin", "c.npy", "d.csv"]
 
 
 def said(path: Path, shape: tuple[int, int, int] = SHAPE, **options: object) -> list[str]:
     lines: list[str] = []
-    read_events(path, shape, Reading(**options), lines.append)
+    read_events(path, shape, Asked(Reading(**options)), lines.append)
     return lines
 
 
@@ -210,7 +212,7 @@ def test_a_recording_is_the_same_whatever_the_clock_showed(tmp_path: Path) -> No
     early, late = read_events(tmp_path, SHAPE)
     assert np.array_equal(early.events, late.events)
     assert early.duration_us == late.duration_us == 41
-    (kept,) = read_events(tmp_path / "late.npy", SHAPE, AT_CLOCK)
+    (kept,) = read_events(tmp_path / "late.npy", SHAPE, Asked(AT_CLOCK))
     assert (kept.events["t"][0], kept.duration_us) == (60_000_000, 60_000_041)
 
 
@@ -240,7 +242,7 @@ def test_a_clock_that_ran_over_is_unwrapped_and_told(tmp_path: Path) -> None:
         read_events(tmp_path / "a.npy", SHAPE)
     lines = said(tmp_path / "a.npy", unwrap=True)
     assert lines[-1] == "Unwrapped 1 overflow of a 32-bit clock in 1 of 1 files."
-    (stream,) = read_events(tmp_path / "a.npy", SHAPE, Reading(unwrap=True))
+    (stream,) = read_events(tmp_path / "a.npy", SHAPE, Asked(Reading(unwrap=True)))
     assert stream.events["t"].tolist() == [0, 10, 20, 30, 40]
     np.save(tmp_path / "b.npy", some_events())
     assert said(tmp_path / "b.npy", unwrap=True) == ["--unwrap had no effect: no clock overflowed."]
@@ -283,7 +285,8 @@ def test_folders_that_are_no_labels_are_told(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "a.npy", some_events())
     assert said(tmp_path) == [
-        "No labels for recordings in cats, dogs: only a folder whose name is a number states a class."
+        "No labels for recordings in cats, dogs: "
+        "the network does not name its classes, and only a name that is a number states one."
     ]
 
 
@@ -302,13 +305,13 @@ def test_the_fingerprint_follows_the_recordings_and_not_their_place(tmp_path: Pa
     for place in ("one", "other"):
         (tmp_path / place).mkdir()
         np.save(tmp_path / place / "a.npy", some_events())
-    one = fingerprint(tmp_path / "one")
-    assert one == fingerprint(tmp_path / "other")
+    one = chosen_folder(tmp_path / "one").fingerprint
+    assert one == chosen_folder(tmp_path / "other").fingerprint
     (tmp_path / "other" / "notes.txt").write_text("no recording")
-    assert one == fingerprint(tmp_path / "other")
+    assert one == chosen_folder(tmp_path / "other").fingerprint
     np.save(tmp_path / "other" / "a.npy", some_events(6))
-    assert one != fingerprint(tmp_path / "other")
-    assert fingerprint(tmp_path / "one" / "a.npy") == one
+    assert one != chosen_folder(tmp_path / "other").fingerprint
+    assert chosen_folder(tmp_path / "one" / "a.npy").fingerprint == one
 
 
 @pytest.mark.parametrize("held", [0, 4, 5, 100])
@@ -323,7 +326,12 @@ def test_a_large_folder_is_read_again_when_its_events_are_needed(tmp_path: Path,
     assert streams.labels.tolist() == [0, 1, 2]
     for _ in range(2):
         assert [len(stream) for stream in streams] == [2, 3, 4]
-    assert (streams[0] is streams[0]) is (held >= 2)
+    (tmp_path / "0" / "e.npy").rename(tmp_path / "elsewhere.npy")
+    if held >= 2:
+        assert len(streams[0]) == 2
+    else:
+        with pytest.raises(InputError, match=r"e\.npy"):
+            streams[0]
     (tmp_path / "2" / "e.npy").unlink()
     if held < 9:
         with pytest.raises(InputError, match=r"e\.npy"):
