@@ -16,6 +16,7 @@ from deploytool.cli.check import check
 from deploytool.cli.command import command
 from deploytool.cli.completion import CompletedGroup
 from deploytool.cli.device import device_app
+from deploytool.cli.init import init
 from deploytool.cli.options import (
     CalibrationOptions,
     ContinuousOptions,
@@ -131,6 +132,7 @@ def convert(
     invocation.show_artifact(conversion.convert(invocation.cache, source, stated.options, output))
 
 
+command(app, "deploytool init --from recordings -o mine.toml")(init)
 command(app, "deploytool check net.nir --chip speck2e")(check)
 
 

@@ -109,33 +109,57 @@ def asked(kind: type[S], **values: Any) -> S:
         raise UsageError.of_problems(found) from None
 
 
+def suited(values: Mapping[str, Any], rules: Sequence[Rule]) -> dict[str, Any]:
+    """``values`` with what solves the problems between them: options of a preset, the input of the network.
+
+    Raises RecipeError with what is left.
+    """
+    recipe, problems, tried = _solved(values, rules)
+    if recipe is None:
+        raise RecipeError.of_problems(_placed(problems, Origin("recipe")))
+    return _changed(values, tried)
+
+
 def _checked(values: Mapping[str, Any], origin: Origin, rules: Sequence[Rule]) -> Recipe:
-    """The recipe of ``values``. Raises RecipeError with every problem, and the --set options that solve them all.
+    """The recipe of ``values``. Raises RecipeError with every problem, and the --set options that solve them all."""
+    recipe, problems, tried = _solved(values, rules)
+    if recipe is not None and not tried:
+        return recipe
+    sentences = _placed(problems, origin)
+    if tried:
+        options = (f"{'.'.join(map(str, path))}={toml_value(value)}" for path, value in tried.items())
+        solved = "it" if recipe is not None else "a part of it"
+        said = " ".join(f"--set {shlex.quote(option)}" for option in options)
+        sentences.append(f"These options solve {solved}: {said}")
+    kinds = {problem.kind for problem in problems}
+    raise (kinds.pop() if len(kinds) == 1 else RecipeError).of_problems(sentences)
+
+
+def _solved(
+    values: Mapping[str, Any], rules: Sequence[Rule]
+) -> tuple[Recipe | None, list[Problem], dict[KeyPath, object]]:
+    """(the recipe of ``values`` with all solutions, None if there are not enough; every problem; the solutions).
 
     Where a problem has a known solution, it is tried, so that what it hides is found as well.
     """
     problems: dict[tuple[KeyPath, str], Problem] = {}
     tried: dict[KeyPath, object] = {}
     for _ in range(ROUNDS):
-        changed = copy.deepcopy(dict(values))
-        for path, value in tried.items():
-            assign(changed, path, value)
-        recipe, found = _judged(changed, rules)
+        recipe, found = _judged(_changed(values, tried), rules)
         problems |= {(problem.path, problem.says): problem for problem in found if problem.path not in tried}
-        if recipe is not None and not tried:
-            return recipe
         ways = [way for problem in found for way in _possible(problem, values, tried)[:1]]
         if not ways:
             break
         tried |= {path: value for way in reversed(ways) for path, value in way.items()}
-    sentences = _placed(problems.values(), origin)
-    if tried:
-        options = (f"{'.'.join(map(str, path))}={toml_value(value)}" for path, value in tried.items())
-        solved = "it" if recipe is not None else "the rest" if len(found) < len(problems) else "a part of it"
-        said = " ".join(f"--set {shlex.quote(option)}" for option in options)
-        sentences.append(f"These options solve {solved}: {said}")
-    kinds = {problem.kind for problem in problems.values()}
-    raise (kinds.pop() if len(kinds) == 1 else RecipeError).of_problems(sentences)
+    return recipe, list(problems.values()), tried
+
+
+def _changed(values: Mapping[str, Any], changes: Mapping[KeyPath, object]) -> dict[str, Any]:
+    """A copy of ``values`` with ``changes``."""
+    changed = copy.deepcopy(dict(values))
+    for path, value in changes.items():
+        assign(changed, path, value)
+    return changed
 
 
 def _possible(

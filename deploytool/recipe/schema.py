@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -36,13 +36,18 @@ def sections_with(key: str) -> Iterator[str]:
     yield from _sections_with(key, recipe_schema(), "")
 
 
-def needed(path: Iterable[str | int]) -> str:
-    """What the value at ``path`` may be: its choices, or else its meaning; empty if the path is not known."""
-    field = _field_at(path)
-    if choices := field.get("enum"):
+def meaning(path: Iterable[str | int]) -> str:
+    """What the value at ``path`` means, in one sentence; empty if the path is not known."""
+    first, _, rest = str(_field_at(path).get("description", "")).partition(". ")
+    return f"{first}." if rest else first
+
+
+def needed(path: Sequence[str | int]) -> str:
+    """What the value at ``path`` may be: its choices, or else its meaning."""
+    if choices := _field_at(path).get("enum"):
         return f"one of {', '.join(map(str, choices))}"
-    meaning = str(field.get("description", "")).partition(". ")[0].rstrip(".")
-    return f"a value: {meaning}" if meaning else "a value"
+    means = meaning(path).rstrip(".")
+    return f"a value: {means}" if means else "a value"
 
 
 def _sections_with(key: str, schema: Mapping[str, Any], path: str) -> Iterator[str]:

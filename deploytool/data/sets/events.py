@@ -202,11 +202,17 @@ def _labels(folder: Folder, names: Iterable[str]) -> list[int]:
     return [next(iter(found)) if len(found) == 1 else SEVERAL for found in each]
 
 
-def _no_sensor(folder: Folder) -> tuple[str, str, str]:
-    """What is found and needed where no file states its camera, and a proposal from a few recordings."""
+def reach(folder: Folder) -> tuple[int, int, int]:
+    """(rows, columns) that the events of a few recordings need at least, and the number of these recordings."""
     spread = np.unique(np.linspace(0, len(folder.files) - 1, LOOKED_AT).astype(np.int64))
     extents = np.array([EventFile(*folder.files[index]).seen.extent[1:] for index in spread.tolist()])
     rows, columns = (int(side) for side in extents.max(axis=0))
-    reach = f"The events of {len(spread)} recordings need at least {size((rows, columns))}"
-    todo = f"{reach}: set data.sensor = [{rows}, {columns}], or more if the camera has more."
+    return rows, columns, len(spread)
+
+
+def _no_sensor(folder: Folder) -> tuple[str, str, str]:
+    """What is found and needed where no file states its camera, and a proposal from a few recordings."""
+    rows, columns, count = reach(folder)
+    reached = f"The events of {count} recordings need at least {size((rows, columns))}"
+    todo = f"{reached}: set data.sensor = [{rows}, {columns}], or more if the camera has more."
     return "missing, and the recordings do not state the size of their camera", "[H, W] of the camera", todo
