@@ -56,6 +56,7 @@ ONLY_IN = {
     "jinja2": ("report/",),
     "markupsafe": ("report/",),
     "matplotlib": ("report/",),
+    "nir": ("api/",),
     "pandas": ("api/",),
     "sklearn": ("data/",),
 }
@@ -70,8 +71,8 @@ INSIDE = {
     "distributed.security": "cryptography",
 }
 """Distributions that add a module to the package of another, or that a module of another needs."""
-PEERS = {"sinabs", "spikingjelly", "samna", "pandas"}
-"""What deploytool compares itself with, drives, or gives tables to, where somebody has installed it: no dependency."""
+PEERS = {"sinabs", "spikingjelly", "samna", "nir", "pandas"}
+"""What deploytool compares itself with, drives, or gives values to, where somebody has installed it: no dependency."""
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 FOLDERS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if (path / "__init__.py").exists())

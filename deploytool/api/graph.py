@@ -17,6 +17,7 @@ from deploytool.base.errors import UsageError
 from deploytool.ir.graph import Graph as Network
 from deploytool.ir.nodes import Conv, Input, Linear, Output
 from deploytool.store.cache import StageCache
+from deploytool.store.file_names import NETWORK
 from deploytool.workflow.convert import convert, convert_model, store_network
 from deploytool.workflow.networks import (
     ImportOptions,
@@ -28,6 +29,7 @@ from deploytool.workflow.networks import (
 from deploytool.workflow.objects import network_of
 
 if TYPE_CHECKING:
+    import nir
     import pandas
 
     from deploytool.base.arrays import Shape
@@ -67,6 +69,14 @@ class Graph(Result):
         """One row per node: its name, the kind of node, the shape (C, H, W) that it gives, its number of weights."""
         rows: list[dict[str, Any]] = self.describe()["nodes"]
         return [{**row, "weights": self._weights_of(row["node"])} for row in rows]
+
+    def to_nir(self) -> nir.NIRGraph:
+        """The network as a graph of the nir package, which must be installed. Raises UsageError if it is not."""
+        try:
+            import nir
+        except ImportError:
+            raise UsageError("to_nir", "nir is not installed", "nir", "pip install nir") from None
+        return nir.read(self.path / NETWORK)
 
     def _weights_of(self, name: str) -> int:
         node = self.value.nodes[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def test_a_graph_of_nir(file: Path) -> None:
     with pytest.raises(dt.DeployError, match=r'NIRGraph: does not say how.*reset="subtract" or "zero"'):
         dt.load(made)
     assert dt.load(made, reset="zero").weights == 6
+
+
+def test_it_becomes_a_graph_of_nir_and_comes_back(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = dt.load(file).to_nir()
+    assert isinstance(found, nir.NIRGraph)
+    assert dt.load(found).value.digest == network().digest
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(dt.DeployError, match=r"^to_nir: nir is not installed; need nir\. pip install nir$"):
+        dt.load(file).to_nir()
 
 
 def test_a_module_of_torch_and_sinabs() -> None:
