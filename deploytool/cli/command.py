@@ -101,6 +101,7 @@ def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
 def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]) -> int:
     """The exit code of ``call``, the command ``name``; an error is shown as its kind asks for."""
     from deploytool.base.errors import INTERRUPTED, DeployError
+    from deploytool.base.extras import missing
 
     try:
         with interruptible(), invocation.cache.messages.doing("working", name):
@@ -115,6 +116,10 @@ def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        module = error.name if isinstance(error, ModuleNotFoundError) else None
+        if lacking := missing(name, module):
+            invocation.fail(lacking.problems, lacking.exit_code)
+            return lacking.exit_code
         traceback.print_exc(file=sys.stderr)
         bug = f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above."
         invocation.fail((bug,), 1)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploytool.base.errors import ArtifactError, UsageError
+from deploytool.base.errors import ArtifactError
+from deploytool.base.extras import require
 from deploytool.train.task import Epoch, Observe
 
 
 def require_tensorboard() -> None:
     """Raises UsageError where the package that writes event files is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError("--tensorboard", "TensorBoard is not installed", "pip install 'deploytool[tensorboard]'")
+    require("--tensorboard", "tensorboard")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import ArtifactError, InputError, UsageError
+from deploytool.base.extras import require
 from deploytool.base.files import is_file, is_folder
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
@@ -242,6 +243,7 @@ def originals_of(artifact: Artifact) -> Mapping[str, str]:
 
 
 def _module(source: str, options: ImportOptions) -> NamedNetwork:
+    require(source, "torch")
     from deploytool.convert.torch.builder import load_builder
     from deploytool.convert.torch.modules import from_module
 
@@ -272,6 +274,7 @@ def renamed(graph: Graph) -> NamedNetwork:
 
 
 def _state_dict(path: Path, options: ImportOptions) -> NamedNetwork:
+    require(str(path), "torch")
     from deploytool.convert.torch.state_dict import read_state_dict
 
     return with_state(read_state_dict(path), str(path), options.network)

@@ -9,6 +9,7 @@ from pathlib import Path
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.errors import UsageError
+from deploytool.base.extras import require
 from deploytool.base.machine import threads
 from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EventStream
@@ -100,6 +101,7 @@ def _read(source: str, network: NetworkSection) -> Graph:
 
         return read_onnx(Path(source))
     if ":" in source:
+        require("train.ptl.ann", "torch")
         from deploytool.convert.torch.builder import load_builder
         from deploytool.convert.torch.modules import from_module
 

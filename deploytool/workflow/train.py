@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from deploytool.base.arrays import Array, format_shape
 from deploytool.base.errors import InputError
+from deploytool.base.extras import require
 from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
 from deploytool.base.tensors import read_tensors, write_tensors
@@ -42,7 +43,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     the first continues after training and all others end.
 
     Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks;
-    UsageError for event files without TensorBoard.
+    UsageError without PyTorch, and for event files without TensorBoard.
     """
     if tensorboard is not None:
         require_tensorboard()
@@ -50,6 +51,8 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     refuse_impossible(recipe)
     ann = given_ann(recipe)
     request = _request(recipe, ann)
+    if cache.store.find(request) is None:
+        require("train", "torch")
 
     def compute() -> Trained:
         records = tensorboard is not None and is_first_process()

@@ -57,6 +57,16 @@ def test_help_has_every_option_in_order_and_the_example() -> None:
     [
         (FitError("conv", "too large"), 7, "conv: too large."),
         (KeyboardInterrupt(), 130, "Interrupted. Run the same command again to continue; finished work is kept."),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            "draw: PyTorch is not installed; need pip install 'deploytool[train]'.",
+        ),
+        (
+            ModuleNotFoundError("x", name="x"),
+            1,
+            "This is a bug in deploytool (ModuleNotFoundError); please report it with the lines above.",
+        ),
         (ValueError("x"), 1, "This is a bug in deploytool (ValueError); please report it with the lines above."),
     ],
 )

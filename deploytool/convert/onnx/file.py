@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Array, Pair
-from deploytool.base.errors import InputError, UnsupportedError, UsageError
+from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.base.extras import require
 
 TYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "FLOAT": np.dtype(np.float32),
@@ -128,12 +129,8 @@ def read_file(path: Path) -> OnnxFile:
 
 
 def _load(path: Path) -> Any:
-    try:
-        import onnx
-    except ImportError:
-        raise UsageError(
-            str(path), "the onnx package is not installed", "it to read ONNX files", "pip install 'deploytool[onnx]'"
-        ) from None
+    require(str(path), "onnx")
+    import onnx
     from google.protobuf.message import DecodeError
 
     if not path.is_file():

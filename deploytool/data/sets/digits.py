@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
-from deploytool.base.errors import InputError, RecipeError
+from deploytool.base.errors import RecipeError
+from deploytool.base.extras import require
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples, hold_out
 from deploytool.ir.events import EVENT, Events, EventStream
@@ -90,12 +91,9 @@ def refuse_root(root: str | None) -> None:
 @lru_cache(maxsize=1)
 def labelled_images() -> tuple[Floats, Ints]:
     """Images (1797, 8, 8), 0..1, and labels (1797,)."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise InputError(
-            "data.set digits", "scikit-learn is not installed", "its images", "Install deploytool[train]."
-        ) from None
+    require("data.set digits", "sklearn")
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     return data.images / WHITE, data.target.astype(np.int64)
 

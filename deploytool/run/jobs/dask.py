@@ -7,7 +7,6 @@ worker; finished stretches are never repeated.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import logging
 import signal
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from deploytool.base.errors import TargetError, UsageError
+from deploytool.base.extras import require
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
@@ -58,8 +58,7 @@ def on_workers(workers: Workers, processes: int, tick: Tick, connect_s: float = 
 
     Raises UsageError without Dask, and TargetError if there is no scheduler or worker.
     """
-    if any(importlib.util.find_spec(package) is None for package in ("distributed", "cryptography")):
-        raise UsageError("--scheduler", "Dask distributed is not installed", "pip install 'deploytool[cluster]'")
+    require("--scheduler", "distributed", "cryptography")
     connect = partial(_local, workers, processes) if workers.local else partial(_remote, workers, connect_s)
 
     def perform(
