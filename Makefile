@@ -6,8 +6,9 @@
 # make docs    the documentation: site/index.html
 # make pictures   the pictures of the report in the documentation (needs chromium)
 # make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
+# make wheel-check   the wheel alone in an empty environment, on CPython 3.11, 3.12 and 3.13 where they exist
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test check bench docs pictures models vendor-check clean
+.PHONY: setup demo test check bench docs pictures models wheel-check vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -47,6 +48,9 @@ pictures: demo
 
 models: $(READY)
 	$(BIN)/python -m deploytool.workflow.ship digits ptl-digits $(if $(NMNIST),nmnist='$(NMNIST)')
+
+wheel-check:
+	@.ci/wheel-check
 
 vendor-check: $(READY)
 	@.ci/vendor-check

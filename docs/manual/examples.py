@@ -145,14 +145,25 @@ def parse(command: str) -> None:
             makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
             assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), command
         case ["pip", "install", *packages] | ["python", "-m", "pip", "install", *packages]:
-            project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-            extras = re.findall(r"\[([\w,-]+)\]", " ".join(packages))
-            wanted = {extra for group in extras for extra in group.split(",")}
-            assert wanted <= project["optional-dependencies"].keys(), command
+            _require_extras(re.findall(r"\[([\w,-]+)\]", " ".join(packages)))
+        case ["pip", "wheel", "--no-deps", "."]:
+            assert "pip wheel" in (PROJECT / ".ci" / "wheel-check").read_text(encoding="utf-8"), command
+        case ["docker", "build", "--build-arg", argument, "-t", "deploytool", "."]:
+            assert (PROJECT / "Dockerfile").is_file(), command
+            _require_extras([argument.removeprefix("EXTRAS=")])
+        case ["docker", "run", "--rm", "-v", _, "deploytool", *arguments]:
+            _parse_deploytool(arguments)
         case ["pytest", folder, "--device", _]:
             assert (PROJECT / folder).is_dir(), command
         case _:
             raise AssertionError(f"nobody knows whether this works: {command}")
+
+
+def _require_extras(groups: list[str]) -> None:
+    """Raises AssertionError unless every extra in ``groups``, such as "onnx,datasets", exists."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {extra for group in groups for extra in group.split(",")}
+    assert wanted <= project["optional-dependencies"].keys(), wanted
 
 
 def _parse_deploytool(arguments: list[str]) -> None:
