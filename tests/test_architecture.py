@@ -40,6 +40,7 @@ ONLY_IN = {
     "torch": ("data/loader.py", "train/", "convert/torch/", "bench/"),
     "sinabs": ("convert/torch/", "bench/"),
     "spikingjelly": ("bench/",),
+    "expelliarmus": ("bench/",),
     "samna": ("run/targets/board.py",),
     "tonic": ("data/",),
     "aedat": ("data/",),
@@ -71,7 +72,7 @@ INSIDE = {
     "distributed.security": "cryptography",
 }
 """Distributions that add a module to the package of another, or that a module of another needs."""
-PEERS = {"sinabs", "spikingjelly", "samna", "nir", "pandas"}
+PEERS = {"sinabs", "spikingjelly", "samna", "nir", "pandas", "expelliarmus"}
 """What deploytool compares itself with, drives, or gives values to, where somebody has installed it: no dependency."""
 
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))

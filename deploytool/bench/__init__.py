@@ -11,11 +11,20 @@ from deploytool.base.errors import UsageError
 from deploytool.bench.speed.check import check
 from deploytool.bench.speed.gpu import gpu
 from deploytool.bench.speed.memory import memory
+from deploytool.bench.speed.readers import readers
 from deploytool.bench.speed.simulator import large, simulator
 from deploytool.bench.speed.training import training
 
 BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
-    {"simulator": simulator, "large": large, "gpu": gpu, "training": training, "memory": memory, "check": check}
+    {
+        "simulator": simulator,
+        "large": large,
+        "gpu": gpu,
+        "training": training,
+        "memory": memory,
+        "check": check,
+        "readers": readers,
+    }
 )
 
 

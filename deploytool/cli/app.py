@@ -381,7 +381,9 @@ def bench(
     invocation: Invocation,
     what: Annotated[
         str,
-        typer.Argument(metavar="[simulator|large|gpu|training|memory|check|claims]", help="By default all but claims."),
+        typer.Argument(
+            metavar="[simulator|large|gpu|training|memory|check|readers|claims]", help="By default all but claims."
+        ),
     ] = "all",
     claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this claim.")] = None,
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the claims.")] = Path("recipes/claims"),
