@@ -274,7 +274,7 @@ def test_matlab_matrices(tmp_path: Path) -> None:
     scipy = pytest.importorskip("scipy.io")
     t, x, y, p = np.array(ROWS, np.float64).T
     scipy.savemat(tmp_path / "a.mat", {"out1": np.stack([t, 0 * t, 0 * t - 1, x, y, 2 * p - 1], axis=1)})
-    (stream,) = read_events(tmp_path / "a.mat", (2, 34, 34), Reading(absolute_time=True))
+    (stream,) = read_events(tmp_path / "a.mat", (2, 34, 34), Asked(Reading(absolute_time=True)))
     assert [(t, x, y, c) for t, c, y, x in stream.events.tolist()] == ROWS
     scipy.savemat(tmp_path / "b.mat", {"events": np.array(ROWS)})
     assert rows_of(read_raw(tmp_path / "b.mat", FORMATS["mat"], Reading("txyp"))) == ROWS

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from deploytool.base.errors import InputError, UsageError
-from deploytool.data.formats.files import read_events
 from deploytool.data.formats.reading import Reading
 from deploytool.data.formats.recording import EventFile
 from deploytool.data.formats.table import FORMATS
+from deploytool.data.recordings.chosen import Asked, read_events
 
 ROWS = [(5, 1, 2, 1), (5, 3, 9, 0), (4000, 33, 0, 1), (90_000, 0, 33, 0)]
 T, X, Y, P = np.array(ROWS).T
@@ -21,7 +21,7 @@ SHAPE = (2, 34, 34)
 
 
 def events_of(path: Path, **options: object) -> list[tuple[int, ...]]:
-    (stream,) = read_events(path, SHAPE, Reading(absolute_time=True, **options))
+    (stream,) = read_events(path, SHAPE, Asked(Reading(absolute_time=True, **options)))
     return stream.events.tolist()
 
 
@@ -53,7 +53,7 @@ def test_mvsec_has_seconds_and_signs(tmp_path: Path) -> None:
     assert events_of(path, group="davis/left") == EVENTS
     assert events_of(path, group="davis/right/events") == EVENTS[:2]
     with pytest.raises(InputError, match=r"no group davis/up; need one of davis/left, davis/right"):
-        read_events(path, SHAPE, Reading(group="davis/up"))
+        read_events(path, SHAPE, Asked(Reading(group="davis/up")))
     left[1, 2] = np.nan
     with pytest.raises(InputError, match="times that are not finite"):
         read_events(written(tmp_path / "b.h5", **{"davis/left/events": left}), SHAPE)
@@ -62,7 +62,7 @@ def test_mvsec_has_seconds_and_signs(tmp_path: Path) -> None:
 def test_a_group_is_named_for_hdf5_only(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((3, 4)))
     with pytest.raises(UsageError, match=r"--group: given with .*a.npy, .*; need HDF5"):
-        read_events(tmp_path / "a.npy", SHAPE, Reading(columns="txyp", group="a"))
+        read_events(tmp_path / "a.npy", SHAPE, Asked(Reading(columns="txyp", group="a")))
 
 
 def test_metavision_states_its_camera(tmp_path: Path) -> None:
@@ -72,8 +72,9 @@ def test_metavision_states_its_camera(tmp_path: Path) -> None:
         file.create_dataset("CD/events", data=array, chunks=(2,), compression="gzip")
         file["CD/indexes"] = np.zeros(3, [("id", "u8"), ("ts", "i8")])
         file["EXT_TRIGGER/events"] = np.zeros(3, [("p", "i2"), ("t", "i8"), ("id", "i2")])
-    assert events_of(tmp_path / "a.hdf5") == EVENTS
-    assert EventFile(tmp_path / "a.hdf5", FORMATS["hdf5"]).sensor == (720, 1280)
+    file = EventFile(tmp_path / "a.hdf5", FORMATS["hdf5"], Reading(absolute_time=True))
+    assert file.between().tolist() == EVENTS
+    assert file.sensor == (720, 1280)
 
 
 def test_rows_of_matlab_are_columns(tmp_path: Path) -> None:
