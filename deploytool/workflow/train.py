@@ -99,7 +99,7 @@ def task_of(
     require_kind(recipe.task, data)
     if recipe.train.loss != "mse":
         data.require_outputs(output_count(recipe.network))
-    values = values_of(recipe.task, data, data.train) if recipe.task.kind == "regress" else None
+    values = values_of(recipe, data, data.train) if recipe.task.kind == "regress" else None
     wanted = label_of if values is None else targets_of(values.windows)
     return Task(
         recipe.network,

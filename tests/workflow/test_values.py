@@ -118,11 +118,8 @@ def test_the_report_has_a_section_on_values(folder: Path) -> None:
     ("overrides", "says"),
     [
         (["task.window_ms=30"], "task.window_ms: found 30; need a length that divides a sample of 100 ms"),
-        (
-            ["data.set=digits", "data.train_samples=64"],
-            "task.kind: found 'regress'; need 'classify' for the set digits",
-        ),
-        (["train.time_steps=6"], "time steps: found 6; need a multiple of 4, the windows of a sample"),
+        (["data.set=digits"], "task.kind: found 'regress'; need 'classify' for the set digits, which has classes"),
+        (["train.time_steps=6"], "train.time_steps: found 6; need a multiple of 4, the windows of a sample"),
     ],
 )
 def test_what_cannot_be_read_is_refused(folder: Path, overrides: list[str], says: str) -> None:
