@@ -285,3 +285,58 @@ def test_a_folder_is_looked_through_again_when_it_changes(tmp_path: Path, monkey
     before = events.own(spec)
     np.save(tmp_path / NAMES[0] / "rec001.npy", recording(7, 0))
     assert events.own(spec) is not before
+
+
+def with_values(root: Path, header: str, row: str, count: int = 12) -> Path:
+    root.mkdir()
+    for number in range(count):
+        write(root / f"{number:02}.npy", recording(number, number % 3))
+    lines = [header, *(row.format(f"{n:02}.npy", n / 2, -n) for n in range(count))]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_a_label_file_may_state_values_instead_of_classes(tmp_path: Path) -> None:
+    root = with_values(tmp_path / "values", "file,speed,angle", "{0},{1},{2}")
+    data = load_events(section(root, validation=0.2), 0)
+    assert (data.values, data.classes, data.names) == (("speed", "angle"), 0, ())
+    assert promised(section(root)).values == ("speed", "angle")
+    found = [stream for part in (data.train, data.validation, data.test) for stream in part]
+    assert len(found) == 12
+    for stream in found:
+        number = int(Path(stream.name).stem)
+        assert stream.label == -1
+        assert stream.targets is not None
+        assert stream.targets.tolist() == [[number / 2, -number]]
+
+
+def test_windows_of_a_span_have_its_values(tmp_path: Path) -> None:
+    root = with_values(tmp_path / "values", "file,start_ms,end_ms,speed", "{0},0,20,{1}\n{0},20,40,{2}")
+    data = load_events(section(root, window_ms=10.0), 0)
+    for stream in data.test:
+        name, _, span = stream.name.partition("@")
+        number, start_ms = int(Path(name).stem), float(span.split("-")[0])
+        assert stream.targets is not None
+        assert stream.targets.tolist() == [[number / 2 if start_ms < 20 else -number]]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "says"),
+    [
+        ("file,speed", "{0},fast", "speed is 'fast'; need a number"),
+        ("file,speed", "{0},nan", "speed is 'nan'; need a number"),
+        ("file,speed,speed", "{0},1,2", "begins with 'file,speed,speed'; need file,label or"),
+        ("file,label,speed", "{0},a,2", "begins with 'file,label,speed'; need file,label or"),
+    ],
+)
+def test_values_that_are_none_are_refused(tmp_path: Path, header: str, row: str, says: str) -> None:
+    root = with_values(tmp_path / "values", header, row)
+    with pytest.raises(InputError, match=says):
+        load_events(section(root), 0)
+
+
+def test_recordings_without_the_values_of_others_are_refused(tmp_path: Path) -> None:
+    root = with_values(tmp_path / "values", "file,speed", "{0},{1}")
+    write(root / "extra.npy", recording(99, 0))
+    with pytest.raises(InputError, match=r"1 recordings without these values: extra\.npy; need speed of all"):
+        load_events(section(root), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -53,7 +53,8 @@ class Excerpts:
     """S stretches of recordings: ``recording`` (S,) of each, ``start_us`` (S,), ``end_us`` (S,), its class ``labels``.
 
     An end of `WHOLE` is a whole recording. ``incomplete`` is the number of windows that did not end before their
-    recording or span; ``short`` are the recordings, or spans of them, in which none did.
+    recording or span; ``short`` are the recordings, or spans of them, in which none did. ``values`` (S, D) are stated
+    instead of classes, empty if none are.
     """
 
     recording: NDArray[np.int64]
@@ -62,6 +63,7 @@ class Excerpts:
     labels: NDArray[np.int64]
     incomplete: int = 0
     short: tuple[str, ...] = ()
+    values: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
 
 def excerpts(
@@ -72,6 +74,7 @@ def excerpts(
     Raises InputError for spans that begin after their recording ends, and if no window is left.
     """
     rows: list[tuple[int, int, int, int]] = []
+    values: list[list[float]] = []
     problems, short, incomplete = [], [], 0
     for index in range(len(recordings)):
         duration_us = recordings.seen[index].duration_us
@@ -80,21 +83,24 @@ def excerpts(
                 found = f"a span from {span.start_us / 1000:g} ms on, of a recording of {duration_us / 1000:g} ms"
                 problems.append(InputError(folder.names[index], found, "a span inside the recording"))
                 continue
+            before = len(rows)
             label, end_us = label_of(span.label), duration_us if span.end_us is None else span.end_us
             if windows is None:
                 rows.append((index, span.start_us, WHOLE if span.end_us is None else end_us, label))
-                continue
-            length_us = end_us - span.start_us
-            starts = [span.start_us + start for start in windows.starts(length_us)]
-            rows += [(index, start, start + windows.window_us, label) for start in starts]
-            short += [] if starts else [folder.names[index]]
-            incomplete += bool(starts) and windows.incomplete(length_us)
+            else:
+                length_us = end_us - span.start_us
+                starts = [span.start_us + start for start in windows.starts(length_us)]
+                rows += [(index, start, start + windows.window_us, label) for start in starts]
+                short += [] if starts else [folder.names[index]]
+                incomplete += bool(starts) and windows.incomplete(length_us)
+            values += [[value for _, value in span.values]] * (len(rows) - before)
     refuse(problems)
     recording, start_us, stop_us, labels = np.array(rows, np.int64).reshape(-1, 4).T
     if not rows:
         found = next(iter(left_out([short], 0, windows)), "no recordings")
         raise InputError(str(folder.root), found.rstrip("."), "longer recordings, or shorter windows")
-    return Excerpts(recording, start_us, stop_us, labels, incomplete, tuple(short))
+    stated = np.array(values, np.float32).reshape(len(rows), -1)
+    return Excerpts(recording, start_us, stop_us, labels, incomplete, tuple(short), stated)
 
 
 def left_out(short: Iterable[Sequence[str]], incomplete: int, windows: Windows | None) -> Iterator[str]:
@@ -117,14 +123,16 @@ def samples(
 
     def make(index: int) -> EventStream:
         recording, start_us, end_us = (int(column[index]) for column in (found.recording, found.start_us, found.end_us))
-        name, label = names[recording], int(found.labels[index])
+        targets = found.values[index : index + 1] if found.values.size else None
+        name, label = names[recording], int(found.labels[index]) if targets is None else -1
         shape = recordings.camera.shape
         if end_us == WHOLE:
-            return EventStream(recordings.events(recording), shape, recordings.seen[recording].duration_us, label, name)
+            duration_us = recordings.seen[recording].duration_us
+            return EventStream(recordings.events(recording), shape, duration_us, label, name, targets)
         events = recordings.events(recording, start_us, end_us).copy()
         events["t"] -= start_us
         name = f"{name}@{start_us / 1000:g}-{end_us / 1000:g}ms"
-        return EventStream(events, shape, end_us - start_us, label, name)
+        return EventStream(events, shape, end_us - start_us, label, name, targets)
 
     made = Samples(found.labels, make, found.recording)
     return made.map(partial(applied, tuple(steps))) if steps else made

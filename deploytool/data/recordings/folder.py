@@ -65,6 +65,19 @@ class Folder:
         return {span.label for index in range(len(self.files)) for span in self.spans_of(index)}
 
     @property
+    def value_names(self) -> tuple[str, ...]:
+        """The names of the values that the label file states, none if recordings have classes.
+
+        Raises InputError unless all recordings have values of the same names, or none has any.
+        """
+        named = {self.names[i]: tuple(name for name, _ in self.spans_of(i)[0].values) for i in range(len(self.files))}
+        found = next((names for names in named.values() if names), ())
+        if found and (others := [name for name, names in named.items() if names != found]):
+            need = f"{', '.join(found)} of all, in labels.csv"
+            raise InputError(str(self.root), f"{len(others):,} recordings without these values: {listed(others)}", need)
+        return found
+
+    @property
     def fingerprint(self) -> str:
         """The digest of all recordings and tables, with their names, independent of where they are."""
         paths = [path for path, _ in self.files] + list(self.tables)

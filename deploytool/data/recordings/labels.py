@@ -1,13 +1,15 @@
-"""Label files: ``labels.csv`` in a folder of recordings says the class of a recording, or of spans of it.
+"""Label files: ``labels.csv`` in a folder of recordings says the class or the values of a recording, or of spans of it.
 
 The first line is ``file,label`` or ``file,start_ms,end_ms,label``; ``file`` is relative to the folder. A recording may
-have several spans, also of several classes; what is in no span is not used.
+have several spans, also of several classes; what is in no span is not used. Instead of ``label``, other names state
+values: each is a column of numbers, as in ``file,start_ms,end_ms,speed,angle``.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,11 +25,15 @@ PROBLEMS_TOLD: Final = 10
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a recording with the class called ``label``, from ``start_us`` to ``end_us``, None for its end."""
+    """A stretch of a recording with the class called ``label``, from ``start_us`` to ``end_us``, None for its end.
+
+    ``values`` (name, number) are stated instead of a class, whose label is then "".
+    """
 
     label: str
     start_us: int = 0
     end_us: int | None = None
+    values: tuple[tuple[str, float], ...] = ()
 
 
 def read_labels(path: Path) -> dict[str, tuple[Span, ...]]:
@@ -36,7 +42,7 @@ def read_labels(path: Path) -> dict[str, tuple[Span, ...]]:
     Raises InputError, naming the lines, for another header, times that are not numbers, spans that end before they
     begin, files that are listed twice without spans, and lines without a label.
     """
-    header, rows = table(path, (WHOLE, SPANS))
+    header, rows = table(path, (WHOLE, SPANS), (WHOLE[:-1], SPANS[:-1]))
     found: dict[str, list[Span]] = {}
     problems = []
     for where, row in rows:
@@ -46,19 +52,22 @@ def read_labels(path: Path) -> dict[str, tuple[Span, ...]]:
             problems.append(error)
             continue
         of_file = found.setdefault(posix(row[0]), [])
-        if of_file and header == WHOLE:
+        if of_file and "start_ms" not in header:
             problems.append(InputError(where, f"{row[0]} for the second time", "a file once, or columns for its spans"))
         of_file.append(span)
     refuse(problems)
     return {file: tuple(sorted(spans, key=lambda span: span.start_us)) for file, spans in found.items()}
 
 
-def table(path: Path, headers: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, list[str]]]]:
+def table(
+    path: Path, headers: Sequence[tuple[str, ...]], begins: Sequence[tuple[str, ...]] = ()
+) -> tuple[tuple[str, ...], list[tuple[str, list[str]]]]:
     """(the header, (where, cells) of every line with text) of the table ``path``, whose header is one of ``headers``.
 
-    Raises InputError for another header, or a line with another number of cells.
+    It may also be one of ``begins`` and, after that, other names. Raises InputError for another header, or a line with
+    another number of cells.
     """
-    needed = " or ".join(",".join(header) for header in headers)
+    needed = " or ".join([",".join(header) for header in headers] + [f"{','.join(each)},NAME,..." for each in begins])
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,7 +81,7 @@ def table(path: Path, headers: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ..
         if any(cell.strip() for cell in cells)
     ]
     first = tuple(cell.lower() for cell in lines[0][1]) if lines else ()
-    header = next((each for each in headers if each == first), None)
+    header = next((each for each in headers if each == first), None) or _with_names(first, begins)
     if header is None:
         raise InputError(str(path), f"begins with {','.join(first)!r}", needed)
     refuse(
@@ -83,6 +92,15 @@ def table(path: Path, headers: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ..
         ]
     )
     return header, lines[1:]
+
+
+def _with_names(first: tuple[str, ...], begins: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """``first`` if it is one of ``begins`` and other names, each once; None if it is not."""
+    for each in sorted(begins, key=len, reverse=True):
+        names = first[len(each) :]
+        if first[: len(each)] == each and names and "label" not in names:
+            return first if all(first) and len({*first}) == len(first) else None
+    return None
 
 
 def posix(name: str) -> str:
@@ -102,10 +120,11 @@ def _others(number: int) -> Iterator[InputError]:
 
 
 def _span(row: dict[str, str], where: str) -> Span:
-    if not row["label"] or not row["file"]:
+    label, values = row.get("label", ""), _values(row, where)
+    if not row["file"] or ("label" in row and not label):
         raise InputError(where, "no label" if row["file"] else "no file", "a file and its label")
     if "start_ms" not in row:
-        return Span(row["label"])
+        return Span(label, values=values)
     try:
         start_us, end_us = (round(float(row[key]) * 1000) for key in ("start_ms", "end_ms"))
     except (ValueError, OverflowError):
@@ -113,4 +132,19 @@ def _span(row: dict[str, str], where: str) -> Span:
         raise InputError(where, found, "numbers, in milliseconds from the start of the recording") from None
     if not 0 <= start_us < end_us:
         raise InputError(where, f"a span from {row['start_ms']} to {row['end_ms']} ms", "0 <= start_ms < end_ms")
-    return Span(row["label"], start_us, end_us)
+    return Span(label, start_us, end_us, values)
+
+
+def _values(row: dict[str, str], where: str) -> tuple[tuple[str, float], ...]:
+    """(name, number) of every value in a ``row``; none if it states a class."""
+    found = []
+    for name, text in row.items():
+        if "label" not in row and name not in SPANS:
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value):
+                raise InputError(where, f"{name} is {text!r}", "a number")
+            found.append((name, value))
+    return tuple(found)

@@ -91,7 +91,8 @@ class Own:
             folder = self.folder.take(self.split.parts[part].tolist())
             recordings = Recordings(folder, self.camera)
             numbers = {name: number for number, name in enumerate(self.names)}
-            found = excerpts(folder, recordings, numbers.__getitem__, windows_of(self.spec))
+            label_of = numbers.__getitem__ if self.names else _no_class
+            found = excerpts(folder, recordings, label_of, windows_of(self.spec))
             self._cuts[part] = Cut(folder, recordings, found)
         return self._cuts[part]
 
@@ -102,6 +103,11 @@ class Own:
             part: samples(cut.recordings, cut.excerpts, [f"{NAME}/{name}" for name in cut.folder.names])
             for part, cut in cuts.items()
         }
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The names of the values that the label file states, none if recordings have classes."""
+        return self.folder.value_names
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -184,7 +190,14 @@ def fingerprint(root: str | None) -> str:
     return own(DataSection(set=NAME, root=root)).fingerprint
 
 
+def _no_class(_: str) -> int:
+    """The stratum of recordings that have values instead of classes."""
+    return 0
+
+
 def _class_names(folder: Folder) -> tuple[str, ...]:
+    if folder.value_names:
+        return ()
     names = folder.class_names
     if "" in names:
         bare = [name for index, name in enumerate(folder.names) if folder.spans_of(index)[0].label == ""]
@@ -197,7 +210,7 @@ def _class_names(folder: Folder) -> tuple[str, ...]:
 
 def _labels(folder: Folder, names: Iterable[str]) -> list[int]:
     """The class of every recording."""
-    numbers = {name: number for number, name in enumerate(names)}
+    numbers = {name: number for number, name in enumerate(names)} or {"": _no_class("")}
     each = ({numbers[span.label] for span in folder.spans_of(index)} for index in range(len(folder.files)))
     return [next(iter(found)) if len(found) == 1 else SEVERAL for found in each]
 

@@ -65,6 +65,11 @@ class Opened(Protocol[Sample]):
         ...
 
     @property
+    def values(self) -> tuple[str, ...]:
+        """The names of the values that are targets, none if samples have classes."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What of the data is not used, in sentences."""
         ...
@@ -92,6 +97,10 @@ class _AtRoot(Generic[Made]):
     @property
     def fingerprint(self) -> str:
         return self.source.fingerprint(self.root)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return self.source.values
 
     @property
     def notes(self) -> tuple[str, ...]:

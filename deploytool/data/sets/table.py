@@ -228,7 +228,7 @@ def promised(spec: DataSection) -> Promise:
         shape = map_after(event_steps(spec, source.shape), source.shape)
         return Promise(spec.set, shape, source.classes, source.values, source.unit)
     found = source.open(spec)
-    return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names))
+    return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names), found.values)
 
 
 def require_there(spec: DataSection) -> None:
@@ -280,11 +280,11 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
         )
     names = found.names
     classes = source.classes or len(names)
-    if not classes and not source.values:
+    if not classes and not found.values:
         classes = int(max(training.labels.max(), test.labels.max())) + 1
     step, shape = _step(spec, found.shape)
     train, validation, test = (part.map(step) for part in (train, validation, test))
-    form = spec.set, shape, classes, source.values, source.unit
+    form = spec.set, shape, classes, found.values, source.unit
     return Dataset(*form, train=train, validation=validation, test=test, names=names, notes=found.notes)
 
 
