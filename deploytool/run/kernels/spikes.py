@@ -19,7 +19,7 @@ WORDS: Final = 1024
 """Number of words of bits for the events of a block, unless one event has more."""
 
 ALWAYS: Final = 2
-"""Number of spikes that are written for each word in any case: no branch to mispredict."""
+"""Number of spikes that are written for each group in any case: no branch to mispredict."""
 
 NOTING: Final = 0.2
 """Number of groups that fired per event in a block from which on the noting form of a loop runs the next block."""
@@ -87,8 +87,9 @@ def run_events(
     """
     one, shift, until = np.uint64(1), np.uint64(windows.shift), np.uint64(end)
     block = len(notes.words) >> windows.shift
+    bursts = False
     while begin < stop:
-        count = min(block, stop - begin)
+        count, before = min(block, stop - begin), until
         if len(neurons) - np.int64(until) < windows.margin:
             neurons = grown(neurons, np.int64(until) + windows.margin)
         recorded = windows.records and not noting
@@ -112,7 +113,7 @@ def run_events(
         if recorded:
             for note in range(groups):
                 number = np.uint64(notes.numbers[note])
-                until = write(windows, notes.bits[note], number, begin, sites, neurons, until, caused)
+                until = write(windows, notes.bits[note], number, begin, sites, neurons, until, caused, bursts)
         else:
             groups = np.uint64(0)
             for first in range(np.uint64(0), np.uint64(count) << shift, np.uint64(WORD)):
@@ -120,31 +121,39 @@ def run_events(
                 groups += number_of_bits(found)
                 while found:
                     number = first + first_bit(found)
-                    until = write(windows, notes.words[number], number, begin, sites, neurons, until, caused)
+                    until = write(windows, notes.words[number], number, begin, sites, neurons, until, caused, bursts)
                     notes.words[number] = 0
                     found &= found - one
         noting = groups > NOTING * count
+        bursts = 2 * (until - before) > 3 * groups
         begin += count
     return neurons, np.int64(until), noting
 
 
 @register_jitable
 def write(
-    windows: Any, bits: Any, number: Any, begin: Any, sites: Array, neurons: Array, end: Any, caused: Array
+    windows: Any, bits: Any, number: Any, begin: Any, sites: Array, neurons: Array, end: Any, caused: Array, bursts: Any
 ) -> Any:
     """Writes the spikes in the ``bits`` of group ``number`` to ``neurons[end:]``; returns the new end.
 
-    `ALWAYS` spikes are written in any case, and the end advances only by those that exist.
+    `ALWAYS` spikes are written in any case, twice as many where there are ``bursts``, and the end advances only by
+    those that exist.
     """
     one, shift = np.uint64(1), np.uint64(windows.shift)
     event, group = np.uint64(begin) + (number >> shift), number & (one << shift) - one
     place = windows.places[np.uint64(sites[event])]
     left = targets = bits & windows.masks[(place >> np.uint64(32)) + group]
     first, bit = np.int32(place), group * np.uint64(WORD)
-    for spike in range(end, end + np.uint64(ALWAYS)):
+    spike = end
+    for _ in range(ALWAYS):
         neurons[spike] = first + windows.bit_neuron[bit + first_bit(left)]
         left &= left - one
-    spike = end + np.uint64(ALWAYS)
+        spike += one
+    if bursts:
+        for _ in range(ALWAYS):
+            neurons[spike] = first + windows.bit_neuron[bit + first_bit(left)]
+            left &= left - one
+            spike += one
     while left:
         neurons[spike] = first + windows.bit_neuron[bit + first_bit(left)]
         left &= left - one

@@ -54,18 +54,15 @@ def follow(stops: Array, sites: Array, reach: Array, caused: Array) -> tuple[Arr
     Each event at site n makes ``reach[n]`` synaptic updates, and event i causes ``caused[i]`` spikes.
     """
     loads, moved = np.empty(len(stops), np.int64), np.empty(len(stops), np.int64)
-    total = begin = 0
+    total, i = np.int64(0), np.uint64(0)
     for number in range(len(stops)):
-        first, last = np.uint64(begin), np.uint64(stops[number])
-        updates = np.int64(0)
-        for i in range(first, last):
+        updates, spikes, stop = np.int64(0), np.int64(0), np.uint64(stops[number])
+        while i < stop:
             updates += reach[np.uint32(sites[i])]
-        spikes = np.int32(0)
-        for i in range(first, last):
             spikes += caused[i]
+            i += np.uint64(1)
         total += spikes
         loads[number], moved[number] = updates, total
-        begin = stops[number]
     return loads, moved
 
 

@@ -200,7 +200,7 @@ def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: boo
         bit_neuron=(group_row * width * features + lane // slot * features + lane % slot).astype(np.int32),
         groups=shape.groups,
         shift=shape.shift,
-        margin=max(WORDS, 1 << shape.shift) * WORD + ALWAYS,
+        margin=max(WORDS, 1 << shape.shift) * WORD + 2 * ALWAYS,
     )
     start = _start(layer, (ys, xs), (ys.length + window.rows, pitch), slot, state)
     return Layout(shape, write_register_loop if in_registers else write_event_loop, tables, start)
