@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from deploytool.cli.bench import bench
 from deploytool.cli.by_layer import parse_balancers, parse_decimators, parse_pins
 from deploytool.cli.calibrate_chip import calibrate_chip
 from deploytool.cli.check import check
@@ -376,33 +377,7 @@ command(app, "deploytool calibrate-chip recording@latest", name="calibrate-chip"
 command(app, "deploytool package program@latest -o net.zip")(package)
 
 
-@command(app, "deploytool bench simulator")
-def bench(
-    invocation: Invocation,
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="[simulator|large|gpu|training|memory|check|readers|claims]", help="By default all but claims."
-        ),
-    ] = "all",
-    claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this claim.")] = None,
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the claims.")] = Path("recipes/claims"),
-    root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder with nmnist and mnist, for the claims.")
-    ] = None,
-) -> None:
-    """Measure speed as ratios within one run, against named peers; or try the papers' claims, for about an hour."""
-    from deploytool.base.errors import UsageError
-    from deploytool.bench import bench as measure
-    from deploytool.bench.experiments import claims, for_terminal
-
-    if what != "claims":
-        if claim is not None or root is not None:
-            raise UsageError("--claim, --root", f"given with bench {what}", "bench claims")
-        invocation.show(measure(what))
-        return
-    found = claims(invocation.cache, folder, claim, root)
-    invocation.show(found if invocation.as_json else {**for_terminal(found["claims"]), "table": found["table"]})
+command(app, "deploytool bench net.nir --data events.npy")(bench)
 
 
 def main() -> None:

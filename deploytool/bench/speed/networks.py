@@ -107,11 +107,11 @@ def _with_threshold(program: Program, name: str, threshold: int) -> Program:
     return program.with_layers({**program.layers, name: layer})
 
 
-def random_stream(shape: Shape, count: int, seed: int = 2) -> EventStream:
-    """``count`` events, uniform over a map of ``shape`` and 300 ms."""
+def random_stream(shape: Shape, count: int, seed: int = 2, duration_us: int = 300_000) -> EventStream:
+    """``count`` events, uniform over a map of ``shape`` and over the duration."""
     rng = np.random.default_rng(seed)
     events = np.zeros(count, EVENT)
-    events["t"] = np.sort(rng.integers(0, 300_000, count))
+    events["t"] = np.sort(rng.integers(0, duration_us, count))
     for axis, size in zip("cyx", shape, strict=True):
         events[axis] = rng.integers(0, size, count)
-    return EventStream(events, shape, 300_000)
+    return EventStream(events, shape, duration_us)

@@ -125,7 +125,7 @@ def run_events(
                     notes.words[number] = 0
                     found &= found - one
         noting = groups > NOTING * count
-        bursts = 2 * (until - before) > 3 * groups
+        bursts = bool(2 * (until - before) > 3 * groups)
         begin += count
     return neurons, np.int64(until), noting
 

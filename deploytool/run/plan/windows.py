@@ -50,6 +50,11 @@ class Layout:
     tables: Windows
     start: Array
 
+    @property
+    def loop(self) -> str:
+        """The name of the loop."""
+        return "event-stationary" if self.write is write_event_loop else "in registers"
+
     @cached_property
     def windows(self) -> Windows:
         """The tables with the addresses of the loop."""
