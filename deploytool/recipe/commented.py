@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -16,13 +17,19 @@ BESIDE: Final = 24
 
 def commented(values: Mapping[str, Any], heading: str) -> str:
     """The recipe ``values`` as TOML, below the lines of ``heading`` as comments."""
-    lines = [f"#:schema {FILE.as_uri()}", *(f"# {line}".rstrip() for line in heading.splitlines())]
+    lines = [f"#:schema {FILE.as_uri()}", *_comment(heading)]
     top = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     lines += _pairs((), top)
     for name, section in values.items():
         if isinstance(section, Mapping):
             lines += ["", f"[{name}]", *_pairs((name,), section)]
     return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> Iterator[str]:
+    """The lines of ``text`` as comments, the long ones divided."""
+    for line in text.splitlines():
+        yield from (f"# {part}" for part in textwrap.wrap(line, WIDTH, break_on_hyphens=False))
 
 
 def _pairs(path: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[str]:

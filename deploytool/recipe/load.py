@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from deploytool.recipe.lines import KeyPath
 from deploytool.recipe.network import NetworkSection
 from deploytool.recipe.origin import Origin
 from deploytool.recipe.presets.preset import PresetSection
-from deploytool.recipe.problems import Problem, as_problem, problems_of
+from deploytool.recipe.problems import Problem, as_problem, key_path, problems_of
 from deploytool.recipe.recipe import RULES, Recipe, Rule, problems_between
 from deploytool.recipe.section import S, Section
 from deploytool.recipe.task import with_loss_of_task
@@ -64,6 +64,19 @@ def _replace_network(values: dict[str, Any], overridden: Iterable[KeyPath]) -> N
     elif "layers" in given and "preset" not in given and isinstance(network.get("layers"), list):
         for key in [key for key in PresetSection.model_fields if key != "input" and key not in given]:
             network.pop(key, None)
+
+
+def in_file(sentences: Iterable[str], path: Path) -> Iterator[str]:
+    """``sentences`` about the recipe in ``path``, with the line of the key that each begins with.
+
+    Raises RecipeError if it cannot be read.
+    """
+    origin = Origin(str(path), read_toml(read_text(path), str(path)).lines)
+    sections = {field.alias or name for name, field in Recipe.model_fields.items()}
+    for sentence in sentences:
+        place, colon, says = sentence.partition(": ")
+        keys = key_path(place)
+        yield f"{origin.where(keys)}: {says}" if colon and keys and keys[0] in sections else sentence
 
 
 class _Network(Section):

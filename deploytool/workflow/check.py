@@ -11,6 +11,7 @@ from deploytool.base.errors import DeployError, FitError, UsageError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
 from deploytool.recipe import MapSection, Recipe, load_recipe
+from deploytool.recipe.load import in_file
 from deploytool.store.artifact import Store
 from deploytool.workflow.map import PLAIN, extras_of
 from deploytool.workflow.networks import (
@@ -120,16 +121,19 @@ def check(
     kind = kind_of(source)
     refuse_options(kind, options)
     if kind == "a recipe":
-        return check_recipe(load_recipe(Path(source)), chip, spec)
-    later: list[Refusal] = []
+        found = check_recipe(load_recipe(Path(source)), chip, spec)
+        placed = in_file((each.says for each in found.later), Path(source))
+        later = [replace(each, says=says) for each, says in zip(found.later, placed, strict=True)]
+        return replace(found, later=tuple(later))
+    refused: list[Refusal] = []
     if kind == "a .nir file":
         graph, unsaid = assumed_network(Path(source), options)
-        later += [Refusal("convert", says, 2) for says in unsaid]
+        refused += [Refusal("convert", says, 2) for says in unsaid]
         network = NamedNetwork(graph)
     else:
         network = named_network(store, source, options)
     asked = chip_named(chip or trained_for(store, network.artifact) or DEFAULT_CHIP)
-    return replace(_check_weights(network.graph, asked, spec, later), originals=network.originals)
+    return replace(_check_weights(network.graph, asked, spec, refused), originals=network.originals)
 
 
 def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLAIN) -> Checked:

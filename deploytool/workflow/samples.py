@@ -12,6 +12,7 @@ from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.files import is_file, is_folder
 from deploytool.base.messages import Messages
+from deploytool.base.nearest import did_you_mean
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection, MapSection, asked
 
@@ -128,7 +129,7 @@ def chosen(data: str, keys: Mapping[str, Any], reading: Reading, say: Say = sile
     path = Path(data)
     if not is_file(path) and not is_folder(path):
         found, need = "neither a data set nor a file or folder", f"one of {', '.join(DATASETS)}, an event file"
-        raise InputError(f"--data {data}", found, f"{need}, or a folder of them")
+        raise InputError(f"--data {data}", found, f"{need}, or a folder of them", did_you_mean(data, DATASETS))
     if "root" in given:
         raise UsageError("--root", f"given with the file or folder {data}", "a data set's name in --data")
     return _files(path, asked(DataSection, set=OWN, **given), reading, say)

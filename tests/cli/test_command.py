@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from deploytool.base.errors import FitError
 from deploytool.cli.command import command
+from deploytool.cli.invocation import Invocation
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,19 @@ def test_what_is_raised_has_a_sentence_and_an_exit_code(error: BaseException, co
     assert json.loads(result.stdout) == {"error": {"exit_code": code, "problems": [sentence]}}
     assert sentence in result.stderr
     assert ("Traceback" in result.stderr) is (code == 1)
+
+
+def test_errors_are_wrapped_on_a_terminal_and_one_line_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    sentence = "recipe.toml:3: train.method: found 'std'; need one of sdt, nmt, mtt, tit, ptl, trev. Did you mean sdt?"
+    asked = Invocation(tmp_path, as_json=False, quiet=None)
+    asked.fail((sentence,), 3)
+    assert capsys.readouterr().err == f"{sentence}\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    asked.fail((sentence,), 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert [len(line) <= 60 for line in lines] == [True] * len(lines)
+    assert " ".join(line.strip() for line in lines) == sentence
+    assert all(line.startswith("  ") for line in lines[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -175,6 +176,7 @@ def test_what_training_refuses_of_a_recipe(tmp_path: Path, change: tuple[str, st
     found = checked(tmp_path, tmp_path / "r.toml", exit_code=3)
     assert found["fits"] is True
     assert sentence in says(found)["train"]
+    assert re.search(r"r\.toml:\d+: (network|data)", says(found)["train"])
     assert sentence in refusal(invoke(tmp_path, "train", tmp_path / "r.toml"), 3)
 
 

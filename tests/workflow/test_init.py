@@ -84,6 +84,7 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert recipe.train.batch == 8
     text = (tmp_path / "written.toml").read_text(encoding="utf-8")
     assert "# Data: 33 pictures for training, 3 classes (cat, dog, owl), about 60x90; scaled to 21x32." in text
+    assert max(map(len, text.splitlines())) <= 120
     passes_check(tmp_path)
 
 
@@ -93,7 +94,8 @@ def test_a_folder_of_recordings(tmp_path: Path) -> None:
     assert recipe.network.input == (2, 64, 64)
     assert (recipe.data.sensor, recipe.data.size, recipe.data.window_ms) == ((64, 64), None, None)
     text = (tmp_path / "written.toml").read_text(encoding="utf-8")
-    assert "recordings for training, 2 classes (left, right), of a camera of 64x64, about 200 ms and 50 events" in text
+    found = "recordings for training, 2 classes (left, right), of a camera of 64x64, about 200 ms and 50 events each."
+    assert found in text.replace("\n# ", " ")
     passes_check(tmp_path)
 
 
