@@ -5,9 +5,11 @@ The package aedat reads it. Specification: docs.inivation.com, "AEDAT 4.0".
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from xml.parsers import expat
 
 import numpy as np
 
@@ -16,6 +18,11 @@ from deploytool.data.formats.parts import START, Part, Parts, Place, joined
 from deploytool.data.formats.reading import RawEvents, Reading
 
 HEADER: Final = b"IOHE"
+HEADER_AT: Final = 14
+"""Where the header begins, with its size."""
+HEADER_MAX: Final = 1 << 24
+INFO_FIELD: Final = 2
+"""The number of the field with the description of the streams."""
 HEADER_END: Final = 26
 """The end of the name of the header's type, which follows the version, the header's size and an offset."""
 HELD: Final = 1 << 17
@@ -56,9 +63,7 @@ def _packets(path: Path) -> Iterator[RawEvents]:
     """The events of each packet in the file ``path``. Raises as `parts` does."""
     import aedat
 
-    with path.open("rb") as file:
-        if file.read(HEADER_END)[-len(HEADER) :] != HEADER:
-            raise InputError(str(path), "cannot be read (its header is damaged)", NEED, "Copy it again.")
+    _refuse_damaged_header(path)
     number, streams = 0, {}
     try:
         decoder = aedat.Decoder(path)
@@ -75,3 +80,30 @@ def _packets(path: Path) -> Iterator[RawEvents]:
         raise InputError(str(path), f"cannot be read ({error})", NEED, "Copy it again.") from None
     if not number:
         raise InputError(str(path), f"0 events in {len(streams)} streams", NEED)
+
+
+def _refuse_damaged_header(path: Path) -> None:
+    """Raises InputError unless the header of the file ``path`` has a description of its streams in XML.
+
+    Package aedat ends Python if that is not in UTF-8.
+    """
+    with path.open("rb") as file:
+        begin = file.read(HEADER_END)
+        (size,) = struct.unpack("<I", begin[HEADER_AT : HEADER_AT + 4].rjust(4, b"\0"))
+        file.seek(HEADER_AT + 4)
+        header = file.read(min(size, HEADER_MAX))
+    try:
+        if begin[-len(HEADER) :] != HEADER:
+            raise ValueError("no header")
+        (table,) = struct.unpack_from("<I", header, 0)
+        (back,) = struct.unpack_from("<i", header, table)
+        (field,) = struct.unpack_from("<H", header, table - back + 4 + 2 * INFO_FIELD)
+        (offset,) = struct.unpack_from("<I", header, table + field)
+        (length,) = struct.unpack_from("<I", header, table + field + offset)
+        text = header[table + field + offset + 4 :][:length].decode("utf-8")
+        if "<!" in text:
+            raise ValueError("XML with declarations")
+        expat.ParserCreate().Parse(text, True)
+    except (struct.error, ValueError, expat.ExpatError):
+        found = "cannot be read (its header is damaged)"
+        raise InputError(str(path), found, NEED, "Copy it again.") from None

@@ -335,6 +335,20 @@ def test_damaged_files_are_refused_or_read_never_a_crash(tmp_path: Path, kind: s
     assert all(len(problem.splitlines()) == 1 for problem in problems)
 
 
+@pytest.mark.parametrize(
+    "damage", [(b"</attr>", b"</\xe1ttr>"), (b"</dv>", b"</d1>"), (b"<dv version", b"<!DOCTYPE x")]
+)
+def test_a_damaged_header_of_aedat4_never_reaches_its_library(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    pytest.importorskip("aedat")
+    content = MADE["aedat4"]
+    assert damage[0] in content
+    (tmp_path / "a.aedat4").write_bytes(content.replace(damage[0], damage[1], 1))
+    with pytest.raises(
+        InputError, match=r"cannot be read .its header is damaged.; need an AEDAT4 file with one stream"
+    ):
+        read_events(tmp_path / "a.aedat4", (2, 34, 34))
+
+
 def test_an_absent_library_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.aedat4").write_bytes(MADE["aedat4"])
     monkeypatch.setitem(sys.modules, "aedat", None)
