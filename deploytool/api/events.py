@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -15,7 +15,7 @@ from deploytool.base.arrays import format_shape
 from deploytool.base.errors import UsageError
 from deploytool.data.formats.reading import Reading
 from deploytool.ir.events import EventStream
-from deploytool.workflow.given import Stated, source_of, streams_of
+from deploytool.workflow.given import Stated, sensor_of, source_of, streams_of
 from deploytool.workflow.samples import SampleSource, samples
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def events(
 
     ``source`` is one of
 
-    * a structured array of numpy with the fields t, x, y and p (or c), times in microseconds; or a plain array
-      (N, 4) whose ``columns``, such as "txyp", are stated
+    * a structured array of numpy with the fields t, x, y and p (or c), times in microseconds; a table of pandas with
+      these columns; or a plain array (N, 4) whose ``columns``, such as "txyp", are stated
     * counts per time step of ``dt_ms``, an array or a tensor (T, C, H, W), or (S, T, C, H, W) for several samples;
       each event is at the start of its step
     * an EventStream
@@ -119,7 +119,9 @@ def events(
     if isinstance(source, str | Path):
         folder = None if root is None else str(root)
         named = samples(str(source), folder, None, count, reading, note)
-        return Events(None, named, shape or _shape_of(str(source)))
+        if shape is None:
+            return Events(None, named, _shape_of(str(source)))
+        return Events(None, replace(named, load=lambda _: named.load(shape)), shape)
     if root is not None or count is not None:
         raise UsageError("root=, count=", "given with samples that a script holds", "the name of a data set")
     classes = [labels] if isinstance(labels, int) else labels
@@ -146,5 +148,11 @@ def _us(name: str, value_ms: float | None) -> int | None:
 
 
 def source_in(source: object, shape: Shape) -> SampleSource:
-    """``source`` as the workflows take samples; events without a map of their own are on one of ``shape`` (C, H, W)."""
-    return events(source, shape).source
+    """``source`` as the workflows take samples; events without a map of their own are on one of ``shape`` (C, H, W).
+
+    A data set with another sensor keeps its own map, which a network then refuses.
+    """
+    if isinstance(source, str | Path):
+        return events(source).source
+    sensor = sensor_of(source)
+    return events(source, shape if sensor is None or sensor[1:] == shape[1:] else sensor).source

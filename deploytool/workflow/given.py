@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, overload
 
@@ -22,8 +22,8 @@ from deploytool.workflow.samples import IN_MEMORY, SampleSource
 HELD: Final = 1 << 21
 """Number of events of a data set that are kept in memory; others are read again when they are needed."""
 NEED: Final = (
-    "a structured array with the fields t, x, y and p (or c), counts per time step (T, C, H, W), an EventStream, "
-    "a pair (events, label), or a list or data set of these"
+    "a structured array or table with the fields t, x, y and p (or c), counts per time step (T, C, H, W), an "
+    "EventStream, a pair (events, label), or a list or data set of these"
 )
 
 
@@ -79,8 +79,8 @@ def streams_of(source: object, stated: Stated) -> Sequence[EventStream]:
         return [_stream(item, number, stated) for number, item in enumerate(as_array(source))]
     if isinstance(source, list | tuple):
         return [_stream(item, number, stated) for number, item in enumerate(source)]
-    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
-        stated = replace(stated, shape=stated.shape or _sensor(source))
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, str | Mapping):
+        stated = replace(stated, shape=stated.shape or sensor_of(source))
         name = type(source).__name__
         made = OnDemand(source, lambda item, number: _stream(item, number, stated, name))
         return Held(made, len, HELD)
@@ -109,11 +109,13 @@ def _is_batch(source: object) -> bool:
 
 
 def _is_array(source: object) -> bool:
-    return isinstance(source, np.ndarray) or type(source).__module__.partition(".")[0] == "torch"
+    return isinstance(source, np.ndarray) or type(source).__module__.partition(".")[0] in ("torch", "pandas")
 
 
 def as_array(source: Any) -> NDArray[Any]:
-    """An array, or the values of a tensor of torch."""
+    """An array, the values of a tensor of torch, or the columns of a table of pandas as fields."""
+    if hasattr(source, "to_records"):
+        return np.asarray(source.to_records(index=False))
     return np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
 
 
@@ -145,6 +147,8 @@ def _made(item: object, number: int, stated: Stated, name: str) -> EventStream:
         label = int(stated.labels[number])
     if isinstance(events, EventStream):
         return replace(events, label=label) if label >= 0 else events
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str):
+        raise InputError(name, f"the label {item[1]!r}", "a whole number", "Number the classes.")
     if not _is_array(events):
         raise InputError(name, f"a {type(events).__name__}", NEED)
     array = as_array(events)
@@ -173,8 +177,8 @@ def _counted(frames: Array, label: int, name: str, stated: Stated) -> EventStrea
     return EventStream(events, shape, len(frames) * stated.step_us, label, name)
 
 
-def _sensor(source: object) -> Shape | None:
-    """The map (C, H, W) that a data set of tonic's states as (W, H, polarities)."""
+def sensor_of(source: object) -> Shape | None:
+    """The map (C, H, W) that a data set of tonic's states as (W, H, polarities); None if ``source`` states none."""
     size = getattr(source, "sensor_size", None)
     if not isinstance(size, tuple) or len(size) != 3 or not all(isinstance(each, int) for each in size):
         return None

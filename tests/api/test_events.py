@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from numpy.typing import NDArray
 
 import deploytool as dt
 from deploytool.ir.events import frames_of
+from deploytool.ir.graph import chain
+from deploytool.ir.nodes import Conv, Input, Output, Spike
 
 SHAPE = (2, 4, 5)
 
@@ -24,6 +27,7 @@ def array(*rows: tuple[int, int, int, int], polarity: str = "p") -> NDArray[np.v
     return made
 
 
+END = (("spike", Spike()), ("out", Output()))
 ROWS = ((10, 4, 3, 1), (12, 0, 1, 0), (20, 2, 2, 1))
 
 
@@ -127,8 +131,32 @@ def test_a_file_and_a_data_set_by_name(tmp_path: Path) -> None:
     assert dt.events("digits", count=7)[0].shape == (2, 16, 16)
 
 
+def test_a_table_of_pandas() -> None:
+    table = pandas.DataFrame(array(*ROWS))
+    assert dt.events(table, SHAPE)[0].events.tolist() == dt.events(array(*ROWS), SHAPE)[0].events.tolist()
+    assert [each.label for each in dt.events([(table, 4), table], SHAPE)] == [4, -1]
+
+
+def test_samples_of_another_sensor_are_refused() -> None:
+    """Whoever states the map of events is believed: the sensor of a data set, and the caller."""
+    net = dt.load(chain([("in", Input((2, 8, 8))), ("conv", Conv(np.ones((1, 2, 3, 3)))), *END]))
+    program = dt.compile(net)
+    assert len(dt.emulate(program, array(*ROWS)).value) == 1
+    for given in (Set(2), dt.events(Set(2)), dt.events(array(*ROWS), SHAPE)):
+        with pytest.raises(dt.DeployError, match=r"events on a map of 2x4x5; need 2x8x8, the input of this program"):
+            dt.emulate(program, given)
+
+
+def test_a_network_of_one_feature_merges_the_polarities_of_a_data_set() -> None:
+    net = dt.load(chain([("in", Input((1, 4, 5))), ("conv", Conv(np.ones((1, 1, 3, 3)))), *END]))
+    found = dt.emulate(dt.compile(net), Set(3), rasters=3)
+    assert found.spikes["input"]["c"].tolist() == [0] * 6
+
+
 REFUSED = {
-    "what is no sample": (3.5, {}, r"events: a float; need a structured array"),
+    "what is no sample": (3.5, {}, r"events: a float; need a structured array or table"),
+    "a dictionary": ({"t": [1]}, {"shape": SHAPE}, r"events: a dict; need a structured array"),
+    "a class by name": ([(array(*ROWS), "cat")], {"shape": SHAPE}, r"sample 0: the label 'cat'; need a whole number"),
     "a list of what is none": ([array(*ROWS), "a"], {"shape": SHAPE}, r"sample 1: a str; need a structured array"),
     "no map": (array(*ROWS), {}, r"sample 0: events without the size of their map; need shape=\(C, H, W\)"),
     "no time step": (np.zeros((2, 1, 3, 3)), {}, r"sample 0: counts per time step \(2, 1, 3, 3\).*need dt_ms="),
