@@ -11,6 +11,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from manual.examples import shown
+from manual.notebooks import SECONDS_MAX, cache_folder
 from manual.pages import filled
 from manual.sandbox import Sandbox, sandbox
 
@@ -18,10 +19,18 @@ project = "deploytool"
 author = "the deploytool authors"
 version = release = version_of("deploytool")
 html_title = "deploytool"
-extensions = ["myst_parser", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx_copybutton"]
 exclude_patterns = ["manual"]
 myst_enable_extensions = ["attrs_inline", "deflist", "colon_fence"]
 myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(cache_folder())
+nb_execution_in_temp = True
+nb_output_folder = "build/notebooks/pages"
+nb_execution_timeout = SECONDS_MAX
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+nb_output_stderr = "remove"
 html_theme = "furo"
 html_static_path = ["static"]
 html_extra_path = ["../deploytool/recipe/recipe.schema.json"]
