@@ -26,6 +26,11 @@ def commands() -> dict[str, Any]:
     return found
 
 
+def own_options() -> set[str]:
+    """The options of deploytool itself, such as --version."""
+    return {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+
+
 def synopsis(name: str) -> str:
     """How command ``name`` is called, its arguments and options, each with what it means."""
     command = commands()[name]

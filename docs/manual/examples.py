@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deploytool.recipe import parse_recipe
-from manual.commands import commands
+from manual.commands import commands, own_options
 from manual.sandbox import PROJECT, Outcome, Sandbox, smaller_recipe
 
 FENCE: Final = re.compile(
@@ -167,6 +167,8 @@ def _require_extras(groups: list[str]) -> None:
 
 
 def _parse_deploytool(arguments: list[str]) -> None:
+    if len(arguments) == 1 and arguments[0] in own_options():
+        return
     known = commands()
     count = 2 if " ".join(arguments[:2]) in known else 1
     name = " ".join(arguments[:count])
