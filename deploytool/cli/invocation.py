@@ -160,6 +160,11 @@ class Invocation:
 
 
 def _wrapped(problem: str) -> str:
-    """``problem`` in lines that the terminal is wide enough for, from the second on indented."""
+    """``problem`` in lines that the terminal is wide enough for, from the second on indented.
+
+    Options to be copied are left to the terminal, which copies them in one line.
+    """
+    if " --set " in problem:
+        return problem
     width = max(shutil.get_terminal_size().columns, 40)
     return textwrap.fill(problem, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

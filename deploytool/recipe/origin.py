@@ -18,7 +18,9 @@ class Origin:
     overridden: frozenset[KeyPath] = frozenset()
 
     def written(self, path: KeyPath) -> KeyPath:
-        """``path`` as the file has it: augmentations may be in [train] itself."""
+        """``path`` as it was written: augmentations may be in [train] itself, layers may be those of a preset."""
+        if path[:2] == ("network", "layers") and ("network", "preset") in self.overridden:
+            return "network", "preset"
         if path[:2] == ("train", "augment") and path[2:] and path[2] in ALSO_IN_TRAIN:
             in_train = ("train", *path[2:])
             if in_train in self.lines or in_train in self.overridden:

@@ -13,6 +13,7 @@ KEYS = ("epochs", "learning_rate", "t_min", "t_max", "drop", "batch")
         ("Learning_Rate", "learning_rate"),
         ("t_mim", "t_min"),
         ("dropout", "drop"),
+        ("lr", "learning_rate"),
         ("zebra", None),
         (3, None),
         ("", None),

@@ -96,3 +96,6 @@ def test_errors_are_wrapped_on_a_terminal_and_one_line_elsewhere(
     assert [len(line) <= 60 for line in lines] == [True] * len(lines)
     assert " ".join(line.strip() for line in lines) == sentence
     assert all(line.startswith("  ") for line in lines[1:])
+    options = "These options solve it: --set network.classes=10 --set network.spiking_output=true"
+    asked.fail((options,), 3)
+    assert capsys.readouterr().err == f"{options}\n"

@@ -57,7 +57,7 @@ def test_names_of_recipes() -> None:
     assert completed("chip") == list(chip_names())
     assert completed("target", "s") == ["speck2e", "speck2f", "simulator"]
     assert completed("data") == list(DATASETS)
-    assert completed("data", "nm") == ["nmnist"]
+    assert completed("data", "nm") == ["nmnist", "nmnist-saccades"]
     assert completed("preset") == list(PRESETS)
     assert set(completed("on")) <= {*TARGETS}
     assert completed("require", "b") == ["board"]
@@ -99,7 +99,7 @@ def asked(words: list[str], at: int) -> list[str]:
 def test_as_bash_asks(store: Path) -> None:
     assert asked(["deploytool", "validate", "--store", str(store), "recording-5"], 4) == ["recording-5e6f"]
     assert asked(["deploytool", "train", "r.toml", "--set", "constraints.r"], 4) == ["constraints.reset="]
-    assert asked(["deploytool", "run", "program@latest", "--data", "nm"], 4) == ["nmnist"]
+    assert asked(["deploytool", "run", "program@latest", "--data", "nc"], 4) == ["ncaltech101"]
     assert asked(["deploytool", "check", "--chip", "speck"], 3) == ["speck2e", "speck2f"]
     assert asked(["deploytool", "valid"], 1) == ["validate"]
     assert asked(["deploytool", "compare", "recording-3c4d", "--store", str(store), "rec"], 5)[0] == "recording@latest"

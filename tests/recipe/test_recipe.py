@@ -159,6 +159,7 @@ def test_a_preset_on_the_command_line_takes_the_place_of_the_layers(tmp_path: Pa
 def test_options_that_suit_a_preset_to_the_rest(tmp_path: Path) -> None:
     found = problems(tmp_path, GOOD, "network.preset=vgg9")
     assert found[-1].startswith("These options solve it: --set network.classes=10 --set ")
+    assert "--set network.preset: the last layer is not a spike layer; need a spike layer" in "\n".join(found)
     options = shlex.split(found[-1].partition(": ")[2].replace("--set", ""))
     recipe = load(tmp_path, GOOD, "network.preset=vgg9", *options)
     assert recipe.network.ends_in_spikes
