@@ -33,8 +33,8 @@ class DeployError(Exception):
 
     @classmethod
     def together(cls, errors: Iterable[DeployError]) -> Self:
-        """One error of this class with the problems of all ``errors``, in their order."""
-        return cls.of_problems(problem for error in errors for problem in error.problems)
+        """One error of this class with the problems of all ``errors``, in their order, each once."""
+        return cls.of_problems(dict.fromkeys(problem for error in errors for problem in error.problems))
 
     @classmethod
     def of_problems(cls, problems: Iterable[str]) -> Self:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deploytool.base.numbers import figure
+
 
 def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
     """The output of `check --json` for a terminal: problems first, empty parts left out."""
@@ -42,7 +44,30 @@ def fit_for_terminal(report: Mapping[str, Any]) -> dict[str, Any]:
             for layer in report["layers"]
         ],
     }
-    return {"network": sentence, **{name: part for name, part in parts.items() if part}}
+    found = {name: part for name, part in parts.items() if part}
+    return {"network": sentence, **found, **_recordings(report.get("data"))}
+
+
+def _recordings(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a recipe's own recordings are."""
+    if data is None:
+        return {}
+    formats = ", ".join(f"{number:,} {name}" for name, number in data["formats"].items())
+    read = "all" if data["looked_at"] == data["recordings"] else f"{data['looked_at']:,}"
+    samples = "" if data["samples"] is None else f", {data['samples']:,} samples"
+    return {
+        "data": f"{data['recordings']:,} recordings{samples} on a map of {'x'.join(map(str, data['map']))}",
+        "formats": formats,
+        "split": f"by {data['split']}",
+        f"events per sample ({read} read)": _spread(data["events_per_sample"]),
+        "duration in ms": _spread(data["duration_ms"]),
+        **({"about the data": data["warnings"]} if data["warnings"] else {}),
+        "classes": data["classes"],
+    }
+
+
+def _spread(values: Mapping[str, float]) -> str:
+    return f"{figure(values['least'])} to {figure(values['most'])}, median {figure(values['median'])}"
 
 
 def _numbered(suggestions: Sequence[Mapping[str, Any]]) -> list[str]:

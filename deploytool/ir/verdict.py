@@ -255,11 +255,15 @@ class Difference:
 
 @dataclass(frozen=True, config=TYPED)
 class Verdict:
-    """Every rung of the ladder and every variant, the differences between those that ran, and the requested checks."""
+    """Every rung of the ladder and every variant, the differences between those that ran, and the requested checks.
+
+    ``class_names`` are the names of the classes in the order of their numbers, None if they have none.
+    """
 
     rungs: tuple[Rung, ...]
     differences: tuple[Difference, ...]
     checks: tuple[Check, ...]
+    class_names: tuple[str, ...] | None = None
 
     @property
     def ran(self) -> Mapping[str, Rung]:

@@ -69,6 +69,7 @@ class _Payload:
     spike_difference: tuple[Difference, ...]
     synops_per_sample: Mapping[str, float | None]
     verdict: _Outcome
+    class_names: tuple[str, ...] | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
 
 _PAYLOAD: Final = TypeAdapter(_Payload)
@@ -83,6 +84,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
         spike_difference=verdict.differences,
         synops_per_sample={name: rung.synops for name, rung in verdict.ran.items()},
         verdict=_Outcome(verdict.passed, verdict.sentence, verdict.checks),
+        class_names=verdict.class_names,
     )
     plain: dict[str, Any] = _plain(payload)
     return plain
@@ -118,7 +120,7 @@ def load_verdict(folder: Path) -> Verdict:
         raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
     except ValidationError as error:
         raise ArtifactError.together(_problem(path, item) for item in error.errors()) from None
-    verdict = Verdict(payload.rungs, payload.spike_difference, payload.verdict.checks)
+    verdict = Verdict(payload.rungs, payload.spike_difference, payload.verdict.checks, payload.class_names)
     if payload.verdict.passed is not verdict.passed:
         found, need = canonical_json(payload.verdict.passed).strip(), canonical_json(verdict.passed).strip()
         raise ArtifactError(f"{path}: verdict.passed", f"found {found}", f"{need}, which follows from its checks")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +47,8 @@ def render(content: ReportContent) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {**FILTERS, "moment": moment}
+    names = content.verdict.class_names or ()
+    environment.filters |= {**FILTERS, "moment": moment, "class_name": partial(results.class_name, names)}
     css, script = (_inside(HERE / name) for name in ("page.css", "page.js"))
     verdict, program = content.verdict, content.program
     chip = None if program.chip == SIMULATOR else chip_named(program.chip)

@@ -79,10 +79,15 @@ def confusion(verdict: Verdict) -> dict[str, Any] | None:
     return None
 
 
-def _confused(matrix: Sequence[Sequence[int]]) -> list[tuple[int, str, int]]:
+def class_name(names: Sequence[str], number: int | str) -> str:
+    """What the class with ``number`` is called: its name, or else its number; a text as it is."""
+    return names[number] if isinstance(number, int) and 0 <= number < len(names) else str(number)
+
+
+def _confused(matrix: Sequence[Sequence[int]]) -> list[tuple[int, int | str, int]]:
     """(label, prediction, samples) of the most frequent errors, the most frequent first."""
     cells = [
-        (label, "no spike" if predicted == len(matrix) else str(predicted), number)
+        (label, "no spike" if predicted == len(matrix) else predicted, number)
         for label, row in enumerate(matrix)
         for predicted, number in enumerate(row)
         if number and predicted != label

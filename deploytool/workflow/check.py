@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deploytool.base.errors import DeployError, FitError, UsageError
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
-from deploytool.recipe import MapSection, Recipe, load_recipe
+from deploytool.recipe import DataSection, MapSection, Recipe, load_recipe
 from deploytool.recipe.load import in_file
 from deploytool.store.artifact import Store
 from deploytool.workflow.map import PLAIN, extras_of
@@ -29,6 +29,7 @@ from deploytool.workflow.networks import (
 from deploytool.workflow.preflight import require_configurable, untrainable
 
 if TYPE_CHECKING:
+    from deploytool.data.sets.summary import DataSummary
     from deploytool.map.compile import CheckReport
     from deploytool.validate.expected import Expected
     from deploytool.workflow.samples import SampleSource
@@ -48,7 +49,7 @@ class Checked:
     """Whether a network fits (``report``), what ``later`` commands refuse, and ``warnings`` about its weights.
 
     ``cost`` is what it costs at a rate of input events, if one was given. ``originals`` {layer: its name in the user's
-    module} are of the layers that got a readable name.
+    module} are of the layers that got a readable name. ``data`` is what a recipe's own recordings are.
     """
 
     report: CheckReport
@@ -56,6 +57,7 @@ class Checked:
     warnings: tuple[str, ...] = ()
     cost: Expected | None = None
     originals: Mapping[str, str] = field(default_factory=dict)
+    data: DataSummary | None = None
 
     @property
     def exit_code(self) -> int:
@@ -79,6 +81,7 @@ class Checked:
             "refused_later": [{"command": refusal.command, "says": refusal.says} for refusal in self.later],
             "warnings": list(self.warnings),
             **({"cost": _cost_json(self.cost)} if self.cost else {}),
+            **({"data": self.data.as_json()} if self.data else {}),
         }
 
 
@@ -146,13 +149,30 @@ def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLA
         recipe = recipe.model_copy(update={"map": clocked})
     graph = recipe_geometry(recipe)
     report = check_fit(graph, chip_named(chip or recipe.constraints.chip), pins, recipe.map.split and spec.split)
-    later = list(_refused_by_train(recipe))
+    later = list(dict.fromkeys(_refused_by_train(recipe)))
     if report.fits and recipe.run.on_chip:
         try:
             require_configurable(recipe)
         except DeployError as error:
             later += _sentences("train", error)
-    return Checked(report, tuple(later))
+    data, refused = _recordings(recipe.data)
+    later += [refusal for refusal in refused if refusal not in later]
+    return Checked(report, tuple(later), data=data)
+
+
+def _recordings(section: DataSection) -> tuple[DataSummary | None, list[Refusal]]:
+    """(what the recordings of ``section`` are, if it is a folder of a user's own; what training refuses of them)."""
+    from deploytool.data.sets.table import EVENT_SETS, key_problems
+
+    source = EVENT_SETS.get(section.set)
+    if source is None or source.opens is None or list(key_problems(section)):
+        return None, []
+    from deploytool.data.sets.summary import summary
+
+    try:
+        return summary(section), []
+    except DeployError as error:
+        return None, list(_sentences("train", error))
 
 
 def _refused_by_train(recipe: Recipe) -> Iterator[Refusal]:

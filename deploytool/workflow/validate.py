@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deploytool.ir.verdict import Verdict
@@ -10,6 +11,7 @@ from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
+from deploytool.workflow.classes import class_names
 from deploytool.workflow.import_recording import recording_named
 from deploytool.workflow.recordings import load
 
@@ -32,6 +34,7 @@ def validate(
         from deploytool.validate.ladder import judge
 
         loaded = {artifact.name: load(cache.store, artifact) for artifact in found}
-        return judge(loaded, limits, reference.name if reference else None)
+        names = class_names(cache.store, found[0]) or None
+        return replace(judge(loaded, limits, reference.name if reference else None), class_names=names)
 
     return cache.stored(Request("verdict", inputs, asked), compute, save_verdict)

@@ -85,7 +85,7 @@ def test_a_table_splits_and_what_it_does_not_name_is_told(tmp_path: Path) -> Non
     data = load_events(spec, 0)
     assert names(data)["test"] == [f"events/{name}" for name in found if name.partition("rec")[2][:3] == "002"]
     assert [len(getattr(data, part)) for part in PARTS] == [6, 2, 3]
-    assert data.notes == (f"Not used, because splits.csv names no part of them: {found[-1]} (1 file).",)
+    assert data.notes == (f"Not used, because they are in no part, by splits.csv: {found[-1]} (1 file).",)
     assert len(load_events(section(tmp_path, split="names"), 0).test) == 3
 
 

@@ -63,9 +63,9 @@ def split(spec: DataSection, folder: Folder, labels: Sequence[int]) -> Split:
         found = _listed(file, folder)
         says = file.name
     elif by_folder:
-        found, says = list(folder.parts), "the folder"
+        found, says = list(folder.parts), FOLDERS
     else:
-        found, says = _hashed(folder, labels, spec.test_share or TEST_SHARE), "the hash"
+        found, says = _hashed(folder, labels, spec.test_share or TEST_SHARE), "a hash of the names"
     parts: dict[Part, list[int]] = {}
     for index, part in enumerate(found):
         if part is not None:

@@ -117,7 +117,7 @@ class Own:
             names = listed([path.name for path in ignored])
             found.append(f"Ignored, because they are no recordings: {names} ({_files(len(ignored))}).")
         if unnamed := self.split.left_out:
-            why = f"{self.split.says} names no part of them"
+            why = f"they are in no part, by {self.split.says}"
             found.append(f"Not used, because {why}: {listed(unnamed)} ({_files(len(unnamed))}).")
         cuts = [cut.excerpts for cut in self._cuts.values()]
         incomplete = sum(cut.incomplete for cut in cuts)
