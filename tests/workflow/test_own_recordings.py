@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -65,6 +66,45 @@ def test_the_network_learns_and_its_verdict_has_the_accuracy(made: Path) -> None
     found = answer(invoke(made, "validate", "recording@latest", "--json"))
     rung = next(rung for rung in found["rungs"] if rung["name"] == "emulator")
     assert (rung["samples"], rung["accuracy"] > 70) == (12, True)
+
+
+def test_verdict_and_report_name_the_classes(made: Path) -> None:
+    for verdict in (made / "store").glob("verdict-*/verdict.json"):
+        assert json.loads(verdict.read_text())["class_names"] == list(NAMES)
+    page = next((made / "store").glob("report-*/report.html")).read_text()
+    for name in NAMES:
+        assert f'<th scope="row">{name}</th>' in page
+
+
+def test_check_says_what_the_recordings_are(made: Path, tmp_path: Path) -> None:
+    found = answer(invoke(made, "check", made / "recipe.toml", "--json"))["data"]
+    assert (found["recordings"], found["samples"], found["looked_at"], found["map"]) == (42, 42, 42, [2, 12, 12])
+    assert found["classes"] == [{"class": name, "train": 10, "test": 4} for name in NAMES]
+    assert sum(found["formats"].values()) == 42
+    assert found["events_per_sample"] == {"least": 200, "median": 200, "most": 200}
+    assert 40 < found["duration_ms"]["least"] <= found["duration_ms"]["most"] <= 50
+    assert found["warnings"] == ["Ignored, because they are no recordings: README.md (1 file)."]
+    shown = invoke(made, "check", made / "recipe.toml").stdout
+    assert "42 recordings, 42 samples on a map of 2x12x12" in shown
+    write_classes(tmp_path / "few", 4)
+    (tmp_path / "few" / "up" / "rec000.bin").write_bytes(b"123")
+    (tmp_path / "recipe.toml").write_text(RECIPE.format(root=tmp_path / "few"))
+    refused = answer(invoke(made, "check", tmp_path / "recipe.toml", "--json"), 5)
+    assert ["3 bytes; need a positive" in each["says"] for each in refused["refused_later"]] == [True]
+    (tmp_path / "few" / "up" / "rec000.bin").unlink()
+    warned = answer(invoke(made, "check", tmp_path / "recipe.toml", "--json"))["data"]["warnings"]
+    assert warned == ["Classes with fewer than 10 recordings in the part train: down (3), left (3), up (2)."]
+
+
+def test_check_reads_a_few_of_many_recordings_and_all_formats(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deploytool.data.sets import summary
+
+    monkeypatch.setattr(summary, "READ_ALL", 10)
+    monkeypatch.setattr(summary, "LOOKED_AT", 5)
+    found = answer(invoke(made, "check", made / "recipe.toml", "--json"))["data"]
+    assert (found["recordings"], found["samples"]) == (42, None)
+    assert 7 <= found["looked_at"] <= 15
+    assert found["events_per_sample"]["median"] == 200
 
 
 @pytest.mark.parametrize("kind", ["model", "graph", "program"])
