@@ -97,12 +97,12 @@ def summary(spec: DataSection) -> DataSummary:
 
 
 def _classes(found: Own) -> dict[str, dict[Part, int]]:
-    """{class: {part: recordings that have it}}."""
+    """{class: {part: recordings that have it}}; empty if recordings have values instead of classes."""
     parts = [part for part in PARTS if part in found.split.parts]
     counts = {name: dict.fromkeys(parts, 0) for name in found.names}
     for part in parts:
         for index in found.split.parts[part].tolist():
-            for label in {span.label for span in found.folder.spans_of(index)}:
+            for label in {span.label for span in found.folder.spans_of(index)} & counts.keys():
                 counts[label][part] += 1
     return counts
 
