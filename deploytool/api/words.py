@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, ParamSpec, TypeVar
 
 from deploytool.base.errors import DeployError
+from deploytool.base.extras import missing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def _argument(option: re.Match[str]) -> str:
 
 
 def speaks_python(function: Callable[P, T]) -> Callable[P, T]:
-    """``function`` with its errors in the words of Python."""
+    """``function`` with its errors in the words of Python; one for an optional package that is missing."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -50,5 +51,9 @@ def speaks_python(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except DeployError as error:
             raise error.reworded(in_python) from error.__cause__
+        except ModuleNotFoundError as error:
+            if (problem := missing(f"dt.{function.__name__}", error.name)) is None:
+                raise
+            raise problem from None
 
     return call

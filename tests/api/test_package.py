@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.command import network
+from helpers.command import RECIPE, network
 
 import deploytool
 import deploytool as dt
@@ -70,11 +70,19 @@ def test_every_name_is_documented_and_typed(name: str) -> None:
         assert "Raises" in (inspect.getdoc(found) or "") or "All else is as for" in (inspect.getdoc(found) or "")
 
 
-WITHOUT_TORCH = """
-import sys
-sys.modules["torch"] = sys.modules["sinabs"] = sys.modules["tonic"] = None
+NO_TORCH = """
+import importlib.abc, sys
+class Missing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in ("torch", "sinabs", "tonic"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
 import numpy as np
 import deploytool as dt
+"""
+"""What a script sees where neither torch nor sinabs nor tonic is installed."""
+
+WITHOUT_TORCH = """
 net = dt.load(sys.argv[1])
 program = dt.compile(net)
 events = dt.events(np.ones((4, 2, 16, 16), int), dt_ms=1)
@@ -88,7 +96,14 @@ print(repr(recording))
 
 def test_a_file_is_emulated_without_torch(tmp_path: Path) -> None:
     write_nir(network(), tmp_path / "net.nir")
-    assert run(WITHOUT_TORCH, tmp_path / "net.nir").strip() == "Recording(emulator, 1 sample)"
+    assert run(NO_TORCH + WITHOUT_TORCH, tmp_path / "net.nir").strip() == "Recording(emulator, 1 sample)"
+
+
+def test_what_needs_torch_says_so(tmp_path: Path) -> None:
+    code = "try: dt.train(sys.argv[1])\nexcept dt.DeployError as error: print(error)"
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    says = "dt.train: PyTorch is not installed; need pip install 'deploytool[train]'."
+    assert run(NO_TORCH + code, tmp_path / "recipe.toml").strip() == says
 
 
 def test_the_temporary_store_ends_with_the_process(tmp_path: Path) -> None:
