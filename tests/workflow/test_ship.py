@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploytool.store.artifact import Artifact, Request, Store, open_artifact
-from deploytool.workflow.ship import ship
+from deploytool.workflow.ship import main, ship
 from deploytool.zoo.figures import read_figures
 
 
@@ -49,3 +51,26 @@ def copy_of(artifact: Artifact) -> Callable[[Path], None]:
             shutil.copyfile(artifact.path / name, folder / name)
 
     return write
+
+
+def test_the_named_models_are_made_by_their_command_lines(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each by a process of its own, with the number of threads that its table states."""
+    pipeline = Store(made / "store")
+    commands: list[tuple[list[str], str]] = []
+
+    def run(command: list[str], env: dict[str, str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        commands.append((command[3:], env["OMP_NUM_THREADS"]))
+        return subprocess.CompletedProcess(command, 0, json.dumps({"artifact": pipeline.get("verdict@latest").name}))
+
+    monkeypatch.setattr("deploytool.workflow.ship.subprocess.run", run)
+    monkeypatch.setattr("deploytool.workflow.ship.STORE", pipeline.root)
+    monkeypatch.setattr("deploytool.workflow.ship.ROOT", tmp_path)
+    main(["digits", "nmnist=somewhere"])
+    store = ["--store", str(pipeline.root), "--json"]
+    assert commands == [
+        (["pipeline", "recipes/digits.toml", *store], "2"),
+        (["pipeline", "recipes/nmnist.toml", "--set", "data.root=somewhere", *store], "1"),
+    ]
+    assert read_figures(tmp_path / "digits") == read_figures(tmp_path / "nmnist")
