@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.files import is_file
-from deploytool.ir.events import EventStream, count
+from deploytool.ir.events import EVENT, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording, Setup
 from deploytool.ir.recording_file import load_recording, save_recording
+from deploytool.ir.windows import counted, joined, windows_in, windows_of
 from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.lineage import ancestors
@@ -69,7 +70,8 @@ def import_recording(
         with cache.messages.progress("import", "megabyte") as tick:
             found = foreign_recording(file, loaded, statements, known, cache.messages.say, tick)
         setup = Setup(loaded.graph_digest, loaded.digest, loaded.arithmetic, imported=file.name)
-        return with_source(cache.store, mapped, replace(_with_synops(found, loaded, streams), setup=setup))
+        complete = _with_windows(_with_synops(found, loaded, streams), loaded, streams)
+        return with_source(cache.store, mapped, replace(complete, setup=setup))
 
     return cache.stored(Request("recording", inputs, {"imported": asked}), compute, save_recording)
 
@@ -147,6 +149,29 @@ def _with_synops(recording: Recording, program: Program, streams: Sequence[Event
         counts: Mapping[str, Any] = {INPUT: sent, **{name: maps[index] for name, maps in recording.counts.items()}}
         synops.append(sum(updates(layer, counts) for layer in plan.layers))
     return replace(recording, synops=np.array(synops, np.int64))
+
+
+def _with_windows(recording: Recording, program: Program, streams: Sequence[EventStream]) -> Recording:
+    """``recording`` with its output window by window, if ``program`` reads values and all output spikes are known.
+
+    ``streams`` are its samples, with their targets; without them, windows need the durations of the samples.
+    """
+    outputs, known = recording.outputs, sum(len(recording.spikes.get(name, ())) for name in recording.outputs)
+    timed = bool(streams) or len(recording.durations_us) == len(recording)
+    if program.decoder is None or not outputs or not timed or known != int(recording.output_counts.sum()):
+        return recording
+    found = []
+    for index in range(len(recording)):
+        stream = streams[index] if streams else _silence(program, int(recording.durations_us[index]))
+        number = windows_in(stream, program.decoder)
+        counts = counted(*recording.answer(index), recording.output_neurons, number, stream.duration_us)
+        found.append(windows_of(stream, counts, program.decoder))
+    return replace(recording, windows=joined(found))
+
+
+def _silence(program: Program, duration_us: int) -> EventStream:
+    """A sample of ``duration_us`` without events or targets."""
+    return EventStream(np.empty(0, EVENT), program.input_shape, max(1, duration_us))
 
 
 def _input_counts(

@@ -127,3 +127,43 @@ def test_what_cannot_be_read_is_refused(folder: Path, overrides: list[str], says
     result = invoke(folder, "pipeline", folder / "recipe.toml", *options)
     assert result.exit_code != 0
     assert says in " ".join(result.output.split())
+
+
+def test_potentials_of_a_last_layer_that_never_fires_are_read_in_the_trained_network_alone(folder: Path) -> None:
+    text = RECIPE.replace(
+        """    { type = "linear", out = 8 },
+    { type = "spike" },
+""",
+        """    { type = "linear", out = 8 },
+""",
+    )
+    text = text.replace("window_ms = 25", 'window_ms = 25\ndecode = "potential"')
+    (folder / "potential.toml").write_text(text.replace("rasters = 24", "on = []"))
+    result = invoke(folder, "pipeline", folder / "potential.toml", "--set", "validate={}")
+    assert result.exit_code == 0, result.output
+    shown = answer(invoke(folder, "show", "recording@latest", "--json"))
+    (path,) = (folder / "store").glob(shown["artifact"])
+    windows = load_recording(path).windows
+    assert windows is not None
+    assert windows.decoder is not None
+    assert windows.decoder.reads == "potential"
+    assert windows.potentials.shape == (96, 8)
+    assert shown["regression"]["r2"] == pytest.approx(r2_score(windows.targets, windows.decoded), abs=1e-4)
+    refused = invoke(folder, "map", "model@latest")
+    assert refused.exit_code == 6
+    assert "Output takes the potentials of 'fc1'; need spikes" in " ".join(refused.output.split())
+
+
+def test_spikes_that_another_program_recorded_are_read_too(folder: Path) -> None:
+    named = {load_recording(path).rung: path for path in (folder / "store").glob("recording-*")}
+    emulated = load_recording(named["emulator"])
+    spikes = folder / "spikes.csv"
+    assert invoke(folder, "export", named["emulator"].name, "--spikes", spikes).exit_code == 0
+    (program,) = (path.parent.name for path in (folder / "store").glob("program-*/configuration.json"))
+    options = ("--data", "digits-saccades", "--samples", 24)
+    result = invoke(folder, "import-recording", spikes, "--program", program, "--rung", "board", *options, "--json")
+    found = load_recording(Path(answer(result)["path"]))
+    assert found.windows is not None
+    assert emulated.windows is not None
+    np.testing.assert_array_equal(found.windows.counts, emulated.windows.counts)
+    np.testing.assert_array_equal(found.windows.targets, emulated.windows.targets)

@@ -177,7 +177,9 @@ def test_samples_are_run_as_many_together_as_fit(data: st.DataObject) -> None:
 @settings(QUICK, max_examples=6)
 def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
     program = data.draw(programs())
-    samples = some_streams(data, program)
+    samples = [replace(each, duration_us=each.duration_us + 3) for each in some_streams(data, program)]
+    if asked := data.draw(st.booleans()):
+        samples = [replace(each, targets=np.zeros((3, 1), np.float32)) for each in samples]
     watch = Watch(rasters=data.draw(st.integers(0, 3)), extremes=data.draw(st.booleans()))
     ticks: list[tuple[int, int]] = []
     cpu, cuda = (
@@ -194,6 +196,9 @@ def test_a_recording_is_that_of_the_cpu(data: st.DataObject) -> None:
     assert {name: spikes.tolist() for name, spikes in cuda.spikes.items()} == {
         name: spikes.tolist() for name, spikes in cpu.spikes.items()
     }
+    assert (cuda.windows is not None) == (cpu.windows is not None) == asked
+    if cuda.windows is not None and cpu.windows is not None:
+        assert cuda.windows.counts.tolist() == cpu.windows.counts.tolist()
     assert {name: known.reached for name, known in cuda.activity.items()} == {
         name: known.reached for name, known in cpu.activity.items()
     }
