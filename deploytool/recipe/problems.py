@@ -14,7 +14,7 @@ from deploytool.base.errors import DeployError, RecipeError
 from deploytool.base.nearest import did_you_mean, nearest
 from deploytool.recipe.lines import KeyPath
 from deploytool.recipe.network import LAYER_TYPES
-from deploytool.recipe.schema import keys_at, needed, sections_with
+from deploytool.recipe.schema import allowed, keys_at, needed, sections_with
 from deploytool.recipe.section import ConflictError
 
 CHOICE: Final = re.compile(r"'([^']*)'")
@@ -84,7 +84,8 @@ def _problems(item: Any, listed: set[KeyPath]) -> Iterator[Problem]:
         case "literal_error" if choices := CHOICE.findall(item["ctx"]["expected"]):
             yield _choice(path, value, choices)
         case _:
-            yield Problem(path, f"found {_short(value)}; need {message}.")
+            need = "" if item["type"] == "finite_number" else allowed(loc)
+            yield Problem(path, f"found {_short(value)}; need {need or message}.")
 
 
 def _unknown(loc: KeyPath, path: KeyPath, listed: set[KeyPath]) -> Problem:

@@ -14,6 +14,10 @@ FILE: Final = Path(__file__).with_name("recipe.schema.json")
 """The schema as a file, for editors and for the completion of a shell, which has no time to make it."""
 
 
+WORDS: Final = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+"""{type of a value: what it is in words}."""
+
+
 @lru_cache(maxsize=1)
 def recipe_schema() -> Mapping[str, Any]:
     """The JSON schema (draft 2020-12) of a recipe."""
@@ -48,6 +52,28 @@ def needed(path: Sequence[str | int]) -> str:
         return f"one of {', '.join(map(str, choices))}"
     means = meaning(path).rstrip(".")
     return f"a value: {means}" if means else "a value"
+
+
+def allowed(path: Iterable[str | int]) -> str:
+    """What the single value at ``path`` may be in words, such as "a whole number, at least 1"; empty for others."""
+    simple = [option for option in _options(_field_at(path)) if "enum" not in option and "pattern" not in option]
+    kinds = [WORDS[option["type"]] + limits(option) for option in simple if option.get("type") in WORDS]
+    return f"{'' if kinds[0] in ('text', 'true or false') else 'a '}{kinds[0]}" if len(kinds) == 1 else ""
+
+
+def limits(field: Mapping[str, Any]) -> str:
+    """The limits of a number: ", from 2 to 32", ", above 0 and below 1"."""
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is not None and high is not None:
+        return f", from {_number(low)} to {_number(high)}"
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    stated = [f"{word} {_number(field[key])}" for key, word in words.items() if key in field]
+    return f", {' and '.join(stated)}" if stated else ""
+
+
+def _number(value: float) -> str:
+    """``value`` as a person writes it: 4,096 or 0.001."""
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _sections_with(key: str, schema: Mapping[str, Any], path: str) -> Iterator[str]:

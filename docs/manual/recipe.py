@@ -12,10 +12,10 @@ from deploytool.recipe import NetworkSection, Recipe
 from deploytool.recipe.nodes import weight_count
 from deploytool.recipe.presets.preset import PresetSection
 from deploytool.recipe.presets.table import PRESETS
+from deploytool.recipe.schema import WORDS, limits
 from manual.markdown import definitions, listed, prose, slug
 
 SCHEMA: Final[Mapping[str, Any]] = Recipe.model_json_schema()
-WORDS: Final = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 PRESET_KEYS: Final = PresetSection.model_fields.keys() - {"input"}
 COUNTS: Final = {2: "pair of", 3: "list of three"}
 
@@ -150,7 +150,7 @@ def _kind(field: Mapping[str, Any]) -> str:
         case "object":
             return f"table of {_plural(_kind(field['additionalProperties']))}"
         case kind:
-            return WORDS[kind] + _range(field)
+            return WORDS[kind] + limits(field)
 
 
 def _plural(kind: str) -> str:
@@ -159,18 +159,3 @@ def _plural(kind: str) -> str:
         if word in kind.split(",")[0].split():
             return kind.replace(word, f"{word}s", 1)
     return kind
-
-
-def _range(field: Mapping[str, Any]) -> str:
-    """The limits of a number: ", from 2 to 32", ", above 0 and below 1"."""
-    low, high = field.get("minimum"), field.get("maximum")
-    if low is not None and high is not None:
-        return f", from {_number(low)} to {_number(high)}"
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {_number(field[key])}" for key, word in words.items() if key in field]
-    return f", {' and '.join(limits)}" if limits else ""
-
-
-def _number(value: float) -> str:
-    """``value`` as a person writes it: 4,096 or 0.001."""
-    return f"{int(value):,}" if value == int(value) else f"{value:g}"

@@ -41,8 +41,8 @@ def test_shift_and_drop_mean_the_same_in_train() -> None:
             {"shift": 1, "augment": {"shift": 2}},
             "recipe: train.shift: set in both [train] and [train.augment]; need",
         ),
-        ({"shift": -1}, "recipe: train.augment.shift: found -1; need greater than or equal to 0."),
-        ({"augment": {"flip": 1.5}}, "recipe: train.augment.flip: found 1.5; need less than or equal to 1."),
+        ({"shift": -1}, "recipe: train.augment.shift: found -1; need a whole number, at least 0."),
+        ({"augment": {"flip": 1.5}}, "recipe: train.augment.flip: found 1.5; need a number, from 0 to 1."),
         (
             {"augment": {"mirror": 1}},
             "recipe: train.augment.mirror: unknown key. Did you mean map.dvs.mirror?",

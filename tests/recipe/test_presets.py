@@ -268,7 +268,10 @@ def test_too_small_an_input_is_told_the_least_one() -> None:
         ({"preset": ["vgg9"]}, "need one of digits, nmnist"),
         ({"preset": "vgg9"}, "network.classes: missing with preset 'vgg9'; need their number, 10 in its source."),
         ({"preset": "vgg9", "classes": 10}, "r: network.input: missing"),
-        ({"preset": "vgg9", "classes": 0, "input": [2, 64, 64]}, "r: network.classes: found 0; need greater"),
+        (
+            {"preset": "vgg9", "classes": 0, "input": [2, 64, 64]},
+            "r: network.classes: found 0; need a whole number, at least 1.",
+        ),
         ({"preset": "vgg9", "classes": 9, "input": [2, 64, 64], "pool": "max"}, "network.pool: found 'max'; need"),
         (
             {"preset": "vgg9", "norms": True},

@@ -59,7 +59,7 @@ def test_all_errors_at_once_each_with_its_path(tmp_path: Path) -> None:
         "/recipe.toml:3: data.set: missing; need one of " + ", ".join(DATASETS) + ".",
         "/recipe.toml:8: network.layers.0.kernel: found 'three'; "
         "need a whole number from 1, or two, [vertical, horizontal].",
-        "/recipe.toml:13: train.epochs: found 0; need greater than or equal to 1.",
+        "/recipe.toml:13: train.epochs: found 0; need a whole number, at least 1.",
         "/recipe.toml:14: train.epoch: unknown key. Did you mean epochs?",
     )
 
@@ -123,7 +123,7 @@ def test_problems_between_sections_come_with_those_of_a_section(tmp_path: Path) 
         "/recipe.toml:8: network.layers: the last layer is not a spike layer; need a spike layer, because only spikes "
         "leave the chip, or run.on = [] to train only.",
         "/recipe.toml:14: train.shift: found 9; need less than 8, the side of the map.",
-        "--set seed: found -1; need greater than or equal to 0.",
+        "--set seed: found -1; need a whole number, at least 0 and below 2,147,483,648.",
     )
 
 
@@ -196,6 +196,10 @@ def test_options_that_suit_a_preset_to_the_rest(tmp_path: Path) -> None:
             "map.calibration_samples: found 4 with quantise plain",
         ),
         (('name = "small"', 'name = "../x"'), "name: found '../x'"),
+        (("batch = 8", 'batch = "eight"'), "train.batch: found 'eight'; need a whole number, at least 1."),
+        (("batch = 8", "batch = 8\naverage = 1"), "train.average: found 1; need a number, at least 0 and below 1."),
+        (("batch = 8", "batch = 8\naverage = nan"), "train.average: found nan; need a finite number."),
+        (('set = "digits"', 'set = "digits"\nroot = 3'), "data.root: found 3; need text."),
         (("input = [2, 8, 8]", "input = [0, 8, 8]"), "network.input.0: found 0"),
     ],
 )
