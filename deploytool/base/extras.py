@@ -13,7 +13,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "train": {"torch": "PyTorch", "sklearn": "scikit-learn"},
         "tensorboard": {"tensorboard": "TensorBoard"},
-        "datasets": {"tonic": "tonic", "aedat": "aedat", "scipy": "SciPy"},
+        "datasets": {"tonic": "tonic", "aedat": "aedat"},
         "hdf5": {"hdf5plugin": "hdf5plugin"},
         "onnx": {"onnx": "onnx", "google": "protobuf"},
         "cuda": {"numba_cuda": "numba-cuda"},

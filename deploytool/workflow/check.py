@@ -130,13 +130,15 @@ def check(
         return replace(found, later=tuple(later))
     refused: list[Refusal] = []
     if kind == "a .nir file":
-        graph, unsaid = assumed_network(Path(source), options)
+        with store.messages.doing(f"reading {Path(source).name}"):
+            graph, unsaid = assumed_network(Path(source), options)
         refused += [Refusal("convert", says, 2) for says in unsaid]
         network = NamedNetwork(graph)
     else:
         network = named_network(store, source, options)
     asked = chip_named(chip or trained_for(store, network.artifact) or DEFAULT_CHIP)
-    return replace(_check_weights(network.graph, asked, spec, refused), originals=network.originals)
+    with store.messages.doing("trying the network on the chip"):
+        return replace(_check_weights(network.graph, asked, spec, refused), originals=network.originals)
 
 
 def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLAIN) -> Checked:

@@ -64,7 +64,8 @@ def map_graph(
     """
     from deploytool.convert.nir import read_nir
 
-    graph, names = read_nir(stored.path / NETWORK), class_names(cache.store, stored)
+    with cache.messages.doing(f"reading {stored.name}"):
+        graph, names = read_nir(stored.path / NETWORK), class_names(cache.store, stored)
     inputs = {"graph": stored.digest}
 
     def save(program: Program, folder: Path) -> None:

@@ -114,21 +114,22 @@ def named_network(store: Store, source: str, options: ImportOptions) -> NamedNet
     refuse_options(kind, options)
     if options.reset not in (None, *get_args(Reset)):
         raise UsageError("--reset", f"found {options.reset!r}", "subtract or zero")
-    match kind:
-        case "an artifact":
-            artifact = store.get(source, "model", "graph")
-            return NamedNetwork(artifact_graph(artifact), artifact, originals=originals_of(artifact))
-        case "a recipe":
-            todo = f"Run deploytool train {source}, then name model@latest."
-            raise UsageError(source, "a recipe, which has no weights before training", "a trained model", todo)
-        case "a module":
-            return _module(source, options)
-        case "a .nir file":
-            return NamedNetwork(_nir(Path(source), options))
-        case "a .onnx file":
-            return renamed(_onnx(Path(source), options))
-        case "a state_dict":
-            return _state_dict(Path(source), options)
+    with store.messages.doing(f"reading {Path(source).name}"):
+        match kind:
+            case "an artifact":
+                artifact = store.get(source, "model", "graph")
+                return NamedNetwork(artifact_graph(artifact), artifact, originals=originals_of(artifact))
+            case "a recipe":
+                todo = f"Run deploytool train {source}, then name model@latest."
+                raise UsageError(source, "a recipe, which has no weights before training", "a trained model", todo)
+            case "a module":
+                return _module(source, options)
+            case "a .nir file":
+                return NamedNetwork(_nir(Path(source), options))
+            case "a .onnx file":
+                return renamed(_onnx(Path(source), options))
+            case "a state_dict":
+                return _state_dict(Path(source), options)
 
 
 def kind_of(source: str) -> SourceKind:

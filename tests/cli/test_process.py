@@ -32,7 +32,8 @@ def test_epochs_stay_on_the_screen_and_the_next_run_says_where_it_continues(trai
     assert any(f"epoch   1/{EPOCHS}  loss " in line and line.endswith("  best") for line in epochs_of(cut))
     assert [line for line in epochs_of(cut) if " % " not in line or len(line) > 60] == []
     assert [line for line in cut.screen if line and not line.startswith("epoch ")] == [
-        "Interrupted. Run the same command again to continue; finished work is kept."
+        "Interrupted. Run the same command again to continue;",
+        "  finished work is kept.",
     ]
     finished = len(epochs_of(cut))
     again = on_terminal(training, columns=60, interrupt=lambda text: text.count(" val ") >= 1)
