@@ -82,9 +82,9 @@ def reasons(runs: Mapping[str, Recording], limit: int) -> list[Reason]:
     return found
 
 
-def _of_values(ordered: Mapping[str, Recording], limit: int) -> list[Reason]:
+def _of_values(ordered: dict[str, Recording], limit: int) -> list[Reason]:
     """The reasons to show samples whose values are read: the largest error and difference, and a typical error."""
-    before, *_, after = [*list(ordered)[:1], *ordered]
+    before, after = next(iter(ordered)), next(reversed(ordered))
     errors, distance = sample_errors(ordered[after]), sample_distances(ordered[before], ordered[after])
     found = []
     for says, sizes in ((f"largest errors on {after}", errors), (f"largest differences from {before}", distance)):

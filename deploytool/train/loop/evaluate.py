@@ -120,12 +120,12 @@ class Sums:
         self._rates: dict[str, float] = {}
 
     def add(self, activity: Activity, weights: Weights, wanted: Tensor, loss: Tensor) -> None:
-        """Adds one batch, whose mean loss is ``loss``."""
-        labels, more = wanted, self._objective.sums(weights, activity.output, wanted)
+        """Adds one batch, whose mean loss is ``loss``; ``wanted`` are its labels or targets."""
+        more = self._objective.sums(weights, activity.output, wanted)
         self._scored = [a + b for a, b in zip(self._scored or [0.0] * len(more), more, strict=True)]
-        self._loss += float(loss.detach()) * len(labels)
+        self._loss += float(loss.detach()) * len(wanted)
         self._synops += float(activity.synops.detach().sum())
-        self._samples += len(labels)
+        self._samples += len(wanted)
 
     def add_rates(self, activity: Activity) -> None:
         """Adds the spikes of one batch."""
