@@ -28,6 +28,15 @@ def classes_of(store: Store, artifact: Artifact, program: Program) -> Classes:
     return Classes(outputs, class_names(store, artifact))
 
 
+def trained_on(store: Store, artifact: Artifact, folder: Path) -> bool:
+    """Whether the network of ``artifact`` was trained on recordings in ``folder``, as far as its lineage says it."""
+    for each in (artifact, *ancestors(store, artifact)):
+        root = each.manifest.recipe.get("data", {}).get("root") if each.kind == "model" else None
+        if root is not None and Path(root).expanduser().absolute() == folder.absolute():
+            return True
+    return False
+
+
 def write_names(names: Sequence[str], folder: Path) -> None:
     """Writes the ``names`` of classes, if there are any, into the ``folder`` of an artifact."""
     if names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from deploytool.base.machine import threads
 from deploytool.ir.program_file import load_program
@@ -12,7 +12,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
-from deploytool.workflow.classes import classes_of
+from deploytool.workflow.classes import classes_of, trained_on
 from deploytool.workflow.map import configure
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import Perturbation
     from deploytool.run.jobs.workers import Workers
+
+TRAINED_ON: Final = (
+    "The network was trained on some of the recordings in {folder}, so their accuracy says little about new ones. "
+    "deploytool pipeline with its recipe runs the test part alone."
+)
 
 
 def run(
@@ -56,6 +61,8 @@ def run(
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:
                 tick(0, 0, "reading the data")
+                if samples.unsplit is not None and trained_on(cache.store, mapped, samples.unsplit):
+                    cache.messages.say(TRAINED_ON.format(folder=samples.unsplit))
                 streams = samples.of(classes_of(cache.store, mapped, loaded)).load(loaded.input_shape)
                 tick(0, len(streams), "first samples, which compile loops once")
                 if workers is None:

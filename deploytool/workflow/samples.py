@@ -45,12 +45,14 @@ class SampleSource:
     """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request.
 
     ``labelled(classes)`` loads them with labels that are the outputs of a network; None if they have no names.
+    ``unsplit`` is the folder of recordings that are all taken, because nothing in it says which are for the test.
     """
 
     says: Mapping[str, Any]
     fingerprint: str
     load: Callable[[Shape], Sequence[EventStream]]
     labelled: Callable[[Classes], Callable[[Shape], Sequence[EventStream]]] | None = None
+    unsplit: Path | None = None
 
     def of(self, classes: Classes) -> SampleSource:
         """These samples, with the labels of a network with ``classes``."""
@@ -213,4 +215,7 @@ def _files(path: Path, section: DataSection, reading: Reading, say: Say) -> Samp
     says |= section.model_dump(mode="json", exclude={"set"}, exclude_defaults=True)
     if names := [name for name in sorted(folder.class_names) if name and not is_number(name)]:
         says[NAMES] = names
-    return SampleSource(says, folder.fingerprint, partial(load, NOT_KNOWN), lambda classes: partial(load, classes))
+    whole = path if is_folder(path) and not folder.is_split else None
+    return SampleSource(
+        says, folder.fingerprint, partial(load, NOT_KNOWN), lambda classes: partial(load, classes), whole
+    )

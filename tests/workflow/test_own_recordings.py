@@ -129,6 +129,13 @@ def test_a_run_on_class_folders_has_the_classes_of_the_training(made: Path, tmp_
     assert labels_of(made, run(made, tmp_path / "new", "--samples", 4)) == [1, 1, 2, 2]
 
 
+def test_recordings_of_the_training_are_told(made: Path, tmp_path: Path) -> None:
+    told = "The network was trained on some of the recordings in "
+    assert f"{told}{made / 'data'}, so" in invoke(made, "run", "program@latest", "--data", made / "data").stderr
+    write_classes(tmp_path, 1, first=90)
+    assert told not in invoke(made, "run", "program@latest", "--data", tmp_path).stderr
+
+
 def test_an_unknown_class_is_refused_with_those_that_are_known(made: Path, tmp_path: Path) -> None:
     write_classes(tmp_path, 1, names=["up", "sideways"])
     said = refusal(invoke(made, "run", "program@latest", "--data", tmp_path, "--quiet"), 5)

@@ -78,6 +78,11 @@ class Folder:
         return found
 
     @property
+    def is_split(self) -> bool:
+        """Whether folders or a table say which recordings are for the test."""
+        return any(self.parts) or SPLITS in {table.name for table in self.tables}
+
+    @property
     def fingerprint(self) -> str:
         """The digest of all recordings and tables, with their names, independent of where they are."""
         paths = [path for path, _ in self.files] + list(self.tables)
