@@ -36,6 +36,9 @@ from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
 from deploytool.run.record.checks import check_kept
 from deploytool.run.record.samples import Room, Sample, Samples, together
 
+KEPT: Final = 1 << 23
+"""Number of bytes of an array that is freed at once, larger than all arrays of a batch together."""
+
 NO_CAUSES: Final = np.empty(0, np.int32)
 
 _Item = TypeVar("_Item")
@@ -68,6 +71,7 @@ def run_streams(
 ) -> Iterator[Samples]:
     """The results for ``streams``, batch by batch, counted in ``room``; independent of the number of ``threads``."""
     compile_loops(plan, partial(tick, 0, room.total))
+    keep_freed_memory()
     counted = Counted(tick, room.total)
 
     def run(numbered: tuple[int, Batch]) -> Samples:
@@ -77,6 +81,15 @@ def run_streams(
         return run_samples(plan, batch.streams, counts, batch.keep_spikes, heard)
 
     return in_order(run, batches(streams, room.rasters, limits.chunk), threads, counted, len)
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc keep freed memory up to twice `KEPT` bytes for the next batch.
+
+    glibc returns freed memory to the system beyond twice the largest array that it ever gave back, and every batch
+    would begin with page faults, a tenth of its time. Other allocators are not affected.
+    """
+    np.empty(KEPT, np.uint8)
 
 
 def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:

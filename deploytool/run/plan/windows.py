@@ -25,7 +25,7 @@ from deploytool.run.kernels.in_registers import write_register_loop
 from deploytool.run.kernels.native import WORD, Code, aligned_copy, lanes_of, native
 from deploytool.run.kernels.spikes import ALWAYS, WORDS, Windows
 
-FIRST_ROOM: Final = 8
+FIRST_ROOM: Final = 2
 """Number of spikes per event for which there is room before a buffer grows."""
 
 

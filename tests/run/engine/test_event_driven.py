@@ -100,3 +100,31 @@ def test_a_second_process_compiles_nothing() -> None:
     code = f"import sys; sys.path[:0] = {path!r}\n{IN_A_SECOND_PROCESS}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0"
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+from helpers.programs import warm_up
+from deploytool.bench.speed.networks import NMNIST, NMNIST_NETWORK, network, random_stream
+from deploytool.ir.target import Watch
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
+
+program = network(NMNIST, NMNIST_NETWORK, "int8/int16", random_stream(NMNIST, 1000))
+target, short = make_target("simulator", Options(threads=2)), random_stream(NMNIST, 10)
+target.run(program, [random_stream(NMNIST, 10)])
+long = random_stream(NMNIST, int(sys.argv[1]))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+target.run(program, [long], Watch(layers=()))
+target.run(program, (short for _ in range(int(sys.argv[2]))), Watch(layers=()))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def test_memory_grows_neither_with_the_length_of_a_sample_nor_with_the_engine_s_batches() -> None:
+    """At most 60 MB beside the libraries and the events; 20,000 results of ten outputs are among them."""
+    path = [entry for entry in sys.path if entry]
+    code = f"import sys; sys.path[:0] = {path!r}\n{MEMORY}"
+    command = [sys.executable, "-c", code, "1000000", "20000"]
+    assert float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 60
