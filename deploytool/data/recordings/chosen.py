@@ -63,10 +63,10 @@ def read_events(
     folder = labelled(folder, asked.classes)
     if left:
         say(left)
+    numbers, windows = numbers_of(folder, asked.classes), windows_of(asked.spec)
     camera = _camera(folder, shape, asked)
     steps = event_steps(asked.spec, camera.shape)
     recordings = Recordings(folder, camera, asked.reading, held)
-    windows, numbers = windows_of(asked.spec), numbers_of(folder, asked.classes)
     found = excerpts(folder, recordings, numbers.of, windows)
     merged = [recordings.camera.merges(seen) for seen in recordings.seen]
     paths = [file for file, _ in folder.files]
