@@ -88,6 +88,6 @@ def event_stream(rows: Iterable[Row], atis: bool = False) -> bytes:
             steps = min(3, (t - now) // most) if atis else 1
             content += bytes([252 + steps if atis else 255])
             now += steps * most
-        content += bytes([t - now << 2 | p << 1 if atis else t - now << 1 | p]) + struct.pack("<HH", x, y)
+        content += bytes([t - now << 2 | p << 1 if atis else t - now << 1 | p]) + struct.pack("<HH", x, 199 - y)
         now = t
     return content

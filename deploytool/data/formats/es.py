@@ -2,7 +2,7 @@
 
 A DVS event is 5 bytes: the time since the event before (7 bits) and the polarity (the lowest bit), then x and y in 16
 bits each; a byte 255 in place of the first adds 127 us, a byte 254 nothing. An ATIS event has 6 bits of time, the
-polarity and a mark of exposure; bytes from 252 on add 63 us for each that they are above 252.
+polarity and a mark of exposure; bytes from 252 on add 63 us for each that they are above 252. Rows count from below.
 Specification: github.com/neuromorphic-paris/event_stream.
 """
 
@@ -94,6 +94,7 @@ def _events(
     times = np.cumsum(since)
     t = times[firsts]
     x, y = (data[firsts + low] | data[firsts + low + 1].astype(np.uint16) << 8 for low in (1, 3))
+    y = sensor[0] - 1 - y.astype(np.int32)
     p = head & 1 if kind == DVS else head >> 1 & 1
     kept = np.ones(len(firsts), np.bool_) if kind == DVS else head & 1 == 0
     return RawEvents(t[kept], x[kept], y[kept], p[kept], sensor=sensor), int(times[-1]) if len(times) else start_us

@@ -19,7 +19,7 @@ from deploytool.ir.events import Events
 OFFSET_TOLD_US: Final = 1_000_000
 """A clock that shows more than this at the first event is reported."""
 NAMES_TOLD: Final = 3
-PROCEDURE: Final = 1
+PROCEDURE: Final = 2
 """Version of the conversion of files to samples. Raise it with every code change that changes a sample."""
 
 
