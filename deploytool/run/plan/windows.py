@@ -21,7 +21,7 @@ from deploytool.base.arrays import Array
 from deploytool.ir.program import Layer, Synapses
 from deploytool.run.kernels.batches import integrate_samples
 from deploytool.run.kernels.event_stationary import PLACE_BITS, EventLoop, write_event_loop
-from deploytool.run.kernels.in_registers import write_register_loop
+from deploytool.run.kernels.in_registers import REGISTERS, write_register_loop
 from deploytool.run.kernels.native import WORD, Code, aligned_copy, lanes_of, native
 from deploytool.run.kernels.spikes import ALWAYS, WORDS, Windows
 
@@ -57,9 +57,13 @@ class Layout:
 
     @cached_property
     def windows(self) -> Windows:
-        """The tables with the addresses of the loop."""
+        """The tables with the addresses of the loop.
+
+        Where a layer needs several blocks of registers, noting every block takes longer than the event-stationary loop.
+        """
+        noting = write_event_loop if self.shape.vectors > REGISTERS else self.write
         return self.tables._replace(
-            optimistic=native(self.write, self.shape), noting=native(self.write, self.shape._replace(notes=True))
+            optimistic=native(self.write, self.shape), noting=native(noting, self.shape._replace(notes=True))
         )
 
     def rest(self) -> Array:
