@@ -1,7 +1,11 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.sets import digits
 from deploytool.ir.events import EVENT
 
@@ -53,7 +57,8 @@ def test_a_blank_image_sends_nothing_and_on_balances_off_where_the_eye_returns(i
 
 
 def test_every_sample_is_a_sensible_stream(images: np.ndarray) -> None:
-    streams = digits._streams()
+    streams = [digits._stream(index) for index in range(len(images))]
+    assert [stream.name for stream in streams] == [f"digits/{index}" for index in range(len(images))]
     assert len(streams) == len(images) == 1797
     counts = np.array([len(stream) for stream in streams])
     assert counts.min() > 500
@@ -85,3 +90,20 @@ def test_a_root_is_refused() -> None:
     for function in (digits.parts, digits.fingerprint):
         with pytest.raises(RecipeError, match=r"data.root: found '/tmp'; need no root"):
             function("/tmp")
+
+
+def test_the_images_are_those_of_scikit_learn_which_is_not_imported() -> None:
+    load_digits = pytest.importorskip("sklearn.datasets").load_digits
+    found, (images, labels) = load_digits(), digits.labelled_images()
+    assert np.array_equal(images, found.images / digits.WHITE)
+    assert np.array_equal(labels, found.target)
+    code = "import sys; from deploytool.data.sets.digits import parts; parts(None); print('sklearn' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_a_damaged_file_of_images_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / digits.FILE).parent.mkdir(parents=True)
+    (tmp_path / digits.FILE).write_bytes(b"no archive")
+    monkeypatch.setattr(digits, "_installed", lambda _: tmp_path)
+    with pytest.raises(InputError, match=r"digits.csv.gz: not readable"):
+        digits.labelled_images.__wrapped__()

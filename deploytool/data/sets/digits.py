@@ -19,7 +19,11 @@ Everything follows from the image, so a sample is the same every time. Simultane
 
 from __future__ import annotations
 
-from functools import lru_cache
+import gzip
+import importlib.util
+import zlib
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -27,7 +31,7 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import InputError, RecipeError
 from deploytool.base.extras import require
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples, hold_out
@@ -51,14 +55,17 @@ DARK: Final = 0.1
 CONTRAST: Final = 0.3
 DURATION_US: Final = 100_000
 TEST_SHARE: Final = 0.2
+GROUP: Final = 64
+"""Images that are made together: the arrays of more leave the cache of the processor."""
 _TEST_SEED: Final = 20
+FILE: Final = "datasets/data/digits.csv.gz"
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
     """The (training, test) samples; 20 % of every class are test samples, the same in every recipe."""
     refuse_root(root)
     _, labels = labelled_images()
-    return split(Samples(labels, _streams().__getitem__))
+    return split(Samples(labels, _stream))
 
 
 def image_parts(root: str | None) -> tuple[Samples[Image], Samples[Image]]:
@@ -90,21 +97,49 @@ def refuse_root(root: str | None) -> None:
 
 @lru_cache(maxsize=1)
 def labelled_images() -> tuple[Floats, Ints]:
-    """Images (1797, 8, 8), 0..1, and labels (1797,)."""
-    require("data.set digits", "sklearn")
-    from sklearn.datasets import load_digits
+    """Images (1797, 8, 8), 0..1, and labels (1797,).
 
-    data = load_digits()
-    return data.images / WHITE, data.target.astype(np.int64)
+    They are read from the file in scikit-learn, whose import takes more than a second. Raises InputError if it is
+    damaged.
+    """
+    require("data.set digits", "sklearn")
+    path = _installed("sklearn") / FILE
+    try:
+        table = np.loadtxt(gzip.decompress(path.read_bytes()).decode("ascii").splitlines(), delimiter=",", ndmin=2)
+        pixels, labels = table[:, :-1].reshape(-1, *IMAGE_SHAPE[1:]), table[:, -1].astype(np.int64)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(str(path), f"not readable ({error})", "the images of scikit-learn", "Reinstall it.") from None
+    return pixels / WHITE, labels
+
+
+def _installed(package: str) -> Path:
+    """The folder of ``package``, which is not imported."""
+    found = importlib.util.find_spec(package)
+    return Path(found.origin).parent if found and found.origin else Path(package)
 
 
 @lru_cache(maxsize=1)
-def _streams() -> tuple[EventStream, ...]:
+def _groups() -> tuple[Ints, Ints]:
+    """The images in the order in which they are made, training images before test images, and the place of each."""
+    _, labels = labelled_images()
+    order = np.concatenate(hold_out(labels, TEST_SHARE, _TEST_SEED))
+    return order, np.argsort(order)
+
+
+def _stream(index: int) -> EventStream:
+    """Sample ``index``, made with the others of its group."""
+    _, places = _groups()
+    group, place = divmod(int(places[index]), GROUP)
+    return _streams(group)[place]
+
+
+@cache
+def _streams(group: int) -> tuple[EventStream, ...]:
     images, labels = labelled_images()
-    return tuple(
-        EventStream(events, SHAPE, DURATION_US, int(label), f"digits/{index}")
-        for index, (events, label) in enumerate(zip(camera_events(images, eye_path()), labels, strict=True))
-    )
+    order, _ = _groups()
+    chosen = order[group * GROUP : (group + 1) * GROUP]
+    made = zip(chosen, camera_events(images[chosen], eye_path()), strict=True)
+    return tuple(EventStream(events, SHAPE, DURATION_US, int(labels[i]), f"digits/{i}") for i, events in made)
 
 
 def camera_events(images: Floats, eye: Floats) -> list[Events]:
