@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -39,16 +40,23 @@ def autocast(spec: TrainSection, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """A context in which torch uses only deterministic algorithms, and multiplies float32 in float32."""
+    """A context in which torch uses only deterministic algorithms, and multiplies float32 in float32.
+
+    New memory is not filled, as torch would in this mode: every element is written before it is read.
+    """
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.allow_tf32 = False
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+        memory.fill_uninitialized_memory = filled
 
 
 def keep_freed_memory() -> None:

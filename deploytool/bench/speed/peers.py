@@ -3,7 +3,8 @@
 The network is that of recipes/digits.toml without quantisation, which the other libraries lack, on random events. All
 have the same weights, the same neurons (as far as they support them: see `PEERS`) and the same loss. A row gives the
 difference between the gradients of the first step, relative to the largest of each layer. For this the weights are
-multiples of 1/64, whose sums are exact in float32, so that all libraries see the same spikes.
+multiples of 1/64, whose sums are exact in float32, so that all libraries see the same spikes. All run with
+deterministic algorithms, as training does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from deploytool.bench.speed.timing import in_turn
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
-from deploytool.train.device import keep_freed_memory
+from deploytool.train.device import keep_freed_memory, reproducible
 from deploytool.train.loop.losses import loss_of
 from deploytool.train.network.spiking import SpikingNetwork
 
@@ -57,7 +58,8 @@ def training_steps() -> list[dict[str, Any]]:
         if importlib.util.find_spec(peer.module) is None:
             rows.append({"peer": name, "result": f"not run: {name} is not installed"})
             continue
-        rows += [row(name, steps) for steps in STEPS]
+        with reproducible():
+            rows += [row(name, steps) for steps in STEPS]
     return rows
 
 
