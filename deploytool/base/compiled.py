@@ -113,11 +113,14 @@ def _folder(file: str) -> Path | None:
 
 
 def _sweep(folder: Path, module: str) -> None:
-    """Removes what is kept for other states of ``module`` beside its ``folder``, and what numba kept there itself."""
-    for other in folder.parent.glob(f"{module}-*"):
-        if other != folder and re.fullmatch("[0-9a-f]{16}", other.name.removeprefix(f"{module}-")):
+    """Removes what is kept beside ``folder`` for other states of ``module`` and for modules that are gone, and what
+    numba kept there itself."""
+    for other in folder.parent.glob("*-*"):
+        name, _, state = other.name.rpartition("-")
+        stale = name == module or not (PACKAGE / f"{name.replace('.', '/')}.py").is_file()
+        if other != folder and stale and re.fullmatch("[0-9a-f]{16}", state):
             shutil.rmtree(other, ignore_errors=True)
-    for other in folder.parent.glob(f"{module.split('.')[-1]}.*.nb[ci]"):
+    for other in folder.parent.glob("*.nb[ci]"):
         other.unlink(missing_ok=True)
 
 

@@ -67,6 +67,8 @@ def test_a_type_that_is_gone_is_not_looked_for(package: Path) -> None:
 def test_a_change_of_an_imported_module_is_noticed_and_old_code_is_removed(package: Path) -> None:
     answer(package)
     (package / "__pycache__" / "loops.total-4.py311.nbi").touch()  # as numba itself keeps it
+    (package / "__pycache__" / f"gone-{16 * 'a'}").mkdir()
+    (package / "__pycache__" / "another-folder").mkdir()
     before = sorted((package / "__pycache__").glob("loops*"))
     (package / "kinds.py").write_text(TEXTS["kinds.py"] + "\nMORE = 1\n")
     assert answer(package) == ["3", "1"]
@@ -74,6 +76,8 @@ def test_a_change_of_an_imported_module_is_noticed_and_old_code_is_removed(packa
     assert len(before) == 2
     assert len(after) == 1
     assert not set(before) & set(after)
+    assert not (package / "__pycache__" / f"gone-{16 * 'a'}").exists()
+    assert (package / "__pycache__" / "another-folder").exists()
 
 
 def test_the_folder_of_numba_is_used_if_one_is_set(package: Path, tmp_path: Path) -> None:

@@ -47,14 +47,14 @@ class SingleLayer(NamedTuple):
 
 
 LAYERS: Final = (
-    SingleLayer((2, 34, 34), Spiking(8, 5, 1, padding=2), {"low": 0.35, "high": 0.18}),
-    SingleLayer((8, 32, 32), Spiking(16, 3, 1, padding=1), {"low": 0.35, "high": 0.18}),
+    SingleLayer((2, 34, 34), Spiking(8, 5, 1, padding=2), {"low": 0.16, "high": 0.08}),
+    SingleLayer((8, 32, 32), Spiking(16, 3, 1, padding=1), {"low": 0.16, "high": 0.08}),
     SingleLayer((16, 32, 32), Spiking(32, 3, 1, padding=1)),
-    SingleLayer((32, 32, 32), Spiking(64, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
-    SingleLayer((64, 16, 16), Spiking(128, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
-    SingleLayer((128, 8, 8), Spiking(128, 3, 1, padding=1), {"low": 0.65, "high": 0.45}),
+    SingleLayer((32, 32, 32), Spiking(64, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
+    SingleLayer((64, 16, 16), Spiking(128, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
+    SingleLayer((128, 8, 8), Spiking(128, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
     SingleLayer((512, 1, 1), Spiking(64, 1, 1)),
-    SingleLayer((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), {"low": 0.2, "high": 0.12}),
+    SingleLayer((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), {"low": 0.09, "high": 0.055}),
 )
 
 EVENTS: Final = 200_000
