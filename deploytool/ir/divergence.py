@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-TYPED: Final = ConfigDict(extra="forbid", strict=True)
+TYPED: Final = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 Reason: TypeAlias = Literal[
     "order of simultaneous events",

@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -55,13 +56,16 @@ class _Payload:
     curves: tuple[Curve, ...]
 
 
-_PAYLOAD: Final = TypeAdapter(_Payload)
+@cache
+def _payload() -> TypeAdapter[_Payload]:
+    """The reader and writer of the file, made when it is first used."""
+    return TypeAdapter(_Payload)
 
 
 def as_json(sweep: Sweep) -> dict[str, Any]:
     """``sweep`` as JSON values."""
     payload = _Payload(VERSION, UNITS, sweep.data, sweep.samples, sweep.curves)
-    values: dict[str, Any] = _PAYLOAD.dump_python(payload, mode="json")
+    values: dict[str, Any] = _payload().dump_python(payload, mode="json")
     return values
 
 
@@ -76,7 +80,7 @@ def load_sweep(folder: Path) -> Sweep:
     try:
         text = path.read_bytes()
         _refuse_newer(path, text)
-        payload = _PAYLOAD.validate_json(text)
+        payload = _payload().validate_json(text)
     except OSError as error:
         raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
     except ValidationError as error:

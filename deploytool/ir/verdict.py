@@ -29,7 +29,7 @@ OF_VALUES: Final = MappingProxyType({"if_known": True})
 WINDOWS_MAX: Final = 200
 """With more windows in a sample, errors are not stated window by window."""
 
-TYPED: Final = ConfigDict(extra="forbid", strict=True)
+TYPED: Final = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 @dataclass(frozen=True, config=TYPED)

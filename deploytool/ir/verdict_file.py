@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -72,7 +73,10 @@ class _Payload:
     class_names: tuple[str, ...] | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
 
-_PAYLOAD: Final = TypeAdapter(_Payload)
+@cache
+def _payload() -> TypeAdapter[_Payload]:
+    """The reader and writer of the file, made when it is first used."""
+    return TypeAdapter(_Payload)
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def load_verdict(folder: Path) -> Verdict:
     """
     path = folder / FILE
     try:
-        payload = _PAYLOAD.validate_json(_upgraded(path))
+        payload = _payload().validate_json(_upgraded(path))
     except OSError as error:
         raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
     except ValidationError as error:

@@ -82,7 +82,7 @@ def in_file(sentences: Iterable[str], path: Path) -> Iterator[str]:
 class _Network(Section):
     """The sections of a recipe that say what a network is."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     network: NetworkSection = Field(description="Its layers.")
     constraints: ConstraintsSection = Field(ConstraintsSection(), description="Its neurons and the width of weights.")

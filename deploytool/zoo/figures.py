@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,10 @@ class Figures:
         return next(rung for rung in self.rungs if rung.rung == name)
 
 
-_FIGURES: Final = TypeAdapter(Figures)
+@cache
+def _figures() -> TypeAdapter[Figures]:
+    """The reader and writer of the file, made when it is first used."""
+    return TypeAdapter(Figures)
 
 
 def figures_of(verdict: Verdict) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def read_figures(folder: Path) -> Figures:
     """The figures of the shipped model in ``folder``. Raises ArtifactError for a file that does not hold any."""
     path = folder / FILE
     try:
-        return _FIGURES.validate_json(path.read_bytes())
+        return _figures().validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         need, todo = "the figures of a shipped model", "Install deploytool again."
         raise ArtifactError(str(path), f"not readable ({error})", need, todo) from None
