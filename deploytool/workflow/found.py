@@ -85,8 +85,21 @@ def found_in(folder: Path) -> Found:
             return look(root, re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.resolve().name).strip("-") or "own")
         except DeployError as error:
             problems.append(error)
-    reason = str(problems[-1]).splitlines()[0]
-    raise InputError(f"--from {folder}", "neither recordings nor pictures in folders", "", f"{layout()} {reason}")
+    if _has_recordings(folder):
+        raise problems[-1]
+    need = "a folder of recordings or pictures"
+    raise InputError(f"--from {folder}", "neither recordings nor pictures in it", need, layout())
+
+
+def _has_recordings(folder: Path) -> bool:
+    """Whether a file in ``folder`` is a recording of events."""
+    from deploytool.data.formats.files import kinds
+    from deploytool.data.formats.table import Format
+
+    try:
+        return any(isinstance(kind, Format) for _, kind in kinds(folder))
+    except InputError:
+        return False
 
 
 def _known(name: str, root: str) -> Found:

@@ -232,8 +232,8 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path: Path) -
 
 def test_refusals_are_one_sentence(tmp_path: Path) -> None:
     for root, says in (
-        (None, "data.root: missing for the set events; need the folder of your recordings. It holds train/CLASS"),
-        (tmp_path / "none", "none: no such folder; need the folder of your recordings. It holds train/CLASS"),
+        (None, "data.root: missing for the set events; need the folder of your recordings. Lay it out as train/CLASS"),
+        (tmp_path / "none", "none: no such folder; need the folder of your recordings. Lay it out as train/CLASS"),
         (tmp_path, "an empty folder; need one of numpy"),
     ):
         with pytest.raises((RecipeError, InputError)) as caught:

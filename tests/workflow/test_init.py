@@ -139,6 +139,12 @@ def test_what_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "both given" in refusal(invoke(tmp_path, "init", "--preset", "vgg9", "--from", tmp_path), 2)
     assert "no such folder" in refusal(invoke(tmp_path, "init", "--from", tmp_path / "none"), 5)
     assert "neither recordings nor pictures" in refusal(invoke(tmp_path, "init", "--from", tmp_path), 5)
+    for name in ("left", "right"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        np.save(tmp_path / "few" / name / "only.npy", np.zeros(5, EVENT))
+    says = refusal(invoke(tmp_path, "init", "--from", tmp_path / "few"), 5)
+    assert "no recordings for test" in says
+    assert says.endswith("Add recordings: a class needs at least two.")
     assert not (tmp_path / "recipe.toml").exists()
 
 

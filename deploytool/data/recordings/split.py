@@ -70,16 +70,18 @@ def split(spec: DataSection, folder: Folder, labels: Sequence[int]) -> Split:
     for index, part in enumerate(found):
         if part is not None:
             parts.setdefault(part, []).append(index)
-    _require(parts, folder, by_folder)
+    by_hash = f'Set data.split = "{NAMES}" to split them by a hash of their names.'
+    few = "Add recordings: a class needs at least two." if file is None else ""
+    _require(parts, folder, by_hash if by_folder else few)
     left_out = tuple(name for name, part in zip(folder.names, found, strict=True) if part is None)
     return Split({part: np.array(indices, np.int64) for part, indices in parts.items()}, says, left_out)
 
 
-def _require(parts: Mapping[Part, list[int]], folder: Folder, by_folder: bool) -> None:
+def _require(parts: Mapping[Part, list[int]], folder: Folder, todo: str) -> None:
+    """Raises InputError, which ends with ``todo``, unless there are recordings for training and for the test."""
     needed: tuple[Part, ...] = ("train", "test")
     if missing := [part for part in needed if part not in parts]:
         found = f"no recordings for {' and '.join(missing)}"
-        todo = f'Set data.split = "{NAMES}" to split them by a hash of their names.' if by_folder else ""
         raise InputError(str(folder.root), found, "some for training and some for the test", todo)
 
 

@@ -176,7 +176,7 @@ def _own(spec: DataSection) -> Own:
 
 def layout() -> str:
     """How a folder is laid out, in one sentence."""
-    return "It holds train/CLASS/* and test/CLASS/*, or CLASS/*, or recordings and labels.csv."
+    return "Lay it out as train/CLASS/* and test/CLASS/*, as CLASS/*, or as recordings beside a labels.csv."
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
