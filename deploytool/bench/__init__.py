@@ -31,6 +31,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
 def bench(what: str) -> dict[str, Any]:
     """The tables of the benchmark ``what``, or of all. Raises UsageError if it does not exist."""
     if what != "all" and what not in BENCHMARKS:
-        raise UsageError("bench", f"found {what!r}", f"one of {', '.join(BENCHMARKS)}, claims, or nothing for all")
+        known = f"one of {', '.join(BENCHMARKS)}, claims, or nothing for all; or a network"
+        raise UsageError("bench", f"found {what!r}", known)
     chosen = BENCHMARKS if what == "all" else {what: BENCHMARKS[what]}
     return {"cores": os.cpu_count(), **{name: run() for name, run in chosen.items()}}

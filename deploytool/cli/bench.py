@@ -79,7 +79,7 @@ def bench(
         return 0
     if claims.claim is not None:
         raise UsageError("--claim", f"given with bench {what}", "bench claims")
-    if what == "all" or what in BENCHMARKS:
+    if what == "all" or what in BENCHMARKS or (what.isidentifier() and not Path(what).exists()):
         if claims.root is not None or network.data is not None or network.compare is not None:
             raise UsageError("--root, --data, --compare", f"given with bench {what}", "a network to bench")
         invocation.show(measure(what))

@@ -156,7 +156,7 @@ def test_options_that_say_nothing_are_refused(cli: Deploytool, program: str, tmp
     assert "already pinned to core 0" in refusal(cli("map", "graph@latest", "--pin", "conv=0", "--pin", "conv=1"), 2)
     assert "--time-steps" in refusal(cli("run", program, "--data", "digits", "--time-steps", "5"), 2)
     assert "--claim" in refusal(cli("bench", "check", "--claim", "x"), 2)
-    assert "check, claims, or nothing" in refusal(cli("bench", "nope"), 2)
+    assert "claims, or nothing for all; or a network" in refusal(cli("bench", "nope"), 2)
 
 
 def test_a_damaged_artifact_is_listed_as_such(tmp_path: Path) -> None:
