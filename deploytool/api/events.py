@@ -121,7 +121,7 @@ def events(
         named = samples(str(source), folder, None, count, reading, note)
         if shape is None:
             return Events(None, named, _shape_of(str(source)))
-        return Events(None, replace(named, load=lambda _: named.load(shape)), shape)
+        return Events(None, replace(named, load=lambda _: named.load(shape), stored=False), shape)
     if root is not None or count is not None:
         raise UsageError("root=, count=", "given with samples that a script holds", "the name of a data set")
     classes = [labels] if isinstance(labels, int) else labels

@@ -20,7 +20,7 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json
 
-Kind: TypeAlias = Literal["model", "graph", "program", "recording", "verdict", "sweep", "selftest", "report"]
+Kind: TypeAlias = Literal["model", "graph", "program", "samples", "recording", "verdict", "sweep", "selftest", "report"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 SCHEMA_VERSION: Final = 2

@@ -16,6 +16,7 @@ from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import DROPPED, Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.score import score_of
+from deploytool.ir.streams_file import load_streams
 from deploytool.ir.sweep import Curve
 from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import LayerFigures
@@ -120,6 +121,20 @@ def _layer(program: Program, name: str) -> dict[str, Any]:
     if program.biased:
         row["leaks"] = name in program.biased
     return row
+
+
+def _samples(artifact: Artifact) -> dict[str, Any]:
+    streams = load_streams(artifact.path)
+    durations_us, labels = streams.columns["durations_us"], streams.labels
+    return {
+        "data": artifact.manifest.recipe["data"].get("set"),
+        "samples": len(streams),
+        "events": len(streams.events),
+        "map": ", ".join(map(format_shape, streams.shapes)),
+        "classes": len(set(labels[labels >= 0].tolist())),
+        "duration_ms": float(durations_us.mean()) / 1000 if len(streams) else None,
+        "megabytes": rounded(streams.events.nbytes / 1e6),
+    }
 
 
 def _recording(artifact: Artifact) -> dict[str, Any]:
@@ -303,6 +318,7 @@ CONTENTS: Final[Mapping[Kind, Callable[[Artifact], dict[str, Any]]]] = MappingPr
         "model": _model,
         "graph": _graph,
         "program": _program,
+        "samples": _samples,
         "recording": _recording,
         "verdict": _verdict,
         "sweep": _sweep,

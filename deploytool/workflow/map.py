@@ -23,6 +23,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
 from deploytool.workflow.classes import class_names, write_names
 from deploytool.workflow.networks import DEFAULT_CHIP, trained_for
+from deploytool.workflow.prepared import streams_of
 from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def map_graph(
         from deploytool.map.compile import compile_graph
 
         with cache.messages.progress("calibrate", "layer") as tick:
-            asked = _calibration(calibration, graph, tick) if calibration else None
+            asked = _calibration(cache, calibration, graph, tick) if calibration else None
             return compile_graph(
                 graph, chip, integers, spec.pins, spec.split, calibration=asked, extras=extras_of(spec)
             )
@@ -166,13 +167,13 @@ def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:
     return chip.integers_of(trained if width.bits is None else width.bits)
 
 
-def _calibration(source: SampleSource, graph: Graph, tick: Tick) -> Calibration:
+def _calibration(cache: StageCache, source: SampleSource, graph: Graph, tick: Tick) -> Calibration:
     from deploytool.map.calibrate import Calibration
     from deploytool.map.group import group
     from deploytool.run.targets.options import Options
     from deploytool.run.targets.table import make_target
 
-    found = source.load(group(graph).input_shape)
+    found = streams_of(cache, source, group(graph).input_shape)
     parts = CALIBRATION_PARTS
     held_out = [stream for index, stream in enumerate(found) if index % parts]
     return Calibration(make_target("simulator", Options(threads=threads())), found[::parts], held_out, tick)

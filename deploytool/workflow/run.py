@@ -14,6 +14,7 @@ from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.workflow.classes import classes_of, trained_on
 from deploytool.workflow.map import configure
+from deploytool.workflow.prepared import streams_of
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource
 from deploytool.workflow.zoo import program_named
@@ -63,7 +64,7 @@ def run(
                 tick(0, 0, "reading the data")
                 if samples.unsplit is not None and trained_on(cache.store, mapped, samples.unsplit):
                     cache.messages.say(TRAINED_ON.format(folder=samples.unsplit))
-                streams = samples.of(classes_of(cache.store, mapped, loaded)).load(loaded.input_shape)
+                streams = streams_of(cache, samples, loaded.input_shape, classes_of(cache.store, mapped, loaded))
                 tick(0, len(streams), "first samples, which compile loops once")
                 if workers is None:
                     perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)

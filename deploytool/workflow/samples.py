@@ -45,6 +45,7 @@ class SampleSource:
     """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request.
 
     ``labelled(classes)`` loads them with labels that are the outputs of a network; None if they have no names.
+    If ``stored``, they are kept in the store: ``says``, ``fingerprint``, shape and classes then determine them.
     ``unsplit`` is the folder of recordings that are all taken, because nothing in it says which are for the test.
     """
 
@@ -53,6 +54,7 @@ class SampleSource:
     load: Callable[[Shape], Sequence[EventStream]]
     labelled: Callable[[Classes], Callable[[Shape], Sequence[EventStream]]] | None = None
     unsplit: Path | None = None
+    stored: bool = False
 
     def of(self, classes: Classes) -> SampleSource:
         """These samples, with the labels of a network with ``classes``."""
@@ -77,7 +79,7 @@ def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
 
     says = section.model_dump(mode="json", exclude={"root"})
     found = fingerprint(section, seed)
-    return SampleSource(says, found, partial(test, NOT_KNOWN), lambda classes: partial(test, classes))
+    return SampleSource(says, found, partial(test, NOT_KNOWN), lambda classes: partial(test, classes), stored=True)
 
 
 def obtain(section: DataSection, messages: Messages) -> None:
@@ -157,7 +159,7 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
         return found.take(even_subset(found.labels, wanted, seed))
 
     says = {**section.model_dump(mode="json", exclude={"root"}), "training_samples_of": count}
-    return SampleSource(says, fingerprint(section, seed), training)
+    return SampleSource(says, fingerprint(section, seed), training, stored=True)
 
 
 def asked_calibration(

@@ -10,6 +10,7 @@ from typing import Final
 from deploytool.base.numbers import figure
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.program_file import load_program
+from deploytool.ir.streams_file import load_streams
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
@@ -61,6 +62,12 @@ def _program(_: Store, artifact: Artifact) -> Summary:
     return Summary(program.chip, result=f"{len(program.core_of)} cores", special=special)
 
 
+def _samples(_: Store, artifact: Artifact) -> Summary:
+    data = artifact.manifest.recipe["data"]
+    special = data.get("set") if "training_samples_of" not in data else f"{data.get('set')}, for calibration"
+    return Summary(result=f"{len(load_streams(artifact.path))} samples", special=special)
+
+
 def _recording(store: Store, artifact: Artifact) -> Summary:
     from deploytool.validate.names import differences
 
@@ -99,6 +106,7 @@ SUMMARIES: Final[Mapping[Kind, Callable[[Store, Artifact], Summary]]] = MappingP
         "model": _model,
         "graph": _graph,
         "program": _program,
+        "samples": _samples,
         "recording": _recording,
         "verdict": _verdict,
         "sweep": _sweep,

@@ -156,7 +156,7 @@ def _held(samples: SampleSource) -> SampleSource:
     def load(shape: Shape) -> Sequence[EventStream]:
         return Held(samples.load(shape), len)
 
-    return replace(samples, load=load, labelled=None)
+    return replace(samples, load=load, labelled=None, stored=False)
 
 
 REFERENCES: Final = tuple(rung for rung in EVENT_DRIVEN if rung != "board")
@@ -263,7 +263,7 @@ class Runs:
 
     def _block(self, first: int, stop: int) -> SampleSource:
         says = {**self.samples.says, "from_sample": first, "to_sample": stop - 1}
-        return replace(self.samples, says=says, load=lambda shape: self.samples.load(shape)[first:stop])
+        return replace(self.samples, says=says, load=lambda shape: self.samples.load(shape)[first:stop], stored=False)
 
     def of(self, program: Artifact, job: Job, samples: SampleSource | None = None) -> Artifact:
         """The recording of a ``job`` with ``program``, on all samples or on other ``samples``."""

@@ -31,6 +31,7 @@ from deploytool.workflow.classes import class_names as names_of
 from deploytool.workflow.classes import write_names
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
+from deploytool.workflow.prepared import streams_of
 from deploytool.workflow.recordings import with_source
 from deploytool.workflow.samples import SampleSource, dataset, obtain, silent
 from deploytool.workflow.training_log import TrainingLog
@@ -144,7 +145,8 @@ def run_trained(
         network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
         with cache.messages.doing("reading the data", "torch"):
             known = Classes(names=names_of(cache.store, model))
-            test = samples.of(known).load(recipe.network.input) if samples else load(recipe.data, recipe.seed).test
+            given = streams_of(cache, samples, recipe.network.input, known) if samples else None
+            test = load(recipe.data, recipe.seed).test if given is None else given
         if samples and len(test) and test[0].shape != recipe.network.input:
             found = f"events on a map of {format_shape(test[0].shape)}"
             raise InputError(test[0].name, found, f"{format_shape(recipe.network.input)}, the input of {model.name}")
