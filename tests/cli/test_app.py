@@ -47,6 +47,7 @@ def test_a_changed_section_runs_its_stage_and_what_follows(cli: Deploytool, made
         "model",
         "graph",
         "program",
+        "samples",
         "recording",
     }
     assert sum(line.startswith("recording") and line.endswith("  made") for line in told) == 3
@@ -114,7 +115,7 @@ def test_validate_two_recordings(cli: Deploytool) -> None:
 def test_every_artifact_can_be_shown(cli: Deploytool) -> None:
     listed = answer(cli("show", "--json"))["artifacts"]
     kinds = {row["artifact"].split("-")[0] for row in listed}
-    assert kinds == {"model", "graph", "program", "recording", "verdict", "report"}
+    assert kinds == {"model", "graph", "program", "samples", "recording", "verdict", "report"}
     for row in listed:
         assert row["artifact"] in cli("show", row["artifact"]).stdout
 
