@@ -196,11 +196,11 @@ def run(
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
     reading = Reading(**vars(files))
     say = invocation.cache.messages.say
-    invocation.obtain(samples)
-    source = sample_sources.chosen(samples.data, samples.keys | shaping.keys, reading, say)
     watch = None if options.watch is None else tuple(options.watch)
     watched = Watch(watch, options.rasters, options.extremes)
     job = Job(options.on, options.time_steps, watched, bins=parse_bins(options.bins))
+    invocation.obtain(samples)
+    source = sample_sources.chosen(samples.data, samples.keys | shaping.keys, reading, say)
     ask = functools.partial(
         running.run,
         invocation.cache,

@@ -45,8 +45,8 @@ def run(
     """
     from deploytool.run.targets.table import check_device, kind_of
 
-    mapped = program_named(cache, program, for_chip=kind_of(job.on).mapped)
     check_device(device, job.on, workers is not None)
+    mapped = program_named(cache, program, for_chip=kind_of(job.on).mapped)
     decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
@@ -58,6 +58,7 @@ def run(
             from deploytool.run.targets.options import Options
 
             loaded = load_program(mapped.path)
+            samples.require(loaded.input_shape)
             if kept := finished(unfinished):
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:

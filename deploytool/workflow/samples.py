@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from deploytool.base.arrays import Shape
+from deploytool.base.arrays import Shape, format_shape
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.files import is_file, is_folder
 from deploytool.base.messages import Messages
@@ -46,6 +46,7 @@ class SampleSource:
 
     ``labelled(classes)`` loads them with labels that are the outputs of a network; None if they have no names.
     If ``stored``, they are kept in the store: ``says``, ``fingerprint``, shape and classes then determine them.
+    ``map`` is theirs if it is known before they are read, of the set called ``says["set"]``.
     ``unsplit`` is the folder of recordings that are all taken, because nothing in it says which are for the test.
     """
 
@@ -55,6 +56,17 @@ class SampleSource:
     labelled: Callable[[Classes], Callable[[Shape], Sequence[EventStream]]] | None = None
     unsplit: Path | None = None
     stored: bool = False
+    map: Shape | None = None
+
+    def require(self, shape: Shape) -> None:
+        """Raises InputError if it is known that they are not on a map of ``shape``, the input of a program.
+
+        Those with two polarities can be merged into one.
+        """
+        fitting = (shape, (2, *shape[1:])) if shape[0] == 1 else (shape,)
+        if self.map is not None and self.map not in fitting:
+            found = f"events on a map of {format_shape(self.map)}"
+            raise InputError(f"data.set {self.says['set']}", found, f"{format_shape(shape)}, the input of this program")
 
     def of(self, classes: Classes) -> SampleSource:
         """These samples, with the labels of a network with ``classes``."""
@@ -64,7 +76,7 @@ class SampleSource:
 def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
     """The test samples of a recipe's data set; a network with one input feature gets merged polarities."""
     from deploytool.data.recordings.classes import NOT_KNOWN, numbered
-    from deploytool.data.sets.table import class_names, fingerprint, load_tests
+    from deploytool.data.sets.table import class_names, fingerprint, load_tests, map_of
     from deploytool.data.transforms import MERGED, Merge
 
     def test(classes: Classes, shape: Shape) -> Sequence[EventStream]:
@@ -79,7 +91,11 @@ def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
 
     says = section.model_dump(mode="json", exclude={"root"})
     found = fingerprint(section, seed)
-    return SampleSource(says, found, partial(test, NOT_KNOWN), lambda classes: partial(test, classes), stored=True)
+
+    def labelled(classes: Classes) -> Callable[[Shape], Sequence[EventStream]]:
+        return partial(test, classes)
+
+    return SampleSource(says, found, labelled(NOT_KNOWN), labelled, stored=True, map=map_of(section))
 
 
 def obtain(section: DataSection, messages: Messages) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command import invoke, refusal
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import ArtifactError
@@ -13,11 +14,12 @@ from deploytool.base.messages import Messages
 from deploytool.data.recordings.classes import Classes
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.streams_file import EVENTS_FILE
+from deploytool.recipe import DataSection
 from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
 from deploytool.workflow.contents import content_of
 from deploytool.workflow.prepared import streams_of
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.samples import SampleSource, dataset
 from deploytool.workflow.summaries import Summary, summary
 
 SHAPE = (1, 2, 2)
@@ -88,3 +90,23 @@ def test_what_show_says_of_samples(cache: StageCache) -> None:
     content = content_of(artifact)
     assert (content["data"], content["samples"], content["events"], content["map"]) == ("own", 2, 4, "1x2x2")
     assert (content["classes"], content["duration_ms"]) == (2, 2.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 16), (1, 16, 16)])
+def test_a_set_on_the_map_of_a_network_is_accepted(shape: Shape) -> None:
+    pytest.importorskip("sklearn")
+    dataset(DataSection(set="digits"), seed=0).require(shape)
+
+
+def test_a_set_on_another_map_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr("deploytool.data.sets.table.load_tests", lambda _: pytest.fail("read"))
+    told = invoke(tmp_path, "run", "zoo:digits", "--data", "digits", "--pool", "2", "--on", "emulator")
+    assert "data.set digits: events on a map of 2x8x8; need 2x16x16" in refusal(told, 5)
+
+
+def test_an_unknown_target_is_refused_before_the_set_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("deploytool.data.sets.table.fingerprint", lambda *_: pytest.fail("read"))
+    assert "no target 'emulatr'" in refusal(
+        invoke(tmp_path, "run", "zoo:digits", "--data", "digits", "--on", "emulatr"), 2
+    )

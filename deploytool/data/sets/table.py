@@ -231,6 +231,11 @@ def promised(spec: DataSection) -> Promise:
     return Promise(spec.set, map_after(event_steps(spec, found.shape), found.shape), len(found.names), found.values)
 
 
+def map_of(spec: DataSection) -> Shape | None:
+    """The map of the samples that ``spec`` names, None if only their files say it."""
+    return promised(spec).shape if _source(spec).opens is None and 0 not in promised(spec).shape else None
+
+
 def require_there(spec: DataSection) -> None:
     """Raises RecipeError or InputError if the data that ``spec`` names are not on this machine. Reads no sample."""
     if (locate := _source(spec).locate) is not None:
