@@ -126,7 +126,7 @@ def samples_of(store: Store, networks: Sequence[Swept], asked: SampleSource | No
             raise UsageError("sweep", found, "--data, which is the same for all networks")
     own = [dataset(recipe.data, recipe.seed) for recipe in recipes]
     shared = _held(own[0])
-    return tuple(replace(each, load=shared.load, labelled=None) for each in own)
+    return tuple(replace(each, load=shared.load, labelled=None, stored=False) for each in own)
 
 
 def _classes(store: Store, network: Swept) -> Classes:
