@@ -70,7 +70,9 @@ class SampleSource:
 
     def of(self, classes: Classes) -> SampleSource:
         """These samples, with the labels of a network with ``classes``."""
-        return self if self.labelled is None else replace(self, load=self.labelled(classes), labelled=None)
+        if self.labelled is None:
+            return self
+        return replace(self, load=self.labelled(classes), labelled=None, stored=False)
 
 
 def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
