@@ -71,11 +71,11 @@ def integrate(current: Array, membrane: Array, spikes: Array, first: int, last: 
     """Fills ``membrane`` (U) and ``spikes`` (n) for ``current``, for the neurons from ``first`` to before ``last``."""
     state = np.zeros(last - first, np.float32)
     for t in range(len(current)):
-        _step(current[t, first:last], membrane[t, first:last], spikes[t, first:last], state, neuron)
+        step(current[t, first:last], membrane[t, first:last], spikes[t, first:last], state, neuron)
 
 
 @compiled
-def _step(current: Array, membrane: Array, spikes: Array, state: Array, neuron: Constants) -> None:
+def step(current: Array, membrane: Array, spikes: Array, state: Array, neuron: Constants) -> None:
     """Runs one time step. NaN stays NaN, and shows up in the loss."""
     for i in range(len(state)):
         u = fma(state[i], neuron.decay, current[i])
@@ -102,7 +102,7 @@ def back(
     state = np.zeros(last - first, np.float32)
     for t in range(len(membrane) - 1, -1, -1):
         before = max(t - 1, 0)
-        _step_back(
+        step_back(
             from_spikes[t, first:last],
             (membrane[before, first:last], spikes[before, first:last]),
             spikes[t, first:last],
@@ -113,7 +113,7 @@ def back(
 
 
 @compiled
-def _step_back(
+def step_back(
     from_spikes: Array, before: tuple[Array, Array], spikes: Array, slopes: Array, state: Array, neuron: Constants
 ) -> None:
     """Runs one backward time step; ``state`` comes from the next step, ``before`` is the (membrane, spikes) of the

@@ -106,7 +106,7 @@ class _Fire(torch.autograd.Function):
         current = (current.round() if neuron.whole else current).contiguous()
         membrane, spikes = torch.empty_like(current), torch.empty_like(current)
         run = integrate_compiled if current.device.type == "cpu" else integrate
-        run(_by_neuron(current), _by_neuron(membrane), _by_neuron(spikes), neuron)
+        run(by_neuron(current), by_neuron(membrane), by_neuron(spikes), neuron)
         ctx.save_for_backward(membrane, spikes)
         ctx.neuron = neuron
         return spikes
@@ -116,11 +116,11 @@ class _Fire(torch.autograd.Function):
         membrane, spikes = ctx.saved_tensors
         from_spikes, to_current = gradients[0].contiguous(), torch.empty_like(membrane)
         run = back_compiled if membrane.device.type == "cpu" else back
-        run(_by_neuron(from_spikes), _by_neuron(membrane), _by_neuron(spikes), _by_neuron(to_current), ctx.neuron)
+        run(by_neuron(from_spikes), by_neuron(membrane), by_neuron(spikes), by_neuron(to_current), ctx.neuron)
         return to_current, None
 
 
-def _by_neuron(tensor: Tensor) -> Tensor:
+def by_neuron(tensor: Tensor) -> Tensor:
     """(T, n) of ``tensor`` (T, ...)."""
     return tensor.view(len(tensor), tensor[0].numel())
 
@@ -128,7 +128,7 @@ def _by_neuron(tensor: Tensor) -> Tensor:
 def integrate_compiled(current: Tensor, membrane: Tensor, spikes: Tensor, neuron: Neuron, chunk: int = CHUNK) -> None:
     """`integrate` on a CPU, ``chunk`` neurons at a time."""
     arrays = [tensor.numpy(force=True) for tensor in (current, membrane, spikes)]
-    constants = _constants(neuron)
+    constants = constants_of(neuron)
 
     def part(first: int, last: int) -> None:
         loops.integrate(*arrays, first, last, constants)
@@ -142,7 +142,7 @@ def back_compiled(
     """`back` on a CPU, ``chunk`` neurons at a time. Both use torch's exponential function, so that they agree
     in every bit."""
     given, *forward, slopes = (tensor.numpy(force=True) for tensor in (from_spikes, membrane, spikes, to_current))
-    constants, surrogate = _constants(neuron), SLOPES[neuron.surrogate]
+    constants, surrogate = constants_of(neuron), SLOPES[neuron.surrogate]
 
     def part(first: int, last: int) -> None:
         surrogate(forward[0], slopes, first, last, constants.inverse)
@@ -159,7 +159,8 @@ SLOPES: Final = MappingProxyType(
 """`SURROGATES` compiled, without the exponential function and a factor."""
 
 
-def _constants(neuron: Neuron) -> loops.Constants:
+def constants_of(neuron: Neuron) -> loops.Constants:
+    """``neuron`` as the loops take it."""
     return loops.Constants(
         theta=np.float32(neuron.threshold),
         inverse=np.float32(1 / neuron.threshold),

@@ -36,6 +36,7 @@ from deploytool.recipe.nodes import NORM_PARTS, START, blank_nodes
 from deploytool.train.device import device_of
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.norms import normalise
+from deploytool.train.network.pooled import fire_pooled
 from deploytool.train.network.pooling import sum_pool
 from deploytool.train.network.quantiser import IntegerLayer, fake_quantise
 from deploytool.train.network.stages import resample
@@ -111,6 +112,8 @@ class _Flow:
     tensor: Tensor
     divisor: int = 1
     integers: IntegerLayer | None = None
+    pooled: bool = False
+    """The spikes are already those of the pooling layer that follows."""
 
     def real(self) -> Tensor:
         """The tensor in the unit of the recipe's threshold."""
@@ -132,6 +135,7 @@ class SpikingNetwork:
         self.integers = constraints.integers
         self.device = device_of(spec)
         self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
+        self._kernels = _kernels(self.blocks)
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}
 
     @property
@@ -176,8 +180,9 @@ class SpikingNetwork:
         """Activity for ``frames`` (T, B, C, H, W), event counts or images; neurons start at 0, or as ``weights`` say.
 
         ``steps`` are the time steps of each layer with weights, as drawn by a training method; without ``steps`` all
-        layers run at T. Batch norms use the statistics in ``weights``, or with ``measure`` those of this batch, over
-        time as well. Features come last in memory, because that order is faster for convolutions with few features.
+        layers run at T. Batch norms use the statistics in ``weights``, or with ``measure``, for training, those of this
+        batch, over time as well; the Activity then lacks spikes that only a pooling layer sees. Features come last in
+        memory, because that order is faster for convolutions with few features.
         """
         frames = frames.movedim(2, -1).contiguous().movedim(-1, 2)
         drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
@@ -196,10 +201,15 @@ class SpikingNetwork:
                     flow = _Flow(block.current(given, integers.weights), first.divisor, integers)
                 case PoolLayer(type=kind, kernel=kernel):
                     divisor = first.divisor * (kernel**2 if kind == "avgpool" else 1)
-                    flow = _Flow(block.pooled(first.tensor), divisor)
+                    flow = _Flow(first.tensor if first.pooled else block.pooled(first.tensor), divisor)
                 case SpikeLayer():
-                    flow = self._fired(self._started(first, weights, block.sources[0]))
-                    activity.spikes[self._driver[block.name]] = flow.tensor
+                    started = self._started(first, weights, block.sources[0])
+                    window = self._kernels.get(block.name) if measure else None
+                    if window is not None and started.tensor.device.type == "cpu":
+                        flow = self._fired(started, window)
+                    else:
+                        flow = self._fired(started)
+                        activity.spikes[self._driver[block.name]] = flow.tensor
                 case BatchNormLayer():
                     flow = _Flow(self._normalised(block, weights, first.real(), activity if measure else None))
                 case AddLayer():
@@ -222,8 +232,8 @@ class SpikingNetwork:
         first = (flow.tensor[:1] + flow.divisor * start.view(-1, 1, 1), flow.tensor[1:])
         return replace(flow, tensor=torch.cat(first))
 
-    def _fired(self, flow: _Flow) -> _Flow:
-        """The spikes of neurons driven by ``flow``."""
+    def _fired(self, flow: _Flow, kernel: int | None = None) -> _Flow:
+        """The spikes of neurons driven by ``flow``, summed over windows of ``kernel`` x ``kernel`` if given."""
         constraints, spec = self.constraints, self.spec
         threshold, floor, ceiling, whole = constraints.threshold, constraints.floor, math.inf, False
         current = flow.real() if flow.integers is None else flow.tensor
@@ -235,7 +245,10 @@ class SpikingNetwork:
         neuron = Neuron(
             threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay, ceiling, whole
         )
-        return _Flow(fire(current.float().movedim(2, -1), neuron).movedim(-1, 2))
+        by_feature = current.float().movedim(2, -1)
+        if kernel is not None:
+            return _Flow(fire_pooled(by_feature, neuron, kernel).movedim(-1, 2), pooled=True)
+        return _Flow(fire(by_feature, neuron).movedim(-1, 2))
 
     def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
         """``current`` after the batch norm ``block``; statistics that are ``measured`` are used and stored."""
@@ -277,6 +290,21 @@ def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
             )
         )
     return tuple(blocks)
+
+
+def _kernels(blocks: Sequence[Block]) -> dict[str, int]:
+    """{spike layer: kernel of the pooling layer after it} of the spikes that no other layer sees."""
+    readers: dict[str, list[Block]] = {}
+    for block in blocks:
+        for source in block.sources:
+            readers.setdefault(source, []).append(block)
+    return {
+        block.name: layer.kernel
+        for block in blocks
+        if isinstance(block.layer, SpikeLayer)
+        for layer in [other.layer for other in readers.get(block.name, [])]
+        if isinstance(layer, PoolLayer) and len(readers[block.name]) == 1
+    }
 
 
 def _driver(name: str, layers: Mapping[str, LayerSection], sources: Mapping[str, tuple[str, ...]]) -> str:
