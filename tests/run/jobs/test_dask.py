@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import os
 import pickle
@@ -29,7 +30,6 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
 from deploytool.map.compile import compile_graph
-from deploytool.run.jobs import dask as cluster
 from deploytool.run.jobs.dask import NO_DASHBOARD, on_workers, pack, stretches, unpack
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.perturbation import Perturbation
@@ -109,7 +109,7 @@ def test_an_error_travels_with_all_its_problems() -> None:
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'deploytool\[cluster\]'"):
         on_workers(Workers("local"), 1, no_progress)
 

@@ -23,12 +23,15 @@ def test_learning_rates():
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"schedule": "steps"}, "schedule steps with 0 milestones; need both"),
-        ({"milestones": [2]}, "schedule cosine with 1 milestones; need both"),
+        ({"schedule": "steps"}, "milestones: 0 milestones with schedule steps; need both"),
+        ({"milestones": [2]}, "milestones: 1 milestones with schedule cosine; need both"),
         ({"schedule": "steps", "milestones": [3, 2]}, "of 4 epochs; need epochs in ascending order"),
         ({"schedule": "steps", "milestones": [4]}, "of 4 epochs; need epochs in ascending order, before the last"),
-        ({"warmup_epochs": 4}, "warmup_epochs 4 of 4 epochs; need fewer"),
-        ({"warmup_epochs": 2, "method": "tit", "tit": [[2, 2], [4, 2]]}, "warmup_epochs 2 of 2 epochs; need fewer"),
+        ({"warmup_epochs": 4}, "warmup_epochs: found 4 of 4 epochs; need fewer"),
+        (
+            {"warmup_epochs": 2, "method": "tit", "tit": [[2, 2], [4, 2]]},
+            "warmup_epochs: found 2 of 2 epochs",
+        ),
     ],
 )
 def test_schedules_that_make_no_sense_are_refused(keys, says):

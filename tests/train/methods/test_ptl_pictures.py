@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import RecipeError
-from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection, load_recipe
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.losses import picture_loss
@@ -23,6 +23,7 @@ from deploytool.train.network.spiking import SpikingNetwork
 from deploytool.train.outside import Outside
 from deploytool.train.task import Task, Trained
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 CHIP = ConstraintsSection(floor=None)
 TRAINING, VALIDATION = Sides(40, seed=1), Sides(16, seed=2)
 WHITE = Outside(white=8)
@@ -139,5 +140,5 @@ def test_what_restores_no_picture_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_other_methods_restore_no_pictures() -> None:
-    with pytest.raises(ValueError, match="loss: found mse with method sdt; need method ptl"):
-        spec(loss="mse")
+    with pytest.raises(RecipeError, match=r"train\.loss: found mse with method sdt; need method ptl"):
+        load_recipe(RECIPES / "digits.toml", ["train.loss=mse"])

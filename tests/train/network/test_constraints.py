@@ -152,7 +152,7 @@ def test_a_limit_that_training_never_reaches_is_refused(tmp_path):
         RecipeError, match=r"constraints\.fan_in_epochs: found 9 with 4 epochs of training; need at most"
     ):
         pruned(tmp_path, constraints=late)
-    with pytest.raises(ValueError, match=r"fan_in_epochs is 3 without fan_in; need both, or neither"):
+    with pytest.raises(ValueError, match=r"fan_in_epochs: found 3 without fan_in; need both, or neither"):
         ConstraintsSection(fan_in_epochs=3)
 
 
