@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deploytool.base.numbers import figure, percent, whole
-from deploytool.ir.verdict import Rung
+
+if TYPE_CHECKING:
+    from deploytool.ir.verdict import Rung
 
 R2: Final = "R²"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,10 +17,6 @@ from deploytool.ir.recording import DROPPED, Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.score import score_of
 from deploytool.ir.streams_file import load_streams
-from deploytool.ir.sweep import Curve
-from deploytool.ir.sweep_file import load_sweep
-from deploytool.ir.verdict import LayerFigures
-from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact
 from deploytool.store.file_names import (
     CALIBRATION,
@@ -35,6 +31,10 @@ from deploytool.store.file_names import (
 from deploytool.store.manifest import Kind
 from deploytool.workflow.networks import originals_of
 from deploytool.workflow.scores import answers, decisions, errors_of, validation_score
+
+if TYPE_CHECKING:
+    from deploytool.ir.sweep import Curve
+    from deploytool.ir.verdict import LayerFigures
 
 
 def content_of(artifact: Artifact) -> dict[str, Any]:
@@ -208,6 +208,7 @@ def _range(layer: LayerFigures) -> str:
 
 
 def _verdict(artifact: Artifact) -> dict[str, Any]:
+    from deploytool.ir.verdict_file import load_verdict
     from deploytool.validate.cost import cost_lines
 
     verdict = load_verdict(artifact.path)
@@ -245,6 +246,8 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
 
 
 def _sweep(artifact: Artifact) -> dict[str, Any]:
+    from deploytool.ir.sweep_file import load_sweep
+
     sweep = load_sweep(artifact.path)
     return {"data": sweep.data, "samples": sweep.samples, **{_title(curve): _points(curve) for curve in sweep.curves}}
 

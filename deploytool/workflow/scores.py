@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploytool.base.numbers import figure, rounded
 from deploytool.ir.recording import Recording
-from deploytool.ir.verdict import Verdict
+
+if TYPE_CHECKING:
+    from deploytool.ir.verdict import Verdict
 
 
 def chosen_epoch(history: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -11,7 +11,6 @@ from deploytool.base.numbers import figure
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.program_file import load_program
 from deploytool.ir.streams_file import load_streams
-from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
 from deploytool.store.manifest import Kind
@@ -79,6 +78,8 @@ def _recording(store: Store, artifact: Artifact) -> Summary:
 
 
 def _verdict(_: Store, artifact: Artifact) -> Summary:
+    from deploytool.ir.verdict_file import load_verdict
+
     verdict = load_verdict(artifact.path)
     if not verdict.checks:
         return Summary()

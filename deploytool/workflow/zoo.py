@@ -11,7 +11,6 @@ from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
-from deploytool.zoo.figures import read_figures
 from deploytool.zoo.models import MODELS, PREFIX, ROOT, is_shipped, model_folder, name_of
 
 
@@ -25,6 +24,8 @@ def program_named(cache: StageCache, reference: str, for_chip: bool = True) -> A
 
 def models() -> list[dict[str, Any]]:
     """One row per shipped model."""
+    from deploytool.zoo.figures import read_figures
+
     rows = []
     for name, model in MODELS.items():
         figures, folder = read_figures(ROOT / name), model_folder(name)
@@ -47,6 +48,8 @@ def models() -> list[dict[str, Any]]:
 
 def card(reference: str) -> dict[str, Any]:
     """What a shipped model is, how it was made, and its figures on every rung."""
+    from deploytool.zoo.figures import read_figures
+
     name = name_of(reference)
     model, figures = MODELS[name], read_figures(ROOT / name)
     return {
