@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from deploytool.base.errors import UsageError
 from deploytool.bench.speed.check import check
+from deploytool.bench.speed.commands import commands
 from deploytool.bench.speed.gpu import gpu
 from deploytool.bench.speed.memory import memory
 from deploytool.bench.speed.readers import readers
@@ -24,6 +25,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[], Any]]] = MappingProxyType(
         "memory": memory,
         "check": check,
         "readers": readers,
+        "commands": commands,
     }
 )
 

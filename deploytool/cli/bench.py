@@ -54,7 +54,7 @@ def bench(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="[NETWORK|simulator|large|gpu|training|memory|check|readers|claims]",
+            metavar="[NETWORK|simulator|large|gpu|training|memory|check|readers|commands|claims]",
             help="A program, or a network that convert takes; or one of the project's benchmarks, by default all but "
             "claims.",
         ),
