@@ -25,6 +25,7 @@ from typing import Any, Final
 from numba import njit
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.runtime import rtsys
 from numba.misc.appdirs import AppDirs
 
 from deploytool.base.files import write_file
@@ -151,3 +152,13 @@ class _Reduced(CompileResultCacheImpl):  # type: ignore[misc]
 
 class _Kept(FunctionCache):  # type: ignore[misc]
     _impl_class = _Reduced
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function that is kept for ``sig``, None if there is none.
+
+        numba first makes its context able to compile, which takes longer than most runs. What is kept needs only the
+        memory manager; a function that is not kept makes the rest of the context when it is compiled.
+        """
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)

@@ -63,3 +63,9 @@ def test_a_command_imports_no_large_package(folder: Path, arguments: tuple[str, 
 @pytest.mark.parametrize("arguments", [("show",), ("check", RECIPE), RUN], ids=" ".join)
 def test_what_computes_nothing_loads_no_compiler(folder: Path, arguments: tuple[str, ...]) -> None:
     assert not imported(folder, *arguments) & {"numba", "llvmlite"}
+
+
+def test_kept_loops_are_loaded_without_what_numba_compiles_with(folder: Path) -> None:
+    again = ("run", "program@latest", "--data", "digits", "--on", "emulator", "--rasters")
+    imported(folder, *again, "4")
+    assert not imported(folder, *again, "5") & {"numba.np.arraymath", "scipy.linalg"}
