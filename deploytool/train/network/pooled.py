@@ -15,7 +15,7 @@ from torch import Tensor
 
 from deploytool.train.network.neurons import SLOPES, Neuron, by_neuron, constants_of
 from deploytool.train.network.pooled_loops import Maps, Table, back_pooled, integrate_pooled
-from deploytool.train.network.threads import in_parts
+from deploytool.train.network.threads import in_parts, one_thread
 
 TABLE: Final = 1 << 14
 """The largest number of values in a table, which then stays in the processor's cache."""
@@ -96,5 +96,6 @@ def _table(bounds: NDArray[np.float32], neuron: Neuron) -> Table:
         return nothing
     u = torch.arange(int(least), int(most) + 1, dtype=torch.float32).view(1, -1)
     values = torch.empty_like(u)
-    _slopes(u, values, 0, u.numel(), neuron)
+    with one_thread():
+        _slopes(u, values, 0, u.numel(), neuron)
     return Table(values[0].numpy(), int(least))

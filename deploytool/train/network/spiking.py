@@ -34,6 +34,7 @@ from deploytool.recipe import (
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_PARTS, START, blank_nodes
 from deploytool.train.device import device_of
+from deploytool.train.network.events import convolve, possible, sparse
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.norms import normalise
 from deploytool.train.network.pooled import fire_pooled
@@ -71,9 +72,14 @@ class Block:
         summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
         return summed.reshape(*spikes.shape[:2], *self.out_shape)
 
-    def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
-        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape)."""
-        if isinstance(self.layer, ConvLayer):
+    def current(self, spikes: Tensor, weights: Tensor, few: bool = False) -> Tensor:
+        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape).
+
+        With ``few`` spikes, and whole weights, a convolution adds them one by one.
+        """
+        if isinstance(self.layer, ConvLayer) and few and possible(self.layer):
+            summed = convolve(spikes.flatten(0, 1), weights, self.layer.padding)
+        elif isinstance(self.layer, ConvLayer):
             layer = self.layer
             maps = spikes.flatten(0, 1)
             summed = F.conv2d(maps, weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -195,10 +201,12 @@ class SpikingNetwork:
                 case ConvLayer() | LinearLayer():
                     given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
                     given = given.reshape(*given.shape[:2], *block.in_shape)
-                    updates = given.sum(0) * self.fan_out[block.name].to(given.device)
+                    counts = given.sum(0)
+                    updates = counts * self.fan_out[block.name].to(given.device)
                     synops = synops + updates.flatten(1).sum(1, dtype=torch.float64)
                     integers = self.quantised(block, weights)
-                    flow = _Flow(block.current(given, integers.weights), first.divisor, integers)
+                    few = measure and integers.scale != 1.0 and sparse(counts, len(given))
+                    flow = _Flow(block.current(given, integers.weights, few), first.divisor, integers)
                 case PoolLayer(type=kind, kernel=kernel):
                     divisor = first.divisor * (kernel**2 if kind == "avgpool" else 1)
                     flow = _Flow(first.tensor if first.pooled else block.pooled(first.tensor), divisor)
