@@ -200,7 +200,8 @@ def ready(name: str) -> tuple[SpikingNetwork, dict[str, torch.Tensor], torch.Ten
 def test_every_preset_runs(name: str) -> None:
     net, weights, frames = ready(name)
     with torch.no_grad():
-        activity = net.run(weights, frames, measure=True)
+        measured = net.run(weights, frames, measure=True).statistics
+        activity = net.run({**weights, **measured}, frames)
     assert activity.output.shape == (2, 2, math.prod(net.blocks[-1].out_shape))
     assert activity.output.isfinite().all()
     assert activity.spikes[net.weighted[0].name].any()

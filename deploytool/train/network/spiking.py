@@ -213,7 +213,7 @@ class SpikingNetwork:
                 case SpikeLayer():
                     started = self._started(first, weights, block.sources[0])
                     window = self._kernels.get(block.name) if measure else None
-                    if window is not None and started.tensor.device.type == "cpu":
+                    if window is not None and started.integers is not None and started.tensor.device.type == "cpu":
                         flow = self._fired(started, window)
                     else:
                         flow = self._fired(started)
