@@ -149,6 +149,11 @@ def clocked_programs(draw: st.DrawFn) -> Program:
     return program.with_layers(layers, slow_clock_hz=hz)
 
 
+def without_decimators(program: Program) -> Program:
+    """``program`` with all spikes of its cores: a single neuron cannot be followed through a decimator."""
+    return program.with_layers({name: replace(layer, decimation=1) for name, layer in program.layers.items()})
+
+
 def bias_of(layer: Layer, arithmetic: str, rng: np.random.Generator) -> np.ndarray:
     features = layer.out_shape[0]
     if arithmetic == "float32":

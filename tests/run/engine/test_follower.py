@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from helpers.families import FAMILIES
+from contract import stream, two_neurons
+from helpers.families import FAMILIES, without_decimators
 from helpers.programs import streams
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -23,7 +26,7 @@ def test_a_neuron_alone_fires_as_in_its_run(name: str) -> None:
     @settings(max_examples=25)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        program = data.draw(family.programs())
+        program = without_decimators(data.draw(family.programs()))
         stream = data.draw(streams(program.input_shape, family.events[1], family.events[0]))
         try:
             traffic = follow(Job("simulator"), program, stream, 0)
@@ -62,3 +65,10 @@ def test_a_neuron_alone_fires_in_time_steps_as_in_its_run(data: st.DataObject) -
         own = (spikes["c"] == at[0]) & (spikes["y"] == at[1]) & (spikes["x"] == at[2])
         found = np.bincount(traffic.causes[layer][own], minlength=steps)
         assert [moment.spikes for moment in moments] == found.tolist()
+
+
+def test_a_neuron_behind_a_decimator_cannot_be_followed() -> None:
+    program = two_neurons()
+    layers = {name: replace(layer, decimation=2) for name, layer in program.layers.items()}
+    with pytest.raises(UnsupportedError, match="need layers without a decimator to follow single neurons"):
+        follow(Job("simulator"), program.with_layers(layers, slow_clock_hz=100_000), stream([0]), 0)
