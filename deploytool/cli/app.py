@@ -37,11 +37,9 @@ from deploytool.cli.options import (
     StatementOptions,
     TensorBoardOption,
     WidthOptions,
-    overrides,
-    parse_bins,
-    parse_workers,
 )
 from deploytool.cli.package import package
+from deploytool.cli.parsing import overrides, parse_bins, parse_workers
 from deploytool.cli.samples import SampleOptions, ShapingOptions
 from deploytool.cli.sweep import sweep
 

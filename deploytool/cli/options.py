@@ -6,18 +6,13 @@ Those that several commands take are types; those that travel together are froze
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from deploytool.base.errors import UsageError
-
 if TYPE_CHECKING:
-    from deploytool.ir.events import Bins
-    from deploytool.run.jobs.workers import Workers
     from deploytool.workflow.networks import ImportOptions
 
 RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
@@ -376,32 +371,3 @@ class ExplainOptions:
     tau_ms: Annotated[
         float, typer.Option("--tau-ms", min=0.001, help="Time constant of the distance of van Rossum.")
     ] = 10.0
-
-
-def overrides(set_: Sequence[str] | None, download: bool) -> list[str]:
-    """The changes of a recipe that --set and --download ask for."""
-    return [*(set_ or ()), *(["data.download=true"] if download else [])]
-
-
-def parse_workers(options: RunOptions) -> Workers | None:
-    """The Dask workers of ``options``, None for this process. Raises UsageError for options that do not go together."""
-    from deploytool.run.jobs.workers import Tls, Workers
-
-    files = (options.tls_ca, options.tls_cert, options.tls_key)
-    given = [path for path in files if path is not None]
-    if given and (options.scheduler is None or len(given) < len(files)):
-        need = "all three, with --scheduler tls://HOST:PORT"
-        raise UsageError("--tls-ca, --tls-cert, --tls-key", f"{len(given)} of three given", need)
-    if options.scheduler is None:
-        return None
-    return Workers(options.scheduler, Tls(given[0], given[1], given[2]) if given else None)
-
-
-def parse_bins(text: str) -> Bins:
-    """``text`` as what time steps have in common. Raises UsageError for any other text."""
-    from deploytool.ir.events import BINS
-
-    for known in BINS:
-        if text == known:
-            return known
-    raise UsageError("--bins", f"found {text!r}", " or ".join(BINS))

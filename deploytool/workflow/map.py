@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,13 +70,9 @@ def map_graph(
         graph, names = read_nir(stored.path / NETWORK), class_names(cache.store, stored)
     inputs = {"graph": stored.digest}
 
-    def save(program: Program, folder: Path) -> None:
-        save_program(program, folder)
-        write_names(names, folder)
-
     if target == SIMULATOR:
         request = Request("program", inputs, _asked_of_simulator(spec, width, calibration))
-        return cache.stored(request, lambda: _grouped(graph, spec), save)
+        return cache.stored(request, lambda: _grouped(graph, spec), partial(_write_program, names))
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -95,16 +92,8 @@ def map_graph(
             )
 
     def write(mapped: Mapped, folder: Path) -> None:
-        save(mapped.program, folder)
-        written: dict[str, Any] = {
-            CONFIGURATION: configure(mapped.program, spec),
-            QUANTISATION: [asdict(layer) for layer in mapped.quantisation],
-            SPLITS: [asdict(split) for split in mapped.splits],
-        }
-        if mapped.calibrated:
-            written[CALIBRATION] = mapped.calibrated.as_json()
-        for name, value in written.items():
-            (folder / name).write_text(canonical_json(value), encoding="utf-8")
+        _write_program(names, mapped.program, folder)
+        _write_mapping(mapped, spec, folder)
 
     asked = {"target": target, **spec.model_dump(mode="json")}
     decided: dict[str, Any] = {"map": asked, "weight_bits": integers.weight_bits}
@@ -114,6 +103,25 @@ def map_graph(
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return cache.stored(Request("program", inputs, decided), compute, write)
+
+
+def _write_program(names: Sequence[str], program: Program, folder: Path) -> None:
+    """Writes ``program`` and the ``names`` of its classes."""
+    save_program(program, folder)
+    write_names(names, folder)
+
+
+def _write_mapping(mapped: Mapped, spec: MapSection, folder: Path) -> None:
+    """Writes the configuration of the chip, and what quantising, splitting and calibrating did."""
+    written: dict[str, Any] = {
+        CONFIGURATION: configure(mapped.program, spec),
+        QUANTISATION: [asdict(layer) for layer in mapped.quantisation],
+        SPLITS: [asdict(split) for split in mapped.splits],
+    }
+    if mapped.calibrated:
+        written[CALIBRATION] = mapped.calibrated.as_json()
+    for name, value in written.items():
+        (folder / name).write_text(canonical_json(value), encoding="utf-8")
 
 
 def _asked_of_simulator(spec: MapSection, width: Width, calibration: SampleSource | None) -> dict[str, Any]:
