@@ -16,13 +16,13 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.machine import processor, threads
+from deploytool.base.native import lanes_of
 from deploytool.base.numbers import rounded
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 from deploytool.run.engine.event_driven import batches, compile_loops, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
-from deploytool.run.kernels.native import lanes_of
 from deploytool.run.plan.layers import NO_TIMES, Caused, Integrated, LayerPlan, Plan, make_plan, state_type
 from deploytool.run.record.samples import Room
 

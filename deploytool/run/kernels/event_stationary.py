@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from deploytool.run.kernels.native import I32, I64, WORD, Code, word
+from deploytool.base.native import I32, I64, WORD, Code, word
 
 PLACE_BITS: Final = 24
 """Number of bits of each of the two offsets in a word of the table, which are counted in vectors."""

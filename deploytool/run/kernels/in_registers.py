@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from deploytool.base.native import Code, word
 from deploytool.run.kernels.event_stationary import EventLoop, LayerCode
-from deploytool.run.kernels.native import Code, word
 
 REGISTERS: Final = 8
 """Number of vectors of a block, a whole number of groups."""

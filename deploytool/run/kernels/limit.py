@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from deploytool.base.arrays import Array
 from deploytool.base.compiled import compiled
-from deploytool.run.kernels.native import Code, aligned, call, lanes_of, native, word
+from deploytool.base.native import Code, aligned, call, lanes_of, native, word
 
 LENGTH: Final = 4096
 """Number of weights: 8 kB of int16, 16 kB of float32."""

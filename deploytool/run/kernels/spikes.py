@@ -12,8 +12,8 @@ from numba.extending import register_jitable
 
 from deploytool.base.arrays import Array
 from deploytool.base.compiled import compiled
+from deploytool.base.native import WORD, call, first_bit, not_zero, number_of_bits
 from deploytool.run.kernels.general import grown
-from deploytool.run.kernels.native import WORD, call, first_bit, not_zero, number_of_bits
 
 WORDS: Final = 1024
 """Number of words of bits for the events of a block, unless one event has more."""

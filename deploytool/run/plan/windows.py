@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from deploytool.base.arrays import Array
+from deploytool.base.native import WORD, Code, aligned_copy, lanes_of, native
 from deploytool.ir.program import Layer, Synapses
 from deploytool.run.kernels.batches import integrate_samples
 from deploytool.run.kernels.event_stationary import PLACE_BITS, EventLoop, write_event_loop
 from deploytool.run.kernels.in_registers import REGISTERS, write_register_loop
-from deploytool.run.kernels.native import WORD, Code, aligned_copy, lanes_of, native
 from deploytool.run.kernels.spikes import ALWAYS, WORDS, Windows
 
 FIRST_ROOM: Final = 2

@@ -9,6 +9,7 @@ from helpers.programs import assert_same, fast, programs, vector_programs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.native import ALIGNMENT
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.nodes import Conv
 from deploytool.ir.program import Program, Route
@@ -17,7 +18,6 @@ from deploytool.run.engine.event_driven import compile_loops
 from deploytool.run.kernels.batches import integrate_samples
 from deploytool.run.kernels.event_stationary import UNROLLED, write_event_loop
 from deploytool.run.kernels.in_registers import REGISTERS, write_register_loop
-from deploytool.run.kernels.native import ALIGNMENT
 from deploytool.run.kernels.spikes import WORDS
 from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.plan.windows import FIRST_ROOM

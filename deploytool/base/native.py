@@ -1,4 +1,4 @@
-"""Loops as native code: LLVM code for one shape of layer, compiled in milliseconds when a plan is made.
+"""Loops as native code: LLVM code for one shape of layer, compiled in milliseconds when they are needed.
 
 numba needs seconds for a loop of known shape and would have to keep every shape on disk. What these loops consist of,
 vectors at known distances, is written here directly in LLVM's operations, unrolled. LLVM splits vectors that are wider
