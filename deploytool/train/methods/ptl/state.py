@@ -14,6 +14,7 @@ from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.loop.state import copies, generator_of, make_optimizer
+from deploytool.train.methods.ptl.goals import Goal
 from deploytool.train.methods.ptl.network import Tandem
 from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.network.constraints import masks
@@ -28,14 +29,16 @@ class State:
     """The state of a training: the ``stage`` (0: the network with ReLUs only), its weights and its best weights.
 
     ``thetas`` {layer or "input": the activation that one spike stands for}; ``masks`` {layer: 1 where a weight may be
-    nonzero}. Stage 1 begins from a trained ``ann``.
+    nonzero}. Stage 1 begins from a trained ``ann``. Arrays of the ``goal`` are among the weights.
     """
 
-    def __init__(self, tandem: Tandem, seed: int, ann: Mapping[str, Array] | None) -> None:
-        self.tandem, self.seed, self.spec = tandem, seed, tandem.spec
+    def __init__(self, tandem: Tandem, goal: Goal, seed: int, ann: Mapping[str, Array] | None) -> None:
+        self.tandem, self.goal, self.seed, self.spec = tandem, goal, seed, tandem.spec
         self.stage = 0 if ann is None else 1
         self.first = self.stage
-        self.weights = tandem.initial_weights(self.generator("weights")) if ann is None else as_tensors(ann)
+        drawn = tandem.initial_weights(self.generator("weights")) if ann is None else as_tensors(ann)
+        own = goal.start(self.generator("decoder"))
+        self.weights, self.own = own | drawn, tuple(own)
         self.best = copies(self.weights)
         self.thetas: dict[str, float] = {INPUT: 1.0}
         self.masks: dict[str, Tensor] = {}
@@ -65,7 +68,9 @@ class State:
 
     def fold(self) -> None:
         """Folds the batch norms into the weights; later stages have none."""
-        self.tandem, self.weights = self.tandem.folded(self.weights)
+        own = {name: self.weights[name].detach() for name in self.own}
+        self.tandem, folded = self.tandem.folded(self.weights)
+        self.weights = own | folded
 
     def limit_fan_in(self) -> None:
         """From now on, keeps only the ``fan_in`` largest weights of each neuron in this stage's layer."""
@@ -77,7 +82,7 @@ class State:
     def begin(self) -> None:
         """Makes the weights of this stage trainable: all, or those from its layer on. Earlier weights are frozen."""
         learning = [layer.name for layer in self.tandem.layers[max(self.stage - 1, 0) :]]
-        arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")}
+        arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")} | {*self.goal.behind}
         for name, tensor in self.weights.items():
             tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
         self.optimizer = make_optimizer([tensor for tensor in self.weights.values() if tensor.requires_grad], self.spec)
@@ -115,6 +120,7 @@ class State:
         chosen = self.best_epoch
         history = tuple({**row, "chosen": 1} if row["epoch"] == chosen else row for row in self.history)
         stored = self.tandem.stored(last - 1, self.effective, self.thetas)
+        stored |= {name: self.weights[name].detach() for name in self.own}
         return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, chosen)
 
     def checkpoint(self, key: str) -> Checkpoint:

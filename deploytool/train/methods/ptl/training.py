@@ -21,27 +21,23 @@ more. No gradient flows through its spikes, so the chip's emulator can count the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Iterable
+from typing import Final, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from deploytool.base.arrays import frozen
 from deploytool.base.errors import RecipeError
-from deploytool.base.numbers import figure
-from deploytool.ir.events import EventStream, count
 from deploytool.recipe import NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.device import reproducible
 from deploytool.train.loop.epochs import train_epochs
-from deploytool.train.loop.losses import picture_loss
 from deploytool.train.loop.schedule import learning_rate
 from deploytool.train.loop.state import NORM_MOMENTUM
 from deploytool.train.methods.method import Training
+from deploytool.train.methods.ptl.goals import Inputs, Sums, goal_of
 from deploytool.train.methods.ptl.network import Tandem, active
 from deploytool.train.methods.ptl.restrictions import restrictions, unmet
 from deploytool.train.methods.ptl.state import State
@@ -82,7 +78,8 @@ def _run(task: Task, network: NetworkSection) -> _Run:
     sections = task.constraints, task.spec
     if problems := [*restrictions(task.network, *sections), *unmet(task.spec, task.outside)]:
         raise RecipeError.together(problems)
-    return _Run(State(Tandem(network, *sections), task.seed, task.outside.ann), task)
+    goal = goal_of(task)
+    return _Run(State(Tandem(network, *sections), goal, task.seed, task.outside.ann), task)
 
 
 class Source(Protocol):
@@ -91,10 +88,6 @@ class Source(Protocol):
     def __call__(self, batch: int, generator: torch.Generator | None) -> Iterable[tuple[Inputs, Tensor]]:
         """(inputs, labels (B,)) of all samples: in random order with a ``generator``, else in fixed order."""
         ...
-
-
-Inputs: TypeAlias = Tensor | list[EventStream]
-"""Frames (T, B, C, H, W), or the events themselves."""
 
 
 def _frames(batches: Batches, spec: TrainSection) -> Source:
@@ -148,7 +141,7 @@ class _Run:
         training, validation = self.streams if state.stage else self.frames
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        sums, held_out = _Sums(spec), _Sums(spec)
+        sums, held_out = Sums(state.goal), Sums(state.goal)
         samples = training(spec.batch, state.generator("batches", epoch))
         for batch, (inputs, labels) in enumerate(samples, start=1):
             state.optimizer.zero_grad()
@@ -172,31 +165,27 @@ class _Run:
         state.complete({"epoch": epoch, "learning_rate": rate, **sums.entry(""), **held_out.entry("validation_")})
 
     def _loss(self, logits: Tensor, inputs: Inputs, labels: Tensor) -> Tensor:
-        if self.spec.loss == "ce":
-            return F.cross_entropy(logits, labels)
-        white = self.task.outside.white
-        assert white is not None
-        return picture_loss(logits, _counted(inputs).flatten(1) / white)
+        return self.state.goal.loss(self.state.effective, logits, inputs, labels)
 
     def _logits(self, inputs: Inputs, measured: dict[str, Tensor] | None = None) -> Tensor:
         state, weights = self.state, self.state.effective
         if not state.stage:
-            return state.tandem.ann(weights, _counted(inputs), measured=measured)
+            return state.tandem.ann(weights, state.goal.given(weights, inputs), measured=measured)
         number = state.stage - 1
         return state.tandem.coupled(number, weights, state.thetas, self._counts(number, weights, inputs))
 
     @torch.no_grad()
     def _counts(self, number: int, weights: Weights, inputs: Inputs) -> dict[str, Tensor]:
         """{layer or "input": (B, C, H, W)}: spikes of all layers up to ``number`` that fire."""
-        tandem = self.state.tandem
-        counts = {INPUT: _counted(inputs)}
+        tandem, goal = self.state.tandem, self.state.goal
+        counts = {INPUT: goal.given(weights, inputs)}
         while number >= 0 and not tandem.layers[number].fires:
             number -= 1
         if number < 0:
             return counts
         model = tandem.stored(number, weights, self.state.thetas)
         if isinstance(inputs, Tensor):
-            spikes = tandem.spiking[number].run(model, inputs).spikes
+            spikes = tandem.spiking[number].run(model, goal.frames(weights, inputs)).spikes
             return counts | {name: fired.sum(0) for name, fired in spikes.items()}
         emulated = self.task.outside.emulated
         assert emulated is not None
@@ -233,45 +222,13 @@ class _Run:
             return self.spec.ptl.stage_learning_rate
         return learning_rate(self.spec, len(state.rows()) + 1)
 
-    def _tell(self, batch: int, sums: _Sums) -> None:
-        state, layers, mean = self.state, len(self.state.tandem.layers), sums.entry("")
-        note = f"stage {state.stage}/{layers}  epoch {len(state.rows()) + 1}  {_said(mean)}"
+    def _tell(self, batch: int, sums: Sums) -> None:
+        state, layers = self.state, len(self.state.tandem.layers)
+        note = f"stage {state.stage}/{layers}  epoch {len(state.rows()) + 1}  {sums.says}"
         first = 0 if state.first else self.spec.epochs
         before = first + (state.stage - 1) * state.stage_epochs if state.stage else 0
         done = (before + len(state.rows())) * self.batches + batch
         self.task.tick(done, (first + layers * state.stage_epochs) * self.batches, note)
-
-
-def _said(row: Mapping[str, float]) -> str:
-    """The loss and accuracy of a row of the history, in words."""
-    right = row.get("accuracy")
-    return f"loss {row['loss']:.3g}" + ("" if right is None else f"  {figure(right)} % correct")
-
-
-class _Sums:
-    """Sums over batches: the mean loss and, when answers are classes, the accuracy."""
-
-    def __init__(self, spec: TrainSection) -> None:
-        self.classes = spec.loss == "ce"
-        self.loss = self.right = self.total = 0.0
-
-    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
-        self.loss += float(loss.detach()) * len(labels)
-        self.right += int((logits.detach().argmax(1) == labels).sum())
-        self.total += len(labels)
-
-    def entry(self, prefix: str) -> dict[str, float]:
-        """{"loss": mean, "accuracy": %}, with ``prefix`` before each name."""
-        loss = {f"{prefix}loss": self.loss / self.total}
-        return loss | {f"{prefix}accuracy": 100 * self.right / self.total} if self.classes else loss
-
-
-def _counted(inputs: Inputs) -> Tensor:
-    """(B, C, H, W) float32: events of whole samples."""
-    if isinstance(inputs, Tensor):
-        return inputs.sum(0)
-    counts = np.stack([count(stream.events, stream.shape) for stream in inputs])
-    return torch.from_numpy(counts.astype(np.float32))
 
 
 PTL: Final = Training(SpikingNetwork, train)

@@ -1,0 +1,152 @@
+"""What PTL trains a network for: the loss, and the figures of an epoch. Potentials are those of the last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from deploytool.base.numbers import figure
+from deploytool.ir.events import EventStream, count
+from deploytool.train.loop.losses import picture_loss
+from deploytool.train.network.spiking import Weights
+from deploytool.train.task import Task
+
+Inputs: TypeAlias = Tensor | list[EventStream]
+"""Frames (T, B, C, H, W), or the events themselves."""
+
+
+class Goal(Protocol):
+    """What is in front of a network and behind it. It may learn arrays of its own, which are among the weights."""
+
+    @property
+    def behind(self) -> tuple[str, ...]:
+        """The arrays behind the network, which learn in every stage; those in front of it learn in stage 0 only."""
+        ...
+
+    def start(self, generator: torch.Generator, /) -> dict[str, Tensor]:
+        """{name: array} of what it learns besides the weights of the network."""
+        ...
+
+    def given(self, weights: Weights, inputs: Inputs, /) -> Tensor:
+        """(B, C, H, W): what the network gets of a whole sample, counts or activations."""
+        ...
+
+    def frames(self, weights: Weights, inputs: Tensor, /) -> Tensor:
+        """(T, B, C, H, W): the same in the time steps of the spiking network."""
+        ...
+
+    def loss(self, weights: Weights, potentials: Tensor, inputs: Inputs, wanted: Tensor, /) -> Tensor:
+        """The loss of ``potentials`` (B, K), for what is ``wanted`` of ``inputs``."""
+        ...
+
+    def scored(self, potentials: Tensor, wanted: Tensor, loss: Tensor, /) -> float:
+        """What `figures` needs of a batch, to be added up over batches."""
+        ...
+
+    def figures(self, scored: float, samples: float, /) -> dict[str, float]:
+        """{name: figure} of all ``samples`` whose `scored` are added up."""
+        ...
+
+    def says(self, figures: Mapping[str, float], /) -> str:
+        """The ``figures`` in a few words, or nothing."""
+        ...
+
+
+class _OfCounts:
+    """A network that gets the counts of samples as they are, and nothing is learnt besides it."""
+
+    behind: Final = ()
+
+    def start(self, _generator: torch.Generator) -> dict[str, Tensor]:
+        return {}
+
+    def given(self, _weights: Weights, inputs: Inputs) -> Tensor:
+        return counted(inputs)
+
+    def frames(self, _weights: Weights, inputs: Tensor) -> Tensor:
+        return inputs
+
+
+class Classes(_OfCounts):
+    """The class is the output with the largest potential. Its figure is the accuracy in %."""
+
+    def loss(self, _weights: Weights, potentials: Tensor, _inputs: Inputs, wanted: Tensor) -> Tensor:
+        return F.cross_entropy(potentials, wanted)
+
+    def scored(self, potentials: Tensor, wanted: Tensor, _loss: Tensor) -> float:
+        return float((potentials.detach().argmax(1) == wanted).sum())
+
+    def figures(self, scored: float, samples: float) -> dict[str, float]:
+        return {"accuracy": 100 * scored / samples}
+
+    def says(self, figures: Mapping[str, float]) -> str:
+        return f"{figure(figures['accuracy'])} % correct"
+
+
+class Pictures(_OfCounts):
+    """The sigmoid of the potentials restores the picture, whose white pixels have ``white`` counts."""
+
+    def __init__(self, white: int) -> None:
+        self.white = white
+
+    def loss(self, _weights: Weights, potentials: Tensor, inputs: Inputs, _wanted: Tensor) -> Tensor:
+        return picture_loss(potentials, counted(inputs).flatten(1) / self.white)
+
+    def scored(self, _potentials: Tensor, _wanted: Tensor, _loss: Tensor) -> float:
+        return 0.0
+
+    def figures(self, _scored: float, _samples: float) -> dict[str, float]:
+        return {}
+
+    def says(self, _figures: Mapping[str, float]) -> str:
+        return ""
+
+
+def goal_of(task: Task) -> Goal:
+    """The goal of ``task``."""
+    if task.spec.loss == "ce":
+        return Classes()
+    white = task.outside.white
+    assert white is not None
+    return Pictures(white)
+
+
+def counted(inputs: Inputs) -> Tensor:
+    """(B, C, H, W) float32: events of whole samples."""
+    if isinstance(inputs, Tensor):
+        return inputs.sum(0)
+    counts = np.stack([count(stream.events, stream.shape) for stream in inputs])
+    return torch.from_numpy(counts.astype(np.float32))
+
+
+class Sums:
+    """Sums over batches: the mean loss and the figures of a ``goal``."""
+
+    def __init__(self, goal: Goal) -> None:
+        self.goal = goal
+        self.loss = self.scored = self.total = 0.0
+
+    def add(self, potentials: Tensor, wanted: Tensor, loss: Tensor) -> None:
+        """Adds one batch, whose mean loss is ``loss``."""
+        self.loss += float(loss.detach()) * len(wanted)
+        self.scored += self.goal.scored(potentials, wanted, loss)
+        self.total += len(wanted)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures of all batches so far."""
+        return self.goal.figures(self.scored, self.total)
+
+    def entry(self, prefix: str) -> dict[str, float]:
+        """{"loss": mean, and each figure}, with ``prefix`` before each name."""
+        return {f"{prefix}{name}": value for name, value in {"loss": self.loss / self.total, **self.figures}.items()}
+
+    @property
+    def says(self) -> str:
+        """The loss and the figures in words."""
+        return f"loss {self.loss / self.total:.3g}  {self.goal.says(self.figures)}".rstrip()
