@@ -18,6 +18,7 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "t_max": ("nmt", "mtt"),
     "draws": ("nmt", "mtt"),
     "ttm": ("nmt", "mtt"),
+    "reset_gradient": ("sdt", "nmt", "mtt", "tit"),
     "stages": ("mtt",),
     "stage_layers": ("mtt",),
     "first_stage": ("mtt",),
@@ -131,6 +132,11 @@ class TrainSection(Section):
     )
     spikes_per_step: Literal["many", "one"] = Field(
         "many", description="Whether a neuron may fire several times per time step. On the event-driven chip it can."
+    )
+    reset_gradient: Literal["full", "detached"] = Field(
+        "full",
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`: whether gradients flow through the reset of a neuron that "
+        "fires, as in TET and MTT, or take the reset for a constant.",
     )
     gain: float = Field(
         1.5, gt=0, description="Factor on the default initial weights. With 1, deep layers stay silent."

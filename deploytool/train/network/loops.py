@@ -53,7 +53,8 @@ trunc, rint, fabs, fma = (_of_llvm(name, count) for name, count in (("trunc", 1)
 
 class Constants(NamedTuple):
     """A `Neuron` as the loops take it: float32 numbers, ``inverse`` 1 / theta, and ``scale`` of the surrogate; whether
-    a neuron fires ``many`` times per step, its reset subtracts, and its membrane ``saturates`` at the ceiling."""
+    a neuron fires ``many`` times per step, its reset subtracts, the gradient of the reset is ``detached``, and its
+    membrane ``saturates`` at the ceiling."""
 
     theta: np.float32
     inverse: np.float32
@@ -63,6 +64,7 @@ class Constants(NamedTuple):
     decay: np.float32
     many: bool
     subtract: bool
+    detached: bool
     saturates: bool
 
 
@@ -105,7 +107,7 @@ def back(
         step_back(
             from_spikes[t, first:last],
             (membrane[before, first:last], spikes[before, first:last]),
-            spikes[t, first:last],
+            (membrane[t, first:last], spikes[t, first:last]),
             slopes[t, first:last],
             state,
             neuron,
@@ -114,21 +116,49 @@ def back(
 
 @compiled
 def step_back(
-    from_spikes: Array, before: tuple[Array, Array], spikes: Array, slopes: Array, state: Array, neuron: Constants
+    from_spikes: Array,
+    before: tuple[Array, Array],
+    now: tuple[Array, Array],
+    slopes: Array,
+    state: Array,
+    neuron: Constants,
 ) -> None:
     """Runs one backward time step; ``state`` comes from the next step, ``before`` is the (membrane, spikes) of the
-    previous one."""
+    previous one, and ``now`` those of this one."""
+    if neuron.subtract:
+        _through_subtraction(from_spikes, before, slopes, state, neuron)
+    else:
+        _through_zero(from_spikes, before[0], now, slopes, state, neuron)
+
+
+@compiled
+def _through_subtraction(
+    from_spikes: Array, before: tuple[Array, Array], slopes: Array, state: Array, neuron: Constants
+) -> None:
     membrane_before, spikes_before = before
+    removed = ZERO if neuron.detached else neuron.theta
     for i in range(len(state)):
-        a = state[i] if neuron.subtract or spikes[i] == ZERO else ZERO
-        through = fma(a, -neuron.theta, from_spikes[i]) if neuron.subtract else from_spikes[i]
-        given = fma(neuron.inverse * through, slopes[i] * neuron.scale, a)
+        through = fma(state[i], -removed, from_spikes[i])
+        given = fma(neuron.inverse * through, slopes[i] * neuron.scale, state[i])
         slopes[i] = given
         u = membrane_before[i]
         given = given if u > neuron.floor else ZERO
         if neuron.saturates:
             given = given if u - neuron.theta * spikes_before[i] < neuron.ceiling else ZERO
         state[i] = given * neuron.decay
+
+
+@compiled
+def _through_zero(
+    from_spikes: Array, before: Array, now: tuple[Array, Array], slopes: Array, state: Array, neuron: Constants
+) -> None:
+    membrane, spikes = now
+    for i in range(len(state)):
+        removed = membrane[i] if spikes[i] <= ONE and not neuron.detached else ZERO
+        through = fma(-removed, state[i], from_spikes[i])
+        given = fma(neuron.inverse * through, slopes[i] * neuron.scale, state[i] if spikes[i] == ZERO else ZERO)
+        slopes[i] = given
+        state[i] = given * neuron.decay if before[i] > neuron.floor else ZERO
 
 
 @compiled

@@ -13,10 +13,13 @@ per step with "subtract" can reach it, because every other combination leaves V 
 with MultiSpike or SingleSpike, MembraneSubtract or MembraneReset and min_v_mem. Backward through time, dn[t]/dU[t] is
 replaced by a surrogate g(U[t]) (`SURROGATES`):
 
-    dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])     with a[t] = decay dL/dI[t+1] where U[t] > floor, else 0
+    dL/dI[t] = a[t] + (dL/dn[t] - theta a[t]) g(U[t])                         "subtract"
+    dL/dI[t] = [n[t] = 0] a[t] + (dL/dn[t] - [n[t] <= 1] U[t] a[t]) g(U[t])   "zero"
 
-for "subtract"; for "zero" the term with theta is absent and a[t] is also 0 where the neuron fired. Above the ceiling
-a[t] is 0 as well.
+with a[t] = dL/dV[t] = decay dL/dI[t+1] where U[t] > floor and V[t] is below the ceiling, else 0. For "zero" this is the
+gradient of V[t] = max(1 - n[t], 0) U[t]: of (1 - n[t]) U[t], as TET and MTT train, where a neuron fires at most once.
+With the reset gradient "detached" (sinabs's MembraneReset) the term of a[t] in the brackets is absent: the reset is a
+constant.
 """
 
 from __future__ import annotations
@@ -82,6 +85,7 @@ class Neuron:
     floor: float | None = None
     reset: Literal["subtract", "zero"] = "subtract"
     spikes_per_step: Literal["many", "one"] = "many"
+    reset_gradient: Literal["full", "detached"] = "full"
     surrogate: Surrogate = "periodic"
     decay: float = 1.0
     ceiling: float = math.inf
@@ -170,6 +174,7 @@ def constants_of(neuron: Neuron) -> loops.Constants:
         decay=np.float32(neuron.decay),
         many=neuron.spikes_per_step == "many",
         subtract=neuron.reset == "subtract",
+        detached=neuron.reset_gradient == "detached",
         saturates=neuron.saturates,
     )
 
@@ -199,10 +204,13 @@ def back(from_spikes: Tensor, membrane: Tensor, spikes: Tensor, to_current: Tens
     from_state = torch.zeros_like(membrane[0])
     for t in reversed(range(len(membrane))):
         slope = surrogate(membrane[t] * (1 / theta))
-        if neuron.reset == "subtract":
-            through_spikes = torch.sub(from_spikes[t], from_state, alpha=theta)
-        else:
-            through_spikes = from_spikes[t]
+        through_spikes = from_spikes[t]
+        if neuron.reset_gradient == "full" and neuron.reset == "subtract":
+            through_spikes = torch.sub(through_spikes, from_state, alpha=theta)
+        elif neuron.reset_gradient == "full":
+            removed = torch.where(spikes[t] <= 1, membrane[t], 0.0)
+            through_spikes = torch.addcmul(through_spikes, removed, from_state, value=-1)
+        if neuron.reset == "zero":
             from_state.mul_(spikes[t] == 0)
         torch.addcmul(from_state, through_spikes, slope, value=1 / theta, out=to_current[t])
         if t and neuron.floor is not None:

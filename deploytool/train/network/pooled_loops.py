@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from deploytool.base.arrays import Array
-from deploytool.train.network.loops import ONE, ZERO, Constants, compiled, fabs, rint, step, step_back
+from deploytool.train.network.loops import ONE, TWO, ZERO, Constants, compiled, fabs, rint, step, step_back
 
 INFINITE: Final = np.float32(np.inf)
 
@@ -139,13 +139,13 @@ def _back(backward: tuple[Array, Array, Array], table: Table, sample: int, maps:
                 _spread(from_pooled[t, sample, y // maps.kernel], from_spikes, maps)
             u, before = membrane[t, sample, first:last], membrane[max(t - 1, 0), sample, first:last]
             if counts:
-                _fired(u, spikes, neuron.theta)
-                _fired(before, spikes_before, neuron.theta)
+                _fired(u, spikes, neuron)
+                _fired(before, spikes_before, neuron)
             out = slopes[t, sample, first:last]
             if len(table.values):
                 _look_up(u, out, table.values, table.least)
             given = from_spikes if y // maps.kernel < high else nothing
-            step_back(given, (before, spikes_before), spikes, out, state[first:last], neuron)
+            step_back(given, (before, spikes_before), (u, spikes), out, state[first:last], neuron)
 
 
 @compiled
@@ -161,10 +161,11 @@ def _spread(window: Array, out: Array, maps: Maps) -> None:
 
 
 @compiled
-def _fired(u: Array, spikes: Array, theta: np.float32) -> None:
-    """Fills ``spikes`` with whether a neuron fires; that is all that a reset to zero or a ceiling needs."""
+def _fired(u: Array, spikes: Array, neuron: Constants) -> None:
+    """Fills ``spikes`` with 0, 1, or 2 for two and more; that is all that a reset to zero or a ceiling needs."""
     for i in range(len(u)):
-        spikes[i] = ONE if u[i] >= theta else ZERO
+        once = ONE if u[i] >= neuron.theta else ZERO
+        spikes[i] = TWO if neuron.many and u[i] >= TWO * neuron.theta else once
 
 
 @compiled

@@ -251,7 +251,15 @@ class SpikingNetwork:
             floor = max(flow.integers.floor * flow.divisor, lowest)
             whole = ceiling < math.inf and current.is_cuda
         neuron = Neuron(
-            threshold, floor, constraints.reset, spec.spikes_per_step, spec.surrogate, constraints.decay, ceiling, whole
+            threshold=threshold,
+            floor=floor,
+            reset=constraints.reset,
+            spikes_per_step=spec.spikes_per_step,
+            reset_gradient=spec.reset_gradient,
+            surrogate=spec.surrogate,
+            decay=constraints.decay,
+            ceiling=ceiling,
+            whole=whole,
         )
         by_feature = current.float().movedim(2, -1)
         if kernel is not None:

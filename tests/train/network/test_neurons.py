@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -18,6 +19,10 @@ from deploytool.train.network.pooling import sum_pool
 CURRENTS = arrays(
     np.float32, st.tuples(st.integers(1, 8), st.integers(1, 3), st.integers(1, 5)), elements=st.integers(-300, 500)
 )
+
+
+REFERENCE: Final = {"subtract": "full", "zero": "detached"}
+"""The gradients of sinabs's resets."""
 
 
 def gradient(current: torch.Tensor, neuron: Neuron, towards: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -52,7 +57,7 @@ def test_equals_sinabs(surrogate, spikes_per_step, reset, counts, threshold, flo
         min_v_mem=floor,
     )
     current = torch.from_numpy(counts) / 128
-    neuron = Neuron(threshold, floor, reset, spikes_per_step, surrogate)
+    neuron = Neuron(threshold, floor, reset, spikes_per_step, REFERENCE[reset], surrogate)
     spikes, ours = gradient(current, neuron, towards_like(current))
 
     theirs_in = current.clone().requires_grad_()
@@ -97,6 +102,54 @@ def test_scale_does_not_matter(surrogate):
     assert torch.equal(slope, finer_slope * 4)
 
 
+def written_out(current: torch.Tensor, neuron: Neuron) -> torch.Tensor:
+    """The spikes (T, n) of `neurons`'s equations for ``current``, for autograd: n is a straight-through function of U,
+    and V of both."""
+    v, fired = torch.zeros_like(current[0]), []
+    for step in current:
+        u = neuron.decay * v + step
+        held = u.detach()
+        wanted = (held / neuron.threshold).trunc().clamp(min=0)
+        wanted = wanted if neuron.spikes_per_step == "many" else wanted.clamp(max=1)
+        slope = (1 - (held / neuron.threshold - 1).abs()).clamp(min=0) / neuron.threshold
+        n = wanted + slope * (u - held)
+        fired.append(n)
+        reset = n if neuron.reset_gradient == "full" else n.detach()
+        v = u - neuron.threshold * reset if neuron.reset == "subtract" else u * torch.where(wanted <= 1, 1 - reset, 0)
+        if neuron.floor is not None:
+            v = torch.where(u > neuron.floor, v, neuron.floor)
+    return torch.stack(fired)
+
+
+@pytest.mark.parametrize("reset_gradient", ["full", "detached"])
+@pytest.mark.parametrize("spikes_per_step", ["many", "one"])
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@given(decay=st.sampled_from([1.0, 0.5]), floor=st.sampled_from([None, -0.5]), seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_gradients_are_those_of_autograd(reset, spikes_per_step, reset_gradient, decay, floor, seed):
+    """Of the equations in float64, so that only the rounding of float32 is left."""
+    generator = torch.Generator().manual_seed(seed)
+    current = torch.randn(6, 40, generator=generator).round(decimals=3)
+    neuron = Neuron(1.0, floor, reset, spikes_per_step, reset_gradient, "triangle", decay)
+    ours, slope = gradient(current, neuron, towards_like(current))
+    leaf = current.double().requires_grad_()
+    wanted = written_out(leaf, neuron)
+    assume(torch.equal(ours.double(), wanted.detach()))  # on the threshold, the rounding decides
+    wanted.backward(towards_like(current).double())
+    assert leaf.grad is not None
+    torch.testing.assert_close(slope.double(), leaf.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_of_a_hard_reset_is_that_of_one_minus_the_spike():
+    """Two steps of a leaky neuron, by hand: V[1] = (1 - s[1]) U[1], as in TET and MTT."""
+    current = torch.tensor([0.8, 0.5]).view(2, 1)
+    slopes = [0.8, 1 - abs(0.4 + 0.5 - 1)]
+    for reset_gradient, through in (("full", 1 - 0.8 * slopes[0]), ("detached", 1.0)):
+        neuron = Neuron(1.0, None, "zero", "one", reset_gradient, "triangle", 0.5)
+        _, found = gradient(current, neuron, torch.tensor([[0.0], [1.0]]))
+        assert found.flatten().tolist() == pytest.approx([0.5 * through * slopes[1], slopes[1]], rel=1e-6)
+
+
 def in_chunks(current: torch.Tensor, chunk: int) -> tuple[torch.Tensor, ...]:
     """(membrane, spikes, dL/dI) of neurons that get ``current`` (T, n), ``chunk`` neurons at a time."""
     membrane, spikes, to_current = (torch.empty_like(current) for _ in range(3))
@@ -133,6 +186,7 @@ KINDS = st.builds(
     floor=st.sampled_from([None, 0.0, -50.0]),
     reset=st.sampled_from(["subtract", "zero"]),
     spikes_per_step=st.sampled_from(["many", "one"]),
+    reset_gradient=st.sampled_from(["full", "detached"]),
     surrogate=st.sampled_from(list(neurons.SURROGATES)),
     decay=st.sampled_from([1.0, 0.5, 0.3]),
     ceiling=st.sampled_from([np.inf, 200.0]),

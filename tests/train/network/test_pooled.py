@@ -23,6 +23,7 @@ KINDS = st.builds(
     floor=st.sampled_from([None, 0.0, -50.0]),
     reset=st.sampled_from(["subtract", "zero"]),
     spikes_per_step=st.sampled_from(["many", "one"]),
+    reset_gradient=st.sampled_from(["full", "detached"]),
     surrogate=st.sampled_from(list(SURROGATES)),
     decay=st.sampled_from([1.0, 0.5, 0.3]),
     ceiling=st.sampled_from([np.inf, 200.0]),
@@ -79,7 +80,11 @@ def plain(current: torch.Tensor, neuron: Neuron, kernel: int) -> torch.Tensor:
     for step in current:
         u = neuron.decay * v + step
         n: torch.Tensor = Plain.apply(u / neuron.threshold, neuron)  # type: ignore[no-untyped-call]
-        v = u - neuron.threshold * n if neuron.reset == "subtract" else torch.where(n.detach() == 0, u, 0.0)
+        removed = n if neuron.reset_gradient == "full" else n.detach()
+        if neuron.reset == "subtract":
+            v = u - neuron.threshold * removed
+        else:
+            v = u * torch.where(n.detach() <= 1, 1 - removed, 0.0)
         if neuron.floor is not None:
             v = torch.where(u > neuron.floor, v, neuron.floor)
         windows = n.unfold(1, kernel, kernel).unfold(2, kernel, kernel)
@@ -90,10 +95,11 @@ def plain(current: torch.Tensor, neuron: Neuron, kernel: int) -> torch.Tensor:
 @pytest.mark.parametrize("surrogate", list(SURROGATES))
 @pytest.mark.parametrize("spikes_per_step", ["many", "one"])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("reset_gradient", ["full", "detached"])
 @pytest.mark.parametrize("decay", [1.0, 0.5])
-def test_gradients_are_those_of_autograd(surrogate, spikes_per_step, reset, decay):
+def test_gradients_are_those_of_autograd(surrogate, spikes_per_step, reset, reset_gradient, decay):
     """In float64, so that only the rounding of float32 is left: 10^-5 of the largest gradient."""
-    neuron = Neuron(64.0, -64.0, reset, spikes_per_step, surrogate, decay)
+    neuron = Neuron(64.0, -64.0, reset, spikes_per_step, reset_gradient, surrogate, decay)
     current = (60 * torch.randn(12, 2, 5, 4, 3, generator=torch.Generator().manual_seed(1))).round()
     ours, slope = with_gradient(fire_pooled, current, neuron, 2)
     leaf = current.double().requires_grad_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -87,6 +88,24 @@ def test_equals_the_same_network_written_out(pool):
     assert third.sum() > 0
     for name, expected in zip(("conv1", "conv2", "fc1"), (first, second, third), strict=True):
         assert torch.equal(activity.spikes[name].flatten(), expected.flatten()), name
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_the_recipe_says_whether_gradients_flow_through_the_reset(reset):
+    layers = ({"type": "conv", "out": 1, "kernel": 1}, {"type": "spike"})
+    frames, found = events(5, 1, 2, 6, 6), []
+    for reset_gradient in ("full", "detached"):
+        free = ConstraintsSection(weight_bits=32, floor=-math.inf, reset=reset)
+        net = SpikingNetwork(network(*layers), free, spec(reset_gradient=reset_gradient, surrogate="triangle"))
+        weights = torch.full((1, 2, 1, 1), 0.6).requires_grad_()
+        net.run({"conv1": weights}, frames).output.sum().backward()
+        current = F.conv2d(frames.flatten(0, 1), torch.full((1, 2, 1, 1), 0.6)).unflatten(0, (5, 1)).requires_grad_()
+        fire(current, Neuron(1.0, None, reset, "many", reset_gradient, "triangle")).sum().backward()
+        assert weights.grad is not None
+        assert current.grad is not None
+        torch.testing.assert_close(weights.grad.sum(), (current.grad * frames.sum(2, keepdim=True)).sum())
+        found.append(weights.grad)
+    assert not torch.equal(*found)
 
 
 def test_average_pooling_is_summing_with_a_higher_threshold():
