@@ -111,9 +111,18 @@ class TrainSection(Section):
         "it off.",
     )
     schedule: Literal["cosine", "constant", "steps"] = Field(
-        "cosine", description="How the learning rate falls: along a cosine, not at all, or at `milestones`."
+        "cosine",
+        description="How the learning rate falls, step by step of the optimizer: along a cosine, not at all, or at "
+        "`milestones`. Every stage of method `tit` has a schedule of its own.",
     )
-    warmup_epochs: int = Field(0, ge=0, description="Epochs over which the learning rate rises to its full value.")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        description="Epochs, or a part of one, over which the learning rate rises to its full value, step by step.",
+    )
+    warmup_steps: int | None = Field(
+        None, ge=0, description="The same as a number of steps of the optimizer, instead of `warmup_epochs`."
+    )
     milestones: tuple[PositiveInt, ...] = Field(
         (), description="Schedule `steps`: epochs after which the learning rate is multiplied by `milestone_factor`."
     )
@@ -192,7 +201,9 @@ class TrainSection(Section):
             found = f"found {list(self.milestones)} of {epochs} epochs"
             yield RecipeError("milestones", found, "epochs in ascending order, before the last")
         if self.warmup_epochs >= epochs:
-            yield RecipeError("warmup_epochs", f"found {self.warmup_epochs} of {epochs} epochs", "fewer than epochs")
+            yield RecipeError("warmup_epochs", f"found {self.warmup_epochs:g} of {epochs} epochs", "fewer than epochs")
+        if self.warmup_epochs and self.warmup_steps is not None:
+            yield RecipeError("warmup_steps", "found both warmup_epochs and warmup_steps", "only one")
 
     @property
     def longest(self) -> int:

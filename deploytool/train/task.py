@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Epoch: TypeAlias = Mapping[str, float]
-"""epoch (from 1), learning_rate, step_epochs, loss, accuracy (%) or r2 and rmse, synops per sample; validation_loss and
-so on; rate/conv1 and so on: spikes per neuron and validation sample."""
+"""epoch (from 1), learning_rate of its last step, step_epochs, loss, accuracy (%) or r2 and rmse, synops per sample;
+validation_loss and so on; rate/conv1 and so on: spikes per neuron and validation sample."""
 
 SCORES: Final = ("accuracy", "r2")
 """The figures of an epoch by which the best is chosen, one for each kind of task."""

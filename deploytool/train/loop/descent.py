@@ -19,14 +19,14 @@ from deploytool.train.loop.calibration import calibrated
 from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.evaluate import Score, Sums, score
 from deploytool.train.loop.objective import objective_of
-from deploytool.train.loop.schedule import learning_rate
+from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import State
 from deploytool.train.network.constraints import excess
 from deploytool.train.network.spiking import Activity, SpikingNetwork
 from deploytool.train.network.stages import stages_of
 from deploytool.train.task import Epoch, Task, Trained
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 DIVERGED: Final = 10
@@ -72,6 +72,8 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
     mean <- a mean + (1 - a) weights after every step with a = ``spec.average`` (Polyak averaging); at a = 0 these are
     the weights themselves.
     """
+    if initial is not None:
+        initial = dict(sorted(initial.items()))  # the same key, and order in the optimizer, if they were restored
     net = descent.build(task.network, task.constraints, task.spec)
     state = State(net, task.seed, initial, objective_of(net, task.values))
     stages = stages_of(task.network, task.spec)
@@ -92,9 +94,9 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
 def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) -> Epoch:
     """The history entry of the next epoch, which trains ``state``."""
     net, epoch = state.net, len(state.history) + 1
-    rate = learning_rate(net.spec, epoch)
-    state.begin(epoch, rate)
-    learned, steps = _train_epoch(state, lambda drawn: descent.draw(net.spec, stages, drawn), task)
+    schedule = Schedule(net.spec, math.ceil(len(task.training) / net.spec.batch))
+    state.begin(epoch)
+    learned, steps = _train_epoch(state, lambda drawn: descent.draw(net.spec, stages, drawn), schedule, task)
     first = max(1.0, state.history[0]["loss"]) if state.history else math.inf
     if learned.loss > DIVERGED * first:
         raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
@@ -103,7 +105,7 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
     held_out = score(net, state.mean, task.validation, state.objective)
     return {
         "epoch": epoch,
-        "learning_rate": rate,
+        "learning_rate": schedule.rate(epoch * schedule.batches),
         "step_epochs": steps + (state.history[-1]["step_epochs"] if state.history else 0),
         "loss": learned.loss,
         **learned.figures,
@@ -116,15 +118,15 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
 
 
 def _train_epoch(
-    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], task: Task
+    state: State, draw: Callable[[torch.Generator], list[tuple[int, ...]]], schedule: Schedule, task: Task
 ) -> tuple[Score, float]:
     """(means over one pass through the training samples, time steps per sample). Changes ``state``."""
     net, spec, epoch = state.net, state.net.spec, len(state.history) + 1
     draws = state.generator("draws", epoch)
-    batches = math.ceil(len(task.training) / spec.batch)
+    before = (epoch - 1) * schedule.batches
     sums, steps_taken = Sums(net, state.objective), 0.0
     samples = task.training(spec.longest, spec.batch, state.generator("batches", epoch))
-    for batch, (frames, labels) in enumerate(samples, start=1):
+    for step, (frames, labels) in enumerate(samples, start=before + 1):
         state.optimizer.zero_grad()
         for steps in draw(draws):
             steps_taken += sum(steps) / len(steps)
@@ -138,9 +140,9 @@ def _train_epoch(
                 if len(own_labels):
                     sums.add(activity, state.weights, own_labels, loss)
         processes.add_gradients(state.learnt.values())
-        state.step()
-        task.tick((epoch - 1) * batches + batch, spec.epochs * batches, _note(state, epoch, sums.mean))
-    return sums.total().mean, steps_taken / batches
+        state.step(schedule.rate(step))
+        task.tick(step, schedule.steps, _note(state, epoch, sums.mean))
+    return sums.total().mean, steps_taken / schedule.batches
 
 
 def _still(frames: Tensor) -> bool:

@@ -20,6 +20,7 @@ from deploytool.recipe import UNQUANTISED, BatchNormLayer, ConstraintsSection, N
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.descent import Descent, descend
 from deploytool.train.loop.objective import split_decoder
+from deploytool.train.loop.schedule import Schedule
 from deploytool.train.network.constraints import require_possible
 from deploytool.train.network.norms import merged
 from deploytool.train.task import Epoch, Observe, Resumed, Task, Trained
@@ -63,15 +64,16 @@ def _base(spec: TrainSection) -> TrainSection:
     assert spec.base is not None
     own = {"epochs": spec.base.epochs, "learning_rate": spec.base.learning_rate, "schedule": spec.base.schedule}
     steps = spec.base.time_steps or spec.time_steps
-    plain = {"method": "sdt", "base": None, "tit": (), "milestones": (), "warmup_epochs": 0, "patience": None}
-    return spec.model_copy(update={**plain, **own, "time_steps": steps})
+    plain = {"method": "sdt", "base": None, "tit": (), "milestones": (), "patience": None}
+    no_warmup = {"warmup_epochs": 0, "warmup_steps": None}
+    return spec.model_copy(update={**plain, **no_warmup, **own, "time_steps": steps})
 
 
 def train_in_phases(descent: Descent, task: Task) -> Trained:
     """The weights that the last phase of ``task`` chooses, with the ``history`` of all phases."""
     phases = phases_of(descent, task.network, task.constraints, task.spec)
     batches = math.ceil(len(task.training) / task.spec.batch)
-    planned = [batches * phase.spec.epochs for phase in phases]
+    planned = [Schedule(phase.spec, batches).steps for phase in phases]
     history: list[Epoch] = []
     weights: Mapping[str, Array] | None = None
     for number, phase in enumerate(phases):

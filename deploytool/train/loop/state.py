@@ -83,10 +83,8 @@ class State:
         waited = len(self.history) - best if best else 0
         return len(self.history) >= spec.epochs or (spec.patience is not None and waited >= spec.patience)
 
-    def begin(self, epoch: int, rate: float) -> None:
-        """Sets the learning ``rate`` of ``epoch``, and the number of inputs that a neuron may have in that epoch."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def begin(self, epoch: int) -> None:
+        """Sets the number of inputs that a neuron may have in ``epoch``."""
         constraints = self.net.constraints
         if constraints.fan_in is not None and epoch <= constraints.fan_in_epochs:
             weighted = {block.name: self.weights[block.name] for block in self.net.weighted}
@@ -103,8 +101,10 @@ class State:
         for name, value in statistics.items():
             self.mean[name].copy_(value)
 
-    def step(self) -> None:
-        """Updates the weights by their gradients, and then their running mean."""
+    def step(self, rate: float) -> None:
+        """Updates the weights by their gradients at the learning ``rate``, and then their running mean."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         self.optimizer.step()
         for name, tensor in self.weights.items():
             self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)

@@ -14,7 +14,8 @@ from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.train import device
 from deploytool.train.loop.evaluate import evaluate
-from deploytool.train.loop.state import chosen
+from deploytool.train.loop.schedule import Schedule
+from deploytool.train.loop.state import State, chosen
 from deploytool.train.methods.table import train
 from deploytool.train.network import spiking
 from deploytool.train.network.spiking import SpikingNetwork
@@ -45,7 +46,7 @@ def stop_at(step: int) -> Tick:
 METHODS = [
     {},
     {"method": "nmt", "t_max": 4, "average": 0.9},
-    {"method": "mtt", "optimizer": "sgd", "loss": "tet", "tet_lambda": 0.1, "rate_penalty": 1.0},
+    {"method": "mtt", "optimizer": "sgd", "loss": "tet", "tet_lambda": 0.1, "rate_penalty": 1.0, "warmup_epochs": 1.3},
 ]
 
 
@@ -223,6 +224,23 @@ def test_every_epoch_is_told_once(tmp_path):
     assert continued == [2]
     assert best_so_far[0] == 1
     assert best_so_far[-1] == trained.chosen_epoch
+
+
+def test_the_learning_rate_changes_at_every_step(tmp_path, monkeypatch):
+    used: list[float] = []
+
+    def step(state, rate):
+        used.append(rate)
+        plain(state, rate)
+        assert {group["lr"] for group in state.optimizer.param_groups} == {rate}
+
+    plain = State.step
+    monkeypatch.setattr(State, "step", step)
+    trained = run(tmp_path, epochs=2, warmup_steps=3)
+    schedule = Schedule(spec(epochs=2, warmup_steps=3), 5)
+    assert used == [schedule.rate(number) for number in range(1, 11)]
+    assert len({*used}) == 10
+    assert [entry["learning_rate"] for entry in trained.history] == [used[4], used[9]]
 
 
 def test_the_history_tells_rates_and_steps(tmp_path):

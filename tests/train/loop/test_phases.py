@@ -20,6 +20,7 @@ from deploytool.recipe.train import ignored_keys
 from deploytool.train.loop import phases
 from deploytool.train.loop.calibration import CALIBRATION_BATCHES, calibrated
 from deploytool.train.loop.evaluate import as_tensors, evaluate
+from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import State
 from deploytool.train.methods.table import train
 from deploytool.train.network.norms import merged
@@ -181,9 +182,15 @@ def test_calibration_is_the_mean_over_batches_at_the_most_time_steps():
         torch.testing.assert_close(value, torch.stack([each[name] for each in measured]).mean(0))
 
 
+RESUMED = [
+    {"base": BASE, "method": "mtt", "draws": 2, "average": 0.5, "epochs": 2, "warmup_steps": 3},
+    {"method": "tit", "tit": [[1, 1], [2, 1], [4, 2]], "loss": "tet", "warmup_epochs": 0.5},
+]
+
+
+@pytest.mark.parametrize("keys", RESUMED)
 @pytest.mark.parametrize("step", [4, 12, 17])
-def test_phases_resume_where_they_were(tmp_path, step):
-    keys = {"base": BASE, "method": "mtt", "draws": 2, "average": 0.5, "epochs": 2}
+def test_phases_resume_where_they_were(tmp_path, keys, step):
     whole = run(tmp_path / "whole", **keys)
 
     def tick(done, _total, _note):
@@ -198,6 +205,16 @@ def test_phases_resume_where_they_were(tmp_path, step):
     assert ticks[-1] == (20, 20)
     assert whole.history == resumed.history
     assert all(whole.weights[name].tobytes() == resumed.weights[name].tobytes() for name in whole.weights)
+
+
+def test_every_stage_of_time_inheritance_follows_a_schedule_of_its_own(tmp_path):
+    trained = run(tmp_path, method="tit", tit=[[1, 1], [2, 1], [4, 2]], learning_rate=0.01, warmup_epochs=0.5)
+    of_stages = [Schedule(spec(epochs=epochs, learning_rate=0.01, warmup_epochs=0.5), 5) for epochs in (1, 2)]
+    ends = [of_stages[0].rate(5), of_stages[0].rate(5), of_stages[1].rate(5), of_stages[1].rate(10)]
+    assert [entry["learning_rate"] for entry in trained.history] == ends
+    assert ends[2] > 0.005 > ends[3]
+    with pytest.raises(RecipeError, match=r"^train.warmup_steps: found 7 of 5 steps; need fewer"):
+        run(tmp_path, lambda *_: pytest.fail("no step"), method="tit", tit=[[1, 3], [4, 1]], warmup_steps=7)
 
 
 def test_what_is_for_nothing_is_refused(tmp_path):

@@ -34,7 +34,7 @@ from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.device import reproducible
 from deploytool.train.loop.epochs import train_epochs
-from deploytool.train.loop.schedule import learning_rate
+from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import NORM_MOMENTUM
 from deploytool.train.methods.method import Training
 from deploytool.train.methods.ptl.goals import Inputs, Sums, goal_of
@@ -45,7 +45,7 @@ from deploytool.train.network.spiking import SpikingNetwork, Weights
 from deploytool.train.outside import Streams
 from deploytool.train.task import Batches, Task, Trained
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 
@@ -137,13 +137,14 @@ class _Run:
     def epoch(self) -> None:
         """The history entry of one pass through the training samples and one through the validation samples."""
         state, spec = self.state, self.spec
-        epoch, rate = len(state.history) + 1, self._rate()
+        epoch = len(state.history) + 1
         training, validation = self.streams if state.stage else self.frames
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
         sums, held_out = Sums(state.goal), Sums(state.goal)
         samples = training(spec.batch, state.generator("batches", epoch))
         for batch, (inputs, labels) in enumerate(samples, start=1):
+            rate = self._rate(batch)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
             state.optimizer.zero_grad()
             measured: dict[str, Tensor] = {}
             logits = self._logits(inputs, measured)
@@ -162,7 +163,14 @@ class _Run:
             for inputs, labels in validation(spec.batch, None):
                 logits = self._logits(inputs)
                 held_out.add(logits, labels, self._loss(logits, inputs, labels))
-        state.complete({"epoch": epoch, "learning_rate": rate, **sums.entry(""), **held_out.entry("validation_")})
+        state.complete(
+            {
+                "epoch": epoch,
+                "learning_rate": self._rate(self.batches),
+                **sums.entry(""),
+                **held_out.entry("validation_"),
+            }
+        )
 
     def _loss(self, logits: Tensor, inputs: Inputs, labels: Tensor) -> Tensor:
         return self.state.goal.loss(self.state.effective, logits, inputs, labels)
@@ -216,11 +224,12 @@ class _Run:
         spikes = (spec.ptl.output_spikes if answers else None) or spec.time_steps
         return {layer.name: highest / spikes}
 
-    def _rate(self) -> float:
+    def _rate(self, batch: int) -> float:
+        """The learning rate of ``batch``, from 1, of this epoch."""
         state = self.state
         if state.stage:
             return self.spec.ptl.stage_learning_rate
-        return learning_rate(self.spec, len(state.rows()) + 1)
+        return Schedule(self.spec, self.batches).rate(len(state.rows()) * self.batches + batch)
 
     def _tell(self, batch: int, sums: Sums) -> None:
         state, layers = self.state, len(self.state.tandem.layers)
