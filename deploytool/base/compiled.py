@@ -18,12 +18,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import llvmlite
+import numba
+import numpy
 from numba import njit
-from numba.core import config
+from numba.core import config, environment
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.runtime import rtsys
 from numba.misc.appdirs import AppDirs
@@ -35,6 +37,9 @@ PACKAGE: Final = Path(__file__).parent.parent
 _IMPORT: Final = re.compile(
     r"^\s*(?:from|import) +deploytool\.([\w.]+)(?: +import +(\(.*?\)|.*?$))?", re.DOTALL | re.MULTILINE
 )
+
+_BUILT_IN: Final = ("numba.", "deploytool.")
+"""The modules whose functions never look up a global name while they run."""
 
 _COMPILED: Final[list[Any]] = []
 _MADE: Final[list[str]] = []
@@ -73,12 +78,21 @@ def sources(path: Path) -> frozenset[Path]:
     """The file of the package at ``path``, and those that it imports, directly or not."""
     found, waiting = {path}, [path]
     while waiting:
-        for module, names in _IMPORT.findall(waiting.pop().read_text(encoding="utf-8")):
-            base = PACKAGE / module.replace(".", "/")
-            candidates = [base, *(base / name for name in re.findall(r"\w+", names))]
-            files = {file for each in candidates for file in (each.with_suffix(".py"), each / "__init__.py")}
-            waiting += [file for file in files - found if file.is_file()]
-            found |= set(waiting)
+        new = _imported(waiting.pop()) - found
+        found |= new
+        waiting += new
+    return frozenset(found)
+
+
+@cache
+def _imported(path: Path) -> frozenset[Path]:
+    """The files of the package that the one at ``path`` imports."""
+    found = set()
+    for module, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        base = PACKAGE / module.replace(".", "/")
+        candidates = [base, *(base / name for name in re.findall(r"\w+", names))]
+        files = {file for each in candidates for file in (each.with_suffix(".py"), each / "__init__.py")}
+        found |= {file for file in files if file.is_file()}
     return frozenset(found)
 
 
@@ -88,7 +102,7 @@ def digest_of(path: Path) -> str:
     state = sha256()
     for file in sorted(sources(path)):
         state.update(file.read_bytes())
-    state.update(f"{version('numba')} {version('llvmlite')} {version('numpy')}".encode())
+    state.update(f"{numba.__version__} {llvmlite.__version__} {numpy.__version__}".encode())
     return state.hexdigest()[:16]
 
 
@@ -123,6 +137,26 @@ def _sweep(folder: Path, module: str) -> None:
             shutil.rmtree(other, ignore_errors=True)
     for other in folder.parent.glob("*.nb[ci]"):
         other.unlink(missing_ok=True)
+
+
+def _environment(module: str, constants: list[Any], name: str) -> Any:
+    """The environment called ``name`` of a kept function of ``module``; one of `_BUILT_IN` is not imported.
+
+    numba imports the module for its globals, which only code that runs in the interpreter looks up. Every kept loop
+    that makes an array has an environment of ``numba.np``, whose import takes as long as a short run.
+    """
+    if not module.startswith(_BUILT_IN):
+        return _REBUILD(module, constants, name)
+    if (known := environment.lookup_environment(name)) is not None:
+        return known
+    made = environment.Environment({"__name__": module})
+    made.consts[:], made.env_name = constants, name
+    environment.Environment._memo[name] = made
+    return made
+
+
+_REBUILD: Final = environment._rebuild_env
+environment._rebuild_env = _environment
 
 
 class _Locator(_CacheLocator):  # type: ignore[misc]
