@@ -283,6 +283,16 @@ def call(_: Any, address: Any, arguments: Any) -> Any:
 
 
 @intrinsic
+def pointer(_: Any, address: Any) -> Any:
+    """A pointer to ``address``."""
+
+    def generate(_: Any, builder: Any, __: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(address), generate
+
+
+@intrinsic
 def first_bit(_: Any, bits: Any) -> Any:
     """The number of the lowest set bit in ``bits``; 64 if there is none."""
     return types.uint64(bits), lambda _, builder, __, values: builder.cttz(values[0], ir.Constant(I1, 0))

@@ -223,10 +223,10 @@ def warm_up() -> None:
         weights = np.ones((2, 1, 3, 3), number)
         for padding, side, dilation in (((0, 0), 1, (1, 1)), ((1, 1), 3, (1, 1)), ((2, 2), 3, (2, 2))):
             layer = make_layer(weights, 1, (1, 3, 3), (2, side, side), (), padding=padding, dilation=dilation)
-            twice = Route("it"), Route("it")
-            program = Program("simulator", arithmetic, (1, 3, 3), twice, {"it": layer}, ("it",), "")
-            make_target("simulator").run(program, [stream, stream, stream], Watch(rasters=1))
-            run_clocked(program, [stream], TimeSteps(2))
+            for routes in ((Route("it"),), (Route("it"), Route("it"))):
+                program = Program("simulator", arithmetic, (1, 3, 3), routes, {"it": layer}, ("it",), "")
+                make_target("simulator").run(program, [stream, stream, stream], Watch(rasters=1))
+                run_clocked(program, [stream], TimeSteps(2))
 
 
 def fast(program: Program, stream: EventStream, limits: Limits = LIMITS, vectors: bool = True) -> Sample:

@@ -114,7 +114,7 @@ def measure(program: Program, streams: Sequence[EventStream], repeats: int, tick
             for name, percentile in (("median", 50), ("90 %", 90), ("99 %", 99), ("longest", 100))
         },
         "layers": layers,
-        "where the time goes": _shares(layers, min(own["layers"]) / len(sent)),
+        "where the time goes": _shares(layers, min(own["one thread"]) / len(sent)),
         "measures": _measures(taken, layers, len(sent), median(latency)),
     }
 
@@ -130,7 +130,7 @@ class Taken(NamedTuple):
 
 def _rounds(plan: Plan, timed: Sequence[TimedLayer], sent: Sequence[EventStream], repeats: int, tick: Tick) -> Taken:
     """Everything that is measured, in turn, for ``repeats`` rounds after one that is not counted."""
-    followed, state = Plan(plan.program, tuple(timed)), state_type(plan.program)
+    followed, state = Plan(plan.program, tuple(timed), stepwise=True), state_type(plan.program)
     sides: dict[str, Callable[[], object]] = {
         "limit": limit(state),
         "one thread": lambda: _run(plan, sent, 1),

@@ -8,31 +8,31 @@ sample, whose state is passed from chunk to chunk. Memory does not grow with the
 
 from __future__ import annotations
 
-import math
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache, partial, reduce
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from functools import partial, reduce
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape, frozen
+from deploytool.base.arrays import Array
 from deploytool.base.compiled import compilations
 from deploytool.base.progress import Tick, no_progress
-from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last, to_channels_last
+from deploytool.ir.events import EVENT, Events, EventStream, at_neurons, channels_last
 from deploytool.ir.program import INPUT, Program
+from deploytool.run.engine.chained import run_chained
 from deploytool.run.engine.counted import Counted
 from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.follower import Follower
-from deploytool.run.engine.limits import LIMITS, Limits
+from deploytool.run.engine.limits import LIMITS, Limits, chunks
 from deploytool.run.engine.ticks import with_clock, with_ticks
 from deploytool.run.engine.timing import BatchTiming
 from deploytool.run.engine.windowed import needs_windows, run_in_windows
 from deploytool.run.kernels.batches import Queue, merge, sites_of, spread, tally_samples
-from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan
+from deploytool.run.plan.layers import NO_TIMES, Caused, LayerPlan, Plan, places_on
 from deploytool.run.record.checks import check_kept
 from deploytool.run.record.samples import Room, Sample, Samples, together
 
@@ -93,12 +93,13 @@ def keep_freed_memory() -> None:
 
 
 def compile_loops(plan: Plan, tell: Callable[[str], None]) -> None:
-    """Compiles the loops of ``plan`` that are not in numba's cache; reports progress to ``tell``."""
+    """Compiles the loops of ``plan`` that are not kept; reports progress to ``tell``."""
     for number, layer in enumerate(plan.layers, start=1):
         before = compilations()
         layer.integrate(layer.rest(), np.empty(0, np.int32))
         if compilations() > before:
             tell(f"compiled {number}/{len(plan.layers)} layers")
+    run_samples(plan, [EventStream(np.empty(0, EVENT), plan.program.input_shape, 1)], {})
 
 
 def batches(
@@ -144,6 +145,8 @@ def run_samples(
     if needs_windows(plan):
         run = partial(run_in_windows, watch=[*counts], keep_spikes=keep_spikes, limits=limits, follower=follower)
         return _filled(counts, [run(plan, stream) for stream in streams])
+    if plan.chain is not None and not keep_spikes and all(stream.targets is None for stream in streams):
+        return run_chained(program, plan.chain, streams, counts, limits)
     running = [Running(layer, layer.rest(), Decimator(layer, len(streams))) for layer in layers]
     timing = BatchTiming(plan, streams)
     spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
@@ -153,7 +156,7 @@ def run_samples(
     traced = keep_spikes or len(program.outputs) > 1 or timing.windows.wanted
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
     sent, passed = sum(map(len, streams)), 0
-    for events, ends in _chunks([with_ticks(program, stream) for stream in streams], limits.chunk):
+    for events, ends in chunks([with_ticks(program, stream) for stream in streams], limits.chunk):
         fired = _arrived(program, events, ends, traced, timing.begin(events, ends))
         for each in running:
             layer = each.layer
@@ -168,7 +171,7 @@ def run_samples(
         limits.heard(passed / max(1, sent))
         for name, maps in counts.items():
             queue = fired[name]
-            tally_samples(maps.reshape(len(streams), -1), _places(maps.shape[1:]), queue.neurons, queue.ends)
+            tally_samples(maps.reshape(len(streams), -1), places_on(maps.shape[1:]), queue.neurons, queue.ends)
         single += sum(len(fired[name].neurons) for name in spikes)
         check_kept(streams[0].name, single)
         for name, found in spikes.items():
@@ -212,25 +215,6 @@ def _arrived(program: Program, events: Events, ends: Array, traced: bool, bins: 
         return with_clock(program, events, ends, bins)
     causes = np.arange(len(events), dtype=np.int32) if traced else NO_CAUSES
     return {INPUT: Queue(causes, sites_of(events, channels_last(program.input_shape)), ends, bins)}
-
-
-def _chunks(samples: Sequence[Events], chunk: int) -> Iterator[tuple[Events, Array]]:
-    """(events, end of each sample's events): of all ``samples`` at once, of a single one ``chunk`` at a time."""
-    if len(samples) > 1:
-        # Much faster than numpy's concatenation of records.
-        events = np.frombuffer(b"".join(cast("list[bytes]", samples)), EVENT)
-        yield events, np.cumsum([len(each) for each in samples])
-        return
-    (events,) = samples
-    for start in range(0, len(events), chunk):
-        part = events[start : start + chunk]
-        yield part, np.array([len(part)])
-
-
-@lru_cache(maxsize=64)
-def _places(shape: Shape) -> Array:
-    """(N,): the position on a map of ``shape`` (C, H, W), flat, of each neuron in channels-last order."""
-    return frozen(to_channels_last(np.arange(math.prod(shape), dtype=np.int32).reshape(shape)))
 
 
 def _queue(layer: LayerPlan, fired: Mapping[str, Queue]) -> Queue:

@@ -15,7 +15,7 @@ from deploytool.ir.program import INPUT, Program
 from deploytool.run.engine.outputs import WindowCounts, places_of_outputs
 from deploytool.run.kernels.batches import Queue
 from deploytool.run.kernels.crossing import TIME
-from deploytool.run.kernels.timing import BIN_US, bins_of, causes_of, follow, last_changes, measure
+from deploytool.run.kernels.timing import BIN_US, bins_of, causes_of, follow, last_changes, measure, window_starts
 from deploytool.run.plan.layers import Fired, LayerPlan, Plan
 
 WINDOWS_MS: Final = frozen(np.array([1, 10], np.int64))
@@ -46,11 +46,11 @@ class LoadMeter:
         """
         rows, before = self.found[layer], self.last.get(layer)
         self.last[layer] = ms, loads, ends
-        measure(ms, loads, ends, WINDOWS_MS, rows)
+        measure(loads, 0, ends, window_starts(ms, ends, WINDOWS_MS), rows)
         if before is not None:
             together = np.zeros_like(rows)
-            self.last[layer] = _followed(before, (ms, loads, ends))
-            measure(*self.last[layer], WINDOWS_MS, together)
+            self.last[layer] = ms, loads, ends = _followed(before, (ms, loads, ends))
+            measure(loads, 0, ends, window_starts(ms, ends, WINDOWS_MS), together)
             np.maximum(rows[:, 1:], together[:, 1:], out=rows[:, 1:])
 
 

@@ -67,25 +67,45 @@ def follow(stops: Array, sites: Array, reach: Array, caused: Array) -> tuple[Arr
 
 
 @compiled
-def measure(ms: Array, loads: Array, samples: Array, windows: Array, rows: Array) -> None:
-    """Adds to ``rows`` (S, 1 + W) what bins of samples that end at ``samples`` (S,) measure.
+def window_starts(ms: Array, samples: Array, windows: Array) -> Array:
+    """(W, B): the first bin in each of ``windows`` (W,) ms that ends with a bin.
 
-    The first column is their load in total, the others the largest of successive bins in each of ``windows`` (W,) ms.
-    ``ms`` (B,) ascend within a sample; a bin that is in the list twice counts as the sum of both.
+    ``ms`` (B,) ascend within a sample; the bins of each sample end at ``samples`` (S,).
     """
-    begin = 0
-    for sample in range(len(samples)):
-        end = samples[sample]
-        for number in range(begin, end):
-            rows[sample, 0] += loads[number]
-        for column in range(len(windows)):
-            first, total, most = begin, np.int64(0), rows[sample, 1 + column]
-            for number in range(begin, end):
-                total += loads[number]
+    starts = np.empty((len(windows), len(ms)), np.int64)
+    for column in range(len(windows)):
+        first = 0
+        for sample in range(len(samples)):
+            begin = samples[sample - 1] if sample else 0
+            first = max(first, begin)
+            for number in range(begin, samples[sample]):
                 while ms[first] <= ms[number] - windows[column]:
-                    total -= loads[first]
                     first += 1
-                most = max(most, total)
+                starts[column, number] = first
+    return starts
+
+
+@compiled
+def measure(loads: Array, before: int, samples: Array, starts: Array, rows: Array) -> None:
+    """Adds to ``rows`` (S, 1 + W) what the ``loads`` (B,) of bins of samples that end at ``samples`` (S,) measure.
+
+    The first column is their load in total, without the bins ``before``, which are in it already. The others are the
+    largest of the windows that begin at ``starts`` (W, B), those of `window_starts`; a bin that is in the list twice
+    counts as the sum of both.
+    """
+    totals, total = np.empty(len(loads) + 1, np.int64), np.int64(0)
+    totals[0] = 0
+    for number in range(np.uint64(len(loads))):
+        total += loads[number]
+        totals[number + np.uint64(1)] = total
+    begin = np.uint64(0)
+    for sample in range(len(samples)):
+        end = np.uint64(samples[sample])
+        rows[sample, 0] += totals[end] - totals[max(begin, np.uint64(before))]
+        for column in range(len(starts)):
+            most = rows[sample, 1 + column]
+            for number in range(begin, end):
+                most = max(most, totals[number + np.uint64(1)] - totals[np.uint64(starts[column, number])])
             rows[sample, 1 + column] = most
         begin = end
 
@@ -123,7 +143,13 @@ def causes_of(spikes: Array, stops: Array, moved_stops: Array, caused: Array) ->
     for number in range(len(spikes)):
         spike = spikes[number]
         if spike >= 0:
-            place = np.searchsorted(moved_stops, spike, "right")
+            place, after = 0, len(moved_stops)
+            while place < after:
+                middle = (place + after) // 2
+                if moved_stops[middle] <= spike:
+                    place = middle + 1
+                else:
+                    after = middle
             event = stops[place - 1] if place else 0
             total = moved_stops[place - 1] if place else 0
             while total + caused[event] <= spike:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import DTypeLike
 from deploytool.base.arrays import Array, Shape, frozen
 from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import to_channels_last
-from deploytool.ir.program import CLOCK, Layer, Program, Route, Synapses
+from deploytool.ir.program import CLOCK, INPUT, Layer, Program, Route, Synapses
 from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import LeakyLayer, make_leaky_layer
+from deploytool.run.plan.chain import Chain, Step, make_chain
 from deploytool.run.plan.windows import Layout, make_layout
 from deploytool.run.reference.neurons import on_map
 
@@ -187,10 +188,30 @@ class LayerPlan:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A ``program``, and its ``layers`` in order, in the form that the compiled loops read."""
+    """A ``program``, and its ``layers`` in order, in the form that the compiled loops read.
+
+    Unless it is ``stepwise``, layers that are a `chain` run in one call.
+    """
 
     program: Program
     layers: tuple[LayerPlan, ...]
+    stepwise: bool = False
+
+    @cached_property
+    def chain(self) -> Chain | None:
+        """The layers as a chain, whose loops are then compiled; None if one of them is not of the simplest kind, or if
+        there are several outputs, or a decoder, which wants the times of output spikes."""
+        program, numbers = self.program, {INPUT: -1}
+        if self.stepwise or len(program.outputs) > 1 or program.decoder is not None or program.delayed:
+            return None
+        steps: dict[str, Step] = {}
+        for number, layer in enumerate(self.layers):
+            if layer.layout is None or layer.part is not None or layer.decimation > 1 or len(layer.sources) > 1:
+                return None
+            ((source, _),) = layer.sources
+            steps[layer.name] = Step(layer.layout, numbers[source], layer.reach, places_on(layer.shape))
+            numbers[layer.name] = number
+        return make_chain(steps)
 
 
 def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan:
@@ -208,6 +229,12 @@ def make_plan(program: Program, state: DTypeLike, vectors: bool = False) -> Plan
             "Run it with --on emulator --device cpu, or map the network without --balance.",
         )
     return Plan(program, tuple(_layer_plan(program, name, np.dtype(state), vectors) for name in program.layers))
+
+
+@lru_cache(maxsize=64)
+def places_on(shape: Shape) -> Array:
+    """(N,) int32: the position on a map of ``shape`` (C, H, W), flat, of each neuron in channels-last order."""
+    return frozen(to_channels_last(np.arange(math.prod(shape), dtype=np.int32).reshape(shape)))
 
 
 def updates(layer: LayerPlan, counts: Mapping[str, Array]) -> int:
