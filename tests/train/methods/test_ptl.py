@@ -235,7 +235,7 @@ def same(a: Trained, b: Trained) -> bool:
     return weights and a.history == b.history and a.chosen_epoch == b.chosen_epoch
 
 
-@pytest.mark.parametrize("stops", [1, 17, 28, 43, 56])
+@pytest.mark.parametrize("stops", [1, 8, 17, 28, 43, 56])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, stops: int) -> None:
     """Five steps make an epoch; these stop in each stage."""
     constraints = CHIP.model_copy(update={"fan_in": 2})

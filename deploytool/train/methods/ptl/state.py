@@ -85,7 +85,9 @@ class State:
         arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")} | {*self.goal.behind}
         for name, tensor in self.weights.items():
             tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
-        self.optimizer = make_optimizer([tensor for tensor in self.weights.values() if tensor.requires_grad], self.spec)
+        # By name, so that the optimizer has the same order after a checkpoint, whose arrays are in another one.
+        trained = [tensor for _, tensor in sorted(self.weights.items()) if tensor.requires_grad]
+        self.optimizer = make_optimizer(trained, self.spec)
         self.best = copies(self.weights)
         self.begun = True
 
