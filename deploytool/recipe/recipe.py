@@ -104,6 +104,12 @@ def _codes_events(run: RunSection, data: DataSection) -> Iterator[RecipeError]:
         yield RecipeError("data.coding", "found 'direct'", need)
 
 
+def _first_step_takes_an_image(data: DataSection, train: TrainSection) -> Iterator[RecipeError]:
+    if train.ptl.input == "first" and data.coding != "direct":
+        need = 'steps, or data.coding = "direct": only an image can be an analog current'
+        yield RecipeError("train.ptl.input", "found first with events", need, ways=({"data.coding": "direct"},))
+
+
 def _chip_is_used(run: RunSection, train: TrainSection, spec: MapSection) -> Iterator[RecipeError]:
     emulated = train.method == "ptl" and train.ptl.forward == "emulator"
     clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
@@ -122,6 +128,7 @@ def _augmentation_leaves_events(network: NetworkSection, train: TrainSection) ->
 RULES: Final = (
     Rule(("run", "network"), _ends_in_spikes),
     Rule(("run", "data"), _codes_events),
+    Rule(("data", "train"), _first_step_takes_an_image),
     Rule(("run", "train", "map"), _chip_is_used),
     Rule(("network", "train"), _augmentation_leaves_events),
     Rule(("task", "train"), problems_of_training),

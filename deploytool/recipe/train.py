@@ -9,7 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe.augment import ALSO_IN_TRAIN, AugmentSection, gathered
-from deploytool.recipe.ptl import PtlSection
+from deploytool.recipe.ptl import PtlSection, with_spikes_of_arm
 from deploytool.recipe.section import Section
 from deploytool.recipe.trev import TrevSection
 
@@ -175,13 +175,14 @@ class TrainSection(Section):
         if not isinstance(values, Mapping):
             return values
         unused = ignored_keys(values)
-        return gathered({key: value for key, value in values.items() if key not in unused})
+        return gathered(with_spikes_of_arm({key: value for key, value in values.items() if key not in unused}))
 
     def conflicts(self) -> Iterator[RecipeError]:
         if self.t_min > self.longest:
             yield RecipeError("t_min", f"found {self.t_min}, above t_max {self.longest}", "t_min <= t_max")
         yield from self._tit_conflicts()
         yield from self._schedule_conflicts()
+        yield from self.ptl.problems_of_spikes(self.spikes_per_step)
 
     def _tit_conflicts(self) -> Iterator[RecipeError]:
         if self.method != "tit":

@@ -61,11 +61,14 @@ def _emulated(recipe: Recipe, threads: int) -> Emulated:
 
 
 def white(recipe: Recipe) -> int | None:
-    """The count of a white pixel of a sample over all time steps; None if samples are not pictures."""
+    """The count of a white pixel of a sample over all time steps, or 1 if the image itself is the input of the first
+    one; None if samples are not pictures."""
     from deploytool.data.sets.table import IMAGE_SETS, LEVELS
 
     if recipe.data.set not in IMAGE_SETS:
         return None
+    if recipe.train.ptl.input == "first":
+        return 1
     return recipe.train.time_steps if recipe.data.coding == "direct" else recipe.data.levels or LEVELS
 
 

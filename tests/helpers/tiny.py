@@ -51,3 +51,14 @@ class Sides:
         order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
         for chosen in order.split(batch):
             yield frames[:, chosen], self.labels[chosen]
+
+
+class Still(Sides):
+    """The same samples as images, given at every time step."""
+
+    def __call__(
+        self, time_steps: int, batch: int, generator: torch.Generator | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for frames, labels in super().__call__(1, batch, generator):
+            image = frames[0] / 8
+            yield image.expand(time_steps, *image.shape), labels

@@ -93,6 +93,7 @@ def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapp
     """
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
+    from deploytool.train.methods.ptl.spiking import given_by
     from deploytool.train.methods.ptl.training import pretrained
     from deploytool.validate.images import psnr, ssim
 
@@ -105,7 +106,7 @@ def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapp
     pictures = np.stack([image.pixels / image.top for image in cast("Samples[Image]", images)])
     answers = {
         "": recording.potentials * recipe.train.time_steps,
-        "ANN ": ann.ann(weights, frames.sum(0)).numpy(force=True),
+        "ANN ": ann.ann(weights, given_by(frames, recipe.train)).numpy(force=True),
     }
     found = {}
     for whose, potentials in answers.items():

@@ -73,6 +73,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             _ptl,
             needs=ptl.needs,
             restrictions=ptl.restrictions,
+            undeployable=ptl.undeployable,
             folds_norms=True,
             several_processes=False,
         ),

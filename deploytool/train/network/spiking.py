@@ -202,8 +202,7 @@ class SpikingNetwork:
                     given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
                     given = given.reshape(*given.shape[:2], *block.in_shape)
                     counts = given.sum(0)
-                    updates = counts * self.fan_out[block.name].to(given.device)
-                    synops = synops + updates.flatten(1).sum(1, dtype=torch.float64)
+                    synops = synops + self.updates(block, counts)
                     integers = self.quantised(block, weights)
                     few = measure and integers.scale != 1.0 and sparse(counts, len(given))
                     flow = _Flow(block.current(given, integers.weights, few), first.divisor, integers)
@@ -229,8 +228,21 @@ class SpikingNetwork:
         last = flow.tensor if self.answers_in_spikes else self._started(flow, weights, self.answering).real()
         return replace(activity, output=last.flatten(2), synops=synops)
 
+    def updates(self, block: Block, counts: Tensor) -> Tensor:
+        """(B,) float64: synaptic updates that ``counts`` (B, *in_shape) of spikes cause in the layer ``block``."""
+        caused = counts * self.fan_out[block.name].to(counts.device)
+        return caused.flatten(1).sum(1, dtype=torch.float64)
+
+    def constant_current(self, _weights: Weights, _name: str, _steps: int) -> Tensor | None:
+        """(O,): what the neurons of a layer get in each of its steps, in the unit of the threshold; or None."""
+        return None
+
     def _started(self, flow: _Flow, weights: Weights, name: str) -> _Flow:
-        """``flow``, the currents of layer ``name``, with the initial V added to the current of the first step."""
+        """``flow``, the currents of layer ``name``, with the initial V added to the current of the first step, and the
+        constant current to that of every step."""
+        if (constant := self.constant_current(weights, name, len(flow.tensor))) is not None:
+            unit = flow.divisor * (flow.integers.scale if flow.integers else 1)
+            flow = replace(flow, tensor=flow.tensor + unit * constant.view(-1, 1, 1))
         if (start := weights.get(f"{name}.{START}")) is None:
             return flow
         integers = flow.integers

@@ -24,7 +24,7 @@ from deploytool.map.quantise import quantise
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import START, without_norms
-from deploytool.train.methods.ptl.network import Tandem, active
+from deploytool.train.methods.ptl.network import NO_THETA, Tandem, activation, active
 from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.methods.ptl.state import State
 from deploytool.train.methods.ptl.training import train
@@ -111,15 +111,19 @@ def test_a_bias_per_step_and_one_at_the_start_give_the_same_free_potential(seed:
     torch.testing.assert_close(at_the_start, per_step.sum(0), rtol=1e-5, atol=1e-5)
 
 
-def random_state(seed: int, constraints: ConstraintsSection = CHIP, **keys: Any) -> tuple[Tandem, dict[str, Any], dict]:
+def random_state(
+    seed: int, constraints: ConstraintsSection = CHIP, by_feature: bool = False, **keys: Any
+) -> tuple[Tandem, dict[str, Any], dict[str, torch.Tensor]]:
     """The folded tiny network with random weights, biases and thresholds."""
     rng = torch.Generator().manual_seed(seed)
     tandem = Tandem(FOLDED, constraints, ptl(**keys))
     weights = {name: torch.randn(tensor.shape, generator=rng) for name, tensor in tandem.initial_weights(rng).items()}
+    features = [layer.block.weight_shape[0] if by_feature else 1 for layer in tandem.layers]
     thetas = {
-        layer.name: float(theta) for layer, theta in zip(tandem.layers, torch.rand(3, generator=rng) + 0.3, strict=True)
+        layer.name: torch.rand(count, generator=rng, dtype=torch.float64) + 0.3
+        for layer, count in zip(tandem.layers, features, strict=True)
     }
-    return tandem, weights, {INPUT: 1.0, **thetas}
+    return tandem, weights, {INPUT: NO_THETA, **thetas}
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.sampled_from(["zero", "half"]))
@@ -147,12 +151,12 @@ def test_the_hybrid_network_passes_counts_forward_and_what_its_twin_has_back() -
     for tensor in weights.values():
         tensor.requires_grad_()
     first = tandem.layers[0]
-    logits = tandem.coupled(0, weights, thetas, counts)
-    torch.testing.assert_close(logits, tandem.ann(weights, thetas["conv1"] * counts["conv1"], 1))
+    logits = tandem.coupled(range(1), weights, thetas, counts)
+    torch.testing.assert_close(logits, tandem.ann(weights, activation("conv1", thetas, counts), 1))
     (found,) = torch.autograd.grad(logits.sum(), weights["conv1"])
 
-    activation = (thetas["conv1"] * counts["conv1"]).requires_grad_()
-    (at_counts,) = torch.autograd.grad(tandem.ann(weights, activation, 1).sum(), activation)
+    represented = activation("conv1", thetas, counts).requires_grad_()
+    (at_counts,) = torch.autograd.grad(tandem.ann(weights, represented, 1).sum(), represented)
     (wanted,) = torch.autograd.grad(first.potential(counts[INPUT], weights).relu(), weights["conv1"], at_counts)
     torch.testing.assert_close(found, wanted)
 
@@ -168,8 +172,9 @@ def test_folding_changes_nothing() -> None:
 
 
 def test_percentiles_count_zeros() -> None:
-    assert active(torch.tensor([0.0] * 99 + [5.0]), 100) == 5
-    assert active(torch.tensor([0.0] * 99 + [5.0]), 50) == 0
+    activations = torch.tensor([0.0] * 99 + [5.0]).view(100, 1, 1, 1)
+    assert active(activations, 100).tolist() == [5]
+    assert active(activations, 50).tolist() == [0]
 
 
 class Watched:

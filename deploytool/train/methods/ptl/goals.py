@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from deploytool.base.numbers import figure
 from deploytool.ir.events import EventStream, count
+from deploytool.recipe import TrainSection
 from deploytool.train.loop.losses import picture_loss
+from deploytool.train.methods.ptl.spiking import given_by
 from deploytool.train.network.spiking import Weights
 from deploytool.train.task import Task
 
@@ -62,11 +64,14 @@ class _OfCounts:
 
     behind: Final = ()
 
+    def __init__(self, spec: TrainSection) -> None:
+        self.spec = spec
+
     def start(self, _generator: torch.Generator) -> dict[str, Tensor]:
         return {}
 
     def given(self, _weights: Weights, inputs: Inputs) -> Tensor:
-        return counted(inputs)
+        return given_by(inputs, self.spec) if isinstance(inputs, Tensor) else counted(inputs)
 
     def frames(self, _weights: Weights, inputs: Tensor) -> Tensor:
         return inputs
@@ -91,11 +96,12 @@ class Classes(_OfCounts):
 class Pictures(_OfCounts):
     """The sigmoid of the potentials restores the picture, whose white pixels have ``white`` counts."""
 
-    def __init__(self, white: int) -> None:
+    def __init__(self, spec: TrainSection, white: int) -> None:
+        super().__init__(spec)
         self.white = white
 
-    def loss(self, _weights: Weights, potentials: Tensor, inputs: Inputs, _wanted: Tensor) -> Tensor:
-        return picture_loss(potentials, counted(inputs).flatten(1) / self.white)
+    def loss(self, weights: Weights, potentials: Tensor, inputs: Inputs, _wanted: Tensor) -> Tensor:
+        return picture_loss(potentials, self.given(weights, inputs).flatten(1) / self.white)
 
     def scored(self, _potentials: Tensor, _wanted: Tensor, _loss: Tensor) -> float:
         return 0.0
@@ -110,17 +116,15 @@ class Pictures(_OfCounts):
 def goal_of(task: Task) -> Goal:
     """The goal of ``task``."""
     if task.spec.loss == "ce":
-        return Classes()
+        return Classes(task.spec)
     white = task.outside.white
     assert white is not None
-    return Pictures(white)
+    return Pictures(task.spec, white)
 
 
-def counted(inputs: Inputs) -> Tensor:
+def counted(streams: list[EventStream]) -> Tensor:
     """(B, C, H, W) float32: events of whole samples."""
-    if isinstance(inputs, Tensor):
-        return inputs.sum(0)
-    counts = np.stack([count(stream.events, stream.shape) for stream in inputs])
+    counts = np.stack([count(stream.events, stream.shape) for stream in streams])
     return torch.from_numpy(counts.astype(np.float32))
 
 

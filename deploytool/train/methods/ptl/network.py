@@ -1,17 +1,21 @@
 """The two branches of progressive tandem learning: one network, as ReLUs and as spikes.
 
 A layer l receives spike counts c, which represent activations theta c. The ANN branch computes a = ReLU(W theta c + b);
-the spiking one counts the spikes of integrate-and-fire neurons with threshold theta_l, weights W theta, and b, or
-b + theta_l / 2, on the membrane at the start. In the unit of the recipe's threshold theta_0 these are
+the spiking one counts the spikes of integrate-and-fire neurons with threshold theta_l and weights W theta. Their bias b
+is on the membrane at the start, or a current of b / T in each of T steps; theta_l / 2 may be on the membrane as well.
+In the unit of the recipe's threshold theta_0 these are
 
-    W theta / theta_l theta_0    and    b / theta_l theta_0    (+ theta_0 / 2)
+    W theta / theta_l theta_0    and    b / theta_l theta_0    and    theta_0 / 2
 
-A model is stored in this form, and the exporter's rule turns it into integers."""
+A model is stored in this form, and the exporter's rule turns it into integers. A theta is one number for all features
+of a layer, (1,), or one for each, (O,).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -33,9 +37,16 @@ from deploytool.recipe import (
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_PARTS, START, without_norms
 from deploytool.train.methods.ptl.restrictions import BIAS
+from deploytool.train.methods.ptl.spiking import PtlNetwork, in_bits
 from deploytool.train.network.norms import normalise, scale
 from deploytool.train.network.quantiser import fake_quantise
 from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
+
+Thetas: TypeAlias = Mapping[str, Tensor]
+"""{layer or "input": the activation that one of its spikes stands for}, (1,) or (O,), float64."""
+
+NO_THETA: Final = torch.ones(1, dtype=torch.float64)
+"""The theta of the input, whose counts are the activations, and of a layer that never fires."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ class Tandem:
         self.layers = _tandem_layers(network)
         self.integers = constraints.integers
         prefixes = (network.model_copy(update={"layers": network.layers[: layer.end]}) for layer in self.layers)
-        self.spiking = tuple(SpikingNetwork(prefix, constraints, spec) for prefix in prefixes)
+        self.spiking = tuple(PtlNetwork(prefix, constraints, spec) for prefix in prefixes)
 
     def ann(self, weights: Weights, given: Tensor, first: int = 0, measured: dict[str, Tensor] | None = None) -> Tensor:
         """The potentials (B, K) of the last layer; layer ``first`` takes activations ``given`` (B, C, H, W)."""
@@ -109,57 +120,62 @@ class Tandem:
             return weights
         return weights | {f"{layer.name}.{BIAS}": torch.zeros(layer.block.weight_shape[0]) for layer in self.layers}
 
-    def coupled(
-        self, number: int, weights: Weights, thetas: Mapping[str, float], counts: Mapping[str, Tensor]
-    ) -> Tensor:
-        """The logits (B, K) of the hybrid network in which layer ``number`` is the last that spikes.
+    def coupled(self, layers: range, weights: Weights, thetas: Thetas, counts: Mapping[str, Tensor]) -> Tensor:
+        """The logits (B, K) of the hybrid network in which ``layers`` learn as spiking ones, and those behind as ReLUs.
 
-        ``counts`` {layer or "input": (B, C, H, W)} of this layer and of the one before it are used in the forward
-        pass. The backward pass uses the gradient of the layer's ReLU twin, in full precision, as if its activation were
+        ``counts`` {layer or "input": (B, C, H, W)} of these layers and of the one before them are used in the forward
+        pass. The backward pass uses the gradients of their ReLU twins, in full precision, as if their activations were
         theta c (the straight-through estimator on counts). The last layer's twin is its free potential.
         """
-        layer, last = self.layers[number], number == len(self.layers) - 1
-        before = self.before(number)
-        twin = layer.potential(thetas[before] * counts[before], weights)
-        if layer.fires:
-            true = thetas[layer.name] * counts[layer.name]
-        else:
-            true = self.quantised_potential(number, weights, thetas, counts[before])
-        if last:
-            return (twin + (true - twin).detach()).flatten(1)
-        twin = twin.relu()
-        return self.ann(weights, twin + (true - twin).detach(), number + 1)
+        given = activation(self.before(layers.start), thetas, counts)
+        for number in layers:
+            layer = self.layers[number]
+            twin = layer.potential(given, weights)
+            if layer.fires:
+                true = activation(layer.name, thetas, counts)
+            else:
+                true = self.quantised_potential(number, weights, thetas, counts[self.before(number)])
+            twin = twin if number == len(self.layers) - 1 else twin.relu()
+            given = twin + (true - twin).detach()
+        return given.flatten(1) if layers.stop == len(self.layers) else self.ann(weights, given, layers.stop)
 
     def before(self, number: int) -> str:
         """The layer, or "input", whose spikes layer ``number`` receives."""
         return self.layers[number - 1].name if number else INPUT
 
     @torch.no_grad()
-    def stored(self, number: int, weights: Weights, thetas: Mapping[str, float]) -> dict[str, Tensor]:
-        """The weights and starting membranes of the layers up to ``number``, in the unit of the recipe's threshold: a
-        model. A last layer that never fires stays in its own unit."""
+    def stored(self, number: int, weights: Weights, thetas: Thetas) -> dict[str, Tensor]:
+        """The weights and biases of the layers up to ``number``, in the unit of the recipe's threshold: a model. A bias
+        is an initial membrane or a current. A last layer that never fires stays in its own unit."""
         found = {}
+        current = self.spec.ptl.bias == "current"
         for index, layer in enumerate(self.layers[: number + 1]):
-            unit = self.constraints.threshold / thetas[layer.name] if layer.fires else 1.0
-            found[layer.name] = weights[layer.name].detach() * (thetas[self.before(index)] * unit)
+            unit = self.constraints.threshold / thetas[layer.name] if layer.fires else NO_THETA
+            factor = _of_inputs(layer.block, thetas[self.before(index)]) * unit.view(-1, *[1] * _axes(layer.block))
+            found[layer.name] = weights[layer.name].detach() * factor.float()
             start = self.constraints.threshold / 2 if layer.fires and self.spec.ptl.start == "half" else 0.0
             bias = weights.get(f"{layer.name}.{BIAS}")
-            if bias is not None or start:
-                features = torch.zeros(layer.block.weight_shape[0]) if bias is None else bias.detach() * unit
+            scaled = None if bias is None else bias.detach() * unit.float()
+            if scaled is not None and current:
+                found[f"{layer.name}.{BIAS}"], scaled = scaled, None
+            if scaled is not None or start:
+                features = torch.zeros(layer.block.weight_shape[0]) if scaled is None else scaled
                 found[f"{layer.name}.{START}"] = features + start
         return found
 
-    def quantised_potential(self, number: int, weights: Weights, thetas: Mapping[str, float], counts: Tensor) -> Tensor:
+    def quantised_potential(self, number: int, weights: Weights, thetas: Thetas, counts: Tensor) -> Tensor:
         """The free aggregate potential V = sum w c + b (B, O, H, W) of a layer that never fires, in its integers."""
         layer, stored = self.layers[number], self.stored(number, weights, thetas)
-        if self.integers is None:
-            return layer.potential(counts, {layer.name: stored[layer.name], **_bias_of(layer, stored)})
-        exact = fake_quantise(stored[layer.name], self.constraints.threshold, self.constraints.floor, self.integers)
-        found = {layer.name: exact.weights / exact.scale}
-        for key, start in _bias_of(layer, stored).items():
-            integers = integer_start(start.numpy(), exact.scale, self.integers)
-            found[key] = torch.tensor(integers / exact.scale, dtype=torch.float32)
-        return layer.potential(counts, found)
+        start, current = (stored.get(f"{layer.name}.{kind}") for kind in (START, BIAS))
+        found = {layer.name: stored[layer.name]}
+        if self.integers is not None:
+            exact = fake_quantise(stored[layer.name], self.constraints.threshold, self.constraints.floor, self.integers)
+            found = {layer.name: exact.weights / exact.scale}
+            if start is not None:
+                integers = integer_start(start.numpy(), exact.scale, self.integers)
+                start = torch.tensor(integers / exact.scale, dtype=torch.float32)
+        bias = start if current is None else in_bits(current, self.constraints.weight_bits)
+        return layer.potential(counts, found if bias is None else found | {f"{layer.name}.{BIAS}": bias})
 
     def folded(self, weights: Weights) -> tuple[Tandem, dict[str, Tensor]]:
         """(the network without batch norms, its weights): each is folded into the weights and the bias before it."""
@@ -177,14 +193,36 @@ class Tandem:
         return Tandem(without_norms(self.network), self.constraints, self.spec), found
 
 
-def _bias_of(layer: TandemLayer, stored: Weights) -> dict[str, Tensor]:
-    start = stored.get(f"{layer.name}.{START}")
-    return {} if start is None else {f"{layer.name}.{BIAS}": start}
+def activation(name: str, thetas: Thetas, counts: Mapping[str, Tensor]) -> Tensor:
+    """(B, C, H, W): what the ``counts`` of layer ``name`` represent."""
+    return thetas[name].float().view(-1, 1, 1) * counts[name]
 
 
-def active(activations: Sequence[Tensor] | Tensor, percentile: float) -> float:
-    """The ``percentile`` of ``activations``, zeros included."""
-    return float(np.percentile(torch.as_tensor(activations).numpy(), percentile))
+def active(activations: Tensor, percentile: float, by_feature: bool = False) -> Tensor:
+    """(1,): the ``percentile`` of ``activations`` (B, O, H, W), zeros included; float64.
+
+    ``by_feature`` (O,): that of each feature; the one of all where a feature's own is 0.
+    """
+    whole = np.percentile(activations.numpy(), percentile)
+    if not by_feature:
+        return torch.tensor([whole], dtype=torch.float64)
+    own = np.percentile(activations.numpy(), percentile, axis=(0, 2, 3))
+    return torch.tensor(np.where(own > 0, own, whole), dtype=torch.float64)
+
+
+def _axes(block: Block) -> int:
+    """The number of axes of the weights of ``block`` behind the first."""
+    return len(block.weight_shape) - 1
+
+
+def _of_inputs(block: Block, theta: Tensor) -> Tensor:
+    """The ``theta`` of each input of the weights of ``block``, in a shape that multiplies them."""
+    if len(theta) == 1:
+        return theta.view(1, *[1] * _axes(block))
+    if isinstance(block.layer, ConvLayer):
+        groups, inputs = block.layer.groups, block.weight_shape[1]
+        return theta.view(groups, inputs).repeat_interleave(block.weight_shape[0] // groups, 0)[..., None, None]
+    return theta.repeat_interleave(block.weight_shape[1] // len(theta))[None]
 
 
 def _tandem_layers(network: NetworkSection) -> tuple[TandemLayer, ...]:

@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.arrays import format_shape
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import RecipeError, UnsupportedError
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, NetworkSection, TrainSection
 from deploytool.recipe.nodes import blank_nodes
 from deploytool.train.outside import Needs, Outside
 
 BIAS: Final = "bias"
-"""The array (O,) "conv1.bias" of the ANN branch."""
+"""The array (O,) "conv1.bias" of the ANN branch, and of a model whose biases are currents: b over all time steps."""
 
 TRAIN: Final = MappingProxyType(
     {
@@ -53,8 +53,21 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
     if spec.loss == "mse":
         yield from _no_picture(network)
     if spec.ptl.bias == "none" and any(isinstance(layer, BatchNormLayer) for layer in network.layers):
-        need = "initial in a network with batch norms, which give biases"
+        need = "initial or current in a network with batch norms, which give biases"
         yield RecipeError("train.ptl.bias", "found none", need, ways=({"train.ptl.bias": "initial"},))
+
+
+def undeployable(spec: TrainSection) -> UnsupportedError | None:
+    """Why no chip can run what ``spec`` trains: its input or its biases are currents, and only events drive a chip."""
+    problems = []
+    if spec.ptl.input == "first":
+        found = "found first, an image as one analog current"
+        problems.append(UnsupportedError("train.ptl.input", found, "steps: only events enter the chip"))
+    if spec.ptl.bias == "current":
+        found = "found current, b / time_steps in every time step"
+        need = "initial, whose free potential is the same, or none: events have no time steps"
+        problems.append(UnsupportedError("train.ptl.bias", found, need))
+    return UnsupportedError.together(problems) if problems else None
 
 
 def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
@@ -64,7 +77,7 @@ def unmet(spec: TrainSection, outside: Outside) -> Iterator[RecipeError]:
         yield RecipeError("data.set", "does not hold images", "a set of images with train.loss mse")
     biased = [name for name in outside.ann or {} if name.endswith(f".{BIAS}")]
     if spec.ptl.bias == "none" and biased:
-        yield RecipeError("train.ptl.bias", f"found none, but {biased[0]} is given", "initial")
+        yield RecipeError("train.ptl.bias", f"found none, but {biased[0]} is given", "initial or current")
     if wanted.ann is not None and outside.ann is None:
         yield RecipeError("train.ptl.ann", f"found {wanted.ann}, but no arrays were supplied", "them in Task.outside")
     if wanted.emulator and outside.emulated is None:

@@ -15,7 +15,7 @@ from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.loop.state import copies, generator_of, make_optimizer
 from deploytool.train.methods.ptl.goals import Goal
-from deploytool.train.methods.ptl.network import Tandem
+from deploytool.train.methods.ptl.network import NO_THETA, Tandem
 from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.network.constraints import masks
 from deploytool.train.network.spiking import learnt
@@ -28,8 +28,8 @@ PATIENCE: Final = 6
 class State:
     """The state of a training: the ``stage`` (0: the network with ReLUs only), its weights and its best weights.
 
-    ``thetas`` {layer or "input": the activation that one spike stands for}; ``masks`` {layer: 1 where a weight may be
-    nonzero}. Stage 1 begins from a trained ``ann``. Arrays of the ``goal`` are among the weights.
+    ``thetas`` are those of the layers that spike; ``masks`` {layer: 1 where a weight may be nonzero}. Stage 1 begins
+    from a trained ``ann``. Arrays of the ``goal`` are among the weights.
     """
 
     def __init__(self, tandem: Tandem, goal: Goal, seed: int, ann: Mapping[str, Array] | None) -> None:
@@ -40,7 +40,7 @@ class State:
         own = goal.start(self.generator("decoder"))
         self.weights, self.own = own | drawn, tuple(own)
         self.best = copies(self.weights)
-        self.thetas: dict[str, float] = {INPUT: 1.0}
+        self.thetas: dict[str, Tensor] = {INPUT: NO_THETA}
         self.masks: dict[str, Tensor] = {}
         self.history: list[Epoch] = []
         self.begun = False
@@ -58,9 +58,31 @@ class State:
         }
 
     @property
+    def stages(self) -> int:
+        """The number of stages that couple layers."""
+        return len(self.tandem.layers) if self.spec.ptl.coupling == "progressive" else 1
+
+    @property
+    def coupled(self) -> range:
+        """The layers that this stage couples."""
+        if self.spec.ptl.coupling == "progressive":
+            return range(self.stage - 1, self.stage)
+        return range(len(self.tandem.layers))
+
+    @property
     def stage_epochs(self) -> int:
-        """The maximum number of epochs of a stage that couples a layer."""
+        """The maximum number of epochs of a stage that couples layers."""
         return self.spec.ptl.stage_epochs or self.spec.epochs
+
+    @property
+    def patience(self) -> int:
+        """The number of epochs without a lower validation loss that ends a stage."""
+        return self.spec.ptl.patience or self.spec.patience or PATIENCE
+
+    @property
+    def coupled_epochs(self) -> int:
+        """The number of epochs of all stages that couple layers so far."""
+        return sum(row["stage"] > 0 for row in self.history)
 
     def rows(self) -> list[Epoch]:
         """The history entries of this stage so far."""
@@ -73,15 +95,17 @@ class State:
         self.weights = own | folded
 
     def limit_fan_in(self) -> None:
-        """From now on, keeps only the ``fan_in`` largest weights of each neuron in this stage's layer."""
-        name, constraints = self.tandem.layers[self.stage - 1].name, self.tandem.constraints
-        if constraints.fan_in is not None:
+        """From now on, keeps only the ``fan_in`` largest weights of each neuron in this stage's layers."""
+        constraints = self.tandem.constraints
+        if constraints.fan_in is None:
+            return
+        for name in (self.tandem.layers[number].name for number in self.coupled):
             self.masks |= masks({name: self.weights[name]}, constraints, constraints.fan_in_epochs)
             self.weights[name] = self.weights[name] * self.masks[name]
 
     def begin(self) -> None:
         """Makes the weights of this stage trainable: all, or those from its layer on. Earlier weights are frozen."""
-        learning = [layer.name for layer in self.tandem.layers[max(self.stage - 1, 0) :]]
+        learning = [layer.name for layer in self.tandem.layers[max(self.coupled.start, 0) :]]
         arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")} | {*self.goal.behind}
         for name, tensor in self.weights.items():
             tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
@@ -94,21 +118,24 @@ class State:
     def complete(self, entry: Epoch) -> None:
         """Ends an epoch and adds its ``entry`` to the history."""
         told = {"stage": self.stage, **entry}
-        if self.stage and (layer := self.tandem.layers[self.stage - 1]).fires:
-            stored = self.tandem.stored(self.stage - 1, self.effective, self.thetas)[layer.name]
-            told["theta"] = self.thetas[layer.name]
-            told["weight_max"] = float(stored.max()) / self.tandem.constraints.threshold
+        layers = [layer.name for layer in self.tandem.layers[self.coupled.start : self.coupled.stop] if layer.fires]
+        if self.stage and layers:
+            stored = self.tandem.stored(self.coupled.stop - 1, self.effective, self.thetas)
+            told["theta"] = float(self.thetas[layers[0]].mean())
+            told["weight_max"] = max(float(stored[name].max()) for name in layers) / self.tandem.constraints.threshold
         self.history.append(told)
         if self.best_epoch == entry["epoch"]:
             self.best = copies(self.weights)
 
     def stage_is_over(self) -> bool:
-        """Whether this stage is over: after all its epochs, or after ``patience`` epochs without a better one."""
+        """Whether this stage is over: after all its epochs, or after `patience` epochs without a better one, which
+        ends the last stage only if the recipe says so."""
         rows = self.rows()
         if not self.stage:
             return len(rows) >= self.spec.epochs
         since = rows[-1]["epoch"] - self.best_epoch if rows else 0
-        return len(rows) >= self.stage_epochs or since >= (self.spec.patience or PATIENCE)
+        full = self.stage == self.stages and self.spec.ptl.last_stage == "full"
+        return len(rows) >= self.stage_epochs or (since >= self.patience and not full)
 
     def next_stage(self) -> None:
         """Starts the next stage from the best weights of this one."""
@@ -117,8 +144,7 @@ class State:
 
     def trained(self) -> Trained:
         """The model, after the last stage."""
-        last = len(self.tandem.layers)
-        self.stage = last
+        last, self.stage = len(self.tandem.layers), self.stages
         chosen = self.best_epoch
         history = tuple({**row, "chosen": 1} if row["epoch"] == chosen else row for row in self.history)
         stored = self.tandem.stored(last - 1, self.effective, self.thetas)
@@ -127,8 +153,7 @@ class State:
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The whole state after an epoch, as a Checkpoint."""
-        thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in self.thetas.items()}
-        groups = {"weights": self.weights, "best": self.best, "masks": self.masks, "thetas": thetas}
+        groups = {"weights": self.weights, "best": self.best, "masks": self.masks, "thetas": self.thetas}
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
@@ -138,7 +163,7 @@ class State:
         if self.stage:
             self.tandem = Tandem(without_norms(self.tandem.network), self.tandem.constraints, self.spec)
         self.weights, self.masks = found.tensors("weights"), found.tensors("masks")
-        self.thetas = {name: float(theta.reshape(())) for name, theta in found.group("thetas").items()}
+        self.thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in found.group("thetas").items()}
         self.begin()
         self.best = found.tensors("best")
         found.restore_optimizer(self.optimizer)

@@ -8,11 +8,17 @@ Wu, Xu, Han, Zhou, Zhang, Li and Tan, TPAMI 44(11), 2022, arXiv 2007.01204. With
                Layer k and all layers after it learn until ``patience`` epochs bring no lower validation loss. Then the
                weights of the best epoch are taken, and layer k is frozen
 
+With ``coupling`` "whole" there is one stage, which converts and trains all layers: tandem learning end to end (Wu,
+Chua, Zhang, Li, Li and Tan, TNNLS 34(1), 2023, arXiv 1907.01167).
+
 A neuron under a constant current I per step fires c = floor((N I + V0) / theta) times, and at most N times if it can
 fire only once per step. The free potential at the end, sum w c + b, is the same for a bias b / N per step and for
 V0 = b, which has no cost on the chip. V0 = b + theta / 2 rounds to nearest; V0 = b rounds down. The last layer's free
 potential is the logit until its own stage, if the recipe has spikes behind it. In an autoencoder (loss "mse") the
 sigmoid of that potential reproduces the picture.
+
+The paper injects an image as one analog current in the first step, fires once per step at most, and adds a bias as
+b / N; its rate falls from 1e-3 to 1e-4. `deploytool.recipe.ptl.ARMS` names these choices and those of the chip.
 
 A coupled layer counts with weights that are quantised by the exporter's rule, so that each stage quantises one layer
 more. No gradient flows through its spikes, so the chip's emulator can count them instead.
@@ -38,22 +44,27 @@ from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import NORM_MOMENTUM
 from deploytool.train.methods.method import Training
 from deploytool.train.methods.ptl.goals import Inputs, Sums, goal_of
-from deploytool.train.methods.ptl.network import Tandem, active
+from deploytool.train.methods.ptl.network import Tandem, activation, active
 from deploytool.train.methods.ptl.restrictions import restrictions, unmet
+from deploytool.train.methods.ptl.spiking import PtlNetwork
 from deploytool.train.methods.ptl.state import State
-from deploytool.train.network.spiking import SpikingNetwork, Weights
+from deploytool.train.network.spiking import Weights
 from deploytool.train.outside import Streams
 from deploytool.train.task import Batches, Task, Trained
 
 VERSION: Final = 2
 """Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
+FALL: Final = 0.1
+"""Factor of the learning rate after `stage_milestone` epochs. From the paper."""
+
 
 def train(task: Task) -> Trained:
     """The model of ``task``: weights and starting membranes of its network without batch norms.
 
-    Each history row has its ``stage`` and, for a coupled layer, ``theta`` and ``weight_max``, the largest weight in
-    thresholds. Above 1, one event can call for more than the single spike that the chip fires for it.
+    Each history row has its ``stage`` and, for coupled layers, ``theta``, the mean over the features of the first, and
+    ``weight_max``, the largest weight in thresholds. Above 1, one event can call for more than the single spike that
+    the chip fires for it.
     The row whose weights are returned is ``chosen``. Raises RecipeError with everything that the method cannot do, or
     that was not supplied.
     """
@@ -114,7 +125,7 @@ class _Run:
 
     def next_epoch(self) -> bool:
         """Trains one more epoch, starting the next stage when one is over. False when all stages are over."""
-        while self.state.stage <= len(self.state.tandem.layers):
+        while self.state.stage <= self.state.stages:
             self.begin_stage()
             if not self.state.stage_is_over():
                 self.epoch()
@@ -131,7 +142,8 @@ class _Run:
             if state.stage == 1:
                 state.fold()
             state.limit_fan_in()
-            state.thetas |= self._threshold(state.stage - 1)
+            for number in state.coupled:
+                state.thetas |= self._threshold(number)
         state.begin()
 
     def epoch(self) -> None:
@@ -179,8 +191,8 @@ class _Run:
         state, weights = self.state, self.state.effective
         if not state.stage:
             return state.tandem.ann(weights, state.goal.given(weights, inputs), measured=measured)
-        number = state.stage - 1
-        return state.tandem.coupled(number, weights, state.thetas, self._counts(number, weights, inputs))
+        counts = self._counts(state.coupled.stop - 1, weights, inputs)
+        return state.tandem.coupled(state.coupled, weights, state.thetas, counts)
 
     @torch.no_grad()
     def _counts(self, number: int, weights: Weights, inputs: Inputs) -> dict[str, Tensor]:
@@ -202,7 +214,7 @@ class _Run:
         return counts | {name: torch.tensor(array, dtype=torch.float32) for name, array in found.items()}
 
     @torch.no_grad()
-    def _threshold(self, number: int) -> dict[str, float]:
+    def _threshold(self, number: int) -> dict[str, Tensor]:
         """{layer: theta} of layer ``number``, from one batch of the current hybrid network; {} if it never fires."""
         state, spec = self.state, self.spec
         tandem, weights, layer = state.tandem, state.effective, state.tandem.layers[number]
@@ -211,9 +223,9 @@ class _Run:
         batches = self.streams[0](spec.ptl.threshold_samples, state.generator("thresholds", number))
         inputs, _ = next(iter(batches))
         before = tandem.before(number)
-        counts = self._counts(number - 1, weights, inputs)[before]
-        activations = layer.potential(state.thetas[before] * counts, weights).relu()
-        if not (highest := active(activations, spec.ptl.percentile)) > 0:
+        given = activation(before, state.thetas, self._counts(number - 1, weights, inputs))
+        highest = active(layer.potential(given, weights).relu(), spec.ptl.percentile, spec.ptl.thresholds == "channel")
+        if not highest.min() > 0:
             raise RecipeError(
                 "train.ptl.percentile",
                 f"found {spec.ptl.percentile:g}, at which {layer.name!r} is silent",
@@ -228,16 +240,18 @@ class _Run:
         """The learning rate of ``batch``, from 1, of this epoch."""
         state = self.state
         if state.stage:
-            return self.spec.ptl.stage_learning_rate
+            ptl = self.spec.ptl
+            fallen = ptl.stage_milestone is not None and state.coupled_epochs >= ptl.stage_milestone
+            return ptl.stage_learning_rate * (FALL if fallen else 1)
         return Schedule(self.spec, self.batches).rate(len(state.rows()) * self.batches + batch)
 
     def _tell(self, batch: int, sums: Sums) -> None:
-        state, layers = self.state, len(self.state.tandem.layers)
-        note = f"stage {state.stage}/{layers}  epoch {len(state.rows()) + 1}  {sums.says}"
+        state, stages = self.state, self.state.stages
+        note = f"stage {state.stage}/{stages}  epoch {len(state.rows()) + 1}  {sums.says}"
         first = 0 if state.first else self.spec.epochs
         before = first + (state.stage - 1) * state.stage_epochs if state.stage else 0
         done = (before + len(state.rows())) * self.batches + batch
-        self.task.tick(done, (first + layers * state.stage_epochs) * self.batches, note)
+        self.task.tick(done, (first + stages * state.stage_epochs) * self.batches, note)
 
 
-PTL: Final = Training(SpikingNetwork, train)
+PTL: Final = Training(PtlNetwork, train)
