@@ -143,13 +143,7 @@ def causes_of(spikes: Array, stops: Array, moved_stops: Array, caused: Array) ->
     for number in range(len(spikes)):
         spike = spikes[number]
         if spike >= 0:
-            place, after = 0, len(moved_stops)
-            while place < after:
-                middle = (place + after) // 2
-                if moved_stops[middle] <= spike:
-                    place = middle + 1
-                else:
-                    after = middle
+            place = np.searchsorted(moved_stops, spike, "right")
             event = stops[place - 1] if place else 0
             total = moved_stops[place - 1] if place else 0
             while total + caused[event] <= spike:
