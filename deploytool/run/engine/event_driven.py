@@ -111,12 +111,13 @@ def batches(
     """
     batch, events = Batch(0, [], rasters > 0), 0
     for index, stream in enumerate(streams):
-        full = events + len(stream) > events_max or len(batch.streams) == samples_max
+        length = len(stream)
+        full = events + length > events_max or len(batch.streams) == samples_max
         if batch.streams and (full or index == rasters):
             yield batch
             batch, events = Batch(index, [], index < rasters), 0
         batch.streams.append(stream)
-        events += len(stream)
+        events += length
     if batch.streams:
         yield batch
 

@@ -20,6 +20,9 @@ from deploytool.ir.events import Events
 BIN_US: Final = 1000
 """The length of a bin in us."""
 
+BLOCK: Final = 512
+"""Number of events of which `follow` keeps the sums."""
+
 
 @compiled
 def bins_of(events: Events, ends: Array) -> tuple[Array, Array, Array]:
@@ -30,18 +33,14 @@ def bins_of(events: Events, ends: Array) -> tuple[Array, Array, Array]:
     """
     ms, stops = np.empty(len(events), np.int64), np.empty(len(events), np.int64)
     samples = np.empty(len(ends), np.int64)
-    bins = begin = 0
+    one, bins, begin = np.uint64(1), np.uint64(0), 0
     for sample in range(len(ends)):
-        until = -1
+        last = np.int64(-1)
         for i in range(np.uint64(begin), np.uint64(ends[sample])):
-            t = events[i].t
-            if t >= until:
-                ms[bins] = t // BIN_US
-                until = (ms[bins] + 1) * BIN_US
-                stops[bins - 1] = i
-                bins += 1
-        if bins:
-            stops[bins - 1] = ends[sample]
+            now = np.int64(np.uint64(events[i].t) // np.uint64(BIN_US))
+            bins += np.uint64(now != last)
+            last = now
+            ms[bins - one], stops[bins - one] = now, i + one
         samples[sample] = bins
         begin = ends[sample]
     return ms[:bins], stops[:bins], samples
@@ -51,18 +50,25 @@ def bins_of(events: Events, ends: Array) -> tuple[Array, Array, Array]:
 def follow(stops: Array, sites: Array, reach: Array, caused: Array) -> tuple[Array, Array]:
     """The load (B,) of bins that end at ``stops`` (B,) among events, and where they end (B,) among their spikes.
 
-    Each event at site n makes ``reach[n]`` synaptic updates, and event i causes ``caused[i]`` spikes.
+    Each event at site n makes ``reach[n]`` synaptic updates, and event i causes ``caused[i]`` spikes. Both are summed
+    over blocks of events and read where bins end, because the CPU cannot predict how many events a bin has.
     """
+    one, bins, number = np.uint64(1), np.uint64(len(stops)), np.uint64(0)
     loads, moved = np.empty(len(stops), np.int64), np.empty(len(stops), np.int64)
-    total, i = np.int64(0), np.uint64(0)
-    for number in range(len(stops)):
-        updates, spikes, stop = np.int64(0), np.int64(0), np.uint64(stops[number])
-        while i < stop:
-            updates += reach[np.uint32(sites[i])]
-            spikes += caused[i]
-            i += np.uint64(1)
-        total += spikes
-        loads[number], moved[number] = updates, total
+    updates, spikes = np.zeros(BLOCK + 1, np.int64), np.zeros(BLOCK + 1, np.int64)
+    before, load, total = np.int64(0), np.int64(0), np.int64(0)
+    for first in range(np.uint64(0), np.uint64(len(sites)) + one, np.uint64(BLOCK)):
+        events = min(np.uint64(BLOCK), np.uint64(len(sites)) - first)
+        updates[0], spikes[0] = load, total
+        for i in range(events):
+            load += reach[np.uint32(sites[first + i])]
+            total += caused[first + i]
+            updates[i + one], spikes[i + one] = load, total
+        while number < bins and np.uint64(stops[number]) <= first + events:
+            place = np.uint64(stops[number]) - first
+            loads[number], moved[number] = updates[place] - before, spikes[place]
+            before = updates[place]
+            number += one
     return loads, moved
 
 
