@@ -10,9 +10,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from deploytool.cli.completion import CompletedCommand, completion_of
 from deploytool.cli.options import CommonOptions
@@ -25,14 +26,14 @@ Function: TypeAlias = Callable[..., int | None]
 """``f(invocation, ...)`` whose parameters Typer knows, or are dataclasses of such; it returns the exit code."""
 
 
-def command(app: typer.Typer, example: str, name: str | None = None) -> Callable[[Function], Callable[..., None]]:
-    """Makes a function a command of ``app``, called ``name`` or as the function is, with ``example`` in its help.
+def command(example: str, name: str | None = None) -> Callable[[Function], TyperCommand]:
+    """Makes a function a command, called ``name`` or as the function is, with ``example`` in its help.
 
     Parameters that are dataclasses become one option for each of their fields. The errors of the function become
     sentences and exit codes.
     """
 
-    def register(function: Function) -> Callable[..., None]:
+    def make(function: Function) -> TyperCommand:
         @functools.wraps(function)
         def run(**values: Any) -> None:
             from deploytool.cli.invocation import Invocation
@@ -42,17 +43,42 @@ def command(app: typer.Typer, example: str, name: str | None = None) -> Callable
             arguments = {name: _argument(parameter, values) for name, parameter in parameters.items()}
             raise typer.Exit(_exit_code(invocation, called, lambda: function(invocation, **arguments)))
 
-        called = name or function.__name__.strip("_")
+        called = name or function.__name__.replace("_", "-")
         signature = inspect.signature(function, eval_str=True, locals={"Invocation": object})
         parameters = dict(list(signature.parameters.items())[1:])
         options = [option for parameter in parameters.values() for option in _options(parameter)]
         options = [_completed(option) for option in [*options, *_fields(CommonOptions)]]
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}
-        app.command(called, cls=CompletedCommand, epilog=f"Example: {example}")(run)
-        return run
+        return _built(run, called, example)
 
-    return register
+    return make
+
+
+def _built(run: Callable[..., None], name: str, example: str) -> TyperCommand:
+    """The command ``name`` that calls ``run``, whose parameters Typer knows."""
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    alone.command(name, cls=CompletedCommand, epilog=f"Example: {example}")(run)
+    built: Any = typer.main.get_command(alone)
+    for parameter in built.params:
+        parameter._runtime_param = _WhenNeeded()
+    return cast("TyperCommand", built)
+
+
+class _WhenNeeded:
+    """Converts values as Typer does, which for every option builds a validator, also for those that are not given.
+
+    Here it is built for a value that is not of its type yet: not for a text that stays one, nor for a default.
+    """
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """``value`` as what ``param`` takes. Raises the errors of Typer."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        if type(value) is param.type_descriptor.annotation:
+            return value
+        param._runtime_param = None
+        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
 def _options(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner, Result
 
 from deploytool.base.errors import FitError
@@ -24,9 +25,14 @@ class Size:
 
 
 def run(function: Callable[..., int | None], *arguments: str) -> Result:
-    app = typer.Typer()
-    command(app, "deploytool draw --width 3", name="draw")(function)
-    command(app, "deploytool other", name="other")(lambda _: None)
+    made = command("deploytool draw --width 3", name="draw")(function)
+
+    class Group(TyperGroup):
+        def get_command(self, _ctx: Any, _name: str) -> TyperCommand:
+            return made
+
+    app = typer.Typer(cls=Group)
+    app.callback()(lambda: None)
     return CliRunner().invoke(app, ["draw", *arguments])
 
 

@@ -70,3 +70,8 @@ def test_kept_loops_are_loaded_without_what_numba_compiles_with(folder: Path) ->
     imported(folder, *again, "4")
     compiling = {"numba.misc.cffiimpl", "numba.typed.typeddict", "numba.np.arrayobj", "scipy.linalg"}
     assert not imported(folder, *again, "5") & compiling
+
+
+def test_only_the_command_that_is_called_is_imported(tmp_path: Path) -> None:
+    found = {name for name in imported(tmp_path, "show") if name.startswith("deploytool.cli.commands.")}
+    assert found == {"deploytool.cli.commands.show"}

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from helpers.command import Deploytool, answer, refusal
 
-from deploytool.cli.options import LimitOptions
+from deploytool.cli.commands.validate import LimitOptions
 from deploytool.recipe import ValidateSection
 
 pytest.importorskip("torch")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploytool.base.errors import UsageError
+from deploytool.cli.command import command
 from deploytool.cli.options import DataFolderOption, DownloadOption, SamplesOption
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class KnownAnswerOptions:
         return samples(self.data, self.root, None, count, AS_IT_IS, invocation.cache.messages.say)
 
 
+@command("deploytool package program@latest -o net.zip")
 def package(
     invocation: Invocation,
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A program mapped for a chip, or a shipped model.")],

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploytool.cli.command import command
 from deploytool.cli.options import DataFolderOption, ReadingOptions
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
 
 
+@command("deploytool calibrate-chip recording@latest")
 def calibrate_chip(
     invocation: Invocation,
     recordings: Annotated[

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploytool.cli.command import command
+
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
 
 
+@command("deploytool init --from recordings -o mine.toml")
 def init(
     invocation: Invocation,
     from_: Annotated[

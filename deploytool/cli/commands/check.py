@@ -10,6 +10,7 @@ import typer
 
 from deploytool.base.errors import UsageError
 from deploytool.cli.by_layer import parse_pins
+from deploytool.cli.command import command
 from deploytool.cli.options import (
     DataFolderOption,
     DownloadOption,
@@ -80,6 +81,7 @@ class ApplyOptions:
         return self.apply, self.output
 
 
+@command("deploytool check net.nir --chip speck2e")
 def check(
     invocation: Invocation,
     stated: StatementOptions,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import UsageError
-from deploytool.cli.sweep import SweepOptions, VariedOptions, asked, numbers
+from deploytool.cli.commands.sweep import SweepOptions, VariedOptions, asked, numbers
 from deploytool.validate.early_exit import POLICIES
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploytool.cli.command import command
 from deploytool.cli.options import ReadingOptions, StatementOptions
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class NetworkOptions:
     ] = None
 
 
+@command("deploytool bench net.nir --data events.npy")
 def bench(
     invocation: Invocation,
     claims: ClaimOptions,

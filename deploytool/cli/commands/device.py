@@ -17,14 +17,12 @@ from deploytool.cli.samples import ShapingOptions
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
 
-device_app: Final = typer.Typer(cls=CompletedGroup, help="Boards that are connected.", no_args_is_help=True)
-
 DeviceArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0, or emulator.")
 ]
 
 
-@command(device_app, "deploytool device list", name="list")
+@command("deploytool device list", name="list")
 def device_list(invocation: Invocation) -> None:
     """List the devices that can be used now, and what is missing for boards."""
     from deploytool.workflow.device import devices
@@ -32,7 +30,7 @@ def device_list(invocation: Invocation) -> None:
     invocation.show(devices())
 
 
-@command(device_app, "deploytool device info emulator", name="info")
+@command("deploytool device info emulator", name="info")
 def device_info(invocation: Invocation, device: DeviceArgument) -> None:
     """Print a device's chip and cores, and of a board its serial number, firmware, driver and power rails."""
     from deploytool.workflow.device import info
@@ -40,7 +38,7 @@ def device_info(invocation: Invocation, device: DeviceArgument) -> None:
     invocation.show(info(device))
 
 
-@command(device_app, "deploytool device selftest emulator --core 0", name="selftest")
+@command("deploytool device selftest emulator --core 0", name="selftest")
 def device_selftest(
     invocation: Invocation,
     device: DeviceArgument,
@@ -80,9 +78,7 @@ class DeviceRunOptions:
     seconds: Annotated[float, typer.Option(min=0.1, help="Duration with --live.")] = 10.0
 
 
-@command(
-    device_app, "deploytool device run program@latest --on speck2edevkit:0 --data events.npy --pace max", name="run"
-)
+@command("deploytool device run program@latest --on speck2edevkit:0 --data events.npy --pace max", name="run")
 def device_run(
     invocation: Invocation,
     program: Annotated[str, typer.Argument(metavar="PROGRAM", help="A mapped program, or a shipped model.")],
@@ -120,7 +116,7 @@ def device_run(
         invocation.show(devices.repeated(job, options.repeats, ask))
 
 
-@command(device_app, "deploytool device record speck2edevkit:0 events.npy --seconds 5", name="record")
+@command("deploytool device record speck2edevkit:0 events.npy --seconds 5", name="record")
 def device_record(
     invocation: Invocation,
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="A board such as speck2edevkit:0.")],
@@ -131,3 +127,12 @@ def device_record(
     from deploytool.workflow.device import record
 
     invocation.show(record(device, file, seconds))
+
+
+device: Final = CompletedGroup(
+    name="device",
+    commands=(device_list, device_info, device_selftest, device_run, device_record),
+    help="Boards that are connected.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from deploytool.base.errors import UsageError
+from deploytool.cli.command import command
 from deploytool.cli.options import (
     DataFolderOption,
     DenoiseOption,
@@ -121,6 +122,7 @@ class CurveOptions:
     ] = None
 
 
+@command("deploytool sweep model@latest --time-steps 1,2,4,...,64 --figure curves.svg")
 def sweep(
     invocation: Invocation,
     networks: Annotated[

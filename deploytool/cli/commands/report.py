@@ -1,0 +1,32 @@
+"""The command report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deploytool.cli.command import command
+
+if TYPE_CHECKING:
+    from deploytool.cli.invocation import Invocation
+
+
+@command("deploytool report verdict@latest")
+def report(
+    invocation: Invocation,
+    verdict: Annotated[str, typer.Argument(metavar="VERDICT", help="A verdict.")] = "verdict@latest",
+    samples: Annotated[int, typer.Option(min=0, help="Number of samples shown.")] = 4,
+    title: Annotated[str | None, typer.Option(help="Title of the page; by default the verdict's name.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Also write the page here.")
+    ] = None,
+) -> None:
+    """Write a verdict and everything behind it as one HTML page."""
+    from deploytool.workflow.report import copy_page
+    from deploytool.workflow.report import report as write_report
+
+    made = write_report(invocation.cache, verdict, samples, title)
+    copied = {} if output is None else {"copy": str(copy_page(made, output))}
+    invocation.show_artifact(made, also=copied)
