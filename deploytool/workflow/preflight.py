@@ -151,6 +151,12 @@ def _method(network: NetworkSection, constraints: ConstraintsSection, train: Tra
         yield RecipeError("train.method", f"found {train.method!r} in {count} processes of torchrun", "one process")
 
 
+def _deployable(run: RunSection, train: TrainSection) -> Iterator[DeployError]:
+    """Why what is trained cannot run on events, if it must."""
+    if run.on and (error := method_of(train).undeployable(train)) is not None:
+        yield from (type(error).of_problems([problem]) for problem in error.problems)
+
+
 def _balance(run: RunSection, spec: MapSection) -> Iterator[RecipeError]:
     if spec.balance and "quantised" in run.on:
         found = "found 'quantised', whose time steps do not model the congestion balancers of map.balance"
@@ -180,6 +186,7 @@ TRAINABLE: Final = (
     Rule(("data", "network", "train"), _data_fits),
     Rule(("data", "task"), _data_answers),
     Rule(("network", "constraints", "train"), _method),
+    Rule(("run", "train"), _deployable),
     Rule(("run", "map"), _balance),
     Rule(("run", "map", "network", "train"), _bias),
 )

@@ -13,8 +13,11 @@ from deploytool.bench.experiments.claim import Claim, arm_recipe, load_claims
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.bench.experiments.runner import claims
 from deploytool.bench.experiments.table import as_markdown, rows, spread
+from deploytool.ir.recording_file import load_recording
+from deploytool.recipe import load_recipe
 from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
+from deploytool.workflow.train import run_trained, train
 
 FOLDER = Path(__file__).parents[2] / "recipes" / "claims"
 CLAIMS = load_claims(FOLDER)
@@ -113,3 +116,28 @@ set = {{ "data.train_samples" = 40, "data.test_samples" = 20, "train.time_steps"
     assert len(kept) == 6
     assert all({"torch %", "T=2"} <= figures.keys() for figures in kept.values())
     assert claims(cache, tmp_path)["claims"]["small"] == first
+
+
+def test_operations_of_spikes_are_compared_with_those_of_the_network_with_relus(tmp_path):
+    """64 pixels, 8 neurons, 10 outputs: 64 * 8 + 8 * 10 MACs; of spikes the last 80 times their share."""
+    changes = (
+        "data={set = 'digits-images', coding = 'direct', train_samples = 60, test_samples = 20}",
+        "network={input = [1, 8, 8], layers = [{type = 'flatten'}, {type = 'linear', out = 8}, {type = 'spike'}, "
+        "{type = 'linear', out = 10}]}",
+        "run.on=[]",
+        "train.shift=0",
+        "train.drop=0",
+        "train.epochs=2",
+        "train.time_steps=2",
+        "train.ptl={arm = 'paper', stage_epochs = 3, patience = 1}",
+    )
+    recipe = load_recipe(FOLDER.parent / "ptl-digits.toml", changes)
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
+    found = MEASURES["operations"](cache, recipe, 0, {}) | MEASURES["stages"](cache, recipe, 0, {})
+    assert found["kMACs"] == pytest.approx(0.592)
+    recording = load_recording(run_trained(cache, train(cache, recipe), recipe).path)
+    spikes = recording.counts["fc1"].sum() / len(recording.labels)
+    assert 0 < spikes <= 2 * 8
+    assert found["kSynOps"] == pytest.approx(0.512 + 10 * spikes / 1e3)
+    assert found["SynOps / MACs"] == pytest.approx(found["kSynOps"] / found["kMACs"])
+    assert 2 + 3 <= found["stage epochs"] <= 3 + 3

@@ -121,3 +121,14 @@ def test_what_mapping_could_not_configure_is_refused(chip, section, error, sente
     refuse_impossible(
         recipe(constraints={**limits, "chip": "speck2e"}, map={"readout": {}, "dvs": {"live": True}, **pinned})
     )
+
+
+def test_what_runs_on_events_is_refused_before_training_if_its_method_has_currents():
+    section = {"time_steps": 4, "epochs": 1, "batch": 8, "learning_rate": 1}
+    keys = {
+        "train": {**section, "method": "ptl", "ptl": {"bias": "current"}},
+        "constraints": {"floor": float("-inf")},
+    }
+    with pytest.raises(UnsupportedError, match=r"^train\.ptl\.bias: found current, b / time_steps in every time step;"):
+        refuse_impossible(recipe(**keys, run={"on": ["simulator"]}))
+    refuse_impossible(recipe(**keys, run={"on": []}))

@@ -86,6 +86,31 @@ def tandem(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
     }
 
 
+def stages(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """The number of epochs in which PTL trained spiking layers, all stages together."""
+    from deploytool.base.json_text import read_json
+
+    history = read_json(train(cache, recipe).path / HISTORY)
+    return {"stage epochs": sum(row["stage"] > 0 for row in history)}
+
+
+def operations(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Synaptic operations per test sample, and multiply-accumulates (MACs) of the same network with ReLUs, thousands.
+
+        SynOps = sum over t, layers l and neurons j of f_out s_j[t]        MACs = sum over layers of synapses
+
+    Source: Wu et al., TPAMI 44(11), 2022, equations 14 and 15, with the synapses that are inside the map. An analog
+    input costs its layer's MACs in both.
+    """
+    from deploytool.train.methods.table import build, method_of
+
+    network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
+    net = build(network, recipe.constraints, recipe.train)
+    recording = load_recording(run_trained(cache, train(cache, recipe), recipe).path)
+    synops, macs = float(recording.synops.mean()), float(sum(synapses.sum() for synapses in net.fan_out.values()))
+    return {"kSynOps": synops / 1e3, "kMACs": macs / 1e3, "SynOps / MACs": synops / macs}
+
+
 def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Figures of an autoencoder by PTL: how close it, and its network with ReLUs (ANN), come to test pictures.
 
@@ -263,6 +288,8 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "ladder": ladder,
         "trained": trained,
         "tandem": tandem,
+        "stages": stages,
+        "operations": operations,
         "reconstruction": reconstruction,
         "scalability": scalability,
         "flatness": flatness,

@@ -60,13 +60,14 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
 def undeployable(spec: TrainSection) -> UnsupportedError | None:
     """Why no chip can run what ``spec`` trains: its input or its biases are currents, and only events drive a chip."""
     problems = []
+    todo = "Set run.on = [] to train only."
     if spec.ptl.input == "first":
         found = "found first, an image as one analog current"
-        problems.append(UnsupportedError("train.ptl.input", found, "steps: only events enter the chip"))
+        problems.append(UnsupportedError("train.ptl.input", found, "steps, because only events enter the chip", todo))
     if spec.ptl.bias == "current":
         found = "found current, b / time_steps in every time step"
-        need = "initial, whose free potential is the same, or none: events have no time steps"
-        problems.append(UnsupportedError("train.ptl.bias", found, need))
+        need = "initial, whose free potential is the same, or none, because events have no time steps"
+        problems.append(UnsupportedError("train.ptl.bias", found, need, todo))
     return UnsupportedError.together(problems) if problems else None
 
 
