@@ -75,6 +75,9 @@ def problems_of_training(task: TaskSection, train: TrainSection) -> Iterator[Rec
     if train.loss not in LOSSES:
         found = f"found {train.loss!r}, a loss of classes"
         yield RecipeError("train.loss", found, f"{' or '.join(LOSSES)} for values")
+    if train.logits != "sum":
+        need = "sum for values, which a decoder reads from the number of spikes in a window"
+        yield RecipeError("train.logits", f"found {train.logits!r}", need)
     for key in ("flip", "flip_time"):
         if getattr(train.augment, key):
             need = "0 for values, which the changed sample would not have"

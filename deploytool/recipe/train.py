@@ -18,6 +18,7 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "t_max": ("nmt", "mtt"),
     "draws": ("nmt", "mtt"),
     "ttm": ("nmt", "mtt"),
+    "logits": ("sdt", "nmt", "mtt", "tit", "trev"),
     "reset_gradient": ("sdt", "nmt", "mtt", "tit"),
     "stages": ("mtt",),
     "stage_layers": ("mtt",),
@@ -52,15 +53,24 @@ class TrainSection(Section):
     """[train]: the method and its settings."""
 
     method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev"] = Field("sdt", description="The training method.")
-    loss: Literal["ce", "tet", "mse"] = Field(
+    loss: Literal["ce", "tet", "tet-prefix", "mse"] = Field(
         "ce",
-        description="`ce`: cross-entropy of the output averaged over time. `tet`: the mean of the cross-entropy at "
-        'every time step. `mse`: the mean squared error of values, the default with `task.kind = "regress"`, where '
-        "`tet` is that of every time step; or of the restored input picture, with method `ptl`.",
+        description="`ce`: cross-entropy of the output of all time steps. `tet`: the mean of the cross-entropies of "
+        "every single time step, for a last layer that never fires. `tet-prefix`: the mean of the cross-entropies of "
+        "the outputs up to every time step, for a last layer of spikes. `mse`: the mean squared error of values, the "
+        'default with `task.kind = "regress"`, where `tet` is that of every time step; or of the restored input '
+        "picture, with method `ptl`.",
     )
-    logit_scale: float = Field(0.3, gt=0, description="Factor from an output neuron's spike count to its logit.")
-    tet_lambda: float = Field(0.0, ge=0, le=1, description="Weight of the regulariser in the `tet` loss.")
-    tet_phi: float = Field(1.0, description="Target of the outputs in the regulariser of the `tet` loss.")
+    logits: Literal["sum", "mean"] = Field(
+        "sum",
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`, `trev`: whether a logit is the sum of an output over the time "
+        "steps, which for spikes is their number, or the mean per time step, as in the papers.",
+    )
+    logit_scale: float = Field(0.3, gt=0, description="Factor from that sum or mean to the logit. The papers have 1.")
+    tet_lambda: float = Field(
+        0.0, ge=0, le=1, description="Weight of the regulariser in the losses `tet` and `tet-prefix`."
+    )
+    tet_phi: float = Field(1.0, description="Target of the outputs per time step in that regulariser.")
     time_steps: int = Field(
         ge=1, description="T, the number of time steps per sample at which the network is trained and evaluated."
     )

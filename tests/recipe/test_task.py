@@ -33,6 +33,11 @@ def test_a_recipe_of_classes_is_trained_as_before() -> None:
     ("overrides", "says"),
     [
         (["train.method=trev"], "train.method: found 'trev', which learns no decoder; need sdt, nmt, mtt, tit"),
+        (["train.loss=tet-prefix"], "train.loss: found 'tet-prefix', a loss of classes; need mse or tet for values"),
+        (
+            ["train.logits=mean"],
+            "train.logits: found 'mean'; need sum for values, which a decoder reads from the number of spikes in",
+        ),
         (["train.loss=ce"], "train.loss: found 'ce', a loss of classes; need mse or tet for values"),
         (["train.augment.flip=0.5"], r"train.augment.flip: above 0; need 0 for values"),
         (["task.decode=potential"], "network.layers: the last layer is a spike layer; need a layer that never fires"),

@@ -163,11 +163,11 @@ def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str,
     generator = torch.Generator().manual_seed(seed)
 
     def loss(of: Mapping[str, Tensor]) -> float:
-        from deploytool.train.loop.losses import sdt_loss
+        from deploytool.train.loop.losses import logits_of, sdt_loss
 
         with torch.no_grad():
             output = net.run(of, frames).output
-        return float(sdt_loss(output * (net.spec.logit_scale * len(output)), labels))
+        return float(sdt_loss(logits_of(output, net.spec), labels))
 
     at_rest = loss(weights)
     found = {"loss": at_rest}
@@ -190,7 +190,7 @@ def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
     """
     import torch
 
-    from deploytool.train.loop.losses import sdt_loss
+    from deploytool.train.loop.losses import logits_of, sdt_loss
 
     net, weights, frames, labels = _subject(cache, recipe, options["samples"], test=True)
     generator = torch.Generator().manual_seed(seed)
@@ -209,7 +209,7 @@ def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
     for epsilon in options["attacked"]:
         given = frames.clone().requires_grad_()
         output = net.run(weights, given).output
-        (slope,) = torch.autograd.grad(sdt_loss(output * (net.spec.logit_scale * len(output)), labels), given)
+        (slope,) = torch.autograd.grad(sdt_loss(logits_of(output, net.spec), labels), given)
         found[f"attacked {epsilon}"] = right((frames + epsilon * slope.sign()).clamp(min=0))
     return found
 

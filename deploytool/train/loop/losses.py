@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,15 +36,37 @@ def picture_loss(potentials: Tensor, pictures: Tensor) -> Tensor:
     return F.mse_loss(potentials.sigmoid(), pictures)
 
 
-def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:
-    """The loss of output spikes (T, B, K), whose logits are O(t) = ``logit_scale`` T spikes(t).
+def logits_of(outputs: Tensor, spec: TrainSection) -> Tensor:
+    """The logits O(t) (T, B, K) of ``outputs`` o(t), spikes or currents, whose mean over time is the answer's.
 
-    "ce" is ``sdt_loss``; "tet" is (1 - lambda) ``tet_loss`` + lambda ``tet_regulariser`` of the spikes themselves.
-    O is a rate per sample; its mean over time is ``logit_scale`` times the spike count. The papers use a rate per step.
-    That would shrink as 1 / T here, because the number of events in a sample, and of spikes, does not grow with T.
+    O(t) = ``logit_scale`` T o(t) with the logits "sum", so that mean_t O(t) is ``logit_scale`` times the spike count;
+    O(t) = ``logit_scale`` o(t) with "mean", as in the papers, where ``logit_scale`` is 1.
     """
-    logits = outputs * (spec.logit_scale * len(outputs))
+    return outputs * (spec.logit_scale * (len(outputs) if spec.logits == "sum" else 1))
+
+
+def prefixes_of(outputs: Tensor, spec: TrainSection) -> Tensor:
+    """The logits P(t) (T, B, K) of an answer that is given after step t of ``outputs`` o(t).
+
+    P(t) = ``logit_scale`` sum_{i <= t} o(i) with the logits "sum", and their mean over i <= t with "mean"; P(T) is
+    mean_t O(t) of `logits_of`. The loss "tet-prefix" is TET of these, for outputs that spike: in a single step
+    few times, most often not at all, which tells no class. All T prefixes count equally, so a spike in step t counts in
+    T - t + 1 of them.
+    """
+    sums = outputs.cumsum(0) * spec.logit_scale
+    if spec.logits == "sum":
+        return sums
+    steps = torch.arange(1, len(outputs) + 1, dtype=outputs.dtype, device=outputs.device)
+    return sums / steps.view(-1, 1, 1)
+
+
+def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:
+    """The loss of ``outputs`` (T, B, K), the output spikes, or the currents of a last layer that never fires.
+
+    "ce" is ``sdt_loss`` of `logits_of`. "tet" is (1 - lambda) ``tet_loss`` of them + lambda ``tet_regulariser`` of the
+    outputs themselves; "tet-prefix" is the same with `prefixes_of`.
+    """
     if spec.loss == "ce":
-        return sdt_loss(logits, labels)
-    regulariser = tet_regulariser(outputs, spec.tet_phi)
-    return (1 - spec.tet_lambda) * tet_loss(logits, labels) + spec.tet_lambda * regulariser
+        return sdt_loss(logits_of(outputs, spec), labels)
+    logits = prefixes_of(outputs, spec) if spec.loss == "tet-prefix" else logits_of(outputs, spec)
+    return (1 - spec.tet_lambda) * tet_loss(logits, labels) + spec.tet_lambda * tet_regulariser(outputs, spec.tet_phi)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from deploytool.recipe import TrainSection
-from deploytool.train.loop.losses import loss_of, sdt_loss, tet_loss, tet_regulariser
+from deploytool.train.loop.losses import logits_of, loss_of, prefixes_of, sdt_loss, tet_loss, tet_regulariser
 
 OUTPUTS = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(2, 5), st.integers(0, 99))
 
@@ -47,3 +49,57 @@ def test_the_recipe_chooses_the_loss():
     mixed = loss_of(outputs, labels, spec(loss="tet", tet_lambda=0.25, tet_phi=1.0, logit_scale=3))
     assert mixed == pytest.approx(float(0.75 * tet_loss(6 * outputs, labels) + 0.25 * tet_regulariser(outputs, 1.0)))
     assert tet_regulariser(outputs, 1.0) == pytest.approx((1 + 1 + 1 + 0) / 4)
+
+
+def by_hand(outputs: torch.Tensor, label: int, scale: float, mean: bool) -> tuple[float, float, float]:
+    """("ce", "tet", "tet-prefix") of ``outputs`` (T, K) of one sample, in Python's floats."""
+    steps = [[float(value) for value in row] for row in outputs]
+    size, classes = len(steps), range(len(steps[0]))
+
+    def entropy(logits: list[float]) -> float:
+        return math.log(sum(math.exp(each) for each in logits)) - logits[label]
+
+    factor = scale if mean else scale * size
+    every = [[factor * value for value in row] for row in steps]
+    answer = [sum(row[k] for row in every) / size for k in classes]
+    so_far = [
+        [scale * sum(row[k] for row in steps[:t]) / (t if mean else 1) for k in classes] for t in range(1, size + 1)
+    ]
+    return entropy(answer), sum(map(entropy, every)) / size, sum(map(entropy, so_far)) / size
+
+
+@given(OUTPUTS, st.sampled_from([0.3, 1.0]), st.sampled_from(["sum", "mean"]))
+@settings(deadline=None)
+def test_every_loss_is_its_equation(shape, scale, logits):
+    steps, batch, classes, seed = shape
+    generator = torch.Generator().manual_seed(seed)
+    outputs = torch.randint(0, 3, (steps, batch, classes), generator=generator).float()
+    labels = torch.randint(0, classes, (batch,), generator=generator)
+    wanted = [by_hand(outputs[:, i], int(labels[i]), scale, logits == "mean") for i in range(batch)]
+    for loss, values in zip(("ce", "tet", "tet-prefix"), zip(*wanted, strict=True), strict=True):
+        asked = spec(loss=loss, logits=logits, logit_scale=scale)
+        assert float(loss_of(outputs, labels, asked)) == pytest.approx(sum(values) / batch, rel=1e-5, abs=1e-6), loss
+        if loss != "ce":
+            mixed = spec(loss=loss, logits=logits, logit_scale=scale, tet_lambda=0.25, tet_phi=0.5)
+            more = 0.75 * sum(values) / batch + 0.25 * float(((outputs - 0.5) ** 2).mean())
+            assert float(loss_of(outputs, labels, mixed)) == pytest.approx(more, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("logits", ["sum", "mean"])
+def test_the_last_prefix_is_the_answer(logits):
+    outputs = torch.randint(0, 3, (7, 3, 4), generator=torch.Generator().manual_seed(0)).float()
+    asked = spec(logits=logits)
+    torch.testing.assert_close(prefixes_of(outputs, asked)[-1], logits_of(outputs, asked).mean(0))
+
+
+def test_what_the_softmax_temperature_follows():
+    """Twice the steps: the same events give the same logits as a sum, a repeated picture the same ones as a mean."""
+    spikes = torch.randint(0, 3, (4, 2, 5), generator=torch.Generator().manual_seed(0)).float()
+    finer = torch.stack([spikes, torch.zeros_like(spikes)], 1).flatten(0, 1)
+    repeated = spikes.repeat_interleave(2, 0)
+    labels = torch.tensor([1, 3])
+    total, mean = spec(logits="sum", logit_scale=1), spec(logits="mean", logit_scale=1)
+    assert float(loss_of(finer, labels, total)) == pytest.approx(float(loss_of(spikes, labels, total)))
+    assert float(loss_of(repeated, labels, mean)) == pytest.approx(float(loss_of(spikes, labels, mean)))
+    torch.testing.assert_close(logits_of(finer, mean).mean(0), logits_of(spikes, mean).mean(0) / 2)
+    torch.testing.assert_close(logits_of(repeated, total).mean(0), 2 * logits_of(spikes, total).mean(0))
