@@ -46,7 +46,7 @@ ONLY_IN = {
     "aedat": ("data/",),
     "PIL": ("data/", "report/"),
     "numba": ("base/compiled.py", "base/native.py", "run/", "train/network/loops.py"),
-    "llvmlite": ("base/compiled.py", "base/native.py", "run/", "train/network/loops.py"),
+    "llvmlite": ("base/compiled.py", "base/native.py", "run/", "train/network/loops.py", "train/network/fused/"),
     "dask": ("run/jobs/dask.py",),
     "distributed": ("run/jobs/dask.py", "run/jobs/workers.py"),
     "h5py": ("base/hdf5.py", "convert/", "data/formats/hdf5.py", "data/spikes/nirdata.py"),

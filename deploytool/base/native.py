@@ -75,7 +75,9 @@ def word(number: int) -> Any:
 def number_type(dtype: DTypeLike) -> Any:
     """LLVM's type of a number of ``dtype``."""
     kind = np.dtype(dtype)
-    return ir.FloatType() if kind.kind == "f" else ir.IntType(8 * kind.itemsize)
+    if kind.kind == "f":
+        return ir.DoubleType() if kind.itemsize == 8 else ir.FloatType()
+    return ir.IntType(8 * kind.itemsize)
 
 
 class Code:
@@ -139,10 +141,10 @@ class Code:
         pointer = self.builder.bitcast(pointer, vector.as_pointer())
         return self.builder.load(pointer, align=align or _bytes_of(vector))
 
-    def store(self, array: Any, index: Any, value: Any) -> None:
-        """Writes ``value``, an element or an aligned vector, to ``array`` from ``index`` on."""
+    def store(self, array: Any, index: Any, value: Any, align: int | None = None) -> None:
+        """Writes ``value``, an element or a vector, by default aligned, to ``array`` from ``index`` on."""
         pointer = self.builder.bitcast(self.builder.gep(array, [index]), value.type.as_pointer())
-        self.builder.store(value, pointer, align=_bytes_of(value.type))
+        self.builder.store(value, pointer, align=align or _bytes_of(value.type))
 
     def filled(self, number: Any, lanes: int) -> Any:
         """A vector with ``number`` in every lane."""
@@ -222,7 +224,9 @@ def _lanes(numbers: Sequence[int]) -> Any:
 def _bytes_of(kind: Any) -> int:
     if isinstance(kind, ir.VectorType):
         return min(ALIGNMENT, kind.count * _bytes_of(kind.element))
-    return kind.width // 8 if isinstance(kind, ir.IntType) else 4
+    if isinstance(kind, ir.IntType):
+        return kind.width // 8
+    return 8 if isinstance(kind, ir.DoubleType) else 4
 
 
 @cache

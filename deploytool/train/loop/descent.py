@@ -26,7 +26,7 @@ from deploytool.train.network.spiking import Activity, SpikingNetwork
 from deploytool.train.network.stages import stages_of
 from deploytool.train.task import Epoch, Task, Trained
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Increase this when the same recipe trains differently than before, so that no older checkpoint is continued."""
 
 DIVERGED: Final = 10

@@ -34,7 +34,7 @@ from deploytool.recipe import (
 from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_PARTS, START, blank_nodes
 from deploytool.train.device import device_of
-from deploytool.train.network.events import convolve, possible, sparse
+from deploytool.train.network.fused.layer import Fusion, fusion_of
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.norms import normalise
 from deploytool.train.network.pooled import fire_pooled
@@ -72,14 +72,9 @@ class Block:
         summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
         return summed.reshape(*spikes.shape[:2], *self.out_shape)
 
-    def current(self, spikes: Tensor, weights: Tensor, few: bool = False) -> Tensor:
-        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape).
-
-        With ``few`` spikes, and whole weights, a convolution adds them one by one.
-        """
-        if isinstance(self.layer, ConvLayer) and few and possible(self.layer):
-            summed = convolve(spikes.flatten(0, 1), weights, self.layer.padding)
-        elif isinstance(self.layer, ConvLayer):
+    def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
+        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape)."""
+        if isinstance(self.layer, ConvLayer):
             layer = self.layer
             maps = spikes.flatten(0, 1)
             summed = F.conv2d(maps, weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
@@ -118,8 +113,10 @@ class _Flow:
     tensor: Tensor
     divisor: int = 1
     integers: IntegerLayer | None = None
+    fired: bool = False
+    """These are already the spikes of the neurons that follow,"""
     pooled: bool = False
-    """The spikes are already those of the pooling layer that follows."""
+    """and their sums over the windows of the pooling layer after them, if one follows alone."""
 
     def real(self) -> Tensor:
         """The tensor in the unit of the recipe's threshold."""
@@ -143,6 +140,7 @@ class SpikingNetwork:
         self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
         self._kernels = _kernels(self.blocks)
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}
+        self._fusions = _fusions(self.blocks, self._kernels, self.fan_out)
 
     @property
     def answering(self) -> str:
@@ -201,14 +199,15 @@ class SpikingNetwork:
                 case ConvLayer() | LinearLayer():
                     given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
                     given = given.reshape(*given.shape[:2], *block.in_shape)
-                    counts = given.sum(0)
-                    synops = synops + self.updates(block, counts)
-                    integers = self.quantised(block, weights)
-                    few = measure and integers.scale != 1.0 and sparse(counts, len(given))
-                    flow = _Flow(block.current(given, integers.weights, few), first.divisor, integers)
+                    flow, updates = self._driven(block, replace(first, tensor=given), weights, measure)
+                    synops = synops + updates
                 case PoolLayer(type=kind, kernel=kernel):
                     divisor = first.divisor * (kernel**2 if kind == "avgpool" else 1)
                     flow = _Flow(first.tensor if first.pooled else block.pooled(first.tensor), divisor)
+                case SpikeLayer() if first.fired:
+                    flow = first
+                    if not flow.pooled:
+                        activity.spikes[self._driver[block.name]] = flow.tensor
                 case SpikeLayer():
                     started = self._started(first, weights, block.sources[0])
                     window = self._kernels.get(block.name) if measure else None
@@ -227,6 +226,28 @@ class SpikingNetwork:
             flows[block.name] = flow
         last = flow.tensor if self.answers_in_spikes else self._started(flow, weights, self.answering).real()
         return replace(activity, output=last.flatten(2), synops=synops)
+
+    def _driven(self, block: Block, given: _Flow, weights: Weights, measure: bool) -> tuple[_Flow, Tensor]:
+        """(the currents of ``block`` for its input ``given``, synaptic updates (B,) float64).
+
+        In training, where its loop is known, these are already the spikes of the neurons.
+        """
+        integers = self.quantised(block, weights)
+        fusion = self._fusion(block, given.tensor, weights) if measure else None
+        if fusion is not None:
+            neuron = self._neuron(integers, given.divisor)
+            if (found := fusion.run(given.tensor, integers.weights, neuron)) is not None:
+                return _Flow(found[0], fired=True, pooled=fusion.pool > 1), found[1]
+        currents = block.current(given.tensor, integers.weights)
+        return _Flow(currents, given.divisor, integers), self.updates(block, given.tensor.sum(0))
+
+    def _fusion(self, block: Block, given: Tensor, weights: Weights) -> Fusion | None:
+        """The loop of ``block`` with its neurons, if these get whole numbers on a CPU, and nothing but its currents."""
+        if self.integers is None or block.normalised or given.device.type != "cpu" or self.spec.precision == "mixed":
+            return None
+        if f"{block.name}.{START}" in weights or self.constant_current(weights, block.name, len(given)) is not None:
+            return None
+        return self._fusions.get(block.name)
 
     def updates(self, block: Block, counts: Tensor) -> Tensor:
         """(B,) float64: synaptic updates that ``counts`` (B, *in_shape) of spikes cause in the layer ``block``."""
@@ -254,15 +275,23 @@ class SpikingNetwork:
 
     def _fired(self, flow: _Flow, kernel: int | None = None) -> _Flow:
         """The spikes of neurons driven by ``flow``, summed over windows of ``kernel`` x ``kernel`` if given."""
-        constraints, spec = self.constraints, self.spec
-        threshold, floor, ceiling, whole = constraints.threshold, constraints.floor, math.inf, False
         current = flow.real() if flow.integers is None else flow.tensor
-        if flow.integers is not None:
-            lowest, ceiling = flow.integers.state_range
-            threshold = flow.integers.threshold * flow.divisor
-            floor = max(flow.integers.floor * flow.divisor, lowest)
-            whole = ceiling < math.inf and current.is_cuda
-        neuron = Neuron(
+        neuron = self._neuron(flow.integers, flow.divisor, current.is_cuda)
+        by_feature = current.float().movedim(2, -1)
+        if kernel is not None:
+            return _Flow(fire_pooled(by_feature, neuron, kernel).movedim(-1, 2), pooled=True)
+        return _Flow(fire(by_feature, neuron).movedim(-1, 2))
+
+    def _neuron(self, integers: IntegerLayer | None, divisor: int, inexact: bool = False) -> Neuron:
+        """The neurons of currents in the unit of ``integers``, times ``divisor``, or in the recipe's; whole currents
+        whose sums are ``inexact`` are rounded."""
+        constraints, spec = self.constraints, self.spec
+        threshold, floor, ceiling = constraints.threshold, constraints.floor, math.inf
+        if integers is not None:
+            lowest, ceiling = integers.state_range
+            threshold = integers.threshold * divisor
+            floor = max(integers.floor * divisor, lowest)
+        return Neuron(
             threshold=threshold,
             floor=floor,
             reset=constraints.reset,
@@ -271,12 +300,8 @@ class SpikingNetwork:
             surrogate=spec.surrogate,
             decay=constraints.decay,
             ceiling=ceiling,
-            whole=whole,
+            whole=inexact and ceiling < math.inf,
         )
-        by_feature = current.float().movedim(2, -1)
-        if kernel is not None:
-            return _Flow(fire_pooled(by_feature, neuron, kernel).movedim(-1, 2), pooled=True)
-        return _Flow(fire(by_feature, neuron).movedim(-1, 2))
 
     def _normalised(self, block: Block, weights: Weights, current: Tensor, measured: Activity | None) -> Tensor:
         """``current`` after the batch norm ``block``; statistics that are ``measured`` are used and stored."""
@@ -322,17 +347,35 @@ def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
 
 def _kernels(blocks: Sequence[Block]) -> dict[str, int]:
     """{spike layer: kernel of the pooling layer after it} of the spikes that no other layer sees."""
+    only = _only_readers(blocks)
+    return {
+        block.name: reader.layer.kernel
+        for block in blocks
+        if isinstance(block.layer, SpikeLayer)
+        and (reader := only.get(block.name)) is not None
+        and isinstance(reader.layer, PoolLayer)
+    }
+
+
+def _fusions(blocks: Sequence[Block], kernels: Mapping[str, int], fan_out: Mapping[str, Tensor]) -> dict[str, Fusion]:
+    """{layer with weights: it with the neurons after it, and the pooling after them}, where that is one loop."""
+    only, found = _only_readers(blocks), {}
+    for block in blocks:
+        reader = only.get(block.name)
+        if isinstance(block.layer, ConvLayer | LinearLayer) and reader and isinstance(reader.layer, SpikeLayer):
+            shapes, pool = (block.in_shape, block.out_shape), kernels.get(reader.name, 1)
+            if (fusion := fusion_of(block.layer, shapes, pool, fan_out[block.name])) is not None:
+                found[block.name] = fusion
+    return found
+
+
+def _only_readers(blocks: Sequence[Block]) -> dict[str, Block]:
+    """{layer: the only one that takes its output}."""
     readers: dict[str, list[Block]] = {}
     for block in blocks:
         for source in block.sources:
             readers.setdefault(source, []).append(block)
-    return {
-        block.name: layer.kernel
-        for block in blocks
-        if isinstance(block.layer, SpikeLayer)
-        for layer in [other.layer for other in readers.get(block.name, [])]
-        if isinstance(layer, PoolLayer) and len(readers[block.name]) == 1
-    }
+    return {name: others[0] for name, others in readers.items() if len(others) == 1}
 
 
 def _driver(name: str, layers: Mapping[str, LayerSection], sources: Mapping[str, tuple[str, ...]]) -> str:

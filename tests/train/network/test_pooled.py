@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import CONSTRAINTS, NETWORK, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,6 @@ from deploytool.train.network import pooled
 from deploytool.train.network.neurons import SURROGATES, Neuron, fire
 from deploytool.train.network.pooled import fire_pooled
 from deploytool.train.network.pooling import sum_pool
-from deploytool.train.network.spiking import SpikingNetwork
 
 KINDS = st.builds(
     Neuron,
@@ -142,17 +140,3 @@ def test_threads_do_not_matter():
     several = with_gradient(fire_pooled, current, Neuron(90.0, -90.0), 2)
     torch.set_num_threads(1)
     assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
-
-
-def test_a_network_in_training_gives_the_same_output_and_gradients():
-    net = SpikingNetwork(NETWORK, CONSTRAINTS, spec())
-    drawn = net.initial_weights(torch.Generator().manual_seed(0))
-    frames = torch.poisson(torch.full((6, 3, *NETWORK.input), 0.7), generator=torch.Generator().manual_seed(1))
-    found = []
-    for measure in (False, True):
-        weights = {name: tensor.clone().requires_grad_() for name, tensor in drawn.items()}
-        output = net.run(weights, frames, measure=measure).output
-        output.square().sum().backward()
-        found.append([output, *(tensor.grad for tensor in weights.values())])
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-    assert found[0][0].sum() > 0

@@ -1,0 +1,187 @@
+"""Fused layers as functions of tensors, with their gradients: spikes are those of the layers in turn, to the bit."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deploytool.base.arrays import Shape
+from deploytool.base.native import native
+from deploytool.recipe import ConvLayer, LinearLayer
+from deploytool.train.network.fused.backward import Back, write_backward
+from deploytool.train.network.fused.forward import NOT_WHOLE, TOO_LARGE, write_forward
+from deploytool.train.network.fused.shape import LANES, Layer, Side, sites, sums, taps_back, taps_of, weights_of
+from deploytool.train.network.neurons import Neuron
+from deploytool.train.network.threads import in_parts
+
+PARTS: Final = 8
+"""The number of parts of a batch, each with its own sums of gradients; they do not depend on the number of threads."""
+
+MOST_WEIGHTS: Final = 1 << 18
+"""The largest number of weights of a fused layer; for more, torch's convolutions are faster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fusion:
+    """A layer of weights, its neurons, and the sums over windows ``pool`` x ``pool`` (1: none) after them.
+
+    ``fan_out`` (C, H, W) is the number of synaptic updates that one input event causes.
+    """
+
+    rows: Side
+    columns: Side
+    pool: int
+    fan_out: Tensor
+
+    def run(self, given: Tensor, weights: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor] | None:
+        """(sums of spikes (T, B, O, h, w), synaptic updates (B,) float64) for spikes ``given`` (T, B, C, H, W).
+
+        ``weights`` (O, C, KH, KW) or (O, C) are whole numbers. None if ``given`` are not whole numbers.
+        """
+        if not given.numel():
+            return None
+        kernel = weights.view(*weights.shape[:2], self.rows.kernel, self.columns.kernel)
+        found = _Fused.apply(given.movedim(2, -1).contiguous(), kernel, neuron, self)  # type: ignore[no-untyped-call]
+        return None if found is None else (found[0].movedim(-1, 2), found[1])
+
+    def layer(self, weights: Tensor, neuron: Neuron) -> Layer:
+        """The shape of the loops."""
+        return Layer(
+            rows=self.rows,
+            columns=self.columns,
+            inputs=weights.shape[1],
+            features=len(weights),
+            pool=self.pool,
+            stored="float32" if neuron.decay != 1 else "int16",
+            many=neuron.spikes_per_step == "many",
+            subtract=neuron.reset == "subtract",
+            detached=neuron.reset_gradient == "detached",
+            saturates=neuron.saturates,
+            leaks=neuron.decay != 1,
+            surrogate=neuron.surrogate,
+        )
+
+
+def fusion_of(layer: ConvLayer | LinearLayer, shapes: tuple[Shape, Shape], pool: int, fan_out: Tensor) -> Fusion | None:
+    """The Fusion of ``layer``, whose maps have ``shapes``, with its neurons and windows of ``pool``; None if there is
+    none that is faster."""
+    (inputs, *given), (features, *made) = shapes
+    if isinstance(layer, LinearLayer):
+        inputs, given, made = math.prod(shapes[0]), [1, 1], [1, 1]
+        sides = [Side(1, 1, 1, 1, 0)] * 2
+    elif layer.dilation != (1, 1) or layer.groups != 1:
+        return None
+    else:
+        sides = [Side(*side) for side in zip(given, made, layer.kernel, layer.stride, layer.padding, strict=True)]
+    size = inputs * features * math.prod(side.kernel for side in sides)
+    if size > MOST_WEIGHTS or any(side.before < 0 for side in sides):
+        return None
+    return Fusion(sides[0], sides[1], pool, fan_out)
+
+
+class _Fused(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, given: Tensor, weights: Tensor, neuron: Neuron, fusion: Fusion) -> Any:
+        steps, count = given.shape[:2]
+        layer = fusion.layer(weights, neuron)
+        taps = taps_of(weights, layer).contiguous()
+        out = torch.empty(steps, count, *layer.pooled, layer.features)
+        updates = torch.empty(count, dtype=torch.float64)
+        fan_out = fusion.fan_out.movedim(0, -1).contiguous().double()
+        membrane, answer = _run(layer, (given, taps, fan_out), neuron, (out, updates))
+        if answer == TOO_LARGE:
+            layer = layer._replace(stored="float32")
+            membrane, answer = _run(layer, (given, taps, fan_out), neuron, (out, updates))
+        if answer & NOT_WHOLE:
+            return None
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(given, taps, membrane)
+        ctx.neuron, ctx.layer, ctx.fan_out = neuron, layer, fan_out
+        return out, updates
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None]:
+        from_out, from_updates = gradients
+        given, taps, membrane = ctx.saved_tensors
+        to_given = to_weights = None
+        if from_out is not None:
+            to_given, to_taps = _back(
+                Back(ctx.layer, ctx.needs_input_grad[0]), (given, taps, membrane), ctx.neuron, from_out.contiguous()
+            )
+            to_weights = weights_of(to_taps, ctx.layer)
+        if from_updates is not None and ctx.needs_input_grad[0]:
+            through = (from_updates.view(-1, *[1] * ctx.fan_out.ndim) * ctx.fan_out).float()
+            to_given = through.expand_as(given) if to_given is None else to_given + through
+        return to_given, to_weights, None, None
+
+
+def _run(
+    layer: Layer, given: tuple[Tensor, Tensor, Tensor], neuron: Neuron, filled: tuple[Tensor, Tensor]
+) -> tuple[Tensor, int]:
+    """(U (T, B, H', W' O), answer of the loop) for ``given`` (spikes, taps, fan-out); ``filled`` are (sums,
+    updates)."""
+    (spikes, taps, fan_out), (steps, count) = given, given[0].shape[:2]
+    loop = _loop("forward", layer)
+    membrane = torch.empty(steps, count, layer.rows.made, layer.width, dtype=getattr(torch, layer.stored))
+    before = (spikes, sites(layer), taps, sums(layer), fan_out, _numbers(neuron))
+    answers = []
+
+    def part(first: int, last: int) -> None:
+        room = [np.empty(size, np.float32) for size in (layer.size, layer.size * layer.leaks, LANES)]
+        answers.append(loop(*_at(*before, *room, membrane, *filled), steps, count, first, last))
+
+    in_parts(part, count, _size(count))
+    return membrane, int(np.bitwise_or.reduce(answers))
+
+
+def _back(
+    shape: Back, forward: tuple[Tensor, Tensor, Tensor], neuron: Neuron, from_out: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """(dL/d given or None, dL/d taps), for ``forward`` (given, taps, U)."""
+    (given, taps, membrane), (steps, count), layer = forward, forward[0].shape[:2], shape.layer
+    loop = _loop("backward", shape)
+    to_given = torch.empty_like(given) if shape.to_input else None
+    to_taps = torch.zeros(PARTS, *taps.shape)
+    back = taps_back(taps, layer) if shape.to_input else taps
+    before = (given, sites(layer), back, _numbers(neuron))
+
+    def part(first: int, last: int) -> None:
+        room = [np.empty(size, np.float32) for size in (layer.size, layer.width)]
+        after = (from_out, membrane, from_out if to_given is None else to_given, to_taps[first // _size(count)])
+        loop(*_at(*before, *room, *after), steps, count, first, last)
+
+    in_parts(part, count, _size(count))
+    return to_given, to_taps.sum(0)
+
+
+def _size(count: int) -> int:
+    """The number of samples in a part of ``count``."""
+    return -(-count // PARTS)
+
+
+def _at(*arrays: Tensor | NDArray[Any]) -> list[int]:
+    """The addresses of ``arrays``."""
+    return [array.data_ptr() if isinstance(array, Tensor) else array.ctypes.data for array in arrays]
+
+
+@cache
+def _loop(kind: str, shape: Any) -> Any:
+    """The compiled loop of ``kind`` for ``shape``, called with addresses and numbers, without the GIL."""
+    write, arrays = (write_forward, 12) if kind == "forward" else (write_backward, 10)
+    signature = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * arrays, *[ctypes.c_int64] * 4)
+    return signature(native(write, shape))
+
+
+def _numbers(neuron: Neuron) -> NDArray[np.float32]:
+    """What the loops know of ``neuron``, as `NUMBERS` say."""
+    floor = -math.inf if neuron.floor is None else neuron.floor
+    ceiling = neuron.ceiling if neuron.saturates else math.inf
+    return np.array([neuron.threshold, 1 / neuron.threshold, floor, ceiling, neuron.decay], np.float32)

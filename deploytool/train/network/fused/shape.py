@@ -1,0 +1,193 @@
+"""The shape of a layer in fused loops: its maps, its windows and its neurons.
+
+An input spike at (y, x) reaches the outputs y' with 0 <= y + padding - stride y' < kernel, and so in x. These are at
+most ``reach`` = ceil(kernel / stride) rows, the first of which is floor((y + padding) / stride) - reach + 1. Which of
+the kernel's rows reach them depends on the phase (y + padding) mod stride. Maps of currents have margins, so that no
+window is cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+LANES: Final = 16
+"""The number of float32 in a vector; LLVM splits it where the CPU's are shorter."""
+
+
+class Side(NamedTuple):
+    """A layer along y or x: the sizes of its maps, its kernel, stride and padding."""
+
+    given: int
+    made: int
+    kernel: int
+    stride: int
+    padding: int
+
+    @property
+    def reach(self) -> int:
+        """The largest number of outputs that one input reaches."""
+        return -(-self.kernel // self.stride)
+
+    @property
+    def before(self) -> int:
+        """The margin before the first output."""
+        return self.reach - 1 - self.padding // self.stride
+
+    def first(self, place: int) -> int:
+        """The first output that the input at ``place`` reaches, counted from the beginning of the margin."""
+        return (place + self.padding) // self.stride - self.reach + 1 + self.before
+
+    def phase(self, place: int) -> int:
+        """The first row of the kernel that counts for the input at ``place``."""
+        return (place + self.padding) % self.stride
+
+    def places(self, phase: int) -> range:
+        """The inputs of ``phase``."""
+        return range((phase - self.padding) % self.stride, self.given, self.stride)
+
+    @property
+    def length(self) -> int:
+        """The number of outputs with their margins, as far as windows reach."""
+        return max(self.first(self.given - 1) + self.reach, self.before + self.made)
+
+
+class Layer(NamedTuple):
+    """A convolution of ``inputs`` features to ``features``, its neurons, and the windows ``pool`` x ``pool`` of which
+    spikes are summed (1: none).
+
+    ``stored`` is the type in which U is kept. The other fields say how neurons behave: see `Neuron`.
+    """
+
+    rows: Side
+    columns: Side
+    inputs: int
+    features: int
+    pool: int
+    stored: str
+    many: bool
+    subtract: bool
+    detached: bool
+    saturates: bool
+    leaks: bool
+    surrogate: str
+
+    @property
+    def group(self) -> int:
+        """The number of neighbouring inputs, of all features, that one vector of input gradients holds."""
+        return LANES // self.padded if self.padded < LANES and self.columns.stride == 1 else 1
+
+    @property
+    def padded(self) -> int:
+        """The number of input features in vectors of gradients: a power of two, or whole vectors."""
+        return 1 << (self.inputs - 1).bit_length() if self.inputs < LANES else -(-self.inputs // LANES) * LANES
+
+    @property
+    def pitch(self) -> int:
+        """The number of float32 in a row of the map of currents, with margins."""
+        return (self.columns.length + self.group - 1) * self.features
+
+    @property
+    def size(self) -> int:
+        """The number of float32 in the map of currents, with margins."""
+        return self.rows.length * self.pitch
+
+    @property
+    def window(self) -> int:
+        """The number of neighbouring float32 in a row of a window."""
+        return self.columns.reach * self.features
+
+    @property
+    def width(self) -> int:
+        """The number of neurons in a row."""
+        return self.columns.made * self.features
+
+    @property
+    def given_size(self) -> int:
+        """The number of inputs."""
+        return self.rows.given * self.columns.given * self.inputs
+
+    @property
+    def pooled(self) -> tuple[int, int]:
+        """The size of the map of sums."""
+        return self.rows.made // self.pool, self.columns.made // self.pool
+
+    @property
+    def pooled_size(self) -> int:
+        """The number of sums of spikes."""
+        return self.pooled[0] * self.pooled[1] * self.features
+
+
+def pieces(length: int) -> Iterator[tuple[int, int]]:
+    """(start, lanes) of vectors that cover ``length`` numbers: full ones, and shorter ones with a power of two."""
+    start = 0
+    while start < length:
+        lanes = min(LANES, 1 << ((length - start).bit_length() - 1))
+        yield start, lanes
+        start += lanes
+
+
+@cache
+def sites(layer: Layer) -> NDArray[np.int32]:
+    """(H W C, 2): where the window of an input begins in the map of currents, and where its taps begin."""
+    rows, columns = layer.rows, layer.columns
+    y, x = range(rows.given), range(columns.given)
+    window = np.add.outer(
+        [rows.first(place) * layer.pitch for place in y], [columns.first(place) * layer.features for place in x]
+    )
+    phases = np.add.outer([rows.phase(place) * columns.stride for place in y], [columns.phase(place) for place in x])
+    kinds = rows.stride * columns.stride
+    taps = (np.arange(layer.inputs) * kinds + phases[..., None]) * (rows.reach * layer.window)
+    found = np.stack([np.broadcast_to(window[..., None], taps.shape), taps], axis=-1)
+    return np.ascontiguousarray(found.reshape(-1, 2), np.int32)
+
+
+@cache
+def sums(layer: Layer) -> NDArray[np.int32]:
+    """(H' W' O,): the sum to which a neuron's spikes belong, -1 outside whole windows."""
+    high, wide = layer.pooled
+    y, x, feature = np.indices((layer.rows.made, layer.columns.made, layer.features)) // np.array(
+        [layer.pool, layer.pool, 1]
+    ).reshape(3, 1, 1, 1)
+    found = np.where((y < high) & (x < wide), (y * wide + x) * layer.features + feature, -1)
+    return np.ascontiguousarray(found.ravel(), np.int32)
+
+
+def taps_of(weights: Tensor, layer: Layer) -> Tensor:
+    """(C, phases, reach, reach O): ``weights`` (O, C, KH, KW) as `sites` finds them."""
+    (rows, columns), (high, wide) = (layer.rows, layer.columns), weights.shape[2:]
+    more = (0, columns.reach * columns.stride - wide, 0, rows.reach * rows.stride - high)
+    parts = F.pad(weights, more).view(*weights.shape[:2], rows.reach, rows.stride, columns.reach, columns.stride)
+    turned = parts.flip(2, 4).permute(1, 3, 5, 2, 4, 0)
+    return turned.reshape(layer.inputs, rows.stride * columns.stride, rows.reach, layer.window)
+
+
+def weights_of(taps: Tensor, layer: Layer) -> Tensor:
+    """(O, C, KH, KW): the inverse of `taps_of`."""
+    rows, columns = layer.rows, layer.columns
+    parts = taps.view(layer.inputs, rows.stride, columns.stride, rows.reach, columns.reach, layer.features)
+    turned = parts.permute(5, 0, 3, 1, 4, 2).flip(2, 4)
+    whole = turned.reshape(layer.features, layer.inputs, rows.reach * rows.stride, columns.reach * columns.stride)
+    return whole[:, :, : rows.kernel, : columns.kernel].contiguous()
+
+
+def taps_back(taps: Tensor, layer: Layer) -> Tensor:
+    """(phases, reach, (reach + group - 1) O, group padded): `taps_of`, for gradients of ``group`` neighbouring inputs.
+
+    Neighbour g sees the window g columns further on.
+    """
+    rows, columns, group = layer.rows, layer.columns, layer.group
+    kinds = rows.stride * columns.stride
+    by_input = taps.view(layer.inputs, kinds, rows.reach, layer.window).permute(1, 2, 3, 0)
+    found = torch.zeros(kinds, rows.reach, layer.window + (group - 1) * layer.features, group, layer.padded)
+    for number in range(group):
+        start = number * layer.features
+        found[:, :, start : start + layer.window, number, : layer.inputs] = by_input
+    return found
