@@ -18,12 +18,17 @@ BESIDE: Final = 24
 def commented(values: Mapping[str, Any], heading: str) -> str:
     """The recipe ``values`` as TOML, below the lines of ``heading`` as comments."""
     lines = [f"#:schema {FILE.as_uri()}", *_comment(heading)]
-    top = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines += _pairs((), top)
+    lines += _section((), values)
+    return "\n".join(lines) + "\n"
+
+
+def _section(path: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of the section at ``path``: its keys, then the sections in it, each below its name."""
+    yield from _pairs(path, {key: value for key, value in values.items() if not isinstance(value, Mapping)})
     for name, section in values.items():
         if isinstance(section, Mapping):
-            lines += ["", f"[{name}]", *_pairs((name,), section)]
-    return "\n".join(lines) + "\n"
+            yield from ("", f"[{'.'.join((*path, name))}]")
+            yield from _section((*path, name), section)
 
 
 def _comment(text: str) -> Iterator[str]:

@@ -63,6 +63,15 @@ class _WeightLayer(_Layer):
     stage: bool = Field(
         False, description="Marks the first layer of a stage, for method `mtt` with `train.stages` set to `marks`."
     )
+    direct: bool = Field(
+        False,
+        description="Takes the output of the weights before it, or their sum, without neurons in between; for a "
+        "T-RevSNN only.",
+    )
+    shared: bool = Field(
+        False,
+        description="All time steps share the weights of this layer, where `train.trev.own` gives every step its own.",
+    )
 
 
 class ConvLayer(_WeightLayer):
@@ -205,9 +214,11 @@ class NetworkSection(Section):
             if isinstance(layer, AddLayer):
                 spikes[name] = all(given)
                 continue
-            if given[0] == isinstance(layer, SpikeLayer | BatchNormLayer):
+            direct = isinstance(layer, ConvLayer | LinearLayer) and layer.direct
+            if given[0] == (direct or isinstance(layer, SpikeLayer | BatchNormLayer)):
                 after = "the input" if sources[0] == INPUT else repr(sources[0])
                 need = "a spike layer after every conv or linear layer, and nowhere else"
+                need = "a conv, linear or add layer before it, because it is direct" if direct else need
                 yield RecipeError(places[name], f"{name!r} ({layer.type}) comes after {after}", need)
             spikes[name] = not isinstance(layer, ConvLayer | LinearLayer | BatchNormLayer)
         if not self.ends_in_spikes and spikes[self.named_layers()[-1][0]]:
@@ -238,6 +249,11 @@ class NetworkSection(Section):
         return tuple(
             name for name, layer in self.named_layers() if isinstance(layer, ConvLayer | LinearLayer) and layer.stage
         )
+
+    def direct_layers(self) -> tuple[str, ...]:
+        """The layers with weights that take the output of other weights, without neurons in between."""
+        layers = self.named_layers()
+        return tuple(name for name, layer in layers if isinstance(layer, ConvLayer | LinearLayer) and layer.direct)
 
     @property
     def ends_in_spikes(self) -> bool:

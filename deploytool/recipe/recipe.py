@@ -125,12 +125,19 @@ def _augmentation_leaves_events(network: NetworkSection, train: TrainSection) ->
             yield RecipeError(f"train.augment.{key}", f"found {found}", f"less than {side}, the side of the map")
 
 
+def _neurons_between_weights(network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
+    if (direct := network.direct_layers()) and not (train.method == "trev" and train.trev.on):
+        need = "a spike layer before it, or method trev with train.trev.on"
+        yield RecipeError("network.layers", f"{direct[0]!r} is direct with method {train.method}", need)
+
+
 RULES: Final = (
     Rule(("run", "network"), _ends_in_spikes),
     Rule(("run", "data"), _codes_events),
     Rule(("data", "train"), _first_step_takes_an_image),
     Rule(("run", "train", "map"), _chip_is_used),
     Rule(("network", "train"), _augmentation_leaves_events),
+    Rule(("network", "train"), _neurons_between_weights),
     Rule(("task", "train"), problems_of_training),
     Rule(("task", "network"), problems_of_output),
     Rule(("task", "validation"), problems_of_limits),

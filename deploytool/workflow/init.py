@@ -149,16 +149,28 @@ def _of_preset(name: str) -> Written:
         train = {key: value for key, value in values["train"].items() if key not in ("average", "drop", "shift")}
         values |= {"run": {"on": []}, "train": {**train, "method": "ptl", "loss": "mse", "time_steps": 16}}
         del values["validate"]
-    values = suited(values, TRAINABLE)
+    values = suited(with_needs(values, preset), TRAINABLE)
     says = [f"Network: {preset.title} ({preset.source}).", f"Data set: {values['data']['set']}."]
     if pictures:
         says.append("It is trained only, because its last layer never fires.")
+    elif preset.needs:
+        says.append("It is trained only: no chip can run it.")
     try:
         refuse_impossible(parse_recipe(values, "recipe"))
     except (FitError, UnsupportedError):
         values["run"] = {"on": ["simulator"]}
         says.append("It does not fit the Speck2e: it runs on the simulator alone.")
     return Written(commented(values, _heading(name, says)), tuple(says))
+
+
+def with_needs(values: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
+    """The ``values`` of a recipe with the sections that the network of ``preset`` needs, trained only if it says so."""
+    if not preset.needs:
+        return dict(values)
+    random = ("shift", "drop")
+    plain = {**values, "train": {key: value for key, value in values["train"].items() if key not in random}}
+    found = {**plain, **{name: {**plain.get(name, {}), **needed} for name, needed in preset.needs.items()}}
+    return {name: section for name, section in found.items() if name != "validate"}
 
 
 def _sets_for(name: str, preset: Preset) -> Iterator[dict[str, Any]]:

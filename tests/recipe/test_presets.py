@@ -24,6 +24,7 @@ from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import ConstraintsSection, NetworkSection, SpikeLayer, load_recipe, parse_recipe
 from deploytool.recipe.nodes import blank_nodes, weight_count
 from deploytool.recipe.presets.table import PRESETS
+from deploytool.train.methods.table import build
 from deploytool.train.network.spiking import SpikingNetwork, learnt
 
 ROOT = Path(__file__).parents[2]
@@ -86,15 +87,20 @@ def parts(module: nn.Module) -> tuple[int, int, int]:
     return weights, normed, everything - weights - normed
 
 
-def trevsnn() -> nn.Module:
-    """Four stages, each halving the map, of two blocks: depthwise, 1x1 to four times the features, back, depthwise."""
-    modules: list[nn.Module] = []
-    for i, o in itertools.pairwise([3, 96, 192, 384, 512]):
-        modules.append(nn.Conv2d(i, o, 2, 2, bias=False))
+def trevsnn(features: list[int], inputs: int = 3, classes: int = 1000) -> nn.Module:
+    """A stem, and four stages of two blocks: depthwise, 1x1 to four times the features, back, depthwise."""
+    modules: list[nn.Module] = [
+        nn.Conv2d(inputs, features[0], 7, 2, 3, bias=False),
+        nn.Conv2d(features[0], features[0], 3, 2, 1, bias=False),
+    ]
+    for number, o in enumerate(features):
+        if number:
+            kernel = 3 if number < 3 else 1
+            modules.append(nn.Conv2d(features[number - 1], o, kernel, bias=False))
         for _ in range(2):
             depthwise = [nn.Conv2d(o, o, 5, padding=2, groups=o, bias=False) for _ in "ab"]
             modules += [*depthwise, nn.Conv2d(o, 4 * o, 1, bias=False), nn.Conv2d(4 * o, o, 1, bias=False)]
-    return nn.Sequential(*modules, nn.Linear(512 * 4, 10, bias=False))
+    return nn.Sequential(*modules, nn.Linear(features[-1], classes, bias=False))
 
 
 EIGHT = [64, 128, 256, 256, 512, 512, 512, 512]
@@ -116,7 +122,9 @@ WRITTEN_OUT = {
         *(nn.Conv1d(512, 512, 3, dilation=2**n, bias=False) for n in range(10)),
         nn.Conv1d(512, 1024, 1, bias=False),
     ),
-    "trevsnn": trevsnn,
+    "trevsnn-small": lambda: trevsnn([96, 192, 384, 512]),
+    "trevsnn-tiny": lambda: trevsnn([64, 128, 256, 384]),
+    "trevsnn-dvs": lambda: trevsnn([32, 64, 128, 256], inputs=2, classes=10),
     "resnet18": lambda: residual(3, [(64, 2), (128, 2), (256, 2), (512, 2)], 64, 3, [512, 10]),
     "resnet19": lambda: residual(3, [(128, 3), (256, 3), (512, 2)], 128, 3, [512, 256, 10]),
     "resnet34": lambda: residual(3, [(64, 3), (128, 4), (256, 6), (512, 3)], 64, 7, [512, 1000]),
@@ -181,7 +189,7 @@ def test_a_preset_leaves_no_trace(name: str) -> None:
     assert set(again.model_dump()) == {"input", "layers"}
 
 
-LEAST = {"trevsnn": 16, "nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "resnet34": 32}
+LEAST = {"nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "resnet34": 32}
 """Sides of the smallest inputs that leave something to every layer, where that is more than 8."""
 SMALL = ("digits", "nmnist", "dvsgesture", "mnist-cnn", "autoencoder")
 
@@ -191,7 +199,9 @@ def ready(name: str) -> tuple[SpikingNetwork, dict[str, torch.Tensor], torch.Ten
     keys = {key: value for key, value in (("classes", 3), ("hidden", [])) if key in PRESETS[name].options}
     features, side = PRESETS[name].input[0], LEAST.get(name, 8)
     shape = (8, 1, 40) if name == "separation" else (features, side, side)
-    net = SpikingNetwork(network(name, input=shape, **keys), ConstraintsSection(), spec(time_steps=2))
+    needs = PRESETS[name].needs
+    train = {**needs.get("train", {}), "time_steps": 2}
+    net = build(network(name, input=shape, **keys), ConstraintsSection(**needs.get("constraints", {})), spec(**train))
     generator = torch.Generator().manual_seed(0)
     return net, net.initial_weights(generator), torch.poisson(torch.full((2, 2, *shape), 0.7), generator=generator)
 
@@ -201,10 +211,11 @@ def test_every_preset_runs(name: str) -> None:
     net, weights, frames = ready(name)
     with torch.no_grad():
         measured = net.run(weights, frames, measure=True).statistics
+        assert {name for name in weights if not learnt(name)} == measured.keys()
         activity = net.run({**weights, **measured}, frames)
     assert activity.output.shape == (2, 2, math.prod(net.blocks[-1].out_shape))
     assert activity.output.isfinite().all()
-    assert activity.spikes[net.weighted[0].name].any()
+    assert name.startswith("trevsnn") or activity.spikes[net.weighted[0].name].any()
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -247,7 +258,8 @@ def test_an_input_is_taken_or_refused_in_a_sentence(name: str, high: int, wide: 
     if "hidden" in keys:
         keys["hidden"] = []
     try:
-        accepted = parse_recipe({**BASE, "network": keys}, "r").network
+        needs = {section: {**BASE.get(section, {}), **needed} for section, needed in PRESETS[name].needs.items()}
+        accepted = parse_recipe({**BASE, **needs, "data": BASE["data"], "network": keys}, "r").network
     except RecipeError as error:
         problem = error.problems[0]
         assert problem.startswith((f"r: network.input: preset {name!r}", f"r: network: preset {name!r}"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploytool.base.arrays import Pair, Shape
+from deploytool.base.arrays import Pair, Shape, format_shape
 from deploytool.ir.nodes import AvgPool, Conv
 from deploytool.ir.shapes import out_shape
 from deploytool.recipe.presets.preset import Layer, PresetSection
@@ -60,6 +60,18 @@ def with_neurons(weights: Layer, norm: bool) -> list[Layer]:
 def pool_layer(kernel: int, options: PresetSection) -> Layer:
     """Pooling over ``kernel`` x ``kernel``, by sum or by average as ``options`` say."""
     return {"type": "sumpool" if options.pool == "sum" else "avgpool", "kernel": kernel}
+
+
+def mean_of_maps(layers: Sequence[Layer], shape: Shape, options: PresetSection) -> Layer:
+    """The pooling that takes the mean of every map after ``layers``, for an input of ``shape``.
+
+    Raises ValueError for maps that are not square.
+    """
+    high, wide = map_after(layers, shape)
+    if high != wide:
+        found = f"preset {options.preset!r}, which takes the mean of its maps, with an input of {format_shape(shape)}"
+        raise ValueError(f"{found}; need as many rows as columns")
+    return pool_layer(high, options)
 
 
 def convolutions(units: Sequence[Unit], options: PresetSection) -> list[Layer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -46,7 +46,8 @@ class Preset:
     """A network by name: its ``title``, and the function that makes its layers.
 
     ``source`` describes it for an input (C, H, W) with ``options``, its complete options; ``parameters`` is the number
-    of weights that the source states or has, if known.
+    of weights that the source states or has, if known. ``needs`` are the keys of other sections without which it is
+    not the network of its source.
     """
 
     title: str
@@ -55,3 +56,4 @@ class Preset:
     options: Mapping[str, Any]
     source: str
     parameters: int | None = None
+    needs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

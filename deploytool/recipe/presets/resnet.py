@@ -8,8 +8,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from deploytool.base.arrays import Shape, format_shape
-from deploytool.recipe.presets.blocks import conv_layer, head, map_after, pool_layer, with_neurons
+from deploytool.base.arrays import Shape
+from deploytool.recipe.presets.blocks import conv_layer, head, mean_of_maps, pool_layer, with_neurons
 from deploytool.recipe.presets.preset import Layer, Preset, PresetSection
 
 
@@ -46,11 +46,7 @@ def resnet(
             block = Block(f"block{number}", before, out, stride, stride > 1 or out != features, stage=number > 1)
             layers += _block_layers(block, options.norm)
             before, features = str(layers[-1]["name"]), out
-    high, wide = map_after(layers, shape)
-    if high != wide:
-        found = f"preset {options.preset!r}, which takes the mean of its maps, with an input of {format_shape(shape)}"
-        raise ValueError(f"{found}; need as many rows as columns")
-    return [*layers, pool_layer(high, options), *head(options, hidden)]
+    return [*layers, mean_of_maps(layers, shape, options), *head(options, hidden)]
 
 
 def _stem(out: int, options: PresetSection) -> list[Layer]:

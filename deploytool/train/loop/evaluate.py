@@ -43,7 +43,7 @@ def evaluate(
         for name, spikes in activity.spikes.items():
             counts.setdefault(name, []).append(spikes.sum(0).numpy(force=True).astype(np.int64))
         if not net.answers_in_spikes:
-            potentials.append(activity.output.mean(0).numpy(force=True))
+            potentials.append(net.read(activity.output).numpy(force=True))
         synops.append(activity.synops.numpy(force=True))
         unlabelled = net.spec.loss == "mse" or wanted.ndim > 1
         labels.append(np.full(len(wanted), -1) if unlabelled else wanted.numpy())

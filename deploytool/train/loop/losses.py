@@ -23,6 +23,17 @@ def tet_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
 
 
+def deep_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """sum_t (t / T) CE(O(t), y) + CE(O(T), y): later steps count for more, and the last one most.
+
+    The deep supervision of T-RevSNN (Hu et al., ICML 2024, arXiv 2405.16466), whose sub-network t gives O(t).
+    """
+    each = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none")
+    of_steps = each.view(len(logits), -1).mean(1)
+    share = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device) / len(logits)
+    return (share * of_steps).sum() + of_steps[-1]
+
+
 def tet_regulariser(outputs: Tensor, phi: float) -> Tensor:
     """mean over t, samples and classes of (O(t) - phi)^2: pulls every output towards ``phi`` at every step."""
     return (outputs - phi).square().mean()
@@ -63,10 +74,12 @@ def prefixes_of(outputs: Tensor, spec: TrainSection) -> Tensor:
 def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:
     """The loss of ``outputs`` (T, B, K), the output spikes, or the currents of a last layer that never fires.
 
-    "ce" is ``sdt_loss`` of `logits_of`. "tet" is (1 - lambda) ``tet_loss`` of them + lambda ``tet_regulariser`` of the
-    outputs themselves; "tet-prefix" is the same with `prefixes_of`.
+    "ce" is ``sdt_loss``, and "deep" is ``deep_loss``, of `logits_of`. "tet" is (1 - lambda) ``tet_loss`` of them
+    + lambda ``tet_regulariser`` of the outputs themselves; "tet-prefix" is the same with `prefixes_of`.
     """
     if spec.loss == "ce":
         return sdt_loss(logits_of(outputs, spec), labels)
+    if spec.loss == "deep":
+        return deep_loss(logits_of(outputs, spec), labels)
     logits = prefixes_of(outputs, spec) if spec.loss == "tet-prefix" else logits_of(outputs, spec)
     return (1 - spec.tet_lambda) * tet_loss(logits, labels) + spec.tet_lambda * tet_regulariser(outputs, spec.tet_phi)

@@ -54,12 +54,11 @@ class Objective(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classes:
-    """The class is the output with the most spikes, or the largest sum of currents. Its figure is the accuracy in %."""
+    """The class is the output with the most spikes, or the largest that ``net`` reads; its figure the accuracy in %."""
 
-    spec: TrainSection
-    in_spikes: bool
+    net: SpikingNetwork
 
     def start(self, _generator: torch.Generator) -> dict[str, Tensor]:
         """Nothing."""
@@ -67,12 +66,14 @@ class Classes:
 
     def loss(self, _weights: Weights, outputs: Tensor, wanted: Tensor) -> Tensor:
         """See `loss_of`."""
-        return loss_of(outputs, wanted, self.spec)
+        return loss_of(outputs, wanted, self.net.spec)
 
     def sums(self, _weights: Weights, outputs: Tensor, wanted: Tensor) -> list[float]:
         """[right answers, samples]."""
-        output = outputs.detach().sum(0).numpy(force=True)
-        answered = answers(output.astype(np.int64)) if self.in_spikes else output.argmax(1)
+        if self.net.answers_in_spikes:
+            answered = answers(outputs.detach().sum(0).numpy(force=True).astype(np.int64))
+        else:
+            answered = self.net.read(outputs.detach()).numpy(force=True).argmax(1)
         return [float((answered == wanted.numpy(force=True)).sum()), float(len(wanted))]
 
     def figures(self, sums: Sequence[float]) -> dict[str, float]:
@@ -151,7 +152,7 @@ class Decoded:
 def objective_of(net: SpikingNetwork, values: Values | None) -> Objective:
     """The objective of training ``net``: ``values``, or classes."""
     if values is None:
-        return Classes(net.spec, net.answers_in_spikes)
+        return Classes(net)
     return Decoded(net.spec, values, math.prod(net.blocks[-1].out_shape))
 
 

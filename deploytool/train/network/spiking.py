@@ -157,6 +157,10 @@ class SpikingNetwork:
         """Whether the answer is spikes, rather than the potentials of a last layer that never fires."""
         return isinstance(self.blocks[-1].layer, SpikeLayer)
 
+    def read(self, outputs: Tensor) -> Tensor:
+        """The answer (B, K) of a last layer that never fires: the mean of its ``outputs`` (T, B, K) over time."""
+        return outputs.mean(0)
+
     def initial_weights(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Weights uniform in +-gain / sqrt(fan-in), torch's default times the recipe's ``gain``; identity batch
         norms."""

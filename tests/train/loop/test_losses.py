@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from deploytool.recipe import TrainSection
-from deploytool.train.loop.losses import logits_of, loss_of, prefixes_of, sdt_loss, tet_loss, tet_regulariser
+from deploytool.train.loop.losses import deep_loss, logits_of, loss_of, prefixes_of, sdt_loss, tet_loss, tet_regulariser
 
 OUTPUTS = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(2, 5), st.integers(0, 99))
 
@@ -30,6 +30,15 @@ def test_tet_is_never_below_sdt(shape):
     assert tet_loss(outputs, labels) >= sdt_loss(outputs, labels) - 1e-5
     constant = outputs[:1].expand(4, -1, -1)
     torch.testing.assert_close(tet_loss(constant, labels), sdt_loss(constant, labels))
+
+
+def test_deep_supervision_counts_later_steps_for_more_and_the_last_once_again():
+    outputs = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 4, 2])
+    each = [float(F.cross_entropy(output, labels)) for output in outputs]
+    wanted = each[0] / 4 + each[1] / 2 + each[2] * 3 / 4 + each[3] + each[3]
+    assert float(deep_loss(outputs, labels)) == pytest.approx(wanted, rel=1e-6)
+    assert float(loss_of(outputs, labels, spec(loss="deep", logit_scale=0.25))) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_gradients_in_closed_form():

@@ -10,6 +10,7 @@ from deploytool.recipe import (
     AddLayer,
     BatchNormLayer,
     ConstraintsSection,
+    ConvLayer,
     NetworkSection,
     SpikeLayer,
     TrainSection,
@@ -45,12 +46,39 @@ def no_t_revsnn(network: NetworkSection, constraints: ConstraintsSection, spec: 
     if network.ends_in_spikes:
         need = "a conv or linear layer as the last: the answer of each step is its output, not spikes"
         yield RecipeError("network.layers", "the last layer is a spike layer", need)
-    if any(isinstance(layer, BatchNormLayer | AddLayer) for layer in network.layers):
-        yield RecipeError("network.layers", "batchnorm or add layers", "none in a T-RevSNN")
+    yield from _uncut(network, spec)
+    yield from _unencoded(network, spec)
     if constraints.weight_bits != UNQUANTISED:
         need = f"{UNQUANTISED}: a T-RevSNN exchanges potentials that are never reset, which no chip has"
         found = f"found {constraints.weight_bits}"
         yield RecipeError("constraints.weight_bits", found, need, ways=({"constraints.weight_bits": UNQUANTISED},))
+
+
+def _uncut(network: NetworkSection, spec: TrainSection) -> Iterator[RecipeError]:
+    """Layers that take the output of another stage than the one before, which a step does not keep."""
+    ends = (spec.trev.stem, *spec.trev.on)
+    reached = {INPUT}
+    for name, sources in network.sources().items():
+        if far := [source for source in sources if source not in reached]:
+            need = "layers of its own stage, or the end of the stage before"
+            yield RecipeError("network.layers", f"{name!r} takes {far[0]!r}", need)
+            return
+        reached = {name} if name in ends else {*reached, name}
+
+
+def _unencoded(network: NetworkSection, spec: TrainSection) -> Iterator[RecipeError]:
+    """What is wrong with the stem."""
+    layers = dict(network.named_layers())
+    names, stem = list(layers), spec.trev.stem
+    if stem is None:
+        return
+    first = next((name for name in names if name in spec.trev.on), names[-1])
+    before = names[: names.index(first)]
+    if stem not in before:
+        yield RecipeError("train.trev.stem", f"names {stem!r}", f"a layer before {first!r}: {', '.join(before)}")
+    elif spec.trev.grouped and not isinstance(layers[stem], ConvLayer):
+        found = f"names {stem!r} ({layers[stem].type})"
+        yield RecipeError("train.trev.stem", found, "a conv layer, whose features are grouped with train.trev.grouped")
 
 
 def irreversible(network: NetworkSection, constraints: ConstraintsSection) -> Iterator[RecipeError]:
