@@ -221,7 +221,7 @@ class ImageLoader:
             images = [self._images[index] for index in chosen.tolist()]
             pixels = np.stack([image.pixels for image in images])
             if changes is not None:
-                pixels = change_images(pixels, changes)
+                pixels = change_images(pixels, changes, images[0].top)
             frame = torch.from_numpy(pixels).float() / images[0].top
             labels = torch.tensor([image.label for image in images])
             yield frame.expand(time_steps, *frame.shape), labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -17,8 +17,9 @@ ALSO_IN_TRAIN: Final = ("shift", "drop")
 class AugmentSection(Section):
     """[train.augment]: random changes of the training samples, drawn again for every sample in every epoch.
 
-    They are applied in the order below, and 0 turns one off. A share is the probability that a sample is changed.
-    Shifting by up to n pixels is the same as padding by n pixels and cropping at random.
+    They are applied in the order below, rotation, scale and shear together, and 0 turns one off. A share is the
+    probability that a sample is changed. Shifting by up to n pixels is the same as padding by n pixels and cropping at
+    random.
     """
 
     drop: float = Field(0.0, ge=0, lt=1, description="Drop a random share of the events, at most this share.")
@@ -27,7 +28,24 @@ class AugmentSection(Section):
         0.0, ge=0, le=1, description="Share of the samples whose ON and OFF events are swapped."
     )
     flip: float = Field(0.0, ge=0, le=1, description="Share of the samples that are mirrored left to right.")
+    flip_vertical: float = Field(0.0, ge=0, le=1, description="Share of the samples that are turned upside down.")
+    rotate: float = Field(0.0, ge=0, le=180, description="Rotate around the middle by up to this number of degrees.")
+    scale: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Scale by a factor that differs from 1 by up to this, with the middle in its place.",
+    )
+    shear: float = Field(
+        0.0, ge=0, le=1, description="Shear: move a row to the side by up to this share of its distance to the middle."
+    )
     shift: int = Field(0, ge=0, description="Shift by up to this number of pixels along both axes.")
+    autoaugment: Literal["none", "cifar10"] = Field(
+        "none",
+        description="`cifar10`: one of 25 pairs of operations (AutoAugment, whose policy was found on CIFAR-10), which "
+        "rotate, shear and move a picture, or change its contrast, colours and sharpness. For pictures with "
+        '`data.coding = "direct"`.',
+    )
     cutout: int = Field(
         0, ge=0, description="Remove the events in a square with this side, in pixels, at a random position."
     )

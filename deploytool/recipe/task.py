@@ -17,6 +17,8 @@ from deploytool.recipe.train import TrainSection
 METHODS: Final = ("sdt", "nmt", "mtt", "tit")
 """The training methods that can learn a decoder."""
 LOSSES: Final = ("mse", "tet")
+CHANGE_VALUES: Final = ("flip", "flip_vertical", "flip_time", "rotate", "scale", "shear")
+"""The augmentations of a sample that change what it says of space and time."""
 OF_CLASSES: Final = ("min_accuracy", "max_accuracy_drop", "min_agreement", "max_decision_ms", "max_decision_p95_ms")
 OF_VALUES: Final = ("max_rmse", "min_r2", "max_rmse_rise")
 """The limits of [validate] that only one kind of task has."""
@@ -78,7 +80,7 @@ def problems_of_training(task: TaskSection, train: TrainSection) -> Iterator[Rec
     if train.logits != "sum":
         need = "sum for values, which a decoder reads from the number of spikes in a window"
         yield RecipeError("train.logits", f"found {train.logits!r}", need)
-    for key in ("flip", "flip_time"):
+    for key in CHANGE_VALUES:
         if getattr(train.augment, key):
             need = "0 for values, which the changed sample would not have"
             yield RecipeError(f"train.augment.{key}", "above 0", need)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from deploytool.base.errors import RecipeError  # noqa: E402
-from deploytool.data.augment import check, draw  # noqa: E402
+from deploytool.data.augment import Changes, change_images, check, draw  # noqa: E402
 from deploytool.data.images import Image  # noqa: E402
 from deploytool.data.loader import ImageLoader, Loader, bin_events, frames, loader  # noqa: E402
 from deploytool.ir.events import EVENT, EventStream  # noqa: E402
@@ -25,6 +25,7 @@ def augments(draw: st.DrawFn) -> AugmentSection:
         flip_time=draw(SHARE),
         flip_polarity=draw(SHARE),
         flip=draw(SHARE),
+        flip_vertical=draw(SHARE),
         shift=draw(st.integers(0, 4)),
         cutout=draw(st.integers(0, 4)),
     )
@@ -57,11 +58,13 @@ def one_round(batches: Loader | ImageLoader, seed: int | None, batch: int = 3) -
 
 
 @settings(max_examples=40)
-@given(several(), augments(), st.booleans())
+@given(several(), augments(), st.booleans(), st.booleans())
 def test_the_generator_alone_decides_and_nothing_else_changes(
-    streams: list[EventStream], augment: AugmentSection, of_images: bool
+    streams: list[EventStream], augment: AugmentSection, of_images: bool, turned: bool
 ) -> None:
-    samples = pictures(np.random.default_rng(0), len(streams)) if of_images else streams
+    more = {"rotate": 40.0, "scale": 0.3, "shear": 0.5} if turned else {}
+    augment = augment.model_copy(update=more | ({"autoaugment": "cifar10"} if of_images else {}))
+    samples = pictures(np.random.default_rng(0), len(streams), (3, 5, 4)) if of_images else streams
     before = [(sample.pixels if of_images else sample.events).tobytes() for sample in samples]
     make = ImageLoader if of_images else Loader
     batches = make(samples, augment)
@@ -85,7 +88,8 @@ def test_events_change_as_their_frames_do(streams: list[EventStream], steps: int
         expected = frames(binned, np.array([index])).numpy()[:, 0]
         expected = expected[::-1] if changes.backwards[index] else expected
         expected = expected[:, ::-1] if changes.exchanged[index] else expected
-        expected = (expected[..., ::-1] if changes.mirrored[index] else expected).copy()
+        expected = expected[..., ::-1] if changes.mirrored[index] else expected
+        expected = (expected[..., ::-1, :] if changes.upside_down[index] else expected).copy()
         dy, dx = (int(by) for by in changes.moves[index])
         _, height, width = item.shape
         padded = np.pad(expected, [(0, 0), (0, 0), (4, 4), (4, 4)])
@@ -146,10 +150,84 @@ def test_dropped_events_are_gone_and_nothing_else_changes() -> None:
     assert changes.left_out.max() > 0.4
 
 
+QUARTER = np.array([[0.0, -1.0], [1.0, 0.0]])
+"""A quarter turn of (row, column): the row below the middle goes to the right of it."""
+
+
+def turned_by(matrix: np.ndarray, shape: tuple[int, int, int], count: int) -> Changes:
+    return replace(draw(AugmentSection(rotate=1), shape, count, seed=0), turns=np.repeat(matrix[None], count, 0))
+
+
+def test_a_quarter_turn_is_one_of_events_and_of_images() -> None:
+    rng = np.random.default_rng(0)
+    binned = bin_events([stream(rng, (2, 7, 7), 0, 90) for _ in range(3)], 2)
+    before = frames(binned, np.arange(3)).numpy()
+    found = frames(binned, np.arange(3), turned_by(QUARTER, (2, 7, 7), 3)).numpy()
+    wanted = np.zeros_like(before)
+    for y, x in np.ndindex(7, 7):
+        wanted[..., 6 - x, y] = before[..., y, x]
+    assert np.array_equal(found, wanted)
+    images = rng.integers(0, 256, (3, 2, 7, 7)).astype(np.uint8)
+    changed = change_images(images, turned_by(QUARTER, (2, 7, 7), 3))
+    for y, x in np.ndindex(7, 7):
+        assert np.abs(changed[..., 6 - x, y].astype(int) - images[..., y, x]).max() <= 1
+
+
+@pytest.mark.parametrize("keys", [{"rotate": 60.0}, {"scale": 0.5}, {"shear": 0.6}, {"rotate": 30, "scale": 0.2}])
+def test_events_and_images_turn_alike(keys: dict[str, float]) -> None:
+    """The middle of a blob goes where the matrix moves it, by hand, on a map that is not square."""
+    shape, at = (1, 41, 61), np.array([26.0, 38.0])
+    image = np.zeros(shape, np.uint8)
+    image[0, 25:28, 37:40] = 200
+    events = np.zeros(9, EVENT)
+    events["y"], events["x"] = (axis.ravel() + first for axis, first in zip(np.indices((3, 3)), (25, 37), strict=True))
+    binned = bin_events([EventStream(events, shape, 10, 0)] * 20, 1)
+    changes = draw(AugmentSection(**keys), shape, 20, seed=5)
+    assert changes.turns is not None
+    of_events = frames(binned, np.arange(20), changes).numpy()[0, :, 0]
+    of_images = change_images(np.repeat(image[None], 20, 0), changes)[:, 0].astype(float)
+    for matrix, *maps in zip(changes.turns, of_events, of_images, strict=True):
+        wanted = np.array([20.0, 30.0]) + [matrix[i, 0] * (at[0] - 20) + matrix[i, 1] * (at[1] - 30) for i in range(2)]
+        for found in maps:
+            assert found.sum() > 0
+            centre = [(found * place).sum() / found.sum() for place in np.indices(found.shape)]
+            assert np.abs(np.array(centre) - wanted).max() < 0.6
+
+
+def test_matrices_rotate_scale_and_shear_as_far_as_asked() -> None:
+    def turns(**keys: float) -> np.ndarray:
+        found = draw(AugmentSection(**keys), (2, 9, 9), 4000, seed=1).turns
+        assert found is not None
+        return found
+
+    rotated = turns(rotate=30)
+    assert np.allclose(rotated @ rotated.transpose(0, 2, 1), np.eye(2))
+    angles = np.rad2deg(np.arctan2(rotated[:, 1, 0], rotated[:, 0, 0]))
+    assert 29 < angles.max() <= 30
+    assert -30 <= angles.min() < -29
+    assert abs(angles.mean()) < 1
+    scaled = turns(scale=0.25)
+    assert np.allclose(scaled, scaled[:, :1, :1] * np.eye(2))
+    assert scaled[:, 0, 0].min() == pytest.approx(0.75, abs=0.01)
+    assert scaled[:, 0, 0].max() == pytest.approx(1.25, abs=0.01)
+    sheared = turns(shear=0.5)
+    assert np.allclose(sheared[:, 0], [1, 0])
+    assert np.allclose(sheared[:, 1, 1], 1)
+    assert np.abs(sheared[:, 1, 0]).max() == pytest.approx(0.5, abs=0.01)
+    every = turns(rotate=30, scale=0.25, shear=0.5)
+    assert np.allclose(every, np.einsum("nij,njk->nik", rotated * scaled[:, :1, :1], sheared))
+    assert draw(AugmentSection(shift=3), (2, 9, 9), 4, seed=1).turns is None
+
+
 def test_every_change_comes_up_as_often_as_asked() -> None:
-    augment = AugmentSection(flip_time=0.25, flip_polarity=0.5, flip=0.75, shift=2, cutout=3)
+    augment = AugmentSection(flip_time=0.25, flip_polarity=0.5, flip=0.75, flip_vertical=0.4, shift=2, cutout=3)
     changes = draw(augment, (2, 5, 7), 4000, seed=0)
-    for flags, share in ((changes.backwards, 0.25), (changes.exchanged, 0.5), (changes.mirrored, 0.75)):
+    for flags, share in (
+        (changes.backwards, 0.25),
+        (changes.exchanged, 0.5),
+        (changes.mirrored, 0.75),
+        (changes.upside_down, 0.4),
+    ):
         assert abs(flags.mean() - share) < 0.03
     assert np.array_equal(np.unique(changes.moves), np.arange(-2, 3))
     assert [sorted(set(axis)) for axis in (changes.holes + 1).T.tolist()] == [list(range(5)), list(range(7))]
@@ -158,7 +236,11 @@ def test_every_change_comes_up_as_often_as_asked() -> None:
 def test_what_an_augmentation_does_not_decide_it_leaves_alone() -> None:
     """Recipes from before the later augmentations train as they did."""
     plain = draw(AugmentSection(shift=3, drop=0.4), (2, 9, 9), 20, seed=7)
-    more = draw(AugmentSection(shift=3, drop=0.4, flip=0.5, cutout=2), (2, 9, 9), 20, seed=7)
+    others = {"flip": 0.5, "cutout": 2, "flip_vertical": 0.5, "rotate": 10, "autoaugment": "cifar10"}
+    more = draw(AugmentSection.model_validate({"shift": 3, "drop": 0.4, **others}), (2, 9, 9), 20, seed=7)
+    two = draw(AugmentSection(shift=3, drop=0.4, flip=0.5, cutout=2), (2, 9, 9), 20, seed=7)
+    assert np.array_equal(more.holes, two.holes)
+    assert np.array_equal(more.mirrored, two.mirrored)
     assert np.array_equal(plain.moves, more.moves)
     assert np.array_equal(plain.left_out, more.left_out)
     rng = np.random.default_rng(7)
@@ -174,6 +256,13 @@ def test_augmentations_that_do_not_go_with_the_samples_are_refused_together() ->
         "train.augment.flip_time: above 0 with direct coding; need 0: images have no events.",
         "train.augment.flip_polarity: above 0 on a map of 3x8x8; need 0, or two features, OFF and ON.",
     ]
+    automatic = AugmentSection(autoaugment="cifar10")
+    with pytest.raises(
+        RecipeError, match=r"autoaugment: 'cifar10' for events; need 'none', or pictures: data.coding = "
+    ):
+        check(automatic, (3, 8, 8), of_images=False)
+    with pytest.raises(RecipeError, match=r"autoaugment: 'cifar10' on a map of 2x8x8; need 'none', or one feature, or"):
+        check(automatic, (2, 8, 8), of_images=True)
     images = pictures(np.random.default_rng(0), 2, (1, 4, 4))
     with pytest.raises(RecipeError, match=r"train.augment.drop: above 0 with direct coding"):
         loader(images, DataSection(set="mnist", coding="direct"), AugmentSection(drop=0.1))
