@@ -111,10 +111,7 @@ def compile_graph(
     Raises UnsupportedError for nodes that no target supports, and FitError with every broken rule, or with the layers
     that cannot all be placed.
     """
-    lowered = with_extras(lower(group(graph), chip), extras, graph.dt_ms)
-    fitting = fit(lowered, chip, pins, split)
-    _refuse(fitting.issues)
-    verify(lowered, Level.EXECUTABLE, chip)
+    lowered, fitting = fitted(graph, chip, pins, split, extras)
     fmt = integers or chip.integers_of(graph.weight_bits)
     calibrated = calibrate(lowered, fmt, calibration) if calibration else None
     quantised = with_balancers(calibrated.program if calibrated else quantise(lowered, fmt), extras.balance, chip)
@@ -136,6 +133,17 @@ def _per_tick(program: Program, name: str) -> Iterator[str]:
             f"{name}: every tick of {program.slow_clock_hz} Hz adds its bias unchanged, because the network does not "
             "state the time step for which it was trained"
         )
+
+
+def fitted(
+    graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True, extras: Extras = NO_EXTRAS
+) -> tuple[Program, Fit]:
+    """(``graph`` before weights are quantised, how its layers fit). Raises as `compile_graph` does, but for weights."""
+    lowered = with_extras(lower(group(graph), chip), extras, graph.dt_ms)
+    fitting = fit(lowered, chip, pins, split)
+    _refuse(fitting.issues)
+    verify(lowered, Level.EXECUTABLE, chip)
+    return lowered, fitting
 
 
 def check(graph: Graph, chip: Chip, pins: Mapping[str, int] = NO_PINS, split: bool = True) -> CheckReport:

@@ -89,8 +89,8 @@ def streams_of(source: object, stated: Stated) -> Sequence[EventStream]:
 
 def source_of(streams: Sequence[EventStream]) -> SampleSource:
     """``streams`` as a source of samples. All are read once, because their content is the fingerprint."""
-    content = [digest(streams[index]) for index in range(len(streams))]
-    return SampleSource({IN_MEMORY: len(streams)}, digest([IN_MEMORY, content]), lambda _: streams)
+    content = digest([IN_MEMORY, [digest(streams[index]) for index in range(len(streams))]])
+    return SampleSource({IN_MEMORY: len(streams)}, lambda: content, lambda _: streams)
 
 
 def _number(source: Any) -> int:

@@ -100,6 +100,7 @@ def map_graph(
     if width.requantise:
         decided["requantised_from"] = graph.weight_bits
     if calibration is not None:
+        _refuse_misfit(graph, chip, spec, calibration)
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return cache.stored(Request("program", inputs, decided), compute, write)
@@ -151,6 +152,14 @@ def _grouped(graph: Graph, spec: MapSection) -> Program:
     program = with_extras(group(graph), extras_of(spec), graph.dt_ms)
     verify(program, Level.EXECUTABLE)
     return program
+
+
+def _refuse_misfit(graph: Graph, chip: Chip, spec: MapSection, calibration: SampleSource) -> None:
+    """Raises as `map_graph` does for what does not depend on the samples of ``calibration``, which are not read."""
+    from deploytool.map.compile import fitted
+
+    lowered, _ = fitted(graph, chip, spec.pins, spec.split, extras_of(spec))
+    calibration.require(lowered.input_shape)
 
 
 def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:

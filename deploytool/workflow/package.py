@@ -100,7 +100,7 @@ def random_samples(count: int) -> SampleSource:
     def load(shape: Shape) -> list[EventStream]:
         return [_random(shape, number) for number in range(count)]
 
-    return SampleSource(says, digest(sorted(says.items())), load)
+    return SampleSource(says, lambda: digest(sorted(says.items())), load)
 
 
 def _random(shape: Shape, number: int) -> EventStream:

@@ -43,11 +43,8 @@ def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifa
     graph = convert_model(cache, model)
     chips = {name: recipe.constraints.chip if TARGETS[name].mapped else SIMULATOR for name in recipe.run.on}
     programs = {chip: _mapped(cache, recipe, graph, chip) for chip in dict.fromkeys(chips.values())}
-    recordings = []
-    for name, chip in chips.items():
-        samples = dataset(recipe.data, recipe.seed)
-        recordings.append(run(cache, programs[chip].name, _job(recipe, name), samples))
-    return recordings
+    samples = dataset(recipe.data, recipe.seed)
+    return [run(cache, programs[chip].name, _job(recipe, name), samples) for name, chip in chips.items()]
 
 
 def _job(recipe: Recipe, name: str) -> Job:

@@ -41,12 +41,14 @@ def run(
     """The recording of a ``job`` with a program and ``samples``. An interrupted run continues where it stopped.
 
     The samples are spread over Dask ``workers`` if any are given; ``device`` "cuda" computes on a GPU. The result is
-    the same.
+    the same. What can be refused without the samples is, before a file of theirs is opened.
     """
     from deploytool.run.targets.table import check_device, kind_of
 
     check_device(device, job.on, workers is not None)
     mapped = program_named(cache, program, for_chip=kind_of(job.on).mapped)
+    loaded = load_program(mapped.path)
+    samples.require(loaded.input_shape)
     decided = {**job.asked, "data": samples.says}
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
@@ -57,8 +59,6 @@ def run(
             from deploytool.run.jobs.resume import finished, in_this_process, run_job
             from deploytool.run.targets.options import Options
 
-            loaded = load_program(mapped.path)
-            samples.require(loaded.input_shape)
             if kept := finished(unfinished):
                 cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
             with cache.messages.progress(job.on, "sample") as tick:

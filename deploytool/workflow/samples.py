@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -42,7 +42,7 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """Samples to run: ``load(shape)`` reads them, ``fingerprint`` names their content, ``says`` states the request.
+    """Samples to run: ``load(shape)`` reads them, ``identify()`` names their content, ``says`` states the request.
 
     ``labelled(classes)`` loads them with labels that are the outputs of a network; None if they have no names.
     If ``stored``, they are kept in the store: ``says``, ``fingerprint``, shape and classes then determine them.
@@ -51,12 +51,17 @@ class SampleSource:
     """
 
     says: Mapping[str, Any]
-    fingerprint: str
+    identify: Callable[[], str]
     load: Callable[[Shape], Sequence[EventStream]]
     labelled: Callable[[Classes], Callable[[Shape], Sequence[EventStream]]] | None = None
     unsplit: Path | None = None
     stored: bool = False
     map: Shape | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the samples, for which their files are read."""
+        return self.identify()
 
     def require(self, shape: Shape) -> None:
         """Raises InputError if it is known that they are not on a map of ``shape``, the input of a program.
@@ -92,12 +97,12 @@ def dataset(section: DataSection, seed: int, say: Say = silent) -> SampleSource:
         return found
 
     says = section.model_dump(mode="json", exclude={"root"})
-    found = fingerprint(section, seed)
 
     def labelled(classes: Classes) -> Callable[[Shape], Sequence[EventStream]]:
         return partial(test, classes)
 
-    return SampleSource(says, found, labelled(NOT_KNOWN), labelled, stored=True, map=map_of(section))
+    identify = cache(partial(fingerprint, section, seed))
+    return SampleSource(says, identify, labelled(NOT_KNOWN), labelled, stored=True, map=map_of(section))
 
 
 def obtain(section: DataSection, messages: Messages) -> None:
@@ -163,7 +168,7 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
     Loading raises UsageError if there are too few.
     """
     from deploytool.data.samples import even_subset
-    from deploytool.data.sets.table import fingerprint, load_events
+    from deploytool.data.sets.table import fingerprint, load_events, map_of
 
     def training(_: Shape) -> Sequence[EventStream]:
         found, wanted = load_events(section, seed).train, CALIBRATION_PARTS * count
@@ -177,7 +182,8 @@ def calibration(section: DataSection, seed: int, count: int) -> SampleSource:
         return found.take(even_subset(found.labels, wanted, seed))
 
     says = {**section.model_dump(mode="json", exclude={"root"}), "training_samples_of": count}
-    return SampleSource(says, fingerprint(section, seed), training, stored=True)
+    identify = cache(partial(fingerprint, section, seed))
+    return SampleSource(says, identify, training, stored=True, map=map_of(section))
 
 
 def asked_calibration(
@@ -237,5 +243,5 @@ def _files(path: Path, section: DataSection, reading: Reading, say: Say) -> Samp
         says[NAMES] = names
     whole = path if is_folder(path) and not folder.is_split else None
     return SampleSource(
-        says, folder.fingerprint, partial(load, NOT_KNOWN), lambda classes: partial(load, classes), whole
+        says, cache(lambda: folder.fingerprint), partial(load, NOT_KNOWN), lambda classes: partial(load, classes), whole
     )

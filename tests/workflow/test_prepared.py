@@ -34,7 +34,7 @@ class Set:
     source: SampleSource = field(init=False)
 
     def __post_init__(self) -> None:
-        self.source = SampleSource({"set": "own"}, "f" * 64, self.load, stored=True)
+        self.source = SampleSource({"set": "own"}, lambda: "f" * 64, self.load, stored=True)
 
     def load(self, shape: Shape) -> list[EventStream]:
         self.read += 1
