@@ -16,6 +16,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "datasets": {"tonic": "tonic", "aedat": "aedat"},
         "hdf5": {"hdf5plugin": "hdf5plugin"},
         "onnx": {"onnx": "onnx", "google": "protobuf"},
+        "speech": {"scipy": "SciPy", "fast_bss_eval": "fast_bss_eval", "pesq": "pesq"},
         "cuda": {"numba_cuda": "numba-cuda"},
         "cluster": {"dask": "Dask", "distributed": "Dask distributed", "cryptography": "cryptography"},
     }

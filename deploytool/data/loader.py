@@ -1,4 +1,4 @@
-"""Batches for training: events counted in time steps and spread out batch by batch, or images as they are."""
+"""Batches for training: events in time steps, spread out batch by batch; images and mixtures of voices as they are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from deploytool.data.augment import Changes, change_events, change_images, chang
 from deploytool.data.images import Image
 from deploytool.data.samples import Indices
 from deploytool.ir.events import Bins, EventStream, cells_of
+from deploytool.ir.speech import Mixture
 from deploytool.ir.windows import targets_in
 from deploytool.recipe import AugmentSection, DataSection
 
@@ -227,16 +228,37 @@ class ImageLoader:
             yield frame.expand(time_steps, *frame.shape), labels
 
 
+class MixtureLoader:
+    """``mixtures`` of voices in batches, which have no time steps yet."""
+
+    def __init__(self, mixtures: Sequence[Mixture]) -> None:
+        self._mixtures = mixtures
+
+    def __len__(self) -> int:
+        return len(self._mixtures)
+
+    def __call__(
+        self, time_steps: int, batch: int, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(mixtures (1, B, 1, 1, N) float32, their sources (B, K, N) float32); otherwise as `batches`."""
+        del time_steps  # A network's encoder comes before its time steps.
+        for chosen, _ in _rounds(len(self), self._mixtures[0].shape, batch, generator, AS_THEY_ARE):
+            sources = torch.from_numpy(np.stack([self._mixtures[index].sources for index in chosen.tolist()]))
+            yield sources.sum(1)[None, :, None, None], sources
+
+
 def loader(
     samples: Sequence[Any],
     spec: DataSection,
     augment: AugmentSection = AS_THEY_ARE,
     wanted: Wanted = label_of,
-) -> Loader | ImageLoader:
+) -> Loader | ImageLoader | MixtureLoader:
     """Batches of the ``samples`` of a part of ``datasets.load(spec)``; ``wanted`` is for samples of events.
 
     Raises RecipeError if ``augment`` cannot be applied to samples of their shape.
     """
+    if isinstance(samples[0], Mixture):
+        return MixtureLoader(samples)
     of_images = spec.coding == "direct"
     check(augment, samples[0].shape, of_images)
     return ImageLoader(samples, augment) if of_images else Loader(samples, augment, spec.bins, wanted)

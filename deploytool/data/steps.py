@@ -16,6 +16,17 @@ OF_EVENTS: Final = ("denoise_ms", "refractory_ms", "crop", "pool", "polarity")
 """The keys of [data] that only event sets have."""
 OF_RECORDINGS: Final = ("sensor", "split", "test_share", "window_ms", "stride_ms")
 """The keys of [data] that only the set of a user's own recordings has."""
+OF_SPEECH: Final = ("rate_hz", "length", "mixtures")
+"""The keys of [data] that only sets of speech have."""
+NOT_OF_SPEECH: Final = (
+    *OF_EVENTS,
+    *(key for key in OF_RECORDINGS if key != "test_share"),
+    "coding",
+    "levels",
+    "bins",
+    "size",
+)
+"""The keys of [data] that sets of speech lack."""
 
 
 def event_steps(spec: DataSection, shape: Shape) -> tuple[Transform, ...]:

@@ -21,6 +21,9 @@ LATER_KEYS: Final = (
     "crop",
     "pool",
     "polarity",
+    "rate_hz",
+    "length",
+    "mixtures",
 )
 """Keys that recipes did not always have: a section states them only where they are not the default, so that the keys of
 stored artifacts stay the same."""
@@ -40,7 +43,12 @@ SetName: TypeAlias = Literal[
     "cifar10",
     "cifar100",
     "imagefolder",
+    "speech",
+    "voices",
 ]
+
+SPEECH_SETS: Final = ("speech", "voices")
+"""The sets of mixtures of voices."""
 
 
 class DataSection(Section):
@@ -68,7 +76,7 @@ class DataSection(Section):
         ge=0.001,
         le=1e6,
         description="Event sets: use only the first milliseconds of each sample. Images: length of the sample that "
-        "they become, 100 by default.",
+        "they become, 100 by default. Speech: length of a mixture, 4000 by default.",
     )
     bins: Bins = Field(
         "time",
@@ -91,7 +99,7 @@ class DataSection(Section):
         gt=0,
         lt=1,
         description="The set `events`: share of the recordings of each class for the test, if the split is by names; "
-        "0.2 by default.",
+        "0.2 by default. Speech: share of the speakers, who speak in the test only.",
     )
     window_ms: float | None = Field(
         None,
@@ -126,14 +134,31 @@ class DataSection(Section):
     polarity: Literal["both", "merge"] = Field(
         "both", description="Event sets: ON and OFF events as two features, or `merge` them into one."
     )
+    rate_hz: int | None = Field(
+        None, ge=1000, le=48_000, description="Speech: samples per second, 8000 by default. Higher rates are resampled."
+    )
+    length: Literal["min", "max"] = Field(
+        "min",
+        description="Speech: a mixture is as long as the shorter utterance (`min`) or as the longer one (`max`).",
+    )
+    mixtures: str | None = Field(
+        None,
+        description="Speech: a list of mixtures, a line `PART FIRST DB SECOND DB` for each, instead of random ones. "
+        "Training writes such a list into its model.",
+    )
     validation: float = Field(
         0.1, gt=0, lt=0.5, description="Share of the training samples that is held out to choose the best epoch."
     )
     train_samples: int | None = Field(
-        None, ge=1, description="Use only this number of training samples, spread evenly over the classes."
+        None,
+        ge=1,
+        description="Use only this number of training samples, spread evenly over the classes. Speech: number of "
+        "mixtures, by default one for each utterance.",
     )
     test_samples: int | None = Field(
-        None, ge=1, description="Use only this number of test samples, spread evenly over the classes."
+        None,
+        ge=1,
+        description="Use only this number of test samples, spread evenly over the classes. Speech: number of mixtures.",
     )
 
     @field_validator("crop")

@@ -73,7 +73,7 @@ def found_in(folder: Path) -> Found:
         raise InputError(f"--from {folder}", "no such folder", "a folder of recordings or pictures", layout())
     root = str(folder)
     for name, source in DATASETS.items():
-        if source.locate is not None and not source.values and name != "imagefolder":
+        if source.locate is not None and not source.values and all(source.shape):
             try:
                 source.locate(root)
             except DeployError:

@@ -10,18 +10,18 @@ from typing import Any
 from deploytool.base.arrays import format_shape
 from deploytool.data.formats.table import FORMATS
 from deploytool.data.sets.source import Source
-from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS
+from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS
 from manual.markdown import definitions, prose
 
 
 def sets() -> str:
     """The data sets, of events and of images, and what each file that reads them says of its layout."""
     parts = []
-    for title, found in (("Event sets", EVENT_SETS), ("Image sets", IMAGE_SETS)):
+    for title, found in (("Event sets", EVENT_SETS), ("Image sets", IMAGE_SETS), ("Speech", SPEECH_SETS)):
         entries = [
             (
                 f"`{name}`{{#set-{name}}}",
-                f"{_capital(source.says)}\n\n{_shape(source)}, {_classes(source.classes)}.",
+                f"{_capital(source.says)}\n\n{_form(name, source)}.",
             )
             for name, source in found.items()
         ]
@@ -52,6 +52,12 @@ def _module(parts: Any) -> str:
     """The module of a function, also of one that some arguments were given already."""
     inner = parts.func if isinstance(parts, functools.partial) else parts
     return str(inner.__module__)
+
+
+def _form(name: str, source: Source[Any]) -> str:
+    if name in SPEECH_SETS:
+        return "Mono, `data.rate_hz` samples per second, `data.duration_ms` long"
+    return f"{_shape(source)}, {_classes(source.classes)}"
 
 
 def _shape(source: Source[Any]) -> str:

@@ -5,7 +5,7 @@ import pytest
 
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import Image
-from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, fingerprint, load, load_events
+from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS, fingerprint, load, load_events
 from deploytool.recipe import DataSection
 
 
@@ -166,7 +166,7 @@ def test_a_network_for_another_map_is_refused() -> None:
 
 
 def test_every_set_is_one_line_and_of_one_kind() -> None:
-    assert list(DATASETS) == [*EVENT_SETS, *IMAGE_SETS]
+    assert list(DATASETS) == [*EVENT_SETS, *IMAGE_SETS, *SPEECH_SETS]
     assert set(DATASETS) == {
         "digits",
         "nmnist",
@@ -182,6 +182,8 @@ def test_every_set_is_one_line_and_of_one_kind() -> None:
         "cifar10",
         "cifar100",
         "imagefolder",
+        "speech",
+        "voices",
     }
     for source in DATASETS.values():
         assert len(source.says) <= 64  # beside the names, on a terminal of 80 columns

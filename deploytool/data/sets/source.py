@@ -10,11 +10,12 @@ from deploytool.base.arrays import Shape
 from deploytool.data.images import Image
 from deploytool.data.samples import Part, Samples
 from deploytool.ir.events import EventStream
+from deploytool.ir.speech import Mixture
 from deploytool.recipe import DataSection
 
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 
-Made = TypeVar("Made", EventStream, Image)
+Made = TypeVar("Made", EventStream, Image, Mixture)
 Sample = TypeVar("Sample", covariant=True)
 
 

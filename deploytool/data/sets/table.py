@@ -1,11 +1,11 @@
-"""The data sets by name. A new one is a file beside this one with `parts` and `fingerprint`, and a line in DATASETS."""
+"""The data sets as recipes ask for them: what their samples look like, and how they are loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial, reduce
-from typing import Any, Final, Generic, cast
+from typing import Any, Final, Generic, Literal, cast
 
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
@@ -13,24 +13,26 @@ from deploytool.base.errors import DeployError, InputError, RecipeError
 from deploytool.base.progress import Tick
 from deploytool.data.images import CountCoding, Fit, Image, RateCoding
 from deploytool.data.samples import Part, Samples, even_subset, hold_out
-from deploytool.data.sets import (
-    cifar,
-    cifar10dvs,
-    digits,
-    digits_saccades,
-    dvsgesture,
-    events,
-    imagefolder,
-    mnist,
-    ncaltech101,
-    nmnist,
-    nmnist_saccades,
-)
+from deploytool.data.sets import events, speech
 from deploytool.data.sets.downloads import DOWNLOADS, download
 from deploytool.data.sets.folders import place_of
 from deploytool.data.sets.source import PARTS, Made, Source
-from deploytool.data.steps import OF_EVENTS, OF_RECORDINGS, applied, event_steps, given, map_after
+from deploytool.data.sets.sources import DATASETS as DATASETS
+from deploytool.data.sets.sources import EVENT_SETS as EVENT_SETS
+from deploytool.data.sets.sources import IMAGE_SETS as IMAGE_SETS
+from deploytool.data.sets.sources import SPEECH_SETS as SPEECH_SETS
+from deploytool.data.steps import (
+    NOT_OF_SPEECH,
+    OF_EVENTS,
+    OF_RECORDINGS,
+    OF_SPEECH,
+    applied,
+    event_steps,
+    given,
+    map_after,
+)
 from deploytool.ir.events import EventStream
+from deploytool.ir.speech import Mixture
 from deploytool.recipe import DataSection
 
 PROCEDURE: Final = 1
@@ -40,136 +42,13 @@ IMAGE_DURATION_MS: Final = 100.0
 """The default conversion of images to events."""
 _SUBSET_SEED: Final = 1
 
-EVENT_SETS: Final[Mapping[str, Source[EventStream]]] = {
-    "digits": Source(
-        "handwritten digits before a simulated event camera; no download",
-        digits.SHAPE,
-        digits.CLASSES,
-        digits.parts,
-        digits.fingerprint,
-    ),
-    "nmnist": Source(
-        "N-MNIST: digits before a moving event camera, all or a part",
-        nmnist.SHAPE,
-        nmnist.CLASSES,
-        nmnist.parts,
-        nmnist.fingerprint,
-        locate=nmnist.locate,
-    ),
-    "digits-saccades": Source(
-        "digits before a moving camera: their velocity; no download",
-        digits.SHAPE,
-        0,
-        digits_saccades.parts,
-        digits_saccades.fingerprint,
-        values=digits_saccades.VALUES,
-        unit=digits_saccades.UNIT,
-    ),
-    "nmnist-saccades": Source(
-        "the velocity of the image in N-MNIST, whose camera moves",
-        nmnist.SHAPE,
-        0,
-        nmnist_saccades.parts,
-        nmnist_saccades.fingerprint,
-        locate=nmnist.locate,
-        values=digits_saccades.VALUES,
-        unit=digits_saccades.UNIT,
-    ),
-    "dvsgesture": Source(
-        "DVS128 Gesture: 11 gestures, split by people; tonic's layout",
-        dvsgesture.SHAPE,
-        dvsgesture.CLASSES,
-        dvsgesture.parts,
-        dvsgesture.fingerprint,
-        locate=dvsgesture.locate,
-    ),
-    "cifar10dvs": Source(
-        "CIFAR10-DVS: 10 classes, split by hash; tonic's layout",
-        cifar10dvs.SHAPE,
-        len(cifar10dvs.NAMES),
-        cifar10dvs.parts,
-        cifar10dvs.fingerprint,
-        lambda _: cifar10dvs.NAMES,
-        locate=cifar10dvs.locate,
-    ),
-    "ncaltech101": Source(
-        "N-Caltech101: 101 classes, split by hash; tonic's layout",
-        ncaltech101.SHAPE,
-        ncaltech101.CLASSES,
-        ncaltech101.parts,
-        ncaltech101.fingerprint,
-        ncaltech101.class_names,
-        locate=ncaltech101.locate,
-    ),
-    events.NAME: Source(
-        "recordings of your own: train/CLASS/*, test/CLASS/*, or CLASS/*",
-        (events.FEATURES, 0, 0),
-        0,
-        events.parts,
-        events.fingerprint,
-        opens=events.own,
-    ),
-}
-
-IMAGE_SETS: Final[Mapping[str, Source[Image]]] = {
-    "digits-images": Source(
-        "the digits as images, 1x8x8; no download",
-        digits.IMAGE_SHAPE,
-        digits.CLASSES,
-        digits.image_parts,
-        digits.fingerprint,
-    ),
-    "mnist": Source(
-        "MNIST: images of digits, 1x28x28; IDX files",
-        mnist.SHAPE,
-        mnist.CLASSES,
-        partial(mnist.parts, "mnist"),
-        partial(mnist.fingerprint, "mnist"),
-        locate=partial(mnist.locate, "mnist"),
-    ),
-    "fashionmnist": Source(
-        "Fashion-MNIST: images of clothes, 1x28x28; IDX files",
-        mnist.SHAPE,
-        mnist.CLASSES,
-        partial(mnist.parts, "fashionmnist"),
-        partial(mnist.fingerprint, "fashionmnist"),
-        locate=partial(mnist.locate, "fashionmnist"),
-    ),
-    "cifar10": Source(
-        "CIFAR-10: photographs, 10 classes, 3x32x32; binary version",
-        cifar.SHAPE,
-        cifar.CIFAR10.classes,
-        partial(cifar.parts, cifar.CIFAR10),
-        partial(cifar.fingerprint, cifar.CIFAR10),
-        locate=partial(cifar.locate, cifar.CIFAR10),
-    ),
-    "cifar100": Source(
-        "CIFAR-100: photographs, 100 classes, 3x32x32; binary version",
-        cifar.SHAPE,
-        cifar.CIFAR100.classes,
-        partial(cifar.parts, cifar.CIFAR100),
-        partial(cifar.fingerprint, cifar.CIFAR100),
-        locate=partial(cifar.locate, cifar.CIFAR100),
-    ),
-    "imagefolder": Source(
-        "pictures, train/<class>/* and val/<class>/*, scaled to data.size",
-        (3, 0, 0),
-        0,
-        imagefolder.parts,
-        imagefolder.fingerprint,
-        imagefolder.class_names,
-        locate=imagefolder.locate,
-    ),
-}
-
-DATASETS: Final[Mapping[str, Source[Any]]] = {**EVENT_SETS, **IMAGE_SETS}
-
 
 @dataclass(frozen=True, eq=False)
 class Promise:
     """The form of the samples of the set ``name``: maps of ``shape`` (C, H, W), and labels 0..``classes`` - 1.
 
-    If it has ``values``, in ``unit``, samples have targets, and no labels.
+    If it has ``values``, in ``unit``, samples have targets, and no labels. If it has a ``rate_hz``, samples are
+    mixtures of voices, on maps (1, 1, N), and have no labels either.
     """
 
     name: str
@@ -177,6 +56,14 @@ class Promise:
     classes: int
     values: tuple[str, ...] = ()
     unit: str = ""
+    rate_hz: int = 0
+
+    @property
+    def kind(self) -> Literal["classify", "regress", "separate"]:
+        """The kind of task that its samples are for."""
+        if self.rate_hz:
+            return "separate"
+        return "regress" if self.values else "classify"
 
     def require(self, shape: Shape) -> None:
         """Raises RecipeError unless samples are on maps of ``shape``, the input of the network that takes them."""
@@ -222,6 +109,8 @@ def promised(spec: DataSection) -> Promise:
     which only the files say the form.
     """
     source = _source(spec)
+    if spec.set in SPEECH_SETS:
+        return Promise(spec.set, (1, 1, speech.length_of(spec)), 0, rate_hz=speech.rate_of(spec))
     if spec.set not in EVENT_SETS:
         return Promise(spec.set, (source.shape[0], *(spec.size or source.shape[1:])), source.classes)
     if source.opens is None:
@@ -261,8 +150,8 @@ def obtain(spec: DataSection, tick: Tick) -> bool:
     return False
 
 
-def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
-    """The data set that ``spec`` names, as images with direct coding and as events otherwise.
+def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image] | Dataset[Mixture]:
+    """The data set that ``spec`` names, as images with direct coding, as mixtures of voices, and as events otherwise.
 
     ``seed`` only determines which training samples are for validation, if the set has no samples for that.
     Raises RecipeError for an unknown set, keys that do not apply to it or more samples than there are, InputError for
@@ -285,11 +174,12 @@ def load(spec: DataSection, seed: int) -> Dataset[EventStream] | Dataset[Image]:
         )
     names = found.names
     classes = source.classes or len(names)
-    if not classes and not found.values:
+    rate_hz = speech.rate_of(spec) if spec.set in SPEECH_SETS else 0
+    if not classes and not found.values and not rate_hz:
         classes = int(max(training.labels.max(), test.labels.max())) + 1
     step, shape = _step(spec, found.shape)
     train, validation, test = (part.map(step) for part in (train, validation, test))
-    form = spec.set, shape, classes, found.values, source.unit
+    form = spec.set, shape, classes, found.values, source.unit, rate_hz
     return Dataset(*form, train=train, validation=validation, test=test, names=names, notes=found.notes)
 
 
@@ -317,6 +207,8 @@ def load_tests(spec: DataSection) -> Samples[EventStream]:
 def _require_events(spec: DataSection) -> None:
     if spec.coding == "direct":
         raise RecipeError("data.coding", "found 'direct'", "count or rate: only events reach a simulator or a chip")
+    if spec.set in SPEECH_SETS:
+        raise RecipeError("data.set", f"found {spec.set!r}", "a set of events or images: speech does not become events")
 
 
 def fingerprint(spec: DataSection, seed: int) -> str:
@@ -334,6 +226,11 @@ def _source(spec: DataSection) -> Source[Any]:
 
 def key_problems(spec: DataSection) -> Iterator[RecipeError]:
     """One error for each key that does not apply to the kind of the set."""
+    if spec.set in SPEECH_SETS:
+        yield from _speech_problems(spec)
+        return
+    for key, value in given(spec, OF_SPEECH):
+        yield RecipeError(f"data.{key}", f"found {value}", f"none for the set {spec.set}, which holds no speech")
     of_images = spec.set in IMAGE_SETS
     kind = f"the set {spec.set}, which holds {'images' if of_images else 'events'}"
     codings = ("count", "rate", "direct") if of_images else ("events",)
@@ -358,8 +255,16 @@ def key_problems(spec: DataSection) -> Iterator[RecipeError]:
         yield RecipeError("data.bins", f"found {spec.bins!r}", "none with direct coding, which has no events")
 
 
+def _speech_problems(spec: DataSection) -> Iterator[RecipeError]:
+    """One error for each key that does not apply to speech."""
+    for key, value in given(spec, NOT_OF_SPEECH):
+        yield RecipeError(f"data.{key}", f"found {value}", f"none for the set {spec.set}, which holds speech")
+
+
 def _step(spec: DataSection, shape: Shape) -> tuple[Callable[[Any], Any], Shape]:
     """(what becomes of every sample on a map of ``shape`` when it is made, the map of the result)."""
+    if spec.set in SPEECH_SETS:
+        return lambda mixture: mixture, shape
     if spec.set in EVENT_SETS:
         steps = event_steps(spec, shape)
         return partial(applied, steps), map_after(steps, shape)

@@ -1,0 +1,1 @@
+"""Speech: utterances, synthetic voices, and mixtures of them."""
