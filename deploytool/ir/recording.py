@@ -18,6 +18,7 @@ from deploytool.base.errors import InputError
 from deploytool.ir.counts import Counts, Maps, concatenated
 from deploytool.ir.events import Bins, places_of
 from deploytool.ir.program import Arithmetic
+from deploytool.ir.speech import Separated
 from deploytool.ir.windows import OutputWindows, joined
 
 RungName: TypeAlias = Literal["torch", "quantised", "simulator", "emulator", "board"]
@@ -122,6 +123,7 @@ class Recording:
     ``measured`` {name: (S,)} are figures that only a board has, such as "seconds", "first_spike_us" and
     "power_mw VDD_RAM", and "dropped LAYER" of congestion balancers; NaN where a sample lacks it.
     ``windows`` are the output window by window, from which values are read; None if the task is a class.
+    ``speech`` are the voices that the network separated; None for any other task.
     """
 
     rung: RungName
@@ -140,6 +142,7 @@ class Recording:
     load: Mapping[str, Load] = field(default_factory=dict)
     measured: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     windows: OutputWindows | None = None
+    speech: Separated | None = None
 
     def __post_init__(self) -> None:
         for name in ("labels", "synops", "durations_us", "decisions_us"):
@@ -156,6 +159,9 @@ class Recording:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
         if self.windows is not None and len(self.windows.number) != len(self):
             raise InputError("recording", f"windows of {len(self.windows.number)} samples", f"{len(self)}")
+
+        if self.speech is not None and len(self.speech.sources) != len(self):
+            raise InputError("recording", f"voices of {len(self.speech.sources)} samples", f"{len(self)}")
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -15,6 +15,8 @@ The columns (named arrays) are
     windows/number (S,), windows/counts, windows/targets, windows/potentials: its windows, if it has any
     decoder/values, decoder/weights, decoder/offset, decoder/unit, decoder/reads, decoder/window_us (0: the sample): how
     values are read from them, if they are
+    speech/sources, speech/networks, speech/estimates/NETWORK, speech/rate_hz, speech/says, speech/synthetic: as in
+    `Separated`, if any
 """
 
 from __future__ import annotations
@@ -48,12 +50,13 @@ from deploytool.ir.recording import (
     RungName,
     Setup,
 )
+from deploytool.ir.speech_file import read_speech, speech_columns
 from deploytool.ir.windows_file import read_windows, windows_columns
 
 FILE: Final = "recording.npz"
-VERSION: Final = 5
-"""Format version. 5 added the windows; 4 the setup, decisions_us and load; 3 potentials; 2 durations_us, perturbation
-and activity; 1 is not stated."""
+VERSION: Final = 6
+"""Format version. 6 added the separated voices, and only files with voices state it; 5 the windows; 4 the setup,
+decisions_us and load; 3 potentials; 2 durations_us, perturbation and activity; 1 is not stated."""
 
 NO_CORE: Final = -1
 """The core of a layer that is not placed, in a file."""
@@ -118,7 +121,7 @@ def _column(archive: zipfile.ZipFile, name: str) -> Array:
 def write_recording(recording: Recording, file: IO[bytes]) -> None:
     """Writes the columns of ``recording`` to ``file``."""
     columns: dict[str, Array] = {
-        "version": np.array(VERSION),
+        "version": np.array(VERSION - (recording.speech is None)),
         "rung": np.array(recording.rung),
         "samples": np.array(recording.samples, dtype=np.str_),
         "labels": recording.labels,
@@ -136,7 +139,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
     }
     columns |= {_SPIKES + layer: array for layer, array in recording.spikes.items()}
     columns |= {_MEASURED + name: values for name, values in recording.measured.items()}
-    columns |= windows_columns(recording.windows)
+    columns |= windows_columns(recording.windows) | speech_columns(recording.speech)
     for layer, activity in recording.activity.items():
         columns[_ABOVE + layer] = np.array(activity.weights_above)
         columns |= {
@@ -226,6 +229,7 @@ class _Reader(Columns):
             load=self.load(),
             measured={name: self.measures(_MEASURED + name, count) for name in self.under(_MEASURED)},
             windows=read_windows(self, count),
+            speech=read_speech(self),
         )
 
     def under(self, prefix: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deploytool.base.numbers import figure, percent, whole
 
 if TYPE_CHECKING:
-    from deploytool.ir.verdict import Rung
+    from deploytool.ir.verdict import Rung, Separation
 
 R2: Final = "R²"
 
@@ -35,7 +35,9 @@ class Score:
 
 
 def score_of(run: Rung) -> Score:
-    """The score of ``run``: the R2 of values if it reads any, or else the accuracy."""
+    """The score of ``run``: the R2 of values if it reads any, the SI-SDR of voices, or else the accuracy."""
+    if (voices := run.separation) is not None:
+        return _of_voices(voices)
     if (found := run.regression) is None:
         right = f"{whole(run.right)} of {whole(run.labelled)} right" if run.labelled else ""
         return Score(
@@ -58,4 +60,23 @@ def score_of(run: Rung) -> Score:
         f"{found.windows:,} windows (R² {r2})",
         short=error,
         columns={"r2": found.r2, "rmse": found.rmse, "mae": found.mae},
+    )
+
+
+def _of_voices(voices: Separation) -> Score:
+    ran = voices.ran
+    found, above = f"{figure(ran.si_sdr_db)} dB", f"{figure(ran.si_sdr_improvement_db)} dB above the mixture"
+    return Score(
+        title="SI-SDR",
+        text=found,
+        note=f"{above}, {whole(voices.mixtures)} mixtures of {voices.says}",
+        lacks="",
+        says=f"separates {voices.mixtures:,} mixtures of {voices.says} with an SI-SDR of {found}, {above}",
+        short=found,
+        columns={
+            "si_sdr_db": ran.si_sdr_db,
+            "si_sdr_improvement_db": ran.si_sdr_improvement_db,
+            "sdr_db": ran.sdr_db,
+            "pesq": ran.pesq,
+        },
     )

@@ -140,6 +140,42 @@ class Regression(ErrorFigures):
     by_window: tuple[WindowErrors, ...]
 
 
+MIXTURE: Final = "mixture"
+"""The name of the mixtures themselves among the networks of a `Separation`."""
+
+
+@dataclass(frozen=True, config=TYPED)
+class SeparationFigures:
+    """How well one ``network`` separates voices, in means over all voices: SI-SDR, its improvement over the mixture and
+    SDR in dB, and PESQ; the last two are None if they are not measured."""
+
+    network: str
+    si_sdr_db: float
+    si_sdr_improvement_db: float
+    sdr_db: float | None
+    pesq: float | None
+
+
+@dataclass(frozen=True, config=TYPED)
+class Separation:
+    """How well the voices of a number of ``mixtures`` at ``rate_hz`` are separated; ``says`` states what they are.
+
+    ``networks`` are the `MIXTURE` itself, the network that ran, and those on the way to it. ``not_measured`` are
+    sentences. `deploytool.validate.speech` defines the figures.
+    """
+
+    says: str
+    rate_hz: int
+    mixtures: int
+    networks: tuple[SeparationFigures, ...]
+    not_measured: tuple[str, ...]
+
+    @property
+    def ran(self) -> SeparationFigures:
+        """The figures of the network that ran."""
+        return next(each for each in self.networks if each.network != MIXTURE)
+
+
 @dataclass(frozen=True, config=TYPED)
 class ValueDifference:
     """The difference between the values that two runs read: root mean square ``rms``, mean ``bias`` of the test minus
@@ -164,6 +200,7 @@ class Rung:
     spike". ``energy`` is a sentence, with ``energy_uj`` per sample and ``power_mw``; ``busiest_core`` is a sentence
     about ``load``. ``regression`` are the errors of a run whose output is values; None, and left out of the file, if it
     is classes. Then accuracy, confusion and all that concerns classes are None.
+    ``separation`` is how well a run separates voices; None, and left out of the file, for any other task.
     """
 
     name: str
@@ -192,6 +229,7 @@ class Rung:
     load: tuple[CoreLoad, ...] = ()
     busiest_core: str | None = None
     regression: Regression | None = dataclasses.field(default=None, metadata=OF_VALUES)
+    separation: Separation | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spikes", MappingProxyType(dict(self.spikes)))

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from deploytool.base.errors import DeployError, RecipeError
 from deploytool.recipe.constraints import ConstraintsSection
-from deploytool.recipe.data import DataSection
+from deploytool.recipe.data import SPEECH_SETS, DataSection
 from deploytool.recipe.network import NetworkSection
 from deploytool.recipe.section import Section
 from deploytool.recipe.stages import MapSection, ReportSection, RunSection, ValidateSection
@@ -19,6 +19,7 @@ from deploytool.recipe.task import (
     problems_of_limits,
     problems_of_output,
     problems_of_training,
+    runs_on_torch,
     with_loss_of_task,
 )
 from deploytool.recipe.train import TrainSection
@@ -105,7 +106,7 @@ def _codes_events(run: RunSection, data: DataSection) -> Iterator[RecipeError]:
 
 
 def _first_step_takes_an_image(data: DataSection, train: TrainSection) -> Iterator[RecipeError]:
-    if train.ptl.input == "first" and data.coding != "direct":
+    if train.ptl.input == "first" and data.coding != "direct" and data.set not in SPEECH_SETS:
         need = 'steps, or data.coding = "direct": only an image can be an analog current'
         yield RecipeError("train.ptl.input", "found first with events", need, ways=({"data.coding": "direct"},))
 
@@ -139,6 +140,7 @@ RULES: Final = (
     Rule(("network", "train"), _augmentation_leaves_events),
     Rule(("network", "train"), _neurons_between_weights),
     Rule(("task", "train"), problems_of_training),
+    Rule(("run", "task"), runs_on_torch),
     Rule(("task", "network"), problems_of_output),
     Rule(("task", "validation"), problems_of_limits),
 )

@@ -149,6 +149,12 @@ class ValidateSection(Section):
         description="Largest rise of the root mean square error from the trained network to the emulator, in percent "
         "of the former.",
     )
+    min_si_sdr_db: float | None = Field(
+        None, description="Lowest mean SI-SDR of the separated voices of the trained network, in dB."
+    )
+    min_si_sdr_improvement_db: float | None = Field(
+        None, description="Lowest mean SI-SDR of the separated voices above that of the mixtures, in dB."
+    )
     max_spike_difference: float | None = Field(
         None,
         ge=0,

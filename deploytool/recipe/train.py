@@ -53,14 +53,15 @@ class TrainSection(Section):
     """[train]: the method and its settings."""
 
     method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev"] = Field("sdt", description="The training method.")
-    loss: Literal["ce", "tet", "tet-prefix", "deep", "mse"] = Field(
+    loss: Literal["ce", "tet", "tet-prefix", "deep", "mse", "si_sdr"] = Field(
         "ce",
         description="`ce`: cross-entropy of the output of all time steps. `tet`: the mean of the cross-entropies of "
         "every single time step, for a last layer that never fires. `tet-prefix`: the mean of the cross-entropies of "
         "the outputs up to every time step, for a last layer of spikes. `deep`: the sum of those of every single time "
         "step, weighted by t / T, and once more that of the last. `mse`: the mean squared error of values, the "
         'default with `task.kind = "regress"`, where `tet` is that of every time step; or of the restored input '
-        "picture, with method `ptl`.",
+        "picture, with method `ptl`. `si_sdr`: minus the SI-SDR of separated voices in their best order, the default "
+        'with `task.kind = "separate"`.',
     )
     logits: Literal["sum", "mean"] = Field(
         "sum",

@@ -16,3 +16,9 @@ PAGE: Final = "report.html"
 SELFTEST: Final = "selftest.json"
 SELFTEST_PAGE: Final = "selftest.html"
 CLASSES: Final = "classes.json"
+MIXTURES: Final = "mixtures.txt"
+
+
+def other_weights(name: str) -> str:
+    """The file of a network ``name`` that a model is compared with, such as plain-conversion.safetensors."""
+    return f"{name.replace(' ', '-').lower()}.safetensors"

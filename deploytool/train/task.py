@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Epoch: TypeAlias = Mapping[str, float]
-"""epoch (from 1), learning_rate of its last step, step_epochs, loss, accuracy (%) or r2 and rmse, synops per sample;
-validation_loss and so on; rate/conv1 and so on: spikes per neuron and validation sample."""
+"""epoch (from 1), learning_rate of its last step, step_epochs, loss, accuracy (%), r2 and rmse, or si_sdr (dB), synops
+per sample; validation_loss and so on; rate/conv1 and so on: spikes per neuron and validation sample."""
 
-SCORES: Final = ("accuracy", "r2")
+SCORES: Final = ("accuracy", "r2", "si_sdr")
 """The figures of an epoch by which the best is chosen, one for each kind of task."""
 
 
@@ -61,7 +61,7 @@ class Batches(Protocol):
         self, time_steps: int, batch: int, generator: torch.Generator | None
     ) -> Iterable[tuple[Tensor, Tensor]]:
         """(frames (T, B, C, H, W) float32, labels (B,) int64 or targets (B, W, D) float32) of all samples, ``batch`` at
-        a time.
+        a time; of voices (mixtures (1, B, 1, 1, N), sources (B, K, N)).
 
         With a ``generator``, it alone determines the random order and the augmentation. Without one, the order is fixed
         and samples are unchanged.
@@ -85,13 +85,24 @@ class Values:
     spread: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Masks:
+    """Masks that a network learns: ``filters`` of ``length`` samples encode mixtures of voices, ``says`` which, perhaps
+    ``synthetic`` ones."""
+
+    filters: int
+    length: int
+    says: str
+    synthetic: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One training: the network, its samples, and the folder of its checkpoint.
 
     ``folder`` holds the checkpoint; ``tick`` is called after every step, ``observe`` after every epoch, and ``resumed``
     before training continues from a checkpoint; ``outside`` holds the inputs of the method from other stages.
-    ``values`` are learnt, with a decoder; None if the network learns classes.
+    ``values`` are learnt, with a decoder, or ``masks`` of voices; both are None if the network learns classes.
     """
 
     network: NetworkSection
@@ -106,11 +117,12 @@ class Task:
     outside: Outside = NOTHING
     resumed: Resumed = unnoticed
     values: Values | None = None
+    masks: Masks | None = None
 
     def key(self, version: int, start: Any) -> str:
         """The key of a training that begins with ``start`` arrays, for ``version`` of its method. See `Checkpoint`."""
         sections = [section.model_dump_json() for section in (self.network, self.constraints, self.spec)]
-        values = [] if self.values is None else [self.values]
+        values = [learnt for learnt in (self.values, self.masks) if learnt is not None]
         return digest([version, sections, self.seed, len(self.training), len(self.validation), start, *values])
 
 
@@ -118,10 +130,12 @@ class Task:
 class Trained:
     """Latent float32 ``weights`` of the epoch with the best validation, and the ``history`` of all epochs.
 
-    ``decoder`` reads the values that were learnt, None if they are classes.
+    ``decoder`` reads the values that were learnt, None if they are classes. ``others`` {what: weights} are networks on
+    the way to it, to compare it with.
     """
 
     weights: Mapping[str, Array]
     history: tuple[Epoch, ...]
     chosen_epoch: int
     decoder: Decoder | None = None
+    others: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from deploytool.validate.energy import energy
 from deploytool.validate.load import core_loads, load_sentence
 from deploytool.validate.names import ARITHMETIC, STEPS, named
 from deploytool.validate.regression import regression, value_difference
+from deploytool.validate.speech import separation
 
 COMPARISONS: Final[Mapping[tuple[str, str], str]] = MappingProxyType(
     {
@@ -132,13 +133,14 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
         spikes={layer: round(mean, DECIMALS) for layer, mean in metrics.spikes_per_sample(recording).items()},
         confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
         layers=layer_figures(recording),
-        decision=None if recording.reads_values else decision(recording),
+        decision=None if recording.reads_values or recording.speech else decision(recording),
         energy=estimated.says,
         energy_uj=estimated.uj_per_sample,
         power_mw=estimated.mw,
         load=loads,
         busiest_core=load_sentence(loads),
         regression=regression(recording),
+        separation=separation(recording),
     )
 
 

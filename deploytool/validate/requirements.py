@@ -130,6 +130,7 @@ def _cores(run: Rung) -> int | None:
 
 
 _NO_TARGETS: Final = "no values are read, or no sample has targets"
+_NO_VOICES: Final = "no voices are separated"
 _NO_LABELS: Final = "no sample has a label"
 _NO_SPIKES: Final = "the reference has no spikes at the output"
 
@@ -152,6 +153,24 @@ REQUIREMENTS: Final[tuple[OfRun | OfPair, ...]] = (
         _rmse_rise,
         _NO_TARGETS,
         rungs=("torch", "emulator"),
+    ),
+    OfRun(
+        "min_si_sdr_db",
+        "SI-SDR of the voices separated by the {test} network",
+        "dB",
+        lambda run: run.separation.ran.si_sdr_db if run.separation else None,
+        _NO_VOICES,
+        at_least=True,
+        rung="torch",
+    ),
+    OfRun(
+        "min_si_sdr_improvement_db",
+        "SI-SDR of these voices above that of the mixtures, on the {test} network",
+        "dB",
+        lambda run: run.separation.ran.si_sdr_improvement_db if run.separation else None,
+        _NO_VOICES,
+        at_least=True,
+        rung="torch",
     ),
     OfPair(
         "max_spike_difference",

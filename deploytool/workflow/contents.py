@@ -30,7 +30,7 @@ from deploytool.store.file_names import (
 )
 from deploytool.store.manifest import Kind
 from deploytool.workflow.networks import originals_of
-from deploytool.workflow.scores import answers, decisions, errors_of, validation_score
+from deploytool.workflow.scores import answers, decisions, errors_of, separations_of, validation_score
 
 if TYPE_CHECKING:
     from deploytool.ir.sweep import Curve
@@ -231,6 +231,7 @@ def _verdict(artifact: Artifact) -> dict[str, Any]:
             for rung in verdict.rungs
         ],
         **errors_of(verdict),
+        **separations_of(verdict),
         "spike_difference": [
             {
                 "reference": pair.reference,

@@ -13,14 +13,23 @@ from typing import Final, Literal, TypeAlias, cast, get_args
 import numpy as np
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.base.errors import ArtifactError, InputError, UsageError
+from deploytool.base.errors import ArtifactError, InputError, UnsupportedError, UsageError
 from deploytool.base.extras import require
 from deploytool.base.files import is_file, is_folder
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Reset
 from deploytool.ir.nodes import Delay, Spike
-from deploytool.recipe import UNQUANTISED, ConstraintsSection, NetworkSection, Recipe, TrainSection, load_network
+from deploytool.recipe import (
+    UNQUANTISED,
+    ConstraintsSection,
+    NetworkSection,
+    Recipe,
+    TaskSection,
+    TrainSection,
+    load_network,
+)
+from deploytool.recipe.task import ON_TORCH
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
@@ -185,6 +194,7 @@ def artifact_graph(artifact: Artifact) -> Graph:
     recipe = artifact.manifest.recipe
     spec = TrainSection.model_validate(recipe["train"])
     method = method_of(spec)
+    require_on_chip(TaskSection.model_validate(recipe.get("task", {})))
     method.require_deployable(spec)
     network = method.trained_network(NetworkSection.model_validate(recipe["network"]), spec)
     constraints = ConstraintsSection.model_validate(recipe["constraints"])
@@ -302,10 +312,17 @@ def recipe_geometry(recipe: Recipe) -> Graph:
     """
     from deploytool.convert.model import blank_weights, to_graph
 
+    require_on_chip(recipe.task)
     method_of(recipe.train).require_deployable(recipe.train)
     unquantised = recipe.constraints.model_copy(update={"weight_bits": UNQUANTISED})
     graph = to_graph(blank_weights(recipe.network), recipe.network, unquantised)
     return replace(graph, weight_bits=None if recipe.constraints.integers is None else recipe.constraints.weight_bits)
+
+
+def require_on_chip(task: TaskSection) -> None:
+    """Raises UnsupportedError for the network of a ``task`` that only PyTorch runs."""
+    if task.kind == "separate":
+        raise UnsupportedError("task.kind", "found separate", "classify or regress for a chip", ON_TORCH)
 
 
 def assumed_network(path: Path, options: ImportOptions) -> tuple[Graph, tuple[str, ...]]:

@@ -31,7 +31,7 @@ from deploytool.recipe import (
 from deploytool.recipe.nodes import output_count
 from deploytool.recipe.recipe import problems_between
 from deploytool.train.methods.table import method_of
-from deploytool.workflow.answers import require_kind
+from deploytool.workflow.answers import problems_of_masks, require_kind
 from deploytool.workflow.map import extras_of
 from deploytool.workflow.networks import recipe_geometry
 
@@ -127,13 +127,19 @@ def _data_answers(data: DataSection, task: TaskSection) -> Iterator[RecipeError]
     yield from ()
 
 
-def _data_fits(data: DataSection, network: NetworkSection, train: TrainSection) -> Iterator[RecipeError]:
+def _data_fits(
+    data: DataSection, network: NetworkSection, train: TrainSection, task: TaskSection
+) -> Iterator[RecipeError]:
     """What is wrong between the samples and the two ends of the network."""
     from deploytool.data.sets.table import key_problems, promised
 
     if list(key_problems(data)):
         return
     promise = promised(data)
+    if promise.kind == "separate":
+        if task.kind == "separate":
+            yield from problems_of_masks(task, promise, network)
+        return
     weighted = [at for at, layer in enumerate(network.layers) if isinstance(layer, ConvLayer | LinearLayer)]
     if train.loss != "mse":
         try:
@@ -183,7 +189,7 @@ def _bias(run: RunSection, spec: MapSection, network: NetworkSection, train: Tra
 TRAINABLE: Final = (
     Rule(("data",), _data_keys),
     Rule(("network",), _shapes),
-    Rule(("data", "network", "train"), _data_fits),
+    Rule(("data", "network", "train", "task"), _data_fits),
     Rule(("data", "task"), _data_answers),
     Rule(("network", "constraints", "train"), _method),
     Rule(("run", "train"), _deployable),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploytool.base.arrays import Array, format_shape
-from deploytool.base.errors import InputError
+from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.base.extras import require
 from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
@@ -17,16 +17,17 @@ from deploytool.ir.decoder import as_values
 from deploytool.ir.events import EventStream
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import save_recording
-from deploytool.recipe import Recipe
+from deploytool.recipe import Recipe, TrainSection
 from deploytool.recipe.nodes import output_count
+from deploytool.recipe.task import ON_TORCH
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
-from deploytool.store.file_names import DECODER, HISTORY, WEIGHTS
+from deploytool.store.file_names import DECODER, HISTORY, MIXTURES, WEIGHTS, other_weights
 from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
 from deploytool.train.tensorboard import event_file, require_tensorboard
-from deploytool.workflow.answers import decoder_of, require_kind, values_of
+from deploytool.workflow.answers import decoder_of, masks_of, require_kind, values_of
 from deploytool.workflow.classes import class_names as names_of
 from deploytool.workflow.classes import write_names
 from deploytool.workflow.outside import fingerprint, given_ann, outside
@@ -72,9 +73,20 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         if trained.decoder is not None:
             (folder / DECODER).write_text(canonical_json(as_values(trained.decoder)), encoding="utf-8")
         write_names(class_names(recipe.data), folder)
+        if recipe.task.kind == "separate":
+            _write_comparison(trained, recipe, folder)
 
     with cache.unfinished(request) as unfinished:
         return cache.stored(request, compute, write)
+
+
+def _write_comparison(trained: Trained, recipe: Recipe, folder: Path) -> None:
+    """The networks that a separation is compared with, and the list of its mixtures."""
+    from deploytool.data.sets.speech import list_of
+
+    for name, arrays in trained.others.items():
+        write_tensors(arrays, folder / other_weights(name))
+    (folder / MIXTURES).write_text(list_of(recipe.data), encoding="utf-8")
 
 
 def _request(recipe: Recipe, ann: Mapping[str, Array] | None) -> Request:
@@ -96,9 +108,11 @@ def task_of(
     data = load(recipe.data, recipe.seed)
     for note in data.notes:
         say(note)
-    data.require(recipe.network.input)
     require_kind(recipe.task, data)
-    if recipe.train.loss != "mse":
+    masks = masks_of(recipe, data) if recipe.task.kind == "separate" else None
+    if masks is None:
+        data.require(recipe.network.input)
+    if masks is None and recipe.train.loss != "mse":
         data.require_outputs(output_count(recipe.network))
     values = values_of(recipe, data, data.train) if recipe.task.kind == "regress" else None
     wanted = label_of if values is None else targets_of(values.windows)
@@ -112,6 +126,7 @@ def task_of(
         folder,
         outside=outside(recipe, ann),
         values=values,
+        masks=masks,
     )
 
 
@@ -134,6 +149,11 @@ def run_trained(
     asked = samples or dataset(recipe.data, recipe.seed)
     inputs = {"model": model.digest, "data": asked.fingerprint}
     spec = recipe.train.model_copy(update={"time_steps": time_steps or recipe.train.time_steps})
+
+    if recipe.task.kind == "separate":
+        if samples is not None:
+            raise UnsupportedError(model.name, "runs on other data", "the mixtures of its recipe", ON_TORCH)
+        return _run_separation(cache, model, recipe, Request("recording", inputs, _decided(recipe, asked, spec)))
 
     def compute() -> Recording:
         from deploytool.data.loader import Wanted, label_of, loader, targets_of
@@ -166,7 +186,37 @@ def run_trained(
             )
         return with_source(cache.store, model, recording)
 
+    return cache.stored(Request("recording", inputs, _decided(recipe, asked, spec)), compute, save_recording)
+
+
+def _decided(recipe: Recipe, asked: SampleSource, spec: TrainSection) -> dict[str, Any]:
+    """What decides the run of a network trained by ``recipe`` as ``spec`` says, on the samples ``asked``."""
     decided: dict[str, Any] = {"rung": "torch", "data": asked.says}
     if spec.time_steps != recipe.train.time_steps:
         decided["time_steps"] = spec.time_steps
-    return cache.stored(Request("recording", inputs, decided), compute, save_recording)
+    return decided
+
+
+def _run_separation(cache: StageCache, model: Artifact, recipe: Recipe, request: Request) -> Artifact:
+    """The voices that the network of ``model``, and those that it is compared with, separate on the test mixtures."""
+
+    def compute() -> Recording:
+        from deploytool.data.loader import loader
+        from deploytool.data.sets.table import load
+        from deploytool.train.methods.ptl.separation import separate
+        from deploytool.train.methods.ptl.state import PLAIN, RELUS
+
+        files = {"PTL": WEIGHTS, PLAIN: other_weights(PLAIN), RELUS: other_weights(RELUS)}
+        with cache.messages.doing("reading the data", "torch"):
+            data = load(recipe.data, recipe.seed)
+            test = loader(data.test, recipe.data)
+        network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
+        spec, masks = recipe.train, masks_of(recipe, data)
+        names = [mixture.name for mixture in data.test]
+        with cache.messages.progress("torch", "sample") as tick:
+            task = Task(network, recipe.constraints, spec, recipe.seed, test, test, model.path, tick, masks=masks)
+            models = {name: read_tensors(model.path / file) for name, file in files.items()}
+            recording = separate(task, models, names, data.rate_hz)
+        return with_source(cache.store, model, recording)
+
+    return cache.stored(request, compute, save_recording)

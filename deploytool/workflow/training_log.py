@@ -70,9 +70,11 @@ def _parts(entry: Epoch, total: int, seconds: float, best: bool) -> Iterator[str
 
 
 def _held_out(entry: Epoch) -> str:
-    """The validation accuracy or R2 of an epoch, or its loss where neither is known."""
+    """The validation accuracy, R2 or SI-SDR of an epoch, or its loss where none is known."""
     if "validation_accuracy" in entry:
         return f"val {figure(entry['validation_accuracy'])} %"
     if "validation_r2" in entry:
         return f"val R2 {entry['validation_r2']:.3f}"
+    if "validation_si_sdr" in entry:
+        return f"val {entry['validation_si_sdr']:.2f} dB"
     return f"val loss {entry['validation_loss']:.3g}"

@@ -141,6 +141,21 @@ def reconstruction(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapp
     return found
 
 
+def separation(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Mean SI-SDR of separated test mixtures: by PTL, by its network with ReLUs, converted without training, and of the
+    mixtures themselves; see `deploytool.validate.speech`."""
+    from deploytool.ir.verdict import MIXTURE
+    from deploytool.validate.speech import si_sdr_of
+
+    found = si_sdr_of(load_recording(run_trained(cache, train(cache, recipe), recipe).path))
+    before, (ran, *others) = found[MIXTURE], [name for name in found if name != MIXTURE]
+    return {
+        "SI-SDR dB": found[ran],
+        **{f"{name} SI-SDR dB": found[name] for name in others},
+        "mixture SI-SDR dB": before,
+    }
+
+
 def scalability(cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
     """Test accuracy at each of ``steps`` time steps, clock-driven."""
     found = {}
@@ -291,6 +306,7 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "stages": stages,
         "operations": operations,
         "reconstruction": reconstruction,
+        "separation": separation,
         "scalability": scalability,
         "flatness": flatness,
         "robustness": robustness,

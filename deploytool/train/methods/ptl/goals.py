@@ -14,9 +14,11 @@ from deploytool.base.numbers import figure
 from deploytool.ir.events import EventStream, count
 from deploytool.recipe import TrainSection
 from deploytool.train.loop.losses import picture_loss
+from deploytool.train.loop.speech import separation_loss
 from deploytool.train.methods.ptl.spiking import given_by
+from deploytool.train.network import speech
 from deploytool.train.network.spiking import Weights
-from deploytool.train.task import Task
+from deploytool.train.task import Masks, Task
 
 Inputs: TypeAlias = Tensor | list[EventStream]
 """Frames (T, B, C, H, W), or the events themselves."""
@@ -28,6 +30,11 @@ class Goal(Protocol):
     @property
     def behind(self) -> tuple[str, ...]:
         """The arrays behind the network, which learn in every stage; those in front of it learn in stage 0 only."""
+        ...
+
+    @property
+    def compared(self) -> bool:
+        """Whether the network with ReLUs, and its plain conversion, are kept to compare the result with."""
         ...
 
     def start(self, generator: torch.Generator, /) -> dict[str, Tensor]:
@@ -63,6 +70,7 @@ class _OfCounts:
     """A network that gets the counts of samples as they are, and nothing is learnt besides it."""
 
     behind: Final = ()
+    compared: Final = False
 
     def __init__(self, spec: TrainSection) -> None:
         self.spec = spec
@@ -113,8 +121,56 @@ class Pictures(_OfCounts):
         return ""
 
 
+class Voices:
+    """The potentials are masks, which separate the voices of mixtures (1, B, 1, 1, N). Its figure is SI-SDR in dB.
+
+    The network gets the normalised code as one analog current in the first of ``steps``; its neurons spread it over the
+    others. Encoder and decoder have no spikes. See `deploytool.train.network.speech`.
+    """
+
+    behind: Final = (speech.DECODER,)
+    compared: Final = True
+
+    def __init__(self, masks: Masks, steps: int) -> None:
+        self.masks, self.steps = masks, steps
+
+    def start(self, generator: torch.Generator) -> dict[str, Tensor]:
+        return speech.initial(self.masks.filters, self.masks.length, generator)
+
+    def given(self, weights: Weights, inputs: Inputs) -> Tensor:
+        return speech.normalised(weights, speech.encoded(weights, _waves(inputs)))
+
+    def frames(self, weights: Weights, inputs: Tensor) -> Tensor:
+        code = self.given(weights, inputs)
+        return torch.cat([code[None], code.new_zeros(self.steps - 1, *code.shape)])
+
+    def estimates(self, weights: Weights, potentials: Tensor, inputs: Inputs) -> Tensor:
+        """(B, K, N): the separated voices."""
+        return speech.decoded(weights, speech.encoded(weights, _waves(inputs)), potentials)
+
+    def loss(self, weights: Weights, potentials: Tensor, inputs: Inputs, wanted: Tensor) -> Tensor:
+        return separation_loss(self.estimates(weights, potentials, inputs), wanted)
+
+    def scored(self, _potentials: Tensor, wanted: Tensor, loss: Tensor) -> float:
+        return -float(loss.detach()) * len(wanted)
+
+    def figures(self, scored: float, samples: float) -> dict[str, float]:
+        return {"si_sdr": scored / samples}
+
+    def says(self, figures: Mapping[str, float]) -> str:
+        return f"SI-SDR {figure(figures['si_sdr'])} dB"
+
+
+def _waves(inputs: Inputs) -> Tensor:
+    """(B, N): mixtures."""
+    assert isinstance(inputs, Tensor)
+    return inputs[0, :, 0, 0]
+
+
 def goal_of(task: Task) -> Goal:
     """The goal of ``task``."""
+    if task.masks is not None:
+        return Voices(task.masks, task.spec.time_steps)
     if task.spec.loss == "ce":
         return Classes(task.spec)
     white = task.outside.white

@@ -46,7 +46,7 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
             if (found := getattr(section, key)) != value:
                 place = f"{where}.{key}"
                 yield RecipeError(place, f"found {found}", f"{value} with train.method ptl", ways=({place: value},))
-    if spec.loss not in ("ce", "mse"):
+    if spec.loss not in ("ce", "mse", "si_sdr"):
         yield RecipeError(
             "train.loss", f"found {spec.loss}", "ce or mse with train.method ptl", ways=({"train.loss": "ce"},)
         )

@@ -23,13 +23,18 @@ from deploytool.train.task import Epoch, Trained
 
 PATIENCE: Final = 6
 """Number of epochs without a lower validation loss that ends a stage, unless the recipe sets it. From the paper."""
+RELUS: Final = "ReLUs"
+PLAIN: Final = "plain conversion"
+"""What the network with ReLUs is called, and its conversion without any stage."""
+_OTHERS: Final = "other "
 
 
 class State:
     """The state of a training: the ``stage`` (0: the network with ReLUs only), its weights and its best weights.
 
     ``thetas`` are those of the layers that spike; ``masks`` {layer: 1 where a weight may be nonzero}. Stage 1 begins
-    from a trained ``ann``. Arrays of the ``goal`` are among the weights.
+    from a trained ``ann``. Arrays of the ``goal`` are among the weights. ``others`` are networks to
+    compare the result with.
     """
 
     def __init__(self, tandem: Tandem, goal: Goal, seed: int, ann: Mapping[str, Array] | None) -> None:
@@ -42,6 +47,7 @@ class State:
         self.best = copies(self.weights)
         self.thetas: dict[str, Tensor] = {INPUT: NO_THETA}
         self.masks: dict[str, Tensor] = {}
+        self.others: dict[str, dict[str, Tensor]] = {}
         self.history: list[Epoch] = []
         self.begun = False
         self.optimizer = make_optimizer(list(self.weights.values()), self.spec)
@@ -144,16 +150,21 @@ class State:
 
     def trained(self) -> Trained:
         """The model, after the last stage."""
-        last, self.stage = len(self.tandem.layers), self.stages
+        self.stage = self.stages
         chosen = self.best_epoch
         history = tuple({**row, "chosen": 1} if row["epoch"] == chosen else row for row in self.history)
-        stored = self.tandem.stored(last - 1, self.effective, self.thetas)
-        stored |= {name: self.weights[name].detach() for name in self.own}
-        return Trained({name: frozen(tensor.numpy()) for name, tensor in stored.items()}, history, chosen)
+        others = {name: _arrays(tensors) for name, tensors in self.others.items()}
+        return Trained(_arrays(self.model()), history, chosen, others=others)
+
+    def model(self) -> dict[str, Tensor]:
+        """The whole network as spikes, and the arrays of its goal."""
+        stored = self.tandem.stored(len(self.tandem.layers) - 1, self.effective, self.thetas)
+        return stored | {name: self.weights[name].detach() for name in self.own}
 
     def checkpoint(self, key: str) -> Checkpoint:
         """The whole state after an epoch, as a Checkpoint."""
         groups = {"weights": self.weights, "best": self.best, "masks": self.masks, "thetas": self.thetas}
+        groups |= {_OTHERS + name: tensors for name, tensors in self.others.items()}
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
@@ -164,6 +175,7 @@ class State:
             self.tandem = Tandem(without_norms(self.tandem.network), self.tandem.constraints, self.spec)
         self.weights, self.masks = found.tensors("weights"), found.tensors("masks")
         self.thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in found.group("thetas").items()}
+        self.others = {name: found.tensors(_OTHERS + name) for name in (RELUS, PLAIN) if found.group(_OTHERS + name)}
         self.begin()
         self.best = found.tensors("best")
         found.restore_optimizer(self.optimizer)
@@ -172,3 +184,7 @@ class State:
     def best_epoch(self) -> int:
         """The epoch of this stage with the lowest validation loss so far."""
         return int(min(self.rows(), key=lambda row: (row["validation_loss"], row["epoch"]))["epoch"])
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    return {name: frozen(tensor.numpy()) for name, tensor in tensors.items()}

@@ -41,13 +41,13 @@ from deploytool.recipe.nodes import without_norms
 from deploytool.train.device import reproducible
 from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.schedule import Schedule
-from deploytool.train.loop.state import NORM_MOMENTUM
+from deploytool.train.loop.state import NORM_MOMENTUM, copies
 from deploytool.train.methods.method import Training
 from deploytool.train.methods.ptl.goals import Inputs, Sums, goal_of
 from deploytool.train.methods.ptl.network import Tandem, activation, active
 from deploytool.train.methods.ptl.restrictions import restrictions, unmet
 from deploytool.train.methods.ptl.spiking import PtlNetwork
-from deploytool.train.methods.ptl.state import State
+from deploytool.train.methods.ptl.state import PLAIN, RELUS, State
 from deploytool.train.network.spiking import Weights
 from deploytool.train.outside import Streams
 from deploytool.train.task import Batches, Task, Trained
@@ -141,10 +141,21 @@ class _Run:
         if state.stage:
             if state.stage == 1:
                 state.fold()
+                if state.goal.compared:
+                    state.others = self._others()
             state.limit_fan_in()
             for number in state.coupled:
                 state.thetas |= self._threshold(number)
         state.begin()
+
+    def _others(self) -> dict[str, dict[str, Tensor]]:
+        """The network with ReLUs, and as spikes without any stage."""
+        state = self.state
+        relus, thetas = copies(state.weights), dict(state.thetas)
+        for number in range(len(state.tandem.layers)):
+            state.thetas |= self._threshold(number)
+        plain, state.thetas = state.model(), thetas
+        return {RELUS: relus, PLAIN: copies(plain)}
 
     def epoch(self) -> None:
         """The history entry of one pass through the training samples and one through the validation samples."""
