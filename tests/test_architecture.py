@@ -202,11 +202,15 @@ def compared_strings(tree: ast.AST) -> set[str]:
     return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
+NO_METHOD = {"data/formats/aedat4.py": {"events"}, "workflow/contents.py": {"events"}}
+"""{file: strings that are not the method of that name}: a kind of stream, and what a curve is over."""
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_only_the_rooms_of_methods_and_recipes_ask_for_a_method_by_name(file: str) -> None:
     """All others ask its record: train/methods/table.py."""
     if not file.startswith(("train/methods/", "recipe/")):
-        assert not compared_strings(TREES[file]) & METHODS.keys()
+        assert not compared_strings(TREES[file]) & METHODS.keys() - NO_METHOD.get(file, set())
 
 
 def test_compared_strings_are_found() -> None:

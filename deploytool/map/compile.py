@@ -126,6 +126,26 @@ def compile_graph(
     return Mapped(placed, lowered, report, fitting.splits, calibrated)
 
 
+def refilled(program: Program, graph: Graph, chip: Chip) -> Program | None:
+    """``program``, which `compile_graph` made, with the weights of ``graph``: what mapping ``graph`` to the same cores
+    would give. None if that would change more than weights and neurons, or if layers are split.
+
+    Raises as `quantise` does.
+    """
+    fresh = quantise(lower(group(graph), chip), chip.integers_of(graph.weight_bits))
+    if _forms(fresh) != _forms(program):
+        return None
+    return program.with_layers(fresh.layers, graph_digest=fresh.graph_digest)
+
+
+def _forms(program: Program) -> dict[str, Any]:
+    """{layer: everything but its weights and neurons that decides where it can be}."""
+    return {
+        name: (layer.out_shape, layer.bias is None, [each.weights.shape for each in layer.synapses])
+        for name, layer in program.layers.items()
+    }
+
+
 def _per_tick(program: Program, name: str) -> Iterator[str]:
     """A warning if layer ``name`` has a bias, for a network that does not state its time step."""
     if name in program.biased:

@@ -112,7 +112,7 @@ def _first_step_takes_an_image(data: DataSection, train: TrainSection) -> Iterat
 
 
 def _chip_is_used(run: RunSection, train: TrainSection, spec: MapSection) -> Iterator[RecipeError]:
-    emulated = train.method == "ptl" and train.ptl.forward == "emulator"
+    emulated = train.method == "events" or (train.method == "ptl" and train.ptl.forward == "emulator")
     clock = MapSection(slow_clock_hz=spec.slow_clock_hz)
     if run.on and not run.on_chip and not emulated and spec != clock:
         need = "quantised or emulator in run.on, or nothing but slow_clock_hz in [map]"

@@ -9,6 +9,7 @@ from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe.augment import ALSO_IN_TRAIN, AugmentSection, gathered
+from deploytool.recipe.events import EventsSection
 from deploytool.recipe.ptl import PtlSection, with_spikes_of_arm
 from deploytool.recipe.section import Section
 from deploytool.recipe.trev import TrevSection
@@ -19,7 +20,7 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "draws": ("nmt", "mtt"),
     "ttm": ("nmt", "mtt"),
     "logits": ("sdt", "nmt", "mtt", "tit", "trev"),
-    "reset_gradient": ("sdt", "nmt", "mtt", "tit"),
+    "reset_gradient": ("sdt", "nmt", "mtt", "tit", "events"),
     "stages": ("mtt",),
     "stage_layers": ("mtt",),
     "first_stage": ("mtt",),
@@ -27,6 +28,7 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "base": ("sdt", "nmt", "mtt", "tit"),
     "trev": ("trev",),
     "ptl": ("ptl",),
+    "events": ("events",),
 }
 """{key of [train]: the methods that use it}. All others ignore it: it is neither judged nor part of what is asked."""
 
@@ -52,7 +54,9 @@ class BaseSection(Section):
 class TrainSection(Section):
     """[train]: the method and its settings."""
 
-    method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev"] = Field("sdt", description="The training method.")
+    method: Literal["sdt", "nmt", "mtt", "tit", "ptl", "trev", "events"] = Field(
+        "sdt", description="The training method."
+    )
     loss: Literal["ce", "tet", "tet-prefix", "deep", "mse", "si_sdr"] = Field(
         "ce",
         description="`ce`: cross-entropy of the output of all time steps. `tet`: the mean of the cross-entropies of "
@@ -156,8 +160,8 @@ class TrainSection(Section):
     )
     reset_gradient: Literal["full", "detached"] = Field(
         "full",
-        description="Methods `sdt`, `nmt`, `mtt`, `tit`: whether gradients flow through the reset of a neuron that "
-        "fires, as in TET and MTT, or take the reset for a constant.",
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`, `events`: whether gradients flow through the reset of a "
+        "neuron that fires, as in TET and MTT, or take the reset for a constant.",
     )
     gain: float = Field(
         1.5, gt=0, description="Factor on the default initial weights. With 1, deep layers stay silent."
@@ -172,6 +176,7 @@ class TrainSection(Section):
 
     trev: TrevSection = Field(TrevSection(), description="Settings of method `trev`.")
     ptl: PtlSection = Field(PtlSection(), description="Settings of method `ptl`.")
+    events: EventsSection = Field(EventsSection(), description="Settings of method `events`.")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from deploytool.base.arrays import Array
 from deploytool.ir.events import EventStream
+from deploytool.ir.recording import Recording
 
 if TYPE_CHECKING:
     import torch
@@ -38,13 +39,19 @@ Counts: TypeAlias = Callable[[Mapping[str, Array], int, Sequence[EventStream]], 
 """(a model's weights, its number of layers with weights, streams) -> {layer: spikes of its neurons (B, C, H, W)}."""
 
 
+Recorded: TypeAlias = Callable[[Mapping[str, Array], Sequence[EventStream], bool], Recording]
+"""(a model's weights, streams, whether single spikes are kept) -> the recording of the whole network on them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Emulated:
-    """Samples as events; ``counts`` gives the spikes of a network on them, without time steps."""
+    """Samples as events; ``counts`` gives the spikes of a network on them, without time steps, and ``recorded``
+    everything that the emulator measures."""
 
     training: Streams
     validation: Streams
     counts: Counts
+    recorded: Recorded | None = None
 
 
 @dataclass(frozen=True, eq=False)

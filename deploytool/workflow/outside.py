@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from deploytool.base.arrays import Array
@@ -15,6 +14,9 @@ from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EventStream
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Spike
+from deploytool.ir.program import Program
+from deploytool.ir.recording import Recording
+from deploytool.ir.target import Watch
 from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, Recipe, SpikeLayer
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.methods.table import method_of
@@ -57,7 +59,8 @@ def _emulated(recipe: Recipe, threads: int) -> Emulated:
 
     data = load_events(recipe.data, recipe.seed)
     training = StreamLoader(data.train, recipe.train.augment)
-    return Emulated(training, StreamLoader(data.validation), partial(emulate, recipe, threads))
+    emulator = Emulator(recipe, threads)
+    return Emulated(training, StreamLoader(data.validation), emulator.counts, emulator.record)
 
 
 def white(recipe: Recipe) -> int | None:
@@ -72,20 +75,44 @@ def white(recipe: Recipe) -> int | None:
     return recipe.train.time_steps if recipe.data.coding == "direct" else recipe.data.levels or LEVELS
 
 
-def emulate(
-    recipe: Recipe, threads: int, model: Mapping[str, Array], layers: int, streams: Sequence[EventStream]
-) -> Mapping[str, Array]:
-    """{layer: spikes (B, C, H, W)}: the first ``layers`` layers with weights of a ``model`` on the chip's emulator."""
-    from deploytool.convert.model import to_graph
-    from deploytool.map.compile import compile_graph
-    from deploytool.run.targets.options import Options
-    from deploytool.run.targets.table import make_target
+class Emulator:
+    """The chip's emulator on ``threads`` threads, for the models that a training of ``recipe`` makes one after another.
 
-    constraints = recipe.constraints
-    graph = to_graph(model, first_layers(recipe.network, layers), constraints)
-    chip = chip_named(constraints.chip)
-    program = compile_graph(graph, chip, pins=recipe.map.pins, split=recipe.map.split).program
-    return make_target("emulator", Options(threads=threads)).run(program, streams).counts
+    The first model is mapped; the next ones only replace its weights, where nothing else changes.
+    """
+
+    def __init__(self, recipe: Recipe, threads: int) -> None:
+        self._recipe, self._threads = recipe, threads
+        self._mapped: dict[int, Program] = {}
+
+    def counts(self, model: Mapping[str, Array], layers: int, streams: Sequence[EventStream]) -> Mapping[str, Array]:
+        """{layer: spikes (B, C, H, W)}: the first ``layers`` layers with weights of a ``model``."""
+        return self._run(first_layers(self._recipe.network, layers), model, streams, 0).counts
+
+    def record(self, model: Mapping[str, Array], streams: Sequence[EventStream], single: bool) -> Recording:
+        """The recording of ``model``, with the ``single`` spikes of all samples if requested."""
+        return self._run(self._recipe.network, model, streams, len(streams) if single else 0)
+
+    def _run(
+        self, network: NetworkSection, model: Mapping[str, Array], streams: Sequence[EventStream], rasters: int
+    ) -> Recording:
+        from deploytool.run.targets.options import Options
+        from deploytool.run.targets.table import make_target
+
+        program = self._program(network, model)
+        return make_target("emulator", Options(threads=self._threads)).run(program, streams, Watch(rasters=rasters))
+
+    def _program(self, network: NetworkSection, model: Mapping[str, Array]) -> Program:
+        from deploytool.convert.model import to_graph
+        from deploytool.map.compile import compile_graph, refilled
+
+        graph, chip = to_graph(model, network, self._recipe.constraints), chip_named(self._recipe.constraints.chip)
+        size, spec = len(network.layers), self._recipe.map
+        program = refilled(self._mapped[size], graph, chip) if size in self._mapped else None
+        if program is None:
+            program = compile_graph(graph, chip, pins=spec.pins, split=spec.split).program
+        self._mapped[size] = program
+        return program
 
 
 def first_layers(network: NetworkSection, count: int) -> NetworkSection:

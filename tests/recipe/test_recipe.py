@@ -107,7 +107,8 @@ def test_keys_of_other_sections_and_unknown_ones(tmp_path: Path) -> None:
     assert [problem.partition(" Known keys: ")[0] for problem in found] == [
         "/recipe.toml:14: train.weight_bits: unknown key. Did you mean constraints.weight_bits?",
         "/recipe.toml:15: train.zebra: unknown key.",
-        "/recipe.toml:16: train.method: found 'mttt'; need one of sdt, nmt, mtt, tit, ptl, trev. Did you mean mtt?",
+        "/recipe.toml:16: train.method: found 'mttt'; need one of sdt, nmt, mtt, tit, ptl, trev, events. Did you mean "
+        "mtt?",
         "/recipe.toml:17: train.device: found 'x'; need one of cpu, cuda, auto.",
         "/recipe.toml:20: constrains: unknown key. Did you mean constraints?",
         "--set run.on.0: found 'emulater'; need one of quantised, simulator, emulator. Did you mean emulator?",

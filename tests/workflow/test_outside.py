@@ -67,8 +67,9 @@ def test_more_layers_do_not_change_the_spikes_of_the_first() -> None:
     assert [layer.type for layer in network.layers] == ["conv", "spike", "flatten", "linear", "spike"]
     model = {name: rng.normal(0, 0.3, a.shape).astype(np.float32) for name, a in blank_weights(network).items()}
     model |= {"conv1.v_init": rng.normal(0, 1, 4).astype(np.float32)}
-    whole = outside.emulate(asked, 1, model, 2, streams(3))
-    first = outside.emulate(asked, 1, {name: model[name] for name in ("conv1", "conv1.v_init")}, 1, streams(3))
+    emulator = outside.Emulator(asked, 1)
+    whole = emulator.counts(model, 2, streams(3))
+    first = emulator.counts({name: model[name] for name in ("conv1", "conv1.v_init")}, 1, streams(3))
     assert np.array_equal(whole["conv1"], first["conv1"])
     assert whole["conv1"].any()
     assert whole["fc1"].shape == (3, 10, 1, 1)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train.methods.events import restrictions as events
 from deploytool.train.methods.method import Method, Training
 from deploytool.train.methods.ptl import restrictions as ptl
 from deploytool.train.methods.trev import restrictions as trev
@@ -52,6 +53,12 @@ def _ptl() -> Training:
     return PTL
 
 
+def _events() -> Training:
+    from deploytool.train.methods.events.training import EVENTS
+
+    return EVENTS
+
+
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
         "sdt": Method("standard direct training: every layer runs the same fixed number of time steps", _sdt),
@@ -75,6 +82,13 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             restrictions=ptl.restrictions,
             undeployable=ptl.undeployable,
             folds_norms=True,
+            several_processes=False,
+        ),
+        "events": Method(
+            "training on events: forward by the chip's emulator, backward along its spikes in windows of time",
+            _events,
+            needs=events.needs,
+            restrictions=events.restrictions,
             several_processes=False,
         ),
     }
