@@ -147,21 +147,23 @@ class Tandem:
     def stored(self, number: int, weights: Weights, thetas: Thetas) -> dict[str, Tensor]:
         """The weights and biases of the layers up to ``number``, in the unit of the recipe's threshold: a model. A bias
         is an initial membrane or a current. A last layer that never fires stays in its own unit."""
-        found = {}
-        current = self.spec.ptl.bias == "current"
+        found: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers[: number + 1]):
             unit = self.constraints.threshold / thetas[layer.name] if layer.fires else NO_THETA
             factor = _of_inputs(layer.block, thetas[self.before(index)]) * unit.view(-1, *[1] * _axes(layer.block))
             found[layer.name] = weights[layer.name].detach() * factor.float()
-            start = self.constraints.threshold / 2 if layer.fires and self.spec.ptl.start == "half" else 0.0
             bias = weights.get(f"{layer.name}.{BIAS}")
-            scaled = None if bias is None else bias.detach() * unit.float()
-            if scaled is not None and current:
-                found[f"{layer.name}.{BIAS}"], scaled = scaled, None
-            if scaled is not None or start:
-                features = torch.zeros(layer.block.weight_shape[0]) if scaled is None else scaled
-                found[f"{layer.name}.{START}"] = features + start
+            found |= self._stored_bias(layer, None if bias is None else bias.detach() * unit.float())
         return found
+
+    def _stored_bias(self, layer: TandemLayer, bias: Tensor | None) -> dict[str, Tensor]:
+        """The arrays of a ``bias`` (O,) in the unit of the recipe's threshold, and of the membrane at the start."""
+        current, initial = f"{layer.name}.{BIAS}", f"{layer.name}.{START}"
+        start = self.constraints.threshold / 2 if layer.fires and self.spec.ptl.start == "half" else 0.0
+        if bias is not None and self.spec.ptl.bias != "current":
+            return {initial: bias + start}
+        found = {} if bias is None else {current: bias}
+        return found | {initial: torch.full((layer.block.weight_shape[0],), start)} if start else found
 
     def quantised_potential(self, number: int, weights: Weights, thetas: Thetas, counts: Tensor) -> Tensor:
         """The free aggregate potential V = sum w c + b (B, O, H, W) of a layer that never fires, in its integers."""

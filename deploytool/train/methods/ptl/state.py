@@ -70,10 +70,10 @@ class State:
 
     @property
     def coupled(self) -> range:
-        """The layers that this stage couples."""
-        if self.spec.ptl.coupling == "progressive":
+        """The layers that this stage couples, none in stage 0."""
+        if self.stage and self.spec.ptl.coupling == "progressive":
             return range(self.stage - 1, self.stage)
-        return range(len(self.tandem.layers))
+        return range(len(self.tandem.layers) if self.stage else 0)
 
     @property
     def stage_epochs(self) -> int:
@@ -111,7 +111,7 @@ class State:
 
     def begin(self) -> None:
         """Makes the weights of this stage trainable: all, or those from its layer on. Earlier weights are frozen."""
-        learning = [layer.name for layer in self.tandem.layers[max(self.coupled.start, 0) :]]
+        learning = [layer.name for layer in self.tandem.layers[self.coupled.start :]]
         arrays = {name for layer in learning for name in (layer, f"{layer}.{BIAS}")} | {*self.goal.behind}
         for name, tensor in self.weights.items():
             tensor.requires_grad_(learnt(name) if not self.stage else name in arrays)
@@ -125,7 +125,7 @@ class State:
         """Ends an epoch and adds its ``entry`` to the history."""
         told = {"stage": self.stage, **entry}
         layers = [layer.name for layer in self.tandem.layers[self.coupled.start : self.coupled.stop] if layer.fires]
-        if self.stage and layers:
+        if layers:
             stored = self.tandem.stored(self.coupled.stop - 1, self.effective, self.thetas)
             told["theta"] = float(self.thetas[layers[0]].mean())
             told["weight_max"] = max(float(stored[name].max()) for name in layers) / self.tandem.constraints.threshold
