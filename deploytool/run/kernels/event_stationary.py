@@ -101,6 +101,15 @@ def write_event_loop(shape: EventLoop) -> Code:
     return code.end(builder.load(loop.end))
 
 
+def after_reset(code: Code, shape: Any, v: Any, fired: Any, numbers: Sequence[Any]) -> Any:
+    """``v``, reset in the lanes that ``fired``, with vectors of `NUMBERS`."""
+    _, subtracted, limit, reset = numbers
+    if not shape.subtract:
+        return code.builder.select(fired, reset, v)
+    rest = code.less(v, limit) if shape.capped else v
+    return code.builder.select(fired, code.difference(rest, subtracted), v)
+
+
 class _Window(NamedTuple):
     """Where the state, the weights and the thresholds of an event begin."""
 
@@ -126,7 +135,8 @@ class LayerCode:
         )
         self.code, self.shape, self.builder = code, shape, code.builder
         numbers = [code.load(code.arguments["numbers"], word(i)) for i in range(len(NUMBERS))]
-        self.threshold, self.subtracted, self.limit, self.reset = (code.filled(n, shape.lanes) for n in numbers)
+        self.numbers = [code.filled(number, shape.lanes) for number in numbers]
+        self.threshold, _, self.limit, _ = self.numbers
         self.last = self.builder.sub(code.arguments["events"], word(1))
         self.end = code.variable(word(0))
 
@@ -175,7 +185,7 @@ class LayerCode:
                 for vector in range(first, min(first + shape.vectors_per_group, shape.vectors)):
                     here, v, threshold = v_of(window, row, vector)
                     masks.append(code.above(v, threshold))
-                    code.store(code.arguments["state"], here, self.after_reset(v, masks[-1]))
+                    code.store(code.arguments["state"], here, after_reset(code, shape, v, masks[-1], self.numbers))
                 number = code.builder.add(code.builder.mul(row, word(shape.groups_per_row)), word(group))
                 self.record(event, number, masks)
 
@@ -207,13 +217,6 @@ class LayerCode:
         """The index of ``vector`` in ``row`` of an array from ``begin`` on whose rows are ``pitch`` lanes apart."""
         row = self.builder.mul(row, word(pitch))
         return self.builder.add(begin, self.builder.add(row, word(vector * self.shape.lanes)))
-
-    def after_reset(self, v: Any, fired: Any) -> Any:
-        """``v``, reset in the lanes that ``fired``."""
-        if not self.shape.subtract:
-            return self.builder.select(fired, self.reset, v)
-        rest = self.code.less(v, self.limit) if self.shape.capped else v
-        return self.builder.select(fired, self.code.difference(rest, self.subtracted), v)
 
     def record(self, event: Any, group: Any, masks: Sequence[Any]) -> None:
         """Notes a ``group`` with the lanes of ``masks``: as a record that is kept if a lane is set, or as a word."""

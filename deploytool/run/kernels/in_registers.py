@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from deploytool.base.native import Code, word
-from deploytool.run.kernels.event_stationary import EventLoop, LayerCode
+from deploytool.run.kernels.event_stationary import EventLoop, LayerCode, after_reset
 
 REGISTERS: Final = 8
 """Number of vectors of a block, a whole number of groups."""
@@ -47,7 +47,7 @@ def _run(loop: LayerCode, block: Any, vectors: int) -> None:
             values = [builder.load(v) for v in held]
             masks = [code.above(v, loop.threshold) for v in values]
             for v, value, mask in zip(held, values, masks, strict=True):
-                builder.store(loop.after_reset(value, mask), v)
+                builder.store(after_reset(code, shape, value, mask, loop.numbers), v)
             for first in range(0, vectors, shape.vectors_per_group):
                 group = builder.mul(block, word(REGISTERS // shape.vectors_per_group))
                 group = builder.add(group, word(first // shape.vectors_per_group))

@@ -20,6 +20,7 @@ from deploytool.ir.spec.verify import level_of, verify
 from deploytool.run.kernels.general import Geometry, integrate
 from deploytool.run.kernels.leaky import LeakyLayer, make_leaky_layer
 from deploytool.run.plan.chain import Chain, Step, make_chain
+from deploytool.run.plan.tiles import TileLayout, make_tiles
 from deploytool.run.plan.windows import Layout, make_layout
 from deploytool.run.reference.neurons import on_map
 
@@ -82,7 +83,7 @@ class LayerPlan:
     subtract: bool
     most: int
     part: Part | None = None
-    layout: Layout | None = None
+    layout: Layout | TileLayout | None = None
     leaky: LeakyLayer | None = None
     tick_site: int | None = None
     decimation: int = 1
@@ -206,7 +207,12 @@ class Plan:
             return None
         steps: dict[str, Step] = {}
         for number, layer in enumerate(self.layers):
-            if layer.layout is None or layer.part is not None or layer.decimation > 1 or len(layer.sources) > 1:
+            if (
+                not isinstance(layer.layout, Layout)
+                or layer.part is not None
+                or layer.decimation > 1
+                or len(layer.sources) > 1
+            ):
                 return None
             ((source, _),) = layer.sources
             steps[layer.name] = Step(layer.layout, numbers[source], layer.reach, places_on(layer.shape))
@@ -288,11 +294,16 @@ def _layer_plan(program: Program, name: str, state: np.dtype[Any], vectors: bool
         subtract=neurons.reset == "subtract",
         most=most,
         part=_part(program, name),
-        layout=make_layout(layer, coordinates, state) if vectors and leaky is None else None,
+        layout=_layout(layer, coordinates, state) if vectors and leaky is None else None,
         leaky=leaky,
         tick_site=tick_site,
         decimation=layer.decimation,
     )
+
+
+def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any]) -> Layout | TileLayout | None:
+    """The layout for the fastest of the vector loops that can run ``layer``, None if none can."""
+    return make_tiles(layer, coordinates, state) or make_layout(layer, coordinates, state)
 
 
 def _bias_synapses(layer: Layer) -> Synapses:

@@ -87,15 +87,19 @@ def make_layout(layer: Layer, coordinates: Array, state: DTypeLike) -> Layout | 
 
     None if they cannot run it: with groups, dilation, thresholds of single neurons, or many spikes per update.
     """
-    settled = _is_settled(layer)
-    neurons, synapses = layer.neurons, layer.single
-    plain = synapses.groups == 1 and synapses.dilation == (1, 1) and np.ndim(neurons.threshold) == 0
-    if not plain or not (neurons.at_most_one or neurons.reset == "zero" or settled):
+    settled, neurons = is_settled(layer), layer.neurons
+    if not is_plain(layer) or not (neurons.at_most_one or neurons.reset == "zero" or settled):
         return None
     return _layout(layer, coordinates, np.dtype(state), settled)
 
 
-def _is_settled(layer: Layer) -> bool:
+def is_plain(layer: Layer) -> bool:
+    """Whether ``layer`` has neither groups, nor dilation, nor thresholds of single neurons."""
+    synapses = layer.single
+    return synapses.groups == 1 and synapses.dilation == (1, 1) and np.ndim(layer.neurons.threshold) == 0
+
+
+def is_settled(layer: Layer) -> bool:
     """Whether V < threshold before every update, the first included, so that no update causes more than one spike.
 
     In float32 V + w - threshold may round up to the threshold; the limit of half the threshold leaves room for that.
@@ -108,7 +112,7 @@ def _is_settled(layer: Layer) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Axis:
+class Axis:
     """Along one axis, for each input index: ``first`` target (N,), and ``taps``, kernel indices by rising target.
 
     Targets may lie outside the map, which is ``size`` long; ``reach`` is the largest number of targets of one event.
@@ -141,7 +145,7 @@ class _Axis:
         return found
 
 
-def _axis(synapses: Synapses, axis: int) -> _Axis:
+def axis_of(synapses: Synapses, axis: int) -> Axis:
     """The targets along one axis, for every input index.
 
     An input at i leads to target (i + p - k) / s for each kernel index k for which that is whole. All of them are
@@ -153,7 +157,7 @@ def _axis(synapses: Synapses, axis: int) -> _Axis:
         hits = [k for k in reversed(range(synapses.kernel[axis])) if (i - k) % stride == 0 and (size > 1 or k == i)]
         first.append((i - hits[0]) // stride if hits else 0)
         taps.append(tuple(hits))
-    return _Axis(np.array(first), tuple(taps), size)
+    return Axis(np.array(first), tuple(taps), size)
 
 
 def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: bool) -> Layout | None:
@@ -162,13 +166,13 @@ def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: boo
     channels, (features, _, width) = synapses.in_shape[0], synapses.out_shape
     lanes = lanes_of(state)
     slot = _slot(features, lanes)
-    ys, xs = _axis(synapses, 0), _axis(synapses, 1)
+    ys, xs = axis_of(synapses, 0), axis_of(synapses, 1)
     starts = (xs.first + xs.before) * slot
     shifts = starts % lanes
     window = Window(ys.reach, -(-(int(shifts.max()) + xs.reach * slot) // lanes), lanes)
     row = window.vectors * lanes
     pitch = max(int((starts - shifts).max()) + row, -(-xs.length * slot // lanes) * lanes)
-    numbers = _numbers(layer, state)
+    numbers = numbers_of(layer, state)
     shape = EventLoop(
         state=state.name,
         weights=synapses.weights.dtype.name,
@@ -178,7 +182,7 @@ def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: boo
         pitch=pitch,
         subtract=neurons.reset == "subtract",
         settled=settled,
-        capped=state.kind == "i" and not (settled and _room(layer)),
+        capped=state.kind == "i" and not (settled and has_room(layer)),
     )
     weights, y_kind, x_kind = _weights(synapses, ys, xs, shifts, slot, (window.rows, row))
     targets, y_mask, x_mask = _targets(ys, xs, shifts, features, window)
@@ -215,22 +219,22 @@ def _layout(layer: Layer, coordinates: Array, state: np.dtype[Any], settled: boo
     return Layout(shape, write_register_loop if in_registers else write_event_loop, tables, start)
 
 
-def _room(layer: Layer) -> bool:
+def has_room(layer: Layer) -> bool:
     """Whether no V exceeds an int16 in a settled ``layer``."""
     heaviest = int(layer.single.weights.max(initial=0))
     return float(layer.neurons.threshold) + heaviest <= np.iinfo(np.int16).max
 
 
-def _bias(layer: Layer, state: np.dtype[Any]) -> int:
+def bias_of(layer: Layer, state: np.dtype[Any]) -> int:
     """What is added to V in the state: in integers, a V at the floor becomes the lowest number."""
     if state.kind == "f" or layer.neurons.floor is None:
         return 0
     return int(np.iinfo(state).min) - int(layer.neurons.floor)
 
 
-def _numbers(layer: Layer, state: np.dtype[Any]) -> Array:
+def numbers_of(layer: Layer, state: np.dtype[Any]) -> Array:
     """The numbers of `deploytool.run.kernels.event_stationary.NUMBERS`."""
-    neurons, bias = layer.neurons, _bias(layer, state)
+    neurons, bias = layer.neurons, bias_of(layer, state)
     if state.kind == "f":
         threshold = state.type(neurons.threshold)
         floor = -np.inf if neurons.floor is None else neurons.floor
@@ -249,10 +253,10 @@ def _thresholds(targets: Array, numbers: Array, window: Window, settled: bool) -
     return aligned_copy(np.where(lanes, numbers[0], numbers.dtype.type(beyond)))
 
 
-def _start(layer: Layer, axes: tuple[_Axis, _Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]) -> Array:
+def _start(layer: Layer, axes: tuple[Axis, Axis], shape: tuple[int, int], slot: int, state: np.dtype[Any]) -> Array:
     """The padded state, of ``shape`` (rows, pitch) flat, before the first event: ``v_init`` in the neurons' slots."""
     (features, height, width), (rows, pitch) = layer.out_shape, shape
-    padded = np.full((rows, pitch), _bias(layer, state), state)
+    padded = np.full((rows, pitch), bias_of(layer, state), state)
     row, column = axes[0].before, axes[1].before * slot
     v_init = np.broadcast_to(np.asarray(layer.neurons.v_init, state), layer.out_shape).transpose(1, 2, 0)
     slots = np.full((height, width, slot), padded[0, 0], state)
@@ -270,7 +274,7 @@ def _slot(features: int, lanes: int) -> int:
 
 
 def _weights(
-    synapses: Synapses, ys: _Axis, xs: _Axis, shifts: Array, slot: int, shape: tuple[int, int]
+    synapses: Synapses, ys: Axis, xs: Axis, shifts: Array, slot: int, shape: tuple[int, int]
 ) -> tuple[Array, Array, Array]:
     """Weights (blocks, *``shape``) of all windows, and the kind of window at each row and at each column.
 
@@ -291,7 +295,7 @@ def _weights(
     return blocks, y_kind, x_kind
 
 
-def _targets(ys: _Axis, xs: _Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
+def _targets(ys: Axis, xs: Axis, shifts: Array, features: int, window: Window) -> tuple[Array, Array, Array]:
     """Which lanes (kinds, bits of all words) are targets, and the kind at each row and at each column.
 
     Each row begins a new word. The last kind is for no window and has no targets.

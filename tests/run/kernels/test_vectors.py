@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from helpers.layers import make_layer
@@ -19,12 +21,21 @@ from deploytool.run.kernels.batches import integrate_samples
 from deploytool.run.kernels.event_stationary import UNROLLED, write_event_loop
 from deploytool.run.kernels.in_registers import REGISTERS, write_register_loop
 from deploytool.run.kernels.spikes import WORDS
+from deploytool.run.plan import tiles
 from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.plan.windows import FIRST_ROOM
 from deploytool.run.reference.specification import run_reference
 
 GUARD = 4096
 """Bytes before and after an array that a loop must leave alone."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_tiles() -> Iterator[None]:
+    """The output-stationary loop, which has tests of its own, takes no layer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiles, "BLOCKS", 1 << 16)
+        yield
 
 
 def plan_of(program: Program, vectors: bool = True) -> Plan:
@@ -79,7 +90,7 @@ WINDOWS = {
     ),
     "stride 2": (one_layer((2, 11, 11), 16, 5, 150, stride=2, padding=1), write_event_loop, True),
     "small, in float32": (one_layer((2, 9, 9), 16, 3, 150.5, padding=1, dtype=np.float32), write_event_loop, True),
-    "registers": (one_layer((4, 4, 4), 130, 4, 150), write_register_loop, True),
+    "registers": (one_layer((4, 4, 4), 120, 4, 150), write_register_loop, True),
     "registers in float32": (one_layer((4, 4, 4), 40, 4, 150.5, dtype=np.float32), write_register_loop, True),
     "weights above the threshold at one place": (one_layer((4, 4, 4), 130, 4, 40), write_event_loop, False),
     "blocks of registers": (one_layer((4, 4, 4), 600, 4, 150), write_register_loop, True),
