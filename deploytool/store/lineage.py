@@ -17,6 +17,14 @@ def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
     return tuple(found.values())
 
 
+def sweeps_of(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
+    """The sweeps in ``store`` that have a model, graph or program in common with ``artifact``, newest first."""
+    networks = ("model", "graph", "program")
+    wanted = {each.digest for each in (artifact, *ancestors(store, artifact)) if each.kind in networks}
+    found = [store.get(str(path)) for path in store.folders("sweep")]
+    return tuple(each for each in found if wanted & {source.digest for source in ancestors(store, each)})
+
+
 def copied(artifact: Artifact, source: Store, target: Store) -> Artifact:
     """``artifact`` of the store ``source`` in the store ``target``, with every artifact that it was made from."""
     for ancestor in ancestors(source, artifact):

@@ -25,6 +25,8 @@ class CiFiles:
 
     def tell(self, verdict: Verdict) -> None:
         """Writes ``verdict``. Raises ArtifactError where that fails."""
+        if self.junit is None and self.summary is None:
+            return
         from deploytool.report.ci_text import junit, verdict_markdown
 
         if self.junit:
@@ -34,9 +36,9 @@ class CiFiles:
 
     def tell_fit(self, network: str, report: Mapping[str, Any]) -> None:
         """Adds the ``report`` of `check` about ``network`` to the summary. Raises ArtifactError where that fails."""
-        from deploytool.report.ci_text import fit_markdown
-
         if self.summary:
+            from deploytool.report.ci_text import fit_markdown
+
             _append(self.summary, fit_markdown(network, report))
 
 

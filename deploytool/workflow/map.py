@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,31 +64,38 @@ def map_graph(
     With ``calibration``, these samples choose scale and rounding if that is better than the plain rule.
     Raises UsageError for a ``width`` that is not the network's, and as `deploytool.map.compile.compile_graph` does.
     """
-    from deploytool.convert.nir import read_nir
 
-    with cache.messages.doing(f"reading {stored.name}"):
-        graph, names = read_nir(stored.path / NETWORK), class_names(cache.store, stored)
+    @lru_cache
+    def graph() -> Graph:
+        from deploytool.convert.nir import read_nir
+
+        with cache.messages.doing(f"reading {stored.name}"):
+            return read_nir(stored.path / NETWORK)
+
+    names = class_names(cache.store, stored)
     inputs = {"graph": stored.digest}
 
     if target == SIMULATOR:
         request = Request("program", inputs, _asked_of_simulator(spec, width, calibration))
-        return cache.stored(request, lambda: _grouped(graph, spec), partial(_write_program, names))
+        return cache.stored(request, lambda: _grouped(graph(), spec), partial(_write_program, names))
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
-    integers = _integers(graph, chip, width)
+    converted = "model" in stored.manifest.inputs
+    trained_bits = stored.manifest.recipe.get("weight_bits") if converted else graph().weight_bits
+    integers = _integers(trained_bits, chip, width)
     if width.requantise:
         cache.messages.say(
-            f"requantised: weights trained at {graph.weight_bits} bits become weights of {integers.weight_bits} bits"
+            f"requantised: weights trained at {trained_bits} bits become weights of {integers.weight_bits} bits"
         )
 
     def compute() -> Mapped:
         from deploytool.map.compile import compile_graph
 
         with cache.messages.progress("calibrate", "layer") as tick:
-            asked = _calibration(cache, calibration, graph, tick) if calibration else None
+            asked = _calibration(cache, calibration, graph(), tick) if calibration else None
             return compile_graph(
-                graph, chip, integers, spec.pins, spec.split, calibration=asked, extras=extras_of(spec)
+                graph(), chip, integers, spec.pins, spec.split, calibration=asked, extras=extras_of(spec)
             )
 
     def write(mapped: Mapped, folder: Path) -> None:
@@ -98,9 +105,9 @@ def map_graph(
     asked = {"target": target, **spec.model_dump(mode="json")}
     decided: dict[str, Any] = {"map": asked, "weight_bits": integers.weight_bits}
     if width.requantise:
-        decided["requantised_from"] = graph.weight_bits
+        decided["requantised_from"] = trained_bits
     if calibration is not None:
-        _refuse_misfit(graph, chip, spec, calibration)
+        _refuse_misfit(graph(), chip, spec, calibration)
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
     return cache.stored(Request("program", inputs, decided), compute, write)
@@ -162,13 +169,11 @@ def _refuse_misfit(graph: Graph, chip: Chip, spec: MapSection, calibration: Samp
     calibration.require(lowered.input_shape)
 
 
-def _integers(graph: Graph, chip: Chip, width: Width) -> IntegerFormat:
-    """The integers of ``chip`` in which ``graph`` is mapped.
+def _integers(trained: int | None, chip: Chip, width: Width) -> IntegerFormat:
+    """The integers of ``chip`` in which a network is mapped whose weights were ``trained`` at that number of bits.
 
-    Raises UsageError where ``width`` is not the one that ``graph`` was trained at and --requantise is not given, and
-    where that has no effect.
+    Raises UsageError where ``width`` is another one and --requantise is not given, and where that has no effect.
     """
-    trained = graph.weight_bits
     if width.requantise and (trained is None or width.bits in (None, trained)):
         found = "has no effect: the network does not state a width"
         if trained is not None:

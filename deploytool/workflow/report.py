@@ -13,13 +13,12 @@ from deploytool.base.errors import UsageError
 from deploytool.base.files import is_folder
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
-from deploytool.ir.sweep_file import load_sweep
 from deploytool.ir.verdict import Difference, Verdict
 from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request, writing
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
-from deploytool.store.lineage import ancestors, lineage
+from deploytool.store.lineage import ancestors, lineage, sweeps_of
 from deploytool.workflow.networks import originals_of
 from deploytool.workflow.recordings import load
 from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, replay
@@ -49,8 +48,6 @@ def report(
 
     Samples that are not where they were are in ``place``.
     """
-    from deploytool.workflow.sweep import sweeps_of
-
     verdict = cache.store.get(reference, "verdict")
     sweeps = sweeps_of(cache.store, verdict)[:SWEEPS_MAX]
 
@@ -59,14 +56,15 @@ def report(
 
         write_report(content, folder)
 
+    def content() -> ReportContent:
+        from deploytool.ir.sweep_file import load_sweep
+
+        swept = tuple(load_sweep(each.path) for each in sweeps)
+        return replace(_content(cache, verdict, samples, title, place), sweeps=swept)
+
     inputs = {"verdict": verdict.digest, **{f"sweep{i}": sweep.digest for i, sweep in enumerate(sweeps)}}
-    return cache.stored(
-        Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title}),
-        lambda: replace(
-            _content(cache, verdict, samples, title, place), sweeps=tuple(load_sweep(each.path) for each in sweeps)
-        ),
-        write,
-    )
+    request = Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title})
+    return cache.stored(request, content, write)
 
 
 def copy_page(made: Artifact, output: Path) -> Path:

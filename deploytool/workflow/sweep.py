@@ -18,7 +18,6 @@ from deploytool.ir.sweep import QUANTITIES, Curve, Point, QuantityName, Sweep
 from deploytool.ir.sweep_file import as_csv, load_sweep, save_sweep
 from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
-from deploytool.store.lineage import ancestors
 from deploytool.validate.early_exit import POLICIES, PolicyName, evidence
 from deploytool.workflow.map import Width
 from deploytool.workflow.networks import NO_OPTIONS, ImportOptions
@@ -221,14 +220,6 @@ def write(artifact: Artifact, csv: Path | None, figures: Sequence[Path] = ()) ->
         from deploytool.report.paper import drawn
 
         write_file(path, drawn(sweep, path.suffix.removeprefix(".")))
-
-
-def sweeps_of(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
-    """The sweeps in ``store`` that have a model, graph or program in common with ``artifact``, newest first."""
-    networks = ("model", "graph", "program")
-    wanted = {each.digest for each in (artifact, *ancestors(store, artifact)) if each.kind in networks}
-    found = [store.get(str(path)) for path in store.folders("sweep")]
-    return tuple(each for each in found if wanted & {source.digest for source in ancestors(store, each)})
 
 
 def _refusals(runs: Runs, asked: Asked) -> Iterator[UsageError]:

@@ -23,8 +23,8 @@ from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.recording_file import load_recording
 from deploytool.ir.sweep import QUANTITIES
 from deploytool.store.artifact import Store
+from deploytool.store.lineage import sweeps_of
 from deploytool.validate import metrics
-from deploytool.workflow.sweep import sweeps_of
 
 pytest.importorskip("torch")
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import tarfile
-import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +82,8 @@ def from_address(address: str, files: Mapping[str, str], folder: Path, tick: Tic
             place.mkdir(parents=True)
             _fetch(f"{address}{name}", place / name, checksum, tick)
             if name.endswith(".tar.gz"):
+                import tarfile
+
                 with tarfile.open(place / name) as archive:
                     archive.extractall(place, filter="data")
                 (place / name).unlink()
@@ -95,6 +94,8 @@ def from_address(address: str, files: Mapping[str, str], folder: Path, tick: Tic
 
 def _fetch(address: str, path: Path, checksum: str, tick: Tick) -> None:
     """Writes what ``address`` sends to ``path``. Raises ValueError if its MD5 is not ``checksum``."""
+    import urllib.request
+
     received = md5(usedforsecurity=False)
     with urllib.request.urlopen(address, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
         total, done = int(answer.headers.get("Content-Length") or 0), 0
@@ -125,6 +126,9 @@ def _nothing_left(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _in_a_sentence(what: str) -> Iterator[None]:
     """Turns what a download raises into InputError."""
+    import tarfile
+    import zipfile
+
     try:
         yield
     except (OSError, RuntimeError, ValueError, ImportError, zipfile.BadZipFile, tarfile.TarError) as error:
