@@ -25,6 +25,7 @@ from deploytool.ir.verdict import MIXTURE, Separation, SeparationFigures
 
 PESQ_HZ: Final = (8000, 16000)
 """The rates at which PESQ is defined."""
+PESQ_LEAST_S: Final = 0.25
 _FILTER: Final = 512
 
 Floats = NDArray[np.float64]
@@ -94,7 +95,11 @@ def _has(package: str) -> bool:
 
 
 def _is_for_pesq(speech: Separated) -> bool:
-    return not speech.synthetic and speech.rate_hz in PESQ_HZ
+    return not speech.synthetic and speech.rate_hz in PESQ_HZ and not _is_short(speech)
+
+
+def _is_short(speech: Separated) -> bool:
+    return bool(speech.sources.shape[-1] < PESQ_LEAST_S * speech.rate_hz)
 
 
 def _not_measured(speech: Separated) -> Iterator[str]:
@@ -106,6 +111,8 @@ def _not_measured(speech: Separated) -> Iterator[str]:
         yield "PESQ is not measured: it is about speech, and these are synthetic voices."
     elif speech.rate_hz not in PESQ_HZ:
         yield f"PESQ is not measured: it is defined at 8000 and 16000 samples per second, not at {speech.rate_hz}."
+    elif _is_short(speech):
+        yield f"PESQ is not measured: it needs {PESQ_LEAST_S:g} s of speech."
     elif not _has("pesq"):
         yield f"PESQ is not measured: pesq is not installed ({install})."
 

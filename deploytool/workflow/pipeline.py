@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 def pipeline(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) -> tuple[Artifact, Artifact | None]:
     """The (verdict, report) of the whole chain: train, convert, map, run on every rung, validate, report.
 
-    With nothing in ``run.on`` the chain ends with the verdict on the trained network: a report shows a program.
+    With nothing in ``run.on`` the chain ends with the verdict on the trained network: a report shows a program, or
+    voices that are separated.
     """
     model = train(cache, recipe, tensorboard)
     recordings = [run_trained(cache, model, recipe)]
     if recipe.run.on:
         recordings += _deployed(cache, recipe, model)
+    shown = recipe.run.on or recipe.task.kind == "separate"
     verdict = validate(cache, [recording.name for recording in recordings], recipe.validation)
-    return verdict, report(cache, verdict.name, recipe.report.samples, recipe.name) if recipe.run.on else None
+    return verdict, report(cache, verdict.name, recipe.report.samples, recipe.name) if shown else None
 
 
 def _deployed(cache: StageCache, recipe: Recipe, model: Artifact) -> list[Artifact]:

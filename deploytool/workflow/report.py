@@ -26,6 +26,7 @@ from deploytool.workflow.reproduce import commands, recipe_text
 
 if TYPE_CHECKING:
     from deploytool.report.content import Divergence, Origin, ReportContent
+    from deploytool.report.voices import VoicesContent
 
 PAGE_VERSION: Final = 3
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
@@ -51,20 +52,54 @@ def report(
     verdict = cache.store.get(reference, "verdict")
     sweeps = sweeps_of(cache.store, verdict)[:SWEEPS_MAX]
 
-    def write(content: ReportContent, folder: Path) -> None:
+    def write(content: ReportContent | VoicesContent, folder: Path) -> None:
         from deploytool.report.page import write_report
+        from deploytool.report.voices import VoicesContent, write_voices
 
-        write_report(content, folder)
+        if isinstance(content, VoicesContent):
+            write_voices(content, folder)
+        else:
+            write_report(content, folder)
 
-    def content() -> ReportContent:
+    def content() -> ReportContent | VoicesContent:
         from deploytool.ir.sweep_file import load_sweep
 
+        if any(run.separation for run in load_verdict(verdict.path).ran.values()):
+            return _of_voices(cache, verdict, samples, title)
         swept = tuple(load_sweep(each.path) for each in sweeps)
         return replace(_content(cache, verdict, samples, title, place), sweeps=swept)
 
     inputs = {"verdict": verdict.digest, **{f"sweep{i}": sweep.digest for i, sweep in enumerate(sweeps)}}
     request = Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title})
     return cache.stored(request, content, write)
+
+
+def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | None) -> VoicesContent:
+    """The content of the page of a ``verdict`` on voices, with the first ``samples`` mixtures to listen to."""
+    from deploytool.report.voices import Heard, VoicesContent
+    from deploytool.validate.speech import in_best_order
+
+    made_from = ancestors(cache.store, verdict)
+    model = next((artifact for artifact in made_from if artifact.kind == "model"), None)
+    heard = []
+    for artifact in made_from:
+        recording = load(cache.store, artifact) if artifact.kind == "recording" else None
+        if recording is None or recording.speech is None:
+            continue
+        speech = recording.speech
+        ran, waves = next(iter(speech.estimates.items()))
+        ordered = in_best_order(waves, speech.sources)
+        for index, name in enumerate(recording.samples[:samples]):
+            voices = [(f"{ran}, voice {k}", wave) for k, wave in enumerate(ordered[index], start=1)]
+            true = [(f"true voice {k}", wave) for k, wave in enumerate(speech.sources[index], start=1)]
+            heard.append(Heard(name, {"mixture": speech.mixtures[index], **dict(voices), **dict(true)}))
+    return VoicesContent(
+        title=title or verdict.name,
+        verdict=load_verdict(verdict.path),
+        heard=tuple(heard),
+        history=tuple(model.read_json(HISTORY)) if model else (),
+        origin=_origin(cache, (verdict, *made_from), title or verdict.name),
+    )
 
 
 def copy_page(made: Artifact, output: Path) -> Path:

@@ -49,7 +49,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> StageCache:
 
 
 def test_the_pipeline_ends_with_a_verdict_on_four_networks(cache: StageCache) -> None:
-    verdict, _ = pipeline(cache, tiny("validate.min_si_sdr_improvement_db=-100"))
+    verdict, report = pipeline(cache, tiny("validate.min_si_sdr_improvement_db=-100", "report.samples=2"))
     found = load_verdict(verdict.path)
     run = found.ran["torch"]
     assert found.passed
@@ -58,6 +58,12 @@ def test_the_pipeline_ends_with_a_verdict_on_four_networks(cache: StageCache) ->
     assert run.separation.says == "synthetic voices, which are no speech"
     assert run.synops is not None
     assert run.synops > 0
+    assert report is not None
+    page = (report.path / "report.html").read_text()
+    assert "The voices are synthetic voices, which are no speech." in page
+    assert "the network stays on torch" in page
+    assert page.count("<audio") == 2 * 5
+    assert "deploytool pipeline" in page
 
 
 def test_a_model_has_its_filters_its_comparisons_and_its_mixtures(cache: StageCache) -> None:

@@ -12,7 +12,7 @@ from deploytool.base.numbers import figure
 from deploytool.report.figures.chart import Frame, rounded_scale, scale
 
 HEIGHT = 150
-SCORES: Final = {"accuracy": "Accuracy per epoch, in %", "r2": "R² per epoch"}
+SCORES: Final = {"accuracy": "Accuracy per epoch, in %", "r2": "R² per epoch", "si_sdr": "SI-SDR per epoch, in dB"}
 """{key of a score in the history: the title of its chart}."""
 
 
@@ -26,7 +26,7 @@ class Chart:
 
 
 def training_curves(history: Sequence[Mapping[str, float]]) -> tuple[Chart, Chart]:
-    """Loss and accuracy per epoch, or R2 of values, of training and validation; a dot marks the epoch that was chosen.
+    """Loss and accuracy, R2 or SI-SDR per epoch, of training and validation; a dot marks the epoch that was chosen.
 
     That is the row with "chosen". Without one, it is the row with the best validation score; ties go to the lowest
     validation loss.
