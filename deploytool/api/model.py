@@ -58,6 +58,11 @@ class Model(Result):
         """The R2 of the values that the chosen epoch reads from the validation samples; None if it learnt classes."""
         return validation_score(self.history).get("validation_r2")
 
+    @property
+    def validation_si_sdr_db(self) -> float | None:
+        """The SI-SDR of the chosen epoch on the validation mixtures, in dB; None if it separates no voices."""
+        return validation_score(self.history).get("validation_si_sdr_db")
+
     def to_dataframe(self) -> pandas.DataFrame:
         """The history as a table of pandas."""
         return frame(self.history)
@@ -75,6 +80,8 @@ class Model(Result):
             yield f"{figure(self.validation_accuracy)} % in validation"
         if self.validation_r2 is not None:
             yield f"R2 {figure(self.validation_r2)} in validation"
+        if self.validation_si_sdr_db is not None:
+            yield f"SI-SDR {figure(self.validation_si_sdr_db)} dB in validation"
 
 
 @speaks_python

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from deploytool.base.arrays import Array
     from deploytool.ir.counts import Maps
     from deploytool.ir.events import Bins
-    from deploytool.ir.verdict import Regression
+    from deploytool.ir.verdict import Regression, Separation
     from deploytool.ir.windows import OutputWindows
     from deploytool.run.jobs.job import Job
 
@@ -85,6 +85,13 @@ class Recording(Result):
         from deploytool.validate.regression import regression
 
         return regression(self.value)
+
+    @property
+    def separation(self) -> Separation | None:
+        """How well voices are separated, by each of the ``networks``; None if it separates none."""
+        from deploytool.validate.speech import separation
+
+        return separation(self.value)
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per sample: its name, its label, the class that the network gives, and its synaptic updates.

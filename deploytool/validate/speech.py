@@ -66,22 +66,20 @@ def separation(recording: Recording) -> Separation | None:
     if speech is None or not means:
         return None
     waves = {name: in_best_order(found, speech.sources) for name, found in _all(speech).items()}
-    return Separation(
-        says=speech.says,
-        rate_hz=speech.rate_hz,
-        mixtures=len(speech.sources),
-        networks=tuple(
-            SeparationFigures(
-                network=name,
-                si_sdr_db=means[name],
-                si_sdr_improvement_db=round(means[name] - means[MIXTURE], DECIMALS),
-                sdr_db=_mean(list(_sdr(found, speech.sources))) if _has("fast_bss_eval") else None,
-                pesq=_mean(list(_pesq(found, speech))) if _has("pesq") and _is_for_pesq(speech) else None,
-            )
-            for name, found in waves.items()
-        ),
-        not_measured=tuple(_not_measured(speech)),
+    networks = tuple(
+        SeparationFigures(
+            network=name,
+            si_sdr_db=means[name],
+            si_sdr_improvement_db=round(means[name] - means[MIXTURE], DECIMALS),
+            sdr_db=_mean(list(_sdr(found, speech.sources))) if _has("fast_bss_eval") else None,
+            pesq=_mean(list(_pesq(found, speech))) if _has("pesq") and _is_for_pesq(speech) else None,
+        )
+        for name, found in waves.items()
     )
+    lacks = list(_not_measured(speech))
+    if _has("pesq") and _is_for_pesq(speech) and any(each.pesq is None for each in networks):
+        lacks.append("PESQ is not measured: it finds no utterance in these voices.")
+    return Separation(speech.says, speech.rate_hz, len(speech.sources), networks, tuple(lacks))
 
 
 def _all(speech: Separated) -> dict[str, Waves]:

@@ -44,6 +44,8 @@ def _model(_: Store, artifact: Artifact) -> Summary:
     score = validation_score(artifact.read_json(HISTORY))
     accuracy, r2 = score.get("validation_accuracy_percent"), score.get("validation_r2")
     result = _percent(accuracy) if r2 is None else f"R2 {figure(r2)}"
+    if (si_sdr_db := score.get("validation_si_sdr_db")) is not None:
+        result = f"SI-SDR {figure(si_sdr_db)} dB"
     return Summary(recipe["constraints"]["chip"], recipe["train"]["time_steps"], accuracy, result)
 
 

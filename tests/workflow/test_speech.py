@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import deploytool as dt
 from deploytool.base.errors import RecipeError, UnsupportedError
 from deploytool.base.messages import Messages
 from deploytool.base.tensors import read_tensors
@@ -21,6 +22,7 @@ from deploytool.workflow.convert import convert_model
 from deploytool.workflow.networks import recipe_geometry
 from deploytool.workflow.pipeline import pipeline
 from deploytool.workflow.preflight import refuse_impossible
+from deploytool.workflow.summaries import summary
 from deploytool.workflow.train import train
 
 VOICES = Path(__file__).parents[2] / "recipes" / "speech-voices.toml"
@@ -106,6 +108,24 @@ def test_the_voices_of_a_recording_are_as_long_as_their_mixtures(cache: StageCac
     assert recording.speech is not None
     assert {waves.shape for waves in recording.speech.estimates.values()} == {(4, 2, 400)}
     assert recording.durations_us.tolist() == [50_000] * 4
+
+
+def test_python_and_lists_of_artifacts_state_the_figures_of_voices(cache: StageCache) -> None:
+    pipeline(cache, tiny())
+    root = cache.store.root
+    model, recording = (dt.open(f"{kind}@latest", store=root) for kind in ("model", "recording"))
+    assert isinstance(model, dt.Model)
+    assert isinstance(recording, dt.Recording)
+    assert model.validation_si_sdr_db is not None
+    assert "SI-SDR" in repr(model)
+    assert recording.separation is not None
+    assert recording.separation.mixtures == 4
+    for kind in ("model", "recording"):
+        artifact = cache.store.get(f"{kind}@latest")
+        said = summary(cache.store, artifact).result
+        assert said is not None
+        assert said.startswith("SI-SDR ")
+        assert said.endswith(" dB")
 
 
 def test_commands_for_a_chip_say_that_no_chip_runs_it(cache: StageCache) -> None:

@@ -40,14 +40,14 @@ class Pair:
 def drawn_pairs(part: Part, speakers: Mapping[str, Sequence[str]], count: int, seed: int) -> tuple[Pair, ...]:
     """``count`` random mixtures of the utterances {speaker: names}, the same for the same ``seed``."""
     owners = [(speaker, name) for speaker, names in sorted(speakers.items()) for name in names]
+    others = {speaker: [name for owner, name in owners if owner != speaker] for speaker in speakers}
     # A bit generator's raw stream is the same in every version of numpy, a Generator's methods are not.
     draws = (np.random.PCG64(seed).random_raw((count, 3)) >> np.uint64(11)) / 2**53
     found = []
     for first, second, level in draws.tolist():
         speaker, name = owners[int(first * len(owners))]
-        others = [other for owner, other in owners if owner != speaker]
         level_db = round(LEVEL_MAX_DB * level, 4)
-        found.append(Pair(part, (name, others[int(second * len(others))]), (level_db, -level_db)))
+        found.append(Pair(part, (name, others[speaker][int(second * len(others[speaker]))]), (level_db, -level_db)))
     return tuple(found)
 
 
