@@ -1,15 +1,18 @@
 """A whole training step (forward, backward, optimizer) of one network on one thread, compared with other libraries.
 
-The network is that of recipes/digits.toml without quantisation, which the other libraries lack, on random events. All
-have the same weights, the same neurons (as far as they support them: see `PEERS`) and the same loss. A row gives the
-difference between the gradients of the first step, relative to the largest of each layer. For this the weights are
-multiples of 1/64, whose sums are exact in float32, so that all libraries see the same spikes. All run with
-deterministic algorithms, as training does.
+The network is that of recipes/digits.toml, on as many random events, in the mode in which recipes are trained: with
+weights of 8 bits. The other libraries lack quantisation, so the weights are chosen such that rounding leaves them as
+they are: whole numbers up to 127, the largest of each layer, times a power of two. All have the same weights, the same
+neurons (as far as they support them: see `PEERS`) and the same loss, and sums of such weights are exact in float32, so
+that all see the same spikes. A row gives the difference between the gradients of the first step, relative to the
+largest of each layer, and also the time of the same network with its layers in turn, as it runs outside of training.
+All run with deterministic algorithms, as training does.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,32 +89,40 @@ def row(name: str, steps: int) -> dict[str, Any]:
             "epochs": 1,
             "batch": BATCH,
             "learning_rate": 1e-3,
-            "gain": 4.0,
             **peer.keys,
         }
     )
-    net = SpikingNetwork(NETWORK, ConstraintsSection(weight_bits=32, floor=peer.floor), spec)
+    net = SpikingNetwork(NETWORK, ConstraintsSection(floor=peer.floor), spec)
     rate = EVENTS / (steps * 2 * 16 * 16)
     frames = torch.poisson(torch.full((steps, BATCH, 2, 16, 16), rate), generator=generator)
     labels = torch.arange(BATCH) % 10
-    weights = {key: tensor.mul(64).round().div(64) for key, tensor in net.initial_weights(generator).items()}
+    weights = {key: _eight_bits(tensor) for key, tensor in net.initial_weights(generator).items()}
     theirs, forward = peer.build({key: tensor.clone() for key, tensor in weights.items()}, steps)
     ours = {key: tensor.requires_grad_() for key, tensor in weights.items()}
 
-    own_step = _step(ours, lambda: net.run(ours, frames).output, labels, spec)
+    own_step = _step(ours, lambda: net.run(ours, frames, measure=True).output, labels, spec)
+    plain_step = _step(ours, lambda: net.run(ours, frames).output, labels, spec)
     peer_step = _step(theirs, lambda: forward(frames), labels, spec)
     own_step()
     peer_step()
     difference = max(_apart(tensor.grad, theirs[key].grad) for key, tensor in ours.items())
-    own, other = in_turn(own_step, peer_step, clock=time.thread_time)
+    own, plain, other = in_turn(own_step, plain_step, peer_step, clock=time.thread_time)
     return {
         "peer": name,
         "time steps": steps,
         "ms": 1e3 * own,
+        "layers in turn ms": 1e3 * plain,
         "peer ms": 1e3 * other,
         "times faster": other / own,
         "gradients apart": difference,
     }
+
+
+def _eight_bits(weights: Tensor) -> Tensor:
+    """``weights`` as whole numbers from -127 to 127, the largest, times a power of two, which rounding leaves alone."""
+    most = float(weights.max())
+    unit: float = 2.0 ** round(math.log2(most / 127))
+    return (weights * (127 / most)).round().clamp(min=-127) * unit
 
 
 def _step(

@@ -19,14 +19,11 @@ from typing import Any, Final, NamedTuple
 
 from llvmlite import ir
 
-from deploytool.base.native import Code, word
+from deploytool.base.native import Code, lanes_of, word
 from deploytool.train.network.fused.code import FLOAT, Loop
 from deploytool.train.network.fused.forward import clear, for_each_piece, for_each_spike, place_of
 from deploytool.train.network.fused.neurons import Neurons, as_floats
 from deploytool.train.network.fused.shape import LANES, Layer, pieces
-
-REGISTERS: Final = 12
-"""The largest number of vectors of gradients that are summed side by side."""
 
 UNROLLED: Final = 4
 """The number of terms of such sums in one round of a loop."""
@@ -39,8 +36,23 @@ class Back(NamedTuple):
     to_input: bool
 
 
+class _Rows(NamedTuple):
+    """``number`` rows of inputs from the ``first`` of a phase on; that of the phase has its window at ``begin`` and its
+    gradients at ``to``."""
+
+    first: Any
+    number: int
+    begin: int
+    to: Any
+
+
+def registers() -> int:
+    """The largest number of vectors of gradients that are summed side by side on this CPU."""
+    return 20 if lanes_of("int16") > LANES else 6
+
+
 def write_backward(shape: Back) -> Code:
-    """The code of (given, sites, taps, numbers, state, spread, from_out, membrane, to_given, to_taps, steps, count,
+    """The code of (given, sites, taps, numbers, from_out, membrane, to_given, state, spread, to_taps, steps, count,
     first, last) -> 0, for the samples from ``first`` to before ``last``.
 
     ``taps`` are those of `taps_back`; ``state`` has room for a map with margins, ``spread`` for a row of neurons.
@@ -51,11 +63,11 @@ def write_backward(shape: Back) -> Code:
         sites="i4",
         taps="f4",
         numbers="f4",
-        state="f4",
-        spread="f4",
         from_out="f4",
         membrane=shape.layer.stored,
         to_given="f4",
+        state="f4",
+        spread="f4",
         to_taps="f4",
         steps=None,
         count=None,
@@ -124,8 +136,7 @@ class _Backward:
     def _run_row(self, step: Any, row: Any, source: Any, begin: Any) -> None:
         """Runs a ``row`` of neurons, whose dL/dn are in ``source`` from ``begin`` on."""
         code, layer, arguments = self.code, self.layer, self.code.arguments
-        inside = code.sum_of(code.times(row, layer.pitch), layer.rows.before * layer.pitch)
-        inside = code.sum_of(inside, layer.columns.before * layer.features)
+        inside = code.sum_of(code.times(row, layer.pitch), layer.inside)
         neuron = self._place_of_row(step, row)
 
         def run(at: Any, lanes: int) -> None:
@@ -142,7 +153,7 @@ class _Backward:
         code, layer, arguments = self.code, self.layer, self.code.arguments
         window, taps = place_of(code, site)
         for row in range(layer.rows.reach):
-            for start, lanes in pieces(layer.window):
+            for start, lanes in layer.window_pieces:
                 slope = code.read(arguments["state"], code.sum_of(window, row * layer.pitch + start), lanes)
                 here = code.sum_of(taps, row * layer.window + start)
                 total = code.read(arguments["to_taps"], here, lanes)
@@ -158,34 +169,44 @@ class _Backward:
                     self._send_phase(step, (down, across), places)
 
     def _send_phase(self, step: Any, phase: tuple[int, int], places: tuple[range, range]) -> None:
-        code, layer = self.code, self.layer
-        rows, columns = places
+        """Fills the input gradients at ``places``, rows and columns of one ``phase``, some rows at a time."""
+        code, layer, (rows, columns) = self.code, self.layer, places
         groups = -(-len(columns) // layer.group)
-        blocks = -(-groups // REGISTERS)
-        starts = [groups * block // blocks for block in range(blocks + 1)]
-        with code.loop(word(0), word(len(rows))) as number:
-            y = code.sum_of(code.times(number, rows.step), rows.start)
-            window = code.times(number, layer.pitch)
-            window = code.sum_of(window, layer.rows.first(rows.start) * layer.pitch)
-            window = code.sum_of(window, layer.columns.first(columns.start) * layer.features)
-            to = code.sum_of(code.times(step, layer.given_size), code.times(y, layer.columns.given * layer.inputs))
-            for first, last in pairwise(starts):
-                for vectors in self._vectors(last - first):
-                    sums = self._summed(phase, window, range(first, last), vectors)
-                    self._write_sums(to, columns, sums)
+        together = min(max(1, registers() // groups), len(rows))
+        begin = layer.origin + layer.rows.first(rows.start) * layer.pitch
+        begin += layer.columns.first(columns.start) * layer.features
+        to = code.sum_of(code.times(step, layer.given_size), rows.start * layer.columns.given * layer.inputs)
+        whole, rest = divmod(len(rows), together)
+        with code.loop(word(0), word(whole)) as number:
+            self._send_rows(phase, places, _Rows(code.times(number, together), together, begin, to))
+        if rest:
+            self._send_rows(phase, places, _Rows(word(whole * together), rest, begin, to))
+
+    def _send_rows(self, phase: tuple[int, int], places: tuple[range, range], part: _Rows) -> None:
+        code, layer, (rows, columns) = self.code, self.layer, places
+        groups = -(-len(columns) // layer.group)
+        window = code.sum_of(code.times(part.first, layer.pitch), part.begin)
+        to = code.sum_of(code.times(part.first, rows.step * layer.columns.given * layer.inputs), part.to)
+        blocks = -(-groups // registers())
+        for first, last in pairwise(groups * block // blocks for block in range(blocks + 1)):
+            inputs = [(row, group) for row in range(part.number) for group in range(first, last)]
+            for vectors in self._vectors(len(inputs)):
+                self._write_sums(to, places, self._summed(phase, window, inputs, vectors))
 
     def _vectors(self, groups: int) -> list[range]:
         """The vectors of input features that are summed side by side, for some ``groups`` of inputs."""
-        count, most = max(1, self.layer.padded // LANES), max(1, REGISTERS // groups)
+        count, most = max(1, self.layer.padded // LANES), max(1, registers() // groups)
         return [range(first, min(first + most, count)) for first in range(0, count, most)]
 
-    def _summed(self, phase: tuple[int, int], window: Any, groups: range, vectors: range) -> dict[tuple[int, int], Any]:
-        """{(group, vector): sum of taps times dL/dI over the windows of ``groups``}, for ``vectors`` of features."""
+    def _summed(
+        self, phase: tuple[int, int], window: Any, inputs: list[tuple[int, int]], vectors: range
+    ) -> dict[tuple[int, int, int], Any]:
+        """{(row, group, vector): sum of taps times dL/dI over the window}, for the groups ``inputs`` (row, group)."""
         code, builder, layer = self.code, self.builder, self.layer
         lanes = layer.group * layer.padded
         apart, terms = min(lanes, LANES), layer.window + (layer.group - 1) * layer.features
         nothing = ir.Constant(ir.VectorType(FLOAT, apart), [0.0] * apart)
-        totals = {(group, vector): code.variable(nothing) for group in groups for vector in vectors}
+        totals = {(*place, vector): code.variable(nothing) for place in inputs for vector in vectors}
         begin = (phase[0] * layer.columns.stride + phase[1]) * layer.rows.reach * terms * lanes
         unrolled = next(count for count in range(UNROLLED, 0, -1) if terms % count == 0)
         with code.loop(word(0), word(layer.rows.reach)) as row, code.loop(word(0), word(terms // unrolled)) as many:
@@ -193,26 +214,26 @@ class _Backward:
             source = code.sum_of(window, code.times(row, layer.pitch), first)
             here = code.sum_of(code.times(code.sum_of(code.times(row, terms), first), lanes), begin)
             for term in range(unrolled):
-                places = [code.sum_of(here, term * lanes + vector * apart) for vector in vectors]
-                taps = [code.read(code.arguments["taps"], place, apart) for place in places]
-                for group in groups:
-                    at = code.sum_of(source, group * layer.group * layer.features + term)
-                    slope = code.spread(code.load(code.arguments["state"], at), apart)
+                at = [code.sum_of(here, term * lanes + vector * apart) for vector in vectors]
+                taps = [code.read(code.arguments["taps"], place, apart) for place in at]
+                for down, group in inputs:
+                    place = down * layer.pitch + group * layer.group * layer.features + term
+                    slope = code.spread(code.load(code.arguments["state"], code.sum_of(source, place)), apart)
                     for vector, tap in zip(vectors, taps, strict=True):
-                        total = totals[group, vector]
+                        total = totals[down, group, vector]
                         builder.store(code.fma(slope, tap, builder.load(total)), total)
         return {key: builder.load(total) for key, total in totals.items()}
 
-    def _write_sums(self, to: Any, columns: range, sums: Mapping[tuple[int, int], Any]) -> None:
+    def _write_sums(self, to: Any, places: tuple[range, range], sums: Mapping[tuple[int, int, int], Any]) -> None:
         """Writes the ``sums`` of `_summed` to their places, without what lies beyond a row or a place."""
-        code, layer = self.code, self.layer
-        for (group, vector), total in sums.items():
+        code, layer, (rows, columns) = self.code, self.layer, places
+        for (row, group, vector), total in sums.items():
             for number in range(min(layer.group, len(columns) - group * layer.group)):
-                place, first = columns[group * layer.group + number], vector * LANES
+                column, first = columns[group * layer.group + number], vector * LANES
                 for start, lanes in pieces(min(layer.inputs - first, LANES)):
-                    here = place * layer.inputs + first + start
+                    place = row * rows.step * layer.columns.given + column
                     part = self._part(total, number * layer.padded + start, lanes)
-                    code.write(code.arguments["to_given"], code.sum_of(to, here), part)
+                    code.write(code.arguments["to_given"], code.sum_of(to, place * layer.inputs + first + start), part)
 
     def _part(self, vector: Any, start: int, lanes: int) -> Any:
         """``lanes`` lanes of ``vector`` from ``start`` on."""

@@ -32,7 +32,7 @@ TOO_LARGE: Final = 2
 
 
 def write_forward(layer: Layer) -> Code:
-    """The code of (given, sites, taps, sums, fan_out, numbers, state, current, scratch, membrane, out, updates, steps,
+    """The code of (given, sites, taps, sums, fan_out, numbers, membrane, out, updates, state, current, scratch, steps,
     count, first, last) -> 0, `NOT_WHOLE` or `TOO_LARGE`, for the samples from ``first`` to before ``last``.
 
     ``given`` is (T, B, H W C), ``membrane`` (T, B, H' W' O), ``out`` (T, B, h w O), ``fan_out`` (H W C,), ``updates``
@@ -46,12 +46,12 @@ def write_forward(layer: Layer) -> Code:
         sums="i4",
         fan_out="f8",
         numbers="f4",
-        state="f4",
-        current="f4",
-        scratch="f4",
         membrane=layer.stored,
         out="f4",
         updates="f8",
+        state="f4",
+        current="f4",
+        scratch="f4",
         steps=None,
         count=None,
         first=None,
@@ -108,9 +108,8 @@ class _Forward:
         caused = builder.fmul(builder.fpext(value, ir.DoubleType()), code.load(arguments["fan_out"], site))
         builder.store(builder.fadd(builder.load(self.updates), caused), self.updates)
         window, taps = place_of(code, site)
-        pieces_of = list(pieces(layer.window))
         for row in range(layer.rows.reach):
-            for start, lanes in pieces_of:
+            for start, lanes in layer.window_pieces:
                 here = code.sum_of(window, row * layer.pitch + start)
                 tap = code.read(arguments["taps"], code.sum_of(taps, row * layer.window + start), lanes)
                 v = code.read(self.target, here, lanes)
@@ -119,8 +118,7 @@ class _Forward:
     def _run_neurons(self, step: Any) -> None:
         code, layer = self.code, self.layer
         with code.loop(word(0), word(layer.rows.made)) as row:
-            inside = code.sum_of(code.times(row, layer.pitch), layer.rows.before * layer.pitch)
-            inside = code.sum_of(inside, layer.columns.before * layer.features)
+            inside = code.sum_of(code.times(row, layer.pitch), layer.inside)
             neuron = code.times(row, layer.width)
             for_each_piece(code, layer.width, lambda at, lanes: self._run(step, inside, neuron, at, lanes))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from deploytool.base.arrays import Shape
@@ -33,7 +33,7 @@ MOST_WEIGHTS: Final = 1 << 18
 class Fusion:
     """A layer of weights, its neurons, and the sums over windows ``pool`` x ``pool`` (1: none) after them.
 
-    ``fan_out`` (C, H, W) is the number of synaptic updates that one input event causes.
+    ``fan_out`` (H, W, C), float64, is the number of synaptic updates that one input event causes.
     """
 
     rows: Side
@@ -72,7 +72,7 @@ class Fusion:
 
 def fusion_of(layer: ConvLayer | LinearLayer, shapes: tuple[Shape, Shape], pool: int, fan_out: Tensor) -> Fusion | None:
     """The Fusion of ``layer``, whose maps have ``shapes``, with its neurons and windows of ``pool``; None if there is
-    none that is faster."""
+    none that is faster. An input event causes ``fan_out`` (C, H, W) synaptic updates."""
     (inputs, *given), (features, *made) = shapes
     if isinstance(layer, LinearLayer):
         inputs, given, made = math.prod(shapes[0]), [1, 1], [1, 1]
@@ -84,7 +84,7 @@ def fusion_of(layer: ConvLayer | LinearLayer, shapes: tuple[Shape, Shape], pool:
     size = inputs * features * math.prod(side.kernel for side in sides)
     if size > MOST_WEIGHTS or any(side.before < 0 for side in sides):
         return None
-    return Fusion(sides[0], sides[1], pool, fan_out)
+    return Fusion(sides[0], sides[1], pool, fan_out.movedim(0, -1).double().contiguous())
 
 
 class _Fused(torch.autograd.Function):
@@ -95,16 +95,16 @@ class _Fused(torch.autograd.Function):
         taps = taps_of(weights, layer).contiguous()
         out = torch.empty(steps, count, *layer.pooled, layer.features)
         updates = torch.empty(count, dtype=torch.float64)
-        fan_out = fusion.fan_out.movedim(0, -1).contiguous().double()
-        membrane, answer = _run(layer, (given, taps, fan_out), neuron, (out, updates))
+        before = given, taps, fusion.fan_out
+        membrane, answer = _run(layer, before, neuron, (out, updates))
         if answer == TOO_LARGE:
             layer = layer._replace(stored="float32")
-            membrane, answer = _run(layer, (given, taps, fan_out), neuron, (out, updates))
+            membrane, answer = _run(layer, before, neuron, (out, updates))
         if answer & NOT_WHOLE:
             return None
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(given, taps, membrane)
-        ctx.neuron, ctx.layer, ctx.fan_out = neuron, layer, fan_out
+        ctx.neuron, ctx.layer, ctx.fan_out = neuron, layer, fusion.fan_out
         return out, updates
 
     @staticmethod
@@ -128,17 +128,11 @@ def _run(
 ) -> tuple[Tensor, int]:
     """(U (T, B, H', W' O), answer of the loop) for ``given`` (spikes, taps, fan-out); ``filled`` are (sums,
     updates)."""
-    (spikes, taps, fan_out), (steps, count) = given, given[0].shape[:2]
-    loop = _loop("forward", layer)
-    membrane = torch.empty(steps, count, layer.rows.made, layer.width, dtype=getattr(torch, layer.stored))
-    before = (spikes, sites(layer), taps, sums(layer), fan_out, _numbers(neuron))
-    answers = []
-
-    def part(first: int, last: int) -> None:
-        room = [np.empty(size, np.float32) for size in (layer.size, layer.size * layer.leaks, LANES)]
-        answers.append(loop(*_at(*before, *room, membrane, *filled), steps, count, first, last))
-
-    in_parts(part, count, _size(count))
+    (spikes, taps, fan_out), size = given, layer.size
+    membrane = torch.empty(*spikes.shape[:2], layer.rows.made, layer.width, dtype=getattr(torch, layer.stored))
+    shared = (spikes, sites(layer), taps, sums(layer), fan_out, _numbers(neuron), membrane, *filled)
+    own = [torch.empty(PARTS, length) for length in (size, size * layer.leaks, LANES)]
+    answers = _in_parts(_loop("forward", layer), shared, own, spikes.shape[:2])
     return membrane, int(np.bitwise_or.reduce(answers))
 
 
@@ -146,30 +140,29 @@ def _back(
     shape: Back, forward: tuple[Tensor, Tensor, Tensor], neuron: Neuron, from_out: Tensor
 ) -> tuple[Tensor | None, Tensor]:
     """(dL/d given or None, dL/d taps), for ``forward`` (given, taps, U)."""
-    (given, taps, membrane), (steps, count), layer = forward, forward[0].shape[:2], shape.layer
-    loop = _loop("backward", shape)
+    (given, taps, membrane), layer = forward, shape.layer
     to_given = torch.empty_like(given) if shape.to_input else None
-    to_taps = torch.zeros(PARTS, *taps.shape)
     back = taps_back(taps, layer) if shape.to_input else taps
-    before = (given, sites(layer), back, _numbers(neuron))
+    to_shared = from_out if to_given is None else to_given
+    shared = (given, sites(layer), back, _numbers(neuron), from_out, membrane, to_shared)
+    own = [torch.empty(PARTS, layer.size), torch.empty(PARTS, layer.width), torch.zeros(PARTS, taps.numel())]
+    _in_parts(_loop("backward", shape), shared, own, given.shape[:2])
+    return to_given, own[-1].sum(0).view_as(taps)
+
+
+def _in_parts(loop: Any, shared: Sequence[Tensor], own: Sequence[Tensor], size: Sequence[int]) -> list[int]:
+    """What ``loop`` answers for the parts of a batch of ``size`` (T, B), which share tensors and have rows of ``own``
+    ones."""
+    steps, count = size
+    each, answers = -(-count // PARTS), []
+    common, rows = [tensor.data_ptr() for tensor in shared], [(t.data_ptr(), t.stride(0) * t.itemsize) for t in own]
 
     def part(first: int, last: int) -> None:
-        room = [np.empty(size, np.float32) for size in (layer.size, layer.width)]
-        after = (from_out, membrane, from_out if to_given is None else to_given, to_taps[first // _size(count)])
-        loop(*_at(*before, *room, *after), steps, count, first, last)
+        places = [start + first // each * apart for start, apart in rows]
+        answers.append(loop(*common, *places, steps, count, first, last))
 
-    in_parts(part, count, _size(count))
-    return to_given, to_taps.sum(0)
-
-
-def _size(count: int) -> int:
-    """The number of samples in a part of ``count``."""
-    return -(-count // PARTS)
-
-
-def _at(*arrays: Tensor | NDArray[Any]) -> list[int]:
-    """The addresses of ``arrays``."""
-    return [array.data_ptr() if isinstance(array, Tensor) else array.ctypes.data for array in arrays]
+    in_parts(part, count, each)
+    return answers
 
 
 @cache
@@ -180,8 +173,8 @@ def _loop(kind: str, shape: Any) -> Any:
     return signature(native(write, shape))
 
 
-def _numbers(neuron: Neuron) -> NDArray[np.float32]:
+def _numbers(neuron: Neuron) -> Tensor:
     """What the loops know of ``neuron``, as `NUMBERS` say."""
     floor = -math.inf if neuron.floor is None else neuron.floor
     ceiling = neuron.ceiling if neuron.saturates else math.inf
-    return np.array([neuron.threshold, 1 / neuron.threshold, floor, ceiling, neuron.decay], np.float32)
+    return torch.tensor([neuron.threshold, 1 / neuron.threshold, floor, ceiling, neuron.decay])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from llvmlite import ir
@@ -12,6 +13,8 @@ from llvmlite import ir
 from deploytool.base.native import word
 from deploytool.train.network.fused.code import Loop
 from deploytool.train.network.fused.shape import Layer
+
+LOG2_E: Final = math.log2(math.e)
 
 NUMBERS: Final = ("theta", "inverse", "floor", "ceiling", "decay")
 """What the array ``numbers`` of a loop holds, in this order."""
@@ -55,20 +58,19 @@ class Neurons:
         return self.code.builder.select(self.code.compare(">=", u, twice), nothing, u) if self.layer.many else u
 
     def slope(self, u: Any) -> Any:
-        """theta g(U)."""
+        """theta g(U); exp(x) is 2^(x log2 e)."""
         code, builder = self.code, self.code.builder
         one, x = code.number(1.0, u), builder.fmul(u, self.number("inverse", u))
+        twice = code.number(2 * LOG2_E, u)
         if self.layer.surrogate == "periodic":
             above = code.most(x, one)
-            below = builder.fsub(code.least(x, one), one)
             away = code.intrinsic("fabs", builder.fsub(above, code.intrinsic("rint", above)))
-            exponent = builder.fsub(below, builder.fadd(away, away))
-            return code.exp(builder.fadd(exponent, exponent))
+            below = code.fma(code.least(x, one), twice, builder.fneg(twice))
+            return code.power_of_two(code.fma(away, code.number(-4 * LOG2_E, u), below))
         away = code.intrinsic("fabs", builder.fsub(x, one))
         if self.layer.surrogate == "triangle":
             return code.most(builder.fsub(one, away), code.number(0.0, u))
-        value = code.exp(builder.fmul(away, code.number(-2.0, u)))
-        return builder.fadd(value, value)
+        return code.power_of_two(code.fma(away, builder.fneg(twice), one))
 
     def back(self, u: Any, from_spikes: Any, following: Any) -> Any:
         """dL/dI[t] for ``u``, U[t], dL/dn[t] and the ``following`` dL/dI[t + 1]."""

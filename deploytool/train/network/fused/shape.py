@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -91,18 +90,35 @@ class Layer(NamedTuple):
 
     @property
     def pitch(self) -> int:
-        """The number of float32 in a row of the map of currents, with margins."""
-        return (self.columns.length + self.group - 1) * self.features
+        """The number of float32 in a row of the map of currents, with margins: whole vectors."""
+        return _whole_vectors((self.columns.length + self.group - 1) * self.features)
+
+    @property
+    def origin(self) -> int:
+        """Where the first margin begins, so that the first neuron of every row is where a vector begins."""
+        before = self.columns.before * self.features
+        return _whole_vectors(before) - before
+
+    @property
+    def inside(self) -> int:
+        """Where the first neuron is in the map of currents."""
+        return self.origin + self.rows.before * self.pitch + self.columns.before * self.features
 
     @property
     def size(self) -> int:
-        """The number of float32 in the map of currents, with margins."""
-        return self.rows.length * self.pitch
+        """The number of float32 in the map of currents, with margins: whole vectors."""
+        return _whole_vectors(self.origin + self.rows.length * self.pitch)
 
     @property
     def window(self) -> int:
         """The number of neighbouring float32 in a row of a window."""
         return self.columns.reach * self.features
+
+    @property
+    def window_pieces(self) -> list[tuple[int, int]]:
+        """`pieces` of a row of a window. Windows that overlap have the same pieces, as far as features allow that:
+        a CPU waits for what it has just written if it reads it with other limits."""
+        return list(pieces(self.window, LANES // 2 if self.features % LANES == LANES // 2 else LANES))
 
     @property
     def width(self) -> int:
@@ -125,39 +141,45 @@ class Layer(NamedTuple):
         return self.pooled[0] * self.pooled[1] * self.features
 
 
-def pieces(length: int) -> Iterator[tuple[int, int]]:
-    """(start, lanes) of vectors that cover ``length`` numbers: full ones, and shorter ones with a power of two."""
+def _whole_vectors(length: int) -> int:
+    return -(-length // LANES) * LANES
+
+
+def pieces(length: int, most: int = LANES) -> Iterator[tuple[int, int]]:
+    """(start, lanes) of vectors that cover ``length`` numbers: ``most`` lanes each, and shorter ones at the end with a
+    power of two."""
     start = 0
     while start < length:
-        lanes = min(LANES, 1 << ((length - start).bit_length() - 1))
+        lanes = min(most, 1 << ((length - start).bit_length() - 1))
         yield start, lanes
         start += lanes
 
 
 @cache
-def sites(layer: Layer) -> NDArray[np.int32]:
-    """(H W C, 2): where the window of an input begins in the map of currents, and where its taps begin."""
+def sites(layer: Layer) -> Tensor:
+    """(H W C, 2) int32: where the window of an input begins in the map of currents, and where its taps begin."""
     rows, columns = layer.rows, layer.columns
     y, x = range(rows.given), range(columns.given)
     window = np.add.outer(
-        [rows.first(place) * layer.pitch for place in y], [columns.first(place) * layer.features for place in x]
+        [layer.origin + rows.first(place) * layer.pitch for place in y],
+        [columns.first(place) * layer.features for place in x],
     )
     phases = np.add.outer([rows.phase(place) * columns.stride for place in y], [columns.phase(place) for place in x])
     kinds = rows.stride * columns.stride
     taps = (np.arange(layer.inputs) * kinds + phases[..., None]) * (rows.reach * layer.window)
     found = np.stack([np.broadcast_to(window[..., None], taps.shape), taps], axis=-1)
-    return np.ascontiguousarray(found.reshape(-1, 2), np.int32)
+    return torch.from_numpy(np.ascontiguousarray(found.reshape(-1, 2), np.int32))
 
 
 @cache
-def sums(layer: Layer) -> NDArray[np.int32]:
-    """(H' W' O,): the sum to which a neuron's spikes belong, -1 outside whole windows."""
+def sums(layer: Layer) -> Tensor:
+    """(H' W' O,) int32: the sum to which a neuron's spikes belong, -1 outside whole windows."""
     high, wide = layer.pooled
     y, x, feature = np.indices((layer.rows.made, layer.columns.made, layer.features)) // np.array(
         [layer.pool, layer.pool, 1]
     ).reshape(3, 1, 1, 1)
     found = np.where((y < high) & (x < wide), (y * wide + x) * layer.features + feature, -1)
-    return np.ascontiguousarray(found.ravel(), np.int32)
+    return torch.from_numpy(np.ascontiguousarray(found.ravel(), np.int32))
 
 
 def taps_of(weights: Tensor, layer: Layer) -> Tensor:

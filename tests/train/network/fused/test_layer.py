@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +87,7 @@ def assert_same(ours: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> None:
     neuron=KINDS,
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_equals_the_layers_in_turn(size, features, kernel, stride, padding, pool, neuron, seed):
     convolution = ConvLayer(type="conv", out=features, kernel=kernel, stride=stride, padding=padding)
     sizes = [
@@ -106,9 +105,9 @@ def test_equals_the_layers_in_turn(size, features, kernel, stride, padding, pool
     assert_same(ours, wanted)
 
 
-@pytest.mark.parametrize("inputs", [2, 5, 8, 16, 24, 40])
-@pytest.mark.parametrize("features", [3, 8, 16, 24, 33])
-@pytest.mark.parametrize("columns", [5, 13, 34])
+@pytest.mark.parametrize("inputs", [2, 5, 8, 24, 40])
+@pytest.mark.parametrize("features", [3, 8, 16, 33])
+@pytest.mark.parametrize("columns", [5, 34])
 def test_every_width_of_vectors(inputs, features, columns):
     convolution = ConvLayer(type="conv", out=features, kernel=3, padding=1)
     size = (3, 2, inputs, 5, columns)
@@ -124,16 +123,16 @@ SIZE = (5, 11, 4, 8, 8)
 
 
 def test_updates_are_those_of_all_events_and_have_a_gradient():
-    layer = fusion(SIZE, CONVOLUTION, 2)
+    fan_out = torch.arange(4.0 * 8 * 8).view(4, 8, 8)
+    layer = fusion_of(CONVOLUTION, (SIZE[2:], (8, 8, 8)), 2, fan_out)
     assert layer is not None
-    layer = replace(layer, fan_out=torch.arange(4.0 * 8 * 8).view(4, 8, 8))
     spikes, weights = drawn(SIZE, CONVOLUTION, 0.2, 0)
     spikes.requires_grad_()
     _, updates = layer.run(spikes, weights, NEURON)
-    wanted = (spikes.detach().sum(0) * layer.fan_out).flatten(1).sum(1, dtype=torch.float64)
+    wanted = (spikes.detach().sum(0) * fan_out).flatten(1).sum(1, dtype=torch.float64)
     assert torch.equal(updates, wanted)
     (updates * torch.arange(11)).sum().backward()
-    assert torch.equal(spikes.grad, (torch.arange(11).view(-1, 1, 1, 1) * layer.fan_out).expand_as(spikes))
+    assert torch.equal(spikes.grad, (torch.arange(11).view(-1, 1, 1, 1) * fan_out).expand_as(spikes))
 
 
 @pytest.mark.parametrize("odd", [0.5, torch.nan, torch.inf, -1.25])
