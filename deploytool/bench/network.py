@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from deploytool.base.errors import DeployError, InputError, UsageError
-from deploytool.base.json_text import read_json
+from deploytool.base.errors import DeployError
 from deploytool.bench.speed.networks import random_stream
 from deploytool.bench.speed.program import measure
 from deploytool.data.formats.reading import Reading
@@ -60,42 +57,6 @@ def bench_network(
     with cache.messages.progress("bench", "round") as tick:
         measured = measure(program, streams, asked.repeats, tick)
     return {"network": source, "program": mapped.digest, "target": asked.target, "data": says, **measured}
-
-
-def slower(answer: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What of ``answer`` takes longer than in the earlier one at ``path``, by more than the noise of both.
-
-    Times are compared as multiples of the machine's limit in the same run, which cancels changes of the machine's
-    speed. Raises InputError for a file that is no such answer, UsageError for one of another machine or another task.
-    """
-    try:
-        before = read_json(path)
-        measures = dict(before["measures"])
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"--compare {path}", "no earlier answer", "what bench NETWORK --json printed") from error
-    for name in ("program", "data", "arithmetic"):
-        if before.get(name) != answer[name]:
-            raise UsageError(f"--compare {path}", f"{name} {before.get(name)}", f"the same as now, {answer[name]}")
-    if before["machine"]["processor"] != answer["machine"]["processor"]:
-        found, need = before["machine"]["processor"], answer["machine"]["processor"]
-        raise UsageError(f"--compare {path}", f"measured on {found}", f"this machine, {need}")
-    rows = []
-    for name, now in answer["measures"].items():
-        if (then := measures.get(name)) is None:
-            continue
-        ratio = now["times the limit's"] / then["times the limit's"]
-        noise = (now["noise in %"] + then["noise in %"]) / 100
-        rows.append(
-            {
-                "what": name,
-                "ms before": then["ms"],
-                "ms now": now["ms"],
-                "times as long": round(ratio, 3),
-                "noise": round(noise, 3),
-                "says": "slower" if ratio > 1 + noise else "faster" if ratio < 1 / (1 + noise) else "the same",
-            }
-        )
-    return {"compared": rows, "slower": [row["what"] for row in rows if row["says"] == "slower"]}
 
 
 def _program(cache: StageCache, source: str, options: ImportOptions, target: str) -> Artifact:

@@ -12,7 +12,7 @@ from helpers.command import answer, invoke, refusal
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.progress import no_progress
-from deploytool.bench.network import slower
+from deploytool.bench.compare import OF_NETWORKS, slower
 from deploytool.bench.speed.networks import NMNIST, Spiking, network, random_stream
 from deploytool.bench.speed.program import LEAST_NOISE, measure, noise_of
 from deploytool.run.targets.table import make_target
@@ -56,13 +56,13 @@ def earlier(measured: dict[str, Any], tmp_path: Path) -> tuple[dict[str, Any], P
 
 def test_what_is_slower_than_the_noise_of_both_is_slower(earlier: tuple[dict[str, Any], Path]) -> None:
     now, path = earlier
-    assert slower(now, path)["slower"] == []
+    assert slower(now, path, OF_NETWORKS)["slower"] == []
     measures = now["measures"]
     noise = measures["layer layer0"]["noise in %"] / 50
     measures["layer layer0"]["times the limit's"] *= 1 + noise + 0.01
     measures["latency, median"]["times the limit's"] *= 1 + measures["latency, median"]["noise in %"] / 50 - 0.01
     measures["sample, one thread"]["times the limit's"] /= 2 + measures["sample, one thread"]["noise in %"] / 50
-    found = slower(now, path)
+    found = slower(now, path, OF_NETWORKS)
     assert found["slower"] == ["layer layer0"]
     says = {row["what"]: row["says"] for row in found["compared"]}
     assert says["latency, median"] == "the same"
@@ -74,14 +74,14 @@ def test_only_the_same_task_on_the_same_machine_is_compared(change: str, earlier
     now, path = earlier
     now[change] = {**now["machine"], "processor": "another"} if change == "machine" else "another"
     with pytest.raises(UsageError):
-        slower(now, path)
+        slower(now, path, OF_NETWORKS)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"measures": 3}', '{"speed": []}'])
 def test_a_file_that_is_no_answer_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(text)
     with pytest.raises(InputError):
-        slower({}, tmp_path / "old.json")
+        slower({}, tmp_path / "old.json", OF_NETWORKS)
 
 
 def test_the_command_measures_a_shipped_model_and_compares_it(tmp_path: Path) -> None:

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-REPEATS: Final = 3
+from deploytool.base.machine import threads
+from deploytool.bench.speed.program import noise_of
+from deploytool.ir.program_file import load_program
+from deploytool.ir.streams_file import load_streams
+from deploytool.run.targets.options import Options
+from deploytool.run.targets.table import make_target
+from deploytool.store.artifact import Store
+
+REPEATS: Final = 5
+LOOP: Final = ("-c", "n = 0\nfor i in range(4_000_000):\n    n += i & 7")
+"""The unit for comparisons with earlier answers, in which changes of the machine's speed cancel."""
 START: Final = ("-c", "import deploytool")
 RUN: Final = ("run", "zoo:digits", "--data", "digits", "--on", "emulator")
 AGAIN: Final = (*RUN, "--rasters", "3")
+PYTHON: Final = "Python and import deploytool"
+UNIT: Final = "the loop"
+ENGINE: Final = "the engine alone on these samples"
+AGAIN_PIPELINE: Final = "pipeline, already stored"
 
 IN_ORDER: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("help", ("--help",)),
@@ -28,6 +44,10 @@ IN_ORDER: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("validate", ("validate", "recording@latest")),
 )
 """The commands, each with what those before it left in the store."""
+
+NMNIST_SAMPLES: Final = "500"
+NMNIST: Final = ("run", "zoo:nmnist", "--data", "nmnist", "--samples", NMNIST_SAMPLES, "--on", "emulator")
+OF_NMNIST: Final = f"run on {NMNIST_SAMPLES} samples of N-MNIST"
 
 PIPELINE: Final = ("pipeline", "recipe.toml")
 RECIPE: Final = """
@@ -56,36 +76,82 @@ learning_rate = 5e-3
 """A recipe whose training takes seconds."""
 
 
-def commands() -> list[dict[str, Any]]:
-    """One row per command: user and system time of its process, the shortest of several, and beyond Python's start."""
+def commands(root: Path | None = None) -> list[dict[str, Any]]:
+    """One row per command: user and system time of its process, the shortest of several, and beyond Python's start.
+
+    With N-MNIST in ``root``, also of runs on it, beside what the engine alone takes for them.
+    """
     python = (sys.executable, *START)
     with tempfile.TemporaryDirectory() as folder:
         _seconds(python, Path(folder))  # files into memory, loops into the cache
-        start = min(_seconds(python, Path(folder)) for _ in range(REPEATS))
-    rounds = [_round() for _ in range(REPEATS)]
-    rows: list[dict[str, Any]] = [{"command": "Python and import deploytool", "process s": start}]
-    for (name, _), times in zip(IN_ORDER, zip(*rounds, strict=True), strict=True):
-        rows.append(_row(name, min(times), start))
-    if importlib.util.find_spec("torch") is None:
-        return [*rows, {"command": "pipeline, already stored", "process s": "not run: PyTorch is not installed"}]
-    return [*rows, _row("pipeline, already stored", _pipeline_again(), start)]
+    rounds = [_round(root) for _ in range(REPEATS)]
+    taken = {name: [each[name] for each in rounds] for name in rounds[0]}
+    if importlib.util.find_spec("torch") is not None:
+        taken[AGAIN_PIPELINE] = _pipeline_again()
+    rows = [_row(name, seconds, taken) for name, seconds in taken.items() if name != UNIT]
+    if AGAIN_PIPELINE not in taken:
+        rows.append({"command": AGAIN_PIPELINE, "process s": "not run: PyTorch is not installed"})
+    if root is None:
+        rows.append({"command": OF_NMNIST, "process s": "not run: it needs --root"})
+    return rows
 
 
-def _row(name: str, seconds: float, start: float) -> dict[str, Any]:
-    return {"command": name, "process s": seconds, "s beyond Python": seconds - start, "x Python": seconds / start}
+def measures(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """{command: its milliseconds, their noise, and the multiple of the loop's time}, for comparisons of answers."""
+    return {
+        row["command"]: {
+            "ms": 1000 * row["process s"],
+            "noise in %": row["noise in %"],
+            "times the loop's": row["times the loop's"],
+        }
+        for row in rows
+        if isinstance(row["process s"], float)
+    }
 
 
-def _round() -> list[float]:
-    """The seconds of each command, in a store that is empty at first."""
+def _row(name: str, seconds: Sequence[float], taken: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    start, shortest = min(taken[PYTHON]), min(seconds)
+    row: dict[str, Any] = {"command": name, "process s": shortest, "s beyond Python": shortest - start}
+    if name.startswith(OF_NMNIST):
+        row["s beyond Python and the engine"] = shortest - start - min(taken[ENGINE])
+    row["noise in %"] = 100 * noise_of(seconds)
+    row["times the loop's"] = shortest / min(taken[UNIT])
+    return row
+
+
+def _round(root: Path | None) -> dict[str, float]:
+    """{command: its seconds}, in a store that is empty at first."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_seconds(_called(arguments), Path(folder)) for _, arguments in IN_ORDER]
+        place = Path(folder)
+        found = {name: _seconds((sys.executable, *call), place) for name, call in ((PYTHON, START), (UNIT, LOOP))}
+        found |= {name: _seconds(_called(arguments), place) for name, arguments in IN_ORDER}
+    if root is None:
+        return found
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        run = (*NMNIST, "--root", str(root.absolute() / "nmnist"))
+        found[f"{OF_NMNIST}, the first on this data"] = _seconds(_called(run), place)
+        found[f"{OF_NMNIST}, with prepared samples"] = _seconds(_called((*run, "--rasters", "1")), place)
+        found[ENGINE] = _engine(Store(place / "artifacts"))
+    return found
 
 
-def _pipeline_again() -> float:
+def _engine(store: Store) -> float:
+    """The seconds of all threads in which the emulator runs the newest program of ``store`` on the newest samples."""
+    program = load_program(store.get("program@latest").path)
+    streams = load_streams(store.get("samples@latest").path)
+    target = make_target("emulator", Options(threads=threads()))
+    target.run(program, streams[:2])  # compiles loops, or loads them
+    before = time.process_time()
+    target.run(program, streams)
+    return time.process_time() - before
+
+
+def _pipeline_again() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "recipe.toml").write_text(RECIPE, encoding="utf-8")
         _, *again = (_seconds(_called(PIPELINE), Path(folder)) for _ in range(1 + REPEATS))
-        return min(again)
+        return again
 
 
 def _called(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -93,8 +159,12 @@ def _called(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _seconds(call: Sequence[str], folder: Path) -> float:
-    """The user and system time of a process in ``folder``. Raises CalledProcessError if it fails."""
+    """The user and system time of a process in ``folder``. Raises CalledProcessError if it fails.
+
+    Python keeps its bytecode, as it does by default: to compile all modules again takes half of a short command.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(call, cwd=folder, capture_output=True, check=True)
+    subprocess.run(call, cwd=folder, env=environment, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -12,6 +12,7 @@ from deploytool.cli.command import command
 from deploytool.cli.options import ReadingOptions, StatementOptions
 
 if TYPE_CHECKING:
+    from deploytool.bench.compare import Kind
     from deploytool.cli.invocation import Invocation
 
 
@@ -22,7 +23,8 @@ class ClaimOptions:
     claim: Annotated[str | None, typer.Option(metavar="NAME", help="Only this claim.")] = None
     folder: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the claims.")] = Path("recipes/claims")
     root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the data: nmnist and mnist for the claims.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the data: nmnist and mnist for the claims, nmnist for commands."),
     ] = None
 
 
@@ -67,12 +69,13 @@ def bench(
     For a network: samples and synaptic operations per second, latency, each layer's share of this machine's limit, and
     where the time goes. All measurements take turns; the shortest of each counts, and its noise is stated.
     """
-    from deploytool.base.errors import NEGATIVE_VERDICT, UsageError
+    from deploytool.base.errors import UsageError
     from deploytool.bench import BENCHMARKS
     from deploytool.bench import bench as measure
+    from deploytool.bench.compare import OF_COMMANDS, OF_NETWORKS
     from deploytool.bench.experiments import claims as try_claims
     from deploytool.bench.experiments import for_terminal
-    from deploytool.bench.network import Asked, bench_network, slower
+    from deploytool.bench.network import Asked, bench_network
     from deploytool.data.formats.reading import Reading
 
     if what == "claims":
@@ -82,21 +85,24 @@ def bench(
     if claims.claim is not None:
         raise UsageError("--claim", f"given with bench {what}", "bench claims")
     if what == "all" or what in BENCHMARKS or (what.isidentifier() and not Path(what).exists()):
-        if claims.root is not None or network.data is not None or network.compare is not None:
+        if network.data is not None or ((claims.root or network.compare) is not None and what != "commands"):
             raise UsageError("--root, --data, --compare", f"given with bench {what}", "a network to bench")
-        invocation.show(measure(what))
-        return 0
+        return _show(invocation, measure(what, claims.root), network.compare, OF_COMMANDS)
     root = None if claims.root is None else str(claims.root)
     asked = Asked(network.data, root, network.rate, network.duration_ms, network.target, network.repeats)
     answer = bench_network(invocation.cache, what, stated.options, asked, Reading(**vars(files)))
-    if network.compare is None:
-        invocation.show(_shown(answer, invocation.as_json))
-        return 0
-    answer |= slower(answer, network.compare)
-    invocation.show(_shown(answer, invocation.as_json))
-    return NEGATIVE_VERDICT if answer["slower"] else 0
+    return _show(invocation, answer, network.compare, OF_NETWORKS)
 
 
-def _shown(answer: dict[str, object], as_json: bool) -> dict[str, object]:
-    """``answer``, on a terminal without the measures, which are there for --compare."""
-    return answer if as_json else {name: value for name, value in answer.items() if name != "measures"}
+def _show(invocation: Invocation, answer: dict[str, object], before: Path | None, kind: Kind) -> int:
+    """Shows ``answer``, compared with the earlier one at ``before`` if it is given; the exit code is 9 if slower.
+
+    On a terminal it has no measures, which are there for --compare.
+    """
+    from deploytool.base.errors import NEGATIVE_VERDICT
+    from deploytool.bench.compare import slower
+
+    if before is not None:
+        answer |= slower(answer, before, kind)
+    invocation.show(answer if invocation.as_json else {key: each for key, each in answer.items() if key != "measures"})
+    return NEGATIVE_VERDICT if answer.get("slower") else 0
