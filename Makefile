@@ -19,7 +19,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tensorboard,datasets,hdf5,onnx,cluster,dev,browser,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,tensorboard,datasets,hdf5,onnx,speech,cluster,dev,browser,docs]'
 	@# sinabs serves as a peer in tests. Without its dependencies: one of them, samna, installs itself over the network.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt sinabs nirtorch pbr
 	touch $(READY)

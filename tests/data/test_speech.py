@@ -70,6 +70,9 @@ def test_a_list_of_other_utterances_is_refused(tmp_path: Path) -> None:
     place.write_text("train s0/0.wav 1 nobody/0.wav -1\n")
     with pytest.raises(InputError, match=r"1 unknown utterances, first nobody/0\.wav"):
         opened(spec.model_copy(update={"mixtures": str(place)})).pairs()
+    place.write_text("train s0/0.wav 1 s0/1.wav -1\n")
+    with pytest.raises(InputError, match=r"1 mixtures of one speaker, first s0/0\.wav and s0/1\.wav"):
+        opened(spec.model_copy(update={"mixtures": str(place)})).pairs()
     place.write_text("train s0/0.wav 1 s1/0.wav -1\n")
     with pytest.raises(InputError, match="no mixture for validation, test"):
         opened(spec.model_copy(update={"mixtures": str(place)})).pairs()

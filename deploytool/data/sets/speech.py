@@ -112,10 +112,13 @@ class Mixtures:
     def _listed(self, place: str) -> Mapping[Part, tuple[Pair, ...]]:
         """The pairs in the list ``place``."""
         pairs = parsed(_text(place), place)
-        known = {name for names in self.speakers.values() for name in names}
-        if unknown := sorted({name for pair in pairs for name in pair.names} - known):
+        speaker_of = {name: speaker for speaker, names in self.speakers.items() for name in names}
+        if unknown := sorted({name for pair in pairs for name in pair.names} - speaker_of.keys()):
             found = f"{len(unknown)} unknown utterances, first {unknown[0]}"
             raise InputError(f"data.mixtures {place}", found, "files in data.root, named from there")
+        if alone := [pair for pair in pairs if len({speaker_of[name] for name in pair.names}) == 1]:
+            found = f"{len(alone)} mixtures of one speaker, first {' and '.join(alone[0].names)}"
+            raise InputError(f"data.mixtures {place}", found, "two speakers in every mixture")
         by_part = {part: tuple(pair for pair in pairs if pair.part == part) for part in PARTS}
         if empty := [part for part in PARTS if not by_part[part]]:
             raise InputError(f"data.mixtures {place}", f"no mixture for {', '.join(empty)}", "some for every part")
