@@ -230,15 +230,14 @@ def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
 
 
 def memory(_cache: StageCache, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """MB per time step with kept and with recomputed activations; see `deploytool.bench.speed.memory`."""
+    """MB and time per time step, also as a share of those with all activations kept; see `bench.speed.memory`."""
     from deploytool.bench.speed.memory import memory as measured
 
-    rows = {row["kind"]: row for row in measured()}
     return {
-        f"{kind} {figure}": row[figure]
-        for kind, row in rows.items()
-        for figure in ("MB per step", "% of kept")
-        if kind.endswith("undone")
+        f"{row['kind']} {figure}": row[figure]
+        for row in measured()
+        for figure in ("MB per step", "% of kept", "ms per step", "% of kept, time")
+        if not row["kind"].endswith("kept")
     }
 
 
@@ -261,6 +260,45 @@ def gradients(_cache: StageCache, _recipe: None, seed: int, _options: Mapping[st
         errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*by_kind, strict=True) if b.any()]
         found[f"gradient error, alpha {alpha}, T={steps}"] = max(errors, default=None)
     return found
+
+
+def motivation(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
+    """Cosines between the gradients of BPTT and those without some temporal gradients, at the start and trained.
+
+    The spike layers ``ends``, those at the ends of stages, keep theirs alone, or lose theirs alone. Controls keep, or
+    lose, those of as many of the first layers, and of those in the middle. See `deploytool.bench.temporal`.
+    """
+    import torch
+
+    from deploytool.bench.temporal import cosine, online, through_time
+    from deploytool.recipe import SpikeLayer
+
+    net, trained_weights, frames, labels = _subject(cache, recipe, options["samples"])
+    layers = [block.name for block in net.blocks if isinstance(block.layer, SpikeLayer)]
+    count, middle = len(options["ends"]), (len(layers) - len(options["ends"])) // 2
+    groups = {"ends": options["ends"], "first": layers[:count], "middle": layers[middle : middle + count]}
+    start = net.initial_weights(torch.Generator().manual_seed(seed))
+    found = {}
+    for when, weights in (("at start", start), ("trained", trained_weights)):
+        whole = through_time(net, weights, frames, labels)
+        for name, group in groups.items():
+            for what, cut in (("kept", set(layers) - set(group)), ("cut", set(group))):
+                found[f"{name} {what}, {when}"] = cosine(whole, through_time(net, weights, frames, labels, cut))
+        for name, traced in (("SLTT", False), ("OTTT", True)):
+            found[f"{name}, {when}"] = cosine(whole, online(net, weights, frames, labels, traced))
+    return found
+
+
+def size(_cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """The number of weights, and of all else that is learnt, in thousands."""
+    import torch
+
+    from deploytool.train.methods.table import build
+    from deploytool.train.network.spiking import learnt
+
+    net = build(recipe.network, recipe.constraints, recipe.train)
+    weights = net.initial_weights(torch.Generator().manual_seed(0))
+    return {"k weights": sum(weight.numel() for name, weight in weights.items() if learnt(name)) / 1000}
 
 
 def _accuracy(model: Any, recipe: Recipe) -> float | None:
@@ -312,5 +350,7 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "robustness": robustness,
         "memory": memory,
         "gradients": gradients,
+        "motivation": motivation,
+        "size": size,
     }
 )

@@ -31,6 +31,7 @@ class PresetSection(Section):
     stem: Literal["cifar", "imagenet"] = Field(
         "cifar", description="First layer: a 3x3 convolution, or 7x7 with stride 2 and pooling over 2x2."
     )
+    width: float = Field(1.0, gt=0, description="Factor on the number of features of every stage.")
     spiking_output: bool = Field(
         False,
         description="Let the last layer fire. A chip needs this, because only spikes leave it. Otherwise the last "

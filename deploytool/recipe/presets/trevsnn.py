@@ -17,8 +17,10 @@ def trevsnn(shape: Shape, options: PresetSection, features: Sequence[int]) -> li
 
     The second convolution, "stem2", is the last of [train.trev] `stem`. Stages 2 and 3 halve the map by 3x3
     convolutions, stage 4 keeps it with 1x1. All time steps share the second half of the second block of every stage,
-    and the classifier, which reads the mean of every map of on4. ``options.norm`` are batch norms between stages.
+    and the classifier, which reads the mean of every map of on4. ``options.norm`` are batch norms between stages, and
+    ``options.width`` is a factor on ``features``.
     """
+    features = [max(1, round(options.width * each)) for each in features]
     layers = [
         {**conv_layer(features[0], 7, 2), "name": "stem1"},
         {**conv_layer(features[0], 3, 2), "name": "stem2", "direct": True},
@@ -80,7 +82,7 @@ def _needs(steps: int, coding: str, **train: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-_OPTIONS: Final = {"classes": 1000, "norm": True}
+_OPTIONS: Final = {"classes": 1000, "norm": True, "width": 1.0}
 _SOURCE: Final = "T-RevSNN, arXiv 2405.16466"
 _STILL: Final = _needs(4, "direct", loss="deep", epochs=300, batch=512, warmup_epochs=20)
 
@@ -107,7 +109,7 @@ TREVSNN: Final[Mapping[str, Preset]] = MappingProxyType(
             "the same with 32-64-128-256, for events; eight of them are the network for CIFAR10-DVS",
             partial(trevsnn, features=(32, 64, 128, 256)),
             (2, 128, 128),
-            {"classes": 10, "norm": True},
+            {"classes": 10, "norm": True, "width": 1.0},
             _SOURCE,
             needs=_needs(8, "events", loss="tet", tet_lambda=1e-3, epochs=100, batch=16),
         ),

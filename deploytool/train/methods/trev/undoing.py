@@ -137,7 +137,7 @@ class _Undone(torch.autograd.Function):
 
 class Past:
     """The backward pass through the steps: ``potentials`` of every stage after a step, gradients ``to_potentials`` from
-    later steps, and the gradients that are summed over steps."""
+    later steps, and those that are summed over steps, ``to_weights``, with views ``to_step`` of the part of a step."""
 
     def __init__(
         self, course: Course, given: Tensor, weights: Weights, potentials: Sequence[Tensor], encoded: bool
@@ -146,12 +146,14 @@ class Past:
         self.potentials = list(potentials)
         self.to_potentials = [torch.zeros_like(potential) for potential in potentials]
         self.to_weights = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.to_step: dict[str, Tensor] = {}
         self.to_given = torch.zeros_like(given) if encoded else None
 
     def undo(self, t: int, to_answer: Tensor) -> None:
         """Undoes step ``t``, whose answer gets the gradient ``to_answer``."""
         own = {name: weight.detach().requires_grad_() for name, weight in self.net.of_step(self.weights, t).items()}
         step = Step(t, own, self.course.measured)
+        self.to_step = self.net.of_step(self.to_weights, t)
         with torch.enable_grad():
             top = self.potentials[-1].detach().requires_grad_()
             answer = self.net.answer(top, step, self.given)
@@ -184,7 +186,7 @@ class Past:
             to_before[other] = to_before[other] + gradient
         alpha = _factor(step.weights[name].detach())
         undone: Tensor = (self.potentials[number] - current.detach()) / alpha
-        self._add(step, name, (to_now * undone).sum((0, 2, 3)))
+        self.to_step[name].add_((to_now * undone).sum((0, 2, 3)))
         to_before[number] = to_before[number] + alpha * to_now
         return undone
 
@@ -195,8 +197,5 @@ class Past:
         found = torch.autograd.grad(result, wanted, gradient, allow_unused=True)
         for name, to_weight in zip(names, found[len(sources) :], strict=True):
             if to_weight is not None:
-                self._add(step, name, to_weight)
+                self.to_step[name].add_(to_weight)
         return list(found[: len(sources)])
-
-    def _add(self, step: Step, name: str, gradient: Tensor) -> None:
-        self.net.of_step(self.to_weights, step.t)[name].add_(gradient)
