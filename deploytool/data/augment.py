@@ -37,12 +37,12 @@ class Changes:
     removed (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout").
     """
 
-    left_out: NDArray[np.float64]
+    left_out: Reals
     backwards: Flags
     exchanged: Flags
     mirrored: Flags
     upside_down: Flags
-    turns: NDArray[np.float64] | None
+    turns: Reals | None
     moves: Ints
     pairs: Draws | None
     holes: Ints
@@ -51,18 +51,17 @@ class Changes:
 
     def of(self, span: slice) -> Changes:
         """The changes of the samples in ``span``."""
-        return Changes(
-            self.left_out[span],
-            self.backwards[span],
-            self.exchanged[span],
-            self.mirrored[span],
-            self.upside_down[span],
-            None if self.turns is None else self.turns[span],
-            self.moves[span],
-            self.pairs and self.pairs.of(span),
-            self.holes[span],
-            self.hole,
-            self.generator,
+        return replace(
+            self,
+            left_out=self.left_out[span],
+            backwards=self.backwards[span],
+            exchanged=self.exchanged[span],
+            mirrored=self.mirrored[span],
+            upside_down=self.upside_down[span],
+            turns=None if self.turns is None else self.turns[span],
+            moves=self.moves[span],
+            pairs=self.pairs and self.pairs.of(span),
+            holes=self.holes[span],
         )
 
 
@@ -74,17 +73,17 @@ def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
     flips = second.random((3, count))
     holes = second.integers((0, 0), shape[1:], (count, 2)) - spec.cutout // 2
     return Changes(
-        left_out,
-        flips[0] < spec.flip_time,
-        flips[1] < spec.flip_polarity,
-        flips[2] < spec.flip,
-        third.random(count) < spec.flip_vertical,
-        _turns(spec, *third.uniform(-1, 1, (3, count))),
-        moves,
-        draw_pairs(last, count) if spec.autoaugment != "none" else None,
-        holes,
-        spec.cutout,
-        first,
+        left_out=left_out,
+        backwards=flips[0] < spec.flip_time,
+        exchanged=flips[1] < spec.flip_polarity,
+        mirrored=flips[2] < spec.flip,
+        upside_down=third.random(count) < spec.flip_vertical,
+        turns=_turns(spec, *third.uniform(-1, 1, (3, count))),
+        moves=moves,
+        pairs=draw_pairs(last, count) if spec.autoaugment != "none" else None,
+        holes=holes,
+        hole=spec.cutout,
+        generator=first,
     )
 
 
