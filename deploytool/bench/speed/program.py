@@ -21,7 +21,7 @@ from deploytool.base.numbers import rounded
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
-from deploytool.run.engine.event_driven import batches, compile_loops, run_samples
+from deploytool.run.engine.event_driven import batches, compile_loops, keep_freed_memory, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
 from deploytool.run.plan.layers import NO_TIMES, Caused, Integrated, LayerPlan, Plan, make_plan, state_type
 from deploytool.run.record.samples import Room
@@ -89,6 +89,7 @@ def measure(program: Program, streams: Sequence[EventStream], repeats: int, tick
         raise InputError("--data", "no samples", "at least one")
     plan = make_plan(program, state_type(program), vectors=True)
     compile_loops(plan, lambda text: tick(0, repeats, text))
+    keep_freed_memory()
     timed = [TimedLayer(**{f.name: getattr(each, f.name) for f in fields(each)}, spent=Spent()) for each in plan.layers]
     sent = _enough(plan, streams)
     taken = _rounds(plan, timed, sent, repeats, tick)

@@ -23,10 +23,11 @@ from deploytool.bench.speed.networks import (
     network,
     random_stream,
 )
+from deploytool.bench.speed.program import loop_of
 from deploytool.bench.speed.timing import in_turn
 from deploytool.ir.events import EventStream, frames_of, neurons_of
 from deploytool.ir.program import Arithmetic, Program
-from deploytool.run.engine.event_driven import batches, run_sample, run_samples
+from deploytool.run.engine.event_driven import batches, keep_freed_memory, run_sample, run_samples
 from deploytool.run.kernels.limit import UPDATES, limit
 from deploytool.run.plan.layers import Plan, make_plan, state_type
 from deploytool.run.record.samples import Room
@@ -53,6 +54,7 @@ LAYERS: Final = (
     SingleLayer((32, 32, 32), Spiking(64, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
     SingleLayer((64, 16, 16), Spiking(128, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
     SingleLayer((128, 8, 8), Spiking(128, 3, 1, padding=1), {"low": 0.30, "high": 0.21}),
+    SingleLayer((256, 8, 8), Spiking(512, 3, 1, padding=1)),
     SingleLayer((512, 1, 1), Spiking(64, 1, 1)),
     SingleLayer((2, 34, 34), Spiking(16, 5, 1, padding=2, stride=2), {"low": 0.09, "high": 0.055}),
 )
@@ -137,6 +139,7 @@ def _layer(single: SingleLayer, arithmetic: Arithmetic, firing: str) -> dict[str
         "k": spec.kernel,
         "s": spec.stride,
         "arithmetic": arithmetic,
+        "loop": loop_of(layer),
         "spikes/event": len(found.neurons) / len(sites),
         "GSynOps/s": speed / 1e9,
         "limit": most / 1e9,
@@ -273,7 +276,8 @@ def large() -> list[dict[str, Any]]:
 
 
 def synops_of(plan: Plan, streams: Sequence[EventStream]) -> int:
-    """Runs ``streams`` on this thread; returns their synaptic updates."""
+    """Runs ``streams`` on this thread, as a target does; returns their synaptic updates."""
+    keep_freed_memory()
     total = 0
     for batch in batches(streams, rasters=0):
         room = Room(plan.program, plan.program.outputs, len(batch.streams))
