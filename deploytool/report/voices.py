@@ -94,13 +94,13 @@ def render(content: VoicesContent) -> str:
 
 
 def _headlines(run: Rung, voices: Separation) -> list[Headline]:
-    ran, lacks = voices.ran, " ".join(voices.not_measured)
+    ran = voices.ran
     of = f"{whole(voices.mixtures)} mixtures"
     return [
         Headline("SI-SDR", f"{figure(ran.si_sdr_db)}\u202fdB", f"{ran.network}, {of}", "accuracy"),
         Headline("Improvement", f"{figure(ran.si_sdr_improvement_db)}\u202fdB", "SI-SDR above the mixture", "accuracy"),
         Headline("SDR", None if ran.sdr_db is None else f"{figure(ran.sdr_db)}\u202fdB", "BSS Eval", "accuracy"),
-        Headline("PESQ", None if ran.pesq is None else figure(ran.pesq), lacks or "narrowband", "accuracy"),
+        Headline("PESQ", None if ran.pesq is None else figure(ran.pesq), "ITU-T P.862, narrowband", "accuracy"),
         Headline(
             "SynOps", None if run.synops is None else figure(run.synops / 1e6), "millions per mixture", "accuracy"
         ),
