@@ -121,6 +121,16 @@ def test_networks_equal_the_specification() -> None:
     assert found.decisions_us.tolist() == [sample.decision_us for sample in wanted]
 
 
+def test_parts_of_a_sample_continue_from_one_another() -> None:
+    program = one_layer(REGISTERS + 3)
+    sites = random_sites(program, 700)
+    layer, general = layers_of(program)
+    state, wanted = layer.rest(), general.integrate(general.rest(), sites)
+    parts = [layer.integrate(state, part) for part in np.split(sites, [1, 130, 500])]
+    assert np.array_equal(np.concatenate([part.neurons for part in parts]), wanted.neurons)
+    assert len(wanted.neurons)
+
+
 UNSUITED = {
     "one place": ((3, 3), (1, 1, 1)),
     "too many places": ((1, 1), (1, 1, PLACES)),
