@@ -119,18 +119,22 @@ def _cells(stream: EventStream, time_steps: int, bins: Bins) -> NDArray[np.int32
 
 
 def frames(binned: BinnedEvents, chosen: Indices, changes: Changes | None = None) -> torch.Tensor:
-    """(T, B, C, H, W) float32: events per time step, feature and pixel of the ``chosen`` (B,) samples."""
+    """(T, B, C, H, W) float32: events per time step, feature and pixel of the ``chosen`` (B,) samples.
+
+    Features come last in memory, as layers in training take them.
+    """
     parts = [binned.cells(index) for index in chosen.tolist()]
     cells = np.concatenate(parts).astype(np.int64)
     sample = np.repeat(np.arange(len(chosen)), [len(part) for part in parts])
     if changes is not None:
         cells, sample = change_events(cells, sample, changes, binned.shape, binned.time_steps)
-    size = int(np.prod(binned.shape))
-    step = cells // size
-    place = (step * len(chosen) + sample) * size + (cells - step * size)
-    counts = torch.zeros(binned.time_steps, len(chosen), *binned.shape)
+    features, rows, columns = binned.shape
+    plane, pixel = np.divmod(cells, rows * columns)
+    step, feature = np.divmod(plane, features)
+    place = ((step * len(chosen) + sample) * (rows * columns) + pixel) * features + feature
+    counts = torch.zeros(binned.time_steps, len(chosen), rows, columns, features)
     counts.view(-1).index_add_(0, torch.from_numpy(place), torch.ones(len(place)))
-    return counts
+    return counts.movedim(-1, 2)
 
 
 def batches(
