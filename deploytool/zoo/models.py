@@ -77,7 +77,11 @@ MODELS: Final[Mapping[str, ShippedModel]] = MappingProxyType(
     {
         "digits": ShippedModel("two conv layers, one linear layer", "recipes/digits.toml", DIGITS, 2),
         "nmnist": ShippedModel(
-            "three conv layers, one linear layer", "recipes/nmnist.toml", NMNIST, 1, ("--set data.root=FOLDER",)
+            "three conv layers, one linear layer; trained on events",
+            "recipes/nmnist.toml",
+            NMNIST,
+            2,
+            ("--set data.root=FOLDER",),
         ),
         "ptl-digits": ShippedModel(
             "two conv layers, one linear layer; progressive tandem learning", "recipes/ptl-digits.toml", DIGITS, 2

@@ -31,7 +31,7 @@ def test_shift_and_drop_mean_the_same_in_train() -> None:
     assert inside.augment == AugmentSection(shift=2, drop=0.4, flip=0.5)
     assert TrainSection.model_validate({**TRAIN, "shift": 2, "augment": AugmentSection(flip=0.5)}).augment.shift == 2
     assert TrainSection.model_validate(inside.model_dump()) == inside
-    assert load_recipe(RECIPES / "nmnist.toml").train.augment == AugmentSection(shift=2, drop=0.4)
+    assert load_recipe(RECIPES / "nmnist-nmt.toml").train.augment == AugmentSection(shift=2, drop=0.4)
 
 
 @pytest.mark.parametrize(

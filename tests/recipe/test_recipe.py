@@ -136,9 +136,9 @@ def test_what_a_method_ignores_is_said_in_one_line_and_changes_nothing(tmp_path:
     assert said == [f"{tmp_path / 'r.toml'}: method sdt ignores train.t_min, train.draws, train.ptl."]
     assert recipe == load(tmp_path, GOOD)
     assert recipe.section("train") == load(tmp_path, GOOD).section("train")
-    assert load_recipe(RECIPES / "nmnist.toml", ["train.method=sdt"]).train.t_min == 1
+    assert load_recipe(RECIPES / "nmnist-nmt.toml", ["train.method=sdt"]).train.t_min == 1
     with pytest.raises(RecipeError, match="t_min: found 99, above t_max 75"):
-        load_recipe(RECIPES / "nmnist.toml", ["train.t_min=99"])
+        load_recipe(RECIPES / "nmnist-nmt.toml", ["train.t_min=99"])
 
 
 def test_keys_are_ignored_by_the_methods_that_their_descriptions_leave_out() -> None:

@@ -13,6 +13,7 @@ import torch
 from deploytool.base.json_text import read_json
 from deploytool.base.messages import Messages
 from deploytool.base.tensors import read_tensors
+from deploytool.bench.experiments.measures import MEASURES
 from deploytool.chip.chips import chip_named
 from deploytool.convert.model import blank_weights, to_graph
 from deploytool.data.sets.table import load_events
@@ -92,6 +93,13 @@ def test_what_was_trained_is_what_the_emulator_does(tmp_path: Path) -> None:
     answered = answers(deployed.counts["fc1"].reshape(len(streams), -1))
     best = max(row["validation_accuracy"] for row in history)
     assert best == pytest.approx(100 * float((answered == labels).mean()))
+
+
+def test_a_claim_measures_that_difference(tmp_path: Path) -> None:
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
+    assert MEASURES["exactness"](cache, recipe(epochs=1), 0, {}) == {"SD from training %": 0.0}
+    in_steps = MEASURES["exactness"](cache, recipe(epochs=1, method="sdt"), 0, {})
+    assert in_steps["SD from training %"] > 0
 
 
 def test_it_learns_and_resumes_bit_for_bit(tmp_path: Path) -> None:

@@ -57,6 +57,30 @@ def ladder(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str,
     }
 
 
+def exactness(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
+    """Spike difference at the output between what training ran and the program on the emulator, on test samples.
+
+    A method that trains on events runs the emulator itself; all others run in their time steps.
+    """
+    from deploytool.base.machine import threads
+    from deploytool.data.sets.table import load_events
+    from deploytool.run.jobs.job import Job
+    from deploytool.train.methods.table import method_of
+    from deploytool.validate import metrics
+    from deploytool.workflow.outside import Emulator
+
+    model = train(cache, recipe)
+    program = map_graph(cache, convert_model(cache, model), recipe.constraints.chip, recipe.map)
+    chip_run = load_recording(run(cache, program.name, Job("emulator"), dataset(recipe.data, recipe.seed)).path)
+    if method_of(recipe.train).trains_on_events:
+        test = load_events(recipe.data, recipe.seed).test
+        streams = [test[index] for index in range(len(test))]
+        in_training = Emulator(recipe, threads()).record(read_tensors(model.path / WEIGHTS), streams, single=False)
+    else:
+        in_training = load_recording(run_trained(cache, model, recipe).path)
+    return {"SD from training %": metrics.spike_difference(chip_run, in_training).pooled}
+
+
 def trained(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
     """Test accuracy of the trained network, and the training cost from its history."""
     from deploytool.base.json_text import read_json
@@ -339,6 +363,7 @@ def _subject(
 MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
     {
         "ladder": ladder,
+        "exactness": exactness,
         "trained": trained,
         "tandem": tandem,
         "stages": stages,

@@ -38,6 +38,7 @@ class Method:
     undeployable         why no chip can run what it trains; None if a chip can
     folds_norms          whether it folds batch norms, biases included, so that the trained network has none
     several_processes    whether torchrun may start it in several processes
+    trains_on_events     whether the forward pass of training is the emulator's, without time steps
     """
 
     says: str
@@ -47,6 +48,7 @@ class Method:
     undeployable: Callable[[TrainSection], UnsupportedError | None] = lambda _: None
     folds_norms: bool = False
     several_processes: bool = True
+    trains_on_events: bool = False
 
     def trained_network(self, network: NetworkSection, spec: TrainSection) -> NetworkSection:
         """The network of the trained weights: ``network``, without batch norms where training removes them."""

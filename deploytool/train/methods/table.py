@@ -90,6 +90,7 @@ METHODS: Final[Mapping[str, Method]] = MappingProxyType(
             needs=events.needs,
             restrictions=events.restrictions,
             several_processes=False,
+            trains_on_events=True,
         ),
     }
 )
