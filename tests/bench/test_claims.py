@@ -51,6 +51,13 @@ def test_every_arm_is_a_recipe(name):
             assert recipe.seed == 7
 
 
+@pytest.mark.parametrize("arm", ["t1", "t2", "t4", "t8"])
+def test_arms_over_time_steps_have_as_many_weights(arm, tmp_path):
+    recipe = arm_recipe(CLAIMS["trev-mnist"], arm, 0, FOLDER, None)
+    figures = MEASURES["size"](StageCache(Store(tmp_path), Messages(quiet=True)), recipe, 0, {})
+    assert figures["k weights"] == pytest.approx(376, rel=0.01)
+
+
 def test_differences_are_judged_seed_by_seed():
     assert judged([1, 5, 9], [2, 6, 10.1]) == "agrees"
     assert judged([1, 5, 9], [0, 4, 7.9]) == "disagrees"
