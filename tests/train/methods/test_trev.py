@@ -213,6 +213,24 @@ def test_merged_weights_give_the_same_output(keys):
     torch.testing.assert_close(net.run(simple, frames).output, wanted, rtol=1e-9, atol=1e-9)
 
 
+def test_a_batch_norm_after_shared_weights_is_shared_and_merged_too():
+    layers = [layer.model_dump(by_alias=True) for layer in BLOCKS.layers]
+    network = NetworkSection.model_validate(
+        {
+            "input": BLOCKS.input,
+            "layers": [{**each, "shared": True} if each["name"] == "down" else each for each in layers],
+        }
+    )
+    trev = TrevSection(on=("on1", "on2", "on3"), **WHOLE)
+    net = TrevNetwork(network, REAL, spec(method="trev", trev=trev, time_steps=4))
+    weights = learned(net)
+    assert weights["down_bn.gamma"].shape == (6,)
+    frames = torch.poisson(torch.full((4, 5, 2, 8, 8), 0.8, dtype=torch.float64), generator=generator())
+    weights |= {name: w.double() for name, w in net.run(weights, frames, measure=True).statistics.items()}
+    simple = merged(weights, net.blocks, own=True)
+    torch.testing.assert_close(net.run(simple, frames).output, net.run(weights, frames).output, rtol=1e-9, atol=1e-9)
+
+
 def test_standardised_weights_have_no_mean_and_the_gain_as_their_norm():
     weight, gain = torch.randn(2, 5, 3, 3, 3, generator=generator()), torch.rand(2, 5, generator=generator()) + 0.5
     found = standardised(weight, gain).flatten(2)

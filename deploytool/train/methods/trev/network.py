@@ -53,7 +53,7 @@ class TrevNetwork(SpikingNetwork):
         self.fan_out |= {block.name: block.fan_out() for block in self.stem if block.weight_shape}
         self._norms = any(isinstance(block.layer, BatchNormLayer) for block in self.blocks)
         self._scaled = {} if spec.trev.residual == "plain" else scaled_adds(self.blocks, spec.trev.own)
-        self._common = {block.name for block in self.stem} | {b.name for b in self.weighted if _shared(b)}
+        self._common = {block.name for block in self.stem} | _shared(self.blocks)
 
     @property
     def normalised(self) -> bool:
@@ -214,8 +214,10 @@ def _stacked(drawn: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([each[name] for each in drawn]) for name in drawn[0]}
 
 
-def _shared(block: Block) -> bool:
-    return isinstance(block.layer, ConvLayer | LinearLayer) and block.layer.shared
+def _shared(blocks: Sequence[Block]) -> set[str]:
+    """The layers with weights that all steps share, and the batch norms after them."""
+    found = {b.name for b in blocks if isinstance(b.layer, ConvLayer | LinearLayer) and b.layer.shared}
+    return found | {b.name for b in blocks if isinstance(b.layer, BatchNormLayer) and b.sources[0] in found}
 
 
 def _fusion(stage: Stage, deeper: Stage) -> str:
