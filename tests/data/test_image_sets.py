@@ -1,57 +1,20 @@
 """MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and folders of pictures, on small files in the same formats."""
 
 import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.data_sets import idx, write_cifar, write_mnist, write_pictures
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image as Pictures
 
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.sets import cifar, imagefolder, mnist
 from deploytool.data.sets.mnist import idx_array
 from deploytool.data.sets.table import IMAGE_SETS, load
 from deploytool.recipe import DataSection
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
-
-
-def write_mnist(root: Path, count: int = 20, compressed: bool = True) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for images, labels in mnist.FILES.values():
-        arrays = rng.integers(0, 256, (count, 28, 28)), np.arange(count) % 10
-        for name, array in zip((images, labels), arrays, strict=True):
-            content = idx(array.astype(np.uint8))
-            (root / (name + ".gz" * compressed)).write_bytes(gzip.compress(content) if compressed else content)
-
-
-def write_cifar(root: Path, layout: cifar.Layout, count: int = 20) -> np.ndarray:
-    """Writes the files; returns the rows of the first."""
-    folder = root / layout.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for file in layout.test + layout.train[::-1]:
-        rows = rng.integers(0, 256, (count, layout.labels + 3072)).astype(np.uint8)
-        rows[:, layout.labels - 1] = np.arange(count) % layout.classes
-        (folder / file).write_bytes(rows.tobytes())
-    return rows
-
-
-def write_pictures(root: Path, parts: tuple[str, ...] = ("train", "val"), count: int = 3) -> None:
-    for part in parts:
-        for number, name in enumerate(("n01", "n02", "n10")):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for index in range(count):
-                pixels = np.full((4 + index, 6, 3), 80 * number, np.uint8)
-                Pictures.fromarray(pixels).save(folder / f"{index}.{('png', 'jpg', 'JPEG')[index % 3]}")
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)), st.integers(1, 8))

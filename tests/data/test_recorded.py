@@ -7,52 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.aedat4 import aedat4
+from helpers.data_sets import write_cifar10dvs, write_gesture, write_ncaltech101, write_set
 
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.sets import cifar10dvs, dvsgesture, ncaltech101
 from deploytool.data.sets.table import EVENT_SETS, load
 from deploytool.recipe import DataSection
 
-USERS = {"ibmGestureTrain": ("user01_fluorescent", "user02_led"), "ibmGestureTest": ("user24_led",)}
 RECORDED = ("dvsgesture", "cifar10dvs", "ncaltech101")
 IN_TONIC = [("dvsgesture", "DVSGesture"), ("cifar10dvs", "CIFAR10DVS"), ("ncaltech101", "NCALTECH101")]
-
-
-def write_gesture(root: Path, kind: type[np.number] = np.float64) -> None:
-    """Events at 40, 42 and 42 ms; columns x, y, polarity, ms."""
-    for part, users in USERS.items():
-        for user in users:
-            (root / part / user).mkdir(parents=True)
-            for label in (10, 2, 0):
-                rows = [[label, 5, 1, 40], [127, 6, 0, 42], [3, 127, 1, 42]]
-                np.save(root / part / user / f"{label}.npy", np.array(rows, kind))
-
-
-def write_cifar10dvs(root: Path, count: int = 10) -> None:
-    for name in cifar10dvs.NAMES:
-        (root / name).mkdir(parents=True)
-        for index in range(count):
-            rows = [(1_500_000_000_000_100, index, 127, 1), (1_500_000_000_000_350, 127, index, 0)]
-            (root / name / f"cifar10_{name}_{index}.aedat4").write_bytes(aedat4(rows))
-
-
-def write_ncaltech101(root: Path, count: int = 10) -> None:
-    for number in range(101):
-        folder = root / ("accordion" if number == 0 else f"class_{number:03d}")
-        folder.mkdir(parents=True)
-        for index in range(count):
-            content = [index, 7, 0x80, 1, 0, 0, 240, 0, 0, 0, 239, 179, 0, 1, 16]
-            (folder / f"image_{index:04d}.bin").write_bytes(bytes(content))
-
-
-def write(name: str, root: Path) -> None:
-    match name:
-        case "dvsgesture":
-            write_gesture(root / "DVSGesture")
-        case "cifar10dvs":
-            write_cifar10dvs(root / "CIFAR10DVS")
-        case "ncaltech101":
-            write_ncaltech101(root / "NCALTECH101" / "Caltech101")
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.int64, np.uint32])
@@ -157,7 +120,7 @@ def test_files_hold_what_tonic_finds_in_them(
     tonic = pytest.importorskip("tonic")
     if name == "cifar10dvs":
         pytest.importorskip("aedat")
-    write(name, tmp_path)
+    write_set(name, tmp_path)
     kind = getattr(tonic.datasets, called)
     monkeypatch.setattr(kind, "_check_exists", lambda _self: True)
     ours = {sample.name: sample for part in EVENT_SETS[name].parts(str(tmp_path)) for sample in part}
@@ -184,7 +147,7 @@ def test_files_hold_what_tonic_finds_in_them(
 def test_samples_do_not_depend_on_where_and_in_which_order_files_lie(tmp_path: Path, name: str) -> None:
     prints, names = set(), []
     for root in (tmp_path / "one", tmp_path / "other"):
-        write(name, root)
+        write_set(name, root)
         prints.add(EVENT_SETS[name].fingerprint(str(root)))
         train, test = EVENT_SETS[name].parts(str(root))
         if name != "cifar10dvs" or importlib.util.find_spec("aedat"):
