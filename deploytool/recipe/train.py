@@ -49,6 +49,8 @@ class BaseSection(Section):
     learning_rate: float = Field(gt=0, description="Learning rate of this stage.")
     time_steps: int | None = Field(None, ge=1, description="Time steps per sample; by default those of [train].")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
+    optimizer: Literal["adamw", "sgd"] | None = Field(None, description="Optimizer; by default that of [train].")
+    weight_decay: float | None = Field(None, ge=0, description="Weight decay; by default that of [train].")
 
 
 class TrainSection(Section):

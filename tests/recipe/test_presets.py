@@ -113,6 +113,7 @@ WRITTEN_OUT = {
     "vggsnn-stride": lambda: plain([2, *EIGHT], [512 * 9, 10]),
     "vgg11": lambda: plain([3, *EIGHT], [2048, 4096, 4096, 10]),
     "vgg13": lambda: plain([3, *(f for f in (64, 128, 256, 512, 512) for _ in "ab")], [512, 4096, 4096, 10]),
+    "vgg14": lambda: plain([3, 64, 64, 128, 128, *[256] * 3, *[512] * 6], [512, 100]),
     "vgg16": lambda: plain([3, 64, 64, 128, 128, *[256] * 3, *[512] * 6], [512, 4096, 4096, 10]),
     "alexnet": lambda: plain([3, 96, 256, 384, 384, 256], [4096, 2048, 10]),
     "mnist-cnn": lambda: plain([1, 16, 32, 32, 64], [3136, 800, 10]),
@@ -189,7 +190,7 @@ def test_a_preset_leaves_no_trace(name: str) -> None:
     assert set(again.model_dump()) == {"input", "layers"}
 
 
-LEAST = {"nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "resnet34": 32}
+LEAST = {"nmnist": 8, "dvsgesture": 32, "vgg9": 64, "vggsnn": 16, "vgg14": 32, "resnet34": 32}
 """Sides of the smallest inputs that leave something to every layer, where that is more than 8."""
 SMALL = ("digits", "nmnist", "dvsgesture", "mnist-cnn", "autoencoder")
 
@@ -240,6 +241,7 @@ def test_a_small_preset_takes_a_step_of_training(name: str) -> None:
         ("vgg9", ["conv1", "conv3", "conv5", "conv7"]),
         ("dvsgesture", ["conv1", "conv3", "fc1"]),
         ("vgg16", [f"conv{n}" for n in range(1, 14)]),
+        ("vgg14", [f"conv{n}" for n in range(1, 14)]),
         ("vggsnn", [f"conv{n}" for n in range(1, 9)]),
         ("resnet18", ["stem", *(f"block{n}_conv1" for n in range(2, 9))]),
         ("resnet19", ["stem", *(f"block{n}_conv1" for n in range(2, 9))]),

@@ -71,6 +71,13 @@ VGG: Final[Mapping[str, Preset]] = MappingProxyType(
             _PTL_VGG,
             _PTL_SOURCE,
         ),
+        "vgg14": Preset(
+            "VGG-14 for CIFAR: the convolutions of VGG-16, with average pooling, and one fully connected layer",
+            partial(vgg, groups=((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)),
+            (3, 32, 32),
+            {"classes": 100, "norm": True, "pool": "avg", "spiking_output": False},
+            "MTT's code, arXiv 2503.17394",
+        ),
         "vgg16": Preset(
             "VGG-16 for CIFAR, with the strides and the head of PTL's VGG-11",
             partial(vgg, groups=((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3)),

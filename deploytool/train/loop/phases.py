@@ -62,7 +62,7 @@ def _free(constraints: ConstraintsSection) -> ConstraintsSection:
 
 def _base(spec: TrainSection) -> TrainSection:
     assert spec.base is not None
-    own = {"epochs": spec.base.epochs, "learning_rate": spec.base.learning_rate, "schedule": spec.base.schedule}
+    own = spec.base.model_dump(exclude_none=True)
     steps = spec.base.time_steps or spec.time_steps
     plain = {"method": "sdt", "base": None, "tit": (), "milestones": (), "patience": None}
     no_warmup = {"warmup_epochs": 0, "warmup_steps": None}

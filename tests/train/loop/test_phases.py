@@ -19,6 +19,7 @@ from deploytool.recipe.nodes import without_norms
 from deploytool.recipe.train import ignored_keys
 from deploytool.train.loop import phases
 from deploytool.train.loop.calibration import CALIBRATION_BATCHES, calibrated
+from deploytool.train.loop.descent import Descent
 from deploytool.train.loop.evaluate import as_tensors, evaluate
 from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import State
@@ -83,6 +84,15 @@ def test_merged_weights_are_the_batch_norm_without_its_bias():
     assert normed.output.sum() > 0
     for name in normed.spikes:
         assert torch.equal(normed.spikes[name], bare.spikes[name]), name
+
+
+def test_a_base_may_have_an_optimizer_of_its_own() -> None:
+    own = {**BASE, "optimizer": "adamw", "weight_decay": 0.02}
+    sgd = {"optimizer": "sgd", "weight_decay": 5e-4, "method": "mtt"}
+    for base, expected in ((own, ("adamw", 0.02)), (BASE, ("sgd", 5e-4))):
+        first, second = phases.phases_of(Descent(), NORMED, CONSTRAINTS, spec(base=base, **sgd))
+        assert (first.spec.optimizer, first.spec.weight_decay) == expected
+        assert (second.spec.optimizer, second.spec.weight_decay) == ("sgd", 5e-4)
 
 
 def test_a_base_ends_without_norms_and_without_bias_in_the_chips_integers(tmp_path):
