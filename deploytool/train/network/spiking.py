@@ -24,6 +24,7 @@ from deploytool.recipe import (
     BatchNormLayer,
     ConstraintsSection,
     ConvLayer,
+    FlattenLayer,
     LayerSection,
     LinearLayer,
     NetworkSection,
@@ -141,6 +142,7 @@ class SpikingNetwork:
         self._kernels = _kernels(self.blocks)
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}
         self._fusions = _fusions(self.blocks, self._kernels, self.fan_out)
+        self._unread = {x for x, reader in _only_readers(self.blocks).items() if reader.name in self._fusions}
 
     @property
     def answering(self) -> str:
@@ -189,10 +191,10 @@ class SpikingNetwork:
 
         ``steps`` are the time steps of each layer with weights, as drawn by a training method; without ``steps`` all
         layers run at T. Batch norms use the statistics in ``weights``, or with ``measure``, for training, those of this
-        batch, over time as well; the Activity then lacks spikes that only a pooling layer sees. Features come last in
-        memory, because that order is faster for convolutions with few features.
+        batch, over time as well; the Activity then lacks spikes that only a pooling layer sees.
         """
-        frames = frames.movedim(2, -1).contiguous().movedim(-1, 2)
+        if not (measure and self.blocks[0].name in self._fusions):
+            frames = _features_last(frames)
         drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
         flows = {INPUT: _Flow(frames)}
         activity = Activity({}, frames, torch.zeros(frames.shape[1], dtype=torch.float64, device=frames.device), {})
@@ -202,7 +204,6 @@ class SpikingNetwork:
             match block.layer:
                 case ConvLayer() | LinearLayer():
                     given = resample(first.tensor, drawn.get(block.name, len(first.tensor)), self.spec.ttm)
-                    given = given.reshape(*given.shape[:2], *block.in_shape)
                     flow, updates = self._driven(block, replace(first, tensor=given), weights, measure)
                     synops = synops + updates
                 case PoolLayer(type=kind, kernel=kernel):
@@ -225,6 +226,8 @@ class SpikingNetwork:
                 case AddLayer():
                     ways = [resample(other.real(), len(first.tensor), self.spec.ttm) for other in others]
                     flow = _Flow(sum(ways, first.real()))
+                case FlattenLayer() if measure and block.name in self._unread:
+                    flow = first
                 case _:
                     flow = replace(first, tensor=first.tensor.reshape(*first.tensor.shape[:2], *block.out_shape))
             flows[block.name] = flow
@@ -242,8 +245,10 @@ class SpikingNetwork:
             neuron = self._neuron(integers, given.divisor)
             if (found := fusion.run(given.tensor, integers.weights, neuron)) is not None:
                 return _Flow(found[0], fired=True, pooled=fusion.pool > 1), found[1]
-        currents = block.current(given.tensor, integers.weights)
-        return _Flow(currents, given.divisor, integers), self.updates(block, given.tensor.sum(0))
+        spikes = _features_last(given.tensor) if block.sources == (INPUT,) else given.tensor
+        spikes = spikes.reshape(*spikes.shape[:2], *block.in_shape)
+        currents = block.current(spikes, integers.weights)
+        return _Flow(currents, given.divisor, integers), self.updates(block, spikes.sum(0))
 
     def _fusion(self, block: Block, given: Tensor, weights: Weights) -> Fusion | None:
         """The loop of ``block`` with its neurons, if these get whole numbers on a CPU, and nothing but its currents."""
@@ -316,6 +321,12 @@ class SpikingNetwork:
                 {f"{block.name}.mean": mean.detach(), f"{block.name}.variance": variance.detach()}
             )
         return normalise(current, gamma, beta, mean, variance)
+
+
+def _features_last(maps: Tensor) -> Tensor:
+    """``maps`` (T, B, C, H, W) with features last in memory, the order in which convolutions with few features are
+    faster."""
+    return maps.movedim(2, -1).contiguous().movedim(-1, 2)
 
 
 def learnt(name: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,23 +33,29 @@ MOST_WEIGHTS: Final = 1 << 18
 class Fusion:
     """A layer of weights, its neurons, and the sums over windows ``pool`` x ``pool`` (1: none) after them.
 
-    ``fan_out`` (H, W, C), float64, is the number of synaptic updates that one input event causes.
+    ``fan_out``, float64, is the number of synaptic updates that one input event causes: (H W C,) and (C H W,).
     """
 
     rows: Side
     columns: Side
     pool: int
-    fan_out: Tensor
+    fan_out: tuple[Tensor, Tensor]
 
     def run(self, given: Tensor, weights: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor] | None:
         """(sums of spikes (T, B, O, h, w), synaptic updates (B,) float64) for spikes ``given`` (T, B, C, H, W).
 
-        ``weights`` (O, C, KH, KW) or (O, C) are whole numbers. None if ``given`` are not whole numbers.
+        ``weights`` (O, C, KH, KW) or (O, C H W) are whole numbers. None if ``given`` are not whole numbers.
         """
         if not given.numel():
             return None
-        kernel = weights.view(*weights.shape[:2], self.rows.kernel, self.columns.kernel)
-        found = _Fused.apply(given.movedim(2, -1).contiguous(), kernel, neuron, self)  # type: ignore[no-untyped-call]
+        by_place = given.movedim(2, -1)
+        planar = not given.requires_grad and not by_place.is_contiguous()
+        spikes = (given if planar else by_place).flatten(2).contiguous()
+        kernel = weights
+        if weights.ndim == 2:
+            by_map = weights.view(-1, *given.shape[2:])
+            kernel = (by_map if planar else by_map.movedim(1, -1)).reshape(*weights.shape, 1, 1)
+        found = _Fused.apply(spikes, kernel, neuron, self, planar)  # type: ignore[no-untyped-call]
         return None if found is None else (found[0].movedim(-1, 2), found[1])
 
     def layer(self, weights: Tensor, neuron: Neuron) -> Layer:
@@ -84,70 +90,67 @@ def fusion_of(layer: ConvLayer | LinearLayer, shapes: tuple[Shape, Shape], pool:
     size = inputs * features * math.prod(side.kernel for side in sides)
     if size > MOST_WEIGHTS or any(side.before < 0 for side in sides):
         return None
-    return Fusion(sides[0], sides[1], pool, fan_out.movedim(0, -1).double().contiguous())
+    updates = fan_out.double()
+    return Fusion(sides[0], sides[1], pool, (updates.movedim(0, -1).flatten(), updates.flatten()))
 
 
 class _Fused(torch.autograd.Function):
+    """``given`` is (T, B, H W C), or (T, B, C H W) without a gradient if it is ``planar``."""
+
     @staticmethod
-    def forward(ctx: Any, given: Tensor, weights: Tensor, neuron: Neuron, fusion: Fusion) -> Any:
+    def forward(ctx: Any, given: Tensor, weights: Tensor, neuron: Neuron, fusion: Fusion, planar: bool) -> Any:
         steps, count = given.shape[:2]
-        layer = fusion.layer(weights, neuron)
-        taps = taps_of(weights, layer).contiguous()
+        layer, fan_out = fusion.layer(weights, neuron), fusion.fan_out[planar]
+        inputs = given, sites(layer, planar), taps_of(weights, layer), _numbers(neuron)
         out = torch.empty(steps, count, *layer.pooled, layer.features)
         updates = torch.empty(count, dtype=torch.float64)
-        before = given, taps, fusion.fan_out
-        membrane, answer = _run(layer, before, neuron, (out, updates))
+        membrane, answer = _run(layer, inputs, fan_out, (out, updates))
         if answer == TOO_LARGE:
             layer = layer._replace(stored="float32")
-            membrane, answer = _run(layer, before, neuron, (out, updates))
+            membrane, answer = _run(layer, inputs, fan_out, (out, updates))
         if answer & NOT_WHOLE:
             return None
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(given, taps, membrane)
-        ctx.neuron, ctx.layer, ctx.fan_out = neuron, layer, fusion.fan_out
+        ctx.save_for_backward(*inputs, membrane)
+        ctx.layer, ctx.fan_out = layer, fan_out
         return out, updates
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         from_out, from_updates = gradients
-        given, taps, membrane = ctx.saved_tensors
+        *inputs, membrane = ctx.saved_tensors
         to_given = to_weights = None
         if from_out is not None:
-            to_given, to_taps = _back(
-                Back(ctx.layer, ctx.needs_input_grad[0]), (given, taps, membrane), ctx.neuron, from_out.contiguous()
-            )
+            shape = Back(ctx.layer, ctx.needs_input_grad[0])
+            to_given, to_taps = _back(shape, inputs, membrane, from_out.contiguous())
             to_weights = weights_of(to_taps, ctx.layer)
         if from_updates is not None and ctx.needs_input_grad[0]:
-            through = (from_updates.view(-1, *[1] * ctx.fan_out.ndim) * ctx.fan_out).float()
-            to_given = through.expand_as(given) if to_given is None else to_given + through
-        return to_given, to_weights, None, None
+            through = (from_updates.view(-1, 1) * ctx.fan_out).float()
+            to_given = through.expand_as(inputs[0]) if to_given is None else to_given + through
+        return to_given, to_weights, None, None, None
 
 
-def _run(
-    layer: Layer, given: tuple[Tensor, Tensor, Tensor], neuron: Neuron, filled: tuple[Tensor, Tensor]
-) -> tuple[Tensor, int]:
-    """(U (T, B, H', W' O), answer of the loop) for ``given`` (spikes, taps, fan-out); ``filled`` are (sums,
+def _run(layer: Layer, inputs: Sequence[Tensor], fan_out: Tensor, filled: tuple[Tensor, Tensor]) -> tuple[Tensor, int]:
+    """(U (T, B, H', W' O), answer of the loop) for ``inputs`` (spikes, sites, taps, numbers); ``filled`` are (sums,
     updates)."""
-    (spikes, taps, fan_out), size = given, layer.size
+    (spikes, where, taps, numbers), size = inputs, layer.size
     membrane = torch.empty(*spikes.shape[:2], layer.rows.made, layer.width, dtype=getattr(torch, layer.stored))
-    shared = (spikes, sites(layer), taps, sums(layer), fan_out, _numbers(neuron), membrane, *filled)
+    shared = (spikes, where, taps, sums(layer), fan_out, numbers, membrane, *filled)
     own = [torch.empty(PARTS, length) for length in (size, size * layer.leaks, LANES)]
     answers = _in_parts(_loop("forward", layer), shared, own, spikes.shape[:2])
-    return membrane, int(np.bitwise_or.reduce(answers))
+    return membrane, functools.reduce(operator.or_, answers)
 
 
-def _back(
-    shape: Back, forward: tuple[Tensor, Tensor, Tensor], neuron: Neuron, from_out: Tensor
-) -> tuple[Tensor | None, Tensor]:
-    """(dL/d given or None, dL/d taps), for ``forward`` (given, taps, U)."""
-    (given, taps, membrane), layer = forward, shape.layer
+def _back(shape: Back, inputs: Sequence[Tensor], membrane: Tensor, from_out: Tensor) -> tuple[Tensor | None, Tensor]:
+    """(dL/d given or None, dL/d taps), for ``inputs`` (given, sites, taps, numbers) and U."""
+    (given, where, taps, numbers), layer = inputs, shape.layer
     to_given = torch.empty_like(given) if shape.to_input else None
     back = taps_back(taps, layer) if shape.to_input else taps
     to_shared = from_out if to_given is None else to_given
-    shared = (given, sites(layer), back, _numbers(neuron), from_out, membrane, to_shared)
+    shared = (given, where, back, numbers, from_out, membrane, to_shared)
     own = [torch.empty(PARTS, layer.size), torch.empty(PARTS, layer.width), torch.zeros(PARTS, taps.numel())]
     _in_parts(_loop("backward", shape), shared, own, given.shape[:2])
-    return to_given, own[-1].sum(0).view_as(taps)
+    return to_given, own[-1].sum(0)
 
 
 def _in_parts(loop: Any, shared: Sequence[Tensor], own: Sequence[Tensor], size: Sequence[int]) -> list[int]:
@@ -165,7 +168,7 @@ def _in_parts(loop: Any, shared: Sequence[Tensor], own: Sequence[Tensor], size: 
     return answers
 
 
-@cache
+@functools.cache
 def _loop(kind: str, shape: Any) -> Any:
     """The compiled loop of ``kind`` for ``shape``, called with addresses and numbers, without the GIL."""
     write, arrays = (write_forward, 12) if kind == "forward" else (write_backward, 10)

@@ -8,6 +8,7 @@ window is cut.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
@@ -156,8 +157,11 @@ def pieces(length: int, most: int = LANES) -> Iterator[tuple[int, int]]:
 
 
 @cache
-def sites(layer: Layer) -> Tensor:
-    """(H W C, 2) int32: where the window of an input begins in the map of currents, and where its taps begin."""
+def sites(layer: Layer, planar: bool) -> Tensor:
+    """(H W C, 2) int32: where the window of an input begins in the map of currents, and where its taps begin.
+
+    ``planar`` inputs are in the order (C, H, W).
+    """
     rows, columns = layer.rows, layer.columns
     y, x = range(rows.given), range(columns.given)
     window = np.add.outer(
@@ -168,6 +172,8 @@ def sites(layer: Layer) -> Tensor:
     kinds = rows.stride * columns.stride
     taps = (np.arange(layer.inputs) * kinds + phases[..., None]) * (rows.reach * layer.window)
     found = np.stack([np.broadcast_to(window[..., None], taps.shape), taps], axis=-1)
+    if planar:
+        found = np.moveaxis(found, 2, 0)
     return torch.from_numpy(np.ascontiguousarray(found.reshape(-1, 2), np.int32))
 
 
@@ -184,20 +190,12 @@ def sums(layer: Layer) -> Tensor:
 
 def taps_of(weights: Tensor, layer: Layer) -> Tensor:
     """(C, phases, reach, reach O): ``weights`` (O, C, KH, KW) as `sites` finds them."""
-    (rows, columns), (high, wide) = (layer.rows, layer.columns), weights.shape[2:]
-    more = (0, columns.reach * columns.stride - wide, 0, rows.reach * rows.stride - high)
-    parts = F.pad(weights, more).view(*weights.shape[:2], rows.reach, rows.stride, columns.reach, columns.stride)
-    turned = parts.flip(2, 4).permute(1, 3, 5, 2, 4, 0)
-    return turned.reshape(layer.inputs, rows.stride * columns.stride, rows.reach, layer.window)
+    return _taken(weights, _places_of_taps(layer))
 
 
 def weights_of(taps: Tensor, layer: Layer) -> Tensor:
     """(O, C, KH, KW): the inverse of `taps_of`."""
-    rows, columns = layer.rows, layer.columns
-    parts = taps.view(layer.inputs, rows.stride, columns.stride, rows.reach, columns.reach, layer.features)
-    turned = parts.permute(5, 0, 3, 1, 4, 2).flip(2, 4)
-    whole = turned.reshape(layer.features, layer.inputs, rows.reach * rows.stride, columns.reach * columns.stride)
-    return whole[:, :, : rows.kernel, : columns.kernel].contiguous()
+    return _taken(taps, _places_of_weights(layer))
 
 
 def taps_back(taps: Tensor, layer: Layer) -> Tensor:
@@ -205,10 +203,45 @@ def taps_back(taps: Tensor, layer: Layer) -> Tensor:
 
     Neighbour g sees the window g columns further on.
     """
+    return _taken(taps, _places_of_taps_back(layer))
+
+
+def _taken(values: Tensor, places: Tensor) -> Tensor:
+    """The elements of ``values`` at ``places``, counted from 1; 0 at the places 0."""
+    return F.pad(values.flatten(), (1, 0)).index_select(0, places.view(-1)).view(places.shape)
+
+
+def _numbered(*shape: int) -> Tensor:
+    """1, 2, ... in ``shape``."""
+    return torch.arange(1, math.prod(shape) + 1).view(shape)
+
+
+@cache
+def _places_of_taps(layer: Layer) -> Tensor:
+    (rows, columns), features = (layer.rows, layer.columns), layer.features
+    weights = _numbered(features, layer.inputs, rows.kernel, columns.kernel)
+    more = (0, columns.reach * columns.stride - columns.kernel, 0, rows.reach * rows.stride - rows.kernel)
+    parts = F.pad(weights, more).view(*weights.shape[:2], rows.reach, rows.stride, columns.reach, columns.stride)
+    turned = parts.flip(2, 4).permute(1, 3, 5, 2, 4, 0)
+    return turned.reshape(layer.inputs, rows.stride * columns.stride, rows.reach, layer.window).contiguous()
+
+
+@cache
+def _places_of_weights(layer: Layer) -> Tensor:
+    rows, columns = layer.rows, layer.columns
+    taps = _numbered(layer.inputs, rows.stride, columns.stride, rows.reach, columns.reach, layer.features)
+    turned = taps.permute(5, 0, 3, 1, 4, 2).flip(2, 4)
+    whole = turned.reshape(layer.features, layer.inputs, rows.reach * rows.stride, columns.reach * columns.stride)
+    return whole[:, :, : rows.kernel, : columns.kernel].contiguous()
+
+
+@cache
+def _places_of_taps_back(layer: Layer) -> Tensor:
     rows, columns, group = layer.rows, layer.columns, layer.group
     kinds = rows.stride * columns.stride
-    by_input = taps.view(layer.inputs, kinds, rows.reach, layer.window).permute(1, 2, 3, 0)
-    found = torch.zeros(kinds, rows.reach, layer.window + (group - 1) * layer.features, group, layer.padded)
+    by_input = _numbered(layer.inputs, kinds, rows.reach, layer.window).permute(1, 2, 3, 0)
+    length = layer.window + (group - 1) * layer.features
+    found = torch.zeros(kinds, rows.reach, length, group, layer.padded, dtype=torch.int64)
     for number in range(group):
         start = number * layer.features
         found[:, :, start : start + layer.window, number, : layer.inputs] = by_input
