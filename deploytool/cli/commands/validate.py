@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploytool.cli.command import command
-from deploytool.cli.options import (
-    ContinuousOptions,
-)
+from deploytool.cli.options import ContinuousOptions
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -30,6 +28,12 @@ class LimitOptions:
     min_r2: Annotated[float | None, typer.Option(max=1, help="R2 of values on the emulator, mean over values.")] = None
     max_rmse_rise: Annotated[
         float | None, typer.Option(min=0, help="% by which that error rises from torch to the emulator.")
+    ] = None
+    min_si_sdr_db: Annotated[
+        float | None, typer.Option(help="Mean SI-SDR of the separated voices of the trained network, in dB.")
+    ] = None
+    min_si_sdr_improvement_db: Annotated[
+        float | None, typer.Option(help="Mean SI-SDR of the separated voices above that of the mixtures, in dB.")
     ] = None
     max_spike_difference: Annotated[float | None, typer.Option(min=0, help="% pooled at the output.")] = None
     max_mean_spike_difference: Annotated[
