@@ -232,12 +232,5 @@ class _Backward:
                 column, first = columns[group * layer.group + number], vector * LANES
                 for start, lanes in pieces(min(layer.inputs - first, LANES)):
                     place = row * rows.step * layer.columns.given + column
-                    part = self._part(total, number * layer.padded + start, lanes)
+                    part = code.part(total, number * layer.padded + start, lanes)
                     code.write(code.arguments["to_given"], code.sum_of(to, place * layer.inputs + first + start), part)
-
-    def _part(self, vector: Any, start: int, lanes: int) -> Any:
-        """``lanes`` lanes of ``vector`` from ``start`` on."""
-        if lanes == vector.type.count:
-            return vector
-        chosen = ir.Constant(ir.VectorType(ir.IntType(32), lanes), list(range(start, start + lanes)))
-        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), chosen)

@@ -50,6 +50,13 @@ class Loop(Code):
         """A vector with ``number`` in every lane."""
         return self.filled(number, lanes)
 
+    def part(self, vector: Any, start: int, lanes: int) -> Any:
+        """``lanes`` lanes of ``vector`` from ``start`` on."""
+        if lanes == vector.type.count:
+            return vector
+        chosen = ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes)))
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), chosen)
+
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         """a b + c, rounded once."""
         return self.intrinsic("fma", a, b, c)

@@ -14,6 +14,7 @@ Without a leak, spikes are added to V itself, whose map has margins, so that no 
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
 
 from llvmlite import ir
@@ -26,18 +27,21 @@ from deploytool.train.network.fused.shape import LANES, Layer, pieces
 LARGEST: Final = 32767.0
 """The largest |U| that fits into 16 bits."""
 
+FEW: Final = 2
+"""Up to this number of additions, adding the spikes of a vector is faster than looking whether there are any."""
+
 NOT_WHOLE: Final = 1
 TOO_LARGE: Final = 2
 """The bits of the answer of a loop that could not do its work: an input is not a whole number; U needs float32."""
 
 
 def write_forward(layer: Layer) -> Code:
-    """The code of (given, sites, taps, sums, fan_out, numbers, membrane, out, updates, state, current, scratch, steps,
-    count, first, last) -> 0, `NOT_WHOLE` or `TOO_LARGE`, for the samples from ``first`` to before ``last``.
+    """The code of (given, sites, taps, sums, fan_out, numbers, membrane, out, updates, state, current, steps, count,
+    first, last) -> 0, `NOT_WHOLE` or `TOO_LARGE`, for the samples from ``first`` to before ``last``.
 
     ``given`` is (T, B, H W C), ``membrane`` (T, B, H' W' O), ``out`` (T, B, h w O), ``fan_out`` (H W C,), ``updates``
-    (B,). ``state`` and ``current`` have room for a map with margins, ``scratch`` for a vector. The loop ends at the
-    first input that is not whole.
+    (B,). ``state`` and ``current`` have room for a map with margins. The loop ends at the first input that is not
+    whole.
     """
     code = Loop(
         given="f4",
@@ -51,7 +55,6 @@ def write_forward(layer: Layer) -> Code:
         updates="f8",
         state="f4",
         current="f4",
-        scratch="f4",
         steps=None,
         count=None,
         first=None,
@@ -132,24 +135,29 @@ class _Forward:
         size = layer.rows.made * layer.width
         code.write(arguments["membrane"], code.sum_of(code.times(step, size), number), as_stored(code, u, layer))
         self._watch(u)
-        v, fires = code.variable(u), code.bits(self.neurons.fires(u))
-        with builder.if_then(builder.icmp_unsigned("!=", fires, word(0))):
-            n = self.neurons.spikes(u)
-            builder.store(self.neurons.after(u, n), v)
-            code.write(arguments["scratch"], word(0), n)
-            begin = code.times(step, layer.pooled_size)
-            with code.set_bits(fires) as lane:
-                self._count(begin, code.sum_of(number, lane), code.load(arguments["scratch"], lane))
-        low = self.neurons.number("floor", u)
-        code.write(arguments["state"], here, code.most(builder.load(v), low))
+        n, begin = self.neurons.spikes(u), code.times(step, layer.pooled_size)
+        together, alike = layer.summed
+        if LANES // (together * alike) <= FEW:
+            self._count(begin, number, n)
+        else:
+            fires = code.bits(self.neurons.fires(u))
+            with builder.if_then(builder.icmp_unsigned("!=", fires, word(0))):
+                self._count(begin, number, n)
+        v, low = self.neurons.after(u, n), self.neurons.number("floor", u)
+        code.write(arguments["state"], here, code.most(v, low))
 
     def _count(self, begin: Any, neuron: Any, spikes: Any) -> None:
-        """Adds the ``spikes`` of a ``neuron`` to its window."""
+        """Adds the ``spikes`` of neurons from ``neuron`` on to their windows."""
         code, builder, out = self.code, self.builder, self.code.arguments["out"]
-        place = code.place(code.arguments["sums"], neuron)
-        with builder.if_then(builder.icmp_signed(">=", place, word(0))):
-            here = code.sum_of(begin, place)
-            code.store(out, here, builder.fadd(code.load(out, here), spikes))
+        lanes, (together, alike) = spikes.type.count, self.layer.summed
+        together = min(together, lanes)
+        parts = [code.part(spikes, first, together) for first in range(0, lanes, together)]
+        for first in range(0, len(parts), alike):
+            place = code.place(code.arguments["sums"], code.sum_of(neuron, first * together))
+            with builder.if_then(builder.icmp_signed(">=", place, word(0)), likely=True):
+                here = code.sum_of(begin, place)
+                of_window = functools.reduce(builder.fadd, parts[first : first + alike])
+                code.write(out, here, builder.fadd(code.read(out, here, together), of_window))
 
     def _watch(self, u: Any) -> None:
         """Notes the highest |U|, where it may not fit."""

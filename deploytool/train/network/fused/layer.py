@@ -18,7 +18,7 @@ from deploytool.base.native import native
 from deploytool.recipe import ConvLayer, LinearLayer
 from deploytool.train.network.fused.backward import Back, write_backward
 from deploytool.train.network.fused.forward import NOT_WHOLE, TOO_LARGE, write_forward
-from deploytool.train.network.fused.shape import LANES, Layer, Side, sites, sums, taps_back, taps_of, weights_of
+from deploytool.train.network.fused.shape import Layer, Side, sites, sums, taps_back, taps_of, weights_of
 from deploytool.train.network.neurons import Neuron
 from deploytool.train.network.threads import in_parts
 
@@ -136,7 +136,7 @@ def _run(layer: Layer, inputs: Sequence[Tensor], fan_out: Tensor, filled: tuple[
     (spikes, where, taps, numbers), size = inputs, layer.size
     membrane = torch.empty(*spikes.shape[:2], layer.rows.made, layer.width, dtype=getattr(torch, layer.stored))
     shared = (spikes, where, taps, sums(layer), fan_out, numbers, membrane, *filled)
-    own = [torch.empty(PARTS, length) for length in (size, size * layer.leaks, LANES)]
+    own = [torch.empty(PARTS, length) for length in (size, size * layer.leaks)]
     answers = _in_parts(_loop("forward", layer), shared, own, spikes.shape[:2])
     return membrane, functools.reduce(operator.or_, answers)
 
@@ -171,7 +171,7 @@ def _in_parts(loop: Any, shared: Sequence[Tensor], own: Sequence[Tensor], size: 
 @functools.cache
 def _loop(kind: str, shape: Any) -> Any:
     """The compiled loop of ``kind`` for ``shape``, called with addresses and numbers, without the GIL."""
-    write, arrays = (write_forward, 12) if kind == "forward" else (write_backward, 10)
+    write, arrays = (write_forward, 11) if kind == "forward" else (write_backward, 10)
     signature = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * arrays, *[ctypes.c_int64] * 4)
     return signature(native(write, shape))
 

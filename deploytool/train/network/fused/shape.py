@@ -137,6 +137,15 @@ class Layer(NamedTuple):
         return self.rows.made // self.pool, self.columns.made // self.pool
 
     @property
+    def summed(self) -> tuple[int, int]:
+        """(number of neighbouring neurons of a vector whose sums are neighbours too, number of neighbouring groups of
+        these that have the same sums)."""
+        if self.pool == 1:
+            return LANES, 1
+        together = min(LANES, self.features & -self.features)
+        return together, math.gcd(LANES // together, self.pool) if together == self.features else 1
+
+    @property
     def pooled_size(self) -> int:
         """The number of sums of spikes."""
         return self.pooled[0] * self.pooled[1] * self.features
