@@ -118,6 +118,32 @@ def test_every_width_of_vectors(inputs, features, columns):
     assert ours[0].sum() > 0
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("fused_layer", ["conv", "linear"])
+def test_the_order_of_spikes_in_memory_does_not_matter(stride, fused_layer):
+    """Spikes with a gradient go in the order (H, W, C), others in that in which they are, all to the same bits."""
+    convolution = ConvLayer(type="conv", out=8, kernel=3, padding=1, stride=stride)
+    size, shape = (5, 11, 4, 6, 7), (4, 6, 7)
+    spikes, weights = drawn(size, convolution, 0.3, 2)
+    fan_out = torch.arange(4.0 * 6 * 7).view(shape)
+    if fused_layer == "linear":
+        linear, fan_out = LinearLayer(type="linear", out=8), torch.full((168, 1, 1), 8.0)
+        layer = fusion_of(linear, ((168, 1, 1), (8, 1, 1)), 1, fan_out)
+        weights = torch.randint(-60, 70, (8, 168), generator=torch.Generator().manual_seed(1)).float()
+    else:
+        made = F.conv2d(spikes[0], weights, None, convolution.stride, convolution.padding)
+        layer = fusion_of(convolution, (shape, tuple(made.shape[1:])), 2, fan_out)
+    found = []
+    for ordered in (spikes, spikes.movedim(2, -1).contiguous().movedim(-1, 2), spikes.clone().requires_grad_()):
+        learnt = weights.clone().requires_grad_()
+        out, updates = layer.run(ordered, learnt, NEURON)
+        out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(3)))
+        found.append((out.detach(), updates.detach(), learnt.grad))
+    assert found[0][0].sum() > 0
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+
+
 CONVOLUTION = ConvLayer(type="conv", out=8, kernel=3, padding=1)
 SIZE = (5, 11, 4, 8, 8)
 
