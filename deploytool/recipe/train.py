@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
 
@@ -14,11 +14,15 @@ from deploytool.recipe.ptl import PtlSection, with_spikes_of_arm
 from deploytool.recipe.section import Section
 from deploytool.recipe.trev import TrevSection
 
+Transformation: TypeAlias = Literal["replicate", "spread", "trim", "soft"]
+"""How spikes go from one number of time steps to another."""
+
 ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "t_min": ("nmt", "mtt"),
     "t_max": ("nmt", "mtt"),
     "draws": ("nmt", "mtt"),
     "ttm": ("nmt", "mtt"),
+    "input_ttm": ("nmt", "mtt"),
     "logits": ("sdt", "nmt", "mtt", "tit", "trev"),
     "reset_gradient": ("sdt", "nmt", "mtt", "tit", "events"),
     "stages": ("mtt",),
@@ -103,10 +107,17 @@ class TrainSection(Section):
     first_stage: Literal["drawn", "fixed"] = Field(
         "drawn", description="Method `mtt`: draw the time steps of the first stage too, or always use `t_max` for it."
     )
-    ttm: Literal["replicate", "spread"] = Field(
+    ttm: Transformation = Field(
         "replicate",
-        description="Methods `nmt`, `mtt`: to go from fewer to more time steps, repeat the spikes of a step or divide "
-        "them among the steps.",
+        description="Methods `nmt`, `mtt`: how spikes go from one number of time steps to another. `replicate`: to "
+        "more, repeat the spikes of a step; to fewer, add up steps. `spread`: the same, but divide the spikes of a "
+        "step among its repetitions. `trim`: repeat them; to fewer, keep the first steps and drop the others. `soft`: "
+        "share the spikes of a step among the steps that overlap it, in proportion.",
+    )
+    input_ttm: Transformation | None = Field(
+        None,
+        description="Methods `nmt`, `mtt`: the same for the events of a sample, on their way into the first stage; by "
+        "default `ttm`.",
     )
     tit: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
         (), description="Method `tit`: [time steps, epochs] of each stage."

@@ -196,6 +196,8 @@ class SpikingNetwork:
         if not (measure and self.blocks[0].name in self._fusions):
             frames = _features_last(frames)
         drawn = dict(zip((block.name for block in self.weighted), steps or (), strict=False))
+        if steps and self.spec.input_ttm is not None:
+            frames = resample(frames, steps[0], self.spec.input_ttm)
         flows = {INPUT: _Flow(frames)}
         activity = Activity({}, frames, torch.zeros(frames.shape[1], dtype=torch.float64, device=frames.device), {})
         synops = activity.synops

@@ -6,13 +6,13 @@ The temporal transformation module (`resample`) is that of MTT (Du, Wu, Deng and
 from __future__ import annotations
 
 import itertools
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConvLayer, LinearLayer, NetworkSection, TrainSection
+from deploytool.recipe.train import Transformation
 
 
 def stages_of(network: NetworkSection, spec: TrainSection) -> tuple[int, ...]:
@@ -46,19 +46,35 @@ def boundaries(t_in: int, t_out: int) -> list[int]:
     return [0] + [-((few - 2 * k * many) // (2 * few)) for k in range(1, few + 1)]
 
 
-def resample(spikes: Tensor, t_out: int, up: Literal["replicate", "spread"] = "replicate") -> Tensor:
+def overlaps(t_in: int, t_out: int) -> Tensor:
+    """(t_in, t_out): the share of each of ``t_in`` equal steps that each of ``t_out`` equal steps of the same time has.
+
+    m_ij = max(0, min(i + 1, (j + 1) r) - max(i, j r)), from 0, with r = t_in / t_out. Rows add up to 1.
+    """
+    i, j = torch.arange(t_in).view(-1, 1), torch.arange(t_out)
+    shared = torch.minimum((i + 1) * t_out, (j + 1) * t_in) - torch.maximum(i * t_out, j * t_in)
+    return shared.clamp(min=0) / t_out
+
+
+def resample(spikes: Tensor, t_out: int, how: Transformation = "replicate") -> Tensor:
     """``spikes`` (t_in, ...) in ``t_out`` steps: the temporal transformation module, which has no parameters.
 
-    Down, y_k is the sum of the steps that go with k, so that no spike is lost. Up, each of the n_k steps that go with
-    k is x_k itself ("replicate", as in the released code), so that counts grow by about t_out / t_in; or x_k / n_k
-    ("spread"), so that counts stay the same.
+    Down, y_k is the sum of the steps that go with k, so that no spike is lost; with "trim" the first ``t_out`` steps
+    are kept and the others are lost. Up, each of the n_k steps that go with k is x_k itself ("replicate", the one that
+    the released code uses, and "trim"), so that counts grow by about t_out / t_in; or x_k / n_k ("spread"), so that
+    counts stay the same. With "soft", y_j = sum_i m_ij x_i with the shares m of `overlaps`: counts stay the same.
     """
     t_in = len(spikes)
     if t_in == t_out:
         return spikes
+    if how == "soft":
+        shared: Tensor = torch.tensordot(overlaps(t_in, t_out).to(spikes).T, spikes, 1)
+        return shared
+    if how == "trim" and t_out < t_in:
+        return spikes[:t_out]
     ends = torch.tensor(boundaries(t_in, t_out), device=spikes.device)
     owner = torch.repeat_interleave(torch.arange(len(ends) - 1, device=spikes.device), ends.diff())
-    if t_in < t_out and up == "replicate":
+    if t_in < t_out and how != "spread":
         return spikes.index_select(0, owner)
     if t_in < t_out:
         return (spikes / ends.diff().view(-1, *[1] * (spikes.ndim - 1))).index_select(0, owner)

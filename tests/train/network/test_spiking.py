@@ -42,6 +42,21 @@ def events(*shape: int) -> torch.Tensor:
     return torch.poisson(torch.full(shape, 0.7), generator=generator())
 
 
+def test_trimmed_input_gives_the_first_stage_the_first_frames() -> None:
+    layers = (LAYERS[0], LAYERS[1], LAYERS[8], LAYERS[9], LAYERS[10])
+    frames = events(4, 2, 2, 6, 6)
+    changed = torch.cat((frames[:2], frames[2:] + 1))
+    for how, equal in (("trim", True), (None, False)):
+        net = SpikingNetwork(network(*layers), CONSTRAINTS, spec(method="mtt", input_ttm=how))
+        weights = net.initial_weights(generator())
+        given, other = (net.run(weights, some, (2, 3)).spikes["conv1"] for some in (frames, changed))
+        assert len(given) == 2
+        assert torch.equal(given, other) == equal
+    whole = SpikingNetwork(network(*layers), CONSTRAINTS, spec())
+    trimmed = SpikingNetwork(network(*layers), CONSTRAINTS, spec(method="mtt", input_ttm="trim"))
+    assert torch.equal(trimmed.run(weights, frames, (2, 2)).output, whole.run(weights, frames[:2]).output)
+
+
 def test_the_nmnist_network():
     net = SpikingNetwork(network(*LAYERS, shape=(2, 34, 34)), CONSTRAINTS, spec())
     weights = net.initial_weights(generator())

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import NetworkSection, TrainSection
-from deploytool.train.network.stages import boundaries, resample, stages_of
+from deploytool.recipe.train import Transformation
+from deploytool.train.network.stages import boundaries, overlaps, resample, stages_of
 
 STEPS = st.integers(1, 40)
 
@@ -61,9 +62,37 @@ def test_spread_keeps_every_count(t_in, t_out):
         assert torch.equal(y, resample(x, t_out))
 
 
-def test_same_number_of_steps_is_the_identity():
+def test_trimming_keeps_the_first_steps_and_repeats_upwards() -> None:
+    x = torch.tensor([[1.0], [2], [4], [8], [16]])
+    assert resample(x, 3, "trim").flatten().tolist() == [1, 2, 4]
+    assert torch.equal(resample(x[:3], 5, "trim"), resample(x[:3], 5))
+
+
+def test_soft_shares_a_step_among_those_that_overlap_it() -> None:
+    x = torch.tensor([[3.0], [6], [9]])
+    assert resample(x, 2, "soft").flatten().tolist() == pytest.approx([3 + 3, 3 + 9])
+    assert resample(x[:2], 3, "soft").flatten().tolist() == pytest.approx([2, 1 + 2, 4])
+
+
+@given(STEPS, STEPS)
+@settings(deadline=None)
+def test_soft_keeps_every_count_and_its_shares_are_lengths(t_in: int, t_out: int) -> None:
+    shares = overlaps(t_in, t_out)
+    torch.testing.assert_close(shares.sum(1), torch.ones(t_in))
+    torch.testing.assert_close(shares.sum(0), torch.full((t_out,), t_in / t_out))
+    for i, j in ((0, 0), (t_in - 1, t_out - 1), (t_in // 2, t_out // 2)):
+        least, most = max(i / t_in, j / t_out), min((i + 1) / t_in, (j + 1) / t_out)
+        assert float(shares[i, j]) == pytest.approx(max(0.0, most - least) * t_in, abs=1e-6)
+    x = torch.randint(0, 5, (t_in, 2, 3)).float()
+    y = resample(x, t_out, "soft")
+    assert y.shape == (t_out, 2, 3)
+    torch.testing.assert_close(y.sum(0), x.sum(0))
+
+
+@pytest.mark.parametrize("how", ["replicate", "spread", "trim", "soft"])
+def test_same_number_of_steps_is_the_identity(how: Transformation) -> None:
     x = torch.rand(7, 2)
-    assert resample(x, 7) is x
+    assert resample(x, 7, how) is x
 
 
 def network(*marked: bool) -> NetworkSection:
