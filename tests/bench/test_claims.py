@@ -13,6 +13,7 @@ from deploytool.bench.experiments.claim import Claim, arm_recipe, load_claims
 from deploytool.bench.experiments.measures import MEASURES
 from deploytool.bench.experiments.runner import claims
 from deploytool.bench.experiments.table import as_markdown, rows, spread
+from deploytool.bench.step_time import milliseconds, one_epoch
 from deploytool.ir.recording_file import load_recording
 from deploytool.recipe import load_recipe
 from deploytool.store.artifact import Store
@@ -123,6 +124,47 @@ set = {{ "data.train_samples" = 40, "data.test_samples" = 20, "train.time_steps"
     assert len(kept) == 6
     assert all({"torch %", "T=2"} <= figures.keys() for figures in kept.values())
     assert claims(cache, tmp_path)["claims"]["small"] == first
+
+
+STILL = (
+    "data={set = 'digits-images', coding = 'direct', train_samples = 60, test_samples = 20}",
+    "network={input = [1, 8, 8], layers = [{type = 'flatten'}, {type = 'linear', out = 8}, {type = 'spike'}, "
+    "{type = 'linear', out = 10}]}",
+    "run.on=[]",
+    "train.shift=0",
+    "train.drop=0",
+    "train.epochs=1",
+    "train.time_steps=3",
+    "train.method=mtt",
+)
+
+
+def test_early_exit_lies_between_the_first_step_and_the_last(tmp_path: Path) -> None:
+    recipe = load_recipe(FOLDER.parent / "digits.toml", STILL)
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
+    found = MEASURES["early_exit"](cache, recipe, 0, {"samples": 20, "confidence": [0.0, 0.3, 1.1]})
+    at = MEASURES["scalability"](cache, recipe, 0, {"steps": [1, 3]})
+    assert (found["exit at 0.0: T"], found["exit at 0.0: %"]) == (1, at["T=1"])
+    assert (found["exit at 1.1: T"], found["exit at 1.1: %"]) == (3, at["T=3"])
+    assert 1 <= found["exit at 0.3: T"] <= 3
+
+
+def test_a_network_whose_batch_norms_went_into_its_weights_is_measured_without_them(tmp_path: Path) -> None:
+    normed = STILL[1].replace("{type = 'spike'}", "{type = 'batchnorm'}, {type = 'spike'}")
+    base = "train.base={epochs = 1, learning_rate = 0.01}"
+    recipe = load_recipe(FOLDER.parent / "digits.toml", (STILL[0], normed, *STILL[2:], base))
+    cache = StageCache(Store(tmp_path), Messages(quiet=True))
+    at = MEASURES["scalability"](cache, recipe, 0, {"steps": [3]})
+    assert at["T=3"] == MEASURES["trained"](cache, recipe, 0, {})["torch %"]
+
+
+def test_a_step_is_timed_in_turn_with_one_by_sdt(tmp_path: Path) -> None:
+    recipe = load_recipe(FOLDER.parent / "digits.toml", STILL)
+    batches = -(-54 // recipe.train.batch)
+    assert len(milliseconds(one_epoch(recipe))) == batches - 1
+    found = MEASURES["step_time"](StageCache(Store(tmp_path), Messages(quiet=True)), recipe, 0, {"rounds": 2})
+    assert found["ms per step"] > 0
+    assert found["step time / SDT"] > 0
 
 
 def test_operations_of_spikes_are_compared_with_those_of_the_network_with_relus(tmp_path):

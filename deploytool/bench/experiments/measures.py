@@ -126,10 +126,7 @@ def operations(cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[
     Source: Wu et al., TPAMI 44(11), 2022, equations 14 and 15, with the synapses that are inside the map. An analog
     input costs its layer's MACs in both.
     """
-    from deploytool.train.methods.table import build, method_of
-
-    network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
-    net = build(network, recipe.constraints, recipe.train)
+    net = _trained_network(recipe)
     recording = load_recording(run_trained(cache, train(cache, recipe), recipe).path)
     synops, macs = float(recording.synops.mean()), float(sum(synapses.sum() for synapses in net.fan_out.values()))
     return {"kSynOps": synops / 1e3, "kMACs": macs / 1e3, "SynOps / MACs": synops / macs}
@@ -188,6 +185,31 @@ def scalability(cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[
         other = recipe.model_copy(update={"train": recipe.train.model_copy(update={"time_steps": steps})})
         found[f"T={steps}"] = _accuracy(model, other)
     return found
+
+
+def early_exit(cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
+    """Accuracy and mean time steps of ``samples`` test samples, answered at each of the ``confidence`` thresholds."""
+    import torch
+
+    from deploytool.bench.early_exit import early_exit as exit_at
+    from deploytool.train.loop.losses import prefixes_of
+
+    net, weights, frames, labels = _subject(cache, recipe, options["samples"], test=True)
+    with torch.no_grad():
+        prefixes = prefixes_of(net.run(weights, frames).output, net.spec)
+    found: Figures = {}
+    for threshold in options["confidence"]:
+        left = exit_at(prefixes, labels, threshold)
+        found |= {f"exit at {threshold}: %": left.accuracy, f"exit at {threshold}: T": left.steps}
+    return found
+
+
+def step_time(_cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
+    """Time of a training step, also over that of SDT, in ``rounds`` rounds; see `deploytool.bench.step_time`."""
+    from deploytool.bench.step_time import in_turn
+
+    own, by_sdt = in_turn(recipe, options["rounds"])
+    return {"ms per step": own, "step time / SDT": own / by_sdt}
 
 
 def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
@@ -325,17 +347,24 @@ def size(_cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, 
     return {"k weights": sum(weight.numel() for name, weight in weights.items() if learnt(name)) / 1000}
 
 
+def _trained_network(recipe: Recipe) -> SpikingNetwork:
+    """The network of the weights that ``recipe`` trains, without batch norms where training removes them."""
+    from deploytool.train.methods.table import build, method_of
+
+    network = method_of(recipe.train).trained_network(recipe.network, recipe.train)
+    return build(network, recipe.constraints, recipe.train)
+
+
 def _accuracy(model: Any, recipe: Recipe) -> float | None:
     """Test accuracy in % of ``model`` run as ``recipe`` says."""
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
     from deploytool.train.loop.evaluate import evaluate
-    from deploytool.train.methods.table import build
     from deploytool.validate import metrics
 
     test = load(recipe.data, recipe.seed).test
     recording = evaluate(
-        build(recipe.network, recipe.constraints, recipe.train),
+        _trained_network(recipe),
         read_tensors(model.path / WEIGHTS),
         loader(test, recipe.data),
         tuple(sample.name for sample in test),
@@ -350,13 +379,12 @@ def _subject(
     from deploytool.data.loader import loader
     from deploytool.data.sets.table import load
     from deploytool.train.loop.evaluate import as_tensors
-    from deploytool.train.methods.table import build
 
     model = train(cache, recipe)
     data = load(recipe.data, recipe.seed)
     batches = loader(data.test if test else data.train, recipe.data)
     frames, labels = next(iter(batches(recipe.train.time_steps, count, None)))
-    net = build(recipe.network, recipe.constraints, recipe.train)
+    net = _trained_network(recipe)
     return net, as_tensors(read_tensors(model.path / WEIGHTS)), frames, labels
 
 
@@ -371,6 +399,8 @@ MEASURES: Final[Mapping[str, Measure]] = MappingProxyType(
         "reconstruction": reconstruction,
         "separation": separation,
         "scalability": scalability,
+        "early_exit": early_exit,
+        "step_time": step_time,
         "flatness": flatness,
         "robustness": robustness,
         "memory": memory,
