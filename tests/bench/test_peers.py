@@ -13,6 +13,8 @@ def test_gradients_of_the_whole_network_are_those_of_sinabs(monkeypatch):
     row = peers.row("sinabs", 10)
     assert row["time steps"] == 10
     assert row["gradients apart"] < 1e-4
+    assert row["ms"] == 1e3 / peers.IN_A_ROW
+    assert row["times faster"] == 1
 
 
 def test_a_library_that_is_not_there_is_not_run(monkeypatch):
