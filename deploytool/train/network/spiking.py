@@ -142,7 +142,11 @@ class SpikingNetwork:
         self._kernels = _kernels(self.blocks)
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}
         self._fusions = _fusions(self.blocks, self._kernels, self.fan_out)
-        self._unread = {x for x, reader in _only_readers(self.blocks).items() if reader.name in self._fusions}
+        self._unflattened = {
+            name
+            for name, reader in _only_readers(self.blocks).items()
+            if isinstance(reader.layer, LinearLayer) and reader.name in self._fusions
+        }
 
     @property
     def answering(self) -> str:
@@ -228,7 +232,7 @@ class SpikingNetwork:
                 case AddLayer():
                     ways = [resample(other.real(), len(first.tensor), self.spec.ttm) for other in others]
                     flow = _Flow(sum(ways, first.real()))
-                case FlattenLayer() if measure and block.name in self._unread:
+                case FlattenLayer() if measure and block.name in self._unflattened:
                     flow = first
                 case _:
                     flow = replace(first, tensor=first.tensor.reshape(*first.tensor.shape[:2], *block.out_shape))

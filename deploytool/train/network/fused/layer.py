@@ -44,7 +44,8 @@ class Fusion:
     def run(self, given: Tensor, weights: Tensor, neuron: Neuron) -> tuple[Tensor, Tensor] | None:
         """(sums of spikes (T, B, O, h, w), synaptic updates (B,) float64) for spikes ``given`` (T, B, C, H, W).
 
-        ``weights`` (O, C, KH, KW) or (O, C H W) are whole numbers. None if ``given`` are not whole numbers.
+        ``weights`` (O, C, KH, KW) or (O, C H W) are whole numbers. None if ``given`` are not whole numbers. Spikes are
+        read in the order in which they lie in memory, if their gradients need no other.
         """
         if not given.numel():
             return None

@@ -234,6 +234,8 @@ CONV, SPIKE = {"type": "conv", "out": 4, "kernel": 3, "padding": 1}, {"type": "s
         (CONV, SPIKE, {"type": "avgpool", "kernel": 2}, CONV, SPIKE, {"type": "avgpool", "kernel": 2}),
         ({**CONV, "dilation": 2}, SPIKE, {"type": "sumpool", "kernel": 2}),
         (CONV, {"type": "batchnorm"}, SPIKE, CONV, SPIKE),
+        (CONV, SPIKE, {"type": "flatten"}, {"type": "conv", "out": 5, "kernel": 1}, SPIKE),
+        ({"type": "flatten"}, {"type": "linear", "out": 9}, SPIKE),
     ],
 )
 @pytest.mark.parametrize("keys", [{}, {"rate_penalty": 3.0}, {"reset": "zero", "decay": 0.7}])
