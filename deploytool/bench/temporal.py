@@ -28,8 +28,9 @@ from torch.nn import grad as conv_gradients
 
 from deploytool.recipe import AddLayer, ConvLayer, LinearLayer, PoolLayer, SpikeLayer
 from deploytool.recipe.network import INPUT
+from deploytool.train.network.blocks import Block
 from deploytool.train.network.neurons import SURROGATES
-from deploytool.train.network.spiking import Block, SpikingNetwork, Weights
+from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 Gradients = dict[str, Tensor]
 """{layer: gradient of its weights}."""

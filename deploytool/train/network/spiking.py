@@ -14,18 +14,14 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from deploytool.base.arrays import Shape
 from deploytool.chip.integers import integer_start
-from deploytool.ir.nodes import Conv, Linear
 from deploytool.recipe import (
     AddLayer,
     BatchNormLayer,
     ConstraintsSection,
     ConvLayer,
     FlattenLayer,
-    LayerSection,
     LinearLayer,
     NetworkSection,
     PoolLayer,
@@ -33,13 +29,13 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.nodes import NORM_PARTS, START, blank_nodes
+from deploytool.recipe.nodes import NORM_PARTS, START
 from deploytool.train.device import device_of
+from deploytool.train.network.blocks import Block, blocks_of, only_readers, pooling_kernels
 from deploytool.train.network.fused.layer import Fusion, fusion_of
 from deploytool.train.network.neurons import Neuron, fire
 from deploytool.train.network.norms import normalise
 from deploytool.train.network.pooled import fire_pooled
-from deploytool.train.network.pooling import sum_pool
 from deploytool.train.network.quantiser import IntegerLayer, fake_quantise
 from deploytool.train.network.stages import resample
 from deploytool.train.processes import moments
@@ -48,46 +44,6 @@ Weights: TypeAlias = Mapping[str, Tensor]
 """Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",
 "bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. "conv1.v_init" (O,),
 if present, is V before the first step, in the unit of the threshold."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """One layer named ``name``, the layers ``sources`` it takes, and the shapes (C, H, W) of their maps and its own.
-
-    ``spikes`` names the neurons that the weights of this layer drive, if it has weights that drive neurons.
-    ``normalised``: a batchnorm layer follows. ``weight_shape`` is empty where there are no weights.
-    """
-
-    name: str
-    layer: LayerSection
-    sources: tuple[str, ...]
-    in_shape: Shape
-    out_shape: Shape
-    weight_shape: tuple[int, ...] = ()
-    spikes: str | None = None
-    normalised: bool = False
-
-    def pooled(self, spikes: Tensor) -> Tensor:
-        """Sums of ``spikes`` (T, B, C, H, W) over the whole windows of a pooling layer."""
-        assert isinstance(self.layer, PoolLayer)
-        summed = sum_pool(spikes.flatten(0, 1), self.layer.kernel)
-        return summed.reshape(*spikes.shape[:2], *self.out_shape)
-
-    def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
-        """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape)."""
-        if isinstance(self.layer, ConvLayer):
-            layer = self.layer
-            maps = spikes.flatten(0, 1)
-            summed = F.conv2d(maps, weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
-        else:
-            summed = F.linear(spikes.flatten(2), weights)
-        return summed.reshape(*spikes.shape[:2], *self.out_shape)
-
-    def fan_out(self) -> Tensor:
-        """(C, H, W): synaptic updates that one input event causes at each place."""
-        places = torch.zeros(1, 1, *self.in_shape, requires_grad=True)
-        (updates,) = torch.autograd.grad(self.current(places, torch.ones(self.weight_shape)).sum(), places)
-        return updates[0, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,16 +64,15 @@ class _Flow:
 
     Average pooling is computed as a sum; its factor k * k goes into the ``divisor``, and so into threshold and floor.
     The result is the same, and integers stay integers. ``integers`` are those of the weights that define the unit of
-    the tensor, if it is in integers.
+    the tensor, if it is in integers. ``fired``: these are already the spikes of the neurons that follow, and if
+    ``pooled`` too, their sums over the windows of the pooling layer after them, which alone takes them.
     """
 
     tensor: Tensor
     divisor: int = 1
     integers: IntegerLayer | None = None
     fired: bool = False
-    """These are already the spikes of the neurons that follow,"""
     pooled: bool = False
-    """and their sums over the windows of the pooling layer after them, if one follows alone."""
 
     def real(self) -> Tensor:
         """The tensor in the unit of the recipe's threshold."""
@@ -139,12 +94,12 @@ class SpikingNetwork:
         self.integers = constraints.integers
         self.device = device_of(spec)
         self._driver = {block.spikes: block.name for block in self.weighted if block.spikes is not None}
-        self._kernels = _kernels(self.blocks)
+        self._kernels = pooling_kernels(self.blocks)
         self.fan_out = {block.name: block.fan_out() for block in self.weighted}
         self._fusions = _fusions(self.blocks, self._kernels, self.fan_out)
         self._unflattened = {
             name
-            for name, reader in _only_readers(self.blocks).items()
+            for name, reader in only_readers(self.blocks).items()
             if isinstance(reader.layer, LinearLayer) and reader.name in self._fusions
         }
 
@@ -340,47 +295,9 @@ def learnt(name: str) -> bool:
     return not name.endswith((".mean", ".variance"))
 
 
-def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
-    """The blocks of ``network``, in order. Raises RecipeError for a layer that cannot take the shape it gets."""
-    nodes, shapes = blank_nodes(network)
-    layers, sources = dict(network.named_layers()), network.sources()
-    shapes = {INPUT: network.input, **shapes}
-    drives = {_driver(name, layers, sources): name for name, layer in layers.items() if isinstance(layer, SpikeLayer)}
-    normalised = {sources[name][0] for name, layer in layers.items() if isinstance(layer, BatchNormLayer)}
-    blocks = []
-    for name, layer in layers.items():
-        node = nodes.get(name)
-        weight_shape = node.weight.shape if isinstance(node, Conv | Linear) else ()
-        blocks.append(
-            Block(
-                name,
-                layer,
-                sources[name],
-                shapes[sources[name][0]],
-                shapes[name],
-                weight_shape,
-                drives.get(name),
-                name in normalised,
-            )
-        )
-    return tuple(blocks)
-
-
-def _kernels(blocks: Sequence[Block]) -> dict[str, int]:
-    """{spike layer: kernel of the pooling layer after it} of the spikes that no other layer sees."""
-    only = _only_readers(blocks)
-    return {
-        block.name: reader.layer.kernel
-        for block in blocks
-        if isinstance(block.layer, SpikeLayer)
-        and (reader := only.get(block.name)) is not None
-        and isinstance(reader.layer, PoolLayer)
-    }
-
-
 def _fusions(blocks: Sequence[Block], kernels: Mapping[str, int], fan_out: Mapping[str, Tensor]) -> dict[str, Fusion]:
     """{layer with weights: it with the neurons after it, and the pooling after them}, where that is one loop."""
-    only, found = _only_readers(blocks), {}
+    only, found = only_readers(blocks), {}
     for block in blocks:
         reader = only.get(block.name)
         if isinstance(block.layer, ConvLayer | LinearLayer) and reader and isinstance(reader.layer, SpikeLayer):
@@ -388,24 +305,3 @@ def _fusions(blocks: Sequence[Block], kernels: Mapping[str, int], fan_out: Mappi
             if (fusion := fusion_of(block.layer, shapes, pool, fan_out[block.name])) is not None:
                 found[block.name] = fusion
     return found
-
-
-def _only_readers(blocks: Sequence[Block]) -> dict[str, Block]:
-    """{layer: the only one that takes its output}."""
-    readers: dict[str, list[Block]] = {}
-    for block in blocks:
-        for source in block.sources:
-            readers.setdefault(source, []).append(block)
-    return {name: others[0] for name, others in readers.items() if len(others) == 1}
-
-
-def _driver(name: str, layers: Mapping[str, LayerSection], sources: Mapping[str, tuple[str, ...]]) -> str:
-    """The layer with weights before the spike layer ``name``; if several are added, the first of them."""
-    waiting = list(sources[name])
-    while waiting:
-        name = waiting.pop(0)
-        if name != INPUT and isinstance(layers[name], ConvLayer | LinearLayer):
-            return name
-        if name != INPUT and not isinstance(layers[name], SpikeLayer):
-            waiting = [*sources[name], *waiting]
-    raise ValueError(f"no weights before {name!r}")

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import ConstraintsSection, NetworkSection
+from deploytool.train.network.blocks import blocks_of
 from deploytool.train.network.neurons import Neuron, fire
-from deploytool.train.network.spiking import SpikingNetwork, blocks_of
+from deploytool.train.network.spiking import SpikingNetwork
 
 LAYERS = [
     {"type": "conv", "out": 8, "kernel": 3, "padding": 1},

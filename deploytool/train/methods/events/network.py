@@ -32,10 +32,11 @@ from deploytool.base.arrays import Array, Shape
 from deploytool.recipe import PoolLayer
 from deploytool.recipe.network import INPUT
 from deploytool.train.methods.events import loops
+from deploytool.train.network.blocks import Block
 from deploytool.train.network.loops import back, spread
 from deploytool.train.network.neurons import CHUNK, SLOPES, Neuron, by_neuron, constants_of
 from deploytool.train.network.quantiser import IntegerLayer
-from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
+from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights
 from deploytool.train.network.threads import in_parts
 
 MAPS: Final = 64

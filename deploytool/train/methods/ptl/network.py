@@ -38,9 +38,10 @@ from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import NORM_PARTS, START, without_norms
 from deploytool.train.methods.ptl.restrictions import BIAS
 from deploytool.train.methods.ptl.spiking import PtlNetwork, in_bits
+from deploytool.train.network.blocks import Block, blocks_of
 from deploytool.train.network.norms import normalise, scale
 from deploytool.train.network.quantiser import fake_quantise
-from deploytool.train.network.spiking import Block, SpikingNetwork, Weights, blocks_of
+from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 Thetas: TypeAlias = Mapping[str, Tensor]
 """{layer or "input": the activation that one of its spikes stands for}, (1,) or (O,), float64."""

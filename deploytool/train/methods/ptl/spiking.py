@@ -10,7 +10,8 @@ from torch import Tensor
 from deploytool.recipe import TrainSection
 from deploytool.recipe.constraints import UNQUANTISED
 from deploytool.train.methods.ptl.restrictions import BIAS
-from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
+from deploytool.train.network.blocks import Block
+from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights
 
 
 class PtlNetwork(SpikingNetwork):

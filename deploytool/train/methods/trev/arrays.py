@@ -19,8 +19,9 @@ from torch import Tensor
 
 from deploytool.recipe import AddLayer, BatchNormLayer, ConvLayer, LinearLayer
 from deploytool.recipe.nodes import NORM_PARTS
+from deploytool.train.network.blocks import Block
 from deploytool.train.network.norms import scale
-from deploytool.train.network.spiking import Block, Weights
+from deploytool.train.network.spiking import Weights
 
 STANDARD_EPSILON: Final = 1e-6
 SMALLEST_ALPHA: Final = 1e-3

@@ -37,7 +37,8 @@ from deploytool.train.methods.trev.restrictions import no_t_revsnn
 from deploytool.train.methods.trev.stages import Stage, parts_of
 from deploytool.train.methods.trev.step import Statistics, Step, fired, passed
 from deploytool.train.methods.trev.undoing import Course, integrated, require_exact, undone
-from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights, learnt
+from deploytool.train.network.blocks import Block
+from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights, learnt
 
 
 class TrevNetwork(SpikingNetwork):

@@ -30,8 +30,9 @@ from deploytool.recipe import (
     TrainSection,
 )
 from deploytool.train.methods.trev.restrictions import irreversible
+from deploytool.train.network.blocks import Block
 from deploytool.train.network.neurons import SURROGATES
-from deploytool.train.network.spiking import Activity, Block, SpikingNetwork, Weights
+from deploytool.train.network.spiking import Activity, SpikingNetwork, Weights
 
 MOST_PER_STEP: Final = 255
 

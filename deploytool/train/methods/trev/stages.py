@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deploytool.base.arrays import Shape
 from deploytool.recipe import BatchNormLayer, SpikeLayer
 from deploytool.recipe.network import INPUT
-from deploytool.train.network.spiking import Block
+from deploytool.train.network.blocks import Block
 
 
 @dataclass(frozen=True)

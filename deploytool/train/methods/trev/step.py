@@ -11,8 +11,9 @@ from torch import Tensor
 
 from deploytool.recipe import AddLayer, BatchNormLayer, ConvLayer, LinearLayer, PoolLayer, SpikeLayer
 from deploytool.train.methods.trev.arrays import standardised
+from deploytool.train.network.blocks import Block
 from deploytool.train.network.norms import normalise
-from deploytool.train.network.spiking import Block, Weights
+from deploytool.train.network.spiking import Weights
 from deploytool.train.processes import moments
 
 Statistics = dict[str, Tensor]

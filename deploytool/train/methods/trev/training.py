@@ -13,7 +13,8 @@ from deploytool.train.methods.method import Training, descending
 from deploytool.train.methods.trev.arrays import merged
 from deploytool.train.methods.trev.network import TrevNetwork
 from deploytool.train.methods.trev.reversible import ReversibleNetwork
-from deploytool.train.network.spiking import SpikingNetwork, blocks_of
+from deploytool.train.network.blocks import blocks_of
+from deploytool.train.network.spiking import SpikingNetwork
 from deploytool.train.task import Task, Trained
 
 
