@@ -32,7 +32,7 @@ COMMANDS = (
     ("show",),
 )
 REFUSED = (
-    (("check", "model:Net", "--shape", "2,8,8"), "pip install 'deploytool[train]'"),
+    (("check", "model:Net", "--shape", "2,16,16"), "pip install 'deploytool[train]'"),
     (("check", "model.onnx"), "pip install 'deploytool[onnx]'"),
     (("run", "program@latest", "--data", "digits"), "pip install 'deploytool[train]'"),
     (
@@ -46,11 +46,11 @@ REFUSED = (
 def write_inputs(folder: Path) -> None:
     """Writes a network, events and a file for each command that is refused."""
     weights = np.linspace(-0.5, 1, 4 * 2 * 9, dtype=np.float32).reshape(4, 2, 3, 3)
-    nodes = [("in", Input((2, 8, 8))), ("conv", Conv(weights)), ("if", Spike(floor=-1.0)), ("out", Output())]
+    nodes = [("in", Input((2, 16, 16))), ("conv", Conv(weights)), ("if", Spike(floor=-1.0)), ("out", Output())]
     write_nir(chain(nodes), folder / "net.nir")
     events = np.zeros(500, EVENT)
     events["t"] = 100 * np.arange(len(events))
-    events["y"], events["x"] = np.arange(len(events)) % 8, np.arange(len(events)) // 8 % 8
+    events["y"], events["x"] = np.arange(len(events)) % 16, np.arange(len(events)) // 16 % 16
     np.save(folder / "events.npy", events)
     (folder / "model.py").write_text("class Net: pass\n")
     (folder / "model.onnx").write_bytes(b"")
