@@ -131,7 +131,7 @@ def events(
 
 def _shape_of(name: str) -> Shape | None:
     """The map of the samples of the data set ``name``; None if it is no data set, or its images differ in size."""
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     shape = DATASETS[name].shape if name in DATASETS else None
     return shape if shape and all(shape) else None

@@ -164,7 +164,8 @@ def check_recipe(recipe: Recipe, chip: str | None = None, spec: MapSection = PLA
 
 def _recordings(section: DataSection) -> tuple[DataSummary | None, list[Refusal]]:
     """(what the recordings of ``section`` are, if it is a folder of a user's own; what training refuses of them)."""
-    from deploytool.data.sets.table import EVENT_SETS, key_problems
+    from deploytool.data.sets.sources import EVENT_SETS
+    from deploytool.data.sets.table import key_problems
 
     source = EVENT_SETS.get(section.set)
     if source is None or source.opens is None or list(key_problems(section)):

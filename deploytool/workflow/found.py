@@ -67,7 +67,7 @@ def found_in(folder: Path) -> Found:
     Raises InputError with what was expected if it is none of them.
     """
     from deploytool.data.sets.events import layout
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     if not folder.is_dir():
         raise InputError(f"--from {folder}", "no such folder", "a folder of recordings or pictures", layout())
@@ -104,7 +104,7 @@ def _has_recordings(folder: Path) -> bool:
 
 def _known(name: str, root: str) -> Found:
     """The data set called ``name``."""
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     source = DATASETS[name]
     train = source.open(DataSection(set=name, root=root)).parts(TRAIN)["train"]

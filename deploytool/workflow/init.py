@@ -175,7 +175,7 @@ def with_needs(values: Mapping[str, Any], preset: Preset) -> dict[str, Any]:
 
 def _sets_for(name: str, preset: Preset) -> Iterator[dict[str, Any]]:
     """[data] of the sets whose samples have the input of ``preset`` and no more classes, the best first."""
-    from deploytool.data.sets.table import DATASETS, EVENT_SETS
+    from deploytool.data.sets.sources import DATASETS, EVENT_SETS
 
     classes = preset.options.get("classes", 10**6)
     sets = {key: each for key, each in DATASETS.items() if not each.values}

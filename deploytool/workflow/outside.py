@@ -66,7 +66,8 @@ def _emulated(recipe: Recipe, threads: int) -> Emulated:
 def white(recipe: Recipe) -> int | None:
     """The count of a white pixel of a sample over all time steps, or 1 if the image itself is the input of the first
     one; None if samples are not pictures."""
-    from deploytool.data.sets.table import IMAGE_SETS, LEVELS
+    from deploytool.data.sets.sources import IMAGE_SETS
+    from deploytool.data.sets.table import LEVELS
 
     if recipe.data.set not in IMAGE_SETS:
         return None

@@ -123,7 +123,7 @@ def obtain_named(data: str | None, root: str | None, messages: Messages) -> None
 
     Raises UsageError for what is no data set.
     """
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     if data not in DATASETS:
         raise UsageError("--download", "given without a data set", f"--data with one of {', '.join(DATASETS)}")
@@ -146,7 +146,7 @@ def chosen(data: str, keys: Mapping[str, Any], reading: Reading, say: Say = sile
     ``keys`` are those of [data] that are given, None for those that are not. ``say`` receives what is done to samples
     when they are loaded. Raises UsageError for options of the other kind of data, InputError if neither exists.
     """
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     given = {key: value for key, value in keys.items() if value is not None}
     if data in DATASETS:
@@ -202,7 +202,7 @@ def asked_calibration(
                 "--data, --root, --calibration-samples", "given with --quantise plain", "--quantise calibrated"
             )
         return None
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     if data is None or (data not in DATASETS and not is_folder(Path(data))):
         found = f"found --data {data}" if data else "no --data"

@@ -75,7 +75,7 @@ def _row(store: Store, path: Path) -> dict[str, Any]:
 
 def datasets() -> list[dict[str, str]]:
     """The data sets that a recipe can name."""
-    from deploytool.data.sets.table import DATASETS
+    from deploytool.data.sets.sources import DATASETS
 
     return [{"data_set": name, "says": source.says} for name, source in DATASETS.items()]
 

@@ -10,7 +10,7 @@ from typing import Any
 from deploytool.base.arrays import format_shape
 from deploytool.data.formats.table import FORMATS
 from deploytool.data.sets.source import Source
-from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS
+from deploytool.data.sets.sources import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS
 from manual.markdown import definitions, prose
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from deploytool.chip.chips import chip_names
 from deploytool.cli.completion import completion_of
-from deploytool.data.sets.table import DATASETS
+from deploytool.data.sets.sources import DATASETS
 from deploytool.recipe.presets.table import PRESETS
 from deploytool.recipe.schema import keys_at
 from deploytool.run.targets.table import TARGETS

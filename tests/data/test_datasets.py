@@ -5,7 +5,8 @@ import pytest
 
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.images import Image
-from deploytool.data.sets.table import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS, fingerprint, load, load_events
+from deploytool.data.sets.sources import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS
+from deploytool.data.sets.table import fingerprint, load, load_events
 from deploytool.recipe import DataSection
 
 

@@ -23,7 +23,8 @@ from deploytool.base.errors import InputError, RecipeError
 from deploytool.base.progress import no_progress
 from deploytool.data.sets import downloads
 from deploytool.data.sets.downloads import DOWNLOADS, from_address
-from deploytool.data.sets.table import DATASETS, obtain
+from deploytool.data.sets.sources import DATASETS
+from deploytool.data.sets.table import obtain
 from deploytool.recipe import DataSection
 
 

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.sets import cifar, imagefolder, mnist
 from deploytool.data.sets.mnist import idx_array
-from deploytool.data.sets.table import IMAGE_SETS, load
+from deploytool.data.sets.sources import IMAGE_SETS
+from deploytool.data.sets.table import load
 from deploytool.recipe import DataSection
 
 

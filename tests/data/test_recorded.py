@@ -11,7 +11,8 @@ from helpers.data_sets import write_cifar10dvs, write_gesture, write_ncaltech101
 
 from deploytool.base.errors import InputError, RecipeError
 from deploytool.data.sets import cifar10dvs, dvsgesture, ncaltech101
-from deploytool.data.sets.table import EVENT_SETS, load
+from deploytool.data.sets.sources import EVENT_SETS
+from deploytool.data.sets.table import load
 from deploytool.recipe import DataSection
 
 RECORDED = ("dvsgesture", "cifar10dvs", "ncaltech101")

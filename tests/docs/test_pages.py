@@ -17,7 +17,7 @@ from manual.sandbox import PROJECT, Sandbox
 import deploytool as dt
 from deploytool.base.errors import DeployError
 from deploytool.chip.chips import chip_names
-from deploytool.data.sets.table import DATASETS
+from deploytool.data.sets.sources import DATASETS
 from deploytool.ir.spec.verify import RULES
 from deploytool.recipe.presets.table import PRESETS
 from deploytool.store.manifest import KINDS

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploytool.base.errors import RecipeError
-from deploytool.data.sets.table import DATASETS
+from deploytool.data.sets.sources import DATASETS
 from deploytool.recipe import Recipe, TrainSection, load_recipe
 from deploytool.recipe.train import ONLY_FOR
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from deploytool.chip.chips import chip_names
-from deploytool.data.sets.table import DATASETS
+from deploytool.data.sets.sources import DATASETS
 from deploytool.recipe.presets.table import PRESETS
 from deploytool.recipe.schema import FILE, keys_at, recipe_schema, schema_text, sections_with
 from deploytool.train.methods.table import METHODS

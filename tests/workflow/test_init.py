@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from deploytool.base.errors import FitError
-from deploytool.data.sets.table import DATASETS
+from deploytool.data.sets.sources import DATASETS
 from deploytool.ir.events import EVENT
 from deploytool.recipe import Recipe, load_recipe
 from deploytool.recipe.presets.table import PRESETS

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 import numpy as np
 
 from deploytool.base.tensors import read_tensors
+from deploytool.bench.experiments.untrained import Figures, gradients, memory, size, step_time
 from deploytool.ir.recording_file import load_recording
 from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow.convert import convert_model
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from deploytool.store.cache import StageCache
     from deploytool.train.network.spiking import SpikingNetwork
 
-Figures: TypeAlias = dict[str, Any]
 Measure: TypeAlias = "Callable[[StageCache, Any, int, Mapping[str, Any]], Figures]"
 """(store, recipe, seed, options) -> figures; measures that train nothing get no recipe."""
 
@@ -204,14 +204,6 @@ def early_exit(cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[s
     return found
 
 
-def step_time(_cache: StageCache, recipe: Recipe, _seed: int, options: Mapping[str, Any]) -> Figures:
-    """Time of a training step, also over that of SDT, in ``rounds`` rounds; see `deploytool.bench.step_time`."""
-    from deploytool.bench.step_time import in_turn
-
-    own, by_sdt = in_turn(recipe, options["rounds"])
-    return {"ms per step": own, "step time / SDT": own / by_sdt}
-
-
 def flatness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """How much the training loss rises in random directions, at each of ``radii`` of every layer's own norm.
 
@@ -275,39 +267,6 @@ def robustness(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
     return found
 
 
-def memory(_cache: StageCache, _recipe: None, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """MB and time per time step, also as a share of those with all activations kept; see `bench.speed.memory`."""
-    from deploytool.bench.speed.memory import memory as measured
-
-    return {
-        f"{row['kind']} {figure}": row[figure]
-        for row in measured()
-        for figure in ("MB per step", "% of kept", "ms per step", "% of kept, time")
-        if not row["kind"].endswith("kept")
-    }
-
-
-def gradients(_cache: StageCache, _recipe: None, seed: int, _options: Mapping[str, Any]) -> Figures:
-    """Largest error of a gradient of the T-RevSNN undone, over the largest of its layer, by alpha and T in float32."""
-    import torch
-
-    from deploytool.bench.speed.memory import staged
-
-    found = {}
-    for alpha, steps in ((1.0, 16), (0.5, 4), (0.5, 8)):
-        by_kind = []
-        for reversible in (True, False):
-            net = staged(steps, alpha=alpha, reversible=reversible)
-            generator = torch.Generator().manual_seed(seed)
-            weights = {name: w.requires_grad_() for name, w in net.initial_weights(generator).items()}
-            frames = (torch.rand(steps, 2, *net.blocks[0].in_shape, generator=generator) < 0.2).float()
-            output = net.run(weights, frames).output
-            by_kind.append(torch.autograd.grad(output.square().sum(), list(weights.values())))
-        errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(*by_kind, strict=True) if b.any()]
-        found[f"gradient error, alpha {alpha}, T={steps}"] = max(errors, default=None)
-    return found
-
-
 def motivation(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[str, Any]) -> Figures:
     """Cosines between the gradients of BPTT and those without some temporal gradients, at the start and trained.
 
@@ -333,18 +292,6 @@ def motivation(cache: StageCache, recipe: Recipe, seed: int, options: Mapping[st
         for name, traced in (("SLTT", False), ("OTTT", True)):
             found[f"{name}, {when}"] = cosine(whole, online(net, weights, frames, labels, traced))
     return found
-
-
-def size(_cache: StageCache, recipe: Recipe, _seed: int, _options: Mapping[str, Any]) -> Figures:
-    """The number of weights, and of all else that is learnt, in thousands."""
-    import torch
-
-    from deploytool.train.methods.table import build
-    from deploytool.train.network.spiking import learnt
-
-    net = build(recipe.network, recipe.constraints, recipe.train)
-    weights = net.initial_weights(torch.Generator().manual_seed(0))
-    return {"k weights": sum(weight.numel() for name, weight in weights.items() if learnt(name)) / 1000}
 
 
 def _trained_network(recipe: Recipe) -> SpikingNetwork:

@@ -32,7 +32,7 @@ class KnownAnswerOptions:
     def source(self, invocation: Invocation) -> SampleSource:
         """The samples that were asked for."""
         from deploytool.data.formats.reading import AS_IT_IS
-        from deploytool.data.sets.table import DATASETS
+        from deploytool.data.sets.sources import DATASETS
         from deploytool.workflow.package import SAMPLES, random_samples
         from deploytool.workflow.samples import samples
 

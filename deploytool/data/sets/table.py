@@ -17,10 +17,7 @@ from deploytool.data.sets import events, speech
 from deploytool.data.sets.downloads import DOWNLOADS, download
 from deploytool.data.sets.folders import place_of
 from deploytool.data.sets.source import PARTS, Made, Source
-from deploytool.data.sets.sources import DATASETS as DATASETS
-from deploytool.data.sets.sources import EVENT_SETS as EVENT_SETS
-from deploytool.data.sets.sources import IMAGE_SETS as IMAGE_SETS
-from deploytool.data.sets.sources import SPEECH_SETS as SPEECH_SETS
+from deploytool.data.sets.sources import DATASETS, EVENT_SETS, IMAGE_SETS, SPEECH_SETS
 from deploytool.data.steps import (
     NOT_OF_SPEECH,
     OF_EVENTS,
