@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+
+PIECE: Final = 1 << 20
+"""Number of bytes of a file that are in memory at a time."""
 
 
 def digest(value: Any) -> str:
@@ -22,10 +25,17 @@ def digest(value: Any) -> str:
     return hasher.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 (hex) of the content of the file ``path``. Raises OSError if it cannot be read."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_digest(path: Path, tick: Callable[[int], None] = lambda _: None) -> str:
+    """The SHA-256 (hex) of the content of the file ``path``. Raises OSError if it cannot be read.
+
+    ``tick`` is told of every piece read: its number of bytes.
+    """
+    hasher = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(PIECE):
+            hasher.update(piece)
+            tick(len(piece))
+    return hasher.hexdigest()
 
 
 def _feed(hasher: hashlib._Hash, value: Any) -> None:

@@ -26,14 +26,13 @@ from deploytool.base.errors import ArtifactError
 from deploytool.base.files import is_file, listed, umask
 from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.messages import Messages
+from deploytool.store.faults import faults_of
 from deploytool.store.file_names import CONFIGURATION
 from deploytool.store.manifest import FILE as MANIFEST
 from deploytool.store.manifest import (
     IDENTITY_VERSION,
     KINDS,
     MADE_BY,
-    REMAKE,
-    UNCHANGED,
     Kind,
     Manifest,
     new_manifest,
@@ -250,16 +249,8 @@ def open_artifact(path: Path) -> Artifact:
     A folder named like an artifact holds that one, and no link leads out of it.
     """
     manifest = read_manifest(path)
-    if (name := path.name) != manifest.name and name.partition("-")[0] in KINDS:
-        todo = "Rename it, or delete it."
-        raise ArtifactError(str(path), f"holds {manifest.name}", "a folder with the name of its artifact", todo)
-    for name, expected in manifest.files.items():
-        if any(part.is_symlink() for part in (path, path / name, *(path / name).parents[: name.count("/")])):
-            raise ArtifactError(str(path / name), "a link", "the file itself", REMAKE)
-        if not is_file(path / name):
-            raise ArtifactError(str(path / name), "missing", "the file the manifest lists", REMAKE)
-        if file_digest(path / name) != expected:
-            raise ArtifactError(str(path / name), "its content does not match its SHA-256", UNCHANGED, REMAKE)
+    for fault in faults_of(path, manifest):
+        raise fault.error
     return Artifact(path, manifest)
 
 

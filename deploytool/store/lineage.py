@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from deploytool.store.artifact import Artifact, Store
+
+_OF_ARTIFACTS: Final = re.compile(r"(model|graph|program|recording|verdict|sweep)\d*|against|reference|test|\d+\.\d+")
+"""The roles of inputs that are artifacts; all others are digests of data, of files, or of networks in memory."""
+
+
+def names_artifact(role: str) -> bool:
+    """Whether the input with this ``role`` is an artifact."""
+    return _OF_ARTIFACTS.fullmatch(role) is not None
 
 
 def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
