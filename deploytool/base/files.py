@@ -1,15 +1,19 @@
-"""Files that a user names: whether they exist, atomic writes, and locks."""
+"""Files that a user names: whether they exist, and atomic writes."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from deploytool.base.errors import ArtifactError
+from deploytool.base.locks import RANDOM, draft_file, remove_leftovers
+
+DRAFT: Final = ".deploytool-draft-"
+"""What the names of files that are being written begin with."""
 
 
 def is_file(path: Path) -> bool:
@@ -42,37 +46,6 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
         raise ArtifactError(str(path), f"cannot be read ({error.strerror})", "a path that you may read") from None
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def alone(path: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """A context that one process at a time is in; ``path`` is its lock file, which goes with it.
-
-    ``wait()`` is called before waiting for another process. A place that cannot be written or locked is not locked. The
-    lock of a process that is killed is free.
-    """
-    try:
-        import fcntl
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = path.open("wb")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                wait()
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                break
-            file.close()
-    except (OSError, ImportError):
-        yield
-        return
-    with file:
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def umask() -> int:
@@ -110,12 +83,9 @@ def _write_through(path: Path, content: bytes) -> None:
 
 def _replace(path: Path, content: bytes) -> None:
     """Writes a draft beside ``path``, which nobody else can have made, and moves it into place."""
-    descriptor, draft = tempfile.mkstemp(prefix=".deploytool-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    remove_leftovers(path.parent, re.escape(DRAFT) + RANDOM)
+    with draft_file(path.parent, DRAFT) as (descriptor, draft):
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(content)
-        Path(draft).chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~umask())
-        Path(draft).replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            Path(draft).unlink(missing_ok=True)
+        draft.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o666 & ~umask())
+        draft.replace(path)

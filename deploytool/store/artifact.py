@@ -15,7 +15,6 @@ import contextlib
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.files import is_file, listed, umask
 from deploytool.base.json_text import canonical_json, read_json
+from deploytool.base.locks import RANDOM, alone, draft_folder, remove_leftovers
 from deploytool.base.messages import Messages
 from deploytool.store.faults import faults_of
 from deploytool.store.file_names import CONFIGURATION
@@ -41,6 +41,11 @@ from deploytool.store.manifest import (
     stated_time,
 )
 from deploytool.zoo.models import is_shipped, model_folder, name_of
+
+UNFINISHED: Final = "unfinished"
+DAMAGED: Final = "-damaged"
+DIGITS: Final = 12
+"""The number of digits of a digest in a name."""
 
 SILENT: Final = Messages(quiet=True)
 
@@ -111,6 +116,8 @@ class Store:
 
     def adopt(self, artifact: Artifact) -> Artifact:
         """``artifact``, of another store, in this one too. Raises ArtifactError when the store cannot be written."""
+        with contextlib.suppress(ArtifactError):
+            return open_artifact(self.root / artifact.manifest.name)
         with self._draft(artifact.kind) as draft:
             for name in (MANIFEST, *artifact.manifest.files):
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
@@ -122,11 +129,37 @@ class Store:
         """A new folder in the store for an artifact of ``kind``; it is removed, unless it was moved into place."""
         with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=self.root))
-            try:
+            with draft_folder(self.root, f".{kind}-") as draft:
                 yield draft
+
+    def unfinished(self, request: Request) -> Path:
+        """The folder for unfinished work on ``request``, which need not exist."""
+        return self.root / UNFINISHED / request.key[:DIGITS]
+
+    @contextlib.contextmanager
+    def alone(self, request: Request, wait: Callable[[str], None]) -> Iterator[None]:
+        """A context that one process at a time is in for ``request``; ``wait(who)`` is called before waiting.
+
+        Raises ArtifactError when the store cannot be written.
+        """
+        with contextlib.ExitStack() as lock:
+            with writing(self.root):
+                lock.enter_context(alone(self.unfinished(request).with_suffix(".lock"), wait))
+            try:
+                yield
             finally:
-                shutil.rmtree(draft, ignore_errors=True)
+                lock.close()
+                self._remove_unused()
+
+    def remove_leftovers(self) -> None:
+        """Removes what killed processes left. Finished parts of unfinished work stay for the next run to continue."""
+        remove_leftovers(self.root, rf"\.({'|'.join(KINDS)})-{RANDOM}({DAMAGED})?")
+        remove_leftovers(self.root / UNFINISHED, rf"[0-9a-f]{{{DIGITS}}}\.lock")
+        self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / UNFINISHED).rmdir()
 
     def get(self, reference: str, *kinds: Kind, for_chip: bool = True) -> Artifact:
         """The artifact that ``reference`` names: a folder, ``kind-prefix``, ``kind@latest``, ``kind`` or ``zoo:NAME``.
@@ -236,7 +269,7 @@ def _moved(draft: Path, made: Artifact) -> Artifact:
         try:
             return open_artifact(made.path)
         except ArtifactError:
-            aside = draft.with_name(f"{draft.name}-damaged")
+            aside = draft.with_name(f"{draft.name}{DAMAGED}")
             made.path.rename(aside)
             draft.rename(made.path)
             shutil.rmtree(aside, ignore_errors=True)

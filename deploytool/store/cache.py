@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deploytool.base.files import alone
-from deploytool.base.machine import is_first_process
+from deploytool.base.errors import ArtifactError
+from deploytool.base.machine import is_first_process, launched_processes
 from deploytool.base.messages import Messages
 from deploytool.store.artifact import Artifact, Request, Store
 
@@ -27,13 +27,45 @@ class StageCache:
     def stored(self, request: Request, compute: Callable[[], T], write: Callable[[T, Path], None]) -> Artifact:
         """The artifact for ``request``: the one in the store, or what ``compute`` returns, written by ``write``.
 
-        If torchrun started several processes, only the first writes. The others help to compute, and end here with
-        SystemExit.
+        If another process is making it, this one waits and takes it. If torchrun started several processes, only the
+        first writes. The others help to compute, and end here with SystemExit.
         """
+        with self.turn(request) as found:
+            return found or self._made(request, compute, write)
+
+    def continued(self, request: Request, compute: Callable[[Path], T], write: Callable[[T, Path], None]) -> Artifact:
+        """What `stored` returns. ``compute(folder)`` keeps unfinished work in ``folder``, which goes at the end."""
+        folder = self.store.unfinished(request)
+        with self.turn(request) as found:
+            made = found or self._made(request, lambda: compute(folder), write)
+            shutil.rmtree(folder, ignore_errors=True)
+            return made
+
+    @contextlib.contextmanager
+    def turn(self, request: Request) -> Iterator[Artifact | None]:
+        """The stored artifact for ``request``; or None in a context that only this process is in, to make it.
+
+        Raises ArtifactError when the store cannot be written.
+        """
+        if is_first_process():
+            self.store.remove_leftovers()
         if found := self.store.find(request):
-            _end_helpers()
-            self.messages.say(f"{request.kind:<10} {found.name}  already there")
-            return found
+            yield self._there(found)
+        elif not is_first_process():
+            yield None
+        else:
+            with self.store.alone(request, lambda who: self._waits(request, who)):
+                found = self.store.find(request)
+                yield self._there(found) if found else None
+
+    def _waits(self, request: Request, who: str) -> None:
+        """Says who is waited for. Processes that torchrun started cannot wait: the others are on their way already."""
+        if launched_processes() > 1:
+            found = f"{who} is making the same one"
+            raise ArtifactError(str(self.store.root), found, "one training of a recipe at a time", "Run it again then.")
+        self.messages.say(f"{request.kind:<10} waits for {who}, which is making the same one")
+
+    def _made(self, request: Request, compute: Callable[[], T], write: Callable[[T, Path], None]) -> Artifact:
         with self.messages.doing(f"making the {request.kind}"):
             value = compute()
         _end_helpers()
@@ -42,28 +74,16 @@ class StageCache:
         self.messages.say(f"{request.kind:<10} {made.name}  made")
         return made
 
+    def _there(self, found: Artifact) -> Artifact:
+        _end_helpers()
+        self.messages.say(f"{found.kind:<10} {found.name}  already there")
+        return found
+
     def adopted(self, artifact: Artifact, reference: str) -> Artifact:
         """``artifact``, which ``reference`` names, in this store too: the lineage of what is made of it ends there."""
         adopted = self.store.adopt(artifact)
         self.messages.say(f"{adopted.kind:<10} {adopted.name}  is {reference}")
         return adopted
-
-    @contextlib.contextmanager
-    def unfinished(self, request: Request) -> Iterator[Path]:
-        """The folder for unfinished work on ``request``; it is removed when the body ends without an error.
-
-        Another process that works on the same request is waited for.
-        """
-        folder = self.store.root / "unfinished" / request.key[:12]
-        waits = f"{request.kind:<10} another process makes the same one: waiting for it"
-        lock = alone(folder.with_suffix(".lock"), lambda: self.messages.say(waits))
-        try:
-            with lock if is_first_process() else contextlib.nullcontext():
-                yield folder
-                shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
 
 
 def _end_helpers() -> None:

@@ -31,14 +31,13 @@ def streams_of(
     if classes.names:
         decided["classes"] = list(classes.names)
     request = Request("samples", {"data": samples.fingerprint}, decided)
-    found = cache.store.find(request)
-    if found is not None:
-        cache.messages.say(f"{found.kind:<10} {found.name}  already there")
-        return load_streams(found.path)
-    streams = source.load(shape)
-    if len(streams) and streams[0].events.nbytes * len(streams) <= bytes_max:
-        with contextlib.suppress(TooManyEventsError):
-            made = cache.store.put(request, partial(save_streams, streams, bytes_max=bytes_max))
-            cache.messages.say(f"{made.kind:<10} {made.name}  made")
-            return load_streams(made.path)
-    return streams
+    with cache.turn(request) as found:
+        if found is not None:
+            return load_streams(found.path)
+        streams = source.load(shape)
+        if len(streams) and streams[0].events.nbytes * len(streams) <= bytes_max:
+            with contextlib.suppress(TooManyEventsError):
+                made = cache.store.put(request, partial(save_streams, streams, bytes_max=bytes_max))
+                cache.messages.say(f"{made.kind:<10} {made.name}  made")
+                return load_streams(made.path)
+        return streams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploytool.base.machine import threads
@@ -53,33 +54,32 @@ def run(
     inputs = {"program": mapped.digest, "data": samples.fingerprint}
 
     request = Request("recording", inputs, decided)
-    with cache.unfinished(request) as unfinished:
 
-        def compute() -> Recording:
-            from deploytool.run.jobs.resume import finished, in_this_process, run_job
-            from deploytool.run.targets.options import Options
+    def compute(unfinished: Path) -> Recording:
+        from deploytool.run.jobs.resume import finished, in_this_process, run_job
+        from deploytool.run.targets.options import Options
 
-            if kept := finished(unfinished):
-                cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
-            with cache.messages.progress(job.on, "sample") as tick:
-                tick(0, 0, "reading the data")
-                if samples.unsplit is not None and trained_on(cache.store, mapped, samples.unsplit):
-                    cache.messages.say(TRAINED_ON.format(folder=samples.unsplit))
-                streams = streams_of(cache, samples, loaded.input_shape, classes_of(cache.store, mapped, loaded))
-                tick(0, len(streams), "first samples, which compile loops once")
-                if workers is None:
-                    perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
-                else:
-                    from deploytool.run.jobs.dask import on_workers
-                    from deploytool.run.jobs.workers import OPEN
+        if kept := finished(unfinished):
+            cache.messages.say(f"{job.on:<10} {kept} samples are already finished")
+        with cache.messages.progress(job.on, "sample") as tick:
+            tick(0, 0, "reading the data")
+            if samples.unsplit is not None and trained_on(cache.store, mapped, samples.unsplit):
+                cache.messages.say(TRAINED_ON.format(folder=samples.unsplit))
+            streams = streams_of(cache, samples, loaded.input_shape, classes_of(cache.store, mapped, loaded))
+            tick(0, len(streams), "first samples, which compile loops once")
+            if workers is None:
+                perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
+            else:
+                from deploytool.run.jobs.dask import on_workers
+                from deploytool.run.jobs.workers import OPEN
 
-                    if workers.open:
-                        cache.messages.say(f"{workers.scheduler}: {OPEN}")
-                    perform = on_workers(workers, threads(), tick)
-                recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
-            return with_source(cache.store, mapped, recording)
+                if workers.open:
+                    cache.messages.say(f"{workers.scheduler}: {OPEN}")
+                perform = on_workers(workers, threads(), tick)
+            recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
+        return with_source(cache.store, mapped, recording)
 
-        return cache.stored(request, compute, save_recording)
+    return cache.continued(request, compute, save_recording)
 
 
 def robustness(job: Job, perturbation: Perturbation, repeats: int, run: Callable[[Job], Artifact]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     if cache.store.find(request) is None:
         require("train", "torch")
 
-    def compute() -> Trained:
+    def compute(unfinished: Path) -> Trained:
         records = tensorboard is not None and is_first_process()
         recorded = event_file(tensorboard) if tensorboard and records else nullcontext(unobserved)
         with recorded as record, cache.messages.progress("train", "step") as tick:
@@ -76,8 +76,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         if recipe.task.kind == "separate":
             _write_comparison(trained, recipe, folder)
 
-    with cache.unfinished(request) as unfinished:
-        return cache.stored(request, compute, write)
+    return cache.continued(request, compute, write)
 
 
 def _write_comparison(trained: Trained, recipe: Recipe, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,44 +67,98 @@ def test_all_processes_but_the_first_end_without_writing(cache: StageCache, monk
 
 
 def test_unfinished_work_is_kept_until_it_is_finished(cache: StageCache) -> None:
-    def begin() -> None:
-        with cache.unfinished(REQUEST) as folder:
-            folder.mkdir(parents=True)
-            (folder / "part").write_text("half", encoding="utf-8")
-            raise KeyboardInterrupt
+    kept: list[Path] = []
+
+    def begin(folder: Path) -> str:
+        folder.mkdir(parents=True)
+        (folder / "part").write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    def finish(folder: Path) -> str:
+        kept.append(folder)
+        return (folder / "part").read_text(encoding="utf-8")
 
     with pytest.raises(KeyboardInterrupt):
-        begin()
-    with cache.unfinished(REQUEST) as again:
-        assert (again / "part").read_text(encoding="utf-8") == "half"
-    assert not again.exists()
-    assert not again.parent.exists()
+        cache.continued(REQUEST, begin, write)
+    made = cache.continued(REQUEST, finish, write)
+    assert (made.path / "weights.txt").read_text(encoding="utf-8") == "half"
+    assert sorted(cache.store.root.iterdir()) == [made.path]
+    assert not kept[0].exists()
 
 
-def test_two_processes_do_not_work_on_one_request(cache: StageCache) -> None:
-    """The second one waits until the first has stored its artifact, and takes it."""
-    code = f"""
+OTHER = """
 import sys
-sys.path[:0] = {sys.path!r}
+sys.path[:0] = {path!r}
 from pathlib import Path
 from deploytool.base.messages import Messages
 from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
-cache = StageCache(Store(Path({str(cache.store.root)!r})), Messages())
+cache = StageCache(Store(Path({root!r})), Messages())
 request = Request("model", {{"data": "d"}}, {{"train": {{"epochs": 1}}}})
-with cache.unfinished(request):
-    print(cache.stored(request, lambda: 1 / 0, None).name)
 """
-    with cache.unfinished(REQUEST):
-        other = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+
+
+def other_process(cache: StageCache, code: str) -> subprocess.Popen[str]:
+    """A process that runs ``code`` with a ``cache`` of the same store and the same ``request``."""
+    whole = OTHER.format(path=sys.path, root=str(cache.store.root)) + code
+    return subprocess.Popen([sys.executable, "-c", whole], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_do_not_work_on_one_request(cache: StageCache) -> None:
+    """The second one waits until the first has stored its artifact, and takes it."""
+    with cache.turn(REQUEST) as found:
+        assert found is None
+        other = other_process(cache, "print(cache.stored(request, lambda: 1 / 0, None).name)")
         assert other.stderr is not None
-        assert "another process makes the same one" in other.stderr.readline()
-        made = cache.stored(REQUEST, lambda: "w", write)
+        said = f"model      waits for process {os.getpid()}, which is making the same one\n"
+        assert other.stderr.readline() == said
+        made = cache.store.put(REQUEST, lambda folder: write("w", folder))
     out, _ = other.communicate(timeout=60)
     assert out.strip() == made.name
-    assert not (cache.store.root / "unfinished").exists()
+    assert sorted(cache.store.root.iterdir()) == [made.path]
+
+
+STUCK = """
+import time
+def write(_, folder):
+    (folder / "half.txt").write_text("half")
+    print("writing", flush=True)
+    time.sleep(600)
+cache.stored(request, lambda: 1, write)
+"""
+
+
+def test_a_killed_process_locks_nothing_and_the_next_one_removes_what_it_left(
+    cache: StageCache, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = other_process(cache, STUCK)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "writing\n"
+    drafts = list(cache.store.root.glob(".model-*"))
+    assert [[path.name for path in draft.iterdir()] for draft in drafts] == [["half.txt"]]
+    cache.store.remove_leftovers()
+    assert drafts[0].exists()
+    other.kill()
+    other.communicate()
+    made = cache.stored(REQUEST, lambda: "w", write)
+    assert sorted(cache.store.root.iterdir()) == [made.path]
+    assert "waits" not in capsys.readouterr().err
+
+
+def test_processes_of_torchrun_do_not_wait_for_another_training(
+    cache: StageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with cache.turn(REQUEST), pytest.raises(ArtifactError, match=f"process {os.getpid()} is making the same one"):
+        cache.stored(REQUEST, refuse, write)
+
+
+def test_an_unwritable_store_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    cache = StageCache(Store(tmp_path / "file"), Messages())
+    with pytest.raises(ArtifactError, match="need a writable --store"):
+        cache.stored(REQUEST, refuse, write)
 
 
 def test_a_damaged_artifact_is_not_taken_for_the_answer(cache: StageCache) -> None:
