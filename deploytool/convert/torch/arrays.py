@@ -17,8 +17,8 @@ def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
 
     bfloat16, float16 and float8 are widened; a quantised tensor is dequantised; a sparse one is
     filled with zeros. Raises InputError, saying ``where`` and ``what``, for a tensor without values (on the meta
-    device, or of a lazy layer that never ran), for complex numbers, for integers that float32 cannot hold, and for
-    values that are not finite.
+    device, or of a lazy layer that never ran), for complex numbers, for nested tensors, for integers that float32
+    cannot hold, for values that are not finite, and for what torch cannot convert.
     """
     if is_lazy(tensor):
         raise InputError(where, f"{what} of a lazy layer has no values yet", "weights", "Run the module once first.")
@@ -27,19 +27,28 @@ def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
         raise InputError(where, f"{what} is a meta tensor, which has no values", "weights that are loaded", todo)
     if tensor.is_complex():
         raise InputError(where, f"{what} holds complex numbers ({tensor.dtype})", "real numbers")
+    if tensor.is_nested:
+        raise InputError(where, f"{what} is a nested tensor, whose rows may differ in length", "one shape")
+    try:
+        dense = _dense(tensor)
+        single = dense if dense.dtype == torch.float64 else dense.to(torch.float32)
+        exact = dense.is_floating_point() or torch.equal(single.to(torch.float64), dense.to(torch.float64))
+        array: Array = np.ascontiguousarray(single.numpy())
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        found = f"{what} cannot be converted from {tensor.dtype} ({next(iter(str(error).splitlines()), '')})"
+        raise InputError(where, found, "a dense tensor of float32") from None
+    if not exact:
+        raise InputError(where, f"{what} holds integers above 2^24 ({tensor.dtype})", "numbers that float32 holds")
+    require_finite(where, what, array)
+    return array
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor`` in main memory, with a number for each element. Raises the errors of torch."""
     tensor = tensor.detach().cpu()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
-    if tensor.layout != torch.strided:
-        tensor = tensor.to_dense()
-    if tensor.dtype != torch.float64:
-        single = tensor.to(torch.float32)
-        if not tensor.is_floating_point() and not torch.equal(single.to(torch.float64), tensor.to(torch.float64)):
-            raise InputError(where, f"{what} holds integers above 2^24 ({tensor.dtype})", "numbers that float32 holds")
-        tensor = single
-    array: Array = np.ascontiguousarray(tensor.numpy())
-    require_finite(where, what, array)
-    return array
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def require_values(module: nn.Module) -> None:

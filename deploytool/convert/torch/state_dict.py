@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickletools
 import re
 import warnings
@@ -14,9 +15,11 @@ from typing import Any, Final
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch.nn.parameter import is_lazy
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
+from deploytool.base.hdf5 import bytes_allowed
 from deploytool.convert.torch.arrays import to_array
 
 log = logging.getLogger(__name__)
@@ -43,13 +46,30 @@ def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> di
     if not path.is_file():
         raise InputError(str(path), "no such file", NEED)
     state = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
-    return arrays_of(state, str(path), tell)
+    return arrays_of(state, str(path), tell, bytes_allowed(path))
 
 
-def arrays_of(state: Any, where: str, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
-    """The arrays in ``state``, a state dict or a checkpoint called ``where``. Raises as `read_state_dict` does."""
+def arrays_of(
+    state: Any, where: str, tell: Callable[[str], None] = log.warning, bytes_max: int | None = None
+) -> dict[str, Array]:
+    """The arrays in ``state``, a state dict or a checkpoint called ``where``, which may take ``bytes_max`` bytes.
+
+    Raises as `read_state_dict` does.
+    """
     tensors = _without_prefixes(where, _tensors(where, state, tell), tell)
+    if bytes_max is not None:
+        _require_small(tensors, where, bytes_max)
     return {name: to_array(tensor, "the tensor", f"{where}: {name!r}") for name, tensor in tensors.items()}
+
+
+def _require_small(tensors: Mapping[str, torch.Tensor], where: str, bytes_max: int) -> None:
+    """Raises InputError if ``tensors``, which may repeat or leave out values in the file, are larger than that."""
+    left = bytes_max
+    for name, tensor in tensors.items():
+        if not tensor.is_nested and not is_lazy(tensor) and (left := left - 8 * math.prod(tensor.shape)) < 0:
+            found = f"a tensor of shape {tuple(tensor.shape)} is too large for a file of this size"
+            need = "tensors of at most 1 GiB in total, or 20 times the file's size"
+            raise InputError(f"{where}: {name!r}", found, need)
 
 
 def _load_safetensors(path: Path) -> Any:
@@ -86,13 +106,15 @@ def _first_line(error: Exception) -> str:
 
 
 def _refuse_modules(path: Path) -> None:
-    """Raises InputError for a file that holds a module, saying how to convert it."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        names = [name.partition("/")[2] for name in archive.namelist()]
-        data = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
-        first = _first_class(archive.read(data)) if data is not None and "constants.pkl" not in names else None
+    """Raises InputError for an archive that is damaged or holds a module, saying how to convert it."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        names, first = _archived(path)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(str(path), f"a damaged archive ({_first_line(error)})", NEED) from None
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         todo = "Save its weights: torch.save(torch.jit.load(path).state_dict(), 'weights.pth'), or convert the module."
         raise InputError(str(path), "a TorchScript module, whose layers cannot be identified", NEED, todo)
@@ -102,6 +124,20 @@ def _refuse_modules(path: Path) -> None:
     if first is not None and not first.startswith("collections."):
         found = f"a whole pickled module ({first}), which only running its code can read"
         raise InputError(str(path), found, NEED, WHOLE)
+
+
+def _archived(path: Path) -> tuple[list[str], str | None]:
+    """(the names in the archive ``path``, the class of the object in it, as `_first_class` finds it).
+
+    Raises InputError if the archive unpacks to more than a file of its size may, and the many errors of zipfile.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > bytes_allowed(path):
+            found = "an archive that unpacks to more than 1 GiB and 20 times its size"
+            raise InputError(str(path), found, "an archive that is not compressed, as torch.save writes it")
+        names = [name.partition("/")[2] for name in archive.namelist()]
+        data = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        return names, None if data is None or "constants.pkl" in names else _first_class(archive.read(data))
 
 
 def _first_class(pickled: bytes) -> str | None:
