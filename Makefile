@@ -1,6 +1,7 @@
 # make setup   .venv with everything the tests and recipes need
 # make demo    the main job: real handwritten digits as events, from training to a verdict on the Speck2e emulator
 # make test    the tests
+# make fuzz    hostile inputs for every reader: N of them, with seeds from SEED on
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
 # make docs    the documentation: site/index.html
@@ -8,11 +9,13 @@
 # make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
 # make wheel-check   the wheel alone in an empty environment, on CPython 3.11, 3.12 and 3.13 where they exist
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test check bench docs pictures models wheel-check vendor-check clean
+.PHONY: setup demo test fuzz check bench docs pictures models wheel-check vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
+N ?= 100000
+SEED ?= $(shell date +%s)000
 
 setup: $(READY)
 
@@ -30,6 +33,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
 	$(BIN)/python -m pytest hw_tests --device emulator
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz --cases $(N) --seed $(SEED)
 
 check: $(READY)
 	$(BIN)/ruff check .
