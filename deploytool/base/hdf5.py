@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploytool.base.errors import InputError
+from deploytool.base.memory import memory_allowed
 
 if TYPE_CHECKING:
     import h5py
@@ -14,10 +15,13 @@ BYTES_MIN: Final = 2**30
 BYTES_PER_BYTE: Final = 20
 """Arrays may take 1 GiB, or this many times the size of their file; more counts as a decompression bomb."""
 
+ARRAYS_ALLOWED: Final = "at most 1 GiB in total, or 20 times the file's size, within --max-memory"
+"""`bytes_allowed` in words."""
+
 
 def bytes_allowed(path: Path) -> int:
     """The number of bytes that the arrays of the file ``path`` may take in total."""
-    return max(BYTES_MIN, BYTES_PER_BYTE * path.stat().st_size)
+    return min(max(BYTES_MIN, BYTES_PER_BYTE * path.stat().st_size), memory_allowed())
 
 
 def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
@@ -29,5 +33,5 @@ def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
         raise InputError(where, f"{item.name} is stored in other files", "arrays in the file itself")
     if item.nbytes > bytes_left:
         found = f"{item.name} of shape {item.shape} is too large for a file of this size"
-        raise InputError(where, found, "arrays of at most 1 GiB in total, or 20 times the file's size")
+        raise InputError(where, found, f"arrays of {ARRAYS_ALLOWED}")
     return int(item.nbytes)

@@ -36,12 +36,18 @@ def command(example: str, name: str | None = None) -> Callable[[Function], Typer
     def make(function: Function) -> TyperCommand:
         @functools.wraps(function)
         def run(**values: Any) -> None:
+            from deploytool.base.memory import memory_bound
             from deploytool.cli.invocation import Invocation
 
             common = _gathered(CommonOptions, values)
             invocation = Invocation(common.store, as_json=common.json, quiet=common.quiet)
             arguments = {name: _argument(parameter, values) for name, parameter in parameters.items()}
-            raise typer.Exit(_exit_code(invocation, called, lambda: function(invocation, **arguments)))
+
+            def call() -> int | None:
+                with memory_bound(common.max_memory, called):
+                    return function(invocation, **arguments)
+
+            raise typer.Exit(_exit_code(invocation, called, call))
 
         called = name or function.__name__.replace("_", "-")
         signature = inspect.signature(function, eval_str=True, locals={"Invocation": object})

@@ -73,6 +73,13 @@ class CommonOptions:
         bool | None,
         typer.Option("--quiet/--verbose", "-q/-v", help="Print only results, or progress and wider lists as well."),
     ] = None
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Take at most this much memory, such as 4GB or 512MiB; by default three quarters of what is there.",
+        ),
+    ] = None
 
 
 GitHubSummaryOption: TypeAlias = Annotated[

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner, Result
 
 from deploytool.base.errors import FitError
+from deploytool.base.memory import memory_allowed
 from deploytool.cli.command import command
 from deploytool.cli.invocation import Invocation
 
@@ -105,3 +106,26 @@ def test_errors_are_wrapped_on_a_terminal_and_one_line_elsewhere(
     options = "These options solve it: --set network.classes=10 --set network.spiking_output=true"
     asked.fail((options,), 3)
     assert capsys.readouterr().err == f"{options}\n"
+
+
+def exhausting(_invocation: Any) -> int:
+    raise MemoryError("Unable to allocate 7 GiB")
+
+
+def test_exhausted_memory_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
+    result = run(exhausting, "--store", str(tmp_path), "--max-memory", "64GB")
+    assert result.exit_code == 6
+    assert "Traceback" not in result.stderr
+    assert "draw: there was not enough memory (Unable to allocate 7 GiB); need at most 64.0 GB" in result.stderr
+
+
+def bound(invocation: Any) -> int:
+    invocation.show(memory_allowed())
+    return 0
+
+
+def test_the_bound_of_memory_is_stated_once_for_all_below(tmp_path: Path) -> None:
+    assert run(bound, "--store", str(tmp_path), "--max-memory", "64GB", "--json").stdout == "64000000000\n"
+    refused = run(bound, "--store", str(tmp_path), "--max-memory", "much")
+    assert refused.exit_code == 2
+    assert "--max-memory: found 'much'; need a size such as 4GB or 512MiB." in refused.stderr

@@ -19,7 +19,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed
+from deploytool.base.hdf5 import ARRAYS_ALLOWED, bytes_allowed
 
 HEADER: Final = 128
 TYPES: Final = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -74,7 +74,7 @@ def variables_of(path: Path) -> dict[str, Array | dict[str, Array]]:
         raise InputError(str(path), f"cannot be read ({reason})", "a MATLAB file", "Copy it again.") from None
     except OverflowError:
         says = "variables that are too large for a file of this size"
-        raise InputError(str(path), says, "at most 1 GiB in total, or 20 times the file's size") from None
+        raise InputError(str(path), says, ARRAYS_ALLOWED) from None
     return found
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed
+from deploytool.base.hdf5 import ARRAYS_ALLOWED, bytes_allowed
 from deploytool.data.formats.arrays import NEED
 from deploytool.data.formats.named import complete
 from deploytool.data.formats.parts import START, Parts, Place
@@ -106,7 +106,7 @@ def _members(archive: zipfile.ZipFile, path: Path, files: ExitStack) -> Iterator
         left -= entry.file_size
         if left < 0:
             found = f"{entry.filename} of {entry.file_size:,} bytes is too large for a file of this size"
-            raise InputError(str(path), found, "arrays of at most 1 GiB in total, or 20 times the file's size")
+            raise InputError(str(path), found, f"arrays of {ARRAYS_ALLOWED}")
         stored = _stored(partial(archive.open, entry), entry.file_size, files)
         yield entry.filename.removesuffix(".npy"), stored
 

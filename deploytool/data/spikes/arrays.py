@@ -19,6 +19,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UsageError
+from deploytool.base.hdf5 import ARRAYS_ALLOWED
 from deploytool.data.formats.npy import header_of_array
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
@@ -28,7 +29,7 @@ from deploytool.data.spikes.schema import FIELDS, LEFT_OUT, Renames, header_of
 COUNTS, SPIKES = "counts/", "spikes/"
 NAMES, LABELS, DURATIONS = "samples", "labels", "durations_us"
 NEED: Final = "numpy arrays of counts or of spikes"
-_BYTES: Final = "arrays of at most 1 GiB in total, or 20 times the file's size, with 8 bytes for each number"
+_BYTES: Final = f"arrays of {ARRAYS_ALLOWED}, with 8 bytes for each number"
 _DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError)
 _DAMAGED_ZIP: Final = (*_DAMAGE, zipfile.BadZipFile, zlib.error)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
+from deploytool.base.hdf5 import ARRAYS_ALLOWED
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.ir.events import DURATION_MAX_US, EventStream
 from deploytool.ir.recording import Recording
@@ -49,7 +50,7 @@ def check_number(samples: int, bytes_each: int, bytes_allowed: int, where: str) 
     """
     if samples * (BYTES_PER_NAME + bytes_each) > bytes_allowed:
         found = f"{samples:,} samples are too many for a file of this size"
-        need = "counts of at most 1 GiB in total, or 20 times the file's size"
+        need = f"counts of {ARRAYS_ALLOWED}"
         todo = "Number the samples from 0, or give the samples with --samples-of."
         raise InputError(where, found, need, todo)
 
