@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape, format_shape
 from deploytool.base.errors import RecipeError
-from deploytool.data.autoaugment import Draws, auto_augmented, draw_pairs
+from deploytool.data.autoaugment import Draws, auto_augmented, draw_any, draw_pairs
 from deploytool.ir.events import EventStream, at_places, cells_of
 from deploytool.recipe import AugmentSection
 
 Flags: TypeAlias = NDArray[np.bool_]
 Ints: TypeAlias = NDArray[np.int64]
 Reals: TypeAlias = NDArray[np.float64]
+
+ERASED: Final = (0.02, 1 / 3, 1 / 0.3)
+"""Random erasing: the least and the largest share of the area, and the largest ratio of the sides."""
 
 COLOURS: Final = (1, 3)
 """Features of pictures: brightness, or red, green and blue."""
@@ -32,9 +35,11 @@ class Changes:
     augmentation for event-based learning"); ``backwards``, ``exchanged``, ``mirrored`` and ``upside_down`` (B,) say
     whose time, polarity, columns and rows are reversed; ``turns`` (B, 2, 2), None for nobody, are the matrices A of
     (row, column) that map p to A (p - m) + m around the middle m of the map; ``moves`` (B, 2) are rows down and columns
-    to the right; what moves off the map is lost; ``pairs`` are the operations of AutoAugment, None for nobody;
-    ``holes`` (B, 2) are the first row and column of a hole, ``hole`` pixels wide and high, in which everything is
-    removed (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout").
+    to the right; what moves off the map is lost; ``operations`` are those of AutoAugment and of RandAugment, in this
+    order; ``holes`` (B, 2) are the first row and column of a hole, ``hole`` pixels wide and high, where all is removed
+    (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout");
+    ``erased`` (B, 4), None for nobody, are the first row and column, height and width of a rectangle that loses its
+    events, or whose pixels become random with the seeds ``noise`` (B,) (random erasing: Zhong et al., AAAI 2020).
     """
 
     left_out: Reals
@@ -44,9 +49,11 @@ class Changes:
     upside_down: Flags
     turns: Reals | None
     moves: Ints
-    pairs: Draws | None
+    operations: tuple[Draws, ...]
     holes: Ints
     hole: int
+    erased: Ints | None
+    noise: Ints
     generator: np.random.Generator
 
     def of(self, span: slice) -> Changes:
@@ -60,29 +67,42 @@ class Changes:
             upside_down=self.upside_down[span],
             turns=None if self.turns is None else self.turns[span],
             moves=self.moves[span],
-            pairs=self.pairs and self.pairs.of(span),
+            operations=tuple(draws.of(span) for draws in self.operations),
             holes=self.holes[span],
+            erased=None if self.erased is None else self.erased[span],
+            noise=self.noise[span],
         )
 
 
 def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
     """Changes of ``count`` samples on maps of ``shape``, which depend only on ``seed``."""
-    first, second, third, last = (np.random.default_rng([seed, more] if more else seed) for more in range(4))
+    sources = (np.random.default_rng([seed, more] if more else seed) for more in range(5))
+    first, second, third, fourth, last = sources
     moves = first.integers(-spec.shift, spec.shift, (count, 2), endpoint=True)
     left_out = spec.drop * first.random(count)
     flips = second.random((3, count))
     holes = second.integers((0, 0), shape[1:], (count, 2)) - spec.cutout // 2
+    upside_down = third.random(count) < spec.flip_vertical
+    turns = _turns(spec, *third.uniform(-1, 1, (3, count)))
+    operations = [draw_pairs(fourth, count)] if spec.autoaugment != "none" else []
+    if spec.randaugment:
+        operations.append(draw_any(fourth, count, spec.randaugment))
+    erased = np.where(last.random((count, 1)) < spec.erase, _rectangles(last, shape, count, *ERASED), 0)
+    if spec.crop < 1:
+        turns, moves = _cropped(turns, moves, _rectangles(last, shape, count, spec.crop, 1.0, 4 / 3), shape)
     return Changes(
         left_out=left_out,
         backwards=flips[0] < spec.flip_time,
         exchanged=flips[1] < spec.flip_polarity,
         mirrored=flips[2] < spec.flip,
-        upside_down=third.random(count) < spec.flip_vertical,
-        turns=_turns(spec, *third.uniform(-1, 1, (3, count))),
+        upside_down=upside_down,
+        turns=turns,
         moves=moves,
-        pairs=draw_pairs(last, count) if spec.autoaugment != "none" else None,
+        operations=tuple(operations),
         holes=holes,
         hole=spec.cutout,
+        erased=erased if spec.erase else None,
+        noise=last.integers(0, 2**62, count),
         generator=first,
     )
 
@@ -99,6 +119,31 @@ def _turns(spec: AugmentSection, angle: Reals, factor: Reals, slope: Reals) -> R
     return turns
 
 
+def _rectangles(
+    generator: np.random.Generator, shape: Shape, count: int, least: float, most: float, longest: float
+) -> Ints:
+    """(B, 4): first row and column, height and width of rectangles on maps of ``shape``.
+
+    Their areas are uniform between the shares ``least`` and ``most`` of the map, and the logarithm of their height
+    over their width is so up to that of ``longest``; they end at the edge of the map.
+    """
+    sides = np.array(shape[1:])
+    area, ratio = generator.uniform(least, most, count), generator.uniform(-1, 1, count) * math.log(longest)
+    share = np.sqrt(area)[:, None] * np.exp(np.stack([ratio, -ratio], 1) / 2)
+    size = np.rint(share * sides).astype(np.int64).clip(1, sides)
+    corner = np.floor(generator.random((count, 2)) * (sides - size + 1)).astype(np.int64)
+    return np.concatenate([corner, size], 1)
+
+
+def _cropped(turns: Reals | None, moves: Ints, kept: Ints, shape: Shape) -> tuple[Reals, Ints]:
+    """``turns`` and ``moves`` (in whole pixels) that also scale the rectangles ``kept`` (B, 4) to the whole map."""
+    sides = np.array(shape[1:])
+    factor = sides / kept[:, 2:]
+    off_centre = kept[:, :2] + (kept[:, 2:] - 1) / 2 - (sides - 1) / 2
+    scaling = factor[:, :, None] * np.eye(2)
+    return scaling if turns is None else scaling @ turns, moves - np.rint(factor * off_centre).astype(np.int64)
+
+
 def check(spec: AugmentSection, shape: Shape, of_images: bool) -> None:
     """Raises RecipeError with every key of ``spec`` that cannot be applied to samples of ``shape``."""
     if problems := list(_problems(spec, shape, of_images)):
@@ -109,13 +154,15 @@ def _problems(spec: AugmentSection, shape: Shape, of_images: bool) -> Iterator[R
     for key in ("drop", "flip_time"):
         if of_images and getattr(spec, key):
             yield RecipeError(f"train.augment.{key}", "above 0 with direct coding", "0: images have no events")
-    if spec.autoaugment != "none":
+    for key, off in (("autoaugment", "none"), ("randaugment", 0)):
+        if (value := getattr(spec, key)) == off:
+            continue
         if not of_images:
-            found, need = f"{spec.autoaugment!r} for events", "'none', or pictures: data.coding = 'direct'"
-            yield RecipeError("train.augment.autoaugment", found, need)
+            found, need = f"{value!r} for events", f"{off!r}, or pictures: data.coding = 'direct'"
+            yield RecipeError(f"train.augment.{key}", found, need)
         elif shape[0] not in COLOURS:
-            found = f"{spec.autoaugment!r} on a map of {format_shape(shape)}"
-            yield RecipeError("train.augment.autoaugment", found, "'none', or one feature, or three: red, green, blue")
+            found = f"{value!r} on a map of {format_shape(shape)}"
+            yield RecipeError(f"train.augment.{key}", found, f"{off!r}, or one feature, or three: red, green, blue")
     if spec.flip_polarity and shape[0] != 2:
         found = f"above 0 on a map of {format_shape(shape)}"
         yield RecipeError("train.augment.flip_polarity", found, "0, or two features, OFF and ON")
@@ -142,6 +189,9 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
     if changes.hole:
         top, start = changes.holes[sample].T
         left &= (y < top) | (y >= top + changes.hole) | (x < start) | (x >= start + changes.hole)
+    if changes.erased is not None:
+        top, start, tall, wide = changes.erased[sample].T
+        left &= (y < top) | (y >= top + tall) | (x < start) | (x >= start + wide)
     return (cells + (y - before[0]) * width + x - before[1])[left], sample[left]
 
 
@@ -175,28 +225,41 @@ def change_images(images: NDArray[Any], changes: Changes, top: int = 255) -> NDA
     height, width = images.shape[2:]
     mirrored = np.where(changes.mirrored[:, None, None, None], images[..., ::-1], images)
     turned = np.where(changes.upside_down[:, None, None, None], mirrored[..., ::-1, :], mirrored)
-    if changes.turns is not None:
-        turned = np.stack([_turned_image(image, turn) for image, turn in zip(turned, changes.turns, strict=True)])
     changed = np.zeros_like(images)
     for index, (dy, dx) in enumerate(changes.moves):
-        rows, columns = slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
-        came_from = slice(max(-dy, 0), height + min(-dy, 0)), slice(max(-dx, 0), width + min(-dx, 0))
-        changed[index][:, rows, columns] = turned[index][:, came_from[0], came_from[1]]
-        if changes.pairs is not None:
-            changed[index] = auto_augmented(changed[index], changes.pairs, index, top)
+        if changes.turns is not None:
+            changed[index] = _turned_image(turned[index], changes.turns[index], changes.moves[index])
+        else:
+            rows, columns = slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
+            came_from = slice(max(-dy, 0), height + min(-dy, 0)), slice(max(-dx, 0), width + min(-dx, 0))
+            changed[index][:, rows, columns] = turned[index][:, came_from[0], came_from[1]]
+        for draws in changes.operations:
+            changed[index] = auto_augmented(changed[index], draws, index, top)
         top_row, first = changes.holes[index]
         hole = (slice(max(start, 0), max(start + changes.hole, 0)) for start in (top_row, first))
         changed[index][:, *hole] = 0
+        if changes.erased is not None:
+            _erase(changed[index], changes.erased[index], int(changes.noise[index]), top)
     return changed
 
 
-def _turned_image(image: NDArray[Any], turn: Reals) -> NDArray[Any]:
-    """``image`` (C, H, W) turned by the matrix ``turn``: every pixel is interpolated where it came from, 0 outside."""
+def _erase(image: NDArray[Any], rectangle: Ints, seed: int, top: int) -> None:
+    """Makes the pixels of ``image`` (C, H, W) in ``rectangle`` random, from 0 to ``top``."""
+    first, start, tall, wide = rectangle
+    inside = image[:, first : first + tall, start : start + wide]
+    inside[...] = np.random.default_rng(seed).integers(0, top, inside.shape, endpoint=True)
+
+
+def _turned_image(image: NDArray[Any], turn: Reals, move: Ints) -> NDArray[Any]:
+    """``image`` (C, H, W) turned by the matrix ``turn``, and moved by ``move``.
+
+    Every pixel is interpolated where it came from, 0 outside.
+    """
     from PIL import Image
 
     (height, width), back = image.shape[1:], np.linalg.inv(turn)
     middle = np.array([height, width]) / 2  # Pillow's coordinates are those of the pixels' corners
-    offset = middle - back @ middle
+    offset = middle - back @ (middle + move)
     of_x, of_y = ((back[i, 1], back[i, 0], offset[i]) for i in (1, 0))
     bands = [
         Image.fromarray(band).transform(

@@ -1,14 +1,16 @@
-"""AutoAugment for pictures: the policy that was found on CIFAR-10 (Cubuk et al., 2019, arXiv 1805.09501, table 7).
+"""AutoAugment and RandAugment for pictures.
 
-One of 25 pairs of operations is drawn for a picture. Each operation of the pair is applied with its probability, at its
-level 0..9 between two magnitudes; where the magnitude has a sign, that is drawn too. Places that an operation leaves
-empty become grey.
+AutoAugment is the policy that was found on CIFAR-10 (Cubuk et al., 2019, arXiv 1805.09501, table 7): one of 25 pairs of
+operations is drawn for a picture. Each operation of the pair is applied with its probability, at its level 0..9 between
+two magnitudes. RandAugment (Cubuk et al., 2020, arXiv 1909.13719) applies two operations, each drawn from 14, at one
+level 0..10 between the same magnitudes. Where a magnitude has a sign, that is drawn too. Places that an operation
+leaves empty become grey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -18,15 +20,18 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 LEVELS: Final = 9
-"""The highest level."""
+"""The highest level of AutoAugment."""
+
+RANDOM_LEVELS: Final = 10
+"""The highest level of RandAugment."""
 
 GREY: Final = 128
 
 TRANSLATION: Final = 150 / 331
 """The largest translation, as a share of the side: 150 pixels of the paper's 331."""
 
-Step: TypeAlias = tuple[str, float, int]
-"""An operation, its probability and its level."""
+Step: TypeAlias = tuple[str | None, float, int]
+"""An operation (None: nothing is done), its probability and its level."""
 
 CIFAR10: Final[tuple[tuple[Step, Step], ...]] = (
     (("invert", 0.1, 7), ("contrast", 0.2, 6)),
@@ -68,9 +73,9 @@ class Operation:
     most: float = 0.0
     signed: bool = False
 
-    def at(self, picture: Picture, level: int, negative: bool) -> Picture:
-        """``picture`` after the operation at ``level``."""
-        magnitude = self.least + (self.most - self.least) * level / LEVELS
+    def at(self, picture: Picture, level: float, negative: bool) -> Picture:
+        """``picture`` after the operation at ``level``, a share of the highest."""
+        magnitude = self.least + (self.most - self.least) * level
         return self.apply(picture, -magnitude if self.signed and negative else magnitude)
 
 
@@ -123,6 +128,7 @@ def _solarized(picture: Picture, threshold: float) -> Picture:
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
+    "shear x": Operation(lambda image, by: _moved(image, (1, by, 0), (0, 1, 0)), most=0.3, signed=True),
     "shear y": Operation(lambda image, by: _moved(image, (1, 0, 0), (by, 1, 0)), most=0.3, signed=True),
     "translate x": Operation(
         lambda image, by: _moved(image, (1, 0, by * image.width), (0, 1, 0)), most=TRANSLATION, signed=True
@@ -141,27 +147,39 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "equalize": Operation(_plain("equalize")),
     "invert": Operation(_plain("invert")),
 }
-"""The operations of the policy; lengths are shares of the side, angles degrees."""
+"""The operations; lengths are shares of the side, angles degrees."""
+
+RANDOM: Final = (None, *(name for name in OPERATIONS if name != "invert"))
+"""The operations of RandAugment, the first of which is none."""
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What is drawn for B pictures: the ``pairs`` (B,) of the policy, ``chances`` (B, 2) in [0, 1) that decide whether
-    each operation is applied, and which of their magnitudes are ``negative`` (B, 2)."""
+    """What is drawn for B pictures: two ``steps`` each, ``chances`` (B, 2) in [0, 1) that decide whether each of them
+    is applied, and which of their magnitudes are ``negative`` (B, 2). Levels are out of ``levels``."""
 
-    pairs: NDArray[np.int64]
+    steps: tuple[tuple[Step, Step], ...]
     chances: NDArray[np.float64]
     negative: NDArray[np.bool_]
+    levels: int = LEVELS
 
     def of(self, span: slice) -> Draws:
         """The draws for the pictures in ``span``."""
-        return Draws(self.pairs[span], self.chances[span], self.negative[span])
+        return replace(self, steps=self.steps[span], chances=self.chances[span], negative=self.negative[span])
 
 
 def draw_pairs(generator: np.random.Generator, count: int) -> Draws:
-    """The Draws for ``count`` pictures."""
+    """The Draws of AutoAugment for ``count`` pictures."""
     pairs = generator.integers(0, len(CIFAR10), count)
-    return Draws(pairs, generator.random((count, 2)), generator.random((count, 2)) < 0.5)
+    steps = tuple(CIFAR10[pair] for pair in pairs)
+    return Draws(steps, generator.random((count, 2)), generator.random((count, 2)) < 0.5)
+
+
+def draw_any(generator: np.random.Generator, count: int, level: int) -> Draws:
+    """The Draws of RandAugment at ``level`` for ``count`` pictures."""
+    names = [[RANDOM[index] for index in pair] for pair in generator.integers(0, len(RANDOM), (count, 2))]
+    steps = tuple(((first, 1.0, level), (second, 1.0, level)) for first, second in names)
+    return Draws(steps, generator.random((count, 2)), generator.random((count, 2)) < 0.5, RANDOM_LEVELS)
 
 
 def auto_augmented(pixels: NDArray[Any], draws: Draws, index: int, top: int = 255) -> NDArray[Any]:
@@ -170,9 +188,9 @@ def auto_augmented(pixels: NDArray[Any], draws: Draws, index: int, top: int = 25
 
     bands = np.rint(pixels * (255 / top)).astype(np.uint8)
     picture = Image.fromarray(bands[0] if len(bands) == 1 else np.ascontiguousarray(bands.transpose(1, 2, 0)))
-    for place, (name, probability, level) in enumerate(CIFAR10[draws.pairs[index]]):
-        if draws.chances[index, place] < probability:
-            picture = OPERATIONS[name].at(picture, level, bool(draws.negative[index, place]))
+    for place, (name, probability, level) in enumerate(draws.steps[index]):
+        if name is not None and draws.chances[index, place] < probability:
+            picture = OPERATIONS[name].at(picture, level / draws.levels, bool(draws.negative[index, place]))
     changed = np.asarray(picture)
     changed = changed[None] if changed.ndim == 2 else changed.transpose(2, 0, 1)
     return np.rint(changed * (top / 255)).astype(pixels.dtype)

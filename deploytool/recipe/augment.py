@@ -17,9 +17,9 @@ ALSO_IN_TRAIN: Final = ("shift", "drop")
 class AugmentSection(Section):
     """[train.augment]: random changes of the training samples, drawn again for every sample in every epoch.
 
-    They are applied in the order below, rotation, scale and shear together, and 0 turns one off. A share is the
-    probability that a sample is changed. Shifting by up to n pixels is the same as padding by n pixels and cropping at
-    random.
+    They are applied in the order below, rotation, scale, shear and crop together, and 0 (of `crop`, 1) turns one off. A
+    share is the probability that a sample is changed. Shifting by up to n pixels is the same as padding by n pixels and
+    cropping at random.
     """
 
     drop: float = Field(0.0, ge=0, lt=1, description="Drop a random share of the events, at most this share.")
@@ -39,6 +39,13 @@ class AugmentSection(Section):
     shear: float = Field(
         0.0, ge=0, le=1, description="Shear: move a row to the side by up to this share of its distance to the middle."
     )
+    crop: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Cut out a random rectangle with at least this share of the area, between 3:4 and 4:3 in shape, "
+        "and scale it to the whole map.",
+    )
     shift: int = Field(0, ge=0, description="Shift by up to this number of pixels along both axes.")
     autoaugment: Literal["none", "cifar10"] = Field(
         "none",
@@ -46,8 +53,22 @@ class AugmentSection(Section):
         "rotate, shear and move a picture, or change its contrast, colours and sharpness. For pictures with "
         '`data.coding = "direct"`.',
     )
+    randaugment: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="Two of 14 operations on a picture at this level (RandAugment), which rotate, shear and move it, "
+        'or change its contrast, colours and sharpness. For pictures with `data.coding = "direct"`.',
+    )
     cutout: int = Field(
         0, ge=0, description="Remove the events in a square with this side, in pixels, at a random position."
+    )
+    erase: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the samples that lose a rectangle of 2 to 33 % of the area (random erasing): its events, "
+        "or its pixels, which become random.",
     )
 
 

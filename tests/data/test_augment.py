@@ -28,6 +28,7 @@ def augments(draw: st.DrawFn) -> AugmentSection:
         flip_vertical=draw(SHARE),
         shift=draw(st.integers(0, 4)),
         cutout=draw(st.integers(0, 4)),
+        erase=draw(SHARE),
     )
 
 
@@ -96,13 +97,16 @@ def test_events_change_as_their_frames_do(streams: list[EventStream], steps: int
         expected = padded[:, :, 4 - dy : 4 - dy + height, 4 - dx : 4 - dx + width].copy()
         inside = [(slice(max(at, 0), max(at + changes.hole, 0))) for at in changes.holes[index].tolist()]
         expected[:, :, inside[0], inside[1]] = 0
+        if changes.erased is not None:
+            top, start, tall, wide = changes.erased[index]
+            expected[:, :, top : top + tall, start : start + wide] = 0
         assert np.array_equal(found[:, index], expected)
 
 
 @given(st.integers(1, 4), augments())
 def test_images_change_as_events_do(count: int, augment: AugmentSection) -> None:
     """An image of which every pixel is its value in events at step 0 gives the same frame."""
-    augment = augment.model_copy(update={"drop": 0.0, "flip_time": 0.0, "flip_polarity": 0.0})
+    augment = augment.model_copy(update={"drop": 0.0, "flip_time": 0.0, "flip_polarity": 0.0, "erase": 0.0})
     rng = np.random.default_rng(count)
     images = [Image(rng.integers(0, 3, (2, 5, 4)).astype(np.uint8), label, "", top=1) for label in range(count)]
     streams = []
@@ -236,7 +240,15 @@ def test_every_change_comes_up_as_often_as_asked() -> None:
 def test_what_an_augmentation_does_not_decide_it_leaves_alone() -> None:
     """Recipes from before the later augmentations train as they did."""
     plain = draw(AugmentSection(shift=3, drop=0.4), (2, 9, 9), 20, seed=7)
-    others = {"flip": 0.5, "cutout": 2, "flip_vertical": 0.5, "rotate": 10, "autoaugment": "cifar10"}
+    others = {
+        "flip": 0.5,
+        "cutout": 2,
+        "flip_vertical": 0.5,
+        "rotate": 10,
+        "autoaugment": "cifar10",
+        "randaugment": 3,
+        "erase": 0.5,
+    }
     more = draw(AugmentSection.model_validate({"shift": 3, "drop": 0.4, **others}), (2, 9, 9), 20, seed=7)
     two = draw(AugmentSection(shift=3, drop=0.4, flip=0.5, cutout=2), (2, 9, 9), 20, seed=7)
     assert np.array_equal(more.holes, two.holes)
@@ -246,6 +258,55 @@ def test_what_an_augmentation_does_not_decide_it_leaves_alone() -> None:
     rng = np.random.default_rng(7)
     assert np.array_equal(plain.moves, rng.integers(-3, 3, (20, 2), endpoint=True))
     assert np.array_equal(plain.left_out, 0.4 * rng.random(20))
+
+
+def test_a_crop_fills_the_map_and_keeps_a_rectangle_of_the_picture() -> None:
+    shape, count = (1, 40, 60), 400
+    ramp = np.broadcast_to(np.arange(4, 244, 4), shape).astype(np.uint8)
+    changes = draw(AugmentSection(crop=0.3), shape, count, seed=2)
+    assert changes.turns is not None
+    factors = changes.turns[:, (0, 1), (0, 1)]
+    assert np.array_equal(changes.turns, factors[:, :, None] * np.eye(2))
+    areas = 1 / factors.prod(1)
+    assert 0.28 < areas.min() < 0.35
+    assert 0.9 < areas.max() <= 1
+    found = change_images(np.repeat(ramp[None], count, 0), changes)[:, 0, 20].astype(float)
+    for row, (_, along) in zip(found, factors, strict=True):
+        assert (row[2:-2] > 0).all()
+        assert np.median(np.diff(row[2:-2])) == pytest.approx(4 / along, abs=1)
+
+
+def test_crops_of_events_and_images_agree() -> None:
+    shape = (1, 41, 61)
+    image = np.zeros(shape, np.uint8)
+    image[0, 19:22, 29:32] = 200
+    events = np.zeros(9, EVENT)
+    events["y"], events["x"] = (axis.ravel() + first for axis, first in zip(np.indices((3, 3)), (19, 29), strict=True))
+    changes = draw(AugmentSection(crop=0.6), shape, 20, seed=5)
+    binned = bin_events([EventStream(events, shape, 10, 0)] * 20, 1)
+    of_events = frames(binned, np.arange(20), changes).numpy()[0, :, 0]
+    of_images = change_images(np.repeat(image[None], 20, 0), changes)[:, 0].astype(float)
+    for maps in zip(of_events, of_images, strict=True):
+        centres = [[(found * place).sum() / found.sum() for place in np.indices(found.shape)] for found in maps]
+        assert np.abs(np.subtract(*centres)).max() < 0.6
+
+
+def test_erased_pixels_become_random_in_as_many_pictures_as_asked() -> None:
+    changes = draw(AugmentSection(erase=0.25), (3, 20, 30), 2000, seed=1)
+    assert changes.erased is not None
+    areas = changes.erased[:, 2:].prod(1) / 600
+    assert (areas > 0).mean() == pytest.approx(0.25, abs=0.03)
+    assert 0.01 < areas[areas > 0].min() < 0.04
+    assert 0.3 < areas.max() < 0.36
+    assert (changes.erased[:, :2] + changes.erased[:, 2:] <= (20, 30)).all()
+    number = int(areas.argmax())
+    image = np.full((1, 3, 20, 30), 9, np.uint8)
+    found = change_images(image, changes.of(slice(number, number + 1)), top=16)[0]
+    top, start, tall, wide = changes.erased[number]
+    inside = np.zeros((20, 30), bool)
+    inside[top : top + tall, start : start + wide] = True
+    assert (found[:, ~inside] == 9).all()
+    assert np.unique(found[:, inside]).tolist() == list(range(17))
 
 
 def test_augmentations_that_do_not_go_with_the_samples_are_refused_together() -> None:
@@ -263,6 +324,8 @@ def test_augmentations_that_do_not_go_with_the_samples_are_refused_together() ->
         check(automatic, (3, 8, 8), of_images=False)
     with pytest.raises(RecipeError, match=r"autoaugment: 'cifar10' on a map of 2x8x8; need 'none', or one feature, or"):
         check(automatic, (2, 8, 8), of_images=True)
+    with pytest.raises(RecipeError, match=r"randaugment: 9 for events; need 0, or pictures: data.coding = "):
+        check(AugmentSection(randaugment=9), (3, 8, 8), of_images=False)
     images = pictures(np.random.default_rng(0), 2, (1, 4, 4))
     with pytest.raises(RecipeError, match=r"train.augment.drop: above 0 with direct coding"):
         loader(images, DataSection(set="mnist", coding="direct"), AugmentSection(drop=0.1))

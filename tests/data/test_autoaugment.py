@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploytool.data.autoaugment import CIFAR10, GREY, LEVELS, OPERATIONS, Draws, auto_augmented, draw_pairs
+from deploytool.data.autoaugment import (
+    CIFAR10,
+    GREY,
+    LEVELS,
+    OPERATIONS,
+    RANDOM,
+    RANDOM_LEVELS,
+    Draws,
+    auto_augmented,
+    draw_any,
+    draw_pairs,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 12, 10)).astype(np.uint8)
 STRENGTHS = {"brightness", "color", "contrast", "sharpness"}
@@ -15,13 +26,13 @@ STRENGTHS = {"brightness", "color", "contrast", "sharpness"}
 def applied(name: str, level: int, negative: bool = False, pixels: np.ndarray = PIXELS) -> np.ndarray:
     """(C, H, W) int64."""
     picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    return np.asarray(OPERATIONS[name].at(picture, level, negative)).transpose(2, 0, 1).astype(np.int64)
+    return np.asarray(OPERATIONS[name].at(picture, level / LEVELS, negative)).transpose(2, 0, 1).astype(np.int64)
 
 
 def test_the_policy_is_25_pairs_of_known_operations() -> None:
     assert len(CIFAR10) == 25
     steps = [step for pair in CIFAR10 for step in pair]
-    assert {name for name, _, _ in steps} == {*OPERATIONS}
+    assert {name for name, _, _ in steps} == {*OPERATIONS} - {"shear x"}
     assert all(0 <= probability <= 1 and 0 <= level <= LEVELS for _, probability, level in steps)
     assert CIFAR10[0] == (("invert", 0.1, 7), ("contrast", 0.2, 6))
     assert CIFAR10[-1] == (("translate y", 0.7, 9), ("autocontrast", 0.9, 1))
@@ -86,8 +97,8 @@ def test_operations_on_places() -> None:
 def test_draws_decide_alone() -> None:
     draws = draw_pairs(np.random.default_rng(3), 6000)
     again = draw_pairs(np.random.default_rng(3), 6000)
-    assert np.array_equal(draws.pairs, again.pairs)
-    assert (np.bincount(draws.pairs, minlength=25) > 150).all()
+    assert draws.steps == again.steps
+    assert min(draws.steps.count(pair) for pair in CIFAR10) > 150
     assert abs(draws.negative.mean() - 0.5) < 0.03
     before = PIXELS.copy()
     for index in range(40):
@@ -100,14 +111,25 @@ def test_draws_decide_alone() -> None:
 @pytest.mark.parametrize("chance", [0.59, 0.61])
 def test_an_operation_is_applied_with_its_probability(chance: float) -> None:
     """Pair 23: equalize with 0.8, invert with 0.1; pair 14: solarize with 0.5, invert never; pair 8: equalize twice."""
-    certain = Draws(np.array([14]), np.array([[chance, 0.0]]), np.zeros((1, 2), bool))
+    certain = Draws((CIFAR10[14],), np.array([[chance, 0.0]]), np.zeros((1, 2), bool))
     assert np.array_equal(auto_augmented(PIXELS, certain, 0), PIXELS)
-    drawn = Draws(np.array([8]), np.array([[chance, 0.99]]), np.zeros((1, 2), bool))
+    drawn = Draws((CIFAR10[8],), np.array([[chance, 0.99]]), np.zeros((1, 2), bool))
     wanted = applied("equalize", 5) if chance < 0.6 else PIXELS
     assert np.array_equal(auto_augmented(PIXELS, drawn, 0), wanted)
 
 
 def test_pictures_of_one_feature_and_of_few_levels() -> None:
     digits = np.random.default_rng(0).integers(0, 17, (1, 8, 8)).astype(np.uint8)
-    inverted = Draws(np.array([0]), np.array([[0.05, 0.9]]), np.zeros((1, 2), bool))
+    inverted = Draws((CIFAR10[0],), np.array([[0.05, 0.9]]), np.zeros((1, 2), bool))
     assert np.array_equal(auto_augmented(digits, inverted, 0, top=16), 16 - digits)
+
+
+def test_randaugment_draws_any_two_of_14_at_one_level() -> None:
+    draws = draw_any(np.random.default_rng(4), 3000, 7)
+    names = [name for pair in draws.steps for name, _, _ in pair]
+    assert len(RANDOM) == 14
+    assert min(names.count(name) for name in RANDOM) > 6000 / 14 * 0.8
+    assert {(probability, level) for pair in draws.steps for _, probability, level in pair} == {(1.0, 7)}
+    bright = ("brightness", 1.0, RANDOM_LEVELS)
+    alone = Draws((((None, 1.0, 7), bright),), np.zeros((1, 2)), np.ones((1, 2), bool), RANDOM_LEVELS)
+    assert np.array_equal(auto_augmented(PIXELS, alone, 0), applied("brightness", LEVELS, negative=True))
