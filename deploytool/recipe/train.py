@@ -33,6 +33,10 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "trev": ("trev",),
     "ptl": ("ptl",),
     "events": ("events",),
+    "label_smoothing": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
+    "clip_norm": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
+    "clip_relative": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
+    "norm_statistics": ("nmt", "mtt"),
 }
 """{key of [train]: the methods that use it}. All others ignore it: it is neither judged nor part of what is asked."""
 
@@ -46,15 +50,23 @@ def ignored_keys(train: Mapping[str, Any]) -> tuple[str, ...]:
 class BaseSection(Section):
     """[train.base]: a training with batch norm, in real numbers, that comes before the method's own training.
 
-    The scales of the batch norms then go into the weights; their biases are dropped. The method continues without them.
+    The scales of the batch norms then go into the weights; their biases are dropped. The method continues without them,
+    or with `scales = "learnt"` learns one more scale per output feature, which goes into the weights at the end.
     """
 
     epochs: int = Field(ge=1, description="Number of passes over the training samples.")
     learning_rate: float = Field(gt=0, description="Learning rate of this stage.")
     time_steps: int | None = Field(None, ge=1, description="Time steps per sample; by default those of [train].")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
-    optimizer: Literal["adamw", "sgd"] | None = Field(None, description="Optimizer; by default that of [train].")
+    optimizer: Literal["adamw", "sgd", "lamb"] | None = Field(
+        None, description="Optimizer; by default that of [train]."
+    )
     weight_decay: float | None = Field(None, ge=0, description="Weight decay; by default that of [train].")
+    scales: Literal["merged", "learnt"] = Field(
+        "merged",
+        description="Whether the method that follows trains the weights alone, or also a scale per output feature "
+        "that starts at 1, as MTT's authors do with the scales of their batch norms.",
+    )
 
 
 class TrainSection(Section):
@@ -81,6 +93,13 @@ class TrainSection(Section):
     logit_scale: float = Field(0.3, gt=0, description="Factor from that sum or mean to the logit. The papers have 1.")
     tet_lambda: float = Field(
         0.0, ge=0, le=1, description="Weight of the regulariser in the losses `tet` and `tet-prefix`."
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`, `trev`, `events`: share of the target of a cross-entropy "
+        "that is spread evenly over all classes.",
     )
     tet_phi: float = Field(1.0, description="Target of the outputs per time step in that regulariser.")
     time_steps: int = Field(
@@ -128,10 +147,31 @@ class TrainSection(Section):
     accumulate: int = Field(
         1, ge=1, description="Number of parts into which a batch is divided, to save memory. Gradients are summed."
     )
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with momentum.")
+    optimizer: Literal["adamw", "sgd", "lamb"] = Field(
+        "adamw",
+        description="AdamW, SGD with momentum, or LAMB: Adam with steps in proportion to the size of each layer's "
+        "weights, for large batches.",
+    )
     learning_rate: float = Field(gt=0, description="Learning rate, the highest of the schedule.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of `sgd`.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimizer.")
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`, `trev`, `events`: shorten the gradient of all weights "
+        "together to this length; by default never.",
+    )
+    clip_relative: float | None = Field(
+        None,
+        gt=0,
+        description="Methods `sdt`, `nmt`, `mtt`, `tit`, `trev`, `events`: shorten the gradient of each output "
+        "feature to this share of the length of its weights (adaptive gradient clipping); by default never.",
+    )
+    norm_statistics: Literal["measured", "running"] = Field(
+        "measured",
+        description="Methods `nmt`, `mtt`: whether the statistics of batch norms for validation are measured again "
+        "after every epoch, or are running means over all drawn time steps.",
+    )
     average: float = Field(
         0.0,
         ge=0,

@@ -53,8 +53,8 @@ class Descent:
     """How a method descends gradients through time. ``build`` makes the network, ``draw`` gives the configurations of
     time steps for each training step, and training has one or more phases.
 
-    ``remeasures_norms``: batch norm statistics are measured again after every epoch, because the running statistics
-    come from other time steps than validation uses.
+    ``remeasures_norms``: batch norm statistics are measured again after every epoch, unless the recipe says otherwise,
+    because the running statistics come from other time steps than validation uses.
     """
 
     build: Build = SpikingNetwork
@@ -100,7 +100,8 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
     first = max(1.0, state.history[0]["loss"]) if state.history else math.inf
     if learned.loss > DIVERGED * first:
         raise _diverged(net.spec, f"{learned.loss:g}, {DIVERGED} times that of the first epoch, in epoch {epoch}")
-    if net.normalised and (descent.remeasures_norms or net.spec.average > 0):
+    mixed = descent.remeasures_norms and net.spec.norm_statistics == "measured"
+    if net.normalised and (mixed or net.spec.average > 0):
         state.replace_statistics(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
     held_out = score(net, state.mean, task.validation, state.objective)
     return {

@@ -9,26 +9,31 @@ from torch.nn import functional as F
 from deploytool.recipe import TrainSection
 
 
-def sdt_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """CE(mean_t O(t), y): cross-entropy of the outputs averaged over time."""
-    return F.cross_entropy(logits.mean(0), labels)
+def sdt_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """CE(mean_t O(t), y): cross-entropy of the outputs averaged over time.
+
+    In every cross-entropy here, ``smoothing`` is the share of the target that is spread evenly over all classes
+    (Szegedy et al., CVPR 2016, arXiv 1512.00567).
+    """
+    return F.cross_entropy(logits.mean(0), labels, label_smoothing=smoothing)
 
 
-def tet_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def tet_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """mean_t CE(O(t), y), never below ``sdt_loss``, and equal to it where O does not change over time.
 
     TET, temporal efficient training (Deng, Li, Zhang and Gu, ICLR 2022, arXiv 2202.11946): every step should give the
     right answer.
     """
-    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
+    return F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), label_smoothing=smoothing)
 
 
-def deep_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def deep_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """sum_t (t / T) CE(O(t), y) + CE(O(T), y): later steps count for more, and the last one most.
 
     The deep supervision of T-RevSNN (Hu et al., ICML 2024, arXiv 2405.16466), whose sub-network t gives O(t).
     """
-    each = F.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none")
+    every = labels.repeat(len(logits))
+    each = F.cross_entropy(logits.flatten(0, 1), every, reduction="none", label_smoothing=smoothing)
     of_steps = each.view(len(logits), -1).mean(1)
     share = torch.arange(1, len(logits) + 1, dtype=logits.dtype, device=logits.device) / len(logits)
     return (share * of_steps).sum() + of_steps[-1]
@@ -77,9 +82,11 @@ def loss_of(outputs: Tensor, labels: Tensor, spec: TrainSection) -> Tensor:
     "ce" is ``sdt_loss``, and "deep" is ``deep_loss``, of `logits_of`. "tet" is (1 - lambda) ``tet_loss`` of them
     + lambda ``tet_regulariser`` of the outputs themselves; "tet-prefix" is the same with `prefixes_of`.
     """
+    smoothing = spec.label_smoothing
     if spec.loss == "ce":
-        return sdt_loss(logits_of(outputs, spec), labels)
+        return sdt_loss(logits_of(outputs, spec), labels, smoothing)
     if spec.loss == "deep":
-        return deep_loss(logits_of(outputs, spec), labels)
+        return deep_loss(logits_of(outputs, spec), labels, smoothing)
     logits = prefixes_of(outputs, spec) if spec.loss == "tet-prefix" else logits_of(outputs, spec)
-    return (1 - spec.tet_lambda) * tet_loss(logits, labels) + spec.tet_lambda * tet_regulariser(outputs, spec.tet_phi)
+    each = tet_loss(logits, labels, smoothing)
+    return (1 - spec.tet_lambda) * each + spec.tet_lambda * tet_regulariser(outputs, spec.tet_phi)

@@ -1,9 +1,10 @@
 """Training in phases, each of which starts from the best weights of the previous one.
 
 Bias removal, as in the event-driven pipeline of MTT (Du, Wu, Deng and Gu, ICLR 2025), is a phase before the method's:
-SDT with batch norms in real numbers, whose scales then go into the weights (`network.norms.merged`). The paper goes on
-to learn gamma with frozen statistics, and merges again. Here gamma is merged permanently, so that the method trains
-the weights that the chip gets, in its integers.
+SDT with batch norms in real numbers, whose scales then go into the weights (`network.norms.merged`). Then the method
+trains the weights that the chip gets, in its integers. The authors go on to learn gamma with frozen statistics, and
+merge again: `base.scales = "learnt"` does the same with a scale per output feature, whose product with the weights is
+what becomes integers.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from deploytool.train.loop.descent import Descent, descend
 from deploytool.train.loop.objective import split_decoder
 from deploytool.train.loop.schedule import Schedule
 from deploytool.train.network.constraints import require_possible
-from deploytool.train.network.norms import merged
+from deploytool.train.network.norms import merged, with_scales, without_scales
 from deploytool.train.task import Epoch, Observe, Resumed, Task, Trained
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a training; ``merges``: its batch norms are merged into its weights at the end."""
+    """One phase of a training; ``merges``: its batch norms are merged into its weights at the end; ``scales``: it
+    learns scales too, which are multiplied into its weights at the end."""
 
     descent: Descent
     network: NetworkSection
     constraints: ConstraintsSection
     spec: TrainSection
     merges: bool = False
+    scales: bool = False
 
 
 def phases_of(
@@ -50,7 +53,8 @@ def phases_of(
     for number, section in enumerate(descent.phases(spec)):
         limits = constraints.model_copy(update={"fan_in_epochs": 1}) if number else constraints
         require_possible(limits, section)
-        found.append(Phase(descent, network, limits, section))
+        learns_scales = spec.base is not None and spec.base.scales == "learnt"
+        found.append(Phase(descent, network, limits, section, scales=learns_scales))
     return found
 
 
@@ -62,7 +66,7 @@ def _free(constraints: ConstraintsSection) -> ConstraintsSection:
 
 def _base(spec: TrainSection) -> TrainSection:
     assert spec.base is not None
-    own = spec.base.model_dump(exclude_none=True)
+    own = spec.base.model_dump(exclude_none=True, exclude={"scales"})
     steps = spec.base.time_steps or spec.time_steps
     plain = {"method": "sdt", "base": None, "tit": (), "milestones": (), "patience": None}
     no_warmup = {"warmup_epochs": 0, "warmup_steps": None}
@@ -88,10 +92,12 @@ def train_in_phases(descent: Descent, task: Task) -> Trained:
             observe=_added_to(task.observe, add),
             resumed=_resumed_after(task.resumed, add),
         )
+        if phase.scales and weights is not None:
+            weights = with_scales(weights)
         trained = descend(phase.descent, part, weights)
         chosen_epoch = len(history) + trained.chosen_epoch
         history += [add(entry) for entry in trained.history]
-        weights = merged(trained.weights, phase.network) if phase.merges else trained.weights
+        weights = merged(trained.weights, phase.network) if phase.merges else without_scales(trained.weights)
     assert weights is not None
     history[chosen_epoch - 1] = {**history[chosen_epoch - 1], "chosen": 1}
     if task.values is None:

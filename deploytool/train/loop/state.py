@@ -10,10 +10,10 @@ from torch import Tensor
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
-from deploytool.recipe import TrainSection
 from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.loop.objective import Objective, objective_of
+from deploytool.train.loop.optimizers import make_optimizer, shorten
 from deploytool.train.network.constraints import masks
 from deploytool.train.network.spiking import SpikingNetwork, learnt
 from deploytool.train.task import Epoch, held_out
@@ -105,6 +105,7 @@ class State:
         """Updates the weights by their gradients at the learning ``rate``, and then their running mean."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        shorten(self.learnt.values(), self.net.spec)
         self.optimizer.step()
         for name, tensor in self.weights.items():
             self.mean[name].lerp_(tensor.detach(), 1 - self.net.spec.average if learnt(name) else 1.0)
@@ -149,13 +150,6 @@ class State:
 def generator_of(seed: int, purpose: str, number: int = 0) -> torch.Generator:
     """A random number generator that depends only on ``seed``, ``purpose`` and ``number`` (of an epoch or a layer)."""
     return torch.Generator().manual_seed(int(digest([seed, purpose, number])[:15], 16))
-
-
-def make_optimizer(parameters: list[Tensor], spec: TrainSection) -> torch.optim.Optimizer:
-    """The optimizer that ``spec`` asks for, over ``parameters``."""
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(parameters, spec.learning_rate, spec.momentum, weight_decay=spec.weight_decay)
-    return torch.optim.AdamW(parameters, spec.learning_rate, weight_decay=spec.weight_decay)
 
 
 def copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

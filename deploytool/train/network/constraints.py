@@ -11,7 +11,7 @@ from torch import Tensor
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import BatchNormLayer, ConstraintsSection, FlattenLayer, PoolLayer, TrainSection
 from deploytool.recipe.network import INPUT
-from deploytool.train.network.norms import scale
+from deploytool.train.network.norms import scale, scaled
 from deploytool.train.network.spiking import SpikingNetwork, Weights
 
 
@@ -56,7 +56,7 @@ def excess(net: SpikingNetwork, weights: Weights) -> Tensor:
     for block in net.blocks:
         before = divisors[block.sources[0]]
         if block.weight_shape:
-            w = weights[block.name]
+            w = scaled(block.name, weights)
             if block.name in norms:
                 gamma, variance = (weights[f"{norms[block.name]}.{part}"] for part in ("gamma", "variance"))
                 w = w * scale(gamma, variance).view(-1, *[1] * (w.ndim - 1))

@@ -34,7 +34,7 @@ from deploytool.train.device import device_of
 from deploytool.train.network.blocks import Block, blocks_of, only_readers, pooling_kernels
 from deploytool.train.network.fused.layer import Fusion, fusion_of
 from deploytool.train.network.neurons import Neuron, fire
-from deploytool.train.network.norms import normalise
+from deploytool.train.network.norms import normalise, scaled
 from deploytool.train.network.pooled import fire_pooled
 from deploytool.train.network.quantiser import IntegerLayer, fake_quantise
 from deploytool.train.network.stages import resample
@@ -42,8 +42,9 @@ from deploytool.train.processes import moments
 
 Weights: TypeAlias = Mapping[str, Tensor]
 """Latent float32 weights {layer: (O, I / groups, KH, KW) or (O, I)}. Of a batchnorm layer "bn1": {"bn1.gamma",
-"bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. "conv1.v_init" (O,),
-if present, is V before the first step, in the unit of the threshold."""
+"bn1.beta", "bn1.mean", "bn1.variance": (C,)}, the last two of which are measured and not learnt. If present,
+"conv1.v_init" (O,) is V before the first step, in the unit of the threshold, and "conv1.scale" (O,) a factor on the
+weights of each output feature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +141,8 @@ class SpikingNetwork:
         floor, threshold = self.constraints.floor, self.constraints.threshold
         fmt = self.integers
         if block.normalised or fmt is None:
-            return IntegerLayer(weights[block.name], threshold, -math.inf if floor is None else floor, 1.0)
-        return fake_quantise(weights[block.name], threshold, floor, fmt)
+            return IntegerLayer(scaled(block.name, weights), threshold, -math.inf if floor is None else floor, 1.0)
+        return fake_quantise(scaled(block.name, weights), threshold, floor, fmt)
 
     def run(
         self, weights: Weights, frames: Tensor, steps: Sequence[int] | None = None, measure: bool = False

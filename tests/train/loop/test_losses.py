@@ -32,6 +32,21 @@ def test_tet_is_never_below_sdt(shape):
     torch.testing.assert_close(tet_loss(constant, labels), sdt_loss(constant, labels))
 
 
+def test_label_smoothing_spreads_its_share_of_every_target_evenly():
+    outputs = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 4, 2])
+    smooth, plain = spec(label_smoothing=0.2, loss="tet", logits="mean"), outputs * 0.3
+    target = 0.8 * F.one_hot(labels, 5) + 0.2 / 5
+    wanted = torch.stack([F.cross_entropy(step, target) for step in plain]).mean()
+    assert float(loss_of(outputs, labels, smooth)) == pytest.approx(float(wanted), rel=1e-6)
+    mean = F.cross_entropy(plain.mean(0), target)
+    assert float(loss_of(outputs, labels, smooth.model_copy(update={"loss": "ce"}))) == pytest.approx(float(mean))
+    weights = torch.tensor([0.25, 0.5, 0.75, 2.0])
+    deep = (weights * torch.stack([F.cross_entropy(step, target) for step in plain])).sum()
+    found = loss_of(outputs, labels, smooth.model_copy(update={"loss": "deep"}))
+    assert float(found) == pytest.approx(float(deep), rel=1e-6)
+
+
 def test_deep_supervision_counts_later_steps_for_more_and_the_last_once_again():
     outputs = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 4, 2])

@@ -115,6 +115,38 @@ def test_a_base_ends_without_norms_and_without_bias_in_the_chips_integers(tmp_pa
     assert 100 * (recording.predictions == recording.labels).mean() == row["validation_accuracy"]
 
 
+def test_learnt_scales_start_at_one_and_end_in_the_weights(tmp_path, descents) -> None:
+    trained = run(tmp_path, base={**BASE, "scales": "learnt"}, method="mtt", draws=2)
+    _, (_, initial, second) = descents
+    names = ["conv1", "conv2", "fc1"]
+    assert sorted(initial) == sorted([*names, *(f"{name}.scale" for name in names)])
+    assert all((initial[f"{name}.scale"] == 1).all() for name in names)
+    assert sorted(trained.weights) == names
+    assert any((second.weights[f"{name}.scale"] != 1).any() for name in names)
+    for name in names:
+        scale = second.weights[f"{name}.scale"]
+        wanted = second.weights[name] * scale.reshape(-1, *[1] * (second.weights[name].ndim - 1))
+        assert np.array_equal(trained.weights[name], wanted)
+    bare = without_norms(NORMED)
+    frames = next(iter(VALIDATION(4, 8, None)))[0]
+    net = SpikingNetwork(bare, CONSTRAINTS, spec())
+    before, after = (net.run(as_tensors(weights), frames) for weights in (second.weights, trained.weights))
+    assert torch.equal(before.output, after.output)
+
+
+@pytest.mark.parametrize(("statistics", "measured"), [("measured", True), ("running", False)])
+def test_statistics_of_norms_are_measured_again_unless_the_recipe_keeps_the_running_ones(
+    tmp_path, monkeypatch, statistics, measured
+) -> None:
+    from deploytool.train.loop import descent
+
+    seen = []
+    plain = descent.calibrated
+    monkeypatch.setattr(descent, "calibrated", lambda *given: seen.append(1) or plain(*given))
+    run(tmp_path, limits=SIMULATED, method="mtt", draws=2, norm_statistics=statistics)
+    assert bool(seen) == measured
+
+
 @pytest.fixture
 def descents(monkeypatch) -> list[tuple[Any, Any, Trained]]:
     """(task, initial weights, result) of every phase from here on."""

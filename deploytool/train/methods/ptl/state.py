@@ -13,7 +13,8 @@ from deploytool.recipe.network import INPUT
 from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
-from deploytool.train.loop.state import copies, generator_of, make_optimizer
+from deploytool.train.loop.optimizers import make_optimizer
+from deploytool.train.loop.state import copies, generator_of
 from deploytool.train.methods.ptl.goals import Goal
 from deploytool.train.methods.ptl.network import NO_THETA, Tandem
 from deploytool.train.methods.ptl.restrictions import BIAS
