@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from deploytool.api.verdict import compare as compare
     from deploytool.api.verdict import report as report
     from deploytool.api.verdict import validate as validate
+    from deploytool.api.verification import Verification as Verification
+    from deploytool.api.verification import verify as verify
     from deploytool.base.errors import DeployError as DeployError
     from deploytool.ir.events import EventStream as EventStream
     from deploytool.recipe import Recipe as Recipe
@@ -55,6 +57,7 @@ HOMES: Final = MappingProxyType(
         "api.recording": ("emulate", "simulate", "clock_driven", "Recording"),
         "api.verdict": ("compare", "validate", "report", "Comparison", "Verdict"),
         "api.stored": ("open", "save"),
+        "api.verification": ("verify", "Verification"),
         "base.errors": ("DeployError",),
         "ir.events": ("EventStream",),
         "recipe": ("Recipe",),

@@ -20,16 +20,12 @@ from typing import Self
 
 
 class DeployError(Exception):
-    """One or more problems, each a sentence ``<where>: <found>; need <allowed>. <what to do next>``.
-
-    ``found`` is that part of the sentence of a single problem.
-    """
+    """One or more problems, each a sentence ``<where>: <found>; need <allowed>. <what to do next>``."""
 
     exit_code = 1
 
     def __init__(self, where: str, found: str, need: str = "", todo: str = "") -> None:
         where, found, need = _printable(where), _printable(found), _printable(need)
-        self.found = found
         sentence = f"{where}: {found}" + (f"; need {need}" if need else "")
         sentence = sentence if sentence.endswith((".", "!", "?")) else sentence + "."
         self.problems: tuple[str, ...] = (sentence + (f" {todo}" if todo else ""),)

@@ -29,6 +29,7 @@ COMMANDS: Final = (
     "compare",
     "report",
     "show",
+    "verify",
     "export",
     "calibrate-chip",
     "package",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deploytool.base.errors import NEGATIVE_VERDICT
+from deploytool.base.errors import NEGATIVE_VERDICT, ArtifactError
 from deploytool.base.machine import is_first_process
 from deploytool.base.messages import Messages
 from deploytool.store.artifact import Artifact, Store
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deploytool.workflow.apply import Applied
     from deploytool.workflow.check import Checked
     from deploytool.workflow.ci_files import CiFiles
+    from deploytool.workflow.verify import Verified
 
 
 class Named(Protocol):
@@ -149,6 +150,14 @@ class Invocation:
 
         self.show(checked.as_json() if self.as_json else fit_for_terminal(checked.as_json()))
         return checked.exit_code
+
+    def show_verified(self, verified: Verified) -> int:
+        """Shows what is wrong with a store; the exit code is that of a damaged artifact if anything is."""
+        from deploytool.cli.verified import verified_for_terminal
+
+        found = verified.as_json()
+        self.show(found if self.as_json else verified_for_terminal(found, self.verbose))
+        return 0 if verified.whole else ArtifactError.exit_code
 
     def fail(self, problems: Sequence[str], exit_code: int) -> None:
         """Prints the error; with --json also as the one object on stdout."""

@@ -14,13 +14,18 @@ from typing import Final, TypeAlias
 from deploytool.base.digest import file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.store.manifest import FILE as MANIFEST
-from deploytool.store.manifest import KINDS, REMAKE, UNCHANGED, Manifest, read_manifest
+from deploytool.store.manifest import KINDS, REMAKE, SCHEMA_VERSION, UNCHANGED, Manifest, read_manifest, stated
 
 DigestOf: TypeAlias = Callable[[Path], str]
 """The SHA-256 of the content of a file. Raises OSError if it cannot be read."""
 
+CHANGED: Final = "changed"
+MISSING: Final = "missing"
+UNREADABLE: Final = "unreadable"
 LINK: Final = "a link"
-NOT_LISTED: Final = "not in the manifest"
+NEWER: Final = "newer version"
+NOT_LISTED: Final = "not listed"
+WRONG_CONTENT: Final = "wrong content"
 
 
 @dataclass(frozen=True)
@@ -37,18 +42,31 @@ def manifest_or_fault(folder: Path) -> Manifest | Fault:
     try:
         return read_manifest(folder)
     except ArtifactError as error:
-        return Fault(folder / MANIFEST, error.found, error)
+        return Fault(folder / MANIFEST, _of_manifest(folder), error)
+
+
+def _of_manifest(folder: Path) -> str:
+    """What is wrong with the manifest in ``folder``, in a few words."""
+    path = folder / MANIFEST
+    try:
+        with path.open("rb"):
+            version = stated(folder).get("schema_version")
+    except FileNotFoundError:
+        return MISSING
+    except OSError:
+        return UNREADABLE
+    return NEWER if isinstance(version, int) and version > SCHEMA_VERSION else CHANGED
 
 
 def faults_of(folder: Path, manifest: Manifest, digest_of: DigestOf = file_digest) -> Iterator[Fault]:
     """What is wrong with the artifact in ``folder``, whose manifest is intact: itself, then each file listed."""
     for path in (folder, folder / MANIFEST):
         if path.is_symlink():
-            yield _fault(path, LINK, "the file itself")
+            yield _fault(path, LINK, "a link", "the file itself")
     if (name := folder.name) != manifest.name and name.partition("-")[0] in KINDS:
         todo = "Rename it, or delete it."
-        need = "a folder with the name of its artifact"
-        yield _fault(folder, f"holds {manifest.name}", need, todo)
+        holds, need = f"holds {manifest.name}", "a folder with the name of its artifact"
+        yield _fault(folder, holds, holds, need, todo)
     for file, expected in manifest.files.items():
         if (fault := _fault_of_file(folder, file, expected, digest_of)) is not None:
             yield fault
@@ -62,23 +80,22 @@ def files_not_listed(folder: Path, manifest: Manifest) -> Iterator[Fault]:
         for name in sorted([*files, *links]):
             path = Path(place) / name
             if path.relative_to(folder).as_posix() not in known:
-                yield _fault(path, NOT_LISTED, "only files that deploytool wrote", "Delete it.")
+                yield _fault(path, NOT_LISTED, "not in the manifest", "only files that deploytool wrote", "Delete it.")
 
 
 def _fault_of_file(folder: Path, name: str, expected: str, digest_of: DigestOf) -> Fault | None:
     path = folder / name
     if any(part.is_symlink() for part in (path, *path.parents[: name.count("/")])):
-        return _fault(path, LINK, "the file itself")
+        return _fault(path, LINK, "a link", "the file itself")
     try:
         if not path.is_file():
-            return _fault(path, "missing", "the file the manifest lists")
+            return _fault(path, MISSING, "missing", "the file the manifest lists")
         if digest_of(path) == expected:
             return None
     except OSError as error:
-        return _fault(path, f"cannot be read ({error.strerror})", "a file that you may read")
-    sentence = ArtifactError(str(path), "its content does not match its SHA-256", UNCHANGED, REMAKE)
-    return Fault(path, "SHA-256 differs", sentence)
+        return _fault(path, UNREADABLE, f"cannot be read ({error.strerror})", "a file that you may read")
+    return _fault(path, CHANGED, "its content does not match its SHA-256", UNCHANGED)
 
 
-def _fault(path: Path, found: str, need: str, todo: str = REMAKE) -> Fault:
-    return Fault(path, found, ArtifactError(str(path), found, need, todo))
+def _fault(path: Path, brief: str, found: str, need: str, todo: str = REMAKE) -> Fault:
+    return Fault(path, brief, ArtifactError(str(path), found, need, todo))

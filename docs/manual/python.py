@@ -24,7 +24,8 @@ def results() -> str:
     """What every result has, then every result: what it is, and its own attributes and methods."""
     kinds = [(name, found) for name, found in _names(classes=True) if found.__module__.startswith("deploytool.api")]
     common = {name for name, _ in _attributes(Result)}
-    parts = ["All results but a Fit and Events have:\n", table(("Attribute", "What it is"), _attributes(Result))]
+    heading = "All results but a Fit, a Verification and Events have:\n"
+    parts = [heading, table(("Attribute", "What it is"), _attributes(Result))]
     for name, found in kinds:
         own = [(attribute, says) for attribute, says in _attributes(found) if attribute not in common]
         parts.append(f"### `{name}`\n\n{prose(inspect.getdoc(found) or '')}\n")

@@ -49,7 +49,7 @@ def checked_parts(folder: Path, say: Callable[[str], None]) -> list[Part]:
     """The intact parts in ``folder``, in order; deletes files that are damaged or repeat samples."""
     found = []
     for part in parts_in(folder):
-        if _is_intact(part):
+        if is_intact(part):
             found.append(part)
         else:
             say(f"{part.path.name} is damaged: its samples run again")
@@ -59,7 +59,8 @@ def checked_parts(folder: Path, say: Callable[[str], None]) -> list[Part]:
     return found
 
 
-def _is_intact(part: Part) -> bool:
+def is_intact(part: Part) -> bool:
+    """Whether the content of ``part`` matches the digest in its name."""
     try:
         with part.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS] == part.digest
