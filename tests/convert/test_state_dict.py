@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -333,45 +331,3 @@ def test_the_command_line_says_which_entry_went_where(tmp_path: Path) -> None:
     alone = invoke(tmp_path, *arguments[:2])
     assert alone.exit_code == 2
     assert "weights without their layers (conv1.weight, conv3.weight, conv2.weight); need --network" in alone.stderr
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        read_state_dict(path)
-    (problem,) = error.value.problems
-    return problem
-
-
-@pytest.mark.parametrize("place", [b"PK\x01\x02", b"PK\x03\x04"])
-def test_an_archive_with_a_damaged_entry(place: bytes, tmp_path: Path) -> None:
-    torch.save(sequential().state_dict(), tmp_path / "w.pt")
-    content = (tmp_path / "w.pt").read_bytes()
-    (tmp_path / "w.pt").write_bytes(content.replace(place, b"XX" + place[2:], 1))
-    assert "a damaged archive (BadZipFile: Bad magic number" in refusal(tmp_path / "w.pt")
-
-
-def test_an_archive_that_unpacks_to_far_more_than_its_size(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(12):
-            archive.writestr(f"w/data/{number}", bytes(100 * 2**20))
-    assert "unpacks to more than 1 GiB and 20 times its size" in refusal(tmp_path / "w.pt")
-
-
-def test_a_tensor_that_repeats_one_value_beyond_the_size_of_its_file(tmp_path: Path) -> None:
-    torch.save({"weight": torch.ones(1).expand(2**20, 2**20)}, tmp_path / "w.pt")
-    assert "'weight': a tensor of shape (1048576, 1048576) is too large for a file of this size" in refusal(
-        tmp_path / "w.pt"
-    )
-
-
-@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
-def test_a_nested_tensor(layout: torch.layout, tmp_path: Path) -> None:
-    with warnings.catch_warnings(action="ignore"):
-        nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(1)], layout=layout)
-    torch.save({"weight": nested}, tmp_path / "w.pt")
-    assert "is a nested tensor, whose rows may differ in length; need one shape" in refusal(tmp_path / "w.pt")
-
-
-def test_a_type_that_torch_cannot_convert(tmp_path: Path) -> None:
-    torch.save({"weight": torch.ones(2, 2).to_sparse().to(torch.float8_e5m2fnuz)}, tmp_path / "w.pt")
-    assert "cannot be converted from torch.float8_e5m2fnuz" in refusal(tmp_path / "w.pt")
