@@ -2,6 +2,7 @@
 # make demo    the main job: real handwritten digits as events, from training to a verdict on the Speck2e emulator
 # make test    the tests
 # make fuzz    hostile inputs for every reader: N of them, with seeds from SEED on
+# make soak    an hour of commands and one long-lived process while faults are injected: build/soak; MINUTES=, SEED=
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
 # make docs    the documentation: site/index.html
@@ -9,7 +10,7 @@
 # make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
 # make wheel-check   the wheel alone in an empty environment, on CPython 3.11, 3.12 and 3.13 where they exist
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test fuzz check bench docs pictures models wheel-check vendor-check clean
+.PHONY: setup demo test fuzz soak check bench docs pictures models wheel-check vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -44,6 +45,9 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/deploytool bench
+
+soak: $(READY)
+	PYTHONPATH=tests:. $(BIN)/python -m soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --output build/soak
 
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs site
