@@ -9,7 +9,8 @@
     ├── FitError            7   does not fit the chip
     └── TargetError         8   no board, a timeout, events lost
 
-Exit code 9 (a negative verdict) is a result and not an error; 1 is a bug of ours; 130 an interruption.
+Exit code 9 (a negative verdict) is a result and not an error; 1 is a bug of ours; 130, 143 and 129 are
+interruptions, of which `deploytool.base.interrupts` knows.
 Errors of other libraries are translated once, in the file that owns the library.
 """
 
@@ -110,4 +111,3 @@ class TargetError(DeployError):
 
 
 NEGATIVE_VERDICT = 9
-INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast, get_args, get
 import typer
 from typer.core import TyperCommand
 
+from deploytool.base.interrupts import exit_code, number_of, sentence
 from deploytool.cli.completion import CompletedCommand, completion_of
 from deploytool.cli.options import CommonOptions
-from deploytool.cli.process import interruptible
+from deploytool.cli.process import interruptible, interruption, interruption_is_told
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -132,27 +134,40 @@ def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
 
 def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]) -> int:
     """The exit code of ``call``, the command ``name``; an error is shown as its kind asks for."""
-    from deploytool.base.errors import INTERRUPTED, DeployError
-    from deploytool.base.extras import missing
-
     try:
         with interruptible(), invocation.cache.messages.doing("working", name):
             return call() or 0
-    except DeployError as error:
+    except KeyboardInterrupt as error:
+        return _interrupted(invocation, number_of(error))
+    except Exception as error:
+        number = interruption()
+        return _failed(invocation, name, error) if number is None else _interrupted(invocation, number)
+
+
+def _interrupted(invocation: Invocation, number: int) -> int:
+    """The exit code of a command that signal ``number`` interrupted, which is told if somebody can read it."""
+    interruption_is_told()
+    with contextlib.suppress(OSError):
+        invocation.fail((sentence(number),), exit_code(number))
+    return exit_code(number)
+
+
+def _failed(invocation: Invocation, name: str, error: Exception) -> int:
+    """The exit code for ``error``, which is shown: a bug with its traceback."""
+    from deploytool.base.errors import DeployError
+    from deploytool.base.extras import missing
+
+    if isinstance(error, DeployError):
         invocation.fail(error.problems, error.exit_code)
         return error.exit_code
-    except KeyboardInterrupt:
-        invocation.fail(("Interrupted. Run the same command again to continue; finished work is kept.",), INTERRUPTED)
-        return INTERRUPTED
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
-        module = error.name if isinstance(error, ModuleNotFoundError) else None
-        if lacking := missing(name, module):
-            invocation.fail(lacking.problems, lacking.exit_code)
-            return lacking.exit_code
-        traceback.print_exc(file=sys.stderr)
-        bug = f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above."
-        invocation.fail((bug,), 1)
-        return 1
+    module = error.name if isinstance(error, ModuleNotFoundError) else None
+    if lacking := missing(name, module):
+        invocation.fail(lacking.problems, lacking.exit_code)
+        return lacking.exit_code
+    traceback.print_exception(error, file=sys.stderr)
+    bug = f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above."
+    invocation.fail((bug,), 1)
+    return 1

@@ -10,31 +10,81 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from deploytool.base.errors import INTERRUPTED
+from deploytool.base.interrupts import SAID, Interrupted, exit_code, number_of, sentence
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
-def _end_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
-    os._exit(INTERRUPTED)
+_raised: list[int] = []
+"""The signal that `_raise` raised."""
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 def interrupts_end_the_process() -> None:
-    """From now on SIGINT ends the process with exit code 130, outside `interruptible`."""
-    signal.signal(signal.SIGINT, _end_interrupted)
+    """From now on a signal ends the process with its sentence and exit code, outside `interruptible`.
+
+    These are SIGINT, SIGTERM and SIGHUP, unless that is ignored, as with nohup. An interrupt that is raised where
+    Python cannot pass it on, as in a finalizer, ends the process too.
+    """
+    for number in SAID:
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end_at_once)
+    sys.unraisablehook = _unraisable
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT raises KeyboardInterrupt in the body, whatever it does to the process outside."""
-    if signal.getsignal(signal.SIGINT) is not _end_interrupted:
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A first signal raises Interrupted in the body, whatever it does to the process outside. A second one ends it."""
+    handled = _replace(_end_at_once, _raise)
     try:
         yield
     finally:
-        interrupts_end_the_process()
+        if handled:
+            _replace(_raise, _end_at_once)
+
+
+def interruption() -> int | None:
+    """The signal that interrupted the command; None if none did. Libraries may make another error of it."""
+    return _raised[0] if _raised else None
+
+
+def interruption_is_told() -> None:
+    """From now on a signal ends the process without a sentence."""
+    _replace(_end_at_once, _end_silently)
+
+
+def _replace(handler: Handler, by: Handler) -> bool:
+    """Whether ``handler`` handled any signals, which ``by`` handles from now on."""
+    handled = [number for number in SAID if signal.getsignal(number) is handler]
+    for number in handled:
+        signal.signal(number, by)
+    return bool(handled)
+
+
+def _raise(number: int, _frame: FrameType | None) -> NoReturn:
+    _replace(_raise, _end_at_once)
+    _raised.append(number)
+    raise Interrupted(number)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError):
+        erased = "\r\x1b[2K" if os.isatty(2) else ""
+        os.write(2, f"{erased}{sentence(number)}\n".encode())
+    os._exit(exit_code(number))
+
+
+def _end_silently(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(exit_code(number))
+
+
+def _unraisable(raised: UnraisableHookArgs) -> None:
+    if isinstance(raised.exc_value, KeyboardInterrupt):
+        _end_at_once(number_of(raised.exc_value), None)
+    sys.__unraisablehook__(raised)
 
 
 def end(run: Callable[[], object]) -> NoReturn:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from deploytool.base.arrays import Shape, format_shape
-from deploytool.base.errors import DeployError, FitError, UnsupportedError, UsageError
+from deploytool.base.errors import ArtifactError, DeployError, FitError, UnsupportedError, UsageError
+from deploytool.base.files import write_file
 from deploytool.base.nearest import did_you_mean
 from deploytool.recipe import parse_recipe
 from deploytool.recipe.commented import commented
@@ -55,13 +57,12 @@ def init(folder: Path | None = None, preset: str | None = None) -> Written:
 
 def write(written: Written, path: Path, force: bool) -> None:
     """Writes a recipe to the file ``path``. Raises UsageError for one that exists, unless ``force``."""
+    if not force and os.path.lexists(path):
+        raise UsageError(str(path), "exists", "another name in --output", "Or overwrite it with --force.")
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(written.text)
-    except FileExistsError:
-        raise UsageError(str(path), "exists", "another name in --output", "Or overwrite it with --force.") from None
-    except OSError as error:
-        raise UsageError(str(path), f"cannot be written ({error.strerror})", "a file name in --output") from None
+        write_file(path, written.text.encode())
+    except ArtifactError as error:
+        raise UsageError.of_problems(error.problems) from None
 
 
 def _of_data(found: Found) -> Written:

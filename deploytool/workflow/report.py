@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploytool.base.errors import UsageError
-from deploytool.base.files import is_folder
+from deploytool.base.files import is_folder, write_file
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Difference, Verdict
@@ -108,10 +107,10 @@ def copy_page(made: Artifact, output: Path) -> Path:
         if is_folder(output) or not output.suffix:
             output.mkdir(parents=True, exist_ok=True)
             for name in made.manifest.files:
-                shutil.copyfile(made.path / name, output / name)
+                write_file(output / name, (made.path / name).read_bytes())
             return output / PAGE
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made.path / PAGE, output)
+        write_file(output, (made.path / PAGE).read_bytes())
         return output
 
 

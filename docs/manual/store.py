@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from deploytool.base import errors
-from deploytool.base.errors import INTERRUPTED, NEGATIVE_VERDICT, DeployError
+from deploytool.base.errors import NEGATIVE_VERDICT, DeployError
 from deploytool.store.manifest import Manifest
 from manual.markdown import prose, table
 
@@ -17,7 +17,9 @@ def exit_codes() -> str:
     rows += [(str(kind.exit_code), _meaning(kind)) for kind in _kinds()]
     rows += [
         (str(NEGATIVE_VERDICT), "The validation or self-test ran, and its verdict is negative."),
-        (str(INTERRUPTED), "Interrupted with Ctrl-C. Run the same command again: finished work is kept."),
+        ("130", "Interrupted with Ctrl-C. Run the same command again: finished work is kept."),
+        ("143", "Terminated by SIGTERM, as 130."),
+        ("129", "The terminal was closed (SIGHUP), as 130. With `nohup` the command goes on."),
     ]
     return table(("Code", "Meaning"), rows)
 

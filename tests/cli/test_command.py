@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner, Result
 
 from deploytool.base.errors import FitError
+from deploytool.base.interrupts import Interrupted
 from deploytool.base.memory import memory_allowed
 from deploytool.cli.command import command
 from deploytool.cli.invocation import Invocation
@@ -65,6 +66,7 @@ def test_help_has_every_option_in_order_and_the_example() -> None:
     [
         (FitError("conv", "too large"), 7, "conv: too large."),
         (KeyboardInterrupt(), 130, "Interrupted. Run the same command again to continue; finished work is kept."),
+        (Interrupted(15), 143, "Terminated. Run the same command again to continue; finished work is kept."),
         (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             2,

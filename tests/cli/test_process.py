@@ -48,24 +48,117 @@ def test_two_interrupts_end_it_without_a_traceback(training: list[str]) -> None:
     assert "KeyboardInterrupt" not in cut.text
 
 
-INTERRUPTED = """
-import os, signal
+SIGNALS = pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [("SIGINT", 130, "Interrupted"), ("SIGTERM", 143, "Terminated"), ("SIGHUP", 129, "The terminal was closed")],
+)
+REST = ". Run the same command again to continue; finished work is kept.\n"
+
+START = """
+import os, signal, sys
 from deploytool.cli.process import interruptible, interrupts_end_the_process
 
+def send():
+    os.kill(os.getpid(), signal.{name})
+
 interrupts_end_the_process()
+"""
+RAISED = """
 try:
     with interruptible():
-        os.kill(os.getpid(), signal.SIGINT)
+        send()
 except KeyboardInterrupt:
     print("raised", flush=True)
-os.kill(os.getpid(), signal.SIGINT)
+send()
 print("not reached")
+"""
+TWICE = """
+with interruptible():
+    try:
+        send()
+    finally:
+        send()
+"""
+NOT_PASSED_ON = """
+class Finalized:
+    def __del__(self):
+        send()
+
+with interruptible():
+    Finalized()
+    print("not reached")
 """
 
 
-def test_an_interrupt_is_raised_in_a_command_and_ends_the_process_before_and_after() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "raised\n", "")
+def with_signals(name: str, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", START.format(name=name) + code], capture_output=True, text=True)
+
+
+@SIGNALS
+def test_a_signal_is_raised_in_a_command_and_ends_the_process_before_and_after(
+    name: str, status: int, said: str
+) -> None:
+    done = with_signals(name, RAISED)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "raised\n", said + REST)
+
+
+@SIGNALS
+@pytest.mark.parametrize("code", [TWICE, NOT_PASSED_ON])
+def test_a_second_signal_and_one_in_a_finalizer_end_the_process_at_once(
+    name: str, status: int, said: str, code: str
+) -> None:
+    done = with_signals(name, code)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", said + REST)
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    ignored = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + START.format(name="SIGHUP")
+    done = subprocess.run([sys.executable, "-c", ignored + "send(); print('went on')"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "went on\n")
+
+
+@pytest.mark.parametrize("error", ["OSError('a library made this of it')", "ValueError()", "ArtifactError('x', 'y')"])
+def test_an_error_that_a_library_makes_of_an_interrupt_is_an_interrupt(error: str) -> None:
+    code = """
+from pathlib import Path
+from deploytool.base.errors import ArtifactError
+from deploytool.cli.command import _exit_code
+from deploytool.cli.invocation import Invocation
+
+def call():
+    try:
+        send()
+    except KeyboardInterrupt:
+        raise ERROR
+
+sys.exit(_exit_code(Invocation(Path("store"), as_json=False, quiet=True), "show", call))
+"""
+    done = with_signals("SIGTERM", code.replace("ERROR", error))
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "Terminated" + REST)
+
+
+KEEPING = """
+from deploytool.base.interrupts import number_of
+from deploytool.run.jobs.resume import interruption
+
+for times in (1, 2):
+    try:
+        with interruptible(), interruption(lambda _: None) as interrupted:
+            for _ in range(times):
+                send()
+            assert interrupted.is_set()
+            raise interrupted.error
+    except KeyboardInterrupt as error:
+        print(number_of(error) + 128)
+"""
+
+
+@SIGNALS
+def test_a_run_may_keep_its_samples_after_any_signal_and_a_second_one_is_raised(
+    name: str, status: int, said: str
+) -> None:
+    done = with_signals(name, KEEPING)
+    assert (done.stdout, done.stderr) == (f"{status}\n" * 2, ""), said
 
 
 ENDING = """

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from deploytool.base.errors import TargetError, UsageError
 from deploytool.base.extras import require
+from deploytool.base.interrupts import SAID
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
@@ -91,15 +92,17 @@ def _local(workers: Workers, processes: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _children_ignore_interrupts() -> Iterator[None]:
-    """Processes started in this context ignore keyboard interrupts; this process handles them and ends the others."""
+    """Processes started in this context ignore signals of the terminal; this one handles them and ends the others."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = [number for number in SAID if number != signal.SIGTERM]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, TypeAlias
 
+from deploytool.base.interrupts import SAID, Interrupted
 from deploytool.base.progress import Tick, no_progress, silent
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
@@ -89,7 +90,7 @@ def in_this_process(
 ) -> Perform:
     """A function that runs a job in this process and yields finished parts every ``part_s``, or ``part_counts``.
 
-    On an interrupt, samples in progress are finished and kept, if that takes no longer than `FINISH_S`.
+    On a signal, samples in progress are finished and kept, if that takes no longer than `FINISH_S`.
     """
 
     def perform(
@@ -98,7 +99,7 @@ def in_this_process(
         done, total = 0, sum(stop - first for first, stop in spans)
         watched = watched_layers(program, job.watch.layers)
         most = max(1, part_counts // sum(math.prod(program.map_of(name)) for name in watched))
-        with _interruption(say) as interrupted:
+        with interruption(say) as interrupted:
             for first, stop in spans:
                 while True:
                     tick = _shifted(options.tick, done, total)
@@ -107,15 +108,23 @@ def in_this_process(
                     yield first, part
                     first, done = first + len(part), done + len(part)
                     if interrupted.is_set():
-                        raise KeyboardInterrupt
+                        raise interrupted.error
                     if first == stop:
                         break
 
     return perform
 
 
+class Interruption(threading.Event):
+    """Set by a signal, with the ``error`` that it raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error = Interrupted()
+
+
 def _until(
-    streams: Sequence[EventStream], first: int, stop: int, deadline_s: float, interrupted: threading.Event
+    streams: Sequence[EventStream], first: int, stop: int, deadline_s: float, interrupted: Interruption
 ) -> Iterator[EventStream]:
     """The streams ``first`` .. ``stop`` - 1 until the deadline or an interruption, at least one of them."""
     for index in range(first, stop):
@@ -135,25 +144,34 @@ def _shifted(tick: Tick, done: int, total: int) -> Tick:
 
 
 @contextlib.contextmanager
-def _interruption(say: Callable[[str], None]) -> Iterator[threading.Event]:
-    """An event that the first SIGINT sets; the second one, or `FINISH_S`, raises KeyboardInterrupt, as usual."""
-    interrupted = threading.Event()
+def interruption(say: Callable[[str], None]) -> Iterator[Interruption]:
+    """What the first signal sets; the second one, or `FINISH_S`, is handled as usual: it raises KeyboardInterrupt."""
+    interrupted = Interruption()
+    handlers = {number: signal.getsignal(number) for number in SAID}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
-            raise KeyboardInterrupt
+            before[number](number, frame)
+            return
         interrupted.set()
+        interrupted.error = Interrupted(number)
         say(f"Finishing and keeping samples for at most {FINISH_S:g} s; interrupt again to stop at once.")
-        late.start()
+        late.append(threading.Timer(FINISH_S, signal.pthread_kill, (threading.get_ident(), number)))
+        late[0].daemon = True
+        late[0].start()
 
-    late = threading.Timer(FINISH_S, signal.pthread_kill, (threading.get_ident(), signal.SIGINT))
-    late.daemon = True
-    before = signal.signal(signal.SIGINT, on_signal)
+    late: list[threading.Timer] = []
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield interrupted
     finally:
-        late.cancel()
-        signal.signal(signal.SIGINT, before)
+        for timer in late:
+            timer.cancel()
+        for number, handler in before.items():
+            if signal.getsignal(number) is on_signal:
+                signal.signal(number, handler)
