@@ -45,7 +45,7 @@ class Model(Result):
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """One row per epoch: losses, and accuracies in %."""
-        rows: list[dict[str, Any]] = self.artifact.read_json(HISTORY)
+        rows: list[dict[str, Any]] = self.artifact.stored_json(HISTORY)
         return rows
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from safetensors import SafetensorError
@@ -11,6 +12,8 @@ from safetensors.numpy import load_file, save
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.base.errors import ArtifactError
+
+NEED: Final = "a file that deploytool wrote"
 
 
 def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:
@@ -23,8 +26,13 @@ def write_tensors(arrays: Mapping[str, Array], path: Path) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, Array]:
-    """The arrays in ``path``, read-only. Raises ArtifactError when it is not a safetensors file."""
+    """The arrays in ``path``, read-only.
+
+    Raises ArtifactError when it is not a safetensors file, cannot be read, or has numbers of a type that numpy lacks.
+    """
     try:
         return {name: frozen(array) for name, array in load_file(path).items()}
-    except SafetensorError as error:
-        raise ArtifactError(str(path), f"not a safetensors file ({error})", "a file that deploytool wrote") from None
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise ArtifactError(str(path), f"not a safetensors file of numpy's types ({error})", NEED) from None
+    except OSError as error:
+        raise ArtifactError(str(path), f"not readable ({error.strerror or error})", NEED) from None

@@ -14,12 +14,16 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from deploytool.base.arrays import Array
-from deploytool.base.errors import ArtifactError
+from deploytool.base.errors import ArtifactError, InputError, UnsupportedError
 from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.chip.chips import chip_names
 from deploytool.ir.decoder import Decoder
 from deploytool.ir.neurons import Leak, Neurons
 from deploytool.ir.program import Layer, Program, Route, Synapses
+from deploytool.ir.program_schema import NEED, check
+from deploytool.ir.spec.rule import Level
+from deploytool.ir.spec.verify import level_of, verify
 
 VERSION: Final = 5
 Described: TypeAlias = dict[str, Any]
@@ -50,17 +54,38 @@ def save_program(program: Program, folder: Path) -> None:
 def load_program(folder: Path) -> Program:
     """The program in ``folder``, written by ``save_program`` of this or an older version.
 
-    Raises ArtifactError for a file of a newer version.
+    Raises ArtifactError for a file of a newer version, and, naming the field, for one that describes no program.
     """
-    described = read_json(folder / "program.json")
-    arrays = read_tensors(folder / "program.safetensors")
+    path = folder / "program.json"
+    described, arrays = _described(path), read_tensors(folder / "program.safetensors")
     version = described.pop("version", 1)
+    try:
+        for older in range(version, VERSION):
+            described = UPGRADES[older](described, arrays)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ArtifactError(str(path), f"not readable as version {version} ({error!r})", NEED) from None
+    check(described, arrays, str(path))
+    try:
+        program = _program(_with_arrays(described, arrays))
+        verify(program, Level.MAPPED if program.chip in chip_names() else level_of(program))
+    except (InputError, UnsupportedError) as error:
+        raise ArtifactError.of_problems(error.reworded(lambda says: f"{path}: {says}").problems) from None
+    return program
+
+
+def _described(path: Path) -> Described:
+    """The JSON object in ``path``, of this or an older version, not yet validated."""
+    described = read_json(path)
+    version = described.get("version", 1) if isinstance(described, dict) else 0
+    if type(version) is not int or version < 1:
+        raise ArtifactError(str(path), "no JSON object with the version of its format", NEED)
     if version > VERSION:
         found, need = f"a program of format version {version}", f"version {VERSION} or older"
-        raise ArtifactError(str(folder / "program.json"), found, need, "Update deploytool, or map the network again.")
-    for older in range(version, VERSION):
-        described = UPGRADES[older](described, arrays)
-    described = _with_arrays(described, arrays)
+        raise ArtifactError(str(path), found, need, "Update deploytool, or map the network again.")
+    return dict(described)
+
+
+def _program(described: Described) -> Program:
     layers = {name: _layer(described["layers"][name]) for name in described.pop("order")}
     decoder = described["decoder"] and Decoder(**described["decoder"])
     made = {"layers": layers, "input_routes": _routes(described["input_routes"]), "decoder": decoder}

@@ -7,22 +7,21 @@ curves     one per network and quantity, with its points in ascending order of `
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from deploytool.base.errors import ArtifactError
-from deploytool.base.json_text import canonical_json
+from deploytool.base.json_text import canonical_json, parse_json, read_bytes
+from deploytool.base.typed import typed
 from deploytool.ir.sweep import Curve, Point, Sweep
 from deploytool.ir.verdict import TYPED
 
@@ -77,29 +76,13 @@ def save_sweep(sweep: Sweep, folder: Path) -> None:
 def load_sweep(folder: Path) -> Sweep:
     """The sweep in ``folder``. Raises ArtifactError for a file that is damaged or of a newer version."""
     path = folder / FILE
-    try:
-        text = path.read_bytes()
-        _refuse_newer(path, text)
-        payload = _payload().validate_json(text)
-    except OSError as error:
-        raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
-    except ValidationError as error:
-        places = [(".".join(map(str, item["loc"])), item["msg"]) for item in error.errors()]
-        raise ArtifactError.together(
-            ArtifactError(f"{path}: {place}" if place else str(path), says[:1].lower() + says[1:], _NEED)
-            for place, says in places
-        ) from None
+    values = parse_json(read_bytes(path, _NEED), str(path), _NEED)
+    version = values.get("version") if isinstance(values, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        need = f"version {VERSION} or older"
+        raise ArtifactError(str(path), f"format version {version}", need, "Update deploytool.")
+    payload = typed(values, str(path), _payload(), _NEED)
     return Sweep(payload.data, payload.samples, payload.curves)
-
-
-def _refuse_newer(path: Path, text: bytes) -> None:
-    """Raises ArtifactError if ``text`` states a newer format version; other damage is found later."""
-    with contextlib.suppress(ValueError, RecursionError):
-        values = json.loads(text)
-        version = values.get("version") if isinstance(values, dict) else None
-        if isinstance(version, int) and version > VERSION:
-            need = f"version {VERSION} or older"
-            raise ArtifactError(str(path), f"format version {version}", need, "Update deploytool.")
 
 
 COLUMNS: Final = (

@@ -12,18 +12,18 @@ verdict                passed (true, false, or null: no checks, or some not run)
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from deploytool.base.errors import ArtifactError
-from deploytool.base.json_text import canonical_json
+from deploytool.base.json_text import canonical_json, parse_json, read_bytes
+from deploytool.base.typed import typed
 from deploytool.ir.verdict import OF_VALUES, TYPED, Check, Difference, Rung, Verdict
 
 FILE: Final = "verdict.json"
@@ -118,12 +118,7 @@ def load_verdict(folder: Path) -> Verdict:
     Raises ArtifactError for a file of a newer version, and with one sentence for each wrong field.
     """
     path = folder / FILE
-    try:
-        payload = _payload().validate_json(_upgraded(path))
-    except OSError as error:
-        raise ArtifactError(str(path), f"not readable ({error.strerror})", _NEED) from None
-    except ValidationError as error:
-        raise ArtifactError.together(_problem(path, item) for item in error.errors()) from None
+    payload = typed(_upgraded(path), str(path), _payload(), _NEED)
     verdict = Verdict(payload.rungs, payload.spike_difference, payload.verdict.checks, payload.class_names)
     if payload.verdict.passed is not verdict.passed:
         found, need = canonical_json(payload.verdict.passed).strip(), canonical_json(verdict.passed).strip()
@@ -131,30 +126,18 @@ def load_verdict(folder: Path) -> Verdict:
     return verdict
 
 
-def _problem(path: Path, item: Any) -> ArtifactError:
-    """An ArtifactError for one pydantic error, with the position of the field in the file."""
-    place = ".".join(map(str, item["loc"]))
-    return ArtifactError(f"{path}: {place}" if place else str(path), item["msg"][:1].lower() + item["msg"][1:], _NEED)
-
-
-def _upgraded(path: Path) -> bytes:
-    """The JSON in ``path`` in the form of this version, not yet validated."""
-    text = path.read_bytes()
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
+def _upgraded(path: Path) -> Any:
+    """The JSON value in ``path`` in the form of this version, not yet validated."""
+    values = parse_json(read_bytes(path, _NEED), str(path), _NEED)
     version = values.get("version", 1) if isinstance(values, dict) else VERSION
     if type(version) is not int or version < 1:
         raise ArtifactError(f"{path}: version", f"found {canonical_json(version).strip()}", _NEED)
     if version > VERSION:
         found, need = f"a verdict of format version {version}", f"version {VERSION} or older"
         raise ArtifactError(str(path), found, need, "Update deploytool, or validate the recordings again.")
-    if version == VERSION:
-        return text
     for older in range(version, VERSION):
-        values = UPGRADES[older](values)
-    return json.dumps({**values, "version": VERSION}).encode()
+        values = {**UPGRADES[older](values), "version": VERSION}
+    return values
 
 
 def runs_with_setup(old: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from typing import Any, Final
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.base.files import is_file, listed, umask
-from deploytool.base.json_text import canonical_json, read_json
+from deploytool.base.json_text import canonical_json
 from deploytool.base.locks import RANDOM, alone, draft_folder, remove_leftovers
 from deploytool.base.messages import Messages
+from deploytool.base.typed import read_checked
 from deploytool.store.faults import faults_of
 from deploytool.store.file_names import CONFIGURATION
 from deploytool.store.manifest import FILE as MANIFEST
@@ -33,6 +34,7 @@ from deploytool.store.manifest import (
     IDENTITY_VERSION,
     KINDS,
     MADE_BY,
+    REMAKE,
     Kind,
     Manifest,
     new_manifest,
@@ -40,6 +42,7 @@ from deploytool.store.manifest import (
     stated,
     stated_time,
 )
+from deploytool.store.payloads import SCHEMAS
 from deploytool.zoo.models import is_shipped, model_folder, name_of
 
 UNFINISHED: Final = "unfinished"
@@ -85,8 +88,17 @@ class Artifact:
         return self.manifest.digest
 
     def read_json(self, name: str) -> Any:
-        """The value in the JSON file ``name`` of the artifact; None if it has no such file."""
-        return read_json(self.path / name) if name in self.manifest.files else None
+        """The value in the JSON file ``name`` of the artifact; None if it has no such file.
+
+        Raises ArtifactError, naming the field, if it does not have the file's schema.
+        """
+        return read_checked(self.path / name, SCHEMAS[name]()) if name in self.manifest.files else None
+
+    def stored_json(self, name: str) -> Any:
+        """The value in the JSON file ``name``, as `read_json`. Raises ArtifactError if there is no such file."""
+        if name not in self.manifest.files:
+            raise ArtifactError(str(self.path / name), "not in the manifest", f"a {self.kind} with this file", REMAKE)
+        return self.read_json(name)
 
 
 class Store:

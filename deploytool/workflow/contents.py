@@ -43,7 +43,7 @@ def content_of(artifact: Artifact) -> dict[str, Any]:
 
 
 def _model(artifact: Artifact) -> dict[str, Any]:
-    history = artifact.read_json(HISTORY)
+    history = artifact.stored_json(HISTORY)
     return {
         "epochs": len(history),
         **validation_score(history),
@@ -286,7 +286,7 @@ def _span(span: tuple[float, float] | None) -> str | None:
 
 
 def _selftest(artifact: Artifact) -> dict[str, Any]:
-    return selftest_in_short(artifact.read_json(SELFTEST)) | {"page": str(artifact.path / SELFTEST_PAGE)}
+    return selftest_in_short(artifact.stored_json(SELFTEST)) | {"page": str(artifact.path / SELFTEST_PAGE)}
 
 
 def selftest_in_short(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import UnsupportedError, UsageError
 from deploytool.base.files import is_folder, write_file
-from deploytool.base.json_text import read_json
 from deploytool.base.machine import threads
 from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EVENT, EventStream
@@ -120,7 +119,7 @@ def _on_chip(artifact: Artifact) -> tuple[Program, Mapping[str, Any]]:
         found = "a program for the simulator, which has no configuration of a chip"
         todo = "Map its graph: deploytool map graph@latest --target speck2e."
         raise UnsupportedError(artifact.name, found, "a program mapped for a chip", todo)
-    configuration: Mapping[str, Any] = read_json(artifact.path / CONFIGURATION)
+    configuration: Mapping[str, Any] = artifact.stored_json(CONFIGURATION)
     for values in filter(None, configuration["cnn_layers"]):
         if on := [what for field, what in NOT_IN_THE_ANSWER.items() if values.get(field)]:
             where = f"{artifact.name}: layer {values['name']!r}"

@@ -96,7 +96,7 @@ def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | 
         title=title or verdict.name,
         verdict=load_verdict(verdict.path),
         heard=tuple(heard),
-        history=tuple(model.read_json(HISTORY)) if model else (),
+        history=tuple(model.stored_json(HISTORY)) if model else (),
         origin=_origin(cache, (verdict, *made_from), title or verdict.name),
     )
 
@@ -136,7 +136,7 @@ def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | No
         chosen=chosen,
         replayed=_replayed(cache, stored, runs, [choice.index for choice in chosen], place),
         divergence=_divergence(cache, judged, stored, place),
-        history=tuple(model.read_json(HISTORY)) if model else (),
+        history=tuple(model.stored_json(HISTORY)) if model else (),
         quantisation=tuple(on_chip.read_json(QUANTISATION) or ()),
         splits=tuple(on_chip.read_json(SPLITS) or ()),
         calibration=on_chip.read_json(CALIBRATION),

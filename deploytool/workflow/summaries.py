@@ -41,7 +41,7 @@ def summary(store: Store, artifact: Artifact) -> Summary:
 
 def _model(_: Store, artifact: Artifact) -> Summary:
     recipe = artifact.manifest.recipe
-    score = validation_score(artifact.read_json(HISTORY))
+    score = validation_score(artifact.stored_json(HISTORY))
     accuracy, r2 = score.get("validation_accuracy_percent"), score.get("validation_r2")
     result = _percent(accuracy) if r2 is None else f"R2 {figure(r2)}"
     if (si_sdr_db := score.get("validation_si_sdr_db")) is not None:
@@ -96,7 +96,7 @@ def _sweep(_: Store, artifact: Artifact) -> Summary:
 
 
 def _selftest(_: Store, artifact: Artifact) -> Summary:
-    found = artifact.read_json(SELFTEST)
+    found = artifact.stored_json(SELFTEST)
     return Summary(found["device"], result="passed" if found["passed"] else "failed")
 
 

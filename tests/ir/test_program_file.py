@@ -70,7 +70,7 @@ def test_a_program_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory
 
 def test_leaks_come_back(tmp_path: Path) -> None:
     program = load_program(written_by_version_1(tmp_path))
-    leaks = {"tau_ms": np.array([3.0, 5.0]).reshape(2, 1, 1), "v_leak": 0.5, "tau_syn_ms": 2.0}
+    leaks = {"tau_ms": np.array([3.0, 5.0]).reshape(2, 1, 1), "v_leak": 0.5, "tau_syn_ms": 2.0, "at_most_one": True}
     program = program.with_layers({**program.layers, "a": changed(program.layers["a"], **leaks)})
     save_program(program, tmp_path)
     assert load_program(tmp_path).digest == program.digest

@@ -31,7 +31,18 @@ COUNTS = st.integers(0, 2**40)
 NAMES = st.text(max_size=8)
 
 CHECKS = st.builds(Check, id=NAMES, value=SHARES, limit=st.floats(0, 100), unit=NAMES, says=NAMES)
-LAYERS = st.builds(LayerFigures, spikes_per_sample=SHARES, synops_per_sample=SHARES, rate_hz=SHARES)
+LAYERS = st.builds(
+    LayerFigures,
+    neurons=COUNTS,
+    spikes_per_sample=SHARES,
+    synops_per_sample=SHARES,
+    rate_hz=SHARES,
+    silent_neurons=COUNTS,
+    saturated_neurons=st.none() | COUNTS,
+    v_lowest=st.none() | COUNTS,
+    v_highest=st.none() | COUNTS,
+    weights_above=st.none() | COUNTS,
+)
 DECISIONS = st.builds(Decision, samples=COUNTS, median_ms=SHARES, min_ms=SHARES, max_ms=SHARES)
 RUNGS = st.builds(
     Rung,
