@@ -24,17 +24,17 @@ from __future__ import annotations
 import itertools
 import math
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
-from deploytool.base.errors import ArtifactError
+from deploytool.base.errors import ArtifactError, InputError
+from deploytool.base.npy import DAMAGE, SUFFIX, Archive
 from deploytool.ir.columns import NEED, Columns, narrow
 from deploytool.ir.counts import IN_MEMORY, Maps, Stored, on_disk, samples_at_once, slices
 from deploytool.ir.events import BINS
@@ -64,15 +64,11 @@ NO_CORE: Final = -1
 COMPRESSION: Final = 1
 """Level of compression. Higher levels take longer than the run, and save little: most counts are 0."""
 
-_SUFFIX: Final = ".npy"
 _COUNTS, _MORE, _SPIKES = "counts/", "counts+", "spikes/"
 _MEASURED: Final = "measured/"
 _ABOVE, _UPDATES, _REACHED, _BOUND = "weights_above/", "updates/", "reached/", "bound/"
 _COUNTED: Final = ("weight_bits", "time_steps")
 """Columns of the setup that are integers; the others are strings."""
-
-_DAMAGE: Final = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""Exceptions raised when a zip file or an array in it is damaged."""
 
 
 def save_recording(recording: Recording, folder: Path) -> None:
@@ -99,23 +95,19 @@ def open_recording(path: Path, in_memory: int = IN_MEMORY) -> Recording:
 
 
 def _stored(path: Path, name: str) -> Array:
-    """Column ``name`` of the file ``path``."""
+    """The counts in column ``name`` of the file ``path``."""
     try:
         state = path.stat()
-        return _column(_archive(path, state.st_ino, state.st_mtime_ns, state.st_size), name)
-    except _DAMAGE as error:
+        counts = _archive(path, state.st_ino, state.st_mtime_ns, state.st_size).read(name)
+    except DAMAGE as error:
         raise ArtifactError(f"{path}: {name}", f"not readable ({error})", NEED) from None
+    return Columns(str(path), {name: counts}).integers(name, *counts.shape, least=0)
 
 
 @lru_cache(maxsize=4)
-def _archive(path: Path, *_state: int) -> zipfile.ZipFile:
+def _archive(path: Path, *_state: int) -> Archive:
     """The archive ``path``, opened once for each of its states: a long recording has thousands of columns."""
-    return zipfile.ZipFile(path)
-
-
-def _column(archive: zipfile.ZipFile, name: str) -> Array:
-    with archive.open(name + _SUFFIX) as file:
-        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    return Archive(path)
 
 
 def write_recording(recording: Recording, file: IO[bytes]) -> None:
@@ -151,7 +143,7 @@ def write_recording(recording: Recording, file: IO[bytes]) -> None:
             columns[_UPDATES + layer] = narrow(activity.updates)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
         for name, column in itertools.chain(columns.items(), _counts_columns(recording)):
-            with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:
+            with archive.open(name + SUFFIX, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(column), allow_pickle=False)
 
 
@@ -190,14 +182,13 @@ class _Reader(Columns):
     ) -> None:
         self.stored, self.in_memory = stored, in_memory
         try:
-            with zipfile.ZipFile(file) as archive:
-                names = [name.removesuffix(_SUFFIX) for name in archive.namelist()]
-                self.later = {name: _header(archive, name) for name in names if name.startswith((_COUNTS, _MORE))}
-                if stored is None or sum(math.prod(shape) for shape, _ in self.later.values()) <= in_memory:
-                    self.later = {}
-                columns = {name: _column(archive, name) for name in names if name not in self.later}
+            archive = Archive(file)
+            self.later = {name: header for name, header in archive.headers.items() if name.startswith((_COUNTS, _MORE))}
+            if stored is None or sum(math.prod(header.shape) for header in self.later.values()) <= in_memory:
+                self.later = {}
+            columns = archive.read_together(name for name in archive.headers if name not in self.later)
             version = int(columns.get("version", np.array(1)))
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ArtifactError(where, f"not readable ({error})", NEED) from None
         if version > VERSION:
             found = f"columns of version {version}"
@@ -212,25 +203,29 @@ class _Reader(Columns):
         outputs = self.texts("outputs")
         if missing := [name for name in outputs if name not in recorded]:
             raise self.error(_COUNTS + missing[0], "missing", "the counts of every output")
-        return Recording(
-            rung=self.rung(),
-            samples=samples,
-            labels=self.integers("labels", count),
-            outputs=outputs,
-            counts={layer: self.counts(layer, count) for layer in recorded},
-            synops=self.each("synops", count),
-            spikes={layer: self.spikes(_SPIKES + layer) for layer in self.under(_SPIKES)},
-            aliases=self.aliases(),
-            durations_us=self.integers("durations_us", None, default=NOT_KNOWN),
-            activity={layer: self.activity(layer) for layer in self.under(_ABOVE)},
-            setup=self.setup(),
-            potentials=self.potentials(),
-            decisions_us=self.each("decisions_us", count, default=NOT_KNOWN),
-            load=self.load(),
-            measured={name: self.measures(_MEASURED + name, count) for name in self.under(_MEASURED)},
-            windows=read_windows(self, count),
-            speech=read_speech(self),
-        )
+        counts = {layer: self.counts(layer, count) for layer in recorded}
+        try:
+            return Recording(
+                rung=self.rung(),
+                samples=samples,
+                labels=self.integers("labels", count, least=-1),
+                outputs=outputs,
+                counts=counts,
+                synops=self.each("synops", count),
+                spikes={layer: self.spikes(layer, count, counts) for layer in self.under(_SPIKES)},
+                aliases=self.aliases(),
+                durations_us=self.each("durations_us", count, default=NOT_KNOWN),
+                activity={layer: self.activity(layer, counts) for layer in self.under(_ABOVE)},
+                setup=self.setup(),
+                potentials=self.potentials(count),
+                decisions_us=self.each("decisions_us", count, least=-1, default=NOT_KNOWN),
+                load=self.load(),
+                measured={name: self.measures(_MEASURED + name, count) for name in self.under(_MEASURED)},
+                windows=read_windows(self, count),
+                speech=read_speech(self),
+            )
+        except InputError as error:
+            raise ArtifactError(self.where, f"columns that contradict each other ({error})", NEED) from None
 
     def under(self, prefix: str) -> list[str]:
         """The layers that have a column with ``prefix``."""
@@ -241,28 +236,34 @@ class _Reader(Columns):
         more = sorted(name for name in (*self.later, *self.columns) if name.startswith(_MORE))
         names = [_COUNTS + layer, *(name for name in more if name.split("/", 1)[1] == layer)]
         if len(names) == 1 and not self.later:
-            return self.integers(names[0], count, None, None, None)
-        headers = [self.later.get(name) or _shape_and_type(self.columns[name]) for name in names]
+            return self.integers(names[0], count, None, None, None, least=0)
+        headers = [self.header(name) for name in names]
         shape, first = headers[0][0][1:], 0
         for name, (found, kind) in zip(names, headers, strict=True):
             if kind.kind not in "iu" or len(found) != 4 or found[1:] != shape:
                 need = f"integers of shape ({', '.join(map(str, ('any', *shape)))})"
                 raise self.error(name, f"found {kind} of shape {found}", need)
-            if name != names[0] and int(name.removeprefix(_MORE).split("/", 1)[0]) != first:
+            if name != names[0] and name != f"{_MORE}{first:09}/{layer}":
                 raise self.error(name, "counts of other samples", f"those from sample {first} on")
             first += found[0]
         if first != count:
             raise self.error(names[-1], f"counts of {first} samples in all", f"{count}")
         if self.stored is None or not self.later:
-            return np.concatenate([self.columns[name] for name in names], dtype=np.int64, casting="unsafe")
-        pieces = zip(names, headers, strict=True)
-        return on_disk([Stored(found[0], partial(self.stored, name)) for name, (found, _) in pieces], shape)
+            pieces = [self.integers(name, *found, least=0) for name, (found, _) in zip(names, headers, strict=True)]
+            return np.concatenate(pieces, dtype=np.int64, casting="unsafe")
+        kept = zip(names, headers, strict=True)
+        return on_disk([Stored(found[0], partial(self.stored, name)) for name, (found, _) in kept], shape)
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """The shape and type of column ``name``."""
+        found = self.later.get(name) or self.columns[name]
+        return found.shape, found.dtype
 
     def rung(self) -> RungName:
         return self.one_of("rung", RUNGS)
 
     def setup(self) -> Setup:
-        stated = {name: int(self.integers(name, default=np.array(0))) or None for name in _COUNTED}
+        stated = {name: int(self.integers(name, least=0, default=np.array(0))) or None for name in _COUNTED}
         return Setup(
             network=self.text("network", default=""),
             program=self.text("program", default=""),
@@ -273,10 +274,18 @@ class _Reader(Columns):
             **stated,
         )
 
-    def spikes(self, name: str) -> Array:
-        array = self.column(name)
+    def spikes(self, layer: str, count: int, counts: Mapping[str, Maps]) -> Array:
+        """The single spikes of ``layer`` in ``count`` samples, on the map of its ``counts``, if these are known."""
+        name, array = _SPIKES + layer, self.column(_SPIKES + layer)
         if array.dtype != SPIKE or array.ndim != 1:
             raise self.error(name, f"found {array.dtype} of shape {array.shape}", "a one-dimensional array of spikes")
+        limits = {
+            "sample": count,
+            **(dict(zip("cyx", counts[layer].shape[1:], strict=True)) if layer in counts else {}),
+        }
+        for field, limit in limits.items():
+            if len(array) and (most := int(array[field].max())) >= limit:
+                raise self.error(name, f"found a spike with {field} {most}", f"less than {limit}")
         return array
 
     def aliases(self) -> dict[str, str]:
@@ -285,11 +294,13 @@ class _Reader(Columns):
             raise self.error("alias_layers", f"found {len(layers)} entries", f"{len(nodes)}, as in alias_nodes")
         return dict(zip(nodes, layers, strict=True))
 
-    def activity(self, layer: str) -> LayerActivity:
+    def activity(self, layer: str, counts: Mapping[str, Maps]) -> LayerActivity:
+        """The statistics of ``layer``, on the map of its ``counts``, if these are known."""
         updates = _UPDATES + layer
+        shape = counts[layer].shape[1:] if layer in counts else (None, None, None)
         return LayerActivity(
-            weights_above=int(self.integers(_ABOVE + layer)),
-            updates=self.integers(updates, None, None, None) if updates in self.columns else None,
+            weights_above=int(self.integers(_ABOVE + layer, least=0)),
+            updates=self.integers(updates, *shape, least=0) if updates in self.columns else None,
             reached=self.pair(_REACHED + layer),
             bound=self.pair(_BOUND + layer),
         )
@@ -306,7 +317,7 @@ class _Reader(Columns):
         names, layers = self.texts("load_names"), self.texts("load_layers")
         if len(names) != len(layers):
             raise self.error("load_layers", f"found {len(layers)} entries", f"{len(names)}, as in load_names")
-        rows = self.integers("load", len(names), 4).tolist()
+        rows = self.integers("load", len(names), 4, least=NO_CORE).tolist()
         return {
             name: Load(layer, None if core == NO_CORE else core, *figures)
             for name, layer, (core, *figures) in zip(names, layers, rows, strict=True)
@@ -318,24 +329,8 @@ class _Reader(Columns):
             raise self.error(name, f"found {array.dtype} of shape {array.shape}", f"float64 of shape ({count},)")
         return array
 
-    def potentials(self) -> NDArray[np.float32]:
-        return self.reals("potentials", np.float32, 2, default=NO_POTENTIALS)
-
-
-Header: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
-"""(shape, type) of a column."""
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> Header:
-    """The shape and type of column ``name``, without reading it."""
-    with archive.open(name + _SUFFIX) as file:
-        read = _HEADERS[np.lib.format.read_magic(file)]
-        shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _shape_and_type(array: Array) -> Header:
-    return array.shape, array.dtype
-
-
-_HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    def potentials(self, count: int) -> NDArray[np.float32]:
+        array = self.reals("potentials", np.float32, 2, default=NO_POTENTIALS)
+        if array.size and len(array) != count:
+            raise self.error("potentials", f"found those of {len(array)} samples", f"{count}")
+        return array

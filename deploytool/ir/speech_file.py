@@ -35,9 +35,9 @@ def read_speech(columns: Columns) -> Separated | None:
         return Separated(
             columns.reals(_SPEECH + "sources", np.float32, 3),
             {name: columns.reals(_ESTIMATES + name, np.float32, 3) for name in names},
-            int(columns.integers(_SPEECH + "rate_hz")),
+            int(columns.integers(_SPEECH + "rate_hz", least=1)),
             columns.text(_SPEECH + "says"),
-            bool(columns.integers(_SPEECH + "synthetic")),
+            bool(columns.integers(_SPEECH + "synthetic", least=0)),
         )
     except InputError as error:
         raise columns.error(_SPEECH + "sources", f"sizes that contradict each other ({error})", NEED) from None

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array, Shape
-from deploytool.base.errors import ArtifactError
+from deploytool.base.errors import ArtifactError, InputError
+from deploytool.base.npy import DAMAGE, Archive
+from deploytool.ir.columns import Columns
 from deploytool.ir.events import EVENT, Events, EventStream
 
 EVENTS_FILE: Final = "events.bin"
@@ -95,33 +96,47 @@ class StoredStreams(Sequence[EventStream]):
     def _stream(self, index: int) -> EventStream:
         columns = self.columns
         targets = columns["targets"][_span(columns["target_ends"], index)] if "targets" in columns else None
-        return EventStream(
-            self.events[_span(columns["ends"], index)],
-            cast("Shape", tuple(columns["shapes"][index].tolist())),
-            int(columns["durations_us"][index]),
-            int(columns["labels"][index]),
-            str(columns["names"][index]),
-            targets,
-        )
+        try:
+            return EventStream(
+                self.events[_span(columns["ends"], index)],
+                cast("Shape", tuple(columns["shapes"][index].tolist())),
+                int(columns["durations_us"][index]),
+                int(columns["labels"][index]),
+                str(columns["names"][index]),
+                targets,
+            )
+        except InputError as error:
+            raise ArtifactError(EVENTS_FILE, f"sample {index} is none ({error})", NEED) from None
 
 
 def load_streams(folder: Path) -> StoredStreams:
     """The samples in ``folder``. Raises ArtifactError for damaged ones, or those of a newer version."""
     path = folder / COLUMNS_FILE
     try:
-        with np.load(path, allow_pickle=False) as file:
-            columns = {name: file[name] for name in file.files}
-        version, ends = int(columns["version"]), columns["ends"]
+        with path.open("rb") as file:
+            archive = Archive(file)
+            columns = Columns(str(path), archive.read_together(archive.headers), NEED)
         events = np.fromfile(folder / EVENTS_FILE, EVENT, 0)
-        if len(ends) and ends[-1]:
+        if (folder / EVENTS_FILE).stat().st_size:
             events = np.asarray(np.memmap(folder / EVENTS_FILE, EVENT, "r"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ArtifactError(str(path), f"not readable ({error})", NEED) from None
+    version = int(columns.integers("version", least=1))
     if version > VERSION:
         raise ArtifactError(str(path), f"format version {version}", f"version {VERSION}", "Update deploytool.")
-    if len(events) != (ends[-1] if len(ends) else 0):
-        raise ArtifactError(str(path), f"{len(events)} events in {EVENTS_FILE}, not {ends[-1]}", NEED)
-    return StoredStreams(events, columns)
+    ends = columns.ends("ends", len(events), f"events in {EVENTS_FILE}")
+    count = len(ends)
+    found = {
+        "ends": ends,
+        "labels": columns.integers("labels", count, least=-1),
+        "durations_us": columns.integers("durations_us", count, least=0),
+        "shapes": columns.integers("shapes", count, 3, least=1),
+        "names": np.array(columns.texts("names", count), np.str_),
+    }
+    if "targets" in columns.columns:
+        targets = columns.reals("targets", np.float32, 2)
+        found |= {"targets": targets, "target_ends": columns.ends("target_ends", len(targets), "targets", count)}
+    return StoredStreams(events, found)
 
 
 def _span(ends: Array, index: int) -> slice:

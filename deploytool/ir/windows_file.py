@@ -31,8 +31,8 @@ def read_windows(columns: Columns, samples: int) -> OutputWindows | None:
         return None
     try:
         return OutputWindows(
-            columns.integers(_WINDOWS + "number", samples),
-            columns.integers(_WINDOWS + "counts", None, None),
+            columns.integers(_WINDOWS + "number", samples, least=0),
+            columns.integers(_WINDOWS + "counts", None, None, least=0),
             columns.reals(_WINDOWS + "targets", np.float32, 2),
             columns.reals(_WINDOWS + "potentials", np.float32, 2),
             _decoder(columns) if _DECODER + "values" in columns.columns else None,
@@ -48,5 +48,5 @@ def _decoder(columns: Columns) -> Decoder:
         columns.reals(_DECODER + "offset", np.float64, 1),
         columns.text(_DECODER + "unit"),
         columns.one_of(_DECODER + "reads", READS),
-        int(columns.integers(_DECODER + "window_us")) or None,
+        int(columns.integers(_DECODER + "window_us", least=0)) or None,
     )

@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED, bytes_allowed
+from deploytool.base.npy import header_of_array
 from deploytool.data.formats.arrays import NEED
 from deploytool.data.formats.named import complete
 from deploytool.data.formats.parts import START, Parts, Place
@@ -28,36 +28,6 @@ from deploytool.data.formats.stored import Stored, array_parts, column_parts, is
 ARCHIVE_OF_NMNIST: Final = {"x", "y", "p_bits", "n", "label", "id"}
 DAMAGE: Final = (ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile)
 DAMAGE_OF_ZIP: Final = (*DAMAGE, zlib.error, lzma.LZMAError, zipfile.LargeZipFile)
-
-
-@dataclass(frozen=True)
-class Header:
-    """What precedes an array in a file: its ``shape`` and ``dtype``, the order of its axes, and where it begins."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    fortran: bool
-    end: int
-
-
-def header_of_array(file: IO[bytes], size: int) -> Header:
-    """The header at the beginning of ``file``, which has ``size`` bytes.
-
-    Raises ValueError if it is damaged, for an array of objects, and for one that is larger than the file.
-    """
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"version {version[0]}.{version[1]} of the format")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        shape, fortran, dtype = header(file)
-    except Exception as error:  # numpy lets many kinds of errors out of a damaged header
-        raise ValueError(f"its header is damaged: {error}") from None
-    if dtype.hasobject:
-        raise ValueError("pickled objects")
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
-        raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")
-    return Header(tuple(shape), dtype, fortran, file.tell())
 
 
 def npy_parts(path: Path, reading: Reading, place: Place = START) -> Parts:

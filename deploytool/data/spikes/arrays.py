@@ -20,7 +20,7 @@ import numpy as np
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED
-from deploytool.data.formats.npy import header_of_array
+from deploytool.base.npy import header_of_array
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.data.spikes.samples import Samples, check_number
