@@ -23,6 +23,9 @@ Reals: TypeAlias = NDArray[np.float64]
 ERASED: Final = (0.02, 1 / 3, 1 / 0.3)
 """Random erasing: the least and the largest share of the area, and the largest ratio of the sides."""
 
+GRID: Final = 5
+"""Points along each axis of the grid that bends a map."""
+
 COLOURS: Final = (1, 3)
 """Features of pictures: brightness, or red, green and blue."""
 
@@ -33,13 +36,15 @@ class Changes:
 
     ``left_out`` (B,) is the share of events left out, by ``generator`` (event drop: Gu et al. 2021, "EventDrop: data
     augmentation for event-based learning"); ``backwards``, ``exchanged``, ``mirrored`` and ``upside_down`` (B,) say
-    whose time, polarity, columns and rows are reversed; ``turns`` (B, 2, 2), None for nobody, are the matrices A of
-    (row, column) that map p to A (p - m) + m around the middle m of the map; ``moves`` (B, 2) are rows down and columns
-    to the right; what moves off the map is lost; ``operations`` are those of AutoAugment and of RandAugment, in this
-    order; ``holes`` (B, 2) are the first row and column of a hole, ``hole`` pixels wide and high, where all is removed
-    (cutout: DeVries and Taylor 2017, "Improved regularization of convolutional neural networks with cutout");
-    ``erased`` (B, 4), None for nobody, are the first row and column, height and width of a rectangle that loses its
-    events, or whose pixels become random with the seeds ``noise`` (B,) (random erasing: Zhong et al., AAAI 2020).
+    whose time, polarity, columns and rows are reversed; ``bends`` (B, 2, 5, 5), None for nobody, are moves in pixels
+    down and to the right at the points of a grid over the map, and between them linear (elastic distortion: Simard,
+    Steinkraus and Platt, ICDAR 2003); ``turns`` (B, 2, 2), None for nobody, are the matrices A of (row, column) that
+    map p to A (p - m) + m around the middle m of the map; ``moves`` (B, 2) are rows down and columns to the right; what
+    moves off the map is lost; ``operations`` are those of AutoAugment and of RandAugment, in this order; ``holes`` (B,
+    2) are the first row and column of a hole, ``hole`` pixels wide and high, where all is removed (cutout: DeVries and
+    Taylor 2017, "Improved regularization of convolutional neural networks with cutout"); ``erased`` (B, 4), None for
+    nobody, are the first row and column, height and width of a rectangle that loses its events, or whose pixels become
+    random with the seeds ``noise`` (B,) (random erasing: Zhong et al., AAAI 2020).
     """
 
     left_out: Reals
@@ -47,6 +52,7 @@ class Changes:
     exchanged: Flags
     mirrored: Flags
     upside_down: Flags
+    bends: Reals | None
     turns: Reals | None
     moves: Ints
     operations: tuple[Draws, ...]
@@ -65,6 +71,7 @@ class Changes:
             exchanged=self.exchanged[span],
             mirrored=self.mirrored[span],
             upside_down=self.upside_down[span],
+            bends=None if self.bends is None else self.bends[span],
             turns=None if self.turns is None else self.turns[span],
             moves=self.moves[span],
             operations=tuple(draws.of(span) for draws in self.operations),
@@ -76,8 +83,8 @@ class Changes:
 
 def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
     """Changes of ``count`` samples on maps of ``shape``, which depend only on ``seed``."""
-    sources = (np.random.default_rng([seed, more] if more else seed) for more in range(5))
-    first, second, third, fourth, last = sources
+    sources = (np.random.default_rng([seed, more] if more else seed) for more in range(6))
+    first, second, third, fourth, last, bending = sources
     moves = first.integers(-spec.shift, spec.shift, (count, 2), endpoint=True)
     left_out = spec.drop * first.random(count)
     flips = second.random((3, count))
@@ -96,6 +103,7 @@ def draw(spec: AugmentSection, shape: Shape, count: int, seed: int) -> Changes:
         exchanged=flips[1] < spec.flip_polarity,
         mirrored=flips[2] < spec.flip,
         upside_down=upside_down,
+        bends=spec.bend * bending.normal(size=(count, 2, GRID, GRID)) if spec.bend else None,
         turns=turns,
         moves=moves,
         operations=tuple(operations),
@@ -183,7 +191,7 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
     cells = _reversed(cells, sample, changes.upside_down, width, height)
     row = cells // width
     before = row % height, cells - row * width
-    y, x = before if changes.turns is None else _turned(*before, changes.turns[sample], (height, width))
+    y, x = _placed(*before, sample, changes, (height, width))
     y, x = y + changes.moves[sample, 0], x + changes.moves[sample, 1]
     left = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     if changes.hole:
@@ -195,12 +203,31 @@ def change_events(cells: Ints, sample: Ints, changes: Changes, shape: Shape, tim
     return (cells + (y - before[0]) * width + x - before[1])[left], sample[left]
 
 
-def _turned(y: Ints, x: Ints, turns: Reals, size: tuple[int, int]) -> tuple[Ints, Ints]:
-    """The nearest (rows, columns) to where ``turns`` (N, 2, 2) move those of N events, on a map of ``size``."""
-    middle = (np.array(size) - 1) / 2
-    places = np.stack([y, x], 1) - middle
-    moved = np.rint(np.einsum("nij,nj->ni", turns, places) + middle).astype(np.int64)
-    return moved[:, 0], moved[:, 1]
+def _placed(y: Ints, x: Ints, sample: Ints, changes: Changes, size: tuple[int, int]) -> tuple[Ints, Ints]:
+    """The nearest (rows, columns) to where the bends and turns move those of N events, on a map of ``size``."""
+    if changes.bends is None and changes.turns is None:
+        return y, x
+    places, middle = np.stack([y, x], 1).astype(np.float64), (np.array(size) - 1) / 2
+    if changes.bends is not None:
+        places += _moves_of(changes.bends, size)[sample, :, y, x]
+    if changes.turns is not None:
+        places = np.einsum("nij,nj->ni", changes.turns[sample], places - middle) + middle
+    placed = np.rint(places).astype(np.int64)
+    return placed[:, 0], placed[:, 1]
+
+
+def _moves_of(bends: Reals, size: tuple[int, int]) -> Reals:
+    """(B, 2, H, W): the moves of every pixel of a map of ``size``, from those at the points of a grid."""
+    down, across = (_between(side) for side in size)
+    moves: Reals = down @ bends @ across.T
+    return moves
+
+
+def _between(side: int) -> Reals:
+    """(side, GRID): the share of each point of the grid in the moves of each of ``side`` rows, or columns."""
+    at = np.linspace(0, GRID - 1, side)
+    shares: Reals = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(GRID)))
+    return shares
 
 
 def change_stream(stream: EventStream, changes: Changes) -> EventStream:
@@ -225,6 +252,8 @@ def change_images(images: NDArray[Any], changes: Changes, top: int = 255) -> NDA
     height, width = images.shape[2:]
     mirrored = np.where(changes.mirrored[:, None, None, None], images[..., ::-1], images)
     turned = np.where(changes.upside_down[:, None, None, None], mirrored[..., ::-1, :], mirrored)
+    if changes.bends is not None:
+        turned = _bent_images(turned, changes.bends)
     changed = np.zeros_like(images)
     for index, (dy, dx) in enumerate(changes.moves):
         if changes.turns is not None:
@@ -241,6 +270,26 @@ def change_images(images: NDArray[Any], changes: Changes, top: int = 255) -> NDA
         if changes.erased is not None:
             _erase(changed[index], changes.erased[index], int(changes.noise[index]), top)
     return changed
+
+
+def _bent_images(images: NDArray[Any], bends: Reals) -> NDArray[Any]:
+    """``images`` (B, C, H, W) after ``bends``: every pixel is interpolated where its own moves come from, 0 outside.
+
+    Where moves change slowly, so do those that led to it.
+    """
+    height, width = images.shape[2:]
+    grid = np.indices((height, width))
+    places = grid - _moves_of(bends, (height, width))
+    first = np.floor(places).astype(np.int64)
+    share = places - first
+    padded = np.pad(images, [(0, 0), (0, 0), (1, 1), (1, 1)]).astype(np.float64)
+    found = np.zeros(images.shape)
+    batch = np.arange(len(images))[:, None, None]
+    for dy, dx in np.ndindex(2, 2):
+        y, x = np.clip(first[:, 0] + dy + 1, 0, height + 1), np.clip(first[:, 1] + dx + 1, 0, width + 1)
+        weight = np.abs(1 - dy - share[:, 0]) * np.abs(1 - dx - share[:, 1])
+        found += weight[:, None] * np.moveaxis(padded[batch, :, y, x], -1, 1)
+    return np.rint(found).astype(images.dtype)
 
 
 def _erase(image: NDArray[Any], rectangle: Ints, seed: int, top: int) -> None:

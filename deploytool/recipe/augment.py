@@ -17,9 +17,9 @@ ALSO_IN_TRAIN: Final = ("shift", "drop")
 class AugmentSection(Section):
     """[train.augment]: random changes of the training samples, drawn again for every sample in every epoch.
 
-    They are applied in the order below, rotation, scale, shear and crop together, and 0 (of `crop`, 1) turns one off. A
-    share is the probability that a sample is changed. Shifting by up to n pixels is the same as padding by n pixels and
-    cropping at random.
+    They are applied in the order below, bending to cropping together, and 0 (of `crop`, 1) turns one off. A share is
+    the probability that a sample is changed. Shifting by up to n pixels is the same as padding by n pixels and cropping
+    at random.
     """
 
     drop: float = Field(0.0, ge=0, lt=1, description="Drop a random share of the events, at most this share.")
@@ -29,6 +29,12 @@ class AugmentSection(Section):
     )
     flip: float = Field(0.0, ge=0, le=1, description="Share of the samples that are mirrored left to right.")
     flip_vertical: float = Field(0.0, ge=0, le=1, description="Share of the samples that are turned upside down.")
+    bend: float = Field(
+        0.0,
+        ge=0,
+        description="Bend smoothly (elastic distortion): the spread, in pixels, of random moves at the points of a "
+        "grid of 5 by 5, between which moves are interpolated.",
+    )
     rotate: float = Field(0.0, ge=0, le=180, description="Rotate around the middle by up to this number of degrees.")
     scale: float = Field(
         0.0,

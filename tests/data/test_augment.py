@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from deploytool.base.errors import RecipeError  # noqa: E402
-from deploytool.data.augment import Changes, change_images, check, draw  # noqa: E402
+from deploytool.data.augment import Changes, _moves_of, change_images, check, draw  # noqa: E402
 from deploytool.data.images import Image  # noqa: E402
 from deploytool.data.loader import ImageLoader, Loader, bin_events, frames, loader  # noqa: E402
 from deploytool.ir.events import EVENT, EventStream  # noqa: E402
@@ -289,6 +289,35 @@ def test_crops_of_events_and_images_agree() -> None:
     for maps in zip(of_events, of_images, strict=True):
         centres = [[(found * place).sum() / found.sum() for place in np.indices(found.shape)] for found in maps]
         assert np.abs(np.subtract(*centres)).max() < 0.6
+
+
+def test_a_map_bends_smoothly_and_as_far_as_asked() -> None:
+    changes = draw(AugmentSection(bend=1.5), (1, 33, 33), 500, seed=3)
+    assert changes.bends is not None
+    assert changes.bends.std() == pytest.approx(1.5, rel=0.02)
+    moves = _moves_of(changes.bends, (33, 17))
+    assert np.allclose(moves[:, :, ::8, ::4], changes.bends)
+    middle = changes.bends[:, :, :2, :2].mean((2, 3))
+    assert np.allclose(moves[:, :, 4, 2], middle)
+
+
+def test_bent_events_and_images_agree() -> None:
+    """The middle of a blob goes where the field moves it, which changes by less than half a pixel over the blob."""
+    shape, at = (1, 41, 61), (26, 38)
+    image = np.zeros(shape, np.uint8)
+    image[0, 25:28, 37:40] = 200
+    events = np.zeros(9, EVENT)
+    events["y"], events["x"] = (axis.ravel() + first for axis, first in zip(np.indices((3, 3)), (25, 37), strict=True))
+    changes = draw(AugmentSection(bend=2), shape, 20, seed=5)
+    assert changes.bends is not None
+    binned = bin_events([EventStream(events, shape, 10, 0)] * 20, 1)
+    of_events = frames(binned, np.arange(20), changes).numpy()[0, :, 0]
+    of_images = change_images(np.repeat(image[None], 20, 0), changes)[:, 0].astype(float)
+    moves = _moves_of(changes.bends, (41, 61))[:, :, at[0], at[1]]
+    for move, *maps in zip(moves, of_events, of_images, strict=True):
+        for found in maps:
+            centre = [(found * place).sum() / found.sum() for place in np.indices(found.shape)]
+            assert np.abs(np.array(centre) - at - move).max() < 1
 
 
 def test_erased_pixels_become_random_in_as_many_pictures_as_asked() -> None:
