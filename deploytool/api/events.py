@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from deploytool.api.result import counted
-from deploytool.api.session import note
 from deploytool.api.words import speaks_python
 from deploytool.base.arrays import format_shape
 from deploytool.base.errors import UsageError
+from deploytool.base.messages import warn
 from deploytool.data.formats.reading import Reading
 from deploytool.ir.events import EventStream
 from deploytool.workflow.given import Stated, sensor_of, source_of, streams_of
@@ -118,7 +118,7 @@ def events(
         return source
     if isinstance(source, str | Path):
         folder = None if root is None else str(root)
-        named = samples(str(source), folder, None, count, reading, note)
+        named = samples(str(source), folder, None, count, reading, warn)
         if shape is None:
             return Events(None, named, _shape_of(str(source)))
         return Events(None, replace(named, load=lambda _: named.load(shape), stored=False), shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
 import shutil
 import tempfile
@@ -12,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploytool.base.messages import Messages
+from deploytool.base.messages import LOG, Messages
+from deploytool.base.printable import printable
 from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
-
-log = logging.getLogger("deploytool")
 
 
 @dataclass(frozen=True)
@@ -25,15 +23,10 @@ class Logged(Messages):
 
     def say(self, line: str) -> None:
         """Logs ``line`` as information."""
-        log.info(line)
+        LOG.info("%s", printable(line))
 
 
 MESSAGES: Final = Logged()
-
-
-def note(line: str) -> None:
-    """Logs what a script should know of samples that were changed as they were read."""
-    log.warning(line)
 
 
 def cache_in(store: str | Path | None) -> StageCache:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TextIO
 
 from deploytool.base.pace import Pace
+from deploytool.base.printable import printable
 
 SILENT_S: Final = 0.6
 """Work that ends within this time shows nothing."""
@@ -123,8 +124,8 @@ class Display:
         now_s = time.monotonic()
         with self._lock:
             outermost = not self._activities
-            title = title or (self._activities[-1].title if self._activities else "")
-            begun = Activity(title, unit, now_s, note)
+            title = printable(title) or (self._activities[-1].title if self._activities else "")
+            begun = Activity(title, unit, now_s, printable(note))
             self._activities.append(begun)
             if outermost:
                 self._said_s, self._said, self._over = now_s, None, threading.Event()
@@ -144,12 +145,12 @@ class Display:
     def tick(self, activity: Activity, done: float, total: int, note: str) -> None:
         """Takes the progress of ``activity``."""
         with self._lock:
-            activity.report(time.monotonic(), done, total, note)
+            activity.report(time.monotonic(), done, total, printable(note))
 
     def say(self, text: str) -> None:
-        """Prints ``text``, which stays."""
+        """Prints ``text``, which stays, on a line."""
         with self._lock:
-            self._write(f"{text}\n")
+            self._write(f"{printable(text)}\n")
             self._said_s = time.monotonic()
 
     def pause(self) -> None:
@@ -194,6 +195,12 @@ class Display:
     def _watch(self, over: threading.Event) -> None:
         while not over.wait(REDRAWN_EVERY_S):
             self.refresh()
+
+
+def announce(text: str) -> None:
+    """Prints ``text`` on stderr before something is done that a person must know of, however quiet everything is."""
+    sys.stderr.write(f"{CLEAR if _redraws(sys.stderr) else ''}{printable(text)}\n")
+    sys.stderr.flush()
 
 
 def _redraws(stream: TextIO) -> bool:

@@ -16,21 +16,39 @@ Errors of other libraries are translated once, in the file that owns the library
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Self
+
+from deploytool.base.printable import printable, shortened
+
+SENTENCE_MAX: Final = 1000
+"""The maximum length of a sentence. Of a longer one, the longest parts are cut, which come from files and libraries."""
+
+SHOWN_MAX: Final = 10
+"""The number of problems that are shown; of the others only the number."""
 
 
 class DeployError(Exception):
-    """One or more problems, each a sentence ``<where>: <found>; need <allowed>. <what to do next>``."""
+    """One or more problems, each a sentence ``<where>: <found>; need <allowed>. <what to do next>``.
+
+    A sentence has one line of at most `SENTENCE_MAX` printable characters. ``advice`` says what solves all problems.
+    """
 
     exit_code = 1
+    problems: tuple[str, ...]
+    advice: str
 
     def __init__(self, where: str, found: str, need: str = "", todo: str = "") -> None:
-        where, found, need = _printable(where), _printable(found), _printable(need)
+        where, found, need, todo = _fitting((where, found, need, todo))
         sentence = f"{where}: {found}" + (f"; need {need}" if need else "")
         sentence = sentence if sentence.endswith((".", "!", "?")) else sentence + "."
-        self.problems: tuple[str, ...] = (sentence + (f" {todo}" if todo else ""),)
-        super().__init__(self.problems[0])
+        super().__init__()
+        self._state((sentence + (f" {todo}" if todo else ""),))
+
+    def _state(self, problems: Iterable[str], advice: str = "") -> None:
+        self.problems = tuple(_line(problem) for problem in problems)
+        self.advice = _line(advice)
+        self.args = (str(self),)
 
     @classmethod
     def together(cls, errors: Iterable[DeployError]) -> Self:
@@ -38,40 +56,52 @@ class DeployError(Exception):
         return cls.of_problems(dict.fromkeys(problem for error in errors for problem in error.problems))
 
     @classmethod
-    def of_problems(cls, problems: Iterable[str]) -> Self:
-        """An error of this class with ``problems``, each a whole sentence."""
+    def of_problems(cls, problems: Iterable[str], advice: str = "") -> Self:
+        """An error of this class with ``problems``, each a whole sentence, and ``advice`` that solves them."""
         error = cls("", "")
-        error.problems = tuple(problems)
-        error.args = ("\n".join(error.problems),)
+        error._state(problems, advice)
         return error
 
     def reworded(self, change: Callable[[str], str]) -> Self:
         """The same error with ``change`` applied to every sentence."""
-        other = type(self)("", "")
-        other.problems = tuple(change(problem) for problem in self.problems)
-        other.args = ("\n".join(other.problems),)
-        return other
+        return type(self).of_problems(map(change, self.problems), change(self.advice) if self.advice else "")
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All problems, and the advice."""
+        return (*self.problems, *filter(None, (self.advice,)))
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The sentences for a person: the first `SHOWN_MAX` problems, the number of the others, and the advice."""
+        rest = len(self.problems) - SHOWN_MAX
+        more = f"{rest:,} more {'problem' if rest == 1 else 'problems'}." if rest > 0 else ""
+        return (*self.problems[:SHOWN_MAX], *filter(None, (more, self.advice)))
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return "\n".join(self.shown)
 
-    def __reduce__(self) -> tuple[Callable[..., DeployError], tuple[type[DeployError], tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[Callable[..., DeployError], tuple[type[DeployError], tuple[str, ...], str]]:
         """Pickling support, so that an error can pass between processes."""
-        return _of_problems, (type(self), self.problems)
+        return _of_problems, (type(self), self.problems, self.advice)
 
 
-PART_MAX = 600
-"""The maximum length of a part of a sentence; longer texts from files and libraries are cut."""
+def _fitting(parts: Sequence[str]) -> list[str]:
+    """The ``parts`` of a sentence, printable, the longest cut so that all of them fit."""
+    room = SENTENCE_MAX - len(": ; need . ")
+    parts = [printable(part[:room]) + "…" * (len(part) > room) for part in parts]
+    if sum(map(len, parts)) > room:
+        limit = next(limit for limit in range(room, 0, -1) if sum(min(len(part), limit) for part in parts) <= room)
+        parts = [shortened(part, limit) for part in parts]
+    return parts
 
 
-def _printable(text: str) -> str:
-    """``text``, which may come from a file, on one line of at most `PART_MAX` characters, control codes escaped."""
-    text = text if len(text) <= PART_MAX else f"{text[: PART_MAX - 1]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def _line(sentence: str) -> str:
+    return shortened(printable(sentence[: SENTENCE_MAX + 1]), SENTENCE_MAX)
 
 
-def _of_problems(kind: type[DeployError], problems: tuple[str, ...]) -> DeployError:
-    return kind.of_problems(problems)
+def _of_problems(kind: type[DeployError], problems: tuple[str, ...], advice: str) -> DeployError:
+    return kind.of_problems(problems, advice)
 
 
 class UsageError(DeployError):

@@ -1,14 +1,45 @@
-"""Messages to the user: lines and progress, on stderr."""
+"""Messages to the user: lines and progress, on stderr, and warnings, in the log "deploytool"."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from deploytool.base.display import Display
+from deploytool.base.printable import printable
 from deploytool.base.progress import Tick, no_progress
+
+LOG: Final = logging.getLogger("deploytool")
+"""Where a script finds what commands print."""
+
+
+def warn(line: str) -> None:
+    """Logs ``line`` as a warning, which Python prints on stderr unless a script set up its logs otherwise."""
+    LOG.warning("%s", printable(line))
+
+
+@contextmanager
+def warnings_to(say: Callable[[str], None]) -> Iterator[None]:
+    """A context in which the lines of `warn` also go to ``say``."""
+    handler = _Saying(say)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+
+
+class _Saying(logging.Handler):
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
 
 
 @dataclass(frozen=True)

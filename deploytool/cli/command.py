@@ -134,8 +134,11 @@ def _gathered(options: Any, values: Mapping[str, Any]) -> Any:
 
 def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]) -> int:
     """The exit code of ``call``, the command ``name``; an error is shown as its kind asks for."""
+    from deploytool.base.messages import warnings_to
+
+    messages = invocation.cache.messages
     try:
-        with interruptible(), invocation.cache.messages.doing("working", name):
+        with interruptible(), warnings_to(messages.display.say), messages.doing("working", name):
             return call() or 0
     except KeyboardInterrupt as error:
         return _interrupted(invocation, number_of(error))
@@ -156,18 +159,21 @@ def _failed(invocation: Invocation, name: str, error: Exception) -> int:
     """The exit code for ``error``, which is shown: a bug with its traceback."""
     from deploytool.base.errors import DeployError
     from deploytool.base.extras import missing
+    from deploytool.base.printable import printable
 
     if isinstance(error, DeployError):
-        invocation.fail(error.problems, error.exit_code)
+        invocation.fail(error.shown, error.exit_code, error.sentences)
         return error.exit_code
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     module = error.name if isinstance(error, ModuleNotFoundError) else None
     if lacking := missing(name, module):
-        invocation.fail(lacking.problems, lacking.exit_code)
+        invocation.fail(lacking.shown, lacking.exit_code)
         return lacking.exit_code
-    traceback.print_exception(error, file=sys.stderr)
+    invocation.cache.messages.pause()
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        print(printable(line), file=sys.stderr)
     bug = f"This is a bug in deploytool ({type(error).__name__}); please report it with the lines above."
     invocation.fail((bug,), 1)
     return 1

@@ -159,13 +159,13 @@ class Invocation:
         self.show(found if self.as_json else verified_for_terminal(found, self.verbose))
         return 0 if verified.whole else ArtifactError.exit_code
 
-    def fail(self, problems: Sequence[str], exit_code: int) -> None:
-        """Prints the error; with --json also as the one object on stdout."""
+    def fail(self, shown: Sequence[str], exit_code: int, problems: Sequence[str] = ()) -> None:
+        """Prints the sentences ``shown``; with --json also all ``problems``, by default these, as the one object."""
         self.cache.messages.pause()
-        for problem in problems:
-            print(_wrapped(problem) if sys.stderr.isatty() else problem, file=sys.stderr)
+        for sentence in shown:
+            print(_wrapped(sentence) if sys.stderr.isatty() else sentence, file=sys.stderr)
         if self.as_json:
-            print(json.dumps({"error": {"exit_code": exit_code, "problems": list(problems)}}, indent=2))
+            print(json.dumps({"error": {"exit_code": exit_code, "problems": list(problems or shown)}}, indent=2))
 
 
 def _wrapped(problem: str) -> str:

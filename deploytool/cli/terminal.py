@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from deploytool.base.numbers import figure, whole
+from deploytool.base.printable import printable
 from deploytool.cli.tables import GAP, Column, blocks, width_of
 
 
@@ -31,12 +32,12 @@ def print_value(value: Any) -> None:
 def _print(console: Console, value: Any, indent: str) -> None:
     if isinstance(value, Mapping):
         short = {key: item for key, item in value.items() if not _is_long(item)}
-        width = max((len(str(key)) for key in short), default=0)
+        width = max((len(_text(key)) for key in short), default=0)
         for key, item in short.items():
-            _print_text(console, f"{indent}{key!s:<{width}}  ", _cell(item))
+            _print_text(console, f"{indent}{_text(key):<{width}}  ", _cell(item))
         for key, item in value.items():
             if _is_long(item):
-                console.print(f"{indent}{key}")
+                console.print(f"{indent}{_text(key)}")
                 _print(console, item, indent + "  ")
     elif _is_table(value):
         for columns in blocks(_columns(value), console.width - len(indent)):
@@ -67,7 +68,7 @@ def _print_text(console: Console, before: str, text: str) -> None:
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     return [
         Column(
-            str(name).replace("_", " "),
+            _text(name).replace("_", " "),
             tuple(_cell(row.get(name)) for row in rows),
             all(isinstance(row.get(name), (int, float, type(None))) for row in rows),
         )
@@ -111,6 +112,11 @@ def _cell(value: Any) -> str:
         case list() | tuple():
             return ", ".join(map(_cell, value)) or "-"
         case Mapping():
-            return ", ".join(f"{key} {_cell(item)}" for key, item in value.items()) or "-"
+            return ", ".join(f"{_text(key)} {_cell(item)}" for key, item in value.items()) or "-"
         case _:
-            return str(value)
+            return _text(value)
+
+
+def _text(value: object) -> str:
+    """``value`` as text that a terminal shows as it is: names come from files."""
+    return printable(str(value))

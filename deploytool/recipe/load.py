@@ -28,6 +28,9 @@ from deploytool.recipe.train import ignored_keys
 ROUNDS: Final = 8
 """Repairs of misspelled names, or of values that do not suit the others, one after another; then no more are tried."""
 
+OPTIONS_MAX: Final = 900
+"""The number of characters of options that solve all problems."""
+
 
 def load_recipe(path: Path, overrides: Iterable[str] = (), rules: Sequence[Rule] = (), tell: Tell = silent) -> Recipe:
     """The recipe in the TOML file ``path`` with ``overrides`` of the form ``section.key=value`` applied.
@@ -138,14 +141,26 @@ def _checked(values: Mapping[str, Any], origin: Origin, rules: Sequence[Rule]) -
     recipe, problems, tried = _solved(values, rules)
     if recipe is not None and not tried:
         return recipe
-    sentences = _placed(problems, origin)
+    advice = ""
     if tried:
-        options = (f"{'.'.join(map(str, path))}={toml_value(value)}" for path, value in tried.items())
         solved = "it" if recipe is not None else "a part of it"
-        said = " ".join(f"--set {shlex.quote(option)}" for option in options)
-        sentences.append(f"These options solve {solved}: {said}")
+        advice = f"These options solve {solved}: {_options(tried)}"
     kinds = {problem.kind for problem in problems}
-    raise (kinds.pop() if len(kinds) == 1 else RecipeError).of_problems(sentences)
+    kind = kinds.pop() if len(kinds) == 1 else RecipeError
+    raise kind.of_problems(_placed(problems, origin), advice)
+
+
+def _options(values: Mapping[KeyPath, object]) -> str:
+    """The --set options that set ``values``, for a shell; those that are too many for a sentence are left out."""
+    said, left_out = "", 0
+    for path, value in values.items():
+        key = ".".join(map(str, path))
+        option = f"--set {shlex.quote(f'{key}={toml_value(value)}')}"
+        if len(said) + len(option) > OPTIONS_MAX:
+            left_out += 1
+        else:
+            said += f" {option}"
+    return said.lstrip() + (f" and {left_out:,} more" if left_out else "")
 
 
 def _solved(

@@ -200,4 +200,4 @@ def _check_weights(graph: Graph, chip: Chip, spec: MapSection, later: list[Refus
 
 
 def _sentences(command: str, error: DeployError) -> Iterator[Refusal]:
-    return (Refusal(command, says, error.exit_code) for says in error.problems)
+    return (Refusal(command, says, error.exit_code) for says in error.sentences)

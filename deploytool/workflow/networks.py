@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import ArtifactError, InputError, UnsupportedError, UsageError
 from deploytool.base.extras import require
 from deploytool.base.files import is_file, is_folder
+from deploytool.base.messages import warn
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Reset
@@ -39,8 +39,6 @@ from deploytool.workflow.answers import decoder_of
 from deploytool.zoo.models import is_shipped
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
-
-log = logging.getLogger(__name__)
 
 DEFAULT_CHIP: Final = ConstraintsSection().chip
 
@@ -223,7 +221,7 @@ def _nir(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.nir import read_nir
 
     rule = cast("Reset | None", options.reset)
-    graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us, log.warning)
+    graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us, warn)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
         if rule not in (None, stated):
@@ -273,7 +271,7 @@ def _onnx(path: Path, options: ImportOptions) -> Graph:
     from deploytool.convert.onnx import read_onnx
 
     reset = cast("Reset | None", options.reset)
-    return read_onnx(path, reset=reset or "subtract", floor=options.floor, tell=log.warning)
+    return read_onnx(path, reset=reset or "subtract", floor=options.floor, tell=warn)
 
 
 def renamed(graph: Graph) -> NamedNetwork:
@@ -301,7 +299,7 @@ def with_state(state: Mapping[str, Array], where: str, network: Path | None) -> 
         raise UsageError(where, found, "--network RECIPE, with the [network] of these weights")
     loaded = from_state_dict(state, *load_network(network))
     for warning in loaded.warnings:
-        log.warning(warning)
+        warn(warning)
     return NamedNetwork(loaded.graph, entries=loaded.entries)
 
 

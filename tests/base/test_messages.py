@@ -13,7 +13,7 @@ import pytest
 
 from deploytool.base import display
 from deploytool.base.display import Activity, duration, line, plain_line
-from deploytool.base.messages import Messages
+from deploytool.base.messages import Messages, warn, warnings_to
 
 
 class Clock:
@@ -191,3 +191,32 @@ def test_the_thread_ends_with_the_work() -> None:
     time.sleep(0.6)
     assert threading.active_count() == before
     assert sys.stderr is not None
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_line_is_one_line_that_a_terminal_only_shows(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    messages = Messages()
+    messages.say("graph a\x1b[2J\nb is there")
+    with messages.doing("reading a\x07\nb", "run"), messages.progress("c\nd", "sample") as tick:
+        tick(1, 2, "e\u202ef")
+        after(messages, clock, 5)
+    written = capsys.readouterr().err
+    assert written.startswith("graph a\\x1b[2J\\nb is there\n")
+    assert r"e\u202ef" in written
+    assert r"c\nd" in written
+    assert written.replace(display.CLEAR, "").replace("\n", "").replace("\r", "").isprintable()
+
+
+def test_warnings_are_logged_and_go_where_a_command_asks(caplog: pytest.LogCaptureFixture) -> None:
+    said: list[str] = []
+    with warnings_to(said.append):
+        warn("net\x1b.nir: 100% guessed")
+    warn("another")
+    assert said == [r"net\x1b.nir: 100% guessed"]
+    assert caplog.messages == [*said, "another"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_an_announcement_is_a_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    display.announce("running\nyour code")
+    assert capsys.readouterr().err == f"{display.CLEAR}running\\nyour code\n"

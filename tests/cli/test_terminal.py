@@ -69,3 +69,11 @@ def test_cells(capsys: pytest.CaptureFixture[str], value: Any, cell: str) -> Non
 
 def test_a_row_without_a_key_has_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, [{"a": 1, "b": 2}, {"a": 3}])[-1].split() == ["3", "-"]
+
+
+def test_nothing_in_a_value_moves_the_cursor_or_turns_the_text(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b]0;x\x07\r\n\u202eb"
+    print_value({name: name, "rows": [{name: name}], "list": [f"{name} c"], "pairs": {"b": {name: name}}})
+    out = capsys.readouterr().out
+    assert all(line.isprintable() for line in out.splitlines())
+    assert out.count(r"a\x1b]0;x\x07\r\n\u202eb") == 7

@@ -7,6 +7,7 @@ import pytest
 from deploytool.base.errors import RecipeError
 from deploytool.data.sets.sources import DATASETS
 from deploytool.recipe import Recipe, TrainSection, load_recipe
+from deploytool.recipe.load import _options
 from deploytool.recipe.train import ONLY_FOR
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -39,7 +40,7 @@ def problems(tmp_path: Path, text: str, *overrides: str) -> tuple[str, ...]:
     with pytest.raises(RecipeError) as caught:
         load(tmp_path, text, *overrides)
     assert caught.value.exit_code == 3
-    return tuple(problem.replace(str(tmp_path), "") for problem in caught.value.problems)
+    return tuple(problem.replace(str(tmp_path), "") for problem in caught.value.sentences)
 
 
 def test_a_recipe_names_its_layers(tmp_path: Path) -> None:
@@ -233,3 +234,22 @@ def test_numbers_that_float32_cannot_hold_are_refused(tmp_path: Path, number: st
     (problem,) = problems(tmp_path, GOOD, f"train.tet_phi={number}")
     assert "train.tet_phi" in problem
     assert "need a number that float32 can hold, at most 1e+30" in problem
+
+
+def test_hundreds_of_problems_are_ten_sentences_and_a_number(tmp_path: Path) -> None:
+    wrong = "".join(f'"\\u001bkey{number}\\n" = "{9 * str(number)}"\n' for number in range(300))
+    (tmp_path / "recipe.toml").write_text(GOOD.replace("[train]", f"[train]\n{wrong}"))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "recipe.toml")
+    assert len(caught.value.problems) == 300
+    assert len(caught.value.shown) == 11
+    assert caught.value.shown[-1] == "290 more problems."
+    assert all(sentence.isprintable() and len(sentence) <= 1000 for sentence in caught.value.sentences)
+
+
+def test_solutions_that_are_too_many_for_a_sentence_are_counted() -> None:
+    values = {("train", f"key{number}"): "a b" for number in range(100)}
+    said = _options(values)
+    assert said.startswith("--set 'train.key0=\"a b\"' --set ")
+    assert said.count("--set") + int(said.split()[-2]) == 100
+    assert len(said) < 1000

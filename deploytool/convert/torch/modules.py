@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from torch import nn
 
 from deploytool.base.arrays import Shape
 from deploytool.base.errors import UnsupportedError
+from deploytool.base.messages import warn
 from deploytool.convert.torch.arrays import require_values
 from deploytool.convert.torch.kinds import is_layer, kind_of
 from deploytool.convert.torch.neurons import forget
@@ -25,8 +25,6 @@ from deploytool.convert.torch.wrappers import unwrap
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Spike
 
-log = logging.getLogger(__name__)
-
 BATCH, STEPS = 2, 2
 """Samples and time steps of the inputs that trace a module; more than one of each, so that mixing them is detected."""
 
@@ -35,7 +33,7 @@ TIMED: Final = ("sinabs.IAF", "sinabs.FlattenTime", "sinabs.Repeat")
 
 
 def from_module(
-    module: nn.Module, input_shape: Shape, relu: Spike | None = None, tell: Callable[[str], None] = log.warning
+    module: nn.Module, input_shape: Shape, relu: Spike | None = None, tell: Callable[[str], None] = warn
 ) -> Graph:
     """The network that ``module`` computes on maps of ``input_shape`` (C, H, W) in eval mode.
 

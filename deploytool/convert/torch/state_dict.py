@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,10 +13,9 @@ from torch.nn.parameter import is_lazy
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import bytes_allowed
+from deploytool.base.messages import warn
 from deploytool.convert.torch.arrays import to_array
 from deploytool.convert.torch.saved import NEED, load
-
-log = logging.getLogger(__name__)
 
 CHECKPOINT_KEYS: Final[tuple[str, ...]] = ("state_dict", "model_state_dict", "model", "net", "weights", "module")
 """Keys under which trainers store the state dict, the most reliable first."""
@@ -25,7 +23,7 @@ PREFIXES: Final = ("module.", "model.", "_orig_mod.", "_forward_module.", "net."
 """Prefixes that wrappers, trainers and attributes add to every name."""
 
 
-def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> dict[str, Array]:
+def read_state_dict(path: Path, tell: Callable[[str], None] = warn) -> dict[str, Array]:
     """The arrays in the state dict ``path`` by name, in their order in the file; integers and 16 bits as float32.
 
     From a checkpoint of a trainer the state dict in it is used. A prefix common to all names is removed. From a saved
@@ -38,7 +36,7 @@ def read_state_dict(path: Path, tell: Callable[[str], None] = log.warning) -> di
 
 
 def arrays_of(
-    state: Any, where: str, tell: Callable[[str], None] = log.warning, bytes_max: int | None = None
+    state: Any, where: str, tell: Callable[[str], None] = warn, bytes_max: int | None = None
 ) -> dict[str, Array]:
     """The arrays in ``state``, a state dict or a checkpoint called ``where``, which may take ``bytes_max`` bytes.
 
