@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +154,7 @@ def test_a_module_of_sinabs_itself(analog: Callable[[Graph, Array], Array]) -> N
 
 
 def test_a_builder_is_code_of_the_user_s(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "users_nets.py").write_text(
         "from torch import nn\n"
@@ -166,9 +165,8 @@ def test_a_builder_is_code_of_the_user_s(
     )
     (tmp_path / "users_mistake.py").write_text("1 / 0\n")
     monkeypatch.chdir(tmp_path)
-    with caplog.at_level(logging.WARNING):
-        module = load_builder("users_nets:build")()
-    assert "running your code: users_nets:build" in caplog.text
+    module = load_builder("users_nets:build")()
+    assert capsys.readouterr().err == f"running your code: users_nets:build, in {tmp_path / 'users_nets.py'}\n"
     assert from_module(module, (2, 2, 2)).shapes["output"] == (8, 1, 1)
     assert from_module(load_builder("users_nets:net")(), (2, 2, 2)).shapes["output"] == (8, 1, 1)
     for name, says in (
