@@ -11,8 +11,10 @@ Folders with other digests of the module are removed.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -108,7 +110,10 @@ def digest_of(path: Path) -> str:
 
 @cache
 def _folder(file: str) -> Path | None:
-    """The folder of what is kept for the module in ``file``, the first that is writable; None without any."""
+    """The folder of what is kept for the module in ``file``, the first that is writable; None without any.
+
+    What is kept is run, so nobody else may write there.
+    """
     path = Path(file)
     if not path.is_file() or PACKAGE not in path.parents:
         return None
@@ -122,9 +127,28 @@ def _folder(file: str) -> Path | None:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError:
             continue
+        if not is_private(folder):
+            continue
         _sweep(folder, inside)
         return folder
     return None
+
+
+def is_private(folder: Path) -> bool:
+    """Whether only this user, root and the owner of the package can put a file or a folder at ``folder`` or in it.
+
+    Groups count as trusted, and so do folders where everybody may write but only owners rename, as in /tmp.
+    """
+    if not hasattr(os, "geteuid"):
+        return True
+    trusted = {os.geteuid(), 0, PACKAGE.stat().st_uid}
+    whole = folder.resolve()
+    for place in (whole, *whole.parents):
+        found = place.stat()
+        is_open = found.st_mode & stat.S_IWOTH and (place == whole or not found.st_mode & stat.S_ISVTX)
+        if found.st_uid not in trusted or is_open:
+            return False
+    return True
 
 
 def _sweep(folder: Path, module: str) -> None:

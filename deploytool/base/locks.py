@@ -30,7 +30,7 @@ def alone(path: Path, wait: Callable[[str], None]) -> Iterator[None]:
     """A context that one process at a time is in; ``path`` is its lock file, which goes with it.
 
     ``wait(who)`` is called before waiting for another process. A file system without locks locks nothing.
-    Raises OSError if the file cannot be written.
+    Raises OSError if the file cannot be written, or is a link.
     """
     file = _taken(path, wait)
     try:
@@ -45,7 +45,7 @@ def _taken(path: Path, wait: Callable[[str], None]) -> int:
     """The open lock file at ``path``, locked, with the name of this process in it."""
     while True:
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
             continue

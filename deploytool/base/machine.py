@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import UsageError
+from deploytool.base.printable import shortened
 
 SET_BY_TORCHRUN: Final = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 """Variables that torchrun sets besides WORLD_SIZE."""
@@ -27,18 +28,28 @@ def launched_processes() -> int:
     Raises UsageError if the environment is not as torchrun sets it.
     """
     size = os.environ.get("WORLD_SIZE", "1")
-    number = int(size) if size.isascii() and size.isdecimal() and len(size) < DIGITS_MAX else 0
-    missing = [name for name in SET_BY_TORCHRUN if name not in os.environ]
-    if number == 1 or (number > 1 and not missing):
+    number, missing = _number(size), [name for name in SET_BY_TORCHRUN if name not in os.environ]
+    if number == 1:
+        return 1
+    if not number:
+        found = "no number of processes"
+    elif missing:
+        found = f"{', '.join(missing)} not set"
+    elif (rank := _number(os.environ["RANK"])) is None or rank >= number:
+        found = f"RANK={shortened(os.environ['RANK'], 20)} is no number below it"
+    else:
         return number
-    found = f"{', '.join(missing)} not set" if number else "no number of processes"
     todo = "Unset WORLD_SIZE, or start the processes with torchrun."
     raise UsageError(f"WORLD_SIZE={size}", found, f"WORLD_SIZE, {', '.join(SET_BY_TORCHRUN)}", todo)
 
 
 def is_first_process() -> bool:
-    """Whether this is the first process that torchrun started (RANK 0), or the only one."""
-    return os.environ.get("RANK", "0") == "0"
+    """Whether this is the first process that torchrun started (RANK 0), or the only one, whatever its RANK is."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < DIGITS_MAX else None
 
 
 def processor() -> str:

@@ -145,8 +145,15 @@ class Store:
                 yield draft
 
     def unfinished(self, request: Request) -> Path:
-        """The folder for unfinished work on ``request``, which need not exist."""
-        return self.root / UNFINISHED / request.key[:DIGITS]
+        """The folder for unfinished work on ``request``, which need not exist.
+
+        Raises ArtifactError if it, the folder around it or a file in it is a link, which work would go through.
+        """
+        folder = self.root / UNFINISHED / request.key[:DIGITS]
+        for path in (folder.parent, folder, *listed(folder)):
+            if path.is_symlink():
+                raise ArtifactError(str(path), "a link", "unfinished work that is in the store itself", "Delete it.")
+        return folder
 
     @contextlib.contextmanager
     def alone(self, request: Request, wait: Callable[[str], None]) -> Iterator[None]:
@@ -166,7 +173,8 @@ class Store:
     def remove_leftovers(self) -> None:
         """Removes what killed processes left. Finished parts of unfinished work stay for the next run to continue."""
         remove_leftovers(self.root, rf"\.({'|'.join(KINDS)})-{RANDOM}({DAMAGED})?")
-        remove_leftovers(self.root / UNFINISHED, rf"[0-9a-f]{{{DIGITS}}}\.lock")
+        if not (self.root / UNFINISHED).is_symlink():
+            remove_leftovers(self.root / UNFINISHED, rf"[0-9a-f]{{{DIGITS}}}\.lock")
         self._remove_unused()
 
     def _remove_unused(self) -> None:

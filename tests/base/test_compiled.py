@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deploytool.base import compiled
-from deploytool.base.compiled import PACKAGE, compilations, kept, sources
+from deploytool.base.compiled import PACKAGE, compilations, is_private, kept, sources
 
 TEXTS = {
     "kinds.py": "from typing import NamedTuple\nimport numpy as np\nclass Pair(NamedTuple):\n    a: int\n    b: int\n",
@@ -99,3 +99,23 @@ def test_the_sources_of_a_module_are_all_that_it_imports_of_the_package() -> Non
     names = {path.relative_to(PACKAGE).as_posix() for path in sources(PACKAGE / "run" / "kernels" / "leaky.py")}
     assert {"run/kernels/leaky.py", "run/kernels/general.py", "base/compiled.py", "ir/neurons.py"} <= names
     assert np.all([(PACKAGE / name).is_file() for name in names])
+
+
+def test_code_is_kept_only_where_nobody_else_can_put_any(package: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    kept_in = shared / "kept"
+    kept_in.mkdir()
+    assert is_private(kept_in)
+    shared.chmod(0o1777)
+    assert is_private(kept_in), "as below /tmp: only the owner renames a folder there"
+    for open_to_all in (shared, kept_in):
+        open_to_all.chmod(0o777)
+        assert not is_private(kept_in)
+        assert answer(package, NUMBA_CACHE_DIR=str(kept_in)) == ["3", "1"]
+        assert answer(package, NUMBA_CACHE_DIR=str(kept_in)) == ["3", "1"], "what others may have put there is not run"
+        open_to_all.chmod(0o700)
+    assert is_private(kept_in)
+    if os.geteuid() == 0:
+        os.chown(shared, 12345, -1)
+        assert not is_private(kept_in)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploytool.base.errors import UsageError
-from deploytool.base.machine import launched_processes
+from deploytool.base.machine import is_first_process, launched_processes
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +32,24 @@ def test_a_size_without_a_rank_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match=r"WORLD_SIZE=2: RANK, MASTER_ADDR, MASTER_PORT not set; .* Unset WORLD_SIZE"):
         launched_processes()
+
+
+@pytest.mark.parametrize("rank", ["2", "x", "-1", "", "9" * 5000])
+def test_a_rank_set_by_hand_is_one_sentence(monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", rank), ("MASTER_ADDR", "localhost"), ("MASTER_PORT", "29500")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=r"WORLD_SIZE=2: RANK=.* is no number below it; need WORLD_SIZE, RANK"):
+        launched_processes()
+
+
+@pytest.mark.parametrize(
+    ("size", "rank", "first"), [(None, "3", True), ("1", "3", True), ("2", "1", False), ("2", "0", True)]
+)
+def test_a_process_alone_is_the_first_whatever_its_rank(
+    monkeypatch: pytest.MonkeyPatch, size: str | None, rank: str, first: bool
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if size is not None:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    assert is_first_process() == first

@@ -53,7 +53,8 @@ def test_another_request_is_computed(cache: StageCache, other: Request) -> None:
 
 def test_all_processes_but_the_first_end_without_writing(cache: StageCache, monkeypatch: pytest.MonkeyPatch) -> None:
     computed = []
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as ended:
         cache.stored(REQUEST, lambda: computed.append(1), lambda _, folder: write("w", folder))
     assert ended.value.code == 0
@@ -166,3 +167,22 @@ def test_a_damaged_artifact_is_not_taken_for_the_answer(cache: StageCache) -> No
     (made.path / "weights.txt").write_text("x", encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"weights\.txt"):
         cache.stored(REQUEST, refuse, write)
+
+
+def test_unfinished_work_goes_through_no_link(cache: StageCache, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    kept = cache.store.unfinished(REQUEST)
+    for link, target in (
+        (kept.parent, tmp_path / "elsewhere"),
+        (kept, tmp_path / "elsewhere"),
+        (kept / ".draft", tmp_path / "victim"),
+        (kept.with_suffix(".lock"), tmp_path / "victim"),
+    ):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+        with pytest.raises(ArtifactError, match=r"a link; need unfinished work|cannot be written"):
+            cache.continued(REQUEST, lambda folder: (folder.mkdir(), "w")[1], write)
+        link.unlink()
+        assert not list((tmp_path / "elsewhere").iterdir())
+        assert not (tmp_path / "victim").exists()
+    assert cache.continued(REQUEST, lambda _: "w", write)

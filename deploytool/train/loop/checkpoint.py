@@ -106,7 +106,7 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
             raise ValueError("its content does not match its digest")
         if described["key"] != key:
             return None
-        tensors = folder / described["tensors"]
+        tensors = folder / Path(described["tensors"]).name
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
         return Checkpoint(key, tuple(described["history"]), read_tensors(tensors))
