@@ -19,6 +19,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from deploytool.base.cells import escaped
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json, parse_json, read_bytes
 from deploytool.base.typed import typed
@@ -117,7 +118,10 @@ def _row(curve: Curve, point: Point) -> dict[str, Any]:
         "unit": curve.of.unit,
         "accuracy_low": low,
         "accuracy_high": high,
-        "recordings": " ".join(point.recordings),
+        "recordings": escaped(" ".join(point.recordings)),
+        "model": escaped(curve.model),
+        "source": escaped(curve.source),
+        "reference": escaped(curve.reference),
     }
     return {
         name: known[name] if name in known else getattr(point if hasattr(point, name) else curve, name)

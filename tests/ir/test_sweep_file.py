@@ -71,3 +71,10 @@ def test_bands_are_of_intervals_or_of_draws() -> None:
     assert first.band(first.points[0]) == first.points[0].interval_95
     assert SWEEP.bands == "95 % intervals (Wilson)"
     assert replace(SWEEP, curves=(perturbed,)).bands == "lowest and highest of the draws"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "'=1"])
+def test_no_name_is_a_formula(name: str) -> None:
+    swept = replace(SWEEP, curves=(replace(SWEEP.curves[0], model=name, source=name, reference=name),))
+    for row in csv.DictReader(io.StringIO(as_csv(swept), newline="")):
+        assert {row["model"], row["source"], row["reference"]} == {f"'{name}"}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
+from deploytool.base.cells import unescaped
 from deploytool.base.errors import InputError
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.data.spikes.schema import FIELDS, LEFT_OUT, Header, Renames, header_of, names_columns
@@ -28,18 +29,6 @@ WIDTH: Final = 16
 WIDTH_MAX: Final = 1024
 """Bytes of a text in a column at first, and at most."""
 SEPARATORS: Final = (",", ";", "\t")
-FORMULA: Final = "=+-@'"
-"""A text that begins with one of these is written behind a ', so that no spreadsheet computes it."""
-
-
-def escaped(text: str) -> str:
-    """``text`` as it is written in a table."""
-    return f"'{text}" if text[:1] and text[0] in FORMULA else text
-
-
-def unescaped(cell: str) -> str:
-    """The text that ``cell`` of a table stands for."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in FORMULA else cell
 
 
 class Reader:

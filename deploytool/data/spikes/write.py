@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Array
+from deploytool.base.cells import escaped
 from deploytool.base.files import write_file
 from deploytool.data.spikes.arrays import COUNTS, DURATIONS, LABELS, NAMES, SPIKES
-from deploytool.data.spikes.text import escaped
 from deploytool.ir.program import INPUT
 from deploytool.ir.recording import SPIKE, Recording
 
