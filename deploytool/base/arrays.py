@@ -29,10 +29,15 @@ def frozen(array: Array) -> Array:
     return copy
 
 
+def without_repeats(array: Array) -> Array:
+    """``array`` with one element along each axis that is broadcast: all values that it has, without those repeated."""
+    return array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
+
+
 def one_number(array: Array) -> float | Array:
     """The common value if all elements of ``array`` are equal, as an int or a float; otherwise ``array``."""
-    first = array.reshape(-1)[0]
-    return cast(float, first.item()) if np.all(array == first) else array
+    first = array[(0,) * array.ndim]
+    return cast(float, first.item()) if np.all(without_repeats(array) == first) else array
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

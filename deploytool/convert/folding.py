@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair
+from deploytool.base.arrays import Array, Pair, without_repeats
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.nodes import Conv, Linear
 
@@ -76,6 +76,7 @@ def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair
 def require_finite(where: str, what: str, array: Array) -> None:
     """Raises InputError when ``array`` holds a NaN, an infinity, or a value that overflows float32."""
     with np.errstate(over="ignore"):
-        finite = np.isfinite(np.asarray(array, np.float32))
-    if bad := int(np.size(array) - np.count_nonzero(finite)):
+        finite = np.isfinite(without_repeats(np.asarray(array)).astype(np.float32, copy=False))
+    if not finite.all():
+        bad = np.size(array) - np.count_nonzero(np.broadcast_to(finite, np.shape(array)))
         raise InputError(where, f"{what} has {bad} values that are not finite in float32", "finite numbers")

@@ -101,7 +101,7 @@ def _graph(
     _check_weights(weights, blank_weights(network))
     _, shapes = blank_nodes(network)
     weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    layers, sources = dict(network.named_layers()), network.sources()
+    layers, sources, normalised = dict(network.named_layers()), network.sources(), normalised_layers(network)
     drivers = {sources[name][0] for name, layer in layers.items() if isinstance(layer, SpikeLayer)}
     nodes: dict[str, Node] = {INPUT: Input(network.input)}
     neurons: dict[str, Spike] = {}
@@ -117,7 +117,7 @@ def _graph(
             nodes[given[0]] = fold_batch_norm(weighted, _norm(weights, name), f"layer {name!r}")
             continue
         if isinstance(layer, ConvLayer | LinearLayer):
-            if name in normalised_layers(network):
+            if name in normalised:
                 nodes[name] = node_of(layer, weights[name])
             else:
                 start = _start(weights, name, shapes[name], name in drivers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -65,22 +66,30 @@ class Graph:
         A cycle is broken at its alphabetically first Delay, which then comes before the nodes that feed it.
         """
         waiting = {name: set(self.sources(name)) for name in self.nodes}
+        ready = [name for name, sources in waiting.items() if not sources]
+        heapq.heapify(ready)
         order: list[str] = []
         while waiting:
-            ready = sorted(name for name, sources in waiting.items() if not sources) or self._feedback_delays(waiting)
-            if not ready:
-                found = f"a cycle through {', '.join(sorted(waiting))}"
-                raise InputError(self.name, found, "a Delay on every feedback path")
-            order.append(ready[0])
-            del waiting[ready[0]]
-            for sources in waiting.values():
-                sources.discard(ready[0])
+            name = heapq.heappop(ready) if ready else self._feedback_delay(waiting)
+            order.append(name)
+            del waiting[name]
+            for target in self.targets(name):
+                if target in waiting:
+                    waiting[target].discard(name)
+                    if not waiting[target]:
+                        heapq.heappush(ready, target)
         return tuple(order)
 
-    def _feedback_delays(self, waiting: Mapping[str, set[str]]) -> list[str]:
-        """The Delays that are on a cycle among ``waiting`` {name: sources that are waiting too}."""
-        delays = sorted(name for name in waiting if isinstance(self.nodes[name], Delay))
-        return [name for name in delays if name in reachable(name, waiting)]
+    def _feedback_delay(self, waiting: Mapping[str, set[str]]) -> str:
+        """The first Delay that is on a cycle among ``waiting`` {name: sources that are waiting too}.
+
+        Raises InputError if there is none.
+        """
+        for name in sorted(name for name in waiting if isinstance(self.nodes[name], Delay)):
+            if name in reachable(name, waiting):
+                return name
+        found = f"a cycle through {', '.join(sorted(waiting))}"
+        raise InputError(self.name, found, "a Delay on every feedback path")
 
     @cached_property
     def shapes(self) -> Mapping[str, Shape]:
@@ -106,11 +115,21 @@ class Graph:
 
     def sources(self, name: str) -> tuple[str, ...]:
         """The nodes that feed ``name``, in the order of the edges."""
-        return tuple(a for a, b in self.edges if b == name)
+        return self._ends[0].get(name, ())
 
     def targets(self, name: str) -> tuple[str, ...]:
         """The nodes that ``name`` feeds, in the order of the edges."""
-        return tuple(b for a, b in self.edges if a == name)
+        return self._ends[1].get(name, ())
+
+    @cached_property
+    def _ends(self) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, tuple[str, ...]]]:
+        """({node: nodes that feed it}, {node: nodes that it feeds}), in the order of the edges."""
+        sources: dict[str, list[str]] = {}
+        targets: dict[str, list[str]] = {}
+        for a, b in self.edges:
+            sources.setdefault(b, []).append(a)
+            targets.setdefault(a, []).append(b)
+        return {name: tuple(found) for name, found in sources.items()}, {a: tuple(b) for a, b in targets.items()}
 
     def of_type(self, *types: type[Node]) -> tuple[str, ...]:
         """Names of the nodes of the given types, in topological order."""

@@ -253,8 +253,16 @@ class Program:
 
     def feeders(self, name: str) -> tuple[tuple[str, Route], ...]:
         """(layer or "input", route) for every route to ``name``, in layer order."""
-        sources = [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]
-        return tuple((key, route) for key, routes in sources for route in routes if route.to == name)
+        return self._feeders.get(name, ())
+
+    @cached_property
+    def _feeders(self) -> Mapping[str, tuple[tuple[str, Route], ...]]:
+        """{layer: its `feeders`}, of the layers that have any."""
+        found: dict[str, list[tuple[str, Route]]] = {}
+        for key, routes in [(INPUT, self.input_routes), *((key, layer.routes) for key, layer in self.layers.items())]:
+            for route in routes:
+                found.setdefault(route.to, []).append((key, route))
+        return {name: tuple(feeders) for name, feeders in found.items()}
 
     @cached_property
     def biased(self) -> tuple[str, ...]:
@@ -328,10 +336,11 @@ class Program:
     def _check_parts(self) -> None:
         """Raises InputError unless the parts of every logical layer are consecutive and cover its features once."""
         names = list(self.layers)
+        place = {name: number for number, name in enumerate(names)}
         for logical, parts in self.parts.items():
             starts = [self.place_in(part)[1] for part in parts]
             ends = list(itertools.accumulate(self.layers[part].out_shape[0] for part in parts))
-            together = names[names.index(parts[0]) :][: len(parts)] == list(parts)
+            together = names[place[parts[0]] : place[parts[0]] + len(parts)] == list(parts)
             one_map = len({self.layers[part].out_shape[1:] for part in parts}) == 1
             alone = len(parts) == 1 or logical not in self.layers
             if starts != [0, *ends[:-1]] or not (together and one_map and alone):

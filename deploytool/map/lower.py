@@ -8,19 +8,18 @@ no event ever reaches the zeros: a Linear on an oblong map.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, without_repeats
 from deploytool.base.errors import UnsupportedError
 from deploytool.chip.chips import Chip
 from deploytool.ir.geometry import arrival_size, targets
 from deploytool.ir.program import Layer, Program, Synapses
 from deploytool.ir.spec.verify import rules_named, violations
-from deploytool.map.side_by_side import side_by_side
+from deploytool.map.side_by_side import Sets, side_by_side
 
 NEURONS: Final = rules_named("leak", "zero-reset", "synapses", "no-delay")
 """Rules about the neurons of a layer; no change of sizes can satisfy them."""
@@ -32,12 +31,12 @@ def lower(program: Program, chip: Chip) -> Program:
     Other layers stay as they are; the chip's rules report them.
     Raises UnsupportedError with every layer whose neurons no chip supports: those that leak or add currents.
     """
-    for name, layer in program.layers.items():
-        if len(layer.synapses) > 1:
-            program = _one_set(program, name, chip)
+    program = side_by_side(
+        program, {name: _sets(each, chip) for name, each in program.layers.items() if len(each.synapses) > 1}
+    )
     if found := violations(program, NEURONS, chip):
         raise UnsupportedError.together(violation.error(UnsupportedError) for violation in found)
-    layers: Mapping[str, Layer] = program.layers
+    layers: dict[str, Layer] = {}
     for name, layer in program.layers.items():
         last = [
             max((arrival_size(program, source, route, axis) for source, route in program.feeders(name)), default=0)
@@ -46,16 +45,15 @@ def lower(program: Program, chip: Chip) -> Program:
         synapses, fill = layer.single, ignores_zeros(layer)
         if fill:
             synapses = _undilated(_dense(synapses), chip)
-        layers = {**layers, name: replace(layer, synapses=(_square(synapses, fill, last, chip),))}
+        layers[name] = replace(layer, synapses=(_square(synapses, fill, last, chip),))
     return program.with_layers(layers)
 
 
-def _one_set(program: Program, name: str, chip: Chip) -> Program:
-    """``program`` with one set of synapses for layer ``name``, or unchanged if its sets cannot be joined."""
-    layer = program.layers[name]
+def _sets(layer: Layer, chip: Chip) -> Sets:
+    """The sets of synapses of ``layer``, rewritten where updates by 0 have no effect."""
     fill = ignores_zeros(layer)
     sets = [_undilated(_dense(synapses), chip) for synapses in layer.synapses] if fill else layer.synapses
-    return side_by_side(program, name, sets, fill) or program
+    return Sets(sets, fill)
 
 
 def ignores_zeros(layer: Layer) -> bool:
@@ -65,7 +63,7 @@ def ignores_zeros(layer: Layer) -> bool:
     """
     neurons = layer.neurons
     settles = neurons.reset == "zero" or not neurons.at_most_one
-    heaviest = 0.0 if settles else max(float(synapses.weights.max()) for synapses in layer.synapses)
+    heaviest = 0.0 if settles else max(float(without_repeats(synapses.weights).max()) for synapses in layer.synapses)
     lowest = float(np.min(neurons.threshold))
     return heaviest <= lowest and np.max(neurons.v_init) < lowest and (neurons.floor is None or neurons.floor <= 0)
 

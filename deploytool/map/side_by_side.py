@@ -12,8 +12,9 @@ by 0 are (`deploytool.map.lower.ignores_zeros`); otherwise only sets with the sa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,26 +22,41 @@ from deploytool.base.arrays import Array, Pair
 from deploytool.ir.program import Program, Route, Synapses
 
 
-def side_by_side(program: Program, name: str, sets: Sequence[Synapses], fill: bool) -> Program | None:
-    """``program`` with the ``sets`` of synapses of layer ``name`` joined to one, or None if they do not agree.
+class Sets(NamedTuple):
+    """The ``sets`` of synapses of a layer, or rewritten ones that update the same neurons alike.
 
-    ``sets`` are those of the layer, or rewritten ones that update the same neurons alike. ``fill`` is True if updates
-    by 0 have no effect. The set that receives the input comes first, because the features of the sensor cannot be
-    shifted.
+    ``fill`` is True if updates by 0 have no effect.
     """
-    fed_by_input = [route.synapses for route in program.input_routes if route.to == name]
-    order = sorted(range(len(sets)), key=lambda number: number not in fed_by_input)
-    joined = _joined([sets[number] for number in order], fill)
-    if joined is None:
-        return None
-    starts = dict(zip(order, itertools.accumulate((sets[n].in_shape[0] for n in order), initial=0), strict=False))
+
+    sets: Sequence[Synapses]
+    fill: bool
+
+
+def side_by_side(program: Program, wanted: Mapping[str, Sets]) -> Program:
+    """``program`` with the sets of synapses of each layer in ``wanted`` joined to one, if they agree.
+
+    The set that receives the input comes first, because the features of the sensor cannot be shifted.
+    """
+    fed_by_input = {(route.to, route.synapses) for route in program.input_routes}
+    joined: dict[str, Synapses] = {}
+    starts: dict[tuple[str, int], int] = {}
+    for name, (sets, fill) in wanted.items():
+        order = sorted(range(len(sets)), key=lambda number: (name, number) not in fed_by_input)
+        if (found := _joined([sets[number] for number in order], fill)) is not None:
+            joined[name] = found
+            first = itertools.accumulate((sets[number].in_shape[0] for number in order), initial=0)
+            starts |= {(name, number): start for number, start in zip(order, first, strict=False)}
 
     def led(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-        return tuple(_shifted(route, starts[route.synapses]) if route.to == name else route for route in routes)
+        return tuple(
+            _shifted(route, starts[route.to, route.synapses]) if route.to in joined else route for route in routes
+        )
 
-    layers = {source: replace(layer, routes=led(layer.routes)) for source, layer in program.layers.items()}
-    layers[name] = replace(layers[name], synapses=(joined,))
-    return program.with_layers(layers, input_routes=led(program.input_routes))
+    layers = {
+        name: replace(layer, routes=led(layer.routes), synapses=(joined[name],) if name in joined else layer.synapses)
+        for name, layer in program.layers.items()
+    }
+    return program.with_layers(layers, input_routes=led(program.input_routes)) if joined else program
 
 
 def _shifted(route: Route, start: int) -> Route:

@@ -34,6 +34,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.counted, self.line = 0, 1  # the position up to which lines were counted, and its line
         self.items: dict[KeyPath, int] = {}  # the number of items of every array of tables so far
 
     def document(self) -> Iterator[tuple[KeyPath, int]]:
@@ -127,4 +128,6 @@ class _Scanner:
 
     def _line(self) -> int:
         self._skip()
-        return self.text.count("\n", 0, self.at) + 1
+        self.line += self.text.count("\n", self.counted, self.at)
+        self.counted = self.at
+        return self.line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -181,7 +182,7 @@ class NetworkSection(Section):
         names = [name for name, _ in self.named_layers()]
         places = {name: f"layers.{index}" for index, name in enumerate(names)}
         taken = [INPUT, "output", *names]
-        if twice := sorted({name for name in taken if taken.count(name) > 1}):
+        if twice := sorted(name for name, times in Counter(taken).items() if times > 1):
             need = "unique names other than input and output"
             where = places.get(twice[0], "layers")
             yield RecipeError(where, f"two layers are named {twice[0]!r}", need)
@@ -191,15 +192,15 @@ class NetworkSection(Section):
 
     def _unconnected(self, places: Mapping[str, str]) -> Iterator[RecipeError]:
         """Layers that take what is not there, and layers that nothing takes."""
-        known = [INPUT]
+        known = {INPUT: None}
         for name, sources in self.sources().items():
             for source in sources:
                 if source not in known:
                     need = f"an earlier layer: {', '.join(known)}"
                     yield RecipeError(places[name], f"{name!r} takes {source!r}", need, did_you_mean(source, known))
-            known.append(name)
+            known[name] = None
         taken = {source for sources in self.sources().values() for source in sources}
-        for name in known[1:-1]:
+        for name in [*known][1:-1]:
             if name not in taken:
                 need = "every layer except the last to feed a later one"
                 yield RecipeError(places[name], f"{name!r} feeds no layer", need)
