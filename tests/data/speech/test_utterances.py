@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,67 @@ def test_a_file_that_is_no_wav_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no sound")
     with pytest.raises(InputError, match="need a WAV file"):
         read_wav(path, 8000)
+
+
+def chunk(name: bytes, body: bytes, length: int | None = None) -> bytes:
+    return name + struct.pack("<I", len(body) if length is None else length) + body
+
+
+def wav(*chunks: bytes, mark: bytes = b"RIFF") -> bytes:
+    body = b"WAVE" + b"".join(chunks)
+    return mark + struct.pack("<I", len(body)) + body
+
+
+def stated(coding: int = 1, channels: int = 1, rate_hz: int = 8000, block: int = 2, bits: int = 16) -> bytes:
+    return chunk(b"fmt ", struct.pack("<HHIIHH", coding, channels, rate_hz, rate_hz * block, block, bits))
+
+
+DATA = chunk(b"data", b"\1\0\2\0")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "cannot be read (it does not begin as a WAV file)"),
+        (wav(), "cannot be read (no samples in it)"),
+        (wav(DATA), "cannot be read (samples before their format)"),
+        (wav(stated()), "cannot be read (no samples in it)"),
+        (wav(chunk(b"fmt ", b"\1\0")), "cannot be read (its format is cut short)"),
+        (wav(stated(), chunk(b"data", b"\1\0", 2**31)), "cannot be read (cut short)"),
+        (wav(stated(), chunk(b"data", b"\1\0\2")), "cannot be read (3 bytes of samples of 2 bytes)"),
+        (wav(stated(coding=6), DATA), "cannot be read (format 6 of 16 bits in 2 bytes)"),
+        (wav(stated(bits=0), DATA), "cannot be read (format 1 of 0 bits in 2 bytes)"),
+        (wav(stated(block=0), DATA), "cannot be read (format 1 of 16 bits in 0 bytes)"),
+        (wav(stated(channels=0), DATA), "cannot be read (format 1 of 16 bits in 2 bytes)"),
+        (wav(stated(channels=2, block=4), DATA), "2 channels; need one"),
+        (wav(stated(rate_hz=767_999), DATA), "767999 samples per second; need a rate of at most 200,000 Hz, or one"),
+        (wav(stated(3, block=8, bits=64), chunk(b"data", struct.pack("<d", 1e300))), "silent, or not finite; need"),
+        (wav(stated(3, block=4, bits=32), chunk(b"data", struct.pack("<f", 1e-44))), "silent, or not finite; need"),
+        (wav(stated(3, block=4, bits=32), chunk(b"data", struct.pack("<f", np.nan))), "silent, or not finite; need"),
+        (wav(stated(), chunk(b"data", b"")), "silent, or not finite; need"),
+    ],
+)
+def test_a_damaged_wav_file_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(f"{path}: {says}")):
+        read_wav(path, 8000)
+
+
+def test_24_bits_and_the_other_order_of_bytes_are_read(tmp_path: Path) -> None:
+    path, wave = tmp_path / "a.wav", [0.5, -0.25, -1.0]
+    three = b"".join(int(each * 2**23).to_bytes(3, "little", signed=True) for each in wave)
+    path.write_bytes(wav(chunk(b"LIST", b"odd"), b"\0", stated(block=3, bits=24), chunk(b"data", three, 0xFFFFFFFF)))
+    assert read_wav(path, 8000).tolist() == wave
+    samples = (np.array(wave) * 2**15).astype(">i2").tobytes()
+    fields = struct.pack(">HHIIHH", 1, 1, 8000, 16_000, 2, 16)
+    body = b"WAVEfmt " + struct.pack(">I", 16) + fields + b"data" + struct.pack(">I", len(samples)) + samples
+    path.write_bytes(b"RIFX" + struct.pack(">I", len(body)) + body)
+    assert read_wav(path, 8000).tolist() == wave
+
+
+def test_what_is_called_like_an_utterance_and_is_no_file_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "anna" / "1.wav")
+    (tmp_path / "anna" / "2.wav").mkdir()
+    with pytest.raises(InputError, match=r"2.wav: not a file; need .wav files"):
+        utterances_in(tmp_path)
