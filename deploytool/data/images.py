@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,10 @@ from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.ir.events import EventStream, at_places
 
+FORMATS: Final = ("PNG", "JPEG")
+"""The formats of pictures that are read; others of Pillow start programs, or read further files."""
+PIXELS_MAX: Final = 1 << 26
+"""The most pixels of a picture, before it is scaled."""
 _GOLDEN: Final = 40503
 """2**16 divided by the golden ratio: its multiples modulo 2**16 are evenly spread and not in order."""
 
@@ -115,13 +120,23 @@ class Fit:
 
 
 def read_image(path: Path, label: int, name: str) -> Image:
-    """The picture in the file ``path`` as three features red, green, blue. Raises InputError if it is not a picture."""
+    """The picture in the file ``path`` as three features red, green, blue.
+
+    Raises InputError if it is no .png or .jpeg picture, whatever its name says, or has more than `PIXELS_MAX` pixels.
+    """
     from PIL import Image as Pictures
-    from PIL import UnidentifiedImageError
 
     try:
-        with Pictures.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Pictures.DecompressionBombError) as error:
-        raise InputError(str(path), f"cannot be read ({error})", "a .png or .jpeg picture") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Pictures.DecompressionBombWarning)
+            with Pictures.open(path, formats=FORMATS) as picture:
+                width, height = picture.size
+                if width * height > PIXELS_MAX:
+                    raise ValueError(f"{width} x {height} pixels, more than {PIXELS_MAX:,}")
+                pixels = np.asarray(picture.convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow lets many kinds of errors out of a damaged file
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(str(path), f"cannot be read ({reason})", "a .png or .jpeg picture") from None
     return Image(pixels.transpose(2, 0, 1), label, name)

@@ -1,6 +1,7 @@
 """MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100 and folders of pictures, on small files in the same formats."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,46 @@ def test_folders_without_pictures_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     with pytest.raises(InputError, match=r"no .png or .jpg or .jpeg files in cats"):
         imagefolder.parts(str(tmp_path))
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(tmp_path)
+    monkeypatch.setattr(mnist, "SIZE_MAX", 1 << 20)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 21)))
+    with pytest.raises(InputError, match=f"{path.name}: more than 1,048,576 bytes; need an IDX file of at most"):
+        mnist.parts("mnist", str(tmp_path))
+
+
+@pytest.mark.parametrize("lengths", [(0, 28, 28), (0, 2**31, 2**31, 2**31), (0,)])
+def test_an_idx_file_without_samples_is_refused(lengths: tuple[int, ...]) -> None:
+    content = bytes([0, 0, 8, len(lengths)]) + b"".join(length.to_bytes(4, "big") for length in lengths)
+    with pytest.raises(InputError, match=r"^file: an empty array \(0,.*; need at least one sample"):
+        idx_array(content, "file")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop", "lost"])
+def test_what_is_called_like_a_picture_and_is_no_file_is_refused(tmp_path: Path, kind: str) -> None:
+    write_pictures(tmp_path)
+    path = tmp_path / "train" / "n01" / "5.png"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case "lost":
+            path.symlink_to("nowhere")
+    for function in (imagefolder.parts, imagefolder.fingerprint):
+        with pytest.raises(InputError, match=f"{path}: not a file; need files of that name only. Rename it"):
+            function(str(tmp_path))
+
+
+def test_a_pipe_in_place_of_a_file_of_cifar_is_refused(tmp_path: Path) -> None:
+    write_cifar(tmp_path, cifar.CIFAR10)
+    path = tmp_path / cifar.CIFAR10.folder / "test_batch.bin"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=f"{path}: not a file"):
+        cifar.parts(cifar.CIFAR10, str(tmp_path))

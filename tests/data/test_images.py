@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +122,23 @@ def test_pictures_are_read_as_red_green_blue(tmp_path: Path) -> None:
     for name in ("b.png", "c.jpg", "d.png"):
         with pytest.raises(InputError, match=f"{name}: cannot be read .*; need a .png or .jpeg picture"):
             read_image(tmp_path / name, 0, name)
+
+
+def test_a_file_of_another_format_is_refused_whatever_its_name_says(tmp_path: Path) -> None:
+    for kind in ("EPS", "TIFF", "GIF"):
+        Pictures.new("RGB", (4, 4)).save(tmp_path / "a", kind)
+        (tmp_path / "a").rename(tmp_path / "a.png")
+        with pytest.raises(
+            InputError, match=r"a.png: cannot be read \(cannot identify .*; need a .png or .jpeg picture"
+        ):
+            read_image(tmp_path / "a.png", 0, "a")
+
+
+@pytest.mark.parametrize("side", [8193, 12_000, 60_000])
+def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path, side: int) -> None:
+    content = bytearray()
+    for kind, body in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"0"))):
+        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    with pytest.raises(InputError, match=r"a.png: cannot be read \(.* pixels.*; need a .png or .jpeg picture"):
+        read_image(tmp_path / "a.png", 0, "a")

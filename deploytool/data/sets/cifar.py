@@ -20,7 +20,7 @@ from deploytool.base.errors import InputError
 from deploytool.data.images import Image
 from deploytool.data.samples import Samples
 from deploytool.data.sets.downloads import how_to_get
-from deploytool.data.sets.folders import located
+from deploytool.data.sets.folders import file_content, located
 
 SHAPE: Final[Shape] = (3, 32, 32)
 
@@ -93,10 +93,7 @@ def locate(layout: Layout, root: str | None) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror})", "a binary file of CIFAR") from None
+    return file_content(path, "a binary file of CIFAR")
 
 
 def _samples(layout: Layout, folder: Path, part: str, files: tuple[str, ...]) -> Samples[Image]:

@@ -16,7 +16,7 @@ from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.npy import npy_array
 from deploytool.data.samples import Samples
-from deploytool.data.sets.folders import ClassFiles, listing, located
+from deploytool.data.sets.folders import ClassFiles, listing, located, refuse_others
 from deploytool.ir.events import EVENT, EventStream
 
 SHAPE: Final[Shape] = (2, 128, 128)
@@ -48,6 +48,7 @@ def _part(folder: Path, part: str) -> ClassFiles:
         raise InputError(
             str(folder / part), "no .npy files", "a folder of .npy files for every user", "Unpack it again."
         )
+    refuse_others(paths)
     return ClassFiles(folder, tuple(paths), np.array([_class_of(path) for path in paths], np.int64))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -79,7 +79,7 @@ class ClassFiles:
 def class_files(folder: Path, part: str, classes: Sequence[str], suffixes: Sequence[str]) -> ClassFiles:
     """The files with one of ``suffixes`` in ``folder``/``part``/class, for each of ``classes`` in order of names.
 
-    Raises InputError if a class has none, or a name is not in UTF-8.
+    Raises InputError if a class has none, a name is not in UTF-8, or what has the name of a file is none.
     """
     found = [_files(folder / part / name, suffixes) for name in classes]
     if empty := [name for name, files in zip(classes, found, strict=True) if not files]:
@@ -92,12 +92,37 @@ def class_files(folder: Path, part: str, classes: Sequence[str], suffixes: Seque
         )
     paths = tuple(path for files in found for path in files)
     refuse_unwritable(paths)
+    refuse_others(paths)
     return ClassFiles(folder, paths, np.repeat(np.arange(len(classes)), [len(files) for files in found]))
 
 
 def class_folders(folder: Path) -> list[str]:
-    """The names of the folders in ``folder`` in order, without hidden ones."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The names of the folders in ``folder`` in order, without hidden ones. Raises InputError if it is unreadable."""
+    return [path.name for path in entries(folder) if path.is_dir()]
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in ``folder``, in order of names, without what is hidden. Raises InputError if it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    except OSError as error:
+        raise InputError(str(folder), f"cannot be read ({error.strerror})", "a folder that you may read") from None
+
+
+def refuse_others(paths: Iterable[Path]) -> None:
+    """Raises InputError if one of ``paths`` is no regular file: a folder, a pipe, or a link that leads nowhere."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(str(path), "not a file", "files of that name only", "Rename it, or take it away.")
+
+
+def file_content(path: Path, need: str) -> bytes:
+    """What is in the file ``path``. Raises InputError, saying that ``need`` is needed, if that cannot be read."""
+    refuse_others([path])
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror})", need) from None
 
 
 def listing(*parts: ClassFiles) -> str:
@@ -109,4 +134,4 @@ def listing(*parts: ClassFiles) -> str:
 def _files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return [path for path in entries(folder) if path.suffix.lower() in suffixes]

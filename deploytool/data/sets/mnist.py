@@ -29,6 +29,8 @@ SHAPE: Final[Shape] = (1, 28, 28)
 CLASSES: Final = 10
 AXES_MAX: Final = 8
 """The most axes that an IDX file may have; numpy has a limit of its own, and the format has 255."""
+SIZE_MAX: Final = 1 << 28
+"""The most bytes that a file may have when it is unpacked, five times those of the largest."""
 FILES: Final = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -77,10 +79,13 @@ def locate(name: str, root: str | None) -> dict[str, Path]:
 @lru_cache(maxsize=4)
 def _read(path: Path, _changed_ns: int) -> bytes:
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(SIZE_MAX + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(str(path), f"cannot be read ({error})", "an IDX file", "Copy it again.") from None
+    if len(content) > SIZE_MAX:
+        raise InputError(str(path), f"more than {SIZE_MAX:,} bytes", "an IDX file of at most as many, unpacked")
+    return content
 
 
 def _samples(name: str, part: str, images: bytes, labels: bytes) -> Samples[Image]:
@@ -105,6 +110,9 @@ def idx_array(content: bytes, where: str) -> NDArray[np.uint8]:
     axes = axes if axes <= AXES_MAX else 0
     start = 4 + 4 * axes
     lengths = np.frombuffer(content[4:start], ">u4").astype(np.int64) if axes and len(content) >= start else np.zeros(0)
-    if not axes or len(lengths) != axes or len(content) - start != math.prod(lengths.tolist()):
+    size = math.prod(lengths.tolist())
+    if not axes or len(lengths) != axes or len(content) - start != size:
         raise InputError(where, f"{len(content)} bytes", "a complete IDX file of unsigned bytes", "Copy it again.")
+    if not size:
+        raise InputError(where, f"an empty array {tuple(lengths.tolist())}", "at least one sample")
     return np.frombuffer(content, np.uint8, offset=start).reshape(lengths)
