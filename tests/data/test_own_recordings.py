@@ -11,6 +11,7 @@ from helpers import event_files
 from helpers.own_recordings import NAMES, recording, rows, write, write_classes
 
 from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.sets.events import own
 from deploytool.data.sets.table import Dataset, fingerprint, load_events, load_tests, promised
 from deploytool.ir.events import EventStream
 from deploytool.recipe import DataSection
@@ -340,3 +341,15 @@ def test_recordings_without_the_values_of_others_are_refused(tmp_path: Path) -> 
     write(root / "extra.npy", recording(99, 0))
     with pytest.raises(InputError, match=r"1 recordings without these values: extra\.npy; need speed of all"):
         load_events(section(root), 0)
+
+
+def test_more_windows_than_memory_has_room_for_are_refused(tmp_path: Path) -> None:
+    write_classes(tmp_path, 2)
+    first = min(tmp_path.rglob("*.bin")).relative_to(tmp_path).as_posix()
+    (tmp_path / "labels.csv").write_text(f"file,start_ms,end_ms,label\n{first},0,1e12,up\n", encoding="utf-8")
+    others = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("rec*"))]
+    with (tmp_path / "labels.csv").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name},0,10,{name.split('/')[0]}\n" for name in others)
+    found = own(section(tmp_path, window_ms=0.5, split="names"))
+    with pytest.raises(InputError, match=f"{first}: 2,000,000,000,000 windows up to its end; need at most 10,000,000"):
+        found.parts(PARTS)

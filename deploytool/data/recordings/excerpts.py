@@ -23,6 +23,8 @@ from deploytool.recipe import DataSection
 
 WHOLE: Final = -1
 """The end of an excerpt that is a whole recording."""
+WINDOWS_MAX: Final = 10**7
+"""The most windows that recordings are cut into."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def excerpts(
 
     Raises InputError for spans that begin after their recording ends, and if no window is left.
     """
-    rows: list[tuple[int, int, int, int]] = []
+    rows: list[NDArray[np.int64]] = []
     values: list[list[float]] = []
     problems, short, incomplete = [], [], 0
     for index in range(len(recordings)):
@@ -83,24 +85,34 @@ def excerpts(
                 found = f"a span from {span.start_us / 1000:g} ms on, of a recording of {duration_us / 1000:g} ms"
                 problems.append(InputError(folder.names[index], found, "a span inside the recording"))
                 continue
-            before = len(rows)
             label, end_us = label_of(span.label), duration_us if span.end_us is None else span.end_us
             if windows is None:
-                rows.append((index, span.start_us, WHOLE if span.end_us is None else end_us, label))
+                cut = np.array([[index, span.start_us, WHOLE if span.end_us is None else end_us, label]])
             else:
                 length_us = end_us - span.start_us
-                starts = [span.start_us + start for start in windows.starts(length_us)]
-                rows += [(index, start, start + windows.window_us, label) for start in starts]
+                starts = windows.starts(length_us)
+                _refuse_too_many(len(values) + len(starts), folder.names[index])
+                first = span.start_us + np.array(starts, np.int64)
+                same = np.ones_like(first)
+                cut = np.stack([index * same, first, first + windows.window_us, label * same], axis=1)
                 short += [] if starts else [folder.names[index]]
                 incomplete += bool(starts) and windows.incomplete(length_us)
-            values += [[value for _, value in span.values]] * (len(rows) - before)
+            rows.append(cut)
+            values += [[value for _, value in span.values]] * len(cut)
     refuse(problems)
-    recording, start_us, stop_us, labels = np.array(rows, np.int64).reshape(-1, 4).T
-    if not rows:
+    recording, start_us, stop_us, labels = np.concatenate([np.empty((0, 4), np.int64), *rows]).T
+    if not len(recording):
         found = next(iter(left_out([short], 0, windows)), "no recordings")
         raise InputError(str(folder.root), found.rstrip("."), "longer recordings, or shorter windows")
-    stated = np.array(values, np.float32).reshape(len(rows), -1)
+    stated = np.array(values, np.float32).reshape(len(recording), -1)
     return Excerpts(recording, start_us, stop_us, labels, incomplete, tuple(short), stated)
+
+
+def _refuse_too_many(windows: int, name: str) -> None:
+    """Raises InputError if the ``windows`` of all recordings up to ``name`` are more than `WINDOWS_MAX`."""
+    if windows > WINDOWS_MAX:
+        found, need = f"{windows:,} windows up to its end", f"at most {WINDOWS_MAX:,} in all recordings"
+        raise InputError(name, found, need, "Take longer windows, or longer strides.")
 
 
 def left_out(short: Iterable[Sequence[str]], incomplete: int, windows: Windows | None) -> Iterator[str]:

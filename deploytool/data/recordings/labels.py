@@ -16,11 +16,14 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from deploytool.base.errors import InputError
+from deploytool.ir.events import DURATION_MAX_US
 
 LABELS: Final = "labels.csv"
 WHOLE: Final = ("file", "label")
 SPANS: Final = ("file", "start_ms", "end_ms", "label")
 PROBLEMS_TOLD: Final = 10
+VALUE_MAX: Final = 1e38
+"""Values are 32-bit reals."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,14 @@ def table(
         raise InputError(
             str(path), f"cannot be read ({reason})", f"a table in UTF-8 that begins with {needed}"
         ) from None
-    lines = [
-        (f"{path}, line {number}", [cell.strip() for cell in cells])
-        for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1)
-        if any(cell.strip() for cell in cells)
-    ]
+    try:
+        lines = [
+            (f"{path}, line {number}", [cell.strip() for cell in cells])
+            for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1)
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise InputError(str(path), f"cannot be read ({error})", f"a table that begins with {needed}") from None
     first = tuple(cell.lower() for cell in lines[0][1]) if lines else ()
     header = next((each for each in headers if each == first), None) or _with_names(first, begins)
     if header is None:
@@ -130,6 +136,8 @@ def _span(row: dict[str, str], where: str) -> Span:
     except (ValueError, OverflowError):
         found = f"a span from {row['start_ms']!r} to {row['end_ms']!r}"
         raise InputError(where, found, "numbers, in milliseconds from the start of the recording") from None
+    if end_us > DURATION_MAX_US:
+        raise InputError(where, f"a span to {row['end_ms']} ms", f"at most {DURATION_MAX_US // 1000} ms")
     if not 0 <= start_us < end_us:
         raise InputError(where, f"a span from {row['start_ms']} to {row['end_ms']} ms", "0 <= start_ms < end_ms")
     return Span(label, start_us, end_us, values)
@@ -144,7 +152,7 @@ def _values(row: dict[str, str], where: str) -> tuple[tuple[str, float], ...]:
                 value = float(text)
             except ValueError:
                 value = math.nan
-            if not math.isfinite(value):
-                raise InputError(where, f"{name} is {text!r}", "a number")
+            if not abs(value) <= VALUE_MAX:
+                raise InputError(where, f"{name} is {text!r}", f"a number, -{VALUE_MAX:g}..{VALUE_MAX:g}")
             found.append((name, value))
     return tuple(found)

@@ -36,6 +36,13 @@ def test_labels_of_spans_are_in_order_of_time(tmp_path: Path) -> None:
         ("file,label\na.bin,\n", "line 2: no label; need a file and its label"),
         ("file,label\na.bin,cat\na.bin,dog\n", "line 3: a.bin for the second time; need a file once"),
         ("file,start_ms,end_ms,label\na.bin,0,soon,cat\n", "line 2: a span from '0' to 'soon'; need numbers"),
+        (
+            "file,start_ms,end_ms,label\na.bin,0,1e300,cat\n",
+            "line 2: a span to 1e300 ms; need at most 4503599627370 ms",
+        ),
+        ("file,start_ms,end_ms,label\na.bin,0,1e308,cat\n", "line 2: a span from '0' to '1e308'; need numbers"),
+        ("file,speed\na.bin,1e39\n", "line 2: speed is '1e39'; need a number, -1e+38..1e+38"),
+        ("file,label\n" + "a" * 200_000, "cannot be read (field larger than field limit (131072)); need a table that"),
         ("file,start_ms,end_ms,label\na.bin,5,5,cat\n", "line 2: a span from 5 to 5 ms; need 0 <= start_ms < end_ms"),
         ("file,start_ms,end_ms,label\na.bin,-1,5,cat\n", "need 0 <= start_ms < end_ms"),
         ("file,start_ms,end_ms,label\na.bin,nan,inf,cat\n", "need numbers"),
