@@ -112,8 +112,11 @@ def test_broken_archives_are_one_sentence(tmp_path: Path) -> None:
     for column, value, says in (
         ("id", [np.nan, 1.0, 2.0], "column 'id' of float64 with 1 axes, not integers"),
         ("label", [[1, 2, 3]], "column 'label' of int64 with 2 axes"),
-        ("label", [0, -1, 2], "labels from -1 to 2"),
-        ("n", [4, 4, -2], "a negative number of events"),
+        ("label", [0, -1, 2], "column 'label' from -1 to 2, not 0 to 255"),
+        ("label", [0, 1, 10], "labels from 0 to 10"),
+        ("n", [4, 4, -2], "column 'n' from -2 to 4, not 0 to 4294967295"),
+        ("n", [2**62, 2**62, 7], "column 'n' from 7 to 4611686018427387904, not 0"),
+        ("x", [0, 1, 2, 3, 4, 5, 65536], "column 'x' from 0 to 65536, not 0 to 255"),
     ):
         write_archive(path, in_ms=True, **{column: np.array(value)})
         with pytest.raises(InputError, match=says):

@@ -32,14 +32,14 @@ DAMAGE_OF_ZIP: Final = (*DAMAGE, zlib.error, lzma.LZMAError, zipfile.LargeZipFil
 
 def npy_parts(path: Path, reading: Reading, place: Place = START) -> Parts:
     """The events in a .npy file. Raises InputError if it holds none, or if the order of its columns is not stated."""
-    with _errors(path, ".npy", NEED), ExitStack() as files:
+    with _errors(path, "not a .npy file of events", NEED), ExitStack() as files:
         stored = _stored(lambda: path.open("rb"), path.stat().st_size, files)
         yield from array_parts(stored, reading, str(path), place)
 
 
 def npz_parts(path: Path, reading: Reading, place: Place = START) -> Parts:
     """The events in a .npz file: its one array, or the arrays called t, x, y and p. Raises as `npy_parts` does."""
-    with _errors(path, ".npz", NEED), ExitStack() as files:
+    with _errors(path, "not a .npz file of events", NEED), ExitStack() as files:
         arrays = dict(_members(files.enter_context(zipfile.ZipFile(path)), path, files))
         if arrays.keys() >= ARCHIVE_OF_NMNIST:
             todo = f"Name the data set: --data nmnist --root {path.parent}."
@@ -56,14 +56,27 @@ def npy_array(path: Path, need: str) -> NDArray[Any]:
 
     Raises InputError if the file is not .npy, is cut short, or holds pickled objects.
     """
-    with _errors(path, ".npy", need), path.open("rb") as file:
+    with _errors(path, "not a .npy file of events", need), path.open("rb") as file:
         header_of_array(file, path.stat().st_size)
         file.seek(0)
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     return array
 
 
-def _members(archive: zipfile.ZipFile, path: Path, files: ExitStack) -> Iterator[tuple[str, Stored]]:
+def npz_columns(path: Path, need: str) -> dict[str, NDArray[Any]]:
+    """{name: array} of the arrays in the .npz file ``path``, all with one axis; messages say that ``need`` is needed.
+
+    Raises InputError as `npz_parts` does, and for an array with another number of axes.
+    """
+    with _errors(path, "damaged", need), ExitStack() as files:
+        stored = dict(_members(files.enter_context(zipfile.ZipFile(path)), path, files, need))
+        for name, each in stored.items():
+            if len(each.shape) != 1:
+                raise ValueError(f"column {name!r} of {each.dtype} with {len(each.shape)} axes, not one")
+        return {name: each.read(0, each.shape[0]) for name, each in stored.items()}
+
+
+def _members(archive: zipfile.ZipFile, path: Path, files: ExitStack, need: str = NEED) -> Iterator[tuple[str, Stored]]:
     """(name, array) for each member of the ``archive`` in the file ``path``; ``files`` closes what reading opens.
 
     Raises InputError for a member that is no array, or if they are too large.
@@ -71,7 +84,7 @@ def _members(archive: zipfile.ZipFile, path: Path, files: ExitStack) -> Iterator
     left = bytes_allowed(path)
     entries = archive.infolist()
     if not entries or not all(entry.filename.endswith(".npy") for entry in entries):
-        raise InputError(str(path), "a zip archive of other files than arrays", NEED)
+        raise InputError(str(path), "a zip archive of other files than arrays", need)
     for entry in entries:
         left -= entry.file_size
         if left < 0:
@@ -129,10 +142,10 @@ class _Rows:
 
 
 @contextmanager
-def _errors(path: Path, kind: str, need: str) -> Iterator[None]:
+def _errors(path: Path, found: str, need: str) -> Iterator[None]:
     """Raises InputError for what numpy and zipfile raise about the file ``path``; an error of the system stays."""
     try:
         yield
     except DAMAGE_OF_ZIP as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise InputError(str(path), f"not a {kind} file of events ({reason})", need) from None
+        raise InputError(str(path), f"{found} ({reason})", need) from None

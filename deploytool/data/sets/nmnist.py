@@ -9,10 +9,7 @@ are spread over their millisecond at random, the same way every time, so that an
 
 from __future__ import annotations
 
-import contextlib
-import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -25,9 +22,10 @@ from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.data.formats.files import file_events
+from deploytool.data.formats.npy import npz_columns
 from deploytool.data.formats.reading import AT_CLOCK
 from deploytool.data.samples import Samples, joined
-from deploytool.data.sets.folders import ClassFiles, class_files, listing, not_there, place_of
+from deploytool.data.sets.folders import ClassFiles, class_files, file_content, listing, not_there, place_of
 from deploytool.ir.events import EVENT, Events, EventStream
 
 SHAPE: Final[Shape] = (2, 34, 34)
@@ -40,6 +38,7 @@ ARCHIVES: Final = {
     "test": ("nmnist_1ms_test.npz",),
 }
 FOLDERS: Final = {"train": "Train", "test": "Test"}
+_NEED: Final = "an archive of N-MNIST samples"
 
 
 def parts(root: str | None) -> tuple[Samples[EventStream], Samples[EventStream]]:
@@ -57,7 +56,7 @@ def fingerprint(root: str | None) -> str:
     found = locate(root)
     if isinstance(found, _Archives):
         paths = [path for part in ARCHIVES for path in found.paths(part)]
-        return digest([(path.name, sha256(_bytes(path)).hexdigest()) for path in paths])
+        return digest([(path.name, sha256(file_content(path, _NEED)).hexdigest()) for path in paths])
     return listing(*(_files(found, part) for part in FOLDERS))
 
 
@@ -91,38 +90,82 @@ def _files(folder: Path, part: str) -> ClassFiles:
     return class_files(folder, FOLDERS[part], [str(label) for label in range(CLASSES)], (".bin",))
 
 
+COLUMNS: Final[Mapping[str, type[np.unsignedinteger[Any]]]] = {
+    "x": np.uint8,
+    "y": np.uint8,
+    "p_bits": np.uint8,
+    "dt_ms": np.uint8,
+    "dt_lo": np.uint8,
+    "dt_hi": np.uint8,
+    "n": np.uint32,
+    "label": np.uint8,
+    "id": np.uint32,
+}
+"""The columns of an archive, and the numbers that they can hold. It has `dt_ms`, or `dt_lo` and `dt_hi`."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Archive:
+    """N events: ``x``, ``y``, ``polarity`` and the time ``gaps`` since the event before (N,), in ms if ``in_ms``; of S
+    samples with ``labels`` and ``ids`` (S,), of which sample i has events ``starts[i]`` to ``starts[i + 1]``."""
+
+    x: NDArray[np.uint8]
+    y: NDArray[np.uint8]
+    polarity: NDArray[np.uint8]
+    gaps: NDArray[np.unsignedinteger[Any]]
+    in_ms: bool
+    labels: NDArray[np.uint8]
+    ids: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+
+    def sample(self, index: int) -> EventStream:
+        """Sample ``index``."""
+        rows = slice(self.starts[index], self.starts[index + 1])
+        events = np.empty(rows.stop - rows.start, EVENT)
+        t = np.cumsum(self.gaps[rows], dtype=np.int64)
+        events["t"] = t * 1000 + _within_ms_us(len(t), int(self.ids[index])) if self.in_ms else t
+        events["c"], events["y"], events["x"] = self.polarity[rows], self.y[rows], self.x[rows]
+        if self.in_ms:
+            events = events[np.argsort(events["t"], kind="stable")]
+        return _stream(events, int(self.labels[index]), f"nmnist/{self.ids[index]}")
+
+
 def _archive_samples(path: Path) -> Samples[EventStream]:
     """The samples of one archive, kept in its compact columns. Raises InputError if it is not such an archive."""
-    with _reading(path):
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            columns: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
-        if wrong := [name for name, column in columns.items() if column.ndim != 1 or column.dtype.kind not in "iub"]:
-            found = columns[wrong[0]]
-            raise ValueError(f"column {wrong[0]!r} of {found.dtype} with {found.ndim} axes, not integers with one")
-        x, y, labels, ids = (columns[name] for name in ("x", "y", "label", "id"))
-        if columns["n"].min(initial=0) < 0 or ids.min(initial=0) < 0:
-            raise ValueError("a negative number of events, or a negative id")
-        starts = np.r_[0, np.cumsum(columns["n"].astype(np.int64))]
-        polarity = np.unpackbits(columns["p_bits"])[: starts[-1]]
-        in_ms = "dt_ms" in columns
-        gaps = columns["dt_ms"] if in_ms else columns["dt_lo"] | columns["dt_hi"].astype(np.uint16) << 8
-        lengths = {len(x), len(y), len(polarity), len(gaps)}
-        if lengths != {int(starts[-1])} or not len(ids) == len(labels) == len(starts) - 1:
-            raise ValueError("its columns differ in length")
-        if labels.min(initial=0) < 0 or labels.max(initial=0) >= CLASSES:
-            raise ValueError(f"labels from {labels.min()} to {labels.max()}")
+    columns = npz_columns(path, _NEED)
+    try:
+        archive = _archive(columns)
+    except (KeyError, ValueError) as error:
+        raise InputError(str(path), f"damaged ({error})", _NEED, "Copy it again.") from None
+    return Samples(archive.labels.astype(np.int64), archive.sample)
 
-    def make(index: int) -> EventStream:
-        rows = slice(starts[index], starts[index + 1])
-        events = np.empty(rows.stop - rows.start, EVENT)
-        t = np.cumsum(gaps[rows], dtype=np.int64)
-        events["t"] = t * 1000 + _within_ms_us(len(t), int(ids[index])) if in_ms else t
-        events["c"], events["y"], events["x"] = polarity[rows], y[rows], x[rows]
-        if in_ms:
-            events = events[np.argsort(events["t"], kind="stable")]
-        return _stream(events, int(labels[index]), f"nmnist/{ids[index]}")
 
-    return Samples(labels, make)
+def _archive(columns: Mapping[str, NDArray[Any]]) -> _Archive:
+    """The archive with these ``columns``. Raises ValueError or KeyError if types or lengths are wrong."""
+    found = {name: _typed(name, columns[name], kind) for name, kind in COLUMNS.items() if name in columns}
+    x, y, labels, ids = (found[name] for name in ("x", "y", "label", "id"))
+    starts = np.r_[0, np.cumsum(found["n"], dtype=np.int64)]
+    polarity = np.unpackbits(found["p_bits"])[: starts[-1]]
+    in_ms = "dt_ms" in found
+    gaps = found["dt_ms" if in_ms else "dt_lo"]
+    of_events = {len(x), len(y), len(polarity), len(gaps), len(gaps if in_ms else found["dt_hi"])}
+    if of_events != {int(starts[-1])} or not len(ids) == len(labels) == len(starts) - 1:
+        raise ValueError("its columns differ in length")
+    if not in_ms:
+        gaps = gaps | found["dt_hi"].astype(np.uint16) << 8
+    if labels.max(initial=0) >= CLASSES:
+        raise ValueError(f"labels from {labels.min()} to {labels.max()}")
+    return _Archive(x, y, polarity, gaps, in_ms, labels, ids, starts)
+
+
+def _typed(name: str, column: NDArray[Any], kind: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+    """``column`` (N,) as numbers of ``kind``. Raises ValueError for others than whole numbers that it can hold."""
+    if column.dtype.kind not in "iub":
+        raise ValueError(f"column {name!r} of {column.dtype} with {column.ndim} axes, not integers with one")
+    most = np.iinfo(kind).max
+    if len(column) and (int(column.min()) < 0 or int(column.max()) > most):
+        raise ValueError(f"column {name!r} from {column.min()} to {column.max()}, not 0 to {most}")
+    return column.astype(kind, copy=False)
 
 
 def _within_ms_us(count: int, seed: int) -> NDArray[np.int64]:
@@ -137,20 +180,3 @@ def _read_bin(path: Path, label: int, name: str) -> EventStream:
 def _stream(events: Events, label: int, name: str) -> EventStream:
     duration_us = max(DURATION_US, int(events["t"].max(initial=0)) + 1)
     return EventStream(events, SHAPE, duration_us, label, name)
-
-
-def _bytes(path: Path) -> bytes:
-    with _reading(path):
-        return path.read_bytes()
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns exceptions in reading an archive into InputError."""
-    need = "an archive of N-MNIST samples"
-    try:
-        yield
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read ({error.strerror or error})", need) from None
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(str(path), f"damaged ({error})", need, "Copy it again.") from None
