@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,11 +28,14 @@ def bytes_allowed(path: Path) -> int:
 def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
     """The number of bytes that the array ``item`` of the file ``where`` takes.
 
-    Raises InputError when it is stored in other files, or takes more than ``bytes_left``.
+    Raises InputError when it is stored in other files, or takes more than ``bytes_left``, or one of its chunks does.
     """
     if item.external or item.is_virtual:
         raise InputError(where, f"{item.name} is stored in other files", "arrays in the file itself")
     if item.nbytes > bytes_left:
         found = f"{item.name} of shape {item.shape} is too large for a file of this size"
         raise InputError(where, found, f"arrays of {ARRAYS_ALLOWED}")
+    if item.chunks and (chunk := math.prod(item.chunks) * item.dtype.itemsize) > bytes_left:
+        found = f"{item.name} in chunks of {chunk:,} bytes is too large for a file of this size"
+        raise InputError(where, found, f"chunks of {ARRAYS_ALLOWED}")
     return int(item.nbytes)

@@ -18,15 +18,15 @@ INFO = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInf
 def aedat4(events: Sequence[tuple[int, int, int, int]]) -> bytes:
     """The file of ``events`` (t_us, x, y, polarity)."""
     info = INFO.encode()
-    header = _table(
+    header = table_of(
         b"IOHE", {0: struct.pack("<i", 0), 1: struct.pack("<q", -1)}, 2, struct.pack("<I", len(info)) + info + b"\0"
     )
     rows = b"".join(struct.pack("<qhh?xxx", t, x, y, bool(p)) for t, x, y, p in events)
-    packet = _table(b"EVTS", {}, 0, struct.pack("<I", len(events)) + rows)
+    packet = table_of(b"EVTS", {}, 0, struct.pack("<I", len(events)) + rows)
     return b"#!AER-DAT4.0\r\n" + header + struct.pack("<ii", 0, len(packet)) + packet
 
 
-def _table(kind: bytes, scalars: Mapping[int, bytes], vector_field: int, vector: bytes) -> bytes:
+def table_of(kind: bytes, scalars: Mapping[int, bytes], vector_field: int, vector: bytes) -> bytes:
     """A flatbuffer of one table, its size before it: ``scalars`` by their fields, and one vector or text."""
     fields = max([vector_field, *scalars]) + 1
     directory = 4 + 2 * fields

@@ -8,21 +8,29 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from xml.parsers import expat
 
 import numpy as np
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.frames import UNPACKED
 from deploytool.data.formats.parts import START, Part, Parts, Place, joined
-from deploytool.data.formats.reading import RawEvents, Reading
+from deploytool.data.formats.reading import RawEvents, Reading, camera_size
 
 HEADER: Final = b"IOHE"
 HEADER_AT: Final = 14
 """Where the header begins, with its size."""
 HEADER_MAX: Final = 1 << 24
-INFO_FIELD: Final = 2
-"""The number of the field with the description of the streams."""
+PACKING_FIELD, TABLE_FIELD, INFO_FIELD = 0, 1, 2
+"""The numbers of the fields with the compression, the place of the table behind the packets, and the description of the
+streams."""
+DEPTH_MAX: Final = 32
+"""The deepest nesting of the description."""
+PACKET: Final = struct.Struct("<ii")
+"""What a packet begins with: the number of its stream, and its size."""
+UNPACKED_MAX: Final = 1 << 28
+"""The most bytes of a packet when it is unpacked."""
 HEADER_END: Final = 26
 """The end of the name of the header's type, which follows the version, the header's size and an offset."""
 HELD: Final = 1 << 17
@@ -63,7 +71,7 @@ def _packets(path: Path) -> Iterator[RawEvents]:
     """The events of each packet in the file ``path``. Raises as `parts` does."""
     import aedat
 
-    _refuse_damaged_header(path)
+    _refuse_damaged(path)
     number, streams = 0, {}
     try:
         decoder = aedat.Decoder(path)
@@ -71,39 +79,101 @@ def _packets(path: Path) -> Iterator[RawEvents]:
         for packet in decoder if len(streams) == 1 else ():
             if packet["stream_id"] in streams:
                 ((_, stream),) = streams.items()
-                found, sensor = packet["events"], (stream["height"], stream["width"])
+                found, sensor = packet["events"], camera_size(stream["height"], stream["width"], str(path))
                 number += len(found)
                 yield RawEvents(found["t"], found["x"], found["y"], found["on"], sensor=sensor)
     except BaseException as error:  # a panic of Rust is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | GeneratorExit):
+        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError | GeneratorExit | InputError):
             raise
         raise InputError(str(path), f"cannot be read ({error})", NEED, "Copy it again.") from None
     if not number:
         raise InputError(str(path), f"0 events in {len(streams)} streams", NEED)
 
 
-def _refuse_damaged_header(path: Path) -> None:
-    """Raises InputError unless the header of the file ``path`` has a description of its streams in XML.
+def _refuse_damaged(path: Path) -> None:
+    """Raises InputError unless the header of the file ``path`` has a description of its streams in XML, and its packets
+    lie in the file and are not too large when they are unpacked.
 
-    Package aedat ends Python if that is not in UTF-8.
+    Package aedat ends Python if the description is not in UTF-8 or nested deeply, and where memory is refused.
     """
     with path.open("rb") as file:
         begin = file.read(HEADER_END)
         (size,) = struct.unpack("<I", begin[HEADER_AT : HEADER_AT + 4].rjust(4, b"\0"))
         file.seek(HEADER_AT + 4)
-        header = file.read(min(size, HEADER_MAX))
-    try:
-        if begin[-len(HEADER) :] != HEADER:
-            raise ValueError("no header")
-        (table,) = struct.unpack_from("<I", header, 0)
-        (back,) = struct.unpack_from("<i", header, table)
-        (field,) = struct.unpack_from("<H", header, table - back + 4 + 2 * INFO_FIELD)
-        (offset,) = struct.unpack_from("<I", header, table + field)
-        (length,) = struct.unpack_from("<I", header, table + field + offset)
-        text = header[table + field + offset + 4 :][:length].decode("utf-8")
-        if "<!" in text:
-            raise ValueError("XML with declarations")
-        expat.ParserCreate().Parse(text, True)
-    except (struct.error, ValueError, expat.ExpatError):
-        found = "cannot be read (its header is damaged)"
-        raise InputError(str(path), found, NEED, "Copy it again.") from None
+        header = memoryview(file.read(min(size, HEADER_MAX)))
+        try:
+            if begin[-len(HEADER) :] != HEADER:
+                raise ValueError("no header")
+            info, packing, table_at = _fields(header)
+            _refuse_odd_xml(info)
+        except (struct.error, ValueError, expat.ExpatError):
+            found = "cannot be read (its header is damaged)"
+            raise InputError(str(path), found, NEED, "Copy it again.") from None
+        try:
+            _check_packets(file, packing, path.stat().st_size if table_at <= 0 else table_at)
+        except ValueError as error:
+            raise InputError(str(path), f"cannot be read ({error})", NEED, "Copy it again.") from None
+
+
+def _fields(header: memoryview) -> tuple[str, int, int]:
+    """(description of the streams, number of the compression, where the table behind the packets is) in ``header``.
+
+    Raises ValueError or struct.error if it is damaged.
+    """
+    (table,) = struct.unpack_from("<I", header, 0)
+    (back,) = struct.unpack_from("<i", header, table)
+    (fields,) = struct.unpack_from("<H", header, table - back)
+
+    def place(field: int) -> int:
+        """Where ``field`` is; 0 if it is left out."""
+        inside = 4 + 2 * field < fields
+        (offset,) = struct.unpack_from("<H", header, table - back + 4 + 2 * field) if inside else (0,)
+        return table + offset if offset else 0
+
+    packing = struct.unpack_from("<i", header, at)[0] if (at := place(PACKING_FIELD)) else 0
+    behind = struct.unpack_from("<q", header, at)[0] if (at := place(TABLE_FIELD)) else -1
+    at = place(INFO_FIELD)
+    (offset,) = struct.unpack_from("<I", header, at)
+    (length,) = struct.unpack_from("<I", header, at + offset)
+    return bytes(header[at + offset + 4 :][:length]).decode("utf-8"), packing, behind
+
+
+def _refuse_odd_xml(text: str) -> None:
+    """Raises ValueError or ExpatError for XML that is damaged, has declarations, or is nested deeply."""
+    if "<!" in text:
+        raise ValueError("XML with declarations")
+    depth = 0
+
+    def down(_name: str, _attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEPTH_MAX:
+            raise ValueError("XML that is nested deeply")
+
+    def up(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = down, up
+    parser.Parse(text, True)
+
+
+def _check_packets(file: BinaryIO, packing: int, end: int) -> None:
+    """Raises ValueError if a packet of ``file``, which is behind its header, does not end before ``end``, or may be too
+    large when it is unpacked."""
+    at = file.tell()
+    unpacked = UNPACKED.get(packing)
+    if unpacked is None:
+        raise ValueError(f"unknown compression {packing}")
+    while at < end:
+        head = file.read(PACKET.size)
+        if len(head) < PACKET.size:
+            raise ValueError("a packet is cut short")
+        _, size = PACKET.unpack(head)
+        at += PACKET.size + size
+        if size < 0 or at > end:
+            raise ValueError(f"a packet of {size} bytes is cut short")
+        if packing and unpacked(memoryview(file.read(size))) > UNPACKED_MAX:
+            raise ValueError(f"a packet of {size} bytes may be of more than {UNPACKED_MAX:,} bytes when it is unpacked")
+        file.seek(at)

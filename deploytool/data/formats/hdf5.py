@@ -21,7 +21,7 @@ from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import bytes_allowed, bytes_of
 from deploytool.data.formats.named import complete, roles
 from deploytool.data.formats.parts import START, Part, Parts, Place
-from deploytool.data.formats.reading import COLUMNS, Reading
+from deploytool.data.formats.reading import COLUMNS, Reading, camera_size
 from deploytool.data.formats.stored import Stored, array_parts, column_parts, is_events
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ CACHE: Final = 1 << 26
 MILLISECONDS: Final = "ms_to_idx"
 OFFSET: Final = "t_offset"
 """What DSEC has beside its events: where each millisecond begins, and the time in microseconds to add to all."""
+MEMBERS_MAX: Final = 4096
+DEPTH_MAX: Final = 16
 NUMBER_BYTES: Final = 16
 """More than one number takes."""
 MANY_SPIKES: Final = {"spikes/times", "spikes/units"}
@@ -54,6 +56,8 @@ def parts(path: Path, reading: Reading, place: Place = START) -> Parts:
         group, sets = _recording(_inside(members, reading.group, name), name)
         left = bytes_allowed(path)
         for item in sets.values():
+            if item.dtype.hasobject:
+                raise InputError(name, f"{item.name} holds texts or lists", "numbers")
             left -= bytes_of(item, name, left)
             _refuse_missing_filters(item, name)
         columns = {key.rsplit("/", 1)[-1]: _stored(item) for key, item in sets.items()}
@@ -64,22 +68,39 @@ def parts(path: Path, reading: Reading, place: Place = START) -> Parts:
             (array,) = columns.values()
             raw_parts = array_parts(array, replace(reading, columns="xytp") if mvsec else reading, name, place)
         unit = "s" if mvsec else "us" if MILLISECONDS in members else None
-        since_us = _offset_us(members, name)
+        since_us, sensor = _offset_us(members, name), _sensor(file)
         for events, at in raw_parts:
             t = events.t.astype(np.int64) + since_us if since_us else events.t
-            yield Part(replace(events, t=t, unit=unit or events.unit, sensor=_sensor(file)), at)
+            yield Part(replace(events, t=t, unit=unit or events.unit, sensor=sensor), at)
 
 
 def _members(file: h5py.File) -> dict[str, Any]:
-    """{path: item} of all groups and data sets in the ``file``; links to other places have None."""
+    """{path: item} of all groups and data sets in the ``file``, each once; links to other places have None.
+
+    Raises InputError for more than `MEMBERS_MAX` of them, or groups more than `DEPTH_MAX` deep.
+    """
     import h5py
 
     found: dict[str, Any] = {}
-    file.visititems(lambda key, item: found.update({key: item}))
-    for parent in (file, *(item for item in found.values() if isinstance(item, h5py.Group))):
-        for key in parent:
-            if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
-                found[f"{parent.name}/{key}".lstrip("/")] = None
+    seen = {h5py.h5o.get_info(file.id).addr}
+    groups: list[tuple[str, h5py.Group]] = [("", file)]
+    while groups:
+        prefix, group = groups.pop(0)
+        if len(found) + len(group) > MEMBERS_MAX:
+            raise InputError(file.filename, f"more than {MEMBERS_MAX:,} groups and arrays", "one recording per file")
+        if prefix.count("/") > DEPTH_MAX:
+            raise InputError(file.filename, f"groups nested more than {DEPTH_MAX} deep", "fewer")
+        for key in group:
+            path = f"{prefix}{key}"
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                found[path] = None
+                continue
+            item = group[key]
+            if (address := h5py.h5o.get_info(item.id).addr) not in seen:
+                seen.add(address)
+                found[path] = item
+                if isinstance(item, h5py.Group):
+                    groups.append((f"{path}/", item))
     return found
 
 
@@ -155,7 +176,7 @@ def _stored(item: h5py.Dataset) -> Stored:
 def _sensor(file: h5py.File) -> tuple[int, int] | None:
     """(H, W) as Metavision writes it into a file; None if it is not stated."""
     found = _SIZE.match(str(file.attrs.get("geometry", "")))
-    return (int(found[2]), int(found[1])) if found else None
+    return camera_size(found[2], found[1], file.filename) if found else None
 
 
 def _refuse_missing_filters(item: h5py.Dataset, name: str) -> None:

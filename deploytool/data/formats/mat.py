@@ -19,7 +19,7 @@ from deploytool.base.errors import InputError
 from deploytool.data.formats.arrays import events_in_array
 from deploytool.data.formats.matlab import variables_of
 from deploytool.data.formats.named import columns_named, complete
-from deploytool.data.formats.parts import START, Part, Parts, Place
+from deploytool.data.formats.parts import START, TOO_MANY, Part, Parts, Place, events_allowed
 from deploytool.data.formats.reading import RawEvents, Reading
 from deploytool.data.formats.stored import is_events
 
@@ -35,7 +35,11 @@ def parts(path: Path, reading: Reading, _: Place = START) -> Parts:
 
     Raises InputError if it is damaged or too large when it is unpacked, or holds no events or several recordings.
     """
-    yield Part(_events(variables_of(path), reading, str(path)), START)
+    variables = variables_of(path)
+    train = variables.get(TRAIN)
+    if isinstance(train, np.ndarray) and np.count_nonzero(train) > events_allowed(path) + train.shape[-1]:
+        raise InputError(str(path), *TOO_MANY)
+    yield Part(_events(variables, reading, str(path)), START)
 
 
 def _events(variables: dict[str, Array | dict[str, Array]], reading: Reading, name: str) -> RawEvents:

@@ -37,6 +37,21 @@ Parts: TypeAlias = Iterator[Part]
 """The events of a file from a place on, few at a time, so that memory does not grow with the file."""
 
 
+EVENTS_MIN: Final = 1 << 24
+EVENTS_PER_BYTE: Final = 8
+"""A file may have `EVENTS_MIN` events, or this many for each of its bytes, more than any format stores; beyond, events
+are what a file claims that has little in it."""
+TOO_MANY: Final = (
+    "more events than a file of this size can have",
+    f"at most {EVENTS_MIN:,}, or {EVENTS_PER_BYTE} for each of its bytes",
+)
+
+
+def events_allowed(path: Path) -> int:
+    """The most events that the file ``path`` may have."""
+    return max(EVENTS_MIN, EVENTS_PER_BYTE * path.stat().st_size)
+
+
 def words_in(
     path: Path, start: int, word: np.dtype[Any], at: int = 0, size: int = PART_EVENTS
 ) -> Iterator[tuple[int, Array]]:

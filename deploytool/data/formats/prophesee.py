@@ -7,7 +7,7 @@ A header is lines that begin with "% ", up to "% end" or the first byte that is 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.errors import InputError
+from deploytool.data.formats.reading import camera_size
 
 HEADER_MAX: Final = 1 << 16
 """Number of leading bytes that are searched for the header."""
@@ -24,9 +25,8 @@ _SIZES: Final = (
     re.compile(r"^geometry (?P<width>\d+)x(?P<height>\d+)", re.MULTILINE),
     re.compile(r"height=(?P<height>\d+);width=(?P<width>\d+)"),
     re.compile(r"width=(?P<width>\d+);height=(?P<height>\d+)"),
-    re.compile(r"^width (?P<width>\d+)$.*^height (?P<height>\d+)$", re.MULTILINE | re.DOTALL | re.IGNORECASE),
-    re.compile(r"^height (?P<height>\d+)$.*^width (?P<width>\d+)$", re.MULTILINE | re.DOTALL | re.IGNORECASE),
 )
+_SIDES: Final = tuple(re.compile(rf"^{side} (\d+)$", re.MULTILINE | re.IGNORECASE) for side in ("height", "width"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Header:
 
     text: str
     end: int
+    sensor: tuple[int, int] | None = None
+    """(height, width) of the camera in pixels; None if it is not stated, or was not looked for."""
 
     @property
     def encoding(self) -> str:
@@ -43,15 +45,9 @@ class Header:
         return f"{found[1]}.{found[2] or '0'}" if found else ""
 
     @property
-    def sensor(self) -> tuple[int, int] | None:
-        """(height, width) of the camera in pixels; None if it is not stated."""
-        found = next((match for size in _SIZES if (match := size.search(self.text))), None)
-        return (int(found["height"]), int(found["width"])) if found else None
-
-    @property
     def version(self) -> int | None:
         """The version of a .dat file; None if it is not stated."""
-        found = re.search(r"^Version (\d+)", self.text, re.MULTILINE | re.IGNORECASE)
+        found = re.search(r"^Version (\d{1,9})", self.text, re.MULTILINE | re.IGNORECASE)
         return int(found[1]) if found else None
 
 
@@ -67,9 +63,18 @@ def header_of(head: bytes) -> Header:
 
 
 def header_in(path: Path) -> Header:
-    """The header at the beginning of the file ``path``."""
+    """The header at the beginning of the file ``path``. Raises InputError for a camera of an impossible size."""
     with path.open("rb") as file:
-        return header_of(file.read(HEADER_MAX))
+        header = header_of(file.read(HEADER_MAX))
+    return replace(header, sensor=_sensor(header.text, str(path)))
+
+
+def _sensor(text: str, name: str) -> tuple[int, int] | None:
+    """(height, width) that the header ``text`` of the file ``name`` states; None if it does not."""
+    if found := next((match for size in _SIZES if (match := size.search(text))), None):
+        return camera_size(found["height"], found["width"], name)
+    height, width = (side.search(text) for side in _SIDES)
+    return camera_size(height[1], width[1], name) if height and width else None
 
 
 def unwound(highs: NDArray[np.int64], bits: int, before: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from deploytool.base.arrays import Array
-from deploytool.base.errors import UsageError
+from deploytool.base.errors import InputError, UsageError
 
 COLUMNS: Final = "txyp"
 """The four columns of an event: time, column, row, polarity."""
@@ -16,6 +16,20 @@ UNITS_US: Final = {"us": 1.0, "ms": 1000.0, "s": 1e6, "ns": 0.001}
 
 CAMERAS: Final = {"dvs128": (128, 128), "davis240": (180, 240), "davis346": (260, 346), "davis640": (480, 640)}
 """The cameras of AEDAT 2.0 files with their size (H, W)."""
+
+
+SIDE_MAX: Final = 1 << 16
+"""The most rows or columns of a camera: places of events have 16 bits."""
+
+
+def camera_size(rows: str | int, columns: str | int, name: str) -> tuple[int, int]:
+    """(H, W) of the camera that the file ``name`` states. Raises InputError for one that no camera has."""
+    sides = [side if len(str(side)) <= len(str(SIDE_MAX)) else SIDE_MAX + 1 for side in (rows, columns)]
+    height, width = map(int, sides)
+    if not (0 < height <= SIDE_MAX and 0 < width <= SIDE_MAX):
+        found = f"a camera of {rows!s:.20}x{columns!s:.20} pixels"
+        raise InputError(name, found, f"1 to {SIDE_MAX} rows and columns", "Its header is damaged.")
+    return height, width
 
 
 @dataclass(frozen=True)

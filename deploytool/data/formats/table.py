@@ -11,7 +11,7 @@ from typing import Final
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import aedat2, aedat3, aedat4, dat, es, evt2, evt3, evt21, hdf5, mat, nbin, npy, text
-from deploytool.data.formats.parts import START, Part, Parts, Place, joined
+from deploytool.data.formats.parts import START, TOO_MANY, Part, Parts, Place, events_allowed, joined
 from deploytool.data.formats.prophesee import HEADER_MAX, header_of
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 
@@ -142,8 +142,8 @@ def formats() -> str:
 def raw_parts(path: Path, kind: Format, reading: Reading = AS_IT_IS, place: Place = START) -> Iterator[Part]:
     """The events in the file ``path``, of the format ``kind``, from ``place`` on, in the order of the file.
 
-    Raises InputError if it cannot be read, or if the package that reads it is not installed; UsageError for options of
-    ``reading`` that the format states itself.
+    Raises InputError if it cannot be read, has more events than a file of its size can have, or if the package that
+    reads it is not installed; UsageError for options of ``reading`` that the format states itself.
     """
     if given := [option for option in (*reading.options,) if option in _OF_A_FORMAT and option not in kind.takes]:
         need = "AEDAT 2.0" if "--camera" in given else "HDF5" if "--group" in given else "a plain array, or a table"
@@ -152,7 +152,12 @@ def raw_parts(path: Path, kind: Format, reading: Reading = AS_IT_IS, place: Plac
         found = f"{kind.says}, and {kind.library}, which reads its files, is not installed"
         raise InputError(str(path), found, kind.library, f"{kind.install[0].upper()}{kind.install[1:]}.")
     try:
-        yield from kind.parts(path, reading, place)
+        left = events_allowed(path)
+        for part in kind.parts(path, reading, place):
+            left -= len(part.events)
+            if left < 0:
+                raise InputError(str(path), *TOO_MANY)
+            yield part
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", "a readable file") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 import zipfile
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from helpers import event_files
-from helpers.aedat4 import aedat4
+from helpers.aedat4 import INFO, aedat4, table_of
 from helpers.event_files import Row
 from hypothesis import given
 from hypothesis import strategies as st
@@ -380,3 +381,47 @@ def test_known_files_that_are_not_read_are_named_with_a_way_out(tmp_path: Path, 
     with pytest.raises(InputError, match=says) as caught:
         read_events(tmp_path / "a.raw", (2, 34, 34))
     assert "Convert it with" in str(caught.value)
+
+
+def packed_aedat4(code: int, packet: bytes, size: int | None = None, info: str = INFO) -> bytes:
+    """An AEDAT4 file of one packet, packed in the way that ``code`` is the number of."""
+    text = info.encode()
+    header = table_of(b"IOHE", {0: struct.pack("<i", code)}, 2, struct.pack("<I", len(text)) + text + b"\0")
+    return b"#!AER-DAT4.0\r\n" + header + struct.pack("<ii", 0, len(packet) if size is None else size) + packet
+
+
+ZSTD_BLOCK = (1 << 17 << 3 | 1 << 1).to_bytes(3, "little") + b"\0"
+LZ4_HEAD = b"\x04\x22\x4d\x18\x60\x70\x73"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (packed_aedat4(0, b"", info="<a>" * 50_000 + "</a>" * 50_000), "cannot be read (its header is damaged)"),
+        (packed_aedat4(0, b"1234", 2**31 - 1), "cannot be read (a packet of 2147483647 bytes is cut short)"),
+        (packed_aedat4(0, b"1234", -1), "cannot be read (a packet of -1 bytes is cut short)"),
+        (packed_aedat4(7, b""), "cannot be read (unknown compression 7)"),
+        (packed_aedat4(1, b"\x04\x22\x4d"), "cannot be read (cut short)"),
+        (packed_aedat4(1, LZ4_HEAD + b"\1\0\0\0\0" * 65 + bytes(4)), "cannot be read (a packet of 336 bytes may be of"),
+        (packed_aedat4(3, b"\x28\xb5\x2f\xfd\0\x58" + ZSTD_BLOCK * 2100), "cannot be read (cut short)"),
+        (
+            packed_aedat4(4, b"\x28\xb5\x2f\xfd\0\x58" + ZSTD_BLOCK * 2100 + b"\1\0\0"),
+            "cannot be read (a packet of 8409 bytes may be of more than 268,435,456 bytes when it is unpacked)",
+        ),
+    ],
+)
+def test_aedat4_that_claims_more_than_there_is_is_refused_before_it_is_read(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    pytest.importorskip("aedat")
+    (tmp_path / "a.aedat4").write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(says)):
+        read_raw(tmp_path / "a.aedat4", FORMATS["aedat4"])
+
+
+def test_events_that_a_file_has_no_room_for_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploytool.data.formats.parts.EVENTS_MIN", 1000)
+    column = np.zeros(200_000, np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", t=column, x=column, y=column, p=column)
+    with pytest.raises(InputError, match=r"a.npz: more events than a file of this size can have; need at most"):
+        read_raw(tmp_path / "a.npz", FORMATS["npz"])

@@ -149,3 +149,38 @@ def test_filters_of_hdf5plugin_are_known(tmp_path: Path) -> None:
         for name, column in zip("txyp", (T, X, Y, P), strict=True):
             file.create_dataset(f"events/{name}", data=column, **plugin.Blosc())
     assert events_of(tmp_path / "a.h5") == EVENTS
+
+
+def test_lists_nesting_members_and_chunks_beyond_what_a_recording_has_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    dsec(path)
+    with h5py.File(path, "a") as file:
+        file["deep/" + "g/" * 20 + "x"] = 1
+    with pytest.raises(InputError, match=r"a.h5: groups nested more than 16 deep; need fewer"):
+        events_of(path)
+    dsec(path)
+    with h5py.File(path, "a") as file:
+        for number in range(4100):
+            file.create_group(f"more/{number}")
+    with pytest.raises(InputError, match=r"a.h5: more than 4,096 groups and arrays; need one recording per file"):
+        events_of(path)
+    written(path, x=X, y=Y, p=P)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("t", (4,), h5py.vlen_dtype("i8"))
+    with pytest.raises(InputError, match=r"a.h5: /t holds texts or lists; need numbers"):
+        events_of(path)
+    written(path, x=X, y=Y, p=P)
+    with h5py.File(path, "a") as file:
+        file.create_dataset("t", (4,), "i8", maxshape=(None,), chunks=(1 << 28,))
+    with pytest.raises(
+        InputError, match=r"a.h5: /t in chunks of 2,147,483,648 bytes is too large for a file of this size"
+    ):
+        events_of(path)
+
+
+def test_a_group_that_contains_itself_is_searched_once(tmp_path: Path) -> None:
+    path = dsec(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        file["events/all"] = file["/"]
+        file["events/again"] = file["events"]
+    assert events_of(path) == EVENTS

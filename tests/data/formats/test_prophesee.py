@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError
 from deploytool.data.formats import dat, evt2, evt3, evt21
 from deploytool.data.formats.parts import joined
-from deploytool.data.formats.prophesee import header_of, unwound
+from deploytool.data.formats.prophesee import header_in, unwound
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents
 
 WORDS_2 = st.one_of(
@@ -139,9 +140,34 @@ def test_unwinding_needs_the_last_of_what_came_before() -> None:
         ("", "", None),
     ],
 )
-def test_a_header_tells_encoding_and_sensor(text: str, encoding: str, sensor: tuple[int, int] | None) -> None:
-    header = header_of(text.encode() + b"\x01\x02")
+def test_a_header_tells_encoding_and_sensor(
+    tmp_path: Path, text: str, encoding: str, sensor: tuple[int, int] | None
+) -> None:
+    (tmp_path / "a.raw").write_bytes(text.encode() + b"\x01\x02")
+    header = header_in(tmp_path / "a.raw")
     assert (header.end, header.encoding, header.sensor) == (len(text), encoding, sensor)
+
+
+@pytest.mark.parametrize(
+    ("lines", "size"),
+    [
+        ("% geometry 0x480", "480x0"),
+        ("% geometry 65537x1", "1x65537"),
+        (f"% geometry {'9' * 5000}x{'8' * 5000}", f"{'8' * 20}x{'9' * 20}"),
+        (f"% Width {'9' * 5000}\n% Height 3", f"3x{'9' * 20}"),
+    ],
+)
+def test_a_camera_of_an_impossible_size_is_refused(tmp_path: Path, lines: str, size: str) -> None:
+    (tmp_path / "a.raw").write_text(f"% evt 3.0\n{lines}\n% end\n", encoding="ascii")
+    with pytest.raises(InputError, match=f": a camera of {size} pixels; need 1 to 65536 rows and columns. Its header"):
+        header_in(tmp_path / "a.raw")
+
+
+def test_a_header_of_very_many_lines_is_read_at_once(tmp_path: Path) -> None:
+    begun = time.process_time()
+    (tmp_path / "a.dat").write_bytes(b"% width 3\n% heigth 3\n" * 3200 + b"% end\n\x0c\x08")
+    assert header_in(tmp_path / "a.dat").sensor is None
+    assert time.process_time() - begun < 1
 
 
 def test_old_dat_files_have_other_bits(tmp_path: Path) -> None:
@@ -211,5 +237,5 @@ def test_the_real_evt3_file_lasts_as_long_as_its_camera_says(shared_data: Path) 
     assert (np.diff(ours.t) >= 0).all()
     assert (int(ours.t[0]), int(ours.t[-1])) == (11_718_656, 11_727_457)
     assert set(np.unique(theirs["t"] - ours.t) % 4096) == {0}
-    repeated = int((np.fromfile(path, "<u2", offset=header_of(path.read_bytes()[:4096]).end) >> 12 == 8).sum())
+    repeated = int((np.fromfile(path, "<u2", offset=header_in(path).end) >> 12 == 8).sum())
     assert abs(16 * repeated - (ours.t[-1] - ours.t[0])) < 100
