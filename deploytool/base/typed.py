@@ -43,11 +43,16 @@ def _validated(content: bytes, where: str, schema: TypeAdapter[T], need: str) ->
     try:
         return schema.validate_json(content, strict=True)
     except ValidationError as error:
-        problems = [_problem(item["loc"], item["msg"], where, need) for item in error.errors(include_url=False)]
-        if len(problems) > PROBLEMS_MAX:
-            more = len(problems) - PROBLEMS_MAX
-            problems[PROBLEMS_MAX:] = [ArtifactError(where, f"{more} more wrong fields", need)]
-        raise ArtifactError.together(problems) from None
+        raise in_sentences(error, where, need) from None
+
+
+def in_sentences(error: ValidationError, where: str, need: str = NEED) -> ArtifactError:
+    """``error`` about a value of the file ``where``: a sentence for each of the first wrong fields."""
+    problems = [_problem(item["loc"], item["msg"], where, need) for item in error.errors(include_url=False)]
+    if len(problems) > PROBLEMS_MAX:
+        more = len(problems) - PROBLEMS_MAX
+        problems[PROBLEMS_MAX:] = [ArtifactError(where, f"{more} more wrong fields", need)]
+    return ArtifactError.together(problems)
 
 
 def _problem(path: tuple[int | str, ...], says: str, where: str, need: str) -> ArtifactError:

@@ -15,7 +15,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -263,8 +263,13 @@ def _age(folder: Path) -> tuple[str, int, str]:
 def _on_chip(newest: Path, folders: Sequence[Path]) -> Path:
     """The newest program for a chip, made from the graph of the ``newest`` one; that one if there is none."""
     graph = _graph_of(newest)
-    for_chips = (path for path in folders if CONFIGURATION in stated(path).get("files", ()))
+    for_chips = (path for path in folders if CONFIGURATION in _files_of(path))
     return next((path for path in for_chips if _graph_of(path) == graph), newest)
+
+
+def _files_of(folder: Path) -> Collection[str]:
+    files = stated(folder).get("files")
+    return files if isinstance(files, dict) else ()
 
 
 def _graph_of(program: Path) -> Any:

@@ -6,19 +6,21 @@ has an equal name whenever it is made; ``created_check`` covers it, so that ever
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
 
 from deploytool.base.digest import digest
 from deploytool.base.errors import ArtifactError
-from deploytool.base.json_text import canonical_json
+from deploytool.base.json_text import canonical_json, parse_json, read_bytes
+from deploytool.base.typed import typed
+from deploytool.store.requests import schema_of
 
 Kind: TypeAlias = Literal["model", "graph", "program", "samples", "recording", "verdict", "sweep", "selftest", "report"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -29,9 +31,11 @@ IDENTITY_VERSION: Final = 1
 """The version of what digests and keys cover. While it stays, so do the names of artifacts."""
 
 FILE: Final = "manifest.json"
+NEED: Final = "the manifest of an artifact"
 MADE_BY: Final = f"deploytool {version('deploytool')}"
 UNCHANGED: Final = "what deploytool wrote"
 REMAKE: Final = "Delete the artifact's folder and run the command again to recreate it."
+_DIGEST: Final = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 
@@ -53,6 +57,14 @@ class Manifest(BaseModel):
     made_by: str
     created: str | None = None
     created_check: str | None = None
+
+    @field_validator("inputs")
+    @classmethod
+    def _digests(cls, inputs: dict[str, str]) -> dict[str, str]:
+        for role, named in inputs.items():
+            if not _DIGEST.fullmatch(named):
+                raise ValueError(f"{role!r}: {named!r}, which is no digest")
+        return inputs
 
     @field_validator("files")
     @classmethod
@@ -84,11 +96,8 @@ def new_manifest(values: Mapping[str, Any]) -> Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The verified manifest in ``folder``. Raises ArtifactError for a damaged one, or one of a newer version."""
     path = folder / FILE
-    try:
-        text = path.read_bytes().decode("utf-8")
-        values = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(str(path), f"not readable ({error})", "the manifest of an artifact") from None
+    content = read_bytes(path, NEED)
+    values = parse_json(content, str(path), NEED)
     found = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(found, int) and found > SCHEMA_VERSION:
         raise ArtifactError(
@@ -97,20 +106,23 @@ def read_manifest(folder: Path) -> Manifest:
             f"version {SCHEMA_VERSION} or older",
             "Update deploytool.",
         )
-    try:
-        manifest = Manifest.model_validate(values)
-    except ValidationError:
-        manifest = None
-    if manifest is None or text != canonical_json(values) or not _is_intact(manifest, values):
+    if content != canonical_json(values).encode("utf-8") or not _is_intact(values):
         raise ArtifactError(str(path), "its content does not match its digest", UNCHANGED, REMAKE)
+    manifest = typed(values, str(path), _adapter(), NEED)
+    typed(values["recipe"], f"{path}: recipe", schema_of(manifest.kind), NEED)
     return manifest
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
 
 
 def stated(folder: Path) -> dict[str, Any]:
     """What the manifest in ``folder`` states, not verified; nothing if it cannot be read."""
     try:
-        values = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = parse_json(read_bytes(folder / FILE), str(folder / FILE))
+    except ArtifactError:
         return {}
     return values if isinstance(values, dict) else {}
 
@@ -121,18 +133,18 @@ def stated_time(values: Mapping[str, Any]) -> str | None:
     return created if isinstance(created, str) and _TIME.fullmatch(created) else None
 
 
-def _is_intact(manifest: Manifest, values: Mapping[str, Any]) -> bool:
-    """Whether ``manifest``, read from ``values``, is as it was written."""
-    if _digest_of(values) != manifest.digest:
+def _is_intact(values: Any) -> bool:
+    """Whether ``values`` are those of a manifest as it was written."""
+    if not isinstance(values, dict) or "digest" not in values or _digest_of(values) != values["digest"]:
         return False
-    match values["schema_version"]:
+    match values.get("schema_version"):
         case bool():
             return False
         case 1:
             return not values.keys() & {"created", "created_check"}
         case 2:
             created = stated_time(values)
-            return created is not None and manifest.created_check == _created_check(manifest.digest, created)
+            return created is not None and values.get("created_check") == _created_check(values["digest"], created)
         case _:
             return False
 

@@ -31,7 +31,7 @@ def classes_of(store: Store, artifact: Artifact, program: Program) -> Classes:
 def trained_on(store: Store, artifact: Artifact, folder: Path) -> bool:
     """Whether the network of ``artifact`` was trained on recordings in ``folder``, as far as its lineage says it."""
     for each in (artifact, *ancestors(store, artifact)):
-        root = each.manifest.recipe.get("data", {}).get("root") if each.kind == "model" else None
+        root = (each.manifest.recipe.get("data") or {}).get("root") if each.kind == "model" else None
         if root is not None and Path(root).expanduser().absolute() == folder.absolute():
             return True
     return False

@@ -31,6 +31,7 @@ from deploytool.store.file_names import (
 from deploytool.store.manifest import Kind
 from deploytool.workflow.networks import originals_of
 from deploytool.workflow.scores import answers, decisions, errors_of, separations_of, validation_score
+from deploytool.workflow.stated import stated
 
 if TYPE_CHECKING:
     from deploytool.ir.sweep import Curve
@@ -127,7 +128,7 @@ def _samples(artifact: Artifact) -> dict[str, Any]:
     streams = load_streams(artifact.path)
     durations_us, labels = streams.columns["durations_us"], streams.labels
     return {
-        "data": artifact.manifest.recipe["data"].get("set"),
+        "data": stated(artifact, "data").get("set"),
         "samples": len(streams),
         "events": len(streams.events),
         "map": ", ".join(map(format_shape, streams.shapes)),

@@ -36,6 +36,7 @@ from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import method_of
 from deploytool.workflow.answers import decoder_of
+from deploytool.workflow.stated import section, whole
 from deploytool.zoo.models import is_shipped
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"
@@ -189,13 +190,12 @@ def artifact_graph(artifact: Artifact) -> Graph:
         return read_nir(artifact.path / NETWORK)
     from deploytool.convert.model import to_graph
 
-    recipe = artifact.manifest.recipe
-    spec = TrainSection.model_validate(recipe["train"])
+    spec = section(artifact, "train", TrainSection)
     method = method_of(spec)
-    require_on_chip(TaskSection.model_validate(recipe.get("task", {})))
+    require_on_chip(section(artifact, "task", TaskSection) if "task" in artifact.manifest.recipe else TaskSection())
     method.require_deployable(spec)
-    network = method.trained_network(NetworkSection.model_validate(recipe["network"]), spec)
-    constraints = ConstraintsSection.model_validate(recipe["constraints"])
+    network = method.trained_network(section(artifact, "network", NetworkSection), spec)
+    constraints = section(artifact, "constraints", ConstraintsSection)
     graph = to_graph(read_tensors(artifact.path / WEIGHTS), network, constraints)
     return replace(graph, decoder=decoder_of(artifact))
 
@@ -205,7 +205,7 @@ def trained_for(store: Store, artifact: Artifact | None) -> str | None:
     if artifact is not None:
         for model in (artifact, *ancestors(store, artifact)):
             if model.kind == "model":
-                return ConstraintsSection.model_validate(model.manifest.recipe["constraints"]).chip
+                return section(model, "constraints", ConstraintsSection).chip
     return None
 
 
@@ -213,7 +213,7 @@ def recipe_of(store: Store, artifact: Artifact) -> Recipe | None:
     """The recipe of the training that ``artifact`` comes from, as far as its model states it."""
     for model in (artifact, *ancestors(store, artifact)):
         if model.kind == "model":
-            return Recipe.model_validate({**model.manifest.recipe, "name": "model", "run": {"on": []}})
+            return whole(model, {"name": "model", "run": {"on": []}})
     return None
 
 
@@ -247,7 +247,7 @@ def _differences(graph: Graph, options: ImportOptions, plain: Callable[[], Graph
 
 def originals_of(artifact: Artifact) -> Mapping[str, str]:
     """{layer: its original name} of a stored graph, for the layers that got a readable name."""
-    found: Mapping[str, str] = artifact.manifest.recipe.get(ORIGINALS, {})
+    found: Mapping[str, str] = artifact.manifest.recipe.get(ORIGINALS) or {}
     return found
 
 

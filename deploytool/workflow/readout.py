@@ -11,6 +11,7 @@ from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
 from deploytool.recipe import ReadoutSection
 from deploytool.store.artifact import Artifact, Store
+from deploytool.workflow.stated import as_section
 
 if TYPE_CHECKING:
     from deploytool.validate.readout import Readings
@@ -29,9 +30,12 @@ def readout(store: Store, artifact: Artifact) -> dict[str, Any]:
     """
     program = store.by_digest(artifact.manifest.inputs.get("program", "")) if artifact.kind == "recording" else None
     mapped = program.manifest.recipe.get("map") if program else None
-    if not mapped or not mapped.get("readout"):
+    if program is None or not mapped or not mapped.get("readout"):
         return {}
-    asked, hz = ReadoutSection.model_validate(mapped["readout"]), mapped.get("slow_clock_hz")
+    asked, hz = (
+        as_section(mapped["readout"], f"{program.path}: recipe.map.readout", ReadoutSection),
+        mapped.get("slow_clock_hz"),
+    )
     if hz is None:
         return {"readout": "not emulated: it needs a slow clock; give [map] slow_clock_hz, and map the network again"}
 

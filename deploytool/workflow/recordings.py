@@ -8,6 +8,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
+from deploytool.workflow.stated import stated
 
 
 def load(store: Store, artifact: Artifact) -> Recording:
@@ -23,18 +24,16 @@ def with_source(store: Store, made_from: Artifact, recording: Recording) -> Reco
     """
     sources = {artifact.kind: artifact for artifact in reversed((made_from, *ancestors(store, made_from)))}
     network = sources.get("model") or sources.get("graph")
-    stated = {kind: artifact.manifest.recipe for kind, artifact in sources.items()}
     known = recording.setup
-    if recording.rung == "torch" and "model" in stated:
-        trained = stated["model"]
-        steps = known.time_steps or trained["train"]["time_steps"]
-        known = replace(known, time_steps=steps, bins=trained["data"].get("bins", "time"))
-    elif "recording" in stated:
-        asked = stated["recording"]
+    if recording.rung == "torch" and "model" in sources:
+        steps = known.time_steps or stated(sources["model"], "train")["time_steps"]
+        known = replace(known, time_steps=steps, bins=stated(sources["model"], "data").get("bins", "time"))
+    elif "recording" in sources:
+        asked = sources["recording"].manifest.recipe
         known = replace(known, time_steps=asked.get("time_steps"), bins=asked.get("bins", "time"))
     setup = replace(
         known,
         network=network.digest if network else known.network,
-        weight_bits=stated.get("program", {}).get("weight_bits"),
+        weight_bits=sources["program"].manifest.recipe.get("weight_bits") if "program" in sources else None,
     )
     return replace(recording, setup=setup)

@@ -22,6 +22,7 @@ from deploytool.store.lineage import ancestors
 from deploytool.workflow import samples as sources
 from deploytool.workflow.classes import classes_of
 from deploytool.workflow.samples import IN_MEMORY, SampleSource
+from deploytool.workflow.stated import as_section, stated
 
 if TYPE_CHECKING:
     from deploytool.ir.traffic import Traffic
@@ -96,9 +97,9 @@ def streams_of(store: Store, artifact: Artifact, program: Program, place: DataPl
 
     Raises ReplayError if they are not known or not found.
     """
-    stated = artifact.manifest.recipe.get("imported")
-    if stated is not None:
-        known = stated.get("samples_of", "")
+    imported = artifact.manifest.recipe.get("imported")
+    if imported is not None:
+        known = imported.get("samples_of", "")
         found = [folder for folder in store.folders("recording") if folder.name == known]
         if not found:
             raise ReplayError(f"{artifact.name}: it was imported without a recording of the same samples.")
@@ -156,9 +157,9 @@ def _job(store: Store, artifact: Artifact) -> Job:
     asked = artifact.manifest.recipe
     if asked.get("rung") == "torch":
         model = _made_from(store, artifact, "model")
-        trained = model.manifest.recipe
-        return Job("quantised", trained["train"]["time_steps"], bins=trained["data"].get("bins", "time"))
-    if "on" not in asked:
+        steps = stated(model, "train")["time_steps"]
+        return Job("quantised", steps, bins=stated(model, "data").get("bins", "time"))
+    if asked.get("on") is None:
         raise ReplayError(f"{artifact.name}: it was not run by deploytool, so only its counts and spikes are known.")
     if asked["on"].partition(":")[0] not in TARGETS or not kind_of(asked["on"]).computes:
         raise ReplayError(f"{artifact.name}: it was run on {asked['on']}, so only its counts and spikes are known.")
@@ -187,7 +188,7 @@ def _program(store: Store, artifact: Artifact) -> Artifact:
 
 
 def _made_from(store: Store, artifact: Artifact, role: str) -> Artifact:
-    found = store.by_digest(artifact.manifest.inputs[role])
+    found = store.by_digest(artifact.manifest.inputs.get(role, ""))
     if found is None:
         raise ReplayError(f"{artifact.name}: the {role} it was made from is not in the store.")
     return found
@@ -195,7 +196,7 @@ def _made_from(store: Store, artifact: Artifact, role: str) -> Artifact:
 
 def _source(store: Store, artifact: Artifact, place: DataPlace) -> SampleSource:
     """The samples of the recording ``artifact``, known by their fingerprint."""
-    asked, wanted = artifact.manifest.recipe["data"], artifact.manifest.inputs["data"]
+    asked, wanted = stated(artifact, "data"), artifact.manifest.inputs.get("data")
     if found := next((each for each in place.held if each.fingerprint == wanted), None):
         return found
     if IN_MEMORY in asked:
@@ -219,13 +220,16 @@ def _candidates(
     """Ways to find the samples of ``artifact``: in the ``place`` that was stated, and where its network was trained."""
     from deploytool.data.formats.reading import Reading
 
-    if "files" in asked:
+    if asked.get("files"):
         reading, keys = sources.stated_of_files(asked)
         yield partial(sources.chosen, place.data or asked["files"], keys, Reading(**reading))
         return
-    recipes = [each.manifest.recipe for each in ancestors(store, artifact) if each.kind == "model"]
-    trained = [recipe["data"].get("root") for recipe in recipes if recipe["data"]["set"] == asked["set"]]
+    models = [each for each in ancestors(store, artifact) if each.kind == "model"]
+    data = [stated(model, "data") for model in models]
+    trained = [each.get("root") for each in data if each.get("set") == asked.get("set")]
     roots = [place.root] if place.root else [*trained, None]
     for root in dict.fromkeys(roots):
-        for seed in dict.fromkeys((*(int(recipe["seed"]) for recipe in recipes), 0)):
-            yield partial(sources.dataset, DataSection.model_validate({**asked, "root": root}), seed)
+        for seed in dict.fromkeys((*(int(stated(model, "seed")) for model in models), 0)):
+            yield partial(
+                sources.dataset, as_section({**asked, "root": root}, f"{artifact.name}: recipe.data", DataSection), seed
+            )

@@ -16,6 +16,7 @@ from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
 from deploytool.store.manifest import Kind
 from deploytool.workflow.recordings import load
 from deploytool.workflow.scores import result, validation_score
+from deploytool.workflow.stated import stated
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,12 @@ def summary(store: Store, artifact: Artifact) -> Summary:
 
 
 def _model(_: Store, artifact: Artifact) -> Summary:
-    recipe = artifact.manifest.recipe
     score = validation_score(artifact.stored_json(HISTORY))
     accuracy, r2 = score.get("validation_accuracy_percent"), score.get("validation_r2")
     result = _percent(accuracy) if r2 is None else f"R2 {figure(r2)}"
     if (si_sdr_db := score.get("validation_si_sdr_db")) is not None:
         result = f"SI-SDR {figure(si_sdr_db)} dB"
-    return Summary(recipe["constraints"]["chip"], recipe["train"]["time_steps"], accuracy, result)
+    return Summary(stated(artifact, "constraints")["chip"], stated(artifact, "train")["time_steps"], accuracy, result)
 
 
 def _graph(_: Store, artifact: Artifact) -> Summary:
@@ -64,7 +64,7 @@ def _program(_: Store, artifact: Artifact) -> Summary:
 
 
 def _samples(_: Store, artifact: Artifact) -> Summary:
-    data = artifact.manifest.recipe["data"]
+    data = stated(artifact, "data")
     special = data.get("set") if "training_samples_of" not in data else f"{data.get('set')}, for calibration"
     return Summary(result=f"{len(load_streams(artifact.path))} samples", special=special)
 

@@ -16,7 +16,7 @@ from deploytool.store.artifact import Artifact, Request, Store, open_artifact
 from deploytool.store.manifest import FILE as MANIFEST
 from deploytool.store.manifest import KINDS, new_manifest
 
-RECIPE = {"train": {"epochs": 1}}
+RECIPE = {"train": {"time_steps": 1}}
 
 
 def write(folder: Path) -> None:

@@ -14,7 +14,7 @@ from deploytool.base.messages import Messages
 from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
 
-REQUEST = Request("model", {"data": "d"}, {"train": {"epochs": 1}})
+REQUEST = Request("model", {"data": "d"}, {"train": {"time_steps": 1}})
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_was_asked_before_is_not_computed_again(cache: StageCache, capsys: 
     [
         Request("graph", REQUEST.inputs, REQUEST.recipe),
         Request("model", {"data": "e"}, REQUEST.recipe),
-        Request("model", REQUEST.inputs, {"train": {"epochs": 2}}),
+        Request("model", REQUEST.inputs, {"train": {"time_steps": 2}}),
     ],
 )
 def test_another_request_is_computed(cache: StageCache, other: Request) -> None:
@@ -95,7 +95,7 @@ from deploytool.base.messages import Messages
 from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
 cache = StageCache(Store(Path({root!r})), Messages())
-request = Request("model", {{"data": "d"}}, {{"train": {{"epochs": 1}}}})
+request = Request("model", {{"data": "d"}}, {{"train": {{"time_steps": 1}}}})
 """
 
 
