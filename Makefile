@@ -47,7 +47,7 @@ bench: $(READY)
 	$(BIN)/deploytool bench
 
 soak: $(READY)
-	PYTHONPATH=tests:. $(BIN)/python -m soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --output build/soak
+	PYTHONPATH=$(CURDIR)/tests:$(CURDIR) $(BIN)/python -m soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) --output build/soak
 
 docs: $(READY)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs site

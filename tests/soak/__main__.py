@@ -1,6 +1,6 @@
 """Repeats the chain for a time while faults are injected, and judges what was seen.
 
-    PYTHONPATH=tests python -m soak --minutes 60 --seed 1 --output build/soak
+    make soak MINUTES=60 SEED=1
 
 Every round injects one fault into commands on one store, then repairs the store as the messages say, until the whole
 chain ends with the artifacts that it makes undisturbed. Meanwhile one process repeats the chain through the Python
