@@ -19,8 +19,15 @@ def draw(path: Path, repetitions: Sequence[Mapping[str, Any]], rounds: Sequence[
     figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 6), layout="constrained")
     minutes = [row["seconds"] / 60 for row in repetitions]
     above.plot(minutes, [row["rss_bytes"] / MIB for row in repetitions], color="#0b5394", linewidth=1)
+    kept = [row for row in repetitions if "malloc_bytes" in row]
+    above.plot(
+        [row["seconds"] / 60 for row in kept],
+        [row["malloc_bytes"] / MIB for row in kept],
+        color="#0b5394",
+        dashes=(4, 2),
+    )
     above.set_ylim(bottom=0)
-    above.set_ylabel("long-lived process, MiB")
+    above.set_ylabel("resident, and not freed (dashed), MiB")
     counts = above.twinx()
     for name, colour in (("descriptors", "#b45f06"), ("threads", "#38761d"), ("children", "#741b47")):
         counts.plot(minutes, [row[name] for row in repetitions], color=colour, linewidth=1, label=name)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
-RSS_PER_REPETITION_MAX: Final = 16 * 1024
-"""Bytes by which the memory of the long-lived process may grow per repetition: less than what one repetition makes."""
+RSS_SHARE_MAX: Final = 0.05
+"""The share by which resident memory may grow in the judged part, where freed memory leaves pages in use."""
+
+KEPT_MAX: Final[Mapping[str, float]] = MappingProxyType({"malloc_bytes": 1024, "python_blocks": 20})
+"""By how much memory that is not freed may grow per repetition: less than any array or value that a run makes."""
 
 WARM_UP: Final = 0.25
 """The share of the repetitions, from the first, that load libraries and fill caches and are not judged."""
@@ -32,20 +36,27 @@ def slope(values: Sequence[float]) -> float:
 def memory(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What ``rows``, the measures of the long-lived process, say of its memory; ``status`` is the judgement."""
     judged = rows[int(len(rows) * WARM_UP) :]
-    found: dict[str, Any] = {"repetitions": len(rows), "judged": len(judged), "bound": RSS_PER_REPETITION_MAX}
+    found: dict[str, Any] = {"repetitions": len(rows), "judged": len(judged)}
     if len(rows) < REPETITIONS_MIN:
         return {**found, "status": "not judged", "problems": []}
-    values = [row["rss_bytes"] for row in judged]
-    grown = slope(values)
     problems = []
-    if grown > RSS_PER_REPETITION_MAX:
-        problems.append(f"its memory grows by {grown:,.0f} bytes per repetition; at most {RSS_PER_REPETITION_MAX:,}")
+    resident = [row["rss_bytes"] for row in judged]
+    grown = slope(resident) * len(resident)
+    if grown > RSS_SHARE_MAX * resident[0]:
+        problems.append(f"resident memory grows by {grown:,.0f} bytes; at most {RSS_SHARE_MAX:.0%}")
+    for name, most in KEPT_MAX.items():
+        known = [row for row in judged if name in row]
+        apart = known[1]["repetition"] - known[0]["repetition"]
+        found[f"{name}_per_repetition"] = each = round(slope([row[name] for row in known]) / apart, 1)
+        if each > most:
+            problems.append(f"{name} grow by {each:,} per repetition; at most {most:,.0f}")
     for name in ("descriptors", "threads", "children"):
         counts = [row[name] for row in judged]
         if counts[-1] > min(counts) + COUNTED_MAX:
             problems.append(f"{name}: {counts[-1]} at the end, {min(counts)} before")
-    sizes = {"rss_first": values[0], "rss_last": values[-1], "rss_max": max(values), "slope": round(grown)}
-    return {**found, **sizes, "status": "grows" if problems else "flat", "problems": problems}
+    sizes = {"rss_first": resident[0], "rss_last": resident[-1], "rss_max": max(resident)}
+    grows = {"rss_percent_grown": round(100 * grown / resident[0], 2)}
+    return {**found, **sizes, **grows, "status": "grows" if problems else "flat", "problems": problems}
 
 
 def summary(

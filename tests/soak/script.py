@@ -27,6 +27,7 @@ from soak.faults import flip_in
 import deploytool as dt
 
 TRAINED_EVERY: Final = 10
+KEPT_EVERY: Final = 4
 READ: Final = ("model", "graph", "program", "recording", "verdict")
 
 
@@ -100,6 +101,8 @@ def main(folder: Path, store: Path, seed: int) -> None:
         taken, refused = read(store)
         measures = measured.process(os.getpid())._asdict()
         row = {"repetition": number, "seconds": time.monotonic() - begun, **measures}
+        if number % KEPT_EVERY == 0:
+            row |= measured.kept()._asdict()
         print(json.dumps({**row, "read": taken, "refused": refused, "wrong": wrong}), flush=True)
         number += 1
 

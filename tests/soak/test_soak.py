@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from soak.chain import Ended
-from soak.judge import REPETITIONS_MIN, RSS_PER_REPETITION_MAX, memory, slope
+from soak.judge import KEPT_MAX, REPETITIONS_MIN, memory, slope
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,26 +31,43 @@ def test_a_short_soak_finds_nothing(tmp_path: Path) -> None:
     assert found["memory"]["status"] == "not judged"
 
 
-def row(number: int, rss_bytes: int, **changes: int) -> dict[str, Any]:
-    return {"repetition": number, "rss_bytes": rss_bytes, "descriptors": 8, "threads": 5, "children": 0, **changes}
+def row(number: int, **changes: int) -> dict[str, Any]:
+    kept = {} if number % 4 else {"malloc_bytes": 160_000_000 + number * 7919 % 30_000, "python_blocks": 1_400_000}
+    rss_bytes = 500_000_000 + number * 7919 % 3_000_000
+    return {
+        "repetition": number,
+        "rss_bytes": rss_bytes,
+        "descriptors": 8,
+        "threads": 5,
+        "children": 0,
+        **kept,
+        **changes,
+    }
 
 
 def test_memory_that_stays_is_flat_whatever_its_noise() -> None:
-    noisy = [row(number, 500_000_000 + number * 7919 % 3_000_000) for number in range(200)]
-    assert memory(noisy)["status"] == "flat"
-    assert memory(noisy[: REPETITIONS_MIN - 1])["status"] == "not judged"
+    assert memory([row(number) for number in range(200)])["status"] == "flat"
+    assert memory([row(number) for number in range(REPETITIONS_MIN - 1)])["status"] == "not judged"
 
 
-def test_growth_is_found_in_the_noise() -> None:
-    grown = 3 * RSS_PER_REPETITION_MAX
-    found = memory([row(number, 500_000_000 + number * 7919 % 3_000_000 + number * grown) for number in range(200)])
+def test_resident_memory_that_grows_is_found() -> None:
+    found = memory([row(number, rss_bytes=500_000_000 + number * 200_000) for number in range(200)])
     assert found["status"] == "grows"
-    assert "its memory grows by" in found["problems"][0]
+    assert found["problems"] == ["resident memory grows by 30,000,000 bytes; at most 5%"]
+
+
+@pytest.mark.parametrize("name", sorted(KEPT_MAX))
+def test_memory_that_is_not_freed_is_found(name: str) -> None:
+    rows = [row(number) for number in range(200)]
+    grown = [each | {name: each[name] + 3 * int(KEPT_MAX[name]) * each["repetition"]} for each in rows if name in each]
+    found = memory([next((g for g in grown if g["repetition"] == each["repetition"]), each) for each in rows])
+    assert found["status"] == "grows"
+    assert found["problems"][0].startswith(f"{name} grow by ")
 
 
 @pytest.mark.parametrize("name", ["descriptors", "threads", "children"])
 def test_what_is_not_closed_is_found(name: str) -> None:
-    found = memory([row(number, 500_000_000, **{name: 5 + number // 10}) for number in range(200)])
+    found = memory([row(number, **{name: 5 + number // 10}) for number in range(200)])
     assert found["problems"] == [f"{name}: 24 at the end, 10 before"]
 
 
