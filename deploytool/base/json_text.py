@@ -56,7 +56,7 @@ def parse_json(content: bytes, where: str, need: str = NEED) -> Any:
 
 def _too_deep(where: str) -> ArtifactError:
     return ArtifactError(
-        where, f"more than {NESTING_MAX} lists and objects within each other", f"at most {NESTING_MAX}"
+        where, f"not readable (more than {NESTING_MAX} lists and objects within each other)", f"at most {NESTING_MAX}"
     )
 
 

@@ -32,7 +32,7 @@ def read_tensors(path: Path) -> dict[str, Array]:
     """
     try:
         return {name: frozen(array) for name, array in load_file(path).items()}
-    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+    except (SafetensorError, TypeError, KeyError, ValueError, AttributeError) as error:
         raise ArtifactError(str(path), f"not a safetensors file of numpy's types ({error})", NEED) from None
     except OSError as error:
         raise ArtifactError(str(path), f"not readable ({error.strerror or error})", NEED) from None

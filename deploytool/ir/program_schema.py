@@ -101,7 +101,7 @@ class _Program(_Fields):
     arithmetic: Literal["float32", "int8/int16"]
     input_shape: Shape
     input_routes: list[_Route]
-    outputs: list[Name]
+    outputs: Annotated[list[Name], Field(min_length=1)]
     graph_digest: str
     core_of: dict[Name, Number]
     slow_clock_hz: int | None
