@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import sys
 from typing import Final
 
+from deploytool.base.errors import ArtifactError
 from deploytool.cli.process import end, interrupts_end_the_process
+from deploytool.cli.streams import CLOSED, open_streams
 
 COLLECT_AFTER: Final = 50_000
 """Number of new objects after which Python looks for cycles that nothing uses. What is imported stays in use, and to
@@ -13,8 +16,14 @@ look through it 700 objects at a time, as Python does by default, takes an eight
 
 
 def main() -> None:
-    """Runs the command. An interrupt while it is being imported ends the process without a traceback."""
+    """Runs the command. An interrupt while it is being imported ends the process without a traceback.
+
+    A closed stdout is refused before anything is done.
+    """
     interrupts_end_the_process()
+    if not open_streams():
+        print(CLOSED, file=sys.stderr)
+        sys.exit(ArtifactError.exit_code)
     gc.set_threshold(COLLECT_AFTER)
     from deploytool.cli.app import main as run
 

@@ -19,7 +19,8 @@ from typer.core import TyperCommand
 from deploytool.base.interrupts import exit_code, number_of, sentence
 from deploytool.cli.completion import CompletedCommand, completion_of
 from deploytool.cli.options import CommonOptions
-from deploytool.cli.process import interruptible, interruption, interruption_is_told
+from deploytool.cli.process import interruptible, interruption, interruption_is_told, require_working_directory
+from deploytool.cli.streams import ResultError
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
@@ -139,6 +140,7 @@ def _exit_code(invocation: Invocation, name: str, call: Callable[[], int | None]
     messages = invocation.cache.messages
     try:
         with interruptible(), warnings_to(messages.display.say), messages.doing("working", name):
+            require_working_directory()
             return call() or 0
     except KeyboardInterrupt as error:
         return _interrupted(invocation, number_of(error))
@@ -167,6 +169,8 @@ def _failed(invocation: Invocation, name: str, error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if isinstance(error, ResultError):
+        raise error
     module = error.name if isinstance(error, ModuleNotFoundError) else None
     if lacking := missing(name, module):
         invocation.fail(lacking.shown, lacking.exit_code)

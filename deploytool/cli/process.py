@@ -9,10 +9,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from deploytool.base.errors import ArtifactError, UsageError
 from deploytool.base.interrupts import SAID, Interrupted, exit_code, number_of, sentence
+from deploytool.cli.streams import ResultError
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -87,21 +90,43 @@ def _unraisable(raised: UnraisableHookArgs) -> None:
     sys.__unraisablehook__(raised)
 
 
+def require_working_directory() -> None:
+    """Raises UsageError if the working directory was deleted: relative paths, and some libraries, need one."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        need = "one that exists"
+        raise UsageError("working directory", "it was deleted", need, "Change to another one.") from None
+
+
 def end(run: Callable[[], object]) -> NoReturn:
     """Ends the process with the exit code of ``run``, without taking the interpreter apart, which can take seconds.
 
-    Functions registered for the exit are called. Threads that still compute are not waited for.
+    Functions registered for the exit are called. Threads that still compute are not waited for. A result that could not
+    be written to stdout is an error.
     """
     code: object = 0
     try:
         run()
     except SystemExit as ended:
         code = ended.code
+    except ResultError as error:
+        code = _not_written(error)
     if isinstance(code, str):
         print(code, file=sys.stderr)
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+    try:
+        sys.stdout.flush()
+    except ResultError as error:
+        code = code or _not_written(error)
+    except (OSError, ValueError):
+        pass
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
     os._exit(code if isinstance(code, int) else 1 if code else 0)
+
+
+def _not_written(error: ResultError) -> int:
+    print(error, file=sys.stderr)
+    return ArtifactError.exit_code

@@ -32,6 +32,7 @@ EVERY: dict[str, tuple[str, ...]] = {
     "compare": ("compare", "{simulator}", "{emulator}"),
     "report": ("report", "verdict@latest"),
     "show": ("show", "recording@latest"),
+    "verify": ("verify",),
     "export": ("export", "{emulator}", "--spikes", "spikes.csv"),
     "calibrate-chip": ("calibrate-chip", "recording@latest", "--samples", "1"),
     "package": ("package", "program@latest", "-o", "net.zip", "--samples", "1"),
