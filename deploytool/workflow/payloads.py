@@ -7,12 +7,14 @@ from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import ArtifactError
+from deploytool.base.json_text import read_json
 from deploytool.base.tensors import read_tensors
 from deploytool.ir.decoder import parse_decoder
 from deploytool.ir.streams_file import load_streams
 from deploytool.store.artifact import Artifact
 from deploytool.store.file_names import DECODER
 from deploytool.store.manifest import Kind
+from deploytool.store.payloads import SCHEMAS
 from deploytool.workflow.contents import content_of
 
 
@@ -31,8 +33,11 @@ def _tensors(artifact: Artifact, name: str) -> None:
 
 
 def _json(artifact: Artifact, name: str) -> None:
-    try:
+    if name in SCHEMAS:
         artifact.read_json(name)
+        return
+    try:
+        read_json(artifact.path / name)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(str(artifact.path / name), f"not readable ({error})", "JSON") from None
 
