@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,6 +23,8 @@ Complete: TypeAlias = Callable[[typer.Context, str], Completed]
 
 PACKAGE: Final = Path(__file__).parents[1]
 DATA: Final = ("data", "set")
+ARTIFACT: Final = re.compile(r"[a-z]+-[0-9a-f]+")
+"""The name of an artifact. A shell would run a part of some other names when they are in a command."""
 
 
 def completion_of(parameter: str) -> Complete | None:
@@ -133,10 +136,11 @@ def _artifact_names(store: Path) -> list[str]:
     """The artifacts in the folder ``store``, newest first."""
     try:
         with os.scandir(store) as entries:
-            folders = [(entry.stat().st_mtime, entry.name) for entry in entries if "-" in entry.name and entry.is_dir()]
+            named = [entry for entry in entries if ARTIFACT.fullmatch(entry.name) and entry.is_dir()]
+            folders = [(entry.stat().st_mtime, entry.name) for entry in named]
     except OSError:
         return []
-    return [name for _, name in sorted(folders, reverse=True) if not name.startswith(".")]
+    return [name for _, name in sorted(folders, reverse=True)]
 
 
 def _shipped() -> Iterator[str]:

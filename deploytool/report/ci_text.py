@@ -16,6 +16,8 @@ LAYER: Final[Mapping[str, str]] = MappingProxyType(
     {"Kernel words": "kernel_words", "Neuron words": "neuron_words", "Core": "core"}
 )
 """{heading: key} of the figures of a layer in the output of `check --json`."""
+MARKUP: Final = "\\`*_[]<>|#&~$"
+"""Characters with a meaning in GitHub's Markdown."""
 
 
 def junit(verdict: Verdict) -> bytes:
@@ -98,4 +100,4 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _escaped(text: str) -> str:
     """``text`` in one line of Markdown, in which nothing is markup."""
     line = "".join(character if character.isprintable() else " " for character in text)
-    return "".join(f"\\{character}" if character in "\\`*_[]<>|#&" else character for character in line)
+    return "".join(f"\\{character}" if character in MARKUP else character for character in line)

@@ -6,10 +6,12 @@ Glyphs are embedded. Networks differ in marker and line as well as in colour, so
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from deploytool.base.printable import printable
 from deploytool.ir.sweep import Curve, Point, Sweep
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ _STYLE: Final[Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.5,
     "text.color": INK,
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.major.width": 0.6,
@@ -99,13 +102,14 @@ def drawn(sweep: Sweep, suffix: str) -> bytes:
     from matplotlib.figure import Figure
 
     rows = [row for row in (_varied(sweep), _exits(sweep)) if row.panels]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         height = top = NOTE_IN + sum(row.legend_in + ROW_IN for row in rows)
         figure = Figure(figsize=(WIDTH_IN, height))
         for row in rows:
             _draw_row(figure, row, top)
             top -= row.legend_in + ROW_IN
-        figure.text(0.06 / WIDTH_IN, 0.07 / height, _note(sweep), size=6, color=FAINT)
+        figure.text(0.06 / WIDTH_IN, 0.07 / height, printable(_note(sweep)), size=6, color=FAINT)
         stream = io.BytesIO()
         figure.savefig(stream, format=suffix, dpi=DPI, metadata=_METADATA[suffix])
         return stream.getvalue()
@@ -206,7 +210,7 @@ def _draw_row(figure: Figure, row: Row, top: float) -> None:
         _draw(figure.add_axes(place), panel)
     figure.legend(
         [Line2D([], [], **style) for style in row.legend.values()],
-        list(row.legend),
+        [printable(label) for label in row.legend],
         loc="upper left",
         bbox_to_anchor=(0.02 / WIDTH_IN, top / height),
         ncols=min(len(row.legend), LEGEND_COLUMNS),

@@ -47,6 +47,15 @@ def test_artifacts_newest_first_and_by_kind(store: Path) -> None:
     assert completed("verdict", "", store / "none") == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["program-$(touch x)", "program-1a2b;x", "program-`x`", "program-1a\n2b", "program-\x1b[31m", "program-1a2b x"],
+)
+def test_nothing_is_completed_that_a_shell_or_a_terminal_would_obey(store: Path, name: str) -> None:
+    (store / name).mkdir()
+    assert completed("program", "program-", store) == ["program-1a2b"]
+
+
 def test_models_that_ship(store: Path) -> None:
     assert {"zoo:digits", "zoo:nmnist"} <= set(completed("program", "zoo:", store))
     assert "zoo:digits" in completed("artifact", "zoo:d", store)

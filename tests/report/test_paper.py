@@ -65,3 +65,9 @@ def test_many_networks_have_lines_of_their_own() -> None:
     text = drawn(replace(SWEEP, curves=many), "svg").decode()
     styles = re.findall(r'style="(fill: none; stroke(?:-dasharray)?:[^"]*)"', text)
     assert len(set(styles)) >= 9
+
+
+@pytest.mark.parametrize("name", ["$\\nosuch$", "a_$x^$", "$$", "\x1b\u202e\n", "北京", "_hidden"])
+def test_no_name_is_a_formula_and_any_can_be_drawn(name: str) -> None:
+    named = replace(SWEEP, data=name, curves=tuple(replace(curve, model=name) for curve in SWEEP.curves))
+    assert drawn(named, "svg").startswith(b"<?xml")
