@@ -71,10 +71,7 @@ def run(
                 perform = in_this_process(Options(configure, threads(), tick, device), cache.messages.say)
             else:
                 from deploytool.run.jobs.dask import on_workers
-                from deploytool.run.jobs.workers import OPEN
 
-                if workers.open:
-                    cache.messages.say(f"{workers.scheduler}: {OPEN}")
                 perform = on_workers(workers, threads(), tick)
             recording = run_job(job, loaded, streams, unfinished, perform, cache.messages.say)
         return with_source(cache.store, mapped, recording)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from deploytool.base.display import announce
 from deploytool.base.errors import TargetError, UsageError
 from deploytool.base.extras import require
 from deploytool.base.interrupts import SAID
@@ -31,7 +32,7 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import read_recording, write_recording
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.resume import Perform, Span
-from deploytool.run.jobs.workers import Workers
+from deploytool.run.jobs.workers import OPEN, Workers
 from deploytool.run.targets.options import Options
 from deploytool.run.targets.table import kind_of, options_of
 
@@ -47,8 +48,11 @@ EVENTS_MAX: Final = 1 << 18
 STRETCHES_PER_WORKER: Final = 8
 """Smallest number of stretches per worker, so that no worker waits long for the last stretch."""
 
-NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": ":0", "scheduler_kwargs": {"dashboard": False}}
+NO_DASHBOARD: Final[Mapping[str, Any]] = {"dashboard_address": "127.0.0.1:0", "scheduler_kwargs": {"dashboard": False}}
 """Options that start a cluster without a dashboard, and without the port 8787 that it would otherwise still open."""
+
+NO_PAGES: Final[Mapping[str, Any]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+"""Settings of Dask without pages on the ports for HTTP that it opens in any case, which ask for no certificate."""
 
 CONNECT_S: Final = 30
 """How long to wait for a scheduler and its first worker."""
@@ -75,9 +79,10 @@ def on_workers(workers: Workers, processes: int, tick: Tick, connect_s: float = 
 
 @contextlib.contextmanager
 def _local(workers: Workers, processes: int) -> Iterator[Client]:
+    import dask
     from distributed import Client, LocalCluster
 
-    with _children_ignore_interrupts():
+    with _children_ignore_interrupts(), dask.config.set(NO_PAGES):
         cluster = LocalCluster(
             n_workers=workers.processes(processes),
             threads_per_worker=1,
@@ -110,6 +115,8 @@ def _remote(workers: Workers, connect_s: float) -> Iterator[Client]:
     from distributed import Client
 
     address = workers.scheduler
+    if workers.open:
+        announce(f"{address}: {OPEN}")
     try:
         client = Client(address, timeout=connect_s, security=workers.security())
     except (OSError, ValueError) as error:
