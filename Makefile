@@ -2,6 +2,7 @@
 # make demo    the main job: real handwritten digits as events, from training to a verdict on the Speck2e emulator
 # make test    the tests
 # make fuzz    hostile inputs for every reader: N of them, with seeds from SEED on
+# make kills   commands killed at N moments, 100 by default, drawn from SEED: what they leave, and what they make then
 # make soak    an hour of commands and one long-lived process while faults are injected: build/soak; MINUTES=, SEED=
 # make check   lint, format and types
 # make bench   the benchmarks, as ratios measured in one run
@@ -10,7 +11,7 @@
 # make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
 # make wheel-check   the wheel alone in an empty environment, on CPython 3.11, 3.12 and 3.13 where they exist
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test fuzz soak check bench docs pictures models wheel-check vendor-check clean
+.PHONY: setup demo test fuzz kills soak check bench docs pictures models wheel-check vendor-check clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -37,6 +38,10 @@ test: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz --cases $(N) --seed $(SEED)
+
+kills: N = 100
+kills: $(READY)
+	PYTHONPATH=tests:. $(BIN)/python -m faults.kills --moments $(N) --seed $(SEED)
 
 check: $(READY)
 	$(BIN)/ruff check .

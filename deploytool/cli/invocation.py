@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from deploytool.base.errors import NEGATIVE_VERDICT, ArtifactError
 from deploytool.base.machine import is_first_process
 from deploytool.base.messages import Messages
+from deploytool.cli.process import failure, result_is_shown
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
@@ -62,6 +63,7 @@ class Invocation:
         self.cache.messages.pause()
         if self.as_json:
             print(json.dumps(value, indent=2))
+            result_is_shown()
         else:
             from deploytool.cli.terminal import print_value
 
@@ -165,7 +167,7 @@ class Invocation:
         for sentence in shown:
             print(_wrapped(sentence) if sys.stderr.isatty() else sentence, file=sys.stderr)
         if self.as_json:
-            print(json.dumps({"error": {"exit_code": exit_code, "problems": list(problems or shown)}}, indent=2))
+            print(failure(problems or shown, exit_code))
 
 
 def _wrapped(problem: str) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _raised: list[int] = []
 """The signal that `_raise` raised."""
+
+_shown: list[bool] = []
+"""Whether the result of the command is printed, if not yet flushed."""
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -54,6 +57,18 @@ def interruption() -> int | None:
     return _raised[0] if _raised else None
 
 
+def result_is_shown() -> None:
+    """From now on the result is printed: a signal adds nothing to it."""
+    _shown.append(True)
+
+
+def failure(problems: Sequence[str], code: int) -> str:
+    """The JSON object on stdout of a command that failed with exit ``code``."""
+    import json
+
+    return json.dumps({"error": {"exit_code": code, "problems": list(problems)}}, indent=2)
+
+
 def interruption_is_told() -> None:
     """From now on a signal ends the process without a sentence."""
     _replace(_end_at_once, _end_silently)
@@ -77,10 +92,14 @@ def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
     with contextlib.suppress(OSError):
         erased = "\r\x1b[2K" if os.isatty(2) else ""
         os.write(2, f"{erased}{sentence(number)}\n".encode())
-    os._exit(exit_code(number))
+        if "--json" in sys.argv and not _shown:
+            os.write(1, f"{failure((sentence(number),), exit_code(number))}\n".encode())
+    _end_silently(number, None)
 
 
 def _end_silently(number: int, _frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # RuntimeError: stdout is being written at the moment
+        sys.stdout.flush()
     os._exit(exit_code(number))
 
 

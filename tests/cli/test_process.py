@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -109,6 +110,15 @@ def test_a_second_signal_and_one_in_a_finalizer_end_the_process_at_once(
 ) -> None:
     done = with_signals(name, code)
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said + REST)
+
+
+@pytest.mark.parametrize(("shown", "objects"), [(False, 1), (True, 0)])
+def test_a_command_that_answers_in_json_does_so_when_it_is_ended_at_once(shown: bool, objects: int) -> None:
+    code = "from deploytool.cli.process import result_is_shown\nsys.argv.append('--json')\n"
+    done = with_signals("SIGTERM", code + shown * "result_is_shown()\n" + "send()")
+    assert (done.returncode, done.stderr) == (143, "Terminated" + REST)
+    answers = [json.loads(done.stdout)] if done.stdout else []
+    assert answers == objects * [{"error": {"exit_code": 143, "problems": [("Terminated" + REST).strip()]}}]
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:
