@@ -141,9 +141,13 @@ def parse(command: str) -> None:
             _parse_deploytool(arguments)
         case ["torchrun", *_, "-m", "deploytool", _, _] | ["python", "-m", "deploytool", *_]:
             _parse_deploytool(words[words.index("deploytool") + 1 :])
-        case ["make", *targets]:
+        case ["make", *given]:
+            targets = [word for word in given if "=" not in word]
             makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
             assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), command
+        case ["python", "-m", "tests.fuzz", family, *_]:
+            families = (PROJECT / "tests" / "fuzz" / "families").glob("*.py")
+            assert any(f'"{family}"' in path.read_text(encoding="utf-8") for path in families), command
         case ["pip", "install", *packages] | ["python", "-m", "pip", "install", *packages]:
             _require_extras(re.findall(r"\[([\w,-]+)\]", " ".join(packages)))
         case ["pip", "wheel", "--no-deps", "."]:
