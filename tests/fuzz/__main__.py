@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _repeat(names, asked.seed, limits)
     tally, begun, said = Tally(), time.monotonic(), time.monotonic()
     for result in run(cases_of(names, asked.cases, asked.seed), asked.jobs, limits):
-        tally.add(result)
+        if tally.add(result):
+            print(f"{result.case.family} --seed {result.case.seed}: {result.outcome}, {result.kind}", file=sys.stderr)
         if time.monotonic() - said > 30:
             said = time.monotonic()
             print(f"{tally.tried:,} of {asked.cases:,} cases, {tally.faults:,} faults", file=sys.stderr, flush=True)

@@ -143,15 +143,18 @@ class Tally:
         self._faults: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
         self._numbers: Counter[tuple[str, str, str]] = Counter()
 
-    def add(self, result: Result) -> None:
+    def add(self, result: Result) -> bool:
+        """Counts ``result``. Returns whether it is the first of a kind of fault."""
         family = result.case.family
         self._outcomes[family][result.outcome] += 1
         self._seconds[family] += result.seconds  # type: ignore[assignment]
-        if result.is_fault:
-            fault = (family, result.outcome, result.kind)
-            self._numbers[fault] += 1
-            if len(self._faults[fault]) < SEEDS_SHOWN:
-                self._faults[fault].append(result)
+        if not result.is_fault:
+            return False
+        fault = (family, result.outcome, result.kind)
+        self._numbers[fault] += 1
+        if len(self._faults[fault]) < SEEDS_SHOWN:
+            self._faults[fault].append(result)
+        return self._numbers[fault] == 1
 
     @property
     def tried(self) -> int:
