@@ -7,6 +7,8 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.errors import InputError
+
 Array: TypeAlias = NDArray[Any]
 
 Pair: TypeAlias = tuple[int, int]
@@ -38,6 +40,15 @@ def one_number(array: Array) -> float | Array:
     """The common value if all elements of ``array`` are equal, as an int or a float; otherwise ``array``."""
     first = array[(0,) * array.ndim]
     return cast(float, first.item()) if np.all(without_repeats(array) == first) else array
+
+
+def require_finite(where: str, what: str, array: Array | float) -> None:
+    """Raises InputError when ``array`` holds a NaN, an infinity, or a value that overflows float32."""
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(without_repeats(np.asarray(array)).astype(np.float32, copy=False))
+    if not finite.all():
+        bad = np.size(array) - np.count_nonzero(np.broadcast_to(finite, np.shape(array)))
+        raise InputError(where, f"{what} has {bad} values that are not finite in float32", "finite numbers")
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

@@ -1,6 +1,7 @@
 """Arithmetic shared by all importers: folds a factor, a batch norm or a zero bias into adjacent weights.
 
 Each fold is exact in real numbers; the new weights are computed in float64 and rounded once to their own precision.
+Where they overflow, the Graph of the new nodes is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, without_repeats
+from deploytool.base.arrays import Array, Pair
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.nodes import Conv, Linear
 
@@ -35,28 +36,33 @@ class BatchNorm:
 
 def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
     """``node`` followed by ``norm``, as one node. Raises InputError at ``where`` if their sizes differ."""
-    if norm.gamma.shape != (len(node.weight),):
-        raise InputError(
-            where, f"a batch norm of {norm.gamma.size} features", f"{len(node.weight)}, as the layer before it gives"
-        )
+    for array in (norm.gamma, norm.beta, norm.mean, norm.variance):
+        if array.shape != (len(node.weight),):
+            found = f"a batch norm with an array of shape {array.shape}"
+            raise InputError(where, found, f"arrays of shape {(len(node.weight),)}, as the layer before it gives")
     factor = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + norm.eps)
     bias = (0 if node.bias is None else node.bias) - norm.mean.astype(np.float64)
-    return with_bias(
-        scale_outputs(replace(node, bias=None), factor), (bias * factor + norm.beta).astype(node.weight.dtype)
-    )
+    scaled = scale_outputs(replace(node, bias=None), factor)
+    return with_bias(scaled, _rounded(bias * factor + norm.beta, node.weight))
 
 
 def scale_outputs(node: Weighted, factor: Array) -> Weighted:
     """``node`` with output feature o multiplied by ``factor`` (O,), bias included."""
     weight = node.weight * factor.astype(np.float64).reshape(-1, *[1] * (node.weight.ndim - 1))
-    scaled = replace(node, weight=weight.astype(node.weight.dtype))
-    return scaled if node.bias is None else with_bias(scaled, (node.bias * factor).astype(node.bias.dtype))
+    scaled = replace(node, weight=_rounded(weight, node.weight))
+    return scaled if node.bias is None else with_bias(scaled, _rounded(node.bias * factor, node.bias))
 
 
 def scale_inputs(node: Weighted, factor: Array) -> Weighted:
     """``node`` with input feature i multiplied by ``factor`` (I,), on ungrouped weights."""
     weight = node.weight * factor.astype(np.float64).reshape(1, -1, *[1] * (node.weight.ndim - 2))
-    return replace(node, weight=weight.astype(node.weight.dtype))
+    return replace(node, weight=_rounded(weight, node.weight))
+
+
+def _rounded(array: Array, like: Array) -> Array:
+    """``array`` in the precision of ``like``; infinite where that has no such number."""
+    with np.errstate(over="ignore"):
+        return array.astype(like.dtype)
 
 
 def with_bias(node: Weighted, bias: Array | None) -> Weighted:
@@ -71,12 +77,3 @@ def same_padding(kernel: Pair, stride: Pair, dilation: Pair, where: str) -> Pair
         found = f"padding 'same' with a kernel of {kernel[0]}x{kernel[1]}, stride {stride} and dilation {dilation}"
         raise UnsupportedError(where, found, "stride 1 and equal padding on both sides")
     return total[0] // 2, total[1] // 2
-
-
-def require_finite(where: str, what: str, array: Array) -> None:
-    """Raises InputError when ``array`` holds a NaN, an infinity, or a value that overflows float32."""
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(without_repeats(np.asarray(array)).astype(np.float32, copy=False))
-    if not finite.all():
-        bad = np.size(array) - np.count_nonzero(np.broadcast_to(finite, np.shape(array)))
-        raise InputError(where, f"{what} has {bad} values that are not finite in float32", "finite numbers")

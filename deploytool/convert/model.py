@@ -9,10 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array, Shape, require_finite
 from deploytool.base.errors import ArtifactError, DeployError, FitError, InputError, UnsupportedError
 from deploytool.chip.integers import dequantise, exact_scale, integer_start, quantise
-from deploytool.convert.folding import BatchNorm, fold_batch_norm, require_finite
+from deploytool.convert.folding import BatchNorm, fold_batch_norm
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import Conv, Input, Linear, Node, Output, Spike
 from deploytool.ir.spec.fan_in import over_fan_in

@@ -10,14 +10,16 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
-from deploytool.base.arrays import Shape
+from deploytool.base.arrays import Shape, require_finite
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.ir.decoder import Decoder
-from deploytool.ir.nodes import MERGES, Add, Concat, Delay, Input, Node, Output
+from deploytool.ir.nodes import MERGES, PER_NEURON, Add, Concat, Delay, Input, Node, Output
 from deploytool.ir.shapes import known_shape, out_shape
 
 MIN_WEIGHT_BITS: Final = 2
+NUMBERS: Final = ("weight", "bias", *PER_NEURON)
+"""The fields of nodes that must be finite in float32, in which networks run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,8 @@ class Graph:
     """A network: ``nodes`` by name and ``edges`` (from, to), which must form one connected graph.
 
     Equality is equality of ``digest``. Raises InputError, naming the node, when an edge leads nowhere, a node has
-    the wrong number of inputs, shapes do not match, there is a cycle without a Delay, or ``weight_bits`` is below 2.
+    the wrong number of inputs, shapes do not match, a number is not finite in float32, there is a cycle without a
+    Delay, or ``weight_bits`` is below 2.
     """
 
     nodes: Mapping[str, Node]
@@ -46,6 +49,7 @@ class Graph:
             raise InputError(self.name, f"weights of {self.weight_bits} bits", need)
         self._check_edges()
         _ = self.shapes
+        self._check_numbers()
 
     @cached_property
     def digest(self) -> str:
@@ -165,6 +169,12 @@ class Graph:
         for kind_needed in (Input, Output):
             if not any(isinstance(node, kind_needed) for node in self.nodes.values()):
                 raise InputError(self.name, f"no {kind_needed.__name__} node", "at least one")
+
+    def _check_numbers(self) -> None:
+        for name, node in self.nodes.items():
+            for field_name in NUMBERS:
+                if (value := getattr(node, field_name, None)) is not None:
+                    require_finite(self._where(name), field_name, value)
 
 
 def reachable(name: str, sources: Mapping[str, Iterable[str]]) -> set[str]:

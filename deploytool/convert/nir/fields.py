@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, Shape
+from deploytool.base.arrays import Array, Pair, Shape, require_finite
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.convert.folding import require_finite
 from deploytool.convert.nir.statements import stated
 from deploytool.ir.neurons import Reset
 

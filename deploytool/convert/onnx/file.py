@@ -108,6 +108,7 @@ def read_file(path: Path) -> OnnxFile:
     UnsupportedError for more than one input and for arrays of a type that is not in `TYPES`.
     """
     proto = _load(path)
+    _require_text(proto, path)
     graph = proto.graph
     if graph.sparse_initializer:
         raise UnsupportedError(path.name, "sparse stored arrays", "dense ones")
@@ -144,13 +145,24 @@ def _load(path: Path) -> Any:
     return proto
 
 
+def _require_text(message: Any, path: Path) -> None:
+    """Raises InputError if a text anywhere in ``message`` is not UTF-8: protobuf then gives its bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        is_one = isinstance(value, str | bytes) or hasattr(value, "ListFields")
+        for item in [value] if is_one else value:
+            if field.type == field.TYPE_MESSAGE:
+                _require_text(item, path)
+            elif not isinstance(item, str):
+                where = f"{path.name}: {message.DESCRIPTOR.name}"
+                raise InputError(where, f"the field {field.name!r} is not UTF-8", "texts in UTF-8")
+
+
 def _operators(graph: Any, path: Path) -> Iterator[Operator]:
     from onnx import helper
 
     for index, item in enumerate(graph.node):
-        texts = (item.name, item.op_type, *item.input, *item.output)
-        if not all(isinstance(text, str) for text in texts):
-            raise InputError(f"{path.name}: node {index}", "a name that is not UTF-8", "names in UTF-8")
         name = item.name.strip("/").replace("/", ".") or f"{item.op_type}_{index}"
         where = f"{path.name}: node {item.name or name!r}"
         try:

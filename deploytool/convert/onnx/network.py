@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape, format_shape
+from deploytool.base.arrays import Array, Shape, format_shape, require_finite
 from deploytool.base.errors import UnsupportedError
-from deploytool.convert.folding import Weighted, require_finite
+from deploytool.convert.folding import Weighted
 from deploytool.convert.onnx.file import OnnxFile, Operator
 from deploytool.ir.nodes import Conv, Flatten, Linear, Node, Spike
 from deploytool.ir.shapes import out_shape

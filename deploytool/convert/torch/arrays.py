@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, require_finite
 from deploytool.base.errors import InputError
-from deploytool.convert.folding import require_finite
 
 
 def to_array(tensor: torch.Tensor, what: str, where: str) -> Array:
