@@ -169,7 +169,10 @@ def _statements(random: random.Random, group: Tree) -> None:
     """States something in the metadata of ``group``, in place of what it stated or besides."""
     held = group.get("metadata")
     text = held.get("deploytool") if isinstance(held, dict) else None
-    stated = json.loads(text) if isinstance(text, str) and random.random() < 0.7 else {}
+    stated: dict[str, Any] = {}
+    if isinstance(text, str) and random.random() < 0.7:
+        with contextlib.suppress(ValueError, RecursionError):  # of an earlier change
+            stated = json.loads(text)
     for _ in range(random.choice((1, 1, 2))):
         stated[random.choice((*KNOWN, *KNOWN, "unknown", ""))] = _json_value(random)
     text = json.dumps(stated)
