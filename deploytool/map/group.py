@@ -29,7 +29,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape, format_shape, without_repeats
+from deploytool.base.arrays import Array, Shape, format_shape
 from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.ir.graph import Graph
 from deploytool.ir.neurons import Neurons
@@ -199,8 +199,6 @@ class _Grouping:
     def _weights(self, name: str, node: Conv | Linear, spikes: Spikes) -> Currents:
         if isinstance(node, Conv) and spikes.flat:
             raise UnsupportedError(self._where(name), "Conv after a Flatten", "a Linear there, or no Flatten")
-        if not np.isfinite(without_repeats(node.weight)).all():
-            raise InputError(self._where(name), "weights that are infinite or NaN", "finite weights")
         shape = (node.weight.shape[0], 1, 1) if isinstance(node, Linear) else self.graph.shapes[name]
         return Currents(name, (WeightedSpikes(name, node, spikes),), shape, (name,))
 

@@ -6,7 +6,7 @@ import pytest
 
 from deploytool.base.errors import InputError
 from deploytool.ir.graph import Graph, chain
-from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Output, Spike, SumPool
+from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Node, Output, Spike, SumPool
 
 
 def small(weight: float = 1.0) -> Graph:
@@ -148,3 +148,19 @@ def test_a_delay_says_the_shape_where_nothing_else_does() -> None:
 def test_delays_are_whole_microseconds(wrong: object) -> None:
     with pytest.raises(InputError, match=r"Delay: delay_us is .*; need whole microseconds, at least 1"):
         Delay(wrong)
+
+
+@pytest.mark.parametrize(
+    ("node", "field"),
+    [
+        (Linear(np.array([[1.0, np.nan]], np.float32)), "weight"),
+        (Linear(np.array([[1.0, 1e39]])), "weight"),
+        (Linear(np.ones((1, 2), np.float32), np.array([np.inf], np.float32)), "bias"),
+        (Spike(np.inf), "threshold"),
+        (Spike(v_init=1e39), "v_init"),
+        (Spike(tau_ms=np.inf), "tau_ms"),
+    ],
+)
+def test_numbers_that_float32_does_not_have(node: Node, field: str) -> None:
+    with pytest.raises(InputError, match=rf"node 'n': {field} has 1 values that are not finite in float32"):
+        chain([("in", Input((2, 1, 1))), ("n", node), ("out", Output())])
