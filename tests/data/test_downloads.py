@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
 import tarfile
 import threading
@@ -114,6 +115,33 @@ def test_whole_parts_and_the_files_of_others_stay(tmp_path: Path, monkeypatch: p
     assert [path.name for path in (tmp_path / "data" / "NMNIST").iterdir()] == ["Train"]
 
 
+def test_two_processes_download_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tonic, notes = Tonic(), list[str]()
+    begun, waits = threading.Event(), threading.Event()
+
+    class Slow(Tonic):
+        def __call__(self, save_to: str, train: bool) -> None:
+            begun.set()
+            assert waits.wait(60)
+            tonic(save_to, train)
+
+    def told(_done: float, _total: int, note: str) -> None:
+        notes.append(note)
+        waits.set()
+
+    install(monkeypatch, Slow())
+    spec = DataSection(set="nmnist", download=True)
+    first = threading.Thread(target=lambda: obtain(spec, no_progress))
+    first.start()
+    assert begun.wait(60)
+    assert obtain(spec, told) is True
+    first.join()
+    assert notes == [f"waiting for process {os.getpid()}"]
+    assert tonic.asked == [True, False]
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["NMNIST"]
+
+
 def test_without_tonic_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "tonic", None)
@@ -166,6 +194,8 @@ def test_files_and_archives_from_an_address(tmp_path: Path, server: tuple[str, d
     served |= {"labels.gz": gzip.compress(b"x" * 5_000_000), "bins.tar.gz": packed.getvalue()}
     ticks: list[tuple[int, int, str]] = []
     files = {name: md5(content).hexdigest() for name, content in served.items()}
+    (tmp_path / "new" / "labels.gz.part").mkdir(parents=True)  # of a process that was killed
+    (tmp_path / "new" / "labels.gz.part" / "labels.gz").write_bytes(b"half")
     from_address(address, files, tmp_path / "new", lambda *tick: ticks.append(tick))
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == [
         "new/bins/a.bin",

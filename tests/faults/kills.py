@@ -11,6 +11,7 @@ Exit code 1 if anything went wrong. The moments take the steps in turn, so that 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import shutil
 import signal
@@ -309,11 +310,14 @@ def main() -> int:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         chain = chain_in(Path(folder))
-        seen = []
-        for index, moment in enumerate(moments(chain, asked.moments, asked.seed)):
-            seen.append(each := struck(chain, moment))
-            for problem in each.problems:
-                print(f"moment {index}, {each.stage}, {moment.says}: {problem}", flush=True)
+        seen: list[Seen] = []
+        with contextlib.suppress(KeyboardInterrupt):
+            for index, moment in enumerate(moments(chain, asked.moments, asked.seed)):
+                seen.append(each := struck(chain, moment))
+                said = f"moment {index}, {each.stage}, {moment.says}"
+                print(f"{said}: exit code {each.code}", file=sys.stderr, flush=True)
+                for problem in each.problems:
+                    print(f"{said}: {problem}", flush=True)
     print(table(seen))
     print(f"{len(seen)} moments from seed {asked.seed} in {time.monotonic() - begun:.0f} s")
     return 1 if any(each.problems for each in seen) else 0

@@ -6,6 +6,7 @@ Whatever goes wrong, no half-written file is left behind.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from deploytool.base.errors import InputError
+from deploytool.base.locks import alone
 from deploytool.base.progress import Tick
 
 Fetch: TypeAlias = Callable[[Path, Tick], None]
@@ -24,6 +26,7 @@ Fetch: TypeAlias = Callable[[Path, Tick], None]
 CHUNK: Final = 2**20
 """Bytes read at once."""
 TIMEOUT_S: Final = 30
+LOCK: Final = ".deploytool-download.lock"
 BACK: Final = "Try again with a connection, or name the folder of the data with data.root (--root)."
 
 
@@ -53,12 +56,21 @@ def how_to_get(name: str) -> str:
     )
 
 
-def download(name: str, folder: Path, tick: Tick) -> None:
+def download(name: str, folder: Path, missing: Callable[[], bool], tick: Tick) -> None:
     """Downloads the set ``name`` into ``folder``; what is left there after a failure is whole files.
 
+    Another process that downloads into ``folder`` is waited for: the set may not be ``missing`` then.
     Raises InputError with the reason in one sentence.
     """
-    DOWNLOADS[name].fetch(folder, tick)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with _in_a_sentence(name), alone(folder / LOCK, lambda who: tick(0, 0, f"waiting for {who}")):
+            if missing():
+                DOWNLOADS[name].fetch(folder, tick)
+    finally:
+        for path in new:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def through_tonic(dataset: str, parts: tuple[Mapping[str, Any], ...], folder: Path, _tick: Tick) -> None:
@@ -79,6 +91,7 @@ def from_address(address: str, files: Mapping[str, str], folder: Path, tick: Tic
     for name, checksum in files.items():
         place = folder / f"{name}.part"
         with _nothing_left(place), _in_a_sentence(f"{address}{name}"):
+            shutil.rmtree(place, ignore_errors=True)  # of a process that was killed
             place.mkdir(parents=True)
             _fetch(f"{address}{name}", place / name, checksum, tick)
             if name.endswith(".tar.gz"):

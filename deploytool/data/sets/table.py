@@ -138,11 +138,17 @@ def obtain(spec: DataSection, tick: Tick) -> bool:
     if spec.set not in DOWNLOADS:
         need = f"none for the set {spec.set}; one of {', '.join(DOWNLOADS)}"
         raise RecipeError("data.download", "found true", need)
+    if not _is_missing(spec):
+        return False
+    download(spec.set, place_of(spec.root, spec.set), partial(_is_missing, spec), tick)
+    require_there(spec)
+    return True
+
+
+def _is_missing(spec: DataSection) -> bool:
     try:
         require_there(spec)
     except DeployError:
-        download(spec.set, place_of(spec.root, spec.set), tick)
-        require_there(spec)
         return True
     return False
 
