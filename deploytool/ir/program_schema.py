@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from deploytool.base.arrays import Array
 from deploytool.base.errors import ArtifactError
 from deploytool.base.typed import typed
+from deploytool.chip.chips import chip_names
+from deploytool.ir.program import SIMULATOR
 from deploytool.ir.shapes import VALUES_MAX
 
 NEED: Final = "a program that deploytool wrote"
@@ -147,6 +149,8 @@ def check(described: Any, arrays: Mapping[str, Array], where: str) -> None:
     It refers to ``arrays``, each of which has the type and the axes of its field, and names layers that exist.
     """
     typed(described, where, _adapter(), NEED)
+    if (chip := described["chip"]) not in (SIMULATOR, *chip_names()):
+        raise ArtifactError(f"{where}: chip", f"found {chip!r}", f"{SIMULATOR} or one of {', '.join(chip_names())}")
     for place, name, kind in _references(described):
         _check_array(arrays, f"{where}: {place}", name, kind)
     layers = described["layers"].keys()

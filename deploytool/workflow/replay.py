@@ -143,8 +143,10 @@ def _agree(recorded: Recording, replayed: Recording, indices: Sequence[int]) -> 
     """Whether both have the same samples and counts."""
     chosen = list(indices)
     names = tuple(recorded.samples[index] for index in chosen)
-    return names == replayed.samples and all(
-        np.array_equal(counts[chosen], replayed.counts[layer]) for layer, counts in recorded.counts.items()
+    return (
+        names == replayed.samples
+        and recorded.counts.keys() <= replayed.counts.keys()
+        and all(np.array_equal(counts[chosen], replayed.counts[layer]) for layer, counts in recorded.counts.items())
     )
 
 

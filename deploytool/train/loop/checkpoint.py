@@ -7,20 +7,22 @@ It states the SHA-256 of that file, and of itself, so that a flipped bit is foun
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
 from deploytool.base.arrays import Array
 from deploytool.base.digest import digest, file_digest
-from deploytool.base.errors import ArtifactError
-from deploytool.base.json_text import canonical_json
+from deploytool.base.errors import ArtifactError, InputError
+from deploytool.base.json_text import canonical_json, read_json
 from deploytool.base.tensors import read_tensors, write_tensors
+from deploytool.base.typed import typed
 from deploytool.train.task import Epoch
 
 NAME: Final = "checkpoint.json"
@@ -45,13 +47,30 @@ class Checkpoint:
         """The arrays of `group` as float32 tensors."""
         return {key: torch.tensor(array, dtype=torch.float32) for key, array in self.group(name).items()}
 
+    def tensors_like(self, name: str, others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`tensors`, which have the names and shapes of ``others``. Raises ValueError if they do not."""
+        found = self.tensors(name)
+        _require_like(name, {key: tensor.shape for key, tensor in found.items()}, others)
+        return found
+
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Restores the saved state of ``optimizer``."""
+        """Restores the saved state of ``optimizer``. Raises ValueError if that is about tensors of other shapes."""
+        learnt = [tensor for group in optimizer.param_groups for tensor in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for path, tensor in self.tensors("optimizer").items():
             index, _, name = path.partition("/")
+            if name != "step":
+                _require_like("optimizer", {index: tensor.shape}, {index: learnt[int(index)]})
             state.setdefault(int(index), {})[name] = tensor.reshape(()) if name == "step" else tensor
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _require_like(group: str, found: Mapping[str, torch.Size], others: Mapping[str, Tensor]) -> None:
+    if found.keys() != others.keys():
+        raise ValueError(f"{group}: arrays called {', '.join(found)}")
+    for name, shape in found.items():
+        if shape != others[name].shape:
+            raise ValueError(f"{group}/{name} has the shape {tuple(shape)}, not {tuple(others[name].shape)}")
 
 
 def checkpoint_of(
@@ -92,6 +111,22 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         ) from None
 
 
+class _Stated(BaseModel):
+    """What ``checkpoint.json`` states besides its digest."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str
+    history: Annotated[list[dict[str, float]], Field(min_length=1)]
+    tensors: Annotated[str, Field(pattern=r"^epoch-[0-9]{1,9}\.safetensors$")]
+    sha256: str
+
+
+@cache
+def _adapter() -> TypeAdapter[_Stated]:
+    return TypeAdapter(_Stated)
+
+
 def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
     """The checkpoint in ``folder``; None if there is none, or if its key is not ``key``.
 
@@ -101,19 +136,28 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        described: dict[str, Any] = read_json(path)
         if described.pop("digest") != digest(canonical_json(described)):
             raise ValueError("its content does not match its digest")
         if described["key"] != key:
             return None
-        tensors = folder / Path(described["tensors"]).name
+        tensors = folder / typed(described, NAME, _adapter()).tensors
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
         return Checkpoint(key, tuple(described["history"]), read_tensors(tensors))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ArtifactError) as error:
-        raise ArtifactError(
-            str(path),
-            f"not readable ({error})",
-            "an intact checkpoint",
-            f"Remove {folder} to train from the start.",
-        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:
+        raise damaged(folder, error) from None
+
+
+def restore_checkpoint(restore: Callable[[Checkpoint], None], found: Checkpoint, folder: Path) -> None:
+    """Calls ``restore`` with the checkpoint ``found``. Raises ArtifactError if it is that of another network."""
+    try:
+        restore(found)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, InputError) as error:
+        raise damaged(folder, error) from None
+
+
+def damaged(folder: Path, error: Exception) -> ArtifactError:
+    """The error about the checkpoint in ``folder``, which cannot be used because of ``error``."""
+    need, todo = "an intact checkpoint", f"Remove {folder} to train from the start."
+    return ArtifactError(str(folder / NAME), f"not readable ({error})", need, todo)

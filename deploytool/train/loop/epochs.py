@@ -7,7 +7,7 @@ from typing import Protocol
 
 from deploytool.train import processes
 from deploytool.train.device import keep_freed_memory, reproducible
-from deploytool.train.loop.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from deploytool.train.loop.checkpoint import Checkpoint, load_checkpoint, restore_checkpoint, save_checkpoint
 from deploytool.train.task import Epoch, Task
 
 
@@ -31,7 +31,7 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
     ``next_epoch`` trains one more epoch, or returns False when training is over.
     """
     if found := load_checkpoint(task.folder, key):
-        state.restore(found)
+        restore_checkpoint(state.restore, found, task.folder)
         task.resumed(state.history[-1])
     keep_freed_memory()
     with reproducible():

@@ -137,12 +137,16 @@ class State:
         """Restores the state in ``found``."""
 
         def group(name: str) -> dict[str, Tensor]:
-            return {key: tensor.to(self.net.device) for key, tensor in found.tensors(name).items()}
+            like = found.tensors_like(name, self.weights)
+            return {key: tensor.to(self.net.device) for key, tensor in like.items()}
 
         with torch.no_grad():
             for name, tensor in group("weights").items():
                 self.weights[name].copy_(tensor)
-        self.mean, self.best, self.masks = group("mean"), group("best"), group("mask")
+        self.mean, self.best = group("mean"), group("best")
+        self.masks = {key: tensor.to(self.net.device) for key, tensor in found.tensors("mask").items()}
+        if misfits := [key for key, mask in self.masks.items() if mask.shape != self.weights[key].shape]:
+            raise ValueError(f"mask/{misfits[0]} has another shape than the weights")
         self.history = list(found.history)
         found.restore_optimizer(self.optimizer)
 
