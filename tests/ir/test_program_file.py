@@ -146,3 +146,57 @@ def test_arrays_are_beside_the_json(tmp_path: Path) -> None:
     described = json.loads((tmp_path / "program.json").read_text())["layers"]["a"]
     name = described["synapses"][1]["weights"]["array"]
     assert np.array_equal(read_tensors(tmp_path / "program.safetensors")[name], ARRAYS_1["a.branch1.weights"])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("arithmetic",), "float16", "arithmetic: input should be 'float32' or 'int8/int16'"),
+        (("chip",), "speck9", "chip: found 'speck9'; need simulator or one of"),
+        (("layers",), [], "layers: input should be an object"),
+        (("order",), ["a", "b1", "b1"], "order: other names than those of the layers; need each layer once"),
+        (("outputs",), ["c"], "outputs: found 'c'; need names of layers of the program"),
+        (("outputs",), [], "outputs: list should have at least 1 item"),
+        (("input_shape",), [1, 2, 2**40], "input_shape.2: input should be less than or equal to"),
+        (("layers", "a", "synapses", 0, "weights"), {"array": "x"}, "weights: no array 'x'; need an array of program"),
+        (("layers", "a", "synapses", 0, "weights"), {"array": "a.neurons.threshold"}, "of shape (O, I/groups, KH, KW)"),
+        (("layers", "a", "synapses", 0, "stride"), [0, 1], "stride.0: input should be greater than or equal to 1"),
+        (("layers", "a", "neurons", "reset"), "never", "neurons.reset: input should be 'subtract' or 'zero'"),
+        (("layers", "a", "out_shape"), [2, 9, 9], "out_shape: extra inputs are not permitted"),
+        (("layers", "a", "routes", 0, "to"), "nowhere", "layer 'a': feeds 'nowhere'"),
+        (("layers", "a", "decimation"), 0, "decimation: input should be greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, path: tuple[str | int, ...], value: object, says: str) -> None:
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    file = tmp_path / "program.json"
+    described = json.loads(file.read_text())
+    parent = described
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    file.write_text(json.dumps(described))
+    with pytest.raises(ArtifactError) as caught:
+        load_program(tmp_path)
+    assert caught.value.exit_code == 4
+    assert str(caught.value).startswith(f"{file}: ")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.ones((2, 1, 2, 2)), "a: weights of float64 in a program of float32"),
+        (np.full((2, 1, 2, 2), np.nan, np.float32), "that is not finite everywhere"),
+        (np.ones((2, 1, 2), np.float32), "found float32 of shape (2, 1, 2); need finite numbers of shape"),
+        (np.ones((2, 1, 1, 1), np.float32), "a: an output map of"),
+    ],
+)
+def test_a_wrong_array_is_named(tmp_path: Path, array: np.ndarray, says: str) -> None:
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    arrays = dict(read_tensors(tmp_path / "program.safetensors"))
+    name = next(name for name in arrays if name.startswith("a.synapses.0"))
+    write_tensors({**arrays, name: array}, tmp_path / "program.safetensors")
+    with pytest.raises(ArtifactError) as caught:
+        load_program(tmp_path)
+    assert says in str(caught.value)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import ArtifactError
 from deploytool.ir import counts
 from deploytool.ir.counts import Counts
-from deploytool.ir.recording import Setup
+from deploytool.ir.recording import SPIKE, Setup
 from deploytool.ir.recording_file import VERSION, load_recording, open_recording, read_recording, save_recording
 
 
@@ -203,3 +203,23 @@ def test_a_damaged_file_is_an_artifact_error_or_still_a_recording(data: st.DataO
     content[place] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(ArtifactError):
         assert len(read_recording(io.BytesIO(bytes(content)), "a.npz")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "says"),
+    [
+        ("counts/fc", np.full((3, 4, 1, 1), -1), "counts/fc: found -1 to -1; need integers of 0 to"),
+        ("labels", np.array([0, -2, 1]), "labels: found -2 to 1; need integers of -1 to"),
+        ("synops", np.full(3, 2**63, np.uint64), "synops: found 9223372036854775808"),
+        ("durations_us", np.arange(2), "durations_us: found 2 values; need 3, one for each sample, or none"),
+        ("spikes/fc", np.array([(7, 0, 0, 0, 0)], SPIKE), "spikes/fc: found a spike with sample 7; need less than 3"),
+        ("spikes/fc", np.array([(0, 0, 4, 0, 0)], SPIKE), "spikes/fc: found a spike with c 4; need less than 4"),
+        ("updates/conv", np.zeros((1, 3, 3), np.int64), "updates/conv: found int64 of shape (1, 3, 3)"),
+        ("potentials", np.zeros((2, 4), np.float32), "potentials: found those of 2 samples; need 3"),
+        ("samples", np.array(["a", "b\ud800", "c"]), "samples: found a string that is no text; need text"),
+    ],
+)
+def test_columns_that_contradict_each_other_are_named(name: str, column: np.ndarray, says: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        read_recording(written({**columns_of(3), name: column}), "here")
+    assert f"here: {says}" in str(caught.value)

@@ -80,3 +80,28 @@ def test_damaged_and_newer_files_are_errors(tmp_path: Path) -> None:
     (tmp_path / COLUMNS_FILE).write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match="not readable"):
         load_streams(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "says"),
+    [
+        ("ends", np.array([4, 2, 5]), "ends: ends of events in events.bin that do not ascend"),
+        ("labels", np.array([0.0, 1.0, 2.0]), "labels: found float64 of shape (3,)"),
+        ("shapes", np.array([[2, 3, 0]] * 3), "shapes: found 0 to 3; need integers of 1 to"),
+        ("names", np.array(["a"]), "names: found <U1 of shape (1,); need 3 strings"),
+        ("durations_us", np.array([[1], [2], [3]]), "durations_us: found int64 of shape (3, 1)"),
+    ],
+)
+def test_a_wrong_column_is_named(tmp_path: Path, name: str, column: np.ndarray, says: str) -> None:
+    save_streams([stream(0, 2), stream(1, 2), stream(2, 1)], tmp_path)
+    np.savez(tmp_path / COLUMNS_FILE, **{**dict(np.load(tmp_path / COLUMNS_FILE)), name: column})
+    with pytest.raises(ArtifactError) as caught:
+        load_streams(tmp_path)
+    assert f"{tmp_path / COLUMNS_FILE}: {says}" in str(caught.value)
+
+
+def test_events_that_are_none_are_named_by_their_sample(tmp_path: Path) -> None:
+    save_streams([stream(0, 2)], tmp_path)
+    (tmp_path / EVENTS_FILE).write_bytes(b"\xff" * 2 * EVENT.itemsize)
+    with pytest.raises(ArtifactError, match="sample 0 is none"):
+        load_streams(tmp_path)[0]

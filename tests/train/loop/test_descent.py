@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 import torch
 from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 
-from deploytool.base.errors import RecipeError
+from deploytool.base.errors import ArtifactError, RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.train import device
+from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import State, chosen
@@ -273,3 +275,22 @@ def test_mixed_precision_learns_what_single_does(tmp_path, monkeypatch):
     assert any(not np.array_equal(mixed.weights[name], single.weights[name]) for name in single.weights)
     assert mixed.history[-1]["loss"] < mixed.history[0]["loss"]
     assert mixed.history[0]["loss"] == pytest.approx(single.history[0]["loss"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "says"),
+    [
+        ("weights/conv1", np.zeros((1, 1, 1, 1), np.float32), "weights/conv1 has the shape"),
+        ("optimizer/0/exp_avg", np.zeros(1, np.float32), r"optimizer/0 has the shape \(1,\), not"),
+        ("mean/other", np.zeros(1, np.float32), "mean: arrays called"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, name: str, array: np.ndarray, says: str) -> None:
+    """Its digests are right, and torch would broadcast one number over all weights."""
+    run(tmp_path, epochs=2)
+    stated = json.loads((tmp_path / "checkpoint.json").read_text())
+    found = load_checkpoint(tmp_path, stated["key"])
+    assert found is not None
+    save_checkpoint(replace(found, arrays={**found.arrays, name: array}), tmp_path)
+    with pytest.raises(ArtifactError, match=rf"checkpoint.json: not readable \({says}"):
+        run(tmp_path, epochs=2)

@@ -1,0 +1,107 @@
+"""Recipes as TOML files and values of --set."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from helpers.command import RECIPE
+
+from deploytool.recipe.load import load_recipe
+from deploytool.recipe.toml import write_toml
+from deploytool.workflow.networks import recipe_geometry
+from tests.fuzz.damage import damaged
+from tests.fuzz.family import Family
+from tests.fuzz.values import SCALARS, changed, places
+
+ROOT: Final = Path(__file__).parents[3] / "recipes"
+
+
+@cache
+def _seeds() -> tuple[str, ...]:
+    found = sorted([*ROOT.glob("*.toml"), *(ROOT / "papers").glob("*.toml")])
+    return (RECIPE, *(path.read_text(encoding="utf-8") for path in found))
+
+
+def _toml(random: Random, folder: Path) -> Path:
+    path = folder / "recipe.toml"
+    text = random.choice(_seeds())
+    how = random.random()
+    if how < 0.2:
+        path.write_bytes(damaged(random, text.encode()))
+    elif how < 0.3:
+        path.write_text(text + _literal(random), encoding="utf-8")
+    else:
+        path.write_bytes(_written(changed(random, tomllib.loads(text))).encode("utf-8", "surrogatepass"))
+    return path
+
+
+def _literal(random: Random) -> str:
+    """A line with a value that TOML may have and Python's values hardly say."""
+    return "\n" + random.choice(
+        (
+            "extra = " + "9" * 5000,
+            "extra = " + "[" * random.choice((50, 500, 5000)) + "]" * 50,
+            "[a" + ".a" * random.choice((50, 2000)) + "]\nb = 1",
+            "extra = 1e999999",
+            "extra = 1979-05-27T07:32:00Z",
+            'extra = "\\u0000"',
+            "seed = 0x" + "f" * 400,
+            "[data]\nroot = '~nosuchuser/data'",
+        )
+    )
+
+
+def _written(values: Any) -> str:
+    """``values`` as TOML, also those that the project never writes."""
+    try:
+        return write_toml(values)
+    except Exception:  # values that no recipe has are written in a plainer way
+        if not isinstance(values, dict):
+            return json.dumps(str(values)[:1000])
+        return "".join(f"{json.dumps(str(key))} = {_value(value)}\n" for key, value in values.items())
+
+
+def _value(value: Any, depth: int = 0) -> str:
+    if depth > 150:
+        return "0"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(str(key))} = {_value(item, depth + 1)}" for key, item in value.items())
+        return f"{{ {inner} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(item, depth + 1) for item in value)}]"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**40:
+        return "1" + "0" * 400
+    return "nan" if value is None else json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+
+
+def _set(random: Random, folder: Path) -> Path:
+    """A valid recipe, and beside it the values of --set, one a line."""
+    path = folder / "recipe.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    known = [".".join(map(str, place)) for place in places(tomllib.loads(RECIPE)) if place]
+    lines = []
+    for _ in range(random.choice((1, 1, 2))):
+        key = random.choice(
+            (*known, "train.ptl.bias", "data.root", "a.b", "", ".", "network.layers.99.out", "x" * 3000)
+        )
+        value = random.choice(
+            (_value(random.choice(SCALARS)), "9" * 5000, "[" * 3000, "{", '"', "~nosuchuser", "1e400")
+        )
+        lines.append(random.choice((f"{key}={value}", f"{key}={value}", key, f"{key}==", f"{key}.{key}={value}")))
+    (folder / "set").write_bytes("\n".join(line.replace("\n", " ") for line in lines).encode("utf-8", "surrogatepass"))
+    return path
+
+
+def _read(path: Path) -> object:
+    stated = path.with_name("set")
+    changes = stated.read_bytes().decode("utf-8", "replace").split("\n") if stated.exists() else []
+    recipe = load_recipe(path, changes)
+    return recipe_geometry(recipe).digest
+
+
+FAMILIES: Final = (Family("recipes", _toml, _read), Family("recipe-values", _set, _read))
