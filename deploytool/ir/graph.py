@@ -188,6 +188,41 @@ def reachable(name: str, sources: Mapping[str, Iterable[str]]) -> set[str]:
     return found
 
 
+def cycles(sources: Mapping[str, Iterable[str]]) -> list[set[str]]:
+    """The strongly connected sets of nodes with a cycle; ``sources`` {node: nodes that feed it} has every node.
+
+    R. Tarjan, "Depth-first search and linear graph algorithms", SIAM J. Comput. 1(2), 1972, without recursion.
+    """
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    held: dict[str, None] = {}
+    found: list[set[str]] = []
+    for root in sources:
+        path = [] if root in number else [(root, iter(sources[root]))]
+        while path:
+            name, left = path[-1]
+            if name not in number:
+                number[name] = lowest[name] = len(number)
+                held[name] = None
+            for source in left:
+                if source not in number:
+                    path.append((source, iter(sources[source])))
+                    break
+                if source in held:
+                    lowest[name] = min(lowest[name], number[source])
+            else:
+                path.pop()
+                if path:
+                    lowest[path[-1][0]] = min(lowest[path[-1][0]], lowest[name])
+                if lowest[name] == number[name]:
+                    together = {name}
+                    while (last := held.popitem()[0]) != name:
+                        together.add(last)
+                    if len(together) > 1 or name in sources[name]:
+                        found.append(together)
+    return found
+
+
 def chain(nodes: Iterable[tuple[str, Node]], dt_ms: float | None = None, name: str = "graph") -> Graph:
     """A graph in which each of ``nodes`` (name, node) feeds the next."""
     listed = list(nodes)

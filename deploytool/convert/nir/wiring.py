@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +14,7 @@ from deploytool.base.progress import Tell
 from deploytool.convert.folding import Weighted, scale_inputs, scale_outputs
 from deploytool.convert.nir.fields import Fields, type_of
 from deploytool.convert.nir.nodes import Parsed, Scale
-from deploytool.ir.graph import reachable
+from deploytool.ir.graph import cycles
 from deploytool.ir.nodes import Add, Conv, Linear, Node
 
 Edge: TypeAlias = tuple[str, str]
@@ -122,21 +123,74 @@ def _check_ends(edges: Iterable[Edge], nodes: Nodes, file: str) -> None:
                 raise InputError(file, found, f"one of {', '.join(nodes)}")
 
 
+class Wires:
+    """Edges in their order, of which some are removed and others added at the end. This object is mutable."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._edges: dict[int, Edge] = {}
+        self._into: dict[str, dict[int, str]] = {}
+        self._out_of: dict[str, dict[int, str]] = {}
+        self._added = 0
+        for a, b in edges:
+            self._add(a, b)
+
+    @property
+    def edges(self) -> Edges:
+        """The edges that are left, in order."""
+        return tuple(self._edges.values())
+
+    def sources(self, name: str) -> list[str]:
+        """The nodes that feed ``name``, in the order of the edges."""
+        return list(self._into.get(name, {}).values())
+
+    def targets(self, name: str) -> list[str]:
+        """The nodes that ``name`` feeds, in the order of the edges."""
+        return list(self._out_of.get(name, {}).values())
+
+    def leave_out(self, name: str) -> None:
+        """Replaces ``name`` by connections from each of its sources to each of its targets.
+
+        Raises InputError if that makes more than `EDGES_MAX`.
+        """
+        sources, targets = self.sources(name), self.targets(name)
+        self.cut(name)
+        if len(self._edges) + len(sources) * len(targets) > EDGES_MAX:
+            found = f"removing node {name!r} creates more than {EDGES_MAX:,} connections"
+            raise InputError("the graph", found, "fewer parallel nodes that have no effect")
+        for a in sources:
+            for b in targets:
+                self._add(a, b)
+
+    def cut(self, name: str) -> None:
+        """Removes the edges of ``name``."""
+        for number in {**self._into.get(name, {}), **self._out_of.get(name, {})}:
+            a, b = self._edges.pop(number)
+            del self._out_of[a][number], self._into[b][number]
+
+    def _add(self, a: str, b: str) -> None:
+        self._edges[self._added] = a, b
+        self._into.setdefault(b, {})[self._added] = a
+        self._out_of.setdefault(a, {})[self._added] = b
+        self._added += 1
+
+
 def on_cycles(nodes: Iterable[str], edges: Edges) -> list[str]:
     """Names of the nodes on or between cycles."""
-    left = set(nodes)
-    while True:
-        inside = [(a, b) for a, b in edges if a in left and b in left]
-        still = {a for a, _ in inside} & {b for _, b in inside}
-        if still == left:
-            return sorted(left)
-        left = still
+    left = Wires(edges)
+    known = set(nodes)
+    ends = [name for name in known if not (left.sources(name) and left.targets(name))]
+    while ends:
+        name = ends.pop()
+        near = {*left.sources(name), *left.targets(name)} - {name}
+        known.discard(name)
+        left.cut(name)
+        ends += [each for each in near if each in known and not (left.sources(each) and left.targets(each))]
+    return sorted(known)
 
 
 def on_cycles_without(types: Sequence[str], nodes: Nodes, edges: Edges) -> list[str]:
     """Names of the nodes on cycles on which there is no node of ``types``."""
-    feeding = _feeding(nodes, edges, types)
-    return sorted(name for name in feeding if name in reachable(name, feeding))
+    return sorted(set().union(*cycles(_feeding(nodes, edges, types))))
 
 
 def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[Nodes, Edges]:
@@ -145,9 +199,8 @@ def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[N
     A feedback path is an edge of a cycle into the node of the cycle that also has an input from outside it. Raises
     UnsupportedError for a cycle with outside inputs at several nodes or at none: its feedback path is ambiguous.
     """
-    while unstated := on_cycles_without(("Delay",), nodes, edges):
-        feeding = _feeding(nodes, edges, ("Delay",))
-        cycle = {name for name in reachable(unstated[0], feeding) if unstated[0] in reachable(name, feeding)}
+    while unstated := cycles(_feeding(nodes, edges, ("Delay",))):
+        cycle = min(unstated, key=min)
         entries = sorted({b for a, b in edges if b in cycle and a not in cycle})
         if len(entries) != 1:
             raise UnsupportedError(
@@ -171,7 +224,8 @@ def with_delays(nodes: Nodes, edges: Edges, delay_us: int, file: str) -> tuple[N
 def _feeding(nodes: Nodes, edges: Edges, without: Sequence[str]) -> dict[str, list[str]]:
     """{node: the nodes that feed it} for the nodes whose type is not one of ``without``."""
     kept = {name for name, fields in nodes.items() if fields.type not in without}
-    return {name: [a for a, b in edges if b == name and a in kept] for name in kept}
+    wires = Wires(edges)
+    return {name: [source for source in wires.sources(name) if source in kept] for name in kept}
 
 
 def leave_out(names: Iterable[str], edges: Edges) -> Edges:
@@ -179,14 +233,10 @@ def leave_out(names: Iterable[str], edges: Edges) -> Edges:
 
     Raises InputError if that makes more than `EDGES_MAX`.
     """
+    wires = Wires(edges)
     for name in names:
-        sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
-        kept = [edge for edge in edges if name not in edge]
-        if len(kept) + len(sources) * len(targets) > EDGES_MAX:
-            found = f"removing node {name!r} creates more than {EDGES_MAX:,} connections"
-            raise InputError("the graph", found, "fewer parallel nodes that have no effect")
-        edges = (*kept, *((a, b) for a in sources for b in targets))
-    return edges
+        wires.leave_out(name)
+    return wires.edges
 
 
 def with_ends(nodes: Nodes, edges: Edges, file: str) -> tuple[Nodes, Edges]:
@@ -239,11 +289,12 @@ def fold_scales(nodes: Mapping[str, Parsed], edges: Edges, file: str) -> tuple[d
     """
     folded: dict[str, Any] = dict(nodes)
     problems: list[DeployError] = []
+    wires = Wires(edges)
     for name in [name for name, node in nodes.items() if isinstance(node, Scale)]:
         factor = folded[name].factor
-        sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
-        only_target = len(sources) == 1 and sum(a == sources[0] for a, _ in edges) == 1
-        only_source = len(targets) == 1 and sum(b == targets[0] for _, b in edges) == 1
+        sources, targets = wires.sources(name), wires.targets(name)
+        only_target = len(sources) == 1 and len(wires.targets(sources[0])) == 1
+        only_source = len(targets) == 1 and len(wires.sources(targets[0])) == 1
         before = folded[sources[0]] if only_target else None
         after = folded[targets[0]] if only_source else None
         if np.all(factor == 1):
@@ -261,10 +312,10 @@ def fold_scales(nodes: Mapping[str, Parsed], edges: Edges, file: str) -> tuple[d
             problems.append(UnsupportedError(f"{file}: node {name!r}", found, "one factor per feature of a layer"))
             continue
         del folded[name]
-        edges = leave_out([name], edges)
+        wires.leave_out(name)
     if problems:
         raise UnsupportedError.together(problems)
-    return folded, edges
+    return folded, wires.edges
 
 
 def _per_feature(factor: Array, node: Weighted, features: int) -> Array:
@@ -287,12 +338,13 @@ def with_sums(nodes: Mapping[str, Node], edges: Edges, stated: list[Any] | None)
         if sorted(leave_out(sorted(adds), original)) == sorted(edges):
             return {**nodes, **dict.fromkeys(adds, Add())}, original
     summed: dict[str, Node] = dict(nodes)
+    sources = Counter(b for _, b in edges)
+    add_of: dict[str, str] = {}
     for name in nodes:
-        sources = [a for a, b in edges if b == name]
-        if len(sources) > 1:
+        if sources[name] > 1:
             add = f"{name}.add"
             while add in summed:
                 add += "_"
             summed[add] = Add()
-            edges = (*((a, add if b == name else b) for a, b in edges), (add, name))
-    return summed, edges
+            add_of[name] = add
+    return summed, (*((a, add_of.get(b, b)) for a, b in edges), *((add, name) for name, add in add_of.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,14 +80,15 @@ def _check_sayable(graph: Graph, edges: Edges, vectors: set[str]) -> None:
     def refuse(name: str, found: str, need: str) -> None:
         problems.append(UnsupportedError(f"{graph.name}: node {name!r}", found, need))
 
+    several = {b: a for (a, b), times in sorted(Counter(edges).items(), reverse=True) if times > 1}
     for name in graph.order:
         node = graph.nodes[name]
         if name in ("", ".") or {"/", "\0"} & set(name):
             refuse(name, "a name that HDF5 cannot hold", "a name without '/' that is not '.' or empty")
         if isinstance(node, Conv | SumPool | AvgPool) and _takes_vector(graph, name, vectors):
             refuse(name, f"{type(node).__name__} of a vector, which NIR cannot turn into a map", "a map")
-        if twice := sorted({a for a, b in edges if b == name and edges.count((a, b)) > 1}):
-            refuse(name, f"sums {twice[0]!r} twice, but NIR stores each edge once", "different inputs")
+        if name in several:
+            refuse(name, f"sums {several[name]!r} twice, but NIR stores each edge once", "different inputs")
     if problems:
         raise UnsupportedError.together(problems)
 
