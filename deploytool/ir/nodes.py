@@ -64,8 +64,8 @@ class Spike:
 
     ``threshold``, ``tau_ms``, ``tau_syn_ms``, ``v_leak``, ``v_reset`` and ``v_init`` are one number, or an array
     (C, H, W) with one value per neuron; arrays of equal values become one number, except for the threshold. Raises
-    InputError for a time constant that is not above 0, for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``, and for
-    ``v_init`` below the floor.
+    InputError for a time constant that is not above 0, for ``tau_syn_ms`` or ``v_leak`` without ``tau_ms``, for a floor
+    above 0, and for ``v_init`` below the floor.
     """
 
     threshold: float | Array = 1.0
@@ -89,6 +89,8 @@ class Spike:
                 raise InputError("Spike", f"{name} is {np.min(value)}", "time constants above 0")
         if self.tau_ms is None and (self.tau_syn_ms is not None or np.any(self.v_leak)):
             raise InputError("Spike", "tau_syn_ms or v_leak without tau_ms", "the membrane's time constant as well")
+        if self.floor is not None and not self.floor <= 0:
+            raise InputError("Spike", f"a floor of {self.floor}", "a floor of at most 0, or none")
         if np.any(self.v_init) and self.floor is not None and np.min(self.v_init) < self.floor:
             raise InputError("Spike", f"v_init is {np.min(self.v_init)}", f"at least the floor, {self.floor}")
 

@@ -30,6 +30,7 @@ from deploytool.recipe import (
 )
 from deploytool.recipe.nodes import output_count
 from deploytool.recipe.recipe import problems_between
+from deploytool.train.footprint import too_large
 from deploytool.train.methods.table import method_of
 from deploytool.workflow.answers import problems_of_masks, require_kind
 from deploytool.workflow.map import extras_of
@@ -186,11 +187,17 @@ def _bias(run: RunSection, spec: MapSection, network: NetworkSection, train: Tra
         )
 
 
+def _memory(network: NetworkSection, train: TrainSection, data: DataSection) -> Iterator[RecipeError]:
+    """What takes more memory than is allowed, already for one sample."""
+    yield from too_large(network, train, data)
+
+
 TRAINABLE: Final = (
     Rule(("data",), _data_keys),
     Rule(("network",), _shapes),
     Rule(("data", "network", "train", "task"), _data_fits),
     Rule(("data", "task"), _data_answers),
+    Rule(("network", "train", "data"), _memory),
     Rule(("network", "constraints", "train"), _method),
     Rule(("run", "train"), _deployable),
     Rule(("run", "map"), _balance),

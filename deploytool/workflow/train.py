@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploytool.base.arrays import Array, format_shape
-from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.base.errors import InputError, RecipeError, UnsupportedError
 from deploytool.base.extras import require
 from deploytool.base.json_text import canonical_json
 from deploytool.base.machine import is_first_process
@@ -23,6 +23,7 @@ from deploytool.recipe.task import ON_TORCH
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import DECODER, HISTORY, MIXTURES, WEIGHTS, other_weights
+from deploytool.train.footprint import too_large
 from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
@@ -114,6 +115,8 @@ def task_of(
     if masks is None and recipe.train.loss != "mse":
         data.require_outputs(output_count(recipe.network))
     values = values_of(recipe, data, data.train) if recipe.task.kind == "regress" else None
+    if problems := list(too_large(recipe.network, recipe.train, recipe.data, len(data.train))):
+        raise RecipeError.together(problems)
     wanted = label_of if values is None else targets_of(values.windows)
     return Task(
         recipe.network,

@@ -79,6 +79,8 @@ def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Grap
     neurons = [node for node in graph.nodes.values() if isinstance(node, Spike)]
     assert [(node.threshold, node.floor, node.reset) for node in neurons] == [(2.0, -1.0, "subtract")] * 4
     assert graph.order[-3:] == ("13.Gemm", "13.Gemm.spike", "output")
+    with pytest.raises(UsageError, match=r"--floor: found 0\.5; need a number of at most 0"):
+        read_onnx(tmp_path / "net.onnx", floor=0.5)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,8 @@ def test_neurons_keep_threshold_floor_and_reset() -> None:
     assert vars(spike()) == vars(Spike())
     low = spike(min_v_mem=torch.tensor(-2.0), spike_threshold=torch.tensor(0.5), reset_fn=ZERO)
     assert (low.threshold, low.floor, low.reset, low.at_most_one) == (0.5, -2.0, "zero", True)
+    with pytest.raises(InputError, match=r"min_v_mem is 0\.25; need at most 0, or None"):
+        spike(min_v_mem=torch.tensor(0.25))
     assert spike(spike_threshold=torch.ones(2, 3, 3)).threshold == 1.0
     assert spike(spike_threshold=torch.arange(1.0, 19).reshape(2, 3, 3)).threshold.shape == (2, 3, 3)
 

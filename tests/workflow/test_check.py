@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from deploytool.ir.events import EVENT
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Input, Output, Spike
 from deploytool.ir.program_file import load_program
+from deploytool.recipe.load import parse_recipe
+from deploytool.workflow.check import check_recipe
 
 MODULE = """
 from torch import nn
@@ -257,3 +260,40 @@ def test_the_cost_at_a_rate_or_of_samples(tmp_path: Path) -> None:
     assert "--rate: given with --data" in refusal(invoke(tmp_path, "check", tmp_path / "net.nir", *both), 2)
     assert "without --data" in refusal(invoke(tmp_path, "check", tmp_path / "net.nir", "--samples", 5), 2)
     assert "no option but --chip" in refusal(invoke(tmp_path, "check", "--rules", "--rate", 5), 2)
+
+
+def lines_of_check(blocks: int) -> int:
+    """The number of lines of Python that `check_recipe` executes for a network of ``blocks`` shortcuts."""
+    conv = {"type": "conv", "out": 8, "kernel": 3, "padding": 1}
+    layers: list[dict[str, Any]] = [conv, {"type": "spike"}]
+    for block in range(blocks):
+        layers += [{**conv, "name": f"a{block}"}, {"type": "spike"}, {**conv, "name": f"b{block}"}]
+        layers += [{"type": "add", "other": [f"a{block}"]}, {"type": "spike"}]
+    layers += [{"type": "flatten"}, {"type": "linear", "out": 10}, {"type": "spike"}]
+    values = {
+        "name": "deep",
+        "seed": 1,
+        "data": {"set": "digits"},
+        "network": {"input": [2, 16, 16], "layers": layers},
+        "train": {"method": "sdt", "time_steps": 10, "epochs": 1, "batch": 8, "learning_rate": 1e-3},
+    }
+    lines = 0
+
+    def trace(_frame: Any, event: str, _value: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        found = check_recipe(parse_recipe(values, "deep.toml"))
+    finally:
+        sys.settrace(before)
+    assert len(found.report.layers) == 2 * blocks + 2
+    return lines
+
+
+def test_the_work_of_check_grows_with_the_number_of_layers() -> None:
+    lines_of_check(1)
+    assert lines_of_check(120) < 3.3 * lines_of_check(40)

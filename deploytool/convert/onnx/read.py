@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from deploytool.base.arrays import Shape
-from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.base.errors import InputError, UnsupportedError, UsageError
 from deploytool.base.progress import Tell, silent
 from deploytool.convert.onnx.constants import compute
 from deploytool.convert.onnx.file import OnnxFile, Operator, read_file
@@ -32,9 +32,11 @@ def read_onnx(
     file declares, or one sample. A softmax or argmax at the end is left out. If the last layer has no ReLU, neurons are
     added at the end, because a chip sends out only spikes. Both are reported to ``tell``.
 
-    Raises UsageError if the onnx package is missing, InputError for a file that is missing, damaged or has no
-    fixed input shape, UnsupportedError naming every node that is not supported.
+    Raises UsageError if the onnx package is missing or ``floor`` is above 0, InputError for a file that is missing,
+    damaged or has no fixed input shape, UnsupportedError naming every node that is not supported.
     """
+    if floor is not None and not floor <= 0:
+        raise UsageError("--floor", f"found {floor}", "a number of at most 0")
     file = read_file(path)
     shape, axes = _input_shape(file)
     network = Network(

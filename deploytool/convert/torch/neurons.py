@@ -52,6 +52,8 @@ def read_neurons(layer: Any, shape: tuple[int, ...], where: str) -> Neurons:
         if not (low == low.flat[0]).all():
             raise UnsupportedError(where, "a min_v_mem per neuron", "one value for all neurons")
         floor = float(low.flat[0])
+        if not floor <= 0:
+            raise InputError(where, f"min_v_mem is {floor}", "at most 0, or None")
     reset = _reset(layer, threshold, where)
     squeezed = any(cls.__name__ == "IAFSqueeze" for cls in type(layer).__mro__)
     if (threshold == threshold.flat[0]).all():

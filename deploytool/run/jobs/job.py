@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from deploytool.base.errors import UsageError
+from deploytool.base.errors import UnsupportedError, UsageError
+from deploytool.base.memory import OPTION, allowed_in_words
 from deploytool.ir.events import Bins, EventStream, count
 from deploytool.ir.program import INPUT, Program
 from deploytool.ir.recording import Recording, Setup
@@ -96,7 +97,15 @@ class Job:
             self.on, replace(options, time_steps=self.time_steps, bins=self.bins, board=OnBoard(self.pace))
         )
         watch = replace(self.watch, rasters=max(0, self.watch.rasters - first))
-        recording = target.run(executed, sent, watch)
+        try:
+            recording = target.run(executed, sent, watch)
+        except MemoryError:
+            found = "the spikes of some of the samples do not fit into memory"
+            todo = (
+                "If neurons fire at nearly every event, thresholds are too small for the weights; otherwise use fewer "
+                f"--rasters, --watch fewer layers, or allow more with {OPTION}."
+            )
+            raise UnsupportedError(f"--on {self.on}", found, allowed_in_words(), todo) from None
         spikes = {INPUT: sent.counts, **{name: maps.sum(axis=0) for name, maps in recording.counts.items()}}
         updates = updates_of_neurons(executed, spikes)
         activity = {name: replace(known, updates=updates.get(name)) for name, known in recording.activity.items()}

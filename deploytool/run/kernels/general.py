@@ -20,6 +20,10 @@ from numba.extending import overload
 from deploytool.base.arrays import Array
 from deploytool.base.compiled import compiled
 
+QUEUE_MAX: Final = 1 << 28
+"""Number of spikes that a layer may fire in one part of a run, at four bytes each: more ends in a MemoryError, because
+it would soon exhaust the memory of any machine."""
+
 FIRST_ROOM: Final = 1024
 """Number of spikes for which there is room before a buffer grows."""
 
@@ -84,7 +88,12 @@ def _update(state: Any, here: Any, weights: Any, tap: Any, length: Any, floor: A
 
 @compiled
 def grown(buffer: Array, needed: int) -> Array:
-    """A copy of ``buffer`` with room for ``needed`` elements, and at least twice its size."""
+    """A copy of ``buffer`` with room for ``needed`` elements, and at least twice its size.
+
+    Raises MemoryError for more than `QUEUE_MAX`.
+    """
+    if needed > QUEUE_MAX:
+        raise MemoryError("too many spikes at once")
     larger = np.empty(max(2 * len(buffer), needed), buffer.dtype)
     larger[: len(buffer)] = buffer
     return larger

@@ -7,6 +7,7 @@ from typing import Final
 
 from deploytool.base.arrays import format_shape
 from deploytool.base.errors import InputError, UnsupportedError
+from deploytool.base.memory import OPTION, memory_allowed
 from deploytool.ir.events import EventStream
 from deploytool.ir.program import Program
 
@@ -18,6 +19,9 @@ IN_FLIGHT_MAX: Final = 1 << 22
 
 KEPT_MAX: Final = 1 << 25
 """Largest number of single spikes that a run keeps in memory: 600 MB."""
+
+KEPT_BYTES: Final = 64
+"""Bytes of a single spike that is kept, while the recording is made and written."""
 
 
 def check_stream(program: Program, stream: EventStream) -> None:
@@ -42,13 +46,15 @@ def check_in_flight(where: str, spikes: int, t_us: int, most: int = IN_FLIGHT_MA
 
 
 def check_kept(where: str, spikes: int) -> None:
-    """Raises UnsupportedError if more than `KEPT_MAX` single ``spikes`` are to be kept in memory."""
-    if spikes > KEPT_MAX:
+    """Raises UnsupportedError if more single ``spikes`` are to be kept than `KEPT_MAX`, or than memory is allowed."""
+    most = min(KEPT_MAX, memory_allowed() // KEPT_BYTES)
+    if spikes > most:
         raise UnsupportedError(
             where,
             f"{spikes:,} single spikes to keep",
-            f"at most {KEPT_MAX:,} in a run",
-            "Use fewer --rasters, --watch fewer layers, or --outputs-only in a sweep. "
+            f"at most {most:,} in a run",
+            "Use fewer --rasters, --watch fewer layers, or --outputs-only in a sweep"
+            f"{'.' if most == KEPT_MAX else f', or allow more memory with {OPTION}.'} "
             "If a few samples spike this much, thresholds are too small.",
         )
 

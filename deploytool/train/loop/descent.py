@@ -153,6 +153,7 @@ def _still(frames: Tensor) -> bool:
 
 def _parts(frames: Tensor, labels: Tensor, count: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """This process's samples of a batch, in ``count`` parts. A part may be empty when there are few samples."""
+    count = min(count, max(1, len(labels)))
     frames, labels = processes.own_part(frames, labels)
     parts = zip(frames.tensor_split(count, 1), labels.tensor_split(count), strict=True)
     for own_frames, own_labels in parts:

@@ -38,6 +38,7 @@ class Method:
     undeployable         why no chip can run what it trains; None if a chip can
     folds_norms          whether it folds batch norms, biases included, so that the trained network has none
     several_processes    whether torchrun may start it in several processes
+    kept_bytes           the least bytes per neuron, sample and time step that stay for the backward pass on a CPU
     trains_on_events     whether the forward pass of training is the emulator's, without time steps
     """
 
@@ -48,6 +49,7 @@ class Method:
     undeployable: Callable[[TrainSection], UnsupportedError | None] = lambda _: None
     folds_norms: bool = False
     several_processes: bool = True
+    kept_bytes: float = 0.0
     trains_on_events: bool = False
 
     def trained_network(self, network: NetworkSection, spec: TrainSection) -> NetworkSection:

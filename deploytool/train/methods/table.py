@@ -61,7 +61,9 @@ def _events() -> Training:
 
 METHODS: Final[Mapping[str, Method]] = MappingProxyType(
     {
-        "sdt": Method("standard direct training: every layer runs the same fixed number of time steps", _sdt),
+        "sdt": Method(
+            "standard direct training: every layer runs the same fixed number of time steps", _sdt, kept_bytes=2.0
+        ),
         "nmt": Method("MTT with one stage: one number of time steps, drawn for the whole network", _nmt),
         "mtt": Method(
             "mixed time-step training: every stage runs a number of time steps of its own, drawn for every batch", _mtt
