@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +51,22 @@ def is_first_process() -> bool:
 
 def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < DIGITS_MAX else None
+
+
+def trained_on(machine: Mapping[str, str | int]) -> str:
+    """The sentence about a model that was trained on ``machine``, whose keys are those of a manifest."""
+    named = {"numpy": "NumPy", "torch": "PyTorch", "numba": "numba", "python": "Python"}
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+    where = [f"{machine['processor']} ({machine['instructions']})", threads]
+    if "processes" in machine:
+        where.append(f"{machine['processes']} processes")
+    if "gpu" in machine:
+        where.append(str(machine["gpu"]))
+    versions = [f"{says} {machine[name]}" for name, says in named.items() if name in machine]
+    return (
+        f"Trained on {', '.join(where)}, with {', '.join(versions)}. Another processor, number of threads or version "
+        "can train slightly different weights; everything after training is the same on every machine."
+    )
 
 
 def processor() -> str:

@@ -29,13 +29,15 @@ class Origin:
     """How the content came about: the artifacts, the commands that make it again, the recipe, and the versions.
 
     ``commands`` are (what it does, command line). ``recipe`` is TOML, empty if the network was not trained here;
-    ``versions`` {package: version} are those that made it.
+    ``versions`` {package: version} are those that made it. ``trained_on`` is the sentence about the machine of the
+    training, empty if that is not known.
     """
 
     artifacts: tuple[Provenance, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
     recipe: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    trained_on: str = ""
 
 
 @dataclass(frozen=True)

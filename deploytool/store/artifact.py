@@ -115,14 +115,17 @@ class Store:
         made = [path for path in self._folders(request.kind) if stated(path).get("key") == key]
         return open_artifact(max(made, key=_age)) if made else None
 
-    def put(self, request: Request, write: Callable[[Path], None]) -> Artifact:
+    def put(
+        self, request: Request, write: Callable[[Path], None], machine: Mapping[str, str | int] | None = None
+    ) -> Artifact:
         """The artifact for ``request`` of the files that ``write(folder)`` writes, stored atomically.
 
+        Its manifest states the ``machine``, on which neither its name nor its digest depends.
         Raises ArtifactError when the store cannot be written.
         """
         with self._draft(request.kind) as draft:
             write(draft)
-            manifest = _manifest(request, draft)
+            manifest = _manifest(request, draft, machine)
             (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
             return _moved(draft, Artifact(self.root / manifest.name, manifest))
 
@@ -312,12 +315,12 @@ def open_artifact(path: Path) -> Artifact:
     return Artifact(path, manifest)
 
 
-def _manifest(request: Request, folder: Path) -> Manifest:
+def _manifest(request: Request, folder: Path, machine: Mapping[str, str | int] | None) -> Manifest:
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(folder.rglob("*")) if path.is_file()
     }
     asked = {"kind": request.kind, "key": request.key, "inputs": dict(request.inputs), "recipe": dict(request.recipe)}
-    return new_manifest({**asked, "files": files})
+    return new_manifest({**asked, "files": files}, machine)
 
 
 @contextlib.contextmanager

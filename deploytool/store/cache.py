@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -33,11 +33,20 @@ class StageCache:
         with self.turn(request) as found:
             return found or self._made(request, compute, write)
 
-    def continued(self, request: Request, compute: Callable[[Path], T], write: Callable[[T, Path], None]) -> Artifact:
-        """What `stored` returns. ``compute(folder)`` keeps unfinished work in ``folder``, which goes at the end."""
+    def continued(
+        self,
+        request: Request,
+        compute: Callable[[Path], T],
+        write: Callable[[T, Path], None],
+        machine: Callable[[], Mapping[str, str | int]] | None = None,
+    ) -> Artifact:
+        """What `stored` returns. ``compute(folder)`` keeps unfinished work in ``folder``, which goes at the end.
+
+        What is made states the ``machine()``.
+        """
         folder = self.store.unfinished(request)
         with self.turn(request) as found:
-            made = found or self._made(request, lambda: compute(folder), write)
+            made = found or self._made(request, lambda: compute(folder), write, machine)
             shutil.rmtree(folder, ignore_errors=True)
             return made
 
@@ -65,12 +74,18 @@ class StageCache:
             raise ArtifactError(str(self.store.root), found, "one training of a recipe at a time", "Run it again then.")
         self.messages.say(f"{request.kind:<10} waits for {who}, which is making the same one")
 
-    def _made(self, request: Request, compute: Callable[[], T], write: Callable[[T, Path], None]) -> Artifact:
+    def _made(
+        self,
+        request: Request,
+        compute: Callable[[], T],
+        write: Callable[[T, Path], None],
+        machine: Callable[[], Mapping[str, str | int]] | None = None,
+    ) -> Artifact:
         with self.messages.doing(f"making the {request.kind}"):
             value = compute()
         _end_helpers()
         with self.messages.doing(f"writing the {request.kind}"):
-            made = self.store.put(request, lambda folder: write(value, folder))
+            made = self.store.put(request, lambda folder: write(value, folder), machine() if machine else None)
         self.messages.say(f"{request.kind:<10} {made.name}  made")
         return made
 

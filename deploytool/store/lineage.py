@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from deploytool.store.artifact import Artifact, Store
@@ -26,6 +27,12 @@ def ancestors(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:
                 found[digest] = source
                 waiting.append(source)
     return tuple(found.values())
+
+
+def machine_of(store: Store, artifact: Artifact) -> Mapping[str, str | int] | None:
+    """The machine that the model behind ``artifact`` was trained on; None if there is none, or it is not known."""
+    found = (each.manifest.machine for each in (artifact, *ancestors(store, artifact)))
+    return next((machine for machine in found if machine), None)
 
 
 def sweeps_of(store: Store, artifact: Artifact) -> tuple[Artifact, ...]:

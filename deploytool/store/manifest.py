@@ -25,8 +25,8 @@ from deploytool.store.requests import schema_of
 Kind: TypeAlias = Literal["model", "graph", "program", "samples", "recording", "verdict", "sweep", "selftest", "report"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-SCHEMA_VERSION: Final = 2
-"""2 added the time of creation."""
+SCHEMA_VERSION: Final = 3
+"""2 added the time of creation, 3 the machine; only manifests that state one have version 3."""
 IDENTITY_VERSION: Final = 1
 """The version of what digests and keys cover. While it stays, so do the names of artifacts."""
 
@@ -42,7 +42,8 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 class Manifest(BaseModel):
     """The description of an artifact. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided.
 
-    ``created`` is the time in UTC, with microseconds; manifests of version 1 do not state it.
+    ``created`` is the time in UTC, with microseconds; manifests of version 1 do not state it. ``machine`` is where a
+    model was trained: processor, instructions, threads, versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class Manifest(BaseModel):
     recipe: dict[str, Any]
     made_by: str
     created: str | None = None
+    machine: dict[str, str | int] | None = None
     created_check: str | None = None
 
     @field_validator("inputs")
@@ -86,11 +88,13 @@ class Manifest(BaseModel):
         return canonical_json(self.model_dump(exclude_none=True))
 
 
-def new_manifest(values: Mapping[str, Any]) -> Manifest:
-    """The manifest, created now, that states ``values``: kind, key, inputs, files and recipe."""
-    stated = {**values, "schema_version": SCHEMA_VERSION, "made_by": MADE_BY}
-    named, created = _digest_of(stated), _now()
-    return Manifest(**stated, digest=named, created=created, created_check=_created_check(named, created))
+def new_manifest(values: Mapping[str, Any], machine: Mapping[str, str | int] | None = None) -> Manifest:
+    """The manifest, created now, that states ``values``: kind, key, inputs, files and recipe; and the ``machine``."""
+    stated = {**values, "schema_version": SCHEMA_VERSION if machine else SCHEMA_VERSION - 1, "made_by": MADE_BY}
+    apart: dict[str, Any] = {"digest": _digest_of(stated), "created": _now()}
+    if machine:
+        apart["machine"] = dict(machine)
+    return Manifest(**stated, **apart, created_check=_created_check({**stated, **apart}))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,23 +145,26 @@ def _is_intact(values: Any) -> bool:
         case bool():
             return False
         case 1:
-            return not values.keys() & {"created", "created_check"}
-        case 2:
-            created = stated_time(values)
-            return created is not None and values.get("created_check") == _created_check(values["digest"], created)
+            return not values.keys() & {"created", "created_check", "machine"}
+        case 2 | 3 as stated_version:
+            if stated_time(values) is None or ("machine" in values) != (stated_version == 3):
+                return False
+            return values.get("created_check") == _created_check(values)
         case _:
             return False
 
 
 def _digest_of(values: Mapping[str, Any]) -> str:
     """The digest of what makes the artifact of the manifest ``values`` what it is."""
-    apart = ("digest", "created", "created_check")
+    apart = ("digest", "created", "created_check", "machine")
     covered = {name: value for name, value in values.items() if name not in apart}
     return digest(canonical_json({**covered, "schema_version": IDENTITY_VERSION}))
 
 
-def _created_check(named: str, created: str) -> str:
-    return digest([SCHEMA_VERSION, named, created])[:16]
+def _created_check(values: Mapping[str, Any]) -> str:
+    """The checksum of what the digest of the manifest ``values`` does not cover."""
+    covered = [values["schema_version"], values["digest"], values["created"]]
+    return digest([*covered, canonical_json(values["machine"])] if "machine" in values else covered)[:16]
 
 
 def _now() -> str:

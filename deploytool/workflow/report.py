@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploytool.base.errors import UsageError
 from deploytool.base.files import is_folder, write_file
+from deploytool.base.machine import trained_on
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Difference, Verdict
@@ -17,7 +18,7 @@ from deploytool.ir.verdict_file import load_verdict
 from deploytool.store.artifact import Artifact, Request, writing
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
-from deploytool.store.lineage import ancestors, lineage, sweeps_of
+from deploytool.store.lineage import ancestors, lineage, machine_of, sweeps_of
 from deploytool.workflow.networks import originals_of
 from deploytool.workflow.recordings import load
 from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, replay
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from deploytool.report.content import Divergence, Origin, ReportContent
     from deploytool.report.voices import VoicesContent
 
-PAGE_VERSION: Final = 3
+PAGE_VERSION: Final = 4
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
 
 SWEEPS_MAX: Final = 4
@@ -197,6 +198,7 @@ def _replayed(
 def _origin(cache: StageCache, artifacts: tuple[Artifact, ...], title: str) -> Origin:
     from deploytool.report.content import Origin, Provenance
 
+    machine = machine_of(cache.store, artifacts[0])
     return Origin(
         artifacts=tuple(
             Provenance(artifact.name, artifact.kind, artifact.digest, lineage(cache.store, artifact))
@@ -205,4 +207,5 @@ def _origin(cache: StageCache, artifacts: tuple[Artifact, ...], title: str) -> O
         commands=commands(artifacts, title),
         recipe=recipe_text(artifacts, title),
         versions={package: version(package) for package in ("deploytool", "numpy", "numba")},
+        trained_on=trained_on(machine) if machine else "",
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploytool.base.errors import ArtifactError
+from deploytool.base.machine import trained_on
 from deploytool.recipe import NetworkSection
 from deploytool.store.artifact import Artifact, Store, open_artifact
-from deploytool.store.lineage import ancestors, lineage
+from deploytool.store.lineage import ancestors, lineage, machine_of
 from deploytool.workflow.contents import content_of
 from deploytool.workflow.readout import readout
 from deploytool.workflow.summaries import Summary, summary
@@ -17,18 +18,20 @@ from deploytool.workflow.summaries import Summary, summary
 IN_FULL: Final = ("history", "digest", "created", "made_by", "files", "recipe", "lineage")
 """The keys of a description that are shown only where a person asks for the artifact."""
 
-JSON_ONLY: Final = ("readings",)
-"""The keys of a description that are too long for a terminal."""
+JSON_ONLY: Final = ("readings", "machine")
+"""The keys of a description that are too long for a terminal, or said there in a sentence."""
 
 
 def describe(store: Store, artifact: Artifact) -> dict[str, Any]:
     """The name, a summary of the content and the whole lineage of ``artifact``."""
+    machine = machine_of(store, artifact)
     return {
         "artifact": artifact.name,
         "kind": artifact.kind,
         "path": str(artifact.path),
         **content_of(artifact),
         **readout(store, artifact),
+        **({"trained_on": trained_on(machine), "machine": machine} if machine else {}),
         "digest": artifact.digest,
         "created": artifact.manifest.created,
         "made_by": artifact.manifest.made_by,

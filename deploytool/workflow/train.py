@@ -77,7 +77,13 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         if recipe.task.kind == "separate":
             _write_comparison(trained, recipe, folder)
 
-    return cache.continued(request, compute, write)
+    return cache.continued(request, compute, write, _machine)
+
+
+def _machine() -> Mapping[str, str | int]:
+    from deploytool.train.machine import machine
+
+    return machine()
 
 
 def _write_comparison(trained: Trained, recipe: Recipe, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploytool.base.errors import UsageError
-from deploytool.base.machine import is_first_process, launched_processes
+from deploytool.base.machine import is_first_process, launched_processes, trained_on
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +53,12 @@ def test_a_process_alone_is_the_first_whatever_its_rank(
         monkeypatch.setenv("WORLD_SIZE", size)
     monkeypatch.setenv("RANK", rank)
     assert is_first_process() == first
+
+
+def test_the_sentence_about_a_machine_names_what_training_depends_on() -> None:
+    machine = {"processor": "a CPU", "instructions": "AVX2", "threads": 1, "python": "3.11.7", "torch": "2.4.0"}
+    assert trained_on(machine) == (
+        "Trained on a CPU (AVX2), 1 thread, with PyTorch 2.4.0, Python 3.11.7. Another processor, number of threads or "
+        "version can train slightly different weights; everything after training is the same on every machine."
+    )
+    assert "2 threads, 4 processes, a GPU, with" in trained_on(machine | {"threads": 2, "processes": 4, "gpu": "a GPU"})

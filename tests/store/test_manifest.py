@@ -16,7 +16,7 @@ from deploytool.base.messages import Messages
 from deploytool.store import manifest as manifests
 from deploytool.store.artifact import Artifact, Request, Store, open_artifact
 from deploytool.store.file_names import CONFIGURATION
-from deploytool.store.manifest import FILE, Kind
+from deploytool.store.manifest import FILE, Kind, read_manifest
 
 TIMES = tuple(f"2026-11-28T18:0{minute}:00.000001Z" for minute in range(6))
 
@@ -178,3 +178,36 @@ def test_the_program_for_the_chip_is_preferred_to_the_simulators_of_the_same_gra
     at(TIMES[5])
     newest = put(store, 5, "program", ("a", CONFIGURATION), graph="g3")
     assert store.get("program@latest") == newest
+
+
+MACHINE = {"processor": "a CPU", "instructions": "AVX2", "threads": 2, "python": "3.11.7", "torch": "2.4.0"}
+ASKED = Request("model", {}, {})
+
+
+def write_weights(folder: Path) -> None:
+    (folder / "weights").write_bytes(b"1")
+
+
+def test_the_machine_is_apart_from_the_name(tmp_path: Path) -> None:
+    plain, stated = (
+        Store(tmp_path / "a").put(ASKED, write_weights),
+        Store(tmp_path / "b").put(ASKED, write_weights, MACHINE),
+    )
+    assert stated.digest == plain.digest
+    assert stated.name == plain.name
+    assert (plain.manifest.schema_version, stated.manifest.schema_version) == (2, 3)
+    assert read_manifest(stated.path).machine == MACHINE
+    assert read_manifest(plain.path).machine is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"threads": 2', '"threads": 1'), ('"schema_version": 3', '"schema_version": 2'), ("AVX2", "AVX1")],
+)
+def test_a_changed_machine_is_found(tmp_path: Path, old: str, new: str) -> None:
+    path = Store(tmp_path).put(ASKED, write_weights, MACHINE).path
+    text = (path / "manifest.json").read_text()
+    assert old in text
+    (path / "manifest.json").write_text(text.replace(old, new))
+    with pytest.raises(ArtifactError, match="its content does not match its digest"):
+        read_manifest(path)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.command import Deploytool, answer
 
 from deploytool.store.artifact import Store
 from deploytool.store.manifest import KINDS
@@ -68,3 +69,12 @@ def test_the_score_of_a_model_is_that_of_the_chosen_epoch() -> None:
     assert validation_score(history) == {"validation_accuracy_percent": 80.0}
     assert validation_score(history[:1]) == {"validation_accuracy_percent": 90.1235}
     assert validation_score([{"validation_r2": 0.7}, {"validation_r2": 0.8}]) == {"validation_r2": 0.8}
+
+
+def test_models_and_what_is_made_of_them_say_where_they_were_trained(cli: Deploytool) -> None:
+    model, verdict = (answer(cli("show", f"{kind}@latest", "--json")) for kind in ("model", "verdict"))
+    assert model["machine"].keys() == {"processor", "instructions", "threads", "python", "numpy", "torch", "numba"}
+    assert model["trained_on"].startswith(f"Trained on {model['machine']['processor']} (")
+    assert verdict["trained_on"] == model["trained_on"]
+    shown = " ".join(cli("show", "verdict@latest").stdout.split())
+    assert f"{model['machine']['instructions']})" in shown
