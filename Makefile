@@ -11,7 +11,8 @@
 # make models     the trained models that ship, trained and measured again; N-MNIST too with NMNIST=FOLDER
 # make wheel-check   the wheel alone in an empty environment, on CPython 3.11, 3.12 and 3.13 where they exist
 # make vendor-check   our rules and configuration against the vendor's own validator (needs CPython 3.10)
-.PHONY: setup demo test fuzz kills soak check bench docs pictures models wheel-check vendor-check clean
+# make audit   known vulnerabilities of the pinned dependencies (needs an index)
+.PHONY: setup demo test fuzz kills soak check bench docs pictures models wheel-check vendor-check audit clean
 
 PYTHON ?= python3.11
 BIN := .venv/bin
@@ -69,6 +70,9 @@ wheel-check:
 
 vendor-check: $(READY)
 	@.ci/vendor-check
+
+audit:
+	@PYTHON=$(PYTHON) .ci/audit
 
 clean:
 	rm -rf .venv .venv-vendor build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

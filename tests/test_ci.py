@@ -51,9 +51,49 @@ def test_the_last_line_says_what_was_not_run(tmp_path: Path, of_tests: str, stat
     make.chmod(0o755)
     environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run([tmp_path / ".ci" / "run"], env=environment, capture_output=True, text=True)
-    after = [] if status else ["make docs", "make wheel-check", "make vendor-check"]
+    after = [] if status else ["make docs", "make wheel-check", "make vendor-check", "make audit"]
     assert done.returncode == status
     assert done.stdout.splitlines() == ["make check", "make test", *of_tests.splitlines(), *after, last]
+
+
+PYTHON = """#!/usr/bin/env bash
+# Stands in for Python: makes an environment whose pip installs as $INSTALLS says, and whose pip-audit knows $KNOWN.
+if [ "$1 $2" = "-m venv" ]; then
+    mkdir -p "$3/bin"
+    cp "$0" "$3/bin/python"
+    cp "$0" "$3/bin/pip-audit"
+elif [ "$1 $2" = "-m pip" ]; then
+    exit "$INSTALLS"
+else
+    while [ "$1" != --requirement ]; do shift; done
+    requirements=$2
+    while [ "$1" != --output ]; do shift; done
+    grep -E "$KNOWN" "$requirements" > "$2" || exit 0
+    exit 1
+fi
+"""
+
+
+@pytest.mark.parametrize(
+    ("installs", "known", "status", "last"),
+    [
+        (1, "none", 0, "not run: pip-audit: it cannot be installed"),
+        (0, "none", 0, "not run: pip-audit: no database that knows the vulnerabilities of jinja2==2.4.1"),
+        (0, "jinja2==2", 0, "no known vulnerability in the versions of constraints.txt"),
+        (0, "jinja2==2|numpy==1", 1, "numpy==1"),
+    ],
+)
+def test_an_audit_names_vulnerabilities_or_says_that_it_was_not_run(
+    tmp_path: Path, installs: int, known: str, status: int, last: str
+) -> None:
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "audit", tmp_path / ".ci" / "audit")
+    (tmp_path / "constraints.txt").write_text("numpy==1\ntorch==2\n")
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    environment = os.environ | {"PYTHON": str(tmp_path / "python"), "INSTALLS": str(installs), "KNOWN": known}
+    done = subprocess.run([tmp_path / ".ci" / "audit"], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (status, last), done.stderr
 
 
 SKIPPING = """
