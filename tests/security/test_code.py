@@ -207,3 +207,17 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(USERS)
     done = subprocess.run([command, "check", "net.nir"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "IMPORTED" not in done.stderr
+
+
+SPEAKS: Final = {"socket", "http", "urllib", "ssl", "ftplib", "smtplib", "requests", "httpx", "aiohttp", "distributed"}
+
+
+def test_only_downloads_and_schedulers_use_the_network() -> None:
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(name.partition(".")[0] in SPEAKS and name != "urllib.parse" for name in names):
+                found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == {"data/sets/downloads.py", "run/jobs/dask.py", "run/jobs/workers.py"}
