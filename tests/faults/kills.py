@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -21,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -63,22 +66,27 @@ SIGNALS: Final[tuple[tuple[signal.Signals, ...], ...]] = (
     (signal.SIGINT, signal.SIGINT),
 )
 
-WRITTEN: Final = 5
-"""Until so many new names have appeared in the store a moment may last; more are not waited for."""
+NAMES: Final = 2
+"""Names that are new in the store while an artifact is made: its lock, and its draft."""
 
 FIRST_S: Final = 30.0
 """A process that does not handle signals within this time is not waited for."""
+
+LAST_S: Final = 600.0
+"""A process that does not get to a moment within this time is ended there."""
 
 
 @dataclass(frozen=True)
 class Chain:
     """What ``done`` made where nothing disturbed it: {name: digest} of artifacts, {name: content} of other files.
 
-    ``temporary`` are names in the folder of temporary files: PyTorch keeps a cache there.
+    ``busy_s`` is the processor time that each step took, which does not depend on what else the machine does.
+    ``temporary`` are names in the folder of temporary files, where PyTorch keeps a cache.
     """
 
     commands: Commands
     done: Sequence[Done]
+    busy_s: Sequence[float]
     digests: Mapping[str, str]
     files: Mapping[str, bytes]
     temporary: frozenset[str]
@@ -92,11 +100,11 @@ class Chain:
 
 @dataclass(frozen=True)
 class Moment:
-    """The signals that end the step ``done``, after ``share`` of its time, or when it has written ``written`` names."""
+    """The signals that end the step ``done`` after ``busy_s`` of processor time, or when ``written`` names are new."""
 
     done: Done
     signals: tuple[signal.Signals, ...]
-    share: float
+    busy_s: float
     written: int
     late_s: float
 
@@ -124,12 +132,23 @@ def chain_in(folder: Path, names: Sequence[str] | None = None) -> Chain:
         path.mkdir(parents=True)
     (commands.folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     steps = STEPS if names is None else _with_needed(names)
-    failed: list[Ended] = []
-    done = undisturbed(commands, steps, {}, lambda ended: failed.append(ended) if ended.code else None)
-    if failed:
-        raise SystemExit(f"deploytool {' '.join(failed[0].arguments)} fails undisturbed: {failed[0].says}")
+    busy_s = [_of_children_s()]
+
+    def tell(ended: Ended) -> None:
+        busy_s.append(_of_children_s())
+        if ended.code:
+            raise SystemExit(f"deploytool {' '.join(ended.arguments)} fails undisturbed: {ended.says}")
+
+    done = undisturbed(commands, steps, {}, tell)
+    each_s = [after - before for before, after in pairwise(busy_s)]
     temporary = frozenset(path.name for path in commands.temporary.iterdir())
-    return Chain(commands, done, digests_in(commands.store), files_in(commands.folder), temporary)
+    return Chain(commands, done, each_s, digests_in(commands.store), files_in(commands.folder), temporary)
+
+
+def _of_children_s() -> float:
+    """The processor time of all processes that this one started, and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _with_needed(names: Sequence[str]) -> tuple[Step, ...]:
@@ -154,16 +173,13 @@ def files_in(folder: Path) -> dict[str, bytes]:
 def moments(chain: Chain, number: int, seed: int, names: Sequence[str] | None = None) -> Iterator[Moment]:
     """``number`` moments, drawn with ``seed``, in the steps with ``names`` in turn, all by default."""
     draws = random.Random(seed)
-    steps = [done for done in chain.done if names is None or done.step.name in names]
+    steps = [each for each in zip(chain.done, chain.busy_s, strict=True) if names is None or each[0].step.name in names]
     for index in range(number):
-        writes = draws.random() < 0.5
-        yield Moment(
-            steps[index % len(steps)],
-            SIGNALS[(index + index // len(steps)) % len(SIGNALS)],
-            draws.uniform(0, 0.95),
-            draws.randint(1, WRITTEN) if writes else 0,
-            draws.uniform(0, 0.005),
-        )
+        done, busy_s = steps[index % len(steps)]
+        signals = SIGNALS[(index + index // len(steps)) % len(SIGNALS)]
+        written = draws.randint(1, max(1, NAMES * len(done.made)))
+        share, late_s = draws.uniform(0, 0.95), draws.uniform(0, 0.005)
+        yield Moment(done, signals, share * busy_s, written * draws.randint(0, 1), late_s)
 
 
 def struck(chain: Chain, moment: Moment) -> Seen:
@@ -174,7 +190,7 @@ def struck(chain: Chain, moment: Moment) -> Seen:
     for name in _written_by(done):
         (commands.folder / name).unlink()
     running = commands.start(done.arguments)
-    sent = _sent(running, moment, commands.store)
+    sent = _sent(running, moment, commands.folder)
     ended = running.end()
     there = artifacts_in(commands.store)
     stage = _stage(done, there)
@@ -194,17 +210,16 @@ def _written_by(done: Done) -> list[str]:
     return [text for option, text in zip(done.arguments, done.arguments[1:], strict=False) if option in ("-o", "--csv")]
 
 
-def _sent(running: Running, moment: Moment, store: Path) -> tuple[signal.Signals, ...]:
+def _sent(running: Running, moment: Moment, folder: Path) -> tuple[signal.Signals, ...]:
     """The signals of ``moment`` that were sent to ``running``, which did not end before."""
     if moment.signals != (signal.SIGKILL,):
         _wait(running, lambda: _handles_signals(running.process.pid), FIRST_S)
-    elapsed = time.perf_counter() - running.started
     if moment.written:
         seen: set[Path] = set()
-        _wait(running, lambda: _new_names(store, seen) >= moment.written, 2 * moment.done.seconds)
+        _wait(running, lambda: _new_names(folder, seen) >= moment.written, LAST_S)
         time.sleep(moment.late_s)
     else:
-        _wait(running, lambda: False, moment.share * (moment.done.seconds - elapsed))
+        _wait(running, lambda: _busy_s(running.process.pid) >= moment.busy_s, LAST_S)
     sent = []
     for number in moment.signals:
         if running.process.poll() is None:
@@ -231,9 +246,19 @@ def _handles_signals(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGHUP - 1) & 1)
 
 
-def _new_names(store: Path, seen: set[Path]) -> int:
-    """The number of names of drafts, locks and unfinished work in ``store`` that have been ``seen``."""
-    seen.update(path for pattern in (".*", "unfinished/*", "unfinished/*/*") for path in store.glob(pattern))
+def _busy_s(pid: int) -> float:
+    """The processor time of the process ``pid``; none if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _new_names(folder: Path, seen: set[Path]) -> int:
+    """The number of names of drafts, locks and unfinished work in ``folder`` that have been ``seen``."""
+    patterns = (".*", "store/.*", "store/unfinished/*", "store/unfinished/*/*")
+    seen.update(path for pattern in patterns for path in folder.glob(pattern))
     return len(seen)
 
 
