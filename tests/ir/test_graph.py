@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from deploytool.base.errors import InputError
-from deploytool.ir.graph import Graph, chain
+from deploytool.ir.graph import Graph, chain, cycles
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Delay, Flatten, Input, Linear, Node, Output, Spike, SumPool
 
 
@@ -164,3 +164,16 @@ def test_delays_are_whole_microseconds(wrong: object) -> None:
 def test_numbers_that_float32_does_not_have(node: Node, field: str) -> None:
     with pytest.raises(InputError, match=rf"node 'n': {field} has 1 values that are not finite in float32"):
         chain([("in", Input((2, 1, 1))), ("n", node), ("out", Output())])
+
+
+def test_cycles_are_the_nodes_that_reach_each_other() -> None:
+    sources = {"a": [], "b": ["a", "d"], "c": ["b"], "d": ["c"], "e": ["d", "e"], "f": ["e"], "g": ["h"], "h": ["g"]}
+    found = sorted(sorted(together) for together in cycles(sources))
+    assert found == [["b", "c", "d"], ["e"], ["g", "h"]]
+
+
+def test_a_long_chain_has_no_cycle_and_needs_no_recursion() -> None:
+    number = 5000
+    line = {str(node): [str(node - 1)] if node else [] for node in range(number)}
+    assert cycles(line) == []
+    assert cycles({**line, "0": [str(number - 1)]}) == [set(line)]
