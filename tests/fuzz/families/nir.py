@@ -80,6 +80,7 @@ def _odd_member(random: random.Random) -> Any:
     """A member of a file that takes the place of an array or group."""
     kind = random.choice(("f4", "f8", "i8", "u1"))
     bomb = tuple(random.choice((1, 64, 4096)) for _ in range(random.randrange(1, 4)))
+    packed = (random.choice((1, 64, 2**22)),)
     vector = h5py.vlen_dtype(np.float64)
     compound = np.dtype([("a", "f4"), ("b", "i8")])
     choices: tuple[Any, ...] = (
@@ -87,7 +88,7 @@ def _odd_member(random: random.Random) -> Any:
         h5py.ExternalLink(random.choice(("net.nir", "other", "/etc/hostname")), random.choice(("/", "/node"))),
         Written(lambda group, name: group.create_dataset(name, _shape(random), kind, chunks=True)),
         Written(lambda group, name: group.create_dataset(name, bomb, kind, compression="gzip", fillvalue=1)),
-        Written(lambda group, name: group.create_dataset(name, data=np.zeros(bomb, kind), compression="gzip")),
+        Written(lambda group, name: group.create_dataset(name, data=np.zeros(packed, kind), compression="gzip")),
         Written(lambda group, name: group.create_dataset(name, data=np.ones((2, 2)), compression="lzf", shuffle=True)),
         Written(lambda group, name: group.create_dataset(name, data=np.ones((2, 2)), fletcher32=True)),
         Written(lambda group, name: group.create_dataset(name, data=np.ones((2, 2)), scaleoffset=2)),
