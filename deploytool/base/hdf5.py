@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,3 +40,32 @@ def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
         found = f"{item.name} in chunks of {chunk:,} bytes is too large for a file of this size"
         raise InputError(where, found, f"chunks of {ARRAYS_ALLOWED}")
     return int(item.nbytes)
+
+
+COPY_AGAIN: Final = "Copy or write the file again."
+_HEAP: Final = b"GCOL\x01\0\0\0"
+_HEAP_HEADER, _OBJECT_HEADER, _ALIGNED = 16, 16, 8
+
+
+def require_sound_heaps(path: Path) -> None:
+    """Raises InputError if a heap of texts in the HDF5 file ``path`` is damaged such that HDF5 would never end.
+
+    A heap is a signature, its size (8 bytes), and objects of index (2), references (2), 0 (4), size (8) and content.
+    HDF5 goes from object to object by their sizes, and stays at free space (index 0) of size 0.
+    """
+    if not path.stat().st_size:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        heap = content.find(_HEAP)
+        while heap >= 0:
+            end = min(heap + int.from_bytes(content[heap + 8 : heap + _HEAP_HEADER], "little"), len(content))
+            at = heap + _HEAP_HEADER
+            while at + _OBJECT_HEADER <= end:
+                size = int.from_bytes(content[at + 8 : at + _OBJECT_HEADER], "little")
+                if content[at : at + 2] == b"\0\0":
+                    if size < _ALIGNED:
+                        raise InputError(str(path), "a damaged heap of texts", "a complete HDF5 file", COPY_AGAIN)
+                    at += size
+                else:
+                    at += _OBJECT_HEADER + -(-size // _ALIGNED) * _ALIGNED
+            heap = content.find(_HEAP, heap + _HEAP_HEADER)

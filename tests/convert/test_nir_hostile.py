@@ -178,3 +178,13 @@ def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
         read_nir(write(tmp_path / "net.nir", change), reset="subtract")
     assert "\x1b" not in str(error.value)
     assert "\x07" not in str(error.value)
+
+
+def test_a_damaged_heap_of_texts(tmp_path: Path) -> None:
+    """HDF5 itself would go round in it without end."""
+    path = write(tmp_path / "net.nir")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 4096] = bytes(4080)
+    path.write_bytes(content)
+    assert "a damaged heap of texts; need a complete HDF5 file. Copy or write the file again." in refusal(path)

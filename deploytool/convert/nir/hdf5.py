@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed, bytes_of
+from deploytool.base.hdf5 import bytes_allowed, bytes_of, require_sound_heaps
 
 DEPTH_MAX: Final = 64
 """The maximum nesting depth of groups."""
@@ -32,6 +32,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         if not h5py.is_hdf5(path):
             raise InputError(where, "not an HDF5 file", "a NIR file, which is HDF5")
+        require_sound_heaps(path)
         with h5py.File(path, "r") as file:
             return _Reading(where, bytes_allowed(path)).members(file)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
