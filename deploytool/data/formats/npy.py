@@ -143,9 +143,11 @@ class _Rows:
 
 @contextmanager
 def _errors(path: Path, found: str, need: str) -> Iterator[None]:
-    """Raises InputError for what numpy and zipfile raise about the file ``path``; an error of the system stays."""
+    """Raises InputError for what numpy and zipfile raise about the file ``path``."""
     try:
         yield
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read ({error.strerror or error})", need) from None
     except DAMAGE_OF_ZIP as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise InputError(str(path), f"{found} ({reason})", need) from None

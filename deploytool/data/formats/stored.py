@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Array
+from deploytool.base.errors import InputError
 from deploytool.data.formats.arrays import check_array, events_in_array
 from deploytool.data.formats.named import columns_named, complete, roles, same_length
 from deploytool.data.formats.parts import Part, Parts, Place
@@ -44,6 +45,8 @@ def column_parts(columns: Mapping[str, Stored], reading: Reading, name: str, pla
     columns = _split(columns)
     columns_named({key: np.empty(0, column.dtype) for key, column in columns.items()}, reading, name)
     columns = {key: columns[key] for key in roles(list(columns)).values()}
+    if single := [key for key, column in columns.items() if not column.shape]:
+        raise InputError(name, f"{single[0]} is a single number", "an array of it for all events")
     length = same_length([column.shape[0] for column in columns.values()], list(columns), name)
     for at in _starts(place, length):
         read = {key: column.read(at, ROWS) for key, column in columns.items()}

@@ -116,6 +116,8 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
     if t.dtype.kind not in "iuf" or t.ndim != 1:
         raise InputError(name, f"field t has dtype {t.dtype}", "integers, times in microseconds")
     if t.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            t = t.astype(np.float64)
         if not np.isfinite(t).all():
             raise InputError(name, "times that are not finite", "numbers")
         if np.abs(t).max(initial=0) < 2**53 and (t == np.rint(t)).all():
@@ -126,7 +128,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
             found = f"times with fractions, {t.min():g} to {t.max():g}{as_date}"
             todo = "Add --time-unit s if they are seconds, ms for milliseconds; us rounds them."
             raise InputError(name, found, "times in whole microseconds", todo)
-        return t.astype(np.float64)
+        return t
     if t.dtype.kind == "u" and len(t) and int(t.max()) > np.iinfo(np.int64).max:
         raise InputError(name, f"field t goes up to {t.max()}", "signed 64-bit integers")
     return t.astype(np.int64, copy=False)

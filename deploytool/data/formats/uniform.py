@@ -101,7 +101,7 @@ def _whole(field: str, column: Array, name: str) -> Array:
         raise InputError(name, f"field {field} has dtype {column.dtype}", "whole numbers")
     if not len(column) or (column.dtype.kind in "ub" and column.dtype.itemsize <= 2):
         return column
-    low, high = column.min(), column.max()
+    low, high = column.min().item(), column.max().item()
     if not (low >= 0 and high <= FIELD_MAX):
         raise InputError(name, f"field {field} spans {low}..{high}", f"0..{FIELD_MAX}")
     if column.dtype.kind == "f" and not (column == np.rint(column)).all():

@@ -22,6 +22,8 @@ from deploytool.ir.events import EVENT, EventStream
 SHAPE: Final[Shape] = (2, 128, 128)
 CLASSES: Final = 11
 FOLDERS: Final = ("ibmGestureTrain", "ibmGestureTest")
+TIME_MAX_MS: Final = 1e12
+"""More than thirty years."""
 _COLUMNS: Final = "an array (N, 4) of whole numbers: x, y, polarity, time in ms"
 
 
@@ -63,6 +65,8 @@ def _stream(path: Path, label: int, name: str) -> EventStream:
     rows = npy_array(path, _COLUMNS)
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iuf" or not len(rows):
         raise InputError(str(path), f"an array {rows.shape} of {rows.dtype}", _COLUMNS)
+    if not (np.abs(rows) < TIME_MAX_MS).all():
+        raise InputError(str(path), f"numbers up to {rows.max()}, down to {rows.min()}", _COLUMNS)
     columns = rows.astype(np.int64)
     if np.any(columns != rows) or columns[:, :3].min() < 0 or columns[:, :3].max() > np.iinfo(np.uint16).max:
         raise InputError(str(path), "values that are not pixels, polarities or whole milliseconds", _COLUMNS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats import text as tables
 from deploytool.data.formats.arrays import events_in_array, likely_columns
-from deploytool.data.formats.npy import npy_parts, npz_parts
+from deploytool.data.formats.npy import npy_parts, npz_columns, npz_parts
 from deploytool.data.formats.parts import joined
 from deploytool.data.formats.reading import AS_IT_IS, RawEvents, Reading
 from deploytool.data.formats.text import is_table
@@ -201,3 +203,32 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("t,x,y,p\n1,2,3,1\n" + "1," * 2_000_000)
     with pytest.raises(InputError, match=r"a line of more than 65536 characters|a table that cannot be read"):
         read(tmp_path / "a.csv", AS_IT_IS)
+
+
+def test_a_single_number_is_no_column(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{**ROWS, "x": np.array(3)})
+    with pytest.raises(InputError, match=r"a.npz: x is a single number; need an array of it for all events"):
+        joined(npz_parts(tmp_path / "a.npz", AS_IT_IS))
+
+
+def test_a_member_that_cannot_be_unpacked_is_one_sentence(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    np.save(file, T)
+    for kind in (zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", kind) as archive:
+            archive.writestr("t.npy", file.getvalue())
+        content = bytearray((tmp_path / "a.npz").read_bytes())
+        content[38:60] = bytes(22)
+        (tmp_path / "a.npz").write_bytes(content)
+        for read in (lambda path: npz_columns(path, "columns"), lambda path: joined(npz_parts(path, AS_IT_IS))):
+            with pytest.raises(InputError, match=r"a.npz: .*; need"):
+                read(tmp_path / "a.npz")
+
+
+def test_columns_beyond_the_file_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (10**13,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", head.getvalue())
+    with pytest.raises(InputError, match=r"a.npz: damaged \(cut short: an array \(10000000000000,\) of uint8 does not"):
+        npz_columns(tmp_path / "a.npz", "columns")

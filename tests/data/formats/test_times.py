@@ -162,6 +162,11 @@ def test_what_is_no_time_is_refused(times: np.ndarray, says: str) -> None:
     assert "times up to" in refused(np.array([2**60]), time_unit="s")
 
 
+def test_short_reals_are_times() -> None:
+    assert of(np.array([0, 5, 2048], np.float16), time_unit="us").t_us.tolist() == [0, 5, 2048]
+    assert "times with fractions, 0.5 to 60000" in refused(np.array([0.5, 60_000], np.float16))
+
+
 def test_options_are_checked() -> None:
     for columns in ("xyt", "xxyt", "abcd", ""):
         with pytest.raises(

@@ -89,7 +89,8 @@ def test_places_are_whole_numbers_that_fit() -> None:
     ):
         with pytest.raises(InputError, match=says):
             of(RawEvents(t, np.array(x), t, t))
-    assert of(RawEvents(t, np.array([3.0, 4.0]), t, t)).events["x"].tolist() == [3, 4]
+    for kind in (np.float64, np.float16, np.longdouble):
+        assert of(RawEvents(t, np.array([3.0, 4.0], kind), t, t)).events["x"].tolist() == [3, 4]
 
 
 def test_a_recording_lasts_until_its_last_event_is_over() -> None:
