@@ -145,10 +145,13 @@ class Found:
     def _numbered(self, column: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
         assert self.known is not None
         numbers = self.known.numbers
+        if not len(numbers):
+            rows.need(np.zeros(len(column), np.bool_), "sample", "one of the samples, of which there are none")
+            return column
         order = np.argsort(numbers)
         places = np.minimum(np.searchsorted(numbers, column, sorter=order), len(numbers) - 1)
         indices: NDArray[np.int64] = order[places]
-        one = f"one of the {len(numbers)} samples, {numbers.min()} to {numbers.max()}" if len(numbers) else "no sample"
+        one = f"one of the {len(numbers)} samples, {numbers.min()} to {numbers.max()}"
         rows.need(numbers[indices] == column, "sample", one)
         return indices
 

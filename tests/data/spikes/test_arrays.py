@@ -212,3 +212,10 @@ def test_events_of_a_camera_file_are_spikes_of_one_layer(tmp_path: Path) -> None
         read(path, known)
     with pytest.raises(InputError, match="no column sample, and 2 samples"):
         read(path, layer="conv")
+
+
+def test_spikes_of_no_samples_are_refused(tmp_path: Path) -> None:
+    spikes = np.zeros(2, [("sample", "u4"), ("t_us", "i8"), ("c", "u2"), ("y", "u2"), ("x", "u2")])
+    np.savez(tmp_path / "a.npz", **{"samples": np.array([], "U1"), "spikes/conv": spikes})
+    with pytest.raises(InputError, match=r"sample = 0; need one of the samples, of which there are none"):
+        read(tmp_path / "a.npz", None)

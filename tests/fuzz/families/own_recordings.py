@@ -192,7 +192,7 @@ def _chunk(random: Random, name: bytes, body: bytes) -> bytes:
 
 def wav(random: Random) -> bytes:
     """A .wav file whose chunks claim anything."""
-    hostile = random.random() < 0.7
+    hostile = random.random() < 0.3
     bits = random.choice((8, 16, 16, 24, 32, 64, 0, 12, 255)) if hostile else 16
     coding = random.choice((1, 1, 1, 3, 0xFFFE, 2, 6, 0, 17)) if hostile else 1
     channels = random.choice((1, 1, 1, 1, 2, 0, 65535)) if hostile else 1
@@ -269,7 +269,7 @@ def _read_utterances(root: Path) -> None:
                     taken += 1
                 except DeployError as refusal:
                     refusals.append(refusal)
-        if refusals:
+        if refusals and not taken:
             raise refusals[0]
 
 
