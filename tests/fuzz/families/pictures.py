@@ -298,18 +298,15 @@ def _spoil(random: Random, columns: dict[str, np.ndarray]) -> None:
 
 
 def _recorded(random: Random, root: Path, name: str) -> Path:
-    """A folder of N-MNIST, of DVS128 Gesture, of CIFAR10-DVS or of N-Caltech101, with a few hostile files."""
+    """A folder of N-MNIST, of DVS128 Gesture or of CIFAR10-DVS, with a few hostile files."""
     if name == "nmnist":
         places = [root / part / str(label) / f"{label}.bin" for part in ("Train", "Test") for label in range(10)]
     elif name == "dvsgesture":
         parts = (("ibmGestureTrain", "user01_led"), ("ibmGestureTest", "user24_led"))
         places = [root / part / user / f"{label}.npy" for part, user in parts for label in (10, 2, 0)]
-    elif name == "cifar10dvs":
+    else:
         names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
         places = [root / each / f"{index}.aedat4" for each in names for index in range(2)]
-    else:
-        names = ("accordion", *(f"class_{number:03}" for number in range(100)))
-        places = [root / each / f"{index}.bin" for each in names for index in range(2)]
     if random.random() < 0.05:
         places.append(random.choice(places).with_stem(random.choice(("11", "-1", "\u0663", "x", "\x1b[1m", "9" * 100))))
     hostile = set(random.sample(places[:LOOKED_AT], 3))
@@ -354,8 +351,5 @@ FAMILIES: Final = (
     Family("pictures-cifar", _cifar(cifar.CIFAR100), read_set("cifar100")),
     Family("pictures-folder", _folder, read_set("imagefolder")),
     Family("set-nmnist-archives", _nmnist_archives, read_set("nmnist")),
-    *(
-        Family(f"set-{name}", _one_of(name), read_set(name))
-        for name in ("nmnist", "dvsgesture", "cifar10dvs", "ncaltech101")
-    ),
+    *(Family(f"set-{name}", _one_of(name), read_set(name)) for name in ("nmnist", "dvsgesture", "cifar10dvs")),
 )
