@@ -32,7 +32,7 @@ PAGE_VERSION: Final = 4
 """Part of the key of a report: a stored page of an older form is not taken for this one."""
 
 SWEEPS_MAX: Final = 4
-"""The maximum number of sweeps shown, the newest first."""
+"""The maximum number of sweeps shown: the newest, in the order of their names, whichever was made again last."""
 
 EXPLAINED: Final = 3
 """The number of samples in which the first divergence is sought."""
@@ -50,7 +50,7 @@ def report(
     Samples that are not where they were are in ``place``.
     """
     verdict = cache.store.get(reference, "verdict")
-    sweeps = sweeps_of(cache.store, verdict)[:SWEEPS_MAX]
+    sweeps = sorted(sweeps_of(cache.store, verdict)[:SWEEPS_MAX], key=lambda sweep: sweep.name)
 
     def write(content: ReportContent | VoicesContent, folder: Path) -> None:
         from deploytool.report.page import write_report

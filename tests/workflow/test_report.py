@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import tomllib
 from html import unescape
 from pathlib import Path
@@ -142,3 +143,12 @@ def test_a_comparison_has_a_report_too(made: Path) -> None:
     html = Path(answer(invoke(made, "report", compared["artifact"], "--json"))["page"]).read_text(encoding="utf-8")
     assert "No verdict" in html
     assert f"deploytool compare {names[0]} {names[1]}" in html
+
+
+def test_a_report_does_not_depend_on_which_sweep_was_made_last(made: Path) -> None:
+    sweeps = [("sweep", "model@latest", "--time-steps", steps, "--json") for steps in ("1", "2")]
+    names = [answer(invoke(made, *sweep))["artifact"] for sweep in sweeps]
+    first = answer(invoke(made, "report", "verdict@latest", "--json"))["artifact"]
+    shutil.rmtree(made / "store" / names[0])
+    assert answer(invoke(made, *sweeps[0]))["artifact"] == names[0]
+    assert answer(invoke(made, "report", "verdict@latest", "--json"))["artifact"] == first
