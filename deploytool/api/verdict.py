@@ -201,10 +201,9 @@ def report(verdict: Verdict, output: str | Path, *, samples: int = 4, title: str
 
     Raises UsageError for anything but a Verdict or a Comparison, ArtifactError where it cannot be written.
     """
-    from deploytool.workflow.report import copy_page
-    from deploytool.workflow.report import report as write_report
+    from deploytool.workflow.report import report_to
 
     if not isinstance(verdict, Verdict):
         raise UsageError("report", f"a {type(verdict).__name__}", "a Verdict or a Comparison")
-    made = write_report(verdict.cache, str(verdict.path), samples, title, DataPlace(held=verdict.samples))
-    return copy_page(made, Path(output))
+    place = DataPlace(held=verdict.samples)
+    return report_to(Path(output), verdict.cache, str(verdict.path), samples, title, place)[1]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +48,18 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
         raise ArtifactError(str(path), f"cannot be read ({error.strerror})", "a path that you may read") from None
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A new folder that lasts as long as the body. Raises ArtifactError where there is no place for one."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="deploytool-", ignore_cleanup_errors=True)
+    except OSError as error:
+        found, need = f"cannot be made ({error.strerror or error})", "a folder for temporary files"
+        raise ArtifactError("temporary folder", found, need, "Name one in TMPDIR.") from None
+    with folder as name:
+        yield Path(name)
 
 
 def umask() -> int:

@@ -54,13 +54,22 @@ def _taken(path: Path, wait: Callable[[str], None]) -> int:
                 wait(_stated(file))
                 _lock(file, waits=True)
             if _is_at(file, path):
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"{os.getpid()} {platform.node()}".encode(), 0)
+                _state(file, path)
                 return file
         except BaseException:
             os.close(file)
             raise
         os.close(file)
+
+
+def _state(file: int, path: Path) -> None:
+    """Writes the name of this process to its lock ``file`` at ``path``, which goes if the disk is full."""
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()} {platform.node()}".encode(), 0)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _locked_soon(file: int) -> bool:

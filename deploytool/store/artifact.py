@@ -37,6 +37,7 @@ from deploytool.store.manifest import (
     REMAKE,
     Kind,
     Manifest,
+    is_future,
     new_manifest,
     read_manifest,
     stated,
@@ -165,9 +166,9 @@ class Store:
         Raises ArtifactError when the store cannot be written.
         """
         with contextlib.ExitStack() as lock:
-            with writing(self.root):
-                lock.enter_context(alone(self.unfinished(request).with_suffix(".lock"), wait))
             try:
+                with writing(self.root):
+                    lock.enter_context(alone(self.unfinished(request).with_suffix(".lock"), wait))
                 yield
             finally:
                 lock.close()
@@ -214,6 +215,11 @@ class Store:
         names order equal times. Raises ArtifactError for a store that cannot be read.
         """
         return sorted(self._folders(*kinds), key=_age, reverse=True)
+
+    def from_future(self, kind: Kind) -> Path | None:
+        """The artifact that ``kind@latest`` stays because its time is still to come; None if there is none."""
+        newest = next(iter(self.folders(kind)), None)
+        return newest if newest is not None and is_future(stated(newest)) else None
 
     def _folders(self, *kinds: Kind) -> list[Path]:
         """The folders of artifacts of ``kinds``, by name. A folder without access permission counts."""
@@ -294,6 +300,8 @@ def _moved(draft: Path, made: Artifact) -> Artifact:
     try:
         draft.rename(made.path)
     except OSError:
+        if not made.path.exists():
+            raise
         try:
             return open_artifact(made.path)
         except ArtifactError:
@@ -323,13 +331,21 @@ def _manifest(request: Request, folder: Path, machine: Mapping[str, str | int] |
     return new_manifest({**asked, "files": files}, machine)
 
 
+class StoreError(ArtifactError):
+    """An artifact, or unfinished work, that cannot be written."""
+
+
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Turns a full disk or an unwritable store into a one-sentence error."""
+    """Turns a full disk or an unwritable store into a StoreError, one sentence."""
     try:
         yield
     except OSError as error:
-        todo = "Free some space, or choose another --store." if error.errno == errno.ENOSPC else "Choose another one."
+        todo = "Choose another one, which takes artifacts of this one by their folders."
+        if error.errno in _FULL:
+            todo = "Free some space, or choose another --store."
         reason = os.strerror(error.errno) if error.errno else str(error)
-        where = str(error.filename or root)
-        raise ArtifactError(where, f"cannot be written ({reason})", "a writable --store", todo) from None
+        raise StoreError(str(root), f"cannot be written ({reason})", "a writable --store", todo) from None
+
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)

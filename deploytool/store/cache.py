@@ -87,6 +87,9 @@ class StageCache:
         with self.messages.doing(f"writing the {request.kind}"):
             made = self.store.put(request, lambda folder: write(value, folder), machine() if machine else None)
         self.messages.say(f"{request.kind:<10} {made.name}  made")
+        if (ahead := self.store.from_future(request.kind)) is not None:
+            stays = f"{request.kind}@latest stays this one until then"
+            self.messages.say(f"{ahead.name} was made later than now: the clock was set back, and {stays}.")
         return made
 
     def _there(self, found: Artifact) -> Artifact:

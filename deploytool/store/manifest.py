@@ -137,6 +137,12 @@ def stated_time(values: Mapping[str, Any]) -> str | None:
     return created if isinstance(created, str) and _TIME.fullmatch(created) else None
 
 
+def is_future(values: Mapping[str, Any]) -> bool:
+    """Whether the time of creation that the manifest ``values`` state is still to come: the clock was set back."""
+    created = stated_time(values)
+    return created is not None and created > _now()
+
+
 def _is_intact(values: Any) -> bool:
     """Whether ``values`` are those of a manifest as it was written."""
     if not isinstance(values, dict) or "digest" not in values or _digest_of(values) != values["digest"]:

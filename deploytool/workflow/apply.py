@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploytool.base.errors import UsageError
-from deploytool.base.files import write_file
+from deploytool.base.files import temporary_folder, write_file
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import AvgPool, Conv, Input, Linear, Node, SumPool
@@ -102,8 +101,8 @@ def _apply_to_graph(store: Store, graph: Graph, asked: _Asked) -> Applied:
     from deploytool.map.change import apply_all
 
     suggestion = _chosen(graph, asked)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "network.nir"
+    with temporary_folder() as folder:
+        draft = folder / "network.nir"
         write_nir(apply_all(graph, suggestion.changes), draft)
         write_file(asked.output, draft.read_bytes())
     return _judged(store, suggestion, asked)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import InputError
+from deploytool.base.files import temporary_folder
 from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Store
 from deploytool.workflow.networks import (
@@ -52,8 +51,8 @@ def _is_a(source: object, module: str, name: str) -> bool:
 
 def _nir(store: Store, source: object, options: ImportOptions) -> NamedNetwork:
     """A graph of the nir package, by way of a file, which is what the package promises to keep readable."""
-    with tempfile.TemporaryDirectory(prefix="deploytool-") as folder:
-        file = Path(folder) / "NIRGraph"
+    with temporary_folder() as folder:
+        file = folder / "NIRGraph"
         try:
             sys.modules["nir"].write(file, source)
         except Exception as error:  # the package lets many kinds of errors out of a graph that it cannot write

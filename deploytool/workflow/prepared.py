@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from deploytool.base.arrays import Shape
 from deploytool.data.recordings.classes import NOT_KNOWN, Classes
 from deploytool.ir.events import EventStream
 from deploytool.ir.streams_file import BYTES_MAX, TooManyEventsError, load_streams, save_streams
-from deploytool.store.artifact import Request
+from deploytool.store.artifact import Request, StoreError
 from deploytool.store.cache import StageCache
 from deploytool.workflow.samples import SampleSource
 
@@ -22,7 +22,7 @@ def streams_of(
     """The ``samples`` for a network with an input of ``shape`` and ``classes``: from the store if they are there.
 
     Otherwise they are read, and stored if they are those of a data set and have at most ``bytes_max`` of events; more
-    are read and converted on every run.
+    are read and converted on every run, as are all if the store cannot be written.
     """
     source = samples.of(classes)
     if not samples.stored:
@@ -31,10 +31,20 @@ def streams_of(
     if classes.names:
         decided["classes"] = list(classes.names)
     request = Request("samples", {"data": samples.fingerprint}, decided)
+    try:
+        return _kept(cache, request, lambda: source.load(shape), bytes_max)
+    except StoreError:
+        return source.load(shape)
+
+
+def _kept(
+    cache: StageCache, request: Request, load: Callable[[], Sequence[EventStream]], bytes_max: int
+) -> Sequence[EventStream]:
+    """The samples for ``request``, which are stored if they are few enough. Raises StoreError if they cannot be."""
     with cache.turn(request) as found:
         if found is not None:
             return load_streams(found.path)
-        streams = source.load(shape)
+        streams = load()
         if len(streams) and streams[0].events.nbytes * len(streams) <= bytes_max:
             with contextlib.suppress(TooManyEventsError):
                 made = cache.store.put(request, partial(save_streams, streams, bytes_max=bytes_max))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploytool.base.errors import UsageError
-from deploytool.base.files import is_folder, write_file
+from deploytool.base.errors import ArtifactError, UsageError
+from deploytool.base.files import is_folder, temporary_folder, write_file
 from deploytool.base.machine import trained_on
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import Difference, Verdict
 from deploytool.ir.verdict_file import load_verdict
-from deploytool.store.artifact import Artifact, Request, writing
+from deploytool.store.artifact import Artifact, Request, StoreError
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage, machine_of, sweeps_of
@@ -49,17 +49,39 @@ def report(
 
     Samples that are not where they were are in ``place``.
     """
+    request, content = _page(cache, reference, samples, title, place)
+    return cache.stored(request, content, _write)
+
+
+def report_to(
+    output: Path,
+    cache: StageCache,
+    reference: str,
+    samples: int,
+    title: str | None = None,
+    place: DataPlace = WHERE_THEY_WERE,
+) -> tuple[Artifact | None, Path]:
+    """(`report`, its copy at ``output``, a file, or a folder that gets all files of the report).
+
+    In a store that cannot be written there is only the copy.
+    """
+    request, content = _page(cache, reference, samples, title, place)
+    try:
+        made = cache.stored(request, content, _write)
+    except StoreError:
+        cache.messages.say(f"{cache.store.root} cannot be written: the page is not kept there")
+        with temporary_folder() as folder:
+            _write(content(), folder)
+            return None, _copied(folder, [path.name for path in folder.iterdir()], output)
+    return made, _copied(made.path, made.manifest.files, output)
+
+
+def _page(
+    cache: StageCache, reference: str, samples: int, title: str | None, place: DataPlace
+) -> tuple[Request, Callable[[], ReportContent | VoicesContent]]:
+    """(the request for the page of a verdict, what makes its content)."""
     verdict = cache.store.get(reference, "verdict")
     sweeps = sorted(sweeps_of(cache.store, verdict)[:SWEEPS_MAX], key=lambda sweep: sweep.name)
-
-    def write(content: ReportContent | VoicesContent, folder: Path) -> None:
-        from deploytool.report.page import write_report
-        from deploytool.report.voices import VoicesContent, write_voices
-
-        if isinstance(content, VoicesContent):
-            write_voices(content, folder)
-        else:
-            write_report(content, folder)
 
     def content() -> ReportContent | VoicesContent:
         from deploytool.ir.sweep_file import load_sweep
@@ -70,8 +92,17 @@ def report(
         return replace(_content(cache, verdict, samples, title, place), sweeps=swept)
 
     inputs = {"verdict": verdict.digest, **{f"sweep{i}": sweep.digest for i, sweep in enumerate(sweeps)}}
-    request = Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title})
-    return cache.stored(request, content, write)
+    return Request("report", inputs, {"page": PAGE_VERSION, "samples": samples, "title": title}), content
+
+
+def _write(content: ReportContent | VoicesContent, folder: Path) -> None:
+    from deploytool.report.page import write_report
+    from deploytool.report.voices import VoicesContent, write_voices
+
+    if isinstance(content, VoicesContent):
+        write_voices(content, folder)
+    else:
+        write_report(content, folder)
 
 
 def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | None) -> VoicesContent:
@@ -102,17 +133,23 @@ def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | 
     )
 
 
-def copy_page(made: Artifact, output: Path) -> Path:
-    """The copy of the page of ``made`` at ``output``, a file, or a folder that gets all files of the report."""
-    with writing(output):
-        if is_folder(output) or not output.suffix:
-            output.mkdir(parents=True, exist_ok=True)
-            for name in made.manifest.files:
-                write_file(output / name, (made.path / name).read_bytes())
-            return output / PAGE
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_file(output, (made.path / PAGE).read_bytes())
+def _copied(folder: Path, files: Iterable[str], output: Path) -> Path:
+    """The copy of the page in ``folder`` at ``output``, a file, or a folder that gets all ``files`` of the report."""
+    if not (is_folder(output) or not output.suffix):
+        _make_folder(output.parent)
+        write_file(output, (folder / PAGE).read_bytes())
         return output
+    _make_folder(output)
+    for name in files:
+        write_file(output / name, (folder / name).read_bytes())
+    return output / PAGE
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(str(folder), f"cannot be written ({error.strerror})", "a writable --output") from None
 
 
 def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None, place: DataPlace) -> ReportContent:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from deploytool.base.errors import ArtifactError
-from deploytool.base.files import write_file
+from deploytool.base.files import temporary_folder, write_file
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -72,3 +73,13 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         write_file(tmp_path, b"")
     with pytest.raises(ArtifactError, match="cannot be written"):
         write_file(tmp_path / "none" / "a.bin", b"")
+
+
+def test_no_place_for_temporary_files_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(**_: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", nowhere)
+    sentence = r"cannot be made \(No usable .*; need a folder for temporary files\. Name"
+    with pytest.raises(ArtifactError, match=sentence), temporary_folder():
+        pass

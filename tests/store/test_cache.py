@@ -11,6 +11,7 @@ import pytest
 
 from deploytool.base.errors import ArtifactError
 from deploytool.base.messages import Messages
+from deploytool.store import manifest as manifests
 from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
 
@@ -186,3 +187,17 @@ def test_unfinished_work_goes_through_no_link(cache: StageCache, tmp_path: Path)
         assert not list((tmp_path / "elsewhere").iterdir())
         assert not (tmp_path / "victim").exists()
     assert cache.continued(REQUEST, lambda _: "w", write)
+
+
+def test_a_clock_that_was_set_back_is_said(
+    cache: StageCache, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(manifests, "_now", lambda: "2026-11-28T18:00:00.000001Z")
+    later = cache.stored(REQUEST, lambda: "w", write)
+    assert "clock" not in capsys.readouterr().err
+    monkeypatch.setattr(manifests, "_now", lambda: "2026-11-27T18:00:00.000001Z")
+    cache.stored(Request("model", {"data": "d"}, {"train": {"epochs": 2}}), lambda: "v", write)
+    assert (
+        f"{later.name} was made later than now: the clock was set back, and model@latest stays this one until then.\n"
+    ) in capsys.readouterr().err
+    assert cache.store.get("model@latest").name == later.name

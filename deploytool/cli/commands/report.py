@@ -24,9 +24,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a verdict and everything behind it as one HTML page."""
-    from deploytool.workflow.report import copy_page
-    from deploytool.workflow.report import report as write_report
+    from deploytool.workflow import report as reporting
 
-    made = write_report(invocation.cache, verdict, samples, title)
-    copied = {} if output is None else {"copy": str(copy_page(made, output))}
-    invocation.show_artifact(made, also=copied)
+    if output is None:
+        invocation.show_artifact(reporting.report(invocation.cache, verdict, samples, title))
+        return
+    made, copied = reporting.report_to(output, invocation.cache, verdict, samples, title)
+    if made is None:
+        invocation.show({"artifact": None, "kind": "report", "copy": str(copied)})
+    else:
+        invocation.show_artifact(made, also={"copy": str(copied)})
