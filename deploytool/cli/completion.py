@@ -6,6 +6,7 @@ schema of recipes, a file. Where nothing fits, the shell completes files.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any, Final, TypeAlias
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from deploytool.base.printable import printable
 
 Completed: TypeAlias = list[tuple[str, str]]
 """Each completion, and what it means."""
@@ -100,7 +103,10 @@ class CompletedCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fills ``ctx`` with the values of ``args``, and gives those that belong to no parameter."""
-        return _as_written(self, ctx, args) if ctx.resilient_parsing else super().parse_args(ctx, args)
+        if ctx.resilient_parsing:
+            return _as_written(self, ctx, args)
+        with _refused_on_a_terminal():
+            return super().parse_args(ctx, args)
 
 
 class CompletedGroup(TyperGroup):
@@ -109,10 +115,23 @@ class CompletedGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fills ``ctx`` with the values of ``args``, and gives those that belong to the command."""
         if not ctx.resilient_parsing:
-            return super().parse_args(ctx, args)
+            with _refused_on_a_terminal():
+                return super().parse_args(ctx, args)
         rest = _as_written(self, ctx, args)
         ctx._protected_args, ctx.args = rest[:1], rest[1:]
         return rest[1:]
+
+
+@contextlib.contextmanager
+def _refused_on_a_terminal() -> Iterator[None]:
+    """A context in which the message of a refusal is one that a terminal only shows: words may be names of files."""
+    try:
+        yield
+    except Exception as refusal:
+        message = getattr(refusal, "message", None)
+        if isinstance(message, str):
+            refusal.message = "\n".join(map(printable, message.split("\n")))  # type: ignore[attr-defined]
+        raise
 
 
 def _as_written(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> list[str]:

@@ -23,8 +23,10 @@ import pytest
 from helpers.command import answer, invoke
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from deploytool.base.printable import SPACES
+from deploytool.cli.app import app
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
 from deploytool.ir.graph import chain
@@ -271,3 +273,12 @@ def test_any_text_is_one_cell_of_a_summary(first: str, second: str) -> None:
 @given(ANY)
 def test_any_text_is_one_line_of_a_package_s_texts(text: str) -> None:
     assert not set(_text(text)) & set("\n\r|<>[]`*")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "a.nir", "{}"), ("{}",), ("check", "--{}"), ("run", "a", "--samples", "{}"), ("--{}",)]
+)
+def test_a_word_that_a_command_does_not_take_is_shown(arguments: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [each.format("a\x1b[31m\u202eb\x9b") for each in arguments])
+    assert said.exit_code == 2
+    assert all(c.isprintable() or c == "\n" for c in said.output)
