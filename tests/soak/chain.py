@@ -124,7 +124,8 @@ class Ended:
             return [f"exit code {self.code}, and stdout is not one JSON object: {self.stdout[:200]!r}"]
         if self.code in (0, 9):
             return []
-        return [f"{found}: {text!r}" for text in answer["error"]["problems"] if (found := _not_a_sentence(text))]
+        told = answer.get("error", {}).get("problems", ())  # none if a signal came after the result
+        return [f"{found}: {text!r}" for text in told if (found := _not_a_sentence(text))]
 
     @property
     def answer(self) -> Any:
