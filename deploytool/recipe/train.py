@@ -12,6 +12,7 @@ from deploytool.recipe.augment import ALSO_IN_TRAIN, AugmentSection, gathered
 from deploytool.recipe.events import EventsSection
 from deploytool.recipe.ptl import PtlSection, with_spikes_of_arm
 from deploytool.recipe.section import Section
+from deploytool.recipe.teacher import TeacherSection
 from deploytool.recipe.trev import TrevSection
 
 Transformation: TypeAlias = Literal["replicate", "spread", "trim", "soft"]
@@ -33,6 +34,7 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "trev": ("trev",),
     "ptl": ("ptl",),
     "events": ("events",),
+    "teacher": ("events",),
     "label_smoothing": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
     "clip_norm": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
     "clip_relative": ("sdt", "nmt", "mtt", "tit", "trev", "events"),
@@ -230,6 +232,10 @@ class TrainSection(Section):
     trev: TrevSection = Field(TrevSection(), description="Settings of method `trev`.")
     ptl: PtlSection = Field(PtlSection(), description="Settings of method `ptl`.")
     events: EventsSection = Field(EventsSection(), description="Settings of method `events`.")
+
+    teacher: TeacherSection | None = Field(
+        None, description="Method `events`: a larger network, trained first, whose answers are learnt too."
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -114,6 +114,20 @@ def test_it_learns_and_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert whole.history[0]["validation_synops"] > 0
 
 
+@pytest.mark.parametrize("stop_at", [8, 16])
+def test_with_a_teacher_it_resumes_bit_for_bit_in_either_training(tmp_path: Path, stop_at: int) -> None:
+    """The teacher takes 3 epochs of 4 steps and is told of after each, then the network 3 of 4."""
+    asked = recipe(teacher={"epochs": 3, "batch": 20, "features": 4, "windows": 2})
+    whole = trained(asked, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(asked, tmp_path / "parts", stop_at=stop_at)
+    resumed = trained(asked, tmp_path / "parts")
+    assert resumed.history == whole.history
+    assert all(resumed.weights[name].tobytes() == whole.weights[name].tobytes() for name in whole.weights)
+    alone = trained(recipe(), tmp_path / "alone")
+    assert any(alone.weights[name].tobytes() != whole.weights[name].tobytes() for name in whole.weights)
+
+
 def test_replacing_the_weights_of_a_program_is_mapping_again() -> None:
     asked = recipe()
     rng = np.random.default_rng(0)

@@ -1,9 +1,10 @@
 """Training on events: the forward pass is the chip's emulator, so that what is trained is what runs.
 
 Every batch of samples, augmented as events, runs through the emulator, with the integers that the present weights
-become on the chip, each event through all layers before the next. The loss is that of the spikes it counts. Gradients
-flow along the same spikes, in windows of time (`network`). Validation, too, is the emulator's count. So there is no
-difference between what is trained and what the chip's emulator does.
+become on the chip, each event through all layers before the next. The loss is that of the spikes it counts, and with a
+`teacher` also how far they are from its answers. Gradients flow along the same spikes, in windows of time (`network`).
+Validation, too, is the emulator's count. So there is no difference between what is trained and what the chip's emulator
+does.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from deploytool.ir.events import EventStream
 from deploytool.ir.recording import Recording
 from deploytool.train.loop.epochs import train_epochs
 from deploytool.train.loop.evaluate import Score, Sums
+from deploytool.train.loop.losses import logits_of
 from deploytool.train.loop.schedule import Schedule
 from deploytool.train.loop.state import State
 from deploytool.train.methods.events.network import Followed
 from deploytool.train.methods.events.restrictions import restrictions, unmet
+from deploytool.train.methods.events.teacher import Teacher, distilled, taught
 from deploytool.train.methods.method import Training
 from deploytool.train.network.constraints import excess, require_possible
 from deploytool.train.network.spiking import Activity, SpikingNetwork
@@ -63,6 +66,10 @@ class _Run:
         self.net, self.spec = state.net, task.spec
         self.followed = Followed(self.net, self.spec.events.of_layers(len(self.net.weighted)))
         self.schedule = Schedule(self.spec, math.ceil(len(task.training) / self.spec.batch))
+        self.teacher: Teacher | None = None
+        if (teacher := self.spec.teacher) is not None:
+            classes = math.prod(self.net.blocks[-1].out_shape)
+            self.teacher = taught(teacher, classes, task, emulated, self.schedule.steps)
 
     def next_epoch(self) -> bool:
         """Trains one more epoch. False when training is over."""
@@ -78,6 +85,7 @@ class _Run:
     def _train(self, epoch: int) -> Score:
         """Means over one pass through the training samples. Changes the state."""
         state, sums = self.state, Sums(self.net, self.state.objective)
+        before = self.teacher.steps if self.teacher is not None else 0
         samples = self.emulated.training(self.spec.batch, state.generator("batches", epoch))
         for step, streams in enumerate(samples, start=(epoch - 1) * self.schedule.batches + 1):
             labels = _labels(streams)
@@ -85,6 +93,9 @@ class _Run:
             durations_us = np.array([stream.duration_us for stream in streams])
             activity = self.followed.run(state.weights, self.followed.count(recording.spikes, durations_us))
             loss = self._loss(activity, labels)
+            if self.teacher is not None:
+                logits = logits_of(activity.output, self.spec).mean(0)
+                loss = distilled(loss, logits, self.teacher.logits(streams), self.teacher.spec)
             if not loss.isfinite():
                 found = f"at {self.spec.learning_rate:g} the loss is {loss.item()} in epoch {epoch}"
                 raise RecipeError("train.learning_rate", found, "a rate at which it stays finite", "Lower it.")
@@ -92,7 +103,7 @@ class _Run:
             loss.backward()  # type: ignore[no-untyped-call]
             state.step(self.schedule.rate(step))
             sums.add(activity, state.weights, labels, loss)
-            self.task.tick(step, self.schedule.steps, self._note(epoch, sums.mean))
+            self.task.tick(before + step, before + self.schedule.steps, self._note(epoch, sums.mean))
         return sums.mean
 
     @torch.no_grad()
