@@ -51,21 +51,27 @@ def require_sound_heaps(path: Path) -> None:
     """Raises InputError if a heap of texts in the HDF5 file ``path`` is damaged such that HDF5 would never end.
 
     A heap is a signature, its size (8 bytes), and objects of index (2), references (2), 0 (4), size (8) and content.
-    HDF5 goes from object to object by their sizes, and stays at free space (index 0) of size 0.
+    HDF5 goes from object to object by their sizes modulo 2^64, and stays at an object of size 0. Heaps do not overlap,
+    so all have at most one object per 16 bytes of the file; twice that is allowed, for what only looks like a heap.
     """
     if not path.stat().st_size:
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        objects_left = len(content) // _ALIGNED
         heap = content.find(_HEAP)
         while heap >= 0:
             end = min(heap + int.from_bytes(content[heap + 8 : heap + _HEAP_HEADER], "little"), len(content))
             at = heap + _HEAP_HEADER
             while at + _OBJECT_HEADER <= end:
-                size = int.from_bytes(content[at + 8 : at + _OBJECT_HEADER], "little")
-                if content[at : at + 2] == b"\0\0":
-                    if size < _ALIGNED:
-                        raise InputError(str(path), "a damaged heap of texts", "a complete HDF5 file", COPY_AGAIN)
-                    at += size
-                else:
-                    at += _OBJECT_HEADER + -(-size // _ALIGNED) * _ALIGNED
+                step, objects_left = _object_size(content[at : at + _OBJECT_HEADER]), objects_left - 1
+                if step < _ALIGNED or objects_left < 0:
+                    raise InputError(str(path), "a damaged heap of texts", "a complete HDF5 file", COPY_AGAIN)
+                at += step
             heap = content.find(_HEAP, heap + _HEAP_HEADER)
+
+
+def _object_size(header: bytes) -> int:
+    """The number of bytes that HDF5 takes for the object of a heap with the ``header``, free space included."""
+    size = int.from_bytes(header[8:], "little")
+    is_free = header[:2] == b"\0\0"
+    return size if is_free else (_OBJECT_HEADER + -(-size // _ALIGNED) * _ALIGNED) % 2**64

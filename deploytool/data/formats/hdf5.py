@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed, bytes_of
+from deploytool.base.hdf5 import bytes_allowed, bytes_of, require_sound_heaps
 from deploytool.data.formats.named import complete, roles
 from deploytool.data.formats.parts import START, Part, Parts, Place
 from deploytool.data.formats.reading import COLUMNS, Reading, camera_size
@@ -51,6 +51,8 @@ def parts(path: Path, reading: Reading, place: Place = START) -> Parts:
     import h5py
 
     name = str(path)
+    with _errors(name):
+        require_sound_heaps(path)
     with _errors(name), h5py.File(path, rdcc_nbytes=CACHE) as file:
         members = _members(file)
         group, sets = _recording(_inside(members, reading.group, name), name)

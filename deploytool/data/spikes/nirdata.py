@@ -25,7 +25,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.base.files import write_file
-from deploytool.base.hdf5 import bytes_of
+from deploytool.base.hdf5 import bytes_of, require_sound_heaps
 from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows
@@ -73,6 +73,7 @@ def read_nir_data(path: Path, bytes_allowed: int) -> NirData:
     """
     where = str(path)
     try:
+        require_sound_heaps(path)
         with h5py.File(path, "r") as file:
             if "node" in file and TYPE not in file.attrs:
                 raise InputError(where, "a NIR graph, which is a network", NEED, "Map it, and give the program.")
