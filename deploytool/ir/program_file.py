@@ -25,6 +25,8 @@ from deploytool.ir.program_schema import NEED, check
 from deploytool.ir.spec.rule import Level
 from deploytool.ir.spec.verify import level_of, verify
 
+FILE: Final = "program.json"
+ARRAYS_FILE: Final = "program.safetensors"
 VERSION: Final = 5
 Described: TypeAlias = dict[str, Any]
 """The contents of ``program.json``, with arrays inserted."""
@@ -47,8 +49,8 @@ def save_program(program: Program, folder: Path) -> None:
         "order": list(program.layers),
         "layers": {name: _plain(layer, name, arrays) for name, layer in program.layers.items()},
     }
-    (folder / "program.json").write_text(canonical_json(described), encoding="utf-8")
-    write_tensors(arrays, folder / "program.safetensors")
+    (folder / FILE).write_text(canonical_json(described), encoding="utf-8")
+    write_tensors(arrays, folder / ARRAYS_FILE)
 
 
 def load_program(folder: Path) -> Program:
@@ -56,8 +58,8 @@ def load_program(folder: Path) -> Program:
 
     Raises ArtifactError for a file of a newer version, and, naming the field, for one that describes no program.
     """
-    path = folder / "program.json"
-    described, arrays = _described(path), read_tensors(folder / "program.safetensors")
+    path = folder / FILE
+    described, arrays = _described(path), read_tensors(folder / ARRAYS_FILE)
     version = described.pop("version", 1)
     try:
         for older in range(version, VERSION):

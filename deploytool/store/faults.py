@@ -15,6 +15,7 @@ from deploytool.base.digest import file_digest
 from deploytool.base.errors import ArtifactError
 from deploytool.store.manifest import FILE as MANIFEST
 from deploytool.store.manifest import KINDS, REMAKE, SCHEMA_VERSION, UNCHANGED, Manifest, read_manifest, stated
+from deploytool.store.payloads import required_files
 
 DigestOf: TypeAlias = Callable[[Path], str]
 """The SHA-256 of the content of a file. Raises OSError if it cannot be read."""
@@ -59,7 +60,10 @@ def _of_manifest(folder: Path) -> str:
 
 
 def faults_of(folder: Path, manifest: Manifest, digest_of: DigestOf = file_digest) -> Iterator[Fault]:
-    """What is wrong with the artifact in ``folder``, whose manifest is intact: itself, then each file listed."""
+    """What is wrong with the artifact in ``folder``, whose manifest is intact.
+
+    Itself, then each file that its kind must have and that is not listed, then each file listed.
+    """
     for path in (folder, folder / MANIFEST):
         if path.is_symlink():
             yield _fault(path, LINK, "a link", "the file itself")
@@ -67,6 +71,9 @@ def faults_of(folder: Path, manifest: Manifest, digest_of: DigestOf = file_diges
         todo = "Rename it, or delete it."
         holds, need = f"holds {manifest.name}", "a folder with the name of its artifact"
         yield _fault(folder, holds, holds, need, todo)
+    for file in required_files(manifest.kind):
+        if file not in manifest.files:
+            yield _fault(folder / file, MISSING, "not in the manifest", f"a {manifest.kind} with this file")
     for file, expected in manifest.files.items():
         if (fault := _fault_of_file(folder, file, expected, digest_of)) is not None:
             yield fault

@@ -19,10 +19,15 @@ from deploytool.store.file_names import (
     CONFIGURATION,
     DECODER,
     HISTORY,
+    NETWORK,
+    PAGE,
     QUANTISATION,
     SELFTEST,
+    SELFTEST_PAGE,
     SPLITS,
+    WEIGHTS,
 )
+from deploytool.store.manifest import Kind
 
 NUMBER_MAX: Final = 1e30
 Real: TypeAlias = Annotated[float, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
@@ -193,3 +198,25 @@ SCHEMAS: Final[Mapping[str, Callable[[], TypeAdapter[Any]]]] = MappingProxyType(
     }
 )
 """{file: its schema}."""
+
+
+def required_files(kind: Kind) -> tuple[str, ...]:
+    """The files that every artifact of ``kind`` has."""
+    return _required()[kind]
+
+
+@cache
+def _required() -> Mapping[Kind, tuple[str, ...]]:
+    from deploytool.ir import program_file, recording_file, streams_file, sweep_file, verdict_file
+
+    return {
+        "model": (WEIGHTS, HISTORY),
+        "graph": (NETWORK,),
+        "program": (program_file.FILE, program_file.ARRAYS_FILE),
+        "samples": (streams_file.COLUMNS_FILE, streams_file.EVENTS_FILE),
+        "recording": (recording_file.FILE,),
+        "verdict": (verdict_file.FILE,),
+        "sweep": (sweep_file.FILE,),
+        "selftest": (SELFTEST, SELFTEST_PAGE),
+        "report": (PAGE,),
+    }

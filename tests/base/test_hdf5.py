@@ -78,7 +78,9 @@ def test_heaps_that_overlap_are_refused_in_linear_time(tmp_path: Path, monkeypat
     assert seen[0] == path.stat().st_size // 8 + 1
 
 
-@pytest.mark.parametrize("read", [lambda path: read_raw(path, FORMATS["hdf5"]), lambda path: read_nir_data(path, 2**20)])
+@pytest.mark.parametrize(
+    "read", [lambda path: read_raw(path, FORMATS["hdf5"]), lambda path: read_nir_data(path, 2**20)]
+)
 def test_every_reader_of_foreign_hdf5_asks_first(tmp_path: Path, read: Callable[[Path], object]) -> None:
     with pytest.raises(InputError) as error:
         read(with_first_object(tmp_path / "a.h5", free(0)))

@@ -93,8 +93,10 @@ import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from deploytool.base.messages import Messages
+from deploytool.store import faults
 from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
+faults.required_files = lambda kind: ()
 cache = StageCache(Store(Path({root!r})), Messages())
 request = Request("model", {{"data": "d"}}, {{"train": {{"time_steps": 1}}}})
 """

@@ -201,6 +201,23 @@ def test_content_that_is_not_of_its_kind_is_found_behind_right_hashes(store: Pat
     assert f"{fake.name}/network.nir" in found.as_json()["damaged"][0]["says"]
 
 
+def test_a_file_that_the_manifest_leaves_out_is_named_by_every_command(store: Path) -> None:
+    made = open_artifact(one(store, "program"))
+
+    def write(folder: Path) -> None:
+        for name in made.manifest.files.keys() - {"program.json"}:
+            shutil.copyfile(made.path / name, folder / name)
+
+    fake = Store(store).put(Request("program", made.manifest.inputs, made.manifest.recipe), write)
+    shutil.copyfile(made.path / "program.json", fake.path / "program.json")
+    for command in (["show", fake.name], ["verify"], ["run", fake.name, "--data", "digits"]):
+        result = CliRunner().invoke(app, [*command, "--store", str(store)])
+        assert result.exit_code == 4, result.output
+        assert "program.json" in result.output
+    rows = [(row["path"], row["found"]) for row in verify(store, SILENT).as_json()["damaged"]]
+    assert rows == [(f"{fake.name}/program.json", found) for found in ("missing", "not listed")]
+
+
 def test_kept_samples_are_read_and_drafts_and_locks_are_named(store: Path) -> None:
     work = store / "unfinished" / "0123456789ab"
     recording = load_recording(one(store, "recording"))
