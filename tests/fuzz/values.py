@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
@@ -66,12 +68,13 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 def changed(random: Random, value: Any) -> Any:
     """A copy of ``value`` with one to three places changed."""
     whole = copy.deepcopy(value)
-    for _ in range(random.choice((1, 1, 1, 2, 3))):
-        path = _place(random, whole)
-        if not path:
-            return _other(random, whole) if random.random() < 0.3 else whole
-        parent, key = at(whole, path[:-1]), path[-1]
-        _change(random, parent, key, whole)
+    with _deep():
+        for _ in range(random.choice((1, 1, 1, 2, 3))):
+            path = _place(random, whole)
+            if not path:
+                return _other(random, whole) if random.random() < 0.3 else whole
+            parent, key = at(whole, path[:-1]), path[-1]
+            _change(random, parent, key, whole)
     return whole
 
 
@@ -123,11 +126,21 @@ def _other(random: Random, value: Any) -> Any:
 
 def written(value: Any) -> bytes:
     """``value`` as JSON with sorted keys, as the project writes it; what JSON has no words for is written anyway."""
-    limit, depth = sys.get_int_max_str_digits(), sys.getrecursionlimit()
+    limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
-    sys.setrecursionlimit(20_000)
     try:
-        return (json.dumps(value, sort_keys=False, indent=2) + "\n").encode()
+        with _deep():
+            return (json.dumps(value, sort_keys=False, indent=2) + "\n").encode()
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """A context in which values that are nested deeply can be copied and written."""
+    depth = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        yield
+    finally:
         sys.setrecursionlimit(depth)
