@@ -6,11 +6,11 @@ import atexit
 import functools
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploytool.base.files import new_temporary_folder
 from deploytool.base.messages import LOG, Messages
 from deploytool.base.printable import printable
 from deploytool.store.artifact import Store
@@ -36,8 +36,11 @@ def cache_in(store: str | Path | None) -> StageCache:
 
 @functools.cache
 def _temporary() -> Path:
-    """A folder that is removed when this process ends, and not when one ends that it forked."""
-    folder, owner = Path(tempfile.mkdtemp(prefix="deploytool-")), os.getpid()
+    """A folder that is removed when this process ends, and not when one ends that it forked.
+
+    It stays locked until then. If this process is killed, the next one that makes a temporary folder removes it.
+    """
+    (_, folder), owner = new_temporary_folder(), os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:

@@ -6,16 +6,20 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from deploytool.base.errors import ArtifactError
-from deploytool.base.locks import RANDOM, draft_file, remove_leftovers
+from deploytool.base.locks import RANDOM, draft_file, locked_folder, remove_leftovers
 
 DRAFT: Final = ".deploytool-draft-"
 """What the names of files that are being written begin with."""
+
+TEMPORARY: Final = ".deploytool-temporary-"
+"""What the names of temporary folders begin with."""
 
 
 def is_file(path: Path) -> bool:
@@ -52,14 +56,27 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A new folder that lasts as long as the body. Raises ArtifactError where there is no place for one."""
+    """A new folder that lasts as long as the body. Raises as `new_temporary_folder`."""
+    file, folder = new_temporary_folder()
     try:
-        folder = tempfile.TemporaryDirectory(prefix="deploytool-", ignore_cleanup_errors=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(file)
+
+
+def new_temporary_folder() -> tuple[int, Path]:
+    """A new folder for temporary files, as (open file that keeps it locked, path); those of killed processes go.
+
+    Raises ArtifactError where there is no place for one.
+    """
+    try:
+        parent = Path(tempfile.gettempdir())
+        remove_leftovers(parent, re.escape(TEMPORARY) + RANDOM)
+        return locked_folder(parent, TEMPORARY)
     except OSError as error:
         found, need = f"cannot be made ({error.strerror or error})", "a folder for temporary files"
         raise ArtifactError("temporary folder", found, need, "Name one in TMPDIR.") from None
-    with folder as name:
-        yield Path(name)
 
 
 def umask() -> int:

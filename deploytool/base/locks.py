@@ -113,16 +113,24 @@ def _is_at(file: int, path: Path) -> bool:
 @contextlib.contextmanager
 def draft_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A new locked folder ``<prefix><8 random characters>`` in ``parent``; it is removed, unless it was moved."""
-    while True:
-        draft = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        file = os.open(draft, os.O_RDONLY)
-        if _lock(file) and _is_at(file, draft):
-            break
-        os.close(file)
+    file, draft = locked_folder(parent, prefix)
     try:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        os.close(file)
+
+
+def locked_folder(parent: Path, prefix: str) -> tuple[int, Path]:
+    """A new folder ``<prefix><8 random characters>`` in ``parent``, as (open file that keeps it locked, path)."""
+    while True:
+        draft = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            file = os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:  # `remove_leftovers` in another process came before the lock
+            continue
+        if _lock(file) and _is_at(file, draft):
+            return file, draft
         os.close(file)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import replace
-from pathlib import Path
 from statistics import mean
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from deploytool.base.files import temporary_folder
 from deploytool.recipe import Recipe
 from deploytool.train.methods.table import train
 from deploytool.workflow.train import task_of
@@ -18,8 +17,8 @@ from deploytool.workflow.train import task_of
 def milliseconds(recipe: Recipe) -> list[float]:
     """The time of every step of the training that ``recipe`` asks for, without the first, which compiles loops."""
     ends: list[float] = []
-    with TemporaryDirectory() as folder:
-        train(replace(task_of(recipe, Path(folder)), tick=lambda *_: ends.append(time.perf_counter())))
+    with temporary_folder() as folder:
+        train(replace(task_of(recipe, folder), tick=lambda *_: ends.append(time.perf_counter())))
     return [1000 * (end - start) for start, end in itertools.pairwise(ends)]
 
 

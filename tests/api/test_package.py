@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from helpers.command import RECIPE, network
 
 import deploytool
 import deploytool as dt
+from deploytool.base.files import TEMPORARY
 from deploytool.convert.nir import write_nir
 
 NAMES = list(dt.NAMES)
@@ -110,5 +112,18 @@ def test_the_temporary_store_ends_with_the_process(tmp_path: Path) -> None:
     write_nir(network(), tmp_path / "net.nir")
     code = "import sys, deploytool as dt; print(dt.load(sys.argv[1]).store)"
     store = Path(run(code, tmp_path / "net.nir").strip())
-    assert store.name.startswith("deploytool-")
+    assert store.name.startswith(TEMPORARY)
     assert not store.exists()
+
+
+def test_the_temporary_store_of_a_killed_script_goes_with_the_next_one(tmp_path: Path) -> None:
+    write_nir(network(), tmp_path / "net.nir")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    code = "import os, sys, deploytool as dt; dt.load(sys.argv[1])"
+    killed, left = code + "; os.kill(os.getpid(), 9)", []
+    for each, ends in ((killed, -9), (killed, -9), (code, 0)):
+        command = [sys.executable, "-c", each, str(tmp_path / "net.nir")]
+        assert subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}).returncode == ends
+        left.append(len(list(temporary.glob(".*"))))
+    assert left == [1, 1, 0]

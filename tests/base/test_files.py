@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -79,7 +81,30 @@ def test_no_place_for_temporary_files_is_one_sentence(monkeypatch: pytest.Monkey
     def nowhere(**_: object) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
 
-    monkeypatch.setattr(tempfile, "TemporaryDirectory", nowhere)
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
     sentence = r"cannot be made \(No usable .*; need a folder for temporary files\. Name"
     with pytest.raises(ArtifactError, match=sentence), temporary_folder():
         pass
+
+
+def test_the_next_temporary_folder_removes_those_of_killed_processes_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    code = """
+import os, sys, tempfile
+from pathlib import Path
+from deploytool.base.files import temporary_folder
+tempfile.tempdir = sys.argv[1]
+with temporary_folder() as folder:
+    (folder / "full").write_bytes(b"x")
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert [path.name for path in left.iterdir()] == ["full"]
+    of_a_user = tmp_path / "deploytool-examples"
+    of_a_user.mkdir()
+    with temporary_folder() as first, temporary_folder() as second:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second, of_a_user])
+    assert list(tmp_path.iterdir()) == [of_a_user]

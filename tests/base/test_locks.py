@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,21 @@ write_file(Path({str(tmp_path / "out")!r}), b"new")
     assert [path.name.startswith(DRAFT) for path in tmp_path.iterdir()].count(True) == 1
     write_file(tmp_path / "out", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_draft_that_is_removed_before_it_is_locked_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made: list[Path] = []
+
+    def make(prefix: str, dir: Path) -> str:  # noqa: A002
+        path = Path(mkdtemp(prefix=prefix, dir=dir))
+        made.append(path)
+        if len(made) == 1:
+            remove_leftovers(tmp_path, ANY)
+        return str(path)
+
+    mkdtemp = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
+    with draft_folder(tmp_path, ".draft-") as draft:
+        assert list(tmp_path.iterdir()) == [draft] == made[1:]

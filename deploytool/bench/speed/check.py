@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from deploytool.base.files import temporary_folder
 from deploytool.bench.speed.timing import REPETITIONS
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
@@ -21,8 +20,8 @@ def check() -> list[dict[str, Any]]:
     """Process time of `deploytool check` on a NIR file, compared with that of a Python process that does nothing."""
     from deploytool.convert.nir import write_nir
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.nir"
+    with temporary_folder() as folder:
+        path = folder / "net.nir"
         write_nir(_nmnist_network(), path)
         taken = _process_time([sys.executable, "-m", "deploytool", "check", str(path), "--json"])
     idle = _process_time([sys.executable, "-c", "pass"])

@@ -7,12 +7,12 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from deploytool.base.files import temporary_folder
 from deploytool.base.machine import threads
 from deploytool.bench.speed.program import noise_of
 from deploytool.ir.program_file import load_program
@@ -82,8 +82,8 @@ def commands(root: Path | None = None) -> list[dict[str, Any]]:
     With N-MNIST in ``root``, also of runs on it, beside what the engine alone takes for them.
     """
     python = (sys.executable, *START)
-    with tempfile.TemporaryDirectory() as folder:
-        _seconds(python, Path(folder))  # files into memory, loops into the cache
+    with temporary_folder() as folder:
+        _seconds(python, folder)  # files into memory, loops into the cache
     rounds = [_round(root) for _ in range(REPEATS)]
     taken = {name: [each[name] for each in rounds] for name in rounds[0]}
     if importlib.util.find_spec("torch") is not None:
@@ -123,14 +123,12 @@ def _row(name: str, seconds: Sequence[float], taken: Mapping[str, Sequence[float
 
 def _round(root: Path | None) -> dict[str, float]:
     """{command: its seconds}, in a store that is empty at first."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with temporary_folder() as place:
         found = {name: _seconds((sys.executable, *call), place) for name, call in ((PYTHON, START), (UNIT, LOOP))}
         found |= {name: _seconds(_called(arguments), place) for name, arguments in IN_ORDER}
     if root is None:
         return found
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with temporary_folder() as place:
         run = (*NMNIST, "--root", str(root.absolute() / "nmnist"))
         found[f"{OF_NMNIST}, the first on this data"] = _seconds(_called(run), place)
         found[f"{OF_NMNIST}, with prepared samples"] = _seconds(_called((*run, "--rasters", "1")), place)
@@ -150,9 +148,9 @@ def _engine(store: Store) -> float:
 
 
 def _pipeline_again() -> list[float]:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "recipe.toml").write_text(RECIPE, encoding="utf-8")
-        _, *again = (_seconds(_called(PIPELINE), Path(folder)) for _ in range(1 + REPEATS))
+    with temporary_folder() as folder:
+        (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+        _, *again = (_seconds(_called(PIPELINE), folder) for _ in range(1 + REPEATS))
         return again
 
 

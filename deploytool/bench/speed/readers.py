@@ -6,7 +6,6 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.arrays import Shape
+from deploytool.base.files import temporary_folder
 from deploytool.bench.speed.recordings import HEIGHT, WIDTH, WRITERS, Columns, columns
 from deploytool.bench.speed.timing import in_turn
 from deploytool.data.formats.reading import AT_CLOCK
@@ -60,8 +60,8 @@ def readers() -> dict[str, Any]:
 @contextmanager
 def _written(kind: str, found: Columns) -> Iterator[Path]:
     """A file with the events ``found``, of the format called ``kind`` in FORMATS, until the end of the context."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"recording{FORMATS[kind].suffixes[0]}"
+    with temporary_folder() as folder:
+        path = folder / f"recording{FORMATS[kind].suffixes[0]}"
         WRITERS[kind](path, found)
         yield path
 

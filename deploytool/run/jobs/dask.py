@@ -10,19 +10,18 @@ import contextlib
 import io
 import logging
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from deploytool.base.display import announce
 from deploytool.base.errors import TargetError, UsageError
 from deploytool.base.extras import require
+from deploytool.base.files import temporary_folder
 from deploytool.base.interrupts import SAID
 from deploytool.base.progress import Tick
 from deploytool.ir.events import EventStream
@@ -192,18 +191,18 @@ class Packed:
 
 def pack(job: Job, program: Program) -> Packed:
     """``job`` and ``program`` in the form that is sent to workers."""
-    with tempfile.TemporaryDirectory() as folder:
-        save_program(program, Path(folder))
-        return Packed(job, tuple((path.name, path.read_bytes()) for path in sorted(Path(folder).iterdir())))
+    with temporary_folder() as folder:
+        save_program(program, folder)
+        return Packed(job, tuple((path.name, path.read_bytes()) for path in sorted(folder.iterdir())))
 
 
 @lru_cache(maxsize=2)
 def unpack(packed: Packed) -> Program:
     """The program that was packed."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         for name, content in packed.files:
-            (Path(folder) / name).write_bytes(content)
-        return load_program(Path(folder))
+            (folder / name).write_bytes(content)
+        return load_program(folder)
 
 
 def run_stretch(packed: Packed, first: int, streams: Sequence[EventStream]) -> bytes:
