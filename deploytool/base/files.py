@@ -91,14 +91,28 @@ def write_file(path: Path, content: bytes) -> None:
 
     A link is followed and stays a link. What is not a regular file, such as a pipe or a device, is written to directly.
     """
-    if not path.name or is_folder(path):
-        raise ArtifactError(f"--output {path}", "a folder", "the name of a file")
-    try:
-        target = path.resolve()
+    with _target(path) as target:
         if target.exists() and not target.is_file():
             _write_through(target, content)
         else:
             _replace(target, content)
+
+
+def require_writable(path: Path) -> None:
+    """Raises ArtifactError, as `write_file` would, if no file can be written to ``path``; asked before long work."""
+    with _target(path) as target:
+        if target.is_file() or not target.exists():
+            with draft_file(target.parent, DRAFT):
+                pass
+
+
+@contextlib.contextmanager
+def _target(path: Path) -> Iterator[Path]:
+    """What the file ``path`` is, or leads to. Raises ArtifactError for a folder, and for an OSError of the body."""
+    if not path.name or is_folder(path):
+        raise ArtifactError(f"--output {path}", "a folder", "the name of a file")
+    try:
+        yield path.resolve()
     except OSError as error:
         found = "a pipe that nobody reads" if error.errno == errno.ENXIO else f"cannot be written ({error.strerror})"
         raise ArtifactError(str(path), found, "a writable place") from None

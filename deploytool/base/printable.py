@@ -18,6 +18,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in SPACES else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """``text`` with every line as `printable` shows it, for a page that a browser shows."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def shortened(text: str, length: int) -> str:
     """The beginning of ``text``, in at most ``length`` characters, the last of which says that there is more."""
     return text if len(text) <= length else f"{text[: max(length, 1) - 1]}…"

@@ -63,11 +63,11 @@ class Invocation:
         self.cache.messages.pause()
         if self.as_json:
             print(json.dumps(value, indent=2))
-            result_is_shown()
         else:
             from deploytool.cli.terminal import print_value
 
             print_value(value)
+        result_is_shown()
 
     def show_artifact(self, artifact: Artifact, whole: bool = False, also: Mapping[str, str] | None = None) -> None:
         """Shows an artifact: its name, its content in short, and what ``also`` says.

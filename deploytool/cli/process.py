@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 _raised: list[int] = []
 """The signal that `_raise` raised."""
 
-_shown: list[bool] = []
-"""Whether the result of the command is printed, if not yet flushed."""
-
 Handler = Callable[[int, FrameType | None], object]
 
 
@@ -58,8 +55,14 @@ def interruption() -> int | None:
 
 
 def result_is_shown() -> None:
-    """From now on the result is printed: a signal adds nothing to it."""
-    _shown.append(True)
+    """From now on the result is printed: a signal no longer has an effect, and the exit code is that of the result.
+
+    Raises OSError if the result cannot be written.
+    """
+    sys.stdout.flush()
+    for number in SAID:
+        if signal.getsignal(number) in (_raise, _end_at_once):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def failure(problems: Sequence[str], code: int) -> str:
@@ -92,7 +95,7 @@ def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
     with contextlib.suppress(OSError):
         erased = "\r\x1b[2K" if os.isatty(2) else ""
         os.write(2, f"{erased}{sentence(number)}\n".encode())
-        if "--json" in sys.argv and not _shown:
+        if "--json" in sys.argv:
             os.write(1, f"{failure((sentence(number),), exit_code(number))}\n".encode())
     _end_silently(number, None)
 
@@ -128,7 +131,7 @@ def end(run: Callable[[], object]) -> NoReturn:
     try:
         run()
     except SystemExit as ended:
-        code = ended.code
+        code = 0 if isinstance(ended.__context__, BrokenPipeError) else ended.code  # Typer makes 1 of it
     except ResultError as error:
         code = _not_written(error)
     if isinstance(code, str):

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from deploytool.base.json_text import canonical_json
 from deploytool.base.numbers import FILTERS
+from deploytool.base.printable import printable_lines
 from deploytool.chip.chips import chip_named
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.verdict_file import as_json
@@ -38,7 +39,7 @@ HERE: Final = Path(__file__).parent
 
 def write_report(content: ReportContent, folder: Path) -> None:
     """Writes ``report.html``, for a person, and ``report.json``, the verdict's payload, into ``folder``."""
-    (folder / "report.html").write_text(render(content), encoding="utf-8")
+    (folder / "report.html").write_text(printable_lines(render(content)), encoding="utf-8")
     (folder / "report.json").write_text(canonical_json(as_json(content.verdict)), encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploytool.base.arrays import Shape
+from deploytool.base.printable import printable
 from deploytool.ir.events import places_of
 
 FRAMES: Final = 100
@@ -35,14 +36,14 @@ def player_data(
             room -= len(packed[name])
     found = [
         {
-            "name": name,
+            "name": printable(name),
             "shape": list(shape),
             "so_far": _so_far(spikes, duration_us),
             "spikes": base64.b64encode(packed[name].tobytes()).decode("ascii") if name in kept else None,
         }
         for name, (shape, spikes) in layers.items()
     ]
-    data = {"frames": FRAMES, "ms": duration_us / 1000, "layers": found, "outputs": list(outputs)}
+    data = {"frames": FRAMES, "ms": duration_us / 1000, "layers": found, "outputs": list(map(printable, outputs))}
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 

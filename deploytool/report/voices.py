@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from deploytool.base.json_text import canonical_json
 from deploytool.base.numbers import FILTERS, figure, whole
+from deploytool.base.printable import printable_lines
 from deploytool.ir.speech import Waves
 from deploytool.ir.verdict import Rung, Separation, Verdict
 from deploytool.ir.verdict_file import as_json
@@ -60,7 +61,7 @@ class VoicesContent:
 
 def write_voices(content: VoicesContent, folder: Path) -> None:
     """Writes ``report.html``, for a person, and ``report.json``, the verdict's payload, into ``folder``."""
-    (folder / "report.html").write_text(render(content), encoding="utf-8")
+    (folder / "report.html").write_text(printable_lines(render(content)), encoding="utf-8")
     (folder / "report.json").write_text(canonical_json(as_json(content.verdict)), encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deploytool.base.files import write_file
+from deploytool.base.files import require_writable, write_file
 from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
@@ -28,6 +28,8 @@ def convert(
     cache: StageCache, source: str, options: ImportOptions = NO_OPTIONS, output: Path | None = None
 ) -> Artifact:
     """The graph that ``source`` names, in the store, and also written to ``output``; see `named_network`."""
+    if output is not None:
+        require_writable(output)
     network = named_network(cache.store, source, options)
     if is_shipped(source) and network.artifact is not None:
         cache.adopted(network.artifact, source)

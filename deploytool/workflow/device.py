@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from deploytool.base.errors import ArtifactError, TargetError, UsageError
+from deploytool.base.files import require_writable
 from deploytool.base.numbers import rounded
 from deploytool.chip.chips import chip_named
 from deploytool.store.file_names import CONFIGURATION
@@ -165,7 +166,7 @@ def record(name: str, file: Path, seconds: float) -> dict[str, Any]:
     """Writes what a board's sensor sees for ``seconds`` to the numpy ``file``, with the fields t, c, y and x.
 
     An interrupted recording is written as far as it came. Raises UsageError for a device without a sensor or another
-    kind of file, and TargetError as a run does.
+    kind of file, ArtifactError if it cannot be written, and TargetError as a run does.
     """
     from deploytool.ir.events import EVENT
     from deploytool.run.targets.board_live import record_sensor
@@ -173,6 +174,7 @@ def record(name: str, file: Path, seconds: float) -> dict[str, Any]:
 
     if file.suffix != ".npy":
         raise UsageError(str(file), "the name of a recording", "one that ends in .npy")
+    require_writable(file)
     pieces = [np.zeros(0, EVENT)]
     board = _board(name, configure)
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from deploytool.base.arrays import Shape
 from deploytool.base.digest import digest
 from deploytool.base.errors import UnsupportedError, UsageError
-from deploytool.base.files import is_folder, write_file
+from deploytool.base.files import is_folder, require_writable, write_file
 from deploytool.base.machine import threads
 from deploytool.chip.chips import chip_named
 from deploytool.ir.events import EVENT, EventStream
@@ -59,7 +59,7 @@ def package(
 
     With ``vlab`` it also has what the remote laboratory needs. Raises UsageError for a file that is no .zip and for
     data without samples, and UnsupportedError for a program of the simulator, with a bias, or, with ``vlab``, that is
-    no chain of layers.
+    no chain of layers. Raises ArtifactError if ``output`` cannot be written.
     """
     if output.suffix.lower() != SUFFIX:
         raise UsageError(
@@ -67,6 +67,7 @@ def package(
         )
     if not is_folder(output.resolve().parent):
         raise UsageError(f"--output {output}", "a folder that does not exist", "a file in an existing folder")
+    require_writable(output)
     artifact = program_named(cache, reference)
     program, configuration = _on_chip(artifact)
     if vlab:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deploytool.base.errors import UsageError
 from deploytool.base.json_text import canonical_json
+from deploytool.base.printable import printable_lines
 from deploytool.chip.chips import chip_named
 from deploytool.ir.self_test import SelfTest, as_json
 from deploytool.store.artifact import Artifact, Request
@@ -42,7 +43,7 @@ def selftest(
         from deploytool.report.selftest import render_selftest
 
         (folder / SELFTEST).write_text(canonical_json(as_json(result)), encoding="utf-8")
-        (folder / SELFTEST_PAGE).write_text(render_selftest(result, MADE_BY), encoding="utf-8")
+        (folder / SELFTEST_PAGE).write_text(printable_lines(render_selftest(result, MADE_BY)), encoding="utf-8")
 
     request = Request("selftest", {}, {"device": name, "cores": list(cores), "tests": list(tests)})
     return result, cache.store.put(request, write)

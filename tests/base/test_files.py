@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploytool.base.errors import ArtifactError
-from deploytool.base.files import temporary_folder, write_file
+from deploytool.base.files import require_writable, temporary_folder, write_file
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -108,3 +108,18 @@ with temporary_folder() as folder:
     with temporary_folder() as first, temporary_folder() as second:
         assert sorted(tmp_path.iterdir()) == sorted([first, second, of_a_user])
     assert list(tmp_path.iterdir()) == [of_a_user]
+
+
+def test_what_can_be_written_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "none" / "a.bin")
+    for name in ("new", "file", "pipe"):
+        require_writable(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+    assert (tmp_path / "file").read_bytes() == b"kept"
+    for name in ("none/a.bin", "file/a.bin", "link"):
+        with pytest.raises(ArtifactError, match=r"cannot be written \(.*\); need a writable place"):
+            require_writable(tmp_path / name)
+    with pytest.raises(ArtifactError, match="a folder; need the name of a file"):
+        require_writable(tmp_path)

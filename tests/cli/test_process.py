@@ -112,13 +112,39 @@ def test_a_second_signal_and_one_in_a_finalizer_end_the_process_at_once(
     assert (done.returncode, done.stdout, done.stderr) == (status, "", said + REST)
 
 
-@pytest.mark.parametrize(("shown", "objects"), [(False, 1), (True, 0)])
-def test_a_command_that_answers_in_json_does_so_when_it_is_ended_at_once(shown: bool, objects: int) -> None:
-    code = "from deploytool.cli.process import result_is_shown\nsys.argv.append('--json')\n"
-    done = with_signals("SIGTERM", code + shown * "result_is_shown()\n" + "send()")
+def test_a_command_that_answers_in_json_does_so_when_it_is_ended_at_once() -> None:
+    done = with_signals("SIGTERM", "sys.argv.append('--json')\nsend()")
     assert (done.returncode, done.stderr) == (143, "Terminated" + REST)
-    answers = [json.loads(done.stdout)] if done.stdout else []
-    assert answers == objects * [{"error": {"exit_code": 143, "problems": [("Terminated" + REST).strip()]}}]
+    assert json.loads(done.stdout) == {"error": {"exit_code": 143, "problems": [("Terminated" + REST).strip()]}}
+
+
+SHOWN = """
+from pathlib import Path
+from deploytool.cli.command import _exit_code
+from deploytool.cli.invocation import Invocation
+from deploytool.cli.process import end
+
+invocation = Invocation(Path("store"), as_json={as_json}, quiet=True)
+
+def call():
+    invocation.show({{"a": 1}})
+    send()
+    return 9
+
+def run():
+    code = _exit_code(invocation, "show", call)
+    send()
+    sys.exit(code)
+
+end(run)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(("as_json", "shown"), [(True, '{\n  "a": 1\n}\n'), (False, "a  1\n")])
+def test_a_signal_after_the_result_changes_neither_it_nor_the_exit_code(name: str, as_json: bool, shown: str) -> None:
+    done = with_signals(name, SHOWN.format(as_json=as_json))
+    assert (done.returncode, done.stdout, done.stderr) == (9, shown, "")
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:

@@ -66,9 +66,19 @@ def test_with_no_stream_at_all_the_exit_code_is_left(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
-    done = shell("d show schema | head -n 1; echo ${PIPESTATUS[@]}", tmp_path)
+    done = shell("d show schema --quiet | head -n 1; echo ${PIPESTATUS[@]}", tmp_path)
     assert done.stdout == "{\n0 0\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "show --help", "device --help", "--version", "show -q", "show -q --json"]
+)
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_reads_nothing_is_no_error(command: str, buffered: str, tmp_path: Path) -> None:
+    line = f"(sleep 0.3; PYTHONUNBUFFERED={buffered} d {command}; echo $? > code) | true"
+    done = shell(line, tmp_path)
+    assert ((tmp_path / "code").read_text(), done.stderr) == ("0\n", "")
 
 
 def test_closed_streams_take_no_file_of_an_artifact(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,6 +208,27 @@ def test_modules_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(USERS)
     done = subprocess.run([command, "check", "net.nir"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "IMPORTED" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["typer", "json"])
+def test_python_m_imports_modules_in_the_current_folder(tmp_path: Path, name: str) -> None:
+    """SECURITY.md says so, because Python does it before deploytool runs."""
+    (tmp_path / f"{name}.py").write_text(USERS)
+    setting = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    setting["PYTHONPATH"] = str(PACKAGE.parent)
+    command = [sys.executable, "-m", "deploytool", "show", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=setting, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "IMPORTED" in done.stderr
+
+
+def test_only_training_in_several_processes_uses_torch_s_network() -> None:
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "torch.distributed" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"train/processes.py"}
 
 
 SPEAKS: Final = {"socket", "http", "urllib", "ssl", "ftplib", "smtplib", "requests", "httpx", "aiohttp", "distributed"}

@@ -185,8 +185,10 @@ def test_a_report_has_the_same_elements(both: tuple[Outputs, Outputs]) -> None:
     harmless, hostile = map(report, both)
     assert hostile.elements == harmless.elements
     assert any(HOSTILE[3] in text for text in hostile.texts)
+    assert any(r"\u202e|c" in text for text in hostile.texts)
+    assert all(c.isprintable() or c in SPACES or c == "\n" for text in hostile.texts for c in text)
     for script in hostile.scripts[:-1]:
-        json.loads(script)
+        assert "\u202e" not in str(json.loads(script))
     assert hostile.scripts[-1] == harmless.scripts[-1], "the script of the page"
 
 

@@ -124,7 +124,7 @@ class Ended:
             return [f"exit code {self.code}, and stdout is not one JSON object: {self.stdout[:200]!r}"]
         if self.code in (0, 9):
             return []
-        told = answer.get("error", {}).get("problems", ())  # none if a signal came after the result
+        told = answer.get("error", {}).get("problems", ("",))
         return [f"{found}: {text!r}" for text in told if (found := _not_a_sentence(text))]
 
     @property

@@ -45,3 +45,16 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     for told in (CiFiles(summary=tmp_path / "no" / "summary"), CiFiles(junit=tmp_path / "no" / "junit.xml")):
         with pytest.raises(ArtifactError, match="cannot be written"):
             told.tell(VERDICT)
+
+
+def test_a_file_that_cannot_be_written_is_noticed_before_there_is_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "no" / "summary"))
+    for junit, summary in ((tmp_path / "no" / "junit.xml", False), (None, True)):
+        with pytest.raises(ArtifactError, match=r"cannot be written \(No such file"):
+            ci_files(junit, summary)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    (tmp_path / "summary").write_text("before\n", encoding="utf-8")
+    ci_files(tmp_path / "junit.xml", True)
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("summary", "before\n")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from helpers.command import answer, invoke, network, refusal
 from helpers.strangers import put_samna, run_script
 
+from deploytool.base.errors import ArtifactError
 from deploytool.convert.nir import write_nir
 from deploytool.ir.events import EVENT
 from deploytool.ir.graph import Graph, chain
@@ -25,6 +28,7 @@ from deploytool.recipe import MapSection, ReadoutSection
 from deploytool.store.artifact import SILENT, Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CONFIGURATION
+from deploytool.workflow import package as packing
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.package import package, random_samples
@@ -328,3 +332,19 @@ def test_the_laboratorys_bundle_is_the_network_and_the_samples(tmp_path: Path) -
     spikes = np.load(folder / "known_answer" / "spikes.npy")
     cores = [core["core"] for core in json.loads((folder / "network.json").read_text())["cores"]]
     assert counts == [int((spikes["core"] == core).sum()) for core in cores]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_answer_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> tuple[int, str]:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def compute(*_: object) -> None:
+        raise AssertionError("the answer was computed")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(packing, "_answer", compute)
+    cache = StageCache(Store(tmp_path / "store", SILENT), SILENT)
+    with pytest.raises(ArtifactError, match=r"net\.zip: cannot be written \(Read-only file system\); need a writable"):
+        package(cache, "zoo:digits", tmp_path / "net.zip")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from deploytool.base.errors import UsageError
+from deploytool.base.files import require_writable
 from deploytool.cli.command import command
 from deploytool.cli.options import (
     DataFolderOption,
@@ -246,7 +247,7 @@ FIGURES: Final = (".svg", ".pdf", ".png")
 
 
 def check_files(csv: Path | None, figures: list[Path]) -> None:
-    """Raises UsageError for a file that could not be written, before anything runs."""
+    """Raises UsageError or ArtifactError for a file that could not be written, before anything runs."""
     for path in figures:
         if path.suffix not in FIGURES:
             raise UsageError(f"--figure {path}", f"found {path.suffix or 'no suffix'!r}", ", ".join(FIGURES))
@@ -254,3 +255,4 @@ def check_files(csv: Path | None, figures: list[Path]) -> None:
         if not path.parent.is_dir() or path.is_dir():
             found = "a folder" if path.is_dir() else f"there is no folder {path.parent}"
             raise UsageError(str(path), found, "the name of a file in a folder that exists")
+        require_writable(path)

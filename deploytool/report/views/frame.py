@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from markupsafe import Markup, escape
 
+from deploytool.base.printable import printable_lines
 from deploytool.report.figures.svg import element
 
 Cell: TypeAlias = str | int | Markup | None
@@ -58,7 +59,7 @@ def view(title: str, *parts: Markup | None) -> str:
     """The HTML of a view; parts that are None are left out."""
     kept = [part for part in parts if part is not None]
     head = element("p", element("b", escape(title)))
-    return str(element("div", element("style", STYLE), head, *kept, class_="dt-view"))
+    return printable_lines(str(element("div", element("style", STYLE), head, *kept, class_="dt-view")))
 
 
 def paragraph(text: str, quiet: bool = False) -> Markup:
