@@ -42,7 +42,7 @@ fuzz: $(READY)
 
 kills: N = 100
 kills: $(READY)
-	PYTHONPATH=tests:. $(BIN)/python -m faults.kills --moments $(N) --seed $(SEED)
+	PYTHONPATH=$(CURDIR)/tests:$(CURDIR) $(BIN)/python -m faults.kills --moments $(N) --seed $(SEED)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -222,11 +222,11 @@ def struck(chain: Chain, moment: Moment) -> Seen:
 
 
 def _delete(chain: Chain, done: Done) -> None:
-    """Deletes what ``done`` made."""
+    """Deletes what ``done`` made, and is still there."""
     for name in done.made:
-        shutil.rmtree(chain.commands.store / name)
+        shutil.rmtree(chain.commands.store / name, ignore_errors=True)
     for name in _written_by(done):
-        (chain.commands.folder / name).unlink()
+        (chain.commands.folder / name).unlink(missing_ok=True)
 
 
 def _written_by(done: Done) -> list[str]:

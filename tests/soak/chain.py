@@ -38,6 +38,9 @@ min_accuracy = 0
 max_accuracy_drop = 100
 """
 
+CHECKOUT: Final = str(Path(__file__).parents[2])
+"""Where the commands get deploytool from: beside these tests, wherever they run."""
+
 SECONDS_MAX: Final = 600.0
 """A command that takes longer does not end."""
 
@@ -174,7 +177,7 @@ class Commands:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_max, file_max))
 
         command = [sys.executable, "-m", "deploytool", *arguments, "--store", str(self.store), "--json"]
-        environment = {**os.environ, "TMPDIR": str(self.temporary), "COLUMNS": "120"}
+        environment = {**os.environ, "PYTHONPATH": CHECKOUT, "TMPDIR": str(self.temporary), "COLUMNS": "120"}
         process = subprocess.Popen(
             command,
             cwd=self.folder,
