@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import bytes_allowed, bytes_of, require_sound_heaps
 from deploytool.data.formats.named import complete, roles
@@ -42,6 +43,8 @@ MANY_SPIKES: Final = {"spikes/times", "spikes/units"}
 ECF: Final = 36559
 """The filter of Prophesee's files, which no Python package has."""
 
+_DAMAGE: Final = (OSError, OverflowError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
+"""What h5py and numpy raise about a damaged file."""
 _MVSEC: Final = re.compile(r"davis/(left|right)/events$")
 _SIZE: Final = re.compile(r"(\d+)x(\d+)$")
 
@@ -72,7 +75,7 @@ def parts(path: Path, reading: Reading, place: Place = START) -> Parts:
         unit = "s" if mvsec else "us" if MILLISECONDS in members else None
         since_us, sensor = _offset_us(members, name), _sensor(file)
         for events, at in raw_parts:
-            t = events.t.astype(np.int64) + since_us if since_us else events.t
+            t = _later(events.t, since_us, name) if since_us else events.t
             yield Part(replace(events, t=t, unit=unit or events.unit, sensor=sensor), at)
 
 
@@ -126,6 +129,16 @@ def _offset_us(members: dict[str, Any], name: str) -> int:
         raise _linked(OFFSET, name)
     bytes_of(members[OFFSET], name, NUMBER_BYTES)
     return int(members[OFFSET][()])
+
+
+def _later(t: Array, since_us: int, name: str) -> Array:
+    """The times ``t`` (N,) in microseconds plus ``since_us``. Raises InputError if they do not fit 62 bits."""
+    if t.dtype.kind not in "iuf":
+        raise InputError(name, f"times of dtype {t.dtype} beside {OFFSET}", "integers, times in microseconds")
+    ends = (t.min().item(), t.max().item()) if t.size else ()
+    if not all(abs(end) < 2**61 for end in (*ends, since_us)):
+        raise InputError(name, f"times that are too large beside {OFFSET}", "times that fit 62 bits in microseconds")
+    return t.astype(np.int64) + since_us
 
 
 def _recording(found: dict[str, Any], name: str) -> tuple[str | None, dict[str, Any]]:
@@ -201,6 +214,6 @@ def _errors(name: str) -> Iterator[None]:
     """Raises InputError for what h5py raises about the file ``name``."""
     try:
         yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
+    except _DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(name, f"cannot be read ({reason})", "an HDF5 file of events", "Copy it again.") from None

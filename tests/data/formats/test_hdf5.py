@@ -43,6 +43,24 @@ def test_dsec_adds_its_offset_to_all_times(tmp_path: Path) -> None:
     assert events_of(dsec(tmp_path / "b.h5", t_offset=10**10)) == late
 
 
+@pytest.mark.parametrize(
+    ("t", "offset", "says"),
+    [
+        (T + np.nan, 5, "times that are too large beside t_offset; need times that fit 62 bits in microseconds"),
+        (T + 1e300, 5, "times that are too large beside t_offset"),
+        (T.astype("u8") + np.uint64(2**63), 5, "times that are too large beside t_offset"),
+        (T, 2**63 - 1, "times that are too large beside t_offset"),
+        (T, np.inf, "cannot be read"),
+        (T, np.uint64(2**64 - 1), "times that are too large beside t_offset"),
+    ],
+)
+def test_times_that_do_not_fit_with_the_offset_of_dsec(tmp_path: Path, t: np.ndarray, offset: float, says: str) -> None:
+    columns = {"events/t": t, "events/x": X, "events/y": Y, "events/p": P.astype("u1")}
+    path = written(tmp_path / "a.h5", **columns, ms_to_idx=np.arange(91), t_offset=offset)
+    with pytest.raises(InputError, match=says):
+        read_events(path, SHAPE)
+
+
 def test_mvsec_has_seconds_and_signs(tmp_path: Path) -> None:
     left = np.stack([X, Y, T / 1e6, 2 * P - 1], axis=1)
     path = written(tmp_path / "a.h5", **{"davis/left/events": left, "davis/right/events": left[:2]})
