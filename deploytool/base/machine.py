@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from deploytool.base.errors import UsageError
@@ -16,6 +17,9 @@ SET_BY_TORCHRUN: Final = ("RANK", "MASTER_ADDR", "MASTER_PORT")
 
 DIGITS_MAX: Final = 6
 """More digits than these are no number of processes."""
+
+EVERYWHERE: Final = MappingProxyType({"deterministic": "everywhere"})
+"""What the machine of a training states if every x86-64 processor gives its weights."""
 
 
 def threads() -> int:
@@ -63,9 +67,13 @@ def trained_on(machine: Mapping[str, str | int]) -> str:
     if "gpu" in machine:
         where.append(str(machine["gpu"]))
     versions = [f"{says} {machine[name]}" for name, says in named.items() if name in machine]
+    if machine.items() >= EVERYWHERE.items():
+        another = "Its figures are the same on every x86-64 processor and with any number of threads; another"
+    else:
+        another = "Another processor, number of threads or"
     return (
-        f"Trained on {', '.join(where)}, with {', '.join(versions)}. Another processor, number of threads or version "
-        "can train slightly different weights; everything after training is the same on every machine."
+        f"Trained on {', '.join(where)}, with {', '.join(versions)}. {another} version can train slightly different "
+        "weights; everything after training is the same on every machine."
     )
 
 

@@ -175,6 +175,4 @@ class DataSection(Section):
     @model_serializer(mode="wrap")
     def _stated(self, serialise: SerializerFunctionWrapHandler) -> Mapping[str, Any]:
         """All keys, without those of `LATER_KEYS` that have their default."""
-        defaults = {name: type(self).model_fields[name].default for name in LATER_KEYS}
-        later = {name for name in LATER_KEYS if getattr(self, name) == defaults[name]}
-        return {name: value for name, value in serialise(self).items() if name not in later}
+        return self.without_defaults(serialise(self), LATER_KEYS)

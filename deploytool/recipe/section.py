@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -46,6 +46,16 @@ class Section(BaseModel):
         if found := list(self.conflicts()):
             raise ConflictError(found)
         return self
+
+    def without_defaults(self, values: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+        """``values`` of this section, without those of ``keys`` that have their default.
+
+        ``keys`` are those that recipes did not always have. They are not stated at their default, so that the keys of
+        what is already stored stay the same.
+        """
+        defaults = {key: type(self).model_fields[key].default for key in keys}
+        unchanged = {key for key, default in defaults.items() if getattr(self, key) == default}
+        return {name: value for name, value in values.items() if name not in unchanged}
 
 
 S = TypeVar("S", bound=Section)

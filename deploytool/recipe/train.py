@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from pydantic import Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe.augment import ALSO_IN_TRAIN, AugmentSection, gathered
@@ -41,6 +48,10 @@ ONLY_FOR: Final[Mapping[str, tuple[str, ...]]] = {
     "norm_statistics": ("nmt", "mtt"),
 }
 """{key of [train]: the methods that use it}. All others ignore it: it is neither judged nor part of what is asked."""
+
+
+LATER_KEYS: Final = ("deterministic",)
+"""Keys that recipes did not always have, see `Section.without_defaults`."""
 
 
 def ignored_keys(train: Mapping[str, Any]) -> tuple[str, ...]:
@@ -207,6 +218,13 @@ class TrainSection(Section):
     precision: Literal["single", "mixed"] = Field(
         "single", description="`mixed`: convolutions and matrix products in bfloat16, on a GPU only."
     )
+    deterministic: Literal["here", "everywhere"] = Field(
+        "here",
+        description="Where the same recipe and seed give the same weights, bit for bit: on the same kind of processor "
+        "with the same number of threads, or on every x86-64 processor with any number of threads. `everywhere` uses "
+        "the instructions that all of them have, and one thread for PyTorch's own sums; it needs the CPU, one process, "
+        "and PyTorch not yet loaded.",
+    )
     surrogate: Literal["exponential", "periodic", "triangle"] = Field(
         "periodic", description="Shape of the surrogate gradient around the threshold."
     )
@@ -257,8 +275,21 @@ class TrainSection(Section):
         if self.t_min > self.longest:
             yield RecipeError("t_min", f"found {self.t_min}, above t_max {self.longest}", "t_min <= t_max")
         yield from self._tit_conflicts()
+        yield from self._deterministic_conflicts()
         yield from self._schedule_conflicts()
         yield from self.ptl.problems_of_spikes(self.spikes_per_step)
+
+    @model_serializer(mode="wrap")
+    def _stated(self, serialise: SerializerFunctionWrapHandler) -> Mapping[str, Any]:
+        """All keys, without those of `LATER_KEYS` that have their default."""
+        return self.without_defaults(serialise(self), LATER_KEYS)
+
+    def _deterministic_conflicts(self) -> Iterator[RecipeError]:
+        if self.deterministic == "here":
+            return
+        for key, need in (("device", "cpu"), ("precision", "single")):
+            if (found := getattr(self, key)) != need:
+                yield RecipeError(key, f"found {found!r} with deterministic = 'everywhere'", repr(need))
 
     def _tit_conflicts(self) -> Iterator[RecipeError]:
         if self.method != "tit":

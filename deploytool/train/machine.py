@@ -8,16 +8,18 @@ from typing import Final
 
 import torch
 
-from deploytool.base.machine import launched_processes, processor
+from deploytool.base.machine import EVERYWHERE, launched_processes, processor
+from deploytool.recipe import TrainSection
 
 PACKAGES: Final = ("numpy", "torch", "numba")
 """The libraries that compute in training."""
 
 
-def machine() -> dict[str, str | int]:
+def machine(spec: TrainSection) -> dict[str, str | int]:
     """The processor, the instructions and the number of threads that this process trains with, and the versions.
 
-    ``gpu`` is stated if torch used one, ``processes`` if torchrun started several.
+    ``gpu`` is stated if torch used one, ``processes`` if torchrun started several, and ``deterministic`` if ``spec``
+    asks for the same weights everywhere.
     """
     found: dict[str, str | int] = {
         "processor": processor(),
@@ -28,4 +30,6 @@ def machine() -> dict[str, str | int]:
         found["processes"] = processes
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found["gpu"] = torch.cuda.get_device_name()
+    if spec.deterministic == "everywhere":
+        found |= EVERYWHERE
     return {**found, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}

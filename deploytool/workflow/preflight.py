@@ -30,6 +30,7 @@ from deploytool.recipe import (
 )
 from deploytool.recipe.nodes import output_count
 from deploytool.recipe.recipe import problems_between
+from deploytool.train.everywhere import problems as problems_everywhere
 from deploytool.train.footprint import too_large
 from deploytool.train.methods.table import method_of
 from deploytool.workflow.answers import problems_of_masks, require_kind
@@ -199,6 +200,7 @@ TRAINABLE: Final = (
     Rule(("data", "task"), _data_answers),
     Rule(("network", "train", "data"), _memory),
     Rule(("network", "constraints", "train"), _method),
+    Rule(("train",), problems_everywhere),
     Rule(("run", "train"), _deployable),
     Rule(("run", "map"), _balance),
     Rule(("run", "map", "network", "train"), _bias),

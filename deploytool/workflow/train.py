@@ -23,6 +23,7 @@ from deploytool.recipe.task import ON_TORCH
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import DECODER, HISTORY, MIXTURES, WEIGHTS, other_weights
+from deploytool.train.everywhere import before_torch_is_loaded, same_everywhere
 from deploytool.train.footprint import too_large
 from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
@@ -46,8 +47,9 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     the first continues after training and all others end.
 
     Raises RecipeError or FitError, before the first step, when a later stage could not do what the recipe asks;
-    UsageError without PyTorch, and for event files without TensorBoard.
+    UsageError without PyTorch, for event files without TensorBoard, and as `same_everywhere`.
     """
+    before_torch_is_loaded(recipe.train)
     if tensorboard is not None:
         require_tensorboard()
     obtain(recipe.data, cache.messages)
@@ -57,6 +59,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
     if cache.store.find(request) is None:
         require("train", "torch")
 
+    @same_everywhere(recipe.train)
     def compute(unfinished: Path) -> Trained:
         records = tensorboard is not None and is_first_process()
         recorded = event_file(tensorboard) if tensorboard and records else nullcontext(unobserved)
@@ -77,13 +80,13 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         if recipe.task.kind == "separate":
             _write_comparison(trained, recipe, folder)
 
-    return cache.continued(request, compute, write, _machine)
+    return cache.continued(request, compute, write, lambda: _machine(recipe.train))
 
 
-def _machine() -> Mapping[str, str | int]:
+def _machine(spec: TrainSection) -> Mapping[str, str | int]:
     from deploytool.train.machine import machine
 
-    return machine()
+    return machine(spec)
 
 
 def _write_comparison(trained: Trained, recipe: Recipe, folder: Path) -> None:
@@ -152,7 +155,7 @@ def run_trained(
 ) -> Artifact:
     """The recording of the trained network itself, clock-driven at its own number of time steps, or at ``time_steps``.
 
-    It runs on the test samples of ``recipe``, or on ``samples`` of events.
+    It runs on the test samples of ``recipe``, or on ``samples`` of events. Raises as `same_everywhere`.
     """
     asked = samples or dataset(recipe.data, recipe.seed)
     inputs = {"model": model.digest, "data": asked.fingerprint}
@@ -163,6 +166,7 @@ def run_trained(
             raise UnsupportedError(model.name, "runs on other data", "the mixtures of its recipe", ON_TORCH)
         return _run_separation(cache, model, recipe, Request("recording", inputs, _decided(recipe, asked, spec)))
 
+    @same_everywhere(recipe.train)
     def compute() -> Recording:
         from deploytool.data.loader import Wanted, label_of, loader, targets_of
         from deploytool.data.recordings.classes import Classes
@@ -208,6 +212,7 @@ def _decided(recipe: Recipe, asked: SampleSource, spec: TrainSection) -> dict[st
 def _run_separation(cache: StageCache, model: Artifact, recipe: Recipe, request: Request) -> Artifact:
     """The voices that the network of ``model``, and those that it is compared with, separate on the test mixtures."""
 
+    @same_everywhere(recipe.train)
     def compute() -> Recording:
         from deploytool.data.loader import loader
         from deploytool.data.sets.table import load

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploytool.base.errors import UsageError
-from deploytool.base.machine import is_first_process, launched_processes, trained_on
+from deploytool.base.machine import EVERYWHERE, is_first_process, launched_processes, trained_on
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,5 +60,10 @@ def test_the_sentence_about_a_machine_names_what_training_depends_on() -> None:
     assert trained_on(machine) == (
         "Trained on a CPU (AVX2), 1 thread, with PyTorch 2.4.0, Python 3.11.7. Another processor, number of threads or "
         "version can train slightly different weights; everything after training is the same on every machine."
+    )
+    assert trained_on({**machine, **EVERYWHERE}) == (
+        "Trained on a CPU (AVX2), 1 thread, with PyTorch 2.4.0, Python 3.11.7. Its figures are the same on every "
+        "x86-64 processor and with any number of threads; another version can train slightly different weights; "
+        "everything after training is the same on every machine."
     )
     assert "2 threads, 4 processes, a GPU, with" in trained_on(machine | {"threads": 2, "processes": 4, "gpu": "a GPU"})

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train.everywhere import same_everywhere
 from deploytool.train.methods.events import restrictions as events
 from deploytool.train.methods.method import Method, Training
 from deploytool.train.methods.ptl import restrictions as ptl
@@ -116,10 +117,11 @@ def train(task: Task) -> Trained:
     overwritten. If training stops early, also because ``task.tick`` raises, the last checkpoint stays in place.
     Processes that torchrun started train together, and only the first writes.
     Raises RecipeError when the network is not possible or training diverges, ArtifactError for a checkpoint that is
-    damaged or cannot be written.
+    damaged or cannot be written, UsageError as `same_everywhere`.
     """
-    from deploytool.train import processes
-    from deploytool.train.device import device_of
+    with same_everywhere(task.spec):
+        from deploytool.train import processes
+        from deploytool.train.device import device_of
 
-    with processes.together(device_of(task.spec)):
-        return method_of(task.spec).training().train(task)
+        with processes.together(device_of(task.spec)):
+            return method_of(task.spec).training().train(task)
