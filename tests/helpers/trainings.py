@@ -1,6 +1,6 @@
-"""Small trainings of every method in a process of their own, and the digests of their models.
+"""Small trainings of every method, the same everywhere, in a process of their own; it prints the digests of the models.
 
-python -m helpers.trainings STORE here|everywhere THREADS NAME...
+python -m helpers.trainings STORE THREADS NAME...
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def recipe(name: str, deterministic: str = "everywhere") -> Recipe:
 
 
 def main() -> None:
-    store, deterministic, threads, *names = sys.argv[1:]
-    before_torch_is_loaded(recipe(names[0], deterministic).train)
+    store, threads, *names = sys.argv[1:]
+    before_torch_is_loaded(recipe(names[0]).train)
     import torch
 
     torch.set_num_threads(int(threads))
     cache = StageCache(Store(Path(store)), Messages(quiet=True))
-    print(json.dumps({name: train(cache, recipe(name, deterministic)).digest for name in names}))
+    print(json.dumps({name: train(cache, recipe(name)).digest for name in names}))
 
 
 if __name__ == "__main__":
