@@ -69,10 +69,9 @@ def put_back(folder: Path, kept: Path) -> None:
 
 
 def places(changes: list[str]) -> list[int]:
-    """The numbers of ``changes`` to try, in order: the first and the last of every kind."""
+    """The numbers of ``changes`` to try, in order: the first of all, and the last of every kind."""
     last = {kind(change): number for number, change in enumerate(changes, start=1)}
-    first = {kind(change): number for number, change in reversed(list(enumerate(changes, start=1)))}
-    return sorted({*first.values(), *last.values()})
+    return sorted({1, *last.values()})
 
 
 def kind(change: str) -> str:
@@ -123,7 +122,7 @@ def test_a_full_disk_at_every_change_is_one_sentence_and_leaves_a_whole_store(
     folder.mkdir()
     write_inputs(folder)
     tried = [fails_everywhere(line, folder, tmp_path / "kept", monkeypatch) for line in CHAIN]
-    assert sum(tried) > 50
+    assert sum(tried) > 40, tried
 
 
 def test_a_training_on_a_full_disk_continues_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +130,7 @@ def test_a_training_on_a_full_disk_continues_later(tmp_path: Path, monkeypatch: 
     folder.mkdir()
     (folder / "recipe.toml").write_text(RECIPE)
     line = "train recipe.toml --set data.train_samples=20 --set data.test_samples=10 --set train.time_steps=2"
-    assert fails_everywhere(line, folder, tmp_path / "kept", monkeypatch) > 10
+    assert fails_everywhere(line, folder, tmp_path / "kept", monkeypatch) > 7
 
 
 @pytest.fixture
