@@ -183,6 +183,16 @@ def test_a_wrong_field_is_named(tmp_path: Path, path: tuple[str | int, ...], val
     assert says in str(caught.value)
 
 
+def test_a_layer_without_a_core_is_named(tmp_path: Path) -> None:
+    """A program for a chip states the core of every layer; readers rely on it."""
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    file = tmp_path / "program.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chip": "speck2e", "core_of": {"a": 3}}))
+    with pytest.raises(ArtifactError) as caught:
+        load_program(tmp_path)
+    assert "program for 'speck2e': layers without a core: b1, b2; need each" in "\n".join(caught.value.problems)
+
+
 @pytest.mark.parametrize(
     ("array", "says"),
     [
