@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploytool.base.errors import InputError, UsageError
+from deploytool.base.errors import ArtifactError, InputError, UsageError
 from deploytool.base.json_text import read_json
 from deploytool.bench.speed import commands
 
@@ -44,7 +43,7 @@ def slower(answer: Mapping[str, Any], path: Path, kind: Kind) -> dict[str, Any]:
         before = read_json(path)
         earlier = kind.measures(before)
         processor = before["machine"]["processor"]
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
         need = f"what bench {kind.call} --json printed"
         raise InputError(f"--compare {path}", "no earlier answer", need) from error
     for name in kind.same:

@@ -118,13 +118,13 @@ def _with_arrays(value: Any, arrays: Mapping[str, Array]) -> Any:
 
 def _layer(described: Described) -> Layer:
     neurons = described["neurons"]
-    leak = neurons["leak"] and Leak(**neurons["leak"])
+    leak = (given := neurons.get("leak")) and Leak(**given)
     return Layer(
         **described
         | {
             "synapses": tuple(Synapses(**each) for each in described["synapses"]),
             "neurons": Neurons(**neurons | {"leak": leak}),
-            "routes": _routes(described["routes"]),
+            "routes": _routes(described.get("routes", ())),
         }
     )
 

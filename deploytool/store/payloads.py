@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from deploytool.store.configuration import Configuration
 from deploytool.store.file_names import (
@@ -43,7 +43,7 @@ class _Row(BaseModel):
 
 
 class _Epoch(BaseModel):
-    """An epoch of a training: a score of training and of validation, the losses, and any other figures."""
+    """An epoch of a training: the losses, and any other figures, such as scores of training and of validation."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
     __pydantic_extra__: dict[str, Real]
@@ -51,12 +51,6 @@ class _Epoch(BaseModel):
     epoch: Annotated[int, Field(ge=1)]
     loss: Real
     validation_loss: Real
-
-    @model_validator(mode="after")
-    def _scored(self) -> Self:
-        if not any({name, f"validation_{name}"} <= self.__pydantic_extra__.keys() for name in SCORES):
-            raise ValueError(f"no score; need one of {', '.join(SCORES)}, and validation_ with its name")
-        return self
 
 
 class _Quantised(_Row):
@@ -173,10 +167,10 @@ class _SelfTest(_Row):
 
 
 def _history(rows: list[_Epoch]) -> list[_Epoch]:
-    """``rows``, which have one score in common."""
+    """``rows``, which have one score in common, or none, as where pictures are restored."""
     scored = [{name for name in SCORES if f"validation_{name}" in (row.__pydantic_extra__ or {})} for row in rows]
-    if scored and not set.intersection(*scored):
-        raise ValueError("epochs with different scores")
+    if any(scored) and not set.intersection(*scored):
+        raise ValueError(f"epochs with different scores; need one of {', '.join(SCORES)} in all of them, or none")
     return rows
 
 

@@ -144,7 +144,7 @@ def write_manifest(folder: Path, values: dict[str, Any]) -> Path:
     before = values["digest"]
     try:
         values["digest"] = manifests._digest_of(values)
-        values["created_check"] = manifests._created_check(values["digest"], values["created"])
+        values["created_check"] = manifests._created_check(values)
         (folder / manifests.FILE).write_text(canonical_json(values), encoding="utf-8")
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         return folder

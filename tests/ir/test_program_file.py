@@ -183,6 +183,17 @@ def test_a_wrong_field_is_named(tmp_path: Path, path: tuple[str | int, ...], val
     assert says in str(caught.value)
 
 
+def test_fields_that_say_nothing_special_may_be_left_out(tmp_path: Path) -> None:
+    save_program(load_program(written_by_version_1(tmp_path)), tmp_path)
+    file = tmp_path / "program.json"
+    described = json.loads(file.read_text())
+    last = described["layers"]["b2"]
+    assert (last.pop("routes"), last["neurons"].pop("leak")) == ([], None)
+    before = load_program(tmp_path)
+    file.write_text(json.dumps(described))
+    assert load_program(tmp_path).digest == before.digest
+
+
 def test_a_layer_without_a_core_is_named(tmp_path: Path) -> None:
     """A program for a chip states the core of every layer; readers rely on it."""
     save_program(load_program(written_by_version_1(tmp_path)), tmp_path)

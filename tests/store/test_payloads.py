@@ -71,9 +71,9 @@ def test_a_schema_has_the_fields_that_are_written(schema: Any, written: Any) -> 
         (HISTORY, (0, "validation_accuracy"), None, "0.validation_accuracy: input should be a valid number"),
         (
             HISTORY,
-            (0,),
-            {"epoch": 1, "loss": 1.0, "validation_loss": 1.0},
-            "no score; need one of accuracy, r2, si_sdr",
+            (),
+            [EPOCH, {"epoch": 2, "loss": 1.0, "validation_loss": 1.0}],
+            "epochs with different scores; need one of accuracy, r2, si_sdr in all of them, or none",
         ),
         (HISTORY, (), {"a": 1}, "input should be a valid array"),
         (SPLITS, (0, "into"), "conv.0", "0.into: input should be a valid array"),
