@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
-from typing import Final
-
-from deploytool.base.errors import ArtifactError
-from deploytool.cli.process import end, interrupts_end_the_process
-from deploytool.cli.streams import CLOSED, open_streams
+from typing import Final, NoReturn
 
 COLLECT_AFTER: Final = 50_000
 """Number of new objects after which Python looks for cycles that nothing uses. What is imported stays in use, and to
@@ -20,6 +18,11 @@ def main() -> None:
 
     A closed stdout is refused before anything is done.
     """
+    signal.signal(signal.SIGINT, _end_at_once)  # the imports that follow take a while
+    from deploytool.base.errors import ArtifactError
+    from deploytool.cli.process import end, interrupts_end_the_process
+    from deploytool.cli.streams import CLOSED, open_streams
+
     interrupts_end_the_process()
     if not open_streams():
         print(CLOSED, file=sys.stderr)
@@ -28,6 +31,11 @@ def main() -> None:
     from deploytool.cli.app import main as run
 
     end(run)
+
+
+def _end_at_once(number: int, _frame: object) -> NoReturn:
+    os.write(2, b"Interrupted.\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

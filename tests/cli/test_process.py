@@ -38,8 +38,9 @@ def test_epochs_stay_on_the_screen_and_the_next_run_says_where_it_continues(trai
     ]
     finished = len(epochs_of(cut))
     again = on_terminal(training, columns=60, interrupt=lambda text: text.count(" val ") >= 1)
-    said = f"train      continues with epoch {finished + 1}, step {finished * 4 + 1}"
-    assert [line for line in again.screen if "continues" in line] == [said]
+    (said,) = (line for line in again.screen if "continues" in line)
+    kept = (finished, finished + 1)  # an epoch is kept just before its line is shown
+    assert said in [f"train      continues with epoch {done + 1}, step {done * 4 + 1}" for done in kept]
 
 
 def test_two_interrupts_end_it_without_a_traceback(training: list[str]) -> None:
@@ -228,3 +229,18 @@ def test_a_log_without_a_terminal_has_every_epoch(training: list[str]) -> None:
     assert [line[:9] for line in done.stderr.splitlines() if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
     assert done.stdout.startswith("{")
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_an_interrupt_while_the_command_is_imported_leaves_no_traceback() -> None:
+    strike = (
+        "import os, signal, sys\n"
+        "class Strike:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'deploytool.cli.process':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Strike())\n"
+        "from deploytool.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", strike, "--version"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")
