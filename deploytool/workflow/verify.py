@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,13 +187,12 @@ class _Reader:
 
 
 def _size(folder: Path) -> int:
-    """The number of bytes in the files of ``folder``, as far as it is known."""
+    """The number of bytes in the files of ``folder``, as far as it is known: others may be deleting it."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except OSError:
-            continue
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                total += os.lstat(Path(place, name)).st_size
     return total
 
 

@@ -76,7 +76,9 @@ def test_names_of_recipes() -> None:
 def test_keys_of_set_and_then_their_values() -> None:
     keys = completed("set_")
     assert {
-        f"train.{key}=" for key in keys_at(("train",)) if key not in ("ptl", "trev", "events", "augment", "base")
+        f"train.{key}="
+        for key in keys_at(("train",))
+        if key not in ("ptl", "trev", "events", "augment", "base", "teacher")
     } <= set(keys)
     assert {"seed=", "map.dvs.polarity=", "train.ptl.forward=", "train.shift=", "train.base.epochs="} <= set(keys)
     assert completed("set_", "train.tet") == ["train.tet_lambda=", "train.tet_phi="]

@@ -93,7 +93,7 @@ def test_a_store_can_be_shown_while_others_write_to_it_and_delete(commands: Comm
     source, over = commands.store / made.answer["artifact"], threading.Event()
 
     def change() -> None:
-        """Artifacts come and go, whole and half-deleted."""
+        """Artifacts come whole, as commands store them, and go file by file."""
         for index in range(10**9):
             folder = commands.store / f"recording-{index % 40:012x}"
             if over.is_set():
@@ -101,7 +101,7 @@ def test_a_store_can_be_shown_while_others_write_to_it_and_delete(commands: Comm
             if folder.exists():
                 shutil.rmtree(folder)
             else:
-                shutil.copytree(source, folder)
+                shutil.copytree(source, commands.folder / "copy").rename(folder)
 
     changing = threading.Thread(target=change)
     changing.start()
