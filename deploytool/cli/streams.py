@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, Final, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TextIO
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CLOSED: Final = "stdout: closed; need an open one for the result. Redirect it to /dev/null to drop the result."
@@ -23,26 +24,39 @@ class ResultError(OSError):
         return f"stdout: cannot be written ({self.strerror}); need a place for the result."
 
 
-class _Result(io.FileIO):
-    """A file whose errors are ResultErrors, except that of a pipe that nobody reads any more."""
+class _Result(io.TextIOWrapper):
+    """A text stream whose errors are ResultErrors, except that of a pipe that nobody reads any more."""
 
-    def write(self, content: Any, /) -> int:
-        try:
-            return super().write(content)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise ResultError(error.errno, error.strerror) from None
+    def write(self, text: str, /) -> int:
+        with _told():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _told():
+            super().flush()
 
 
-class _Messages(io.FileIO):
-    """A file that loses what cannot be written."""
+class _Messages(io.TextIOWrapper):
+    """A text stream without errors: what cannot be written is lost."""
 
-    def write(self, content: Any, /) -> int:
-        try:
-            return super().write(content)
-        except OSError:
-            return len(memoryview(content).cast("B"))
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (BrokenPipeError, ResultError):
+        raise
+    except OSError as error:
+        raise ResultError(error.errno, error.strerror) from None
 
 
 def open_streams() -> bool:
@@ -70,12 +84,15 @@ def _opened(number: int) -> bool:
     return True
 
 
-def _replaced(stream: TextIO | None, number: int, kind: Callable[..., io.FileIO]) -> TextIO:
-    """A text stream like ``stream`` that writes to a file of this ``kind``."""
-    raw = kind(number, "w", closefd=False)
+def _replaced(stream: TextIO | None, number: int, kind: type[io.TextIOWrapper]) -> TextIO:
+    """A text stream of this ``kind`` like ``stream``.
+
+    Its file is a plain one: in a file with a `write` in Python, a signal could raise between what was written and its
+    return, and the buffer would write the same again.
+    """
     known = stream if isinstance(stream, io.TextIOWrapper) else None
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+    return kind(
+        io.BufferedWriter(io.FileIO(number, "w", closefd=False)),
         encoding=known.encoding if known else "utf-8",
         errors="backslashreplace",
         line_buffering=number == STDERR or (known.line_buffering if known else False),

@@ -100,3 +100,32 @@ def test_no_home_and_no_place_for_temporary_files_are_no_error(tmp_path: Path) -
         done = shell(f"{setting} {COMMAND} show zoo:digits --json", tmp_path)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["model"] == "zoo:digits"
+
+
+def test_an_interrupt_while_a_message_is_written_does_not_write_it_twice() -> None:
+    code = """
+import signal, sys
+from deploytool.cli.streams import open_streams
+open_streams()
+inside = False
+def interrupt(*_):
+    if inside:
+        raise KeyboardInterrupt
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+for stream in (sys.stdout, sys.stderr):
+    for number in range(20000):
+        try:
+            inside = True
+            stream.write(f"{number}\\n")
+            stream.flush()
+            inside = False
+        except KeyboardInterrupt:
+            inside = False
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for written in (done.stdout, done.stderr):
+        lines = written.splitlines()
+        assert len(lines) > 15000
+        assert len(set(lines)) == len(lines)
