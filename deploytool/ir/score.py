@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 R2: Final = "R²"
 
+SCORES: Final = ("accuracy", "r2", "si_sdr")
+"""The figures of an epoch of training by which the best is chosen, one for each kind of task."""
+
 
 @dataclass(frozen=True)
 class Score:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from deploytool.ir.score import SCORES
 from deploytool.store.configuration import Configuration
 from deploytool.store.file_names import (
     CALIBRATION,
@@ -33,7 +34,6 @@ NUMBER_MAX: Final = 1e30
 Real: TypeAlias = Annotated[float, Field(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 Count: TypeAlias = Annotated[int, Field(ge=0)]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-SCORES: Final = ("accuracy", "r2", "si_sdr")
 
 
 class _Row(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from deploytool.base.arrays import Array
 from deploytool.base.digest import digest
 from deploytool.base.progress import Tick, no_progress
 from deploytool.ir.decoder import Decoder, Reads
+from deploytool.ir.score import SCORES
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
 from deploytool.train.outside import NOTHING, Outside
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 Epoch: TypeAlias = Mapping[str, float]
 """epoch (from 1), learning_rate of its last step, step_epochs, loss, accuracy (%), r2 and rmse, or si_sdr (dB), synops
 per sample; validation_loss and so on; rate/conv1 and so on: spikes per neuron and validation sample."""
-
-SCORES: Final = ("accuracy", "r2", "si_sdr")
-"""The figures of an epoch by which the best is chosen, one for each kind of task."""
 
 
 def held_out(epoch: Epoch) -> tuple[str, float]:

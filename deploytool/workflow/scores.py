@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploytool.base.numbers import figure, rounded
 from deploytool.ir.recording import Recording
-from deploytool.train.task import SCORES
+from deploytool.ir.score import SCORES
 
 if TYPE_CHECKING:
     from deploytool.ir.verdict import Verdict

@@ -13,30 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-RECIPE: Final = """
-name = "soak"
-[data]
-set = "digits"
-train_samples = 120
-test_samples = 30
-[network]
-input = [2, 16, 16]
-layers = [
-    { type = "conv", out = 4, kernel = 3, stride = 2, padding = 1 }, { type = "spike" },
-    { type = "sumpool", kernel = 2 },
-    { type = "flatten" }, { type = "linear", out = 10 }, { type = "spike" },
-]
-[train]
-time_steps = 6
-epochs = 4
-batch = 8
-learning_rate = 5e-3
-[run]
-rasters = 2
-[validate]
-min_accuracy = 0
-max_accuracy_drop = 100
-"""
+from helpers.command import RECIPE as SMALL
+
+RECIPE: Final = SMALL.replace("epochs = 2", "epochs = 4").replace("batch = 32", "batch = 8")
 
 CHECKOUT: Final = str(Path(__file__).parents[2])
 """Where the commands get deploytool from: beside these tests, wherever they run."""
