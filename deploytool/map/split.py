@@ -324,4 +324,4 @@ def _with_cost(issue: Violation, program: Program, chip: Chip) -> Violation:
     if not largest:
         return replace(issue, hint=f"{issue.hint} Even a single output feature fits no core.")
     cores = -(-features // largest)
-    return replace(issue, hint=f"{issue.hint} Splitting it would need at least {cores} cores, which are not free.")
+    return replace(issue, hint=f"{issue.hint} Splitting it would need at least {cores:,} cores, which are not free.")

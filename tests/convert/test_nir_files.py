@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.convert.nir import read_nir, write_nir
+from deploytool.convert.nir import hdf5, read_nir, write_nir
 from deploytool.ir.decoder import Decoder
 from deploytool.ir.graph import Graph, chain
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Flatten, Input, Linear, Node, Output, Spike, SumPool
@@ -297,6 +297,20 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_ordinary_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         write_nir(chain([("in", Input((1, 2, 2))), ("s", Spike()), ("out", Output())]), tmp_path / "nowhere" / "n.nir")
+
+
+@pytest.mark.parametrize("part", [1, 300, 2**20])
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "<i2"])
+def test_a_large_array_is_the_same_in_parts(
+    dtype: str, part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.arange(17 * 5 * 3).reshape(17, 5, 3).astype(dtype)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("a", data=values, chunks=(4, 2, 3), compression="gzip")
+    monkeypatch.setattr(hdf5, "PART", part)
+    found = hdf5.load(tmp_path / "x.h5")["a"]
+    assert found.dtype == values.dtype
+    np.testing.assert_array_equal(found, values)
 
 
 def test_cnn_sinabs(shared_data: Path, tmp_path: Path) -> None:

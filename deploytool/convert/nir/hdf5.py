@@ -19,6 +19,9 @@ DEPTH_MAX: Final = 64
 NODES_MAX: Final = 10**6
 """The maximum number of groups and arrays in a file."""
 
+PART: Final = 2**24
+"""The number of bytes of a large array that are read at a time."""
+
 
 def load(path: Path) -> dict[str, Any]:
     """Everything in the HDF5 file ``path``.
@@ -88,7 +91,20 @@ class _Reading:
 
     def _array(self, item: h5py.Dataset) -> Any:
         self.bytes_left -= bytes_of(item, self.where, self.bytes_left)
-        return item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+        if h5py.check_string_dtype(item.dtype):
+            return item.asstr()[()]
+        return _in_parts(item) if item.chunks and item.nbytes > PART and item.dtype.kind in "fiu" else item[()]
+
+
+def _in_parts(item: h5py.Dataset) -> np.ndarray[Any, Any]:
+    """The large array ``item``, read a few rows of chunks at a time: an interrupt is seen between two parts."""
+    found = np.empty(item.shape, item.dtype)
+    chunk = item.chunks[0]
+    rows = chunk * max(1, PART * len(found) // (found.nbytes * chunk))
+    for start in range(0, len(found), rows):
+        part = np.s_[start : start + rows]
+        item.read_direct(found, part, part)
+    return found
 
 
 def _write(group: h5py.Group, members: Mapping[str, Any]) -> None:
