@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploytool.base.errors import UsageError
-from deploytool.base.files import temporary_folder, write_file
+from deploytool.base.files import require_writable, temporary_folder, write_file
 from deploytool.chip.chips import Chip, chip_named
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import AvgPool, Conv, Input, Linear, Node, SumPool
@@ -83,6 +83,7 @@ def apply_suggestion(
     if output.suffix.lower() != suffix:
         found = f"the suffix {output.suffix or 'none'}, for {kind}"
         raise UsageError(f"--output {output}", found, f"a file with the suffix {suffix}")
+    require_writable(output)
     if kind == "a recipe":
         recipe = load_recipe(Path(source))
         found_chip = chip_named(chip or recipe.constraints.chip)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from deploytool.base.errors import UsageError
-from deploytool.base.files import write_file
+from deploytool.base.files import require_writable, write_file
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
@@ -23,7 +23,9 @@ TABLE: Final = ".csv"
 
 def export_counts(store: Store, reference: str, layer: str, output: Path) -> dict[str, Any]:
     """Writes spikes per neuron of ``layer``, before pooling, to ``output``: int64 (samples, C, H, W), or a table."""
-    recording = load_recording(store.get(reference, "recording").path)
+    stored = store.get(reference, "recording")
+    require_writable(output)
+    recording = load_recording(stored.path)
     counts = recording.counts[recording.layer(layer)]
     if output.suffix.lower() == TABLE:
         from deploytool.data.spikes.write import write_count_table
@@ -47,6 +49,9 @@ def export_files(
     from deploytool.data.spikes import write
 
     artifact = store.get(reference, "recording")
+    for path in (spikes, counts, samples):
+        if path is not None:
+            require_writable(path)
     recording = load_recording(artifact.path)
     kept, files = np.ones(len(recording), bool), []
     if spikes is not None:

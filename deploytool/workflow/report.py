@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploytool.base.errors import ArtifactError, UsageError
-from deploytool.base.files import is_folder, temporary_folder, write_file
+from deploytool.base.files import is_folder, require_writable, temporary_folder, write_file
 from deploytool.base.machine import trained_on
 from deploytool.ir.program_file import load_program
 from deploytool.ir.recording import Recording
@@ -66,14 +66,17 @@ def report_to(
     In a store that cannot be written there is only the copy.
     """
     request, content = _page(cache, reference, samples, title, place)
+    copy = _place(output)
     try:
         made = cache.stored(request, content, _write)
     except StoreError:
         cache.messages.say(f"{cache.store.root} cannot be written: the page is not kept there")
         with temporary_folder() as folder:
             _write(content(), folder)
-            return None, _copied(folder, [path.name for path in folder.iterdir()], output)
-    return made, _copied(made.path, made.manifest.files, output)
+            _copy(folder, [path.name for path in folder.iterdir()], output, copy)
+        return None, copy
+    _copy(made.path, made.manifest.files, output, copy)
+    return made, copy
 
 
 def _page(
@@ -133,23 +136,27 @@ def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | 
     )
 
 
-def _copied(folder: Path, files: Iterable[str], output: Path) -> Path:
-    """The copy of the page in ``folder`` at ``output``, a file, or a folder that gets all ``files`` of the report."""
-    if not (is_folder(output) or not output.suffix):
-        _make_folder(output.parent)
-        write_file(output, (folder / PAGE).read_bytes())
-        return output
-    _make_folder(output)
+def _place(output: Path) -> Path:
+    """The path of the page at ``output``, a file or a folder that is made.
+
+    Raises ArtifactError if the page cannot be written there: before it is made, not after.
+    """
+    page = output / PAGE if is_folder(output) or not output.suffix else output
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(str(page.parent), f"cannot be written ({error.strerror})", "a writable --output") from None
+    require_writable(page)
+    return page
+
+
+def _copy(folder: Path, files: Iterable[str], output: Path, page: Path) -> None:
+    """Copies the page in ``folder`` to ``page``; all ``files`` of the report if ``output`` is a folder."""
+    if page == output:
+        write_file(page, (folder / PAGE).read_bytes())
+        return
     for name in files:
         write_file(output / name, (folder / name).read_bytes())
-    return output / PAGE
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArtifactError(str(folder), f"cannot be written ({error.strerror})", "a writable --output") from None
 
 
 def _content(cache: StageCache, verdict: Artifact, samples: int, title: str | None, place: DataPlace) -> ReportContent:

@@ -111,6 +111,34 @@ def test_an_unwritable_store(made: Path) -> None:
     assert "cannot be written" in refusal(result, 4)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--counts", "conv1", "-o", "{}/a.npy"),
+        ("--samples", "ok.csv", "--counts", "{}/a.csv"),
+        ("--samples", "ok.csv", "--spikes", "{}/a.npz"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_recording_is_read(
+    cli: Deploytool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deploytool.workflow.export.load_recording", lambda _: pytest.fail("was read"))
+    asked = [option.format(tmp_path / "missing") for option in options]
+    assert "cannot be written (No such file or directory)" in refusal(cli("export", "recording@latest", *asked), 4)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("page", ["file/page.html", "file/folder"])
+def test_a_page_that_cannot_be_written_is_refused_before_it_is_made(
+    cli: Deploytool, made: Path, tmp_path: Path, page: str
+) -> None:
+    (tmp_path / "file").touch()
+    before = sorted((made / "store").iterdir())
+    assert "cannot be written" in refusal(cli("report", "--title", "another", "-o", tmp_path / page), 4)
+    assert sorted((made / "store").iterdir()) == before
+
+
 def test_usage_errors(cli: Deploytool, program: str) -> None:
     assert cli("run").exit_code == 2
     assert cli("nothing").exit_code == 2
