@@ -159,7 +159,6 @@ class Recording:
             raise InputError("recording", f"no counts of the output {missing[0]!r}", "every output among the counts")
         if self.windows is not None and len(self.windows.number) != len(self):
             raise InputError("recording", f"windows of {len(self.windows.number)} samples", f"{len(self)}")
-
         if self.speech is not None and len(self.speech.sources) != len(self):
             raise InputError("recording", f"voices of {len(self.speech.sources)} samples", f"{len(self)}")
 

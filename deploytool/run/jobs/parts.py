@@ -2,8 +2,8 @@
 
     <folder>/<first>-<stop>-<digest>.npz      the recording of the samples first .. stop - 1
 
-A part is moved into place when it is complete. A part whose content does not match its digest, or that repeats samples
-of another, is deleted, and its samples run again.
+A part is moved into place when it is complete. A part whose content does not match its digest, or whose samples are not
+there or are those of another, is deleted, and its samples run again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from deploytool.base.errors import ArtifactError
 from deploytool.ir.recording import Recording, join
 from deploytool.ir.recording_file import open_recording, write_recording
 from deploytool.store.artifact import writing
@@ -24,6 +25,12 @@ DIGITS: Final = 16
 
 AT_ONCE: Final = 64
 """Number of parts that are joined together."""
+
+
+REMEDY: Final = "Delete it, and run again."
+
+Form: TypeAlias = tuple[Any, ...]
+"""What the parts of a run have in common."""
 
 
 class Part(NamedTuple):
@@ -40,16 +47,16 @@ def parts_in(folder: Path) -> list[Part]:
     found: list[Part] = []
     for path in sorted(folder.glob("*.npz")):
         match = re.fullmatch(rf"(\d+)-(\d+)-([0-9a-f]{{{DIGITS}}})", path.stem)
-        if match and int(match[1]) >= (found[-1].stop if found else 0):
+        if match and (found[-1].stop if found else 0) <= int(match[1]) <= int(match[2]):
             found.append(Part(int(match[1]), int(match[2]), match[3], path))
     return found
 
 
-def checked_parts(folder: Path, say: Callable[[str], None]) -> list[Part]:
-    """The intact parts in ``folder``, in order; deletes files that are damaged or repeat samples."""
+def checked_parts(folder: Path, total: int, say: Callable[[str], None]) -> list[Part]:
+    """The intact parts in ``folder`` of ``total`` samples, in order; deletes all other files of parts."""
     found = []
     for part in parts_in(folder):
-        if is_intact(part):
+        if part.stop <= total and is_intact(part):
             found.append(part)
         else:
             say(f"{part.path.name} is damaged: its samples run again")
@@ -84,9 +91,45 @@ def keep(recording: Recording, folder: Path, first: int) -> Part:
 
 
 def joined(parts: Sequence[Part]) -> Recording:
-    """The recording of all ``parts``, whose counts stay on disk. Statistics of a few parts are in memory at a time."""
-    if len(parts) <= AT_ONCE:
-        return join([open_recording(part.path, in_memory=0) for part in sorted(parts)])
+    """The recording of all ``parts``, whose counts stay on disk. Statistics of a few parts are in memory at a time.
+
+    Raises ArtifactError for a part that is intact, but not of the same run, or not of the samples in its name.
+    """
     ordered = sorted(parts)
-    groups = (ordered[i : i + AT_ONCE] for i in range(0, len(ordered), AT_ONCE))
-    return join([joined(group) for group in groups])
+    return _joined(ordered, _form(_opened(ordered[0])))
+
+
+def _joined(parts: Sequence[Part], form: Form) -> Recording:
+    if len(parts) > AT_ONCE:
+        return join([_joined(parts[i : i + AT_ONCE], form) for i in range(0, len(parts), AT_ONCE)])
+    found = [_opened(part) for part in parts]
+    for part, recording in zip(parts, found, strict=True):
+        if _form(recording) != form:
+            raise ArtifactError(str(part.path), "of another run than the parts before", "parts of one run", REMEDY)
+    return join(found)
+
+
+def _opened(part: Part) -> Recording:
+    """The recording of ``part``, with counts on disk."""
+    recording = open_recording(part.path, in_memory=0)
+    if len(recording) != part.stop - part.first:
+        need = f"{part.stop - part.first}, as its name says"
+        raise ArtifactError(str(part.path), f"{len(recording)} samples", need, REMEDY)
+    return recording
+
+
+def _form(recording: Recording) -> Form:
+    """What the parts of a run have in common: the setup, and which figures of which layers there are."""
+    windows = recording.windows
+    return (
+        recording.rung,
+        recording.outputs,
+        recording.setup,
+        recording.speech is None,
+        {layer: maps.shape[1:] for layer, maps in recording.counts.items()},
+        {layer: None if each.updates is None else each.updates.shape for layer, each in recording.activity.items()},
+        recording.potentials.shape[1:],
+        len(recording.synops) == len(recording),
+        len(recording.durations_us) == len(recording),
+        windows and (windows.counts.shape[1:], windows.targets.shape[1:], windows.potentials.shape[1:]),
+    )

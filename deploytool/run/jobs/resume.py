@@ -54,7 +54,7 @@ def run_job(
 
     If there is more than one part, the counts are read from ``folder``, which must stay until they are stored.
     """
-    parts, whole = checked_parts(folder, say), None
+    parts, whole = checked_parts(folder, len(streams), say), None
     single = 0
     todo = gaps([(part.first, part.stop) for part in parts], len(streams))
     try:

@@ -15,6 +15,7 @@ from contract import stream, two_neurons
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploytool.base.errors import ArtifactError
 from deploytool.ir.counts import Counts
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program
@@ -174,6 +175,30 @@ def test_files_that_are_no_parts_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "000000000-000000003.npz").write_bytes(b"no zip")
     assert finished(tmp_path) == 0
     assert len(run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS))) == TOTAL
+
+
+@pytest.mark.parametrize("span", [(TOTAL, TOTAL + 1), (3, TOTAL + 1), (5, 2), (10**40, 10**40 + 1)])
+def test_parts_of_samples_that_are_not_there_are_not_used(tmp_path: Path, span: Span) -> None:
+    whole = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "whole", in_this_process(OPTIONS))
+    for path in cut_short(tmp_path / "cut")[3:]:
+        path.rename(path.with_name(f"{span[0]:09}-{span[1]:09}{path.stem[19:]}.npz"))
+    found = run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path / "cut", in_this_process(OPTIONS))
+    assert stored(found) == stored(whole)
+
+
+@pytest.mark.parametrize(
+    ("job", "samples", "sentence"),
+    [(JOBS[1], 2, "of another run than the parts before"), (JOBS[0], 3, "3 samples; need 2, as its name says")],
+)
+def test_an_intact_part_of_another_run_is_refused_by_name(
+    tmp_path: Path, job: Job, samples: int, sentence: str
+) -> None:
+    cut_short(tmp_path)
+    part = keep(job.run(PROGRAM, [Interrupting()[i] for i in range(5, 5 + samples)], 5, OPTIONS), tmp_path, 5)
+    part.path.rename(part.path.with_name(f"{5:09}-{7:09}-{part.digest}.npz"))
+    with pytest.raises(ArtifactError, match=sentence) as refused:
+        run_job(JOBS[0], PROGRAM, Interrupting(), tmp_path, in_this_process(OPTIONS))
+    assert f"{5:09}-{7:09}-{part.digest}.npz" in str(refused.value)
 
 
 def test_parts_are_of_bounded_size_and_stay_on_disk(tmp_path: Path) -> None:
