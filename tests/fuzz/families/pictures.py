@@ -298,9 +298,12 @@ def _spoil(random: Random, columns: dict[str, np.ndarray]) -> None:
 
 
 def _recorded(random: Random, root: Path, name: str) -> Path:
-    """A folder of N-MNIST, of DVS128 Gesture or of CIFAR10-DVS, with a few hostile files."""
+    """A folder of N-MNIST, N-Caltech101, DVS128 Gesture or CIFAR10-DVS, with a few hostile files."""
     if name == "nmnist":
         places = [root / part / str(label) / f"{label}.bin" for part in ("Train", "Test") for label in range(10)]
+    elif name == "ncaltech101":
+        names = ("accordion", *(f"class_{number:03}" for number in range(1, 101)))
+        places = [root / each / "image_0001.bin" for each in names]
     elif name == "dvsgesture":
         parts = (("ibmGestureTrain", "user01_led"), ("ibmGestureTest", "user24_led"))
         places = [root / part / user / f"{label}.npy" for part, user in parts for label in (10, 2, 0)]
@@ -351,5 +354,8 @@ FAMILIES: Final = (
     Family("pictures-cifar", _cifar(cifar.CIFAR100), read_set("cifar100")),
     Family("pictures-folder", _folder, read_set("imagefolder")),
     Family("set-nmnist-archives", _nmnist_archives, read_set("nmnist")),
-    *(Family(f"set-{name}", _one_of(name), read_set(name)) for name in ("nmnist", "dvsgesture", "cifar10dvs")),
+    *(
+        Family(f"set-{name}", _one_of(name), read_set(name))
+        for name in ("nmnist", "ncaltech101", "dvsgesture", "cifar10dvs")
+    ),
 )
