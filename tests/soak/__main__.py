@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ class Repaired:
 
 
 def repaired(ground: Ground) -> Repaired:
-    """The chain on a store after a fault; artifacts that a message names are deleted, as it says."""
+    """The chain on a store after a fault; what a message names is deleted, as it says: artifacts or unfinished work."""
     found = Repaired()
     while len(found.named) < ATTEMPTS_MAX:
         for done in ground.done:
@@ -90,7 +91,8 @@ def repaired(ground: Ground) -> Repaired:
         else:
             found.problems += _whole(ground)
             return found
-        named = [path for path in ground.store.glob("*-*") if f"{path}/" in f"{last.says}/".replace(":", "/")]
+        says = re.sub("[: ]", "/", f"{last.says} ")
+        named = [path for path in (*ground.store.glob("*-*"), *ground.store.glob("unfinished/*")) if f"{path}/" in says]
         if last.code != 4 or not named:
             break
         for path in named:

@@ -96,6 +96,8 @@ class Ended:
     @property
     def problems(self) -> list[str]:
         """What is wrong with the way it ended, whatever was done to it."""
+        if self.was_starting:
+            return []
         if self.code in (None, 1):
             return [f"exit code {self.code}: {self._last}"]
         if "Traceback (most recent call last)" in self.stderr:
@@ -108,6 +110,12 @@ class Ended:
             return []
         told = answer.get("error", {}).get("problems", ("",))
         return [f"{found}: {text!r}" for text in told if (found := _not_a_sentence(text))]
+
+    @property
+    def was_starting(self) -> bool:
+        """Whether an interrupt came while Python itself was starting, before a line of deploytool ran."""
+        begun = str(Path(CHECKOUT) / "deploytool") in self.stderr
+        return self.code != 0 and self.stderr.rstrip().endswith("KeyboardInterrupt") and not begun
 
     @property
     def answer(self) -> Any:

@@ -28,7 +28,7 @@ class Disturbed:
     def problems(self) -> list[str]:
         """What is wrong with the way it ended."""
         found = self.ended.problems
-        if not found and self.ended.code not in self.explained:
+        if not found and self.ended.code not in self.explained and not self.ended.was_starting:
             found = [f"exit code {self.ended.code}, which the fault does not explain: {self.ended.says}"]
         return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from soak.chain import Ended
+from soak.chain import CHECKOUT, Ended
 from soak.judge import KEPT_MAX, REPETITIONS_MIN, memory, slope
 
 ROOT = Path(__file__).parents[2]
@@ -100,3 +100,9 @@ def test_commands_that_end_badly_are_found(code: int, stdout: str, stderr: str, 
 )
 def test_commands_that_end_well_have_no_problem(code: int, stdout: str) -> None:
     assert Ended(("show",), code, stdout, "", 1.0).problems == []
+
+
+def test_an_interrupt_of_python_itself_is_no_fault_and_one_of_ours_is() -> None:
+    stderr = 'Traceback (most recent call last):\n  File "<frozen site>", line 1, in f\nKeyboardInterrupt\n'
+    assert Ended(("show",), 1, "", stderr, 0.1).problems == []
+    assert Ended(("show",), 1, "", stderr.replace("<frozen site>", f"{CHECKOUT}/deploytool/x.py"), 0.1).problems

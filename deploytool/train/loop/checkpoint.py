@@ -141,7 +141,10 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
             raise ValueError("its content does not match its digest")
         if described["key"] != key:
             return None
-        tensors = folder / typed(described, NAME, _adapter()).tensors
+        stated = typed(described, NAME, _adapter())
+        if [entry["epoch"] for entry in stated.history] != list(range(1, len(stated.history) + 1)):
+            raise ValueError("the epochs of its history are not 1, 2, 3 and so on")
+        tensors = folder / stated.tensors
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
         return Checkpoint(key, tuple(described["history"]), read_tensors(tensors))

@@ -76,6 +76,14 @@ def test_tensors_of_another_file_are_not_read(tmp_path):
         load_checkpoint(tmp_path, "key")
 
 
+@pytest.mark.parametrize("epochs", [(1, 2147483648), (2, 1), (0, 1), (1, 1), (1, 2.5)])
+def test_epochs_are_numbered(tmp_path, epochs):
+    history = tuple({"epoch": epoch} for epoch in epochs)
+    save_checkpoint(Checkpoint("key", history, {"weights/a": np.zeros(3)}), tmp_path)
+    with pytest.raises(ArtifactError, match="the epochs of its history are not 1, 2, 3 and so on"):
+        load_checkpoint(tmp_path, "key")
+
+
 def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
