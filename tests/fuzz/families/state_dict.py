@@ -225,6 +225,13 @@ def _torch_file(random: random.Random, folder: Path) -> Path:
     return path
 
 
+DTYPES: Final = (
+    *("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "I16", "U16", "F16", "BF16", "I32", "U32", "F64", "I64", "U64", "C64"),
+    *("F4", "F6_E2M3", "f32", "", 3, None),
+)
+"""Types of a tensor in a safetensors file, and what is none."""
+
+
 def _safetensors_file(random: random.Random, folder: Path) -> Path:
     """A header of JSON before the values, with sizes, types and offsets that may contradict each other."""
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
@@ -239,52 +246,7 @@ def _safetensors_file(random: random.Random, folder: Path) -> Path:
         }
         values += raw
     for _ in range(random.choice((0, 1, 1, 2))):
-        entry = header[random.choice(list(SHAPES))]
-        match random.randrange(5):
-            case 0:
-                entry["dtype"] = random.choice(
-                    (
-                        "BOOL",
-                        "U8",
-                        "I8",
-                        "F8_E5M2",
-                        "F8_E4M3",
-                        "I16",
-                        "U16",
-                        "F16",
-                        "BF16",
-                        "I32",
-                        "U32",
-                        "F64",
-                        "I64",
-                        "U64",
-                        "C64",
-                        "F4",
-                        "F6_E2M3",
-                        "f32",
-                        "",
-                        3,
-                        None,
-                    )
-                )
-                if random.random() < 0.5:
-                    bits = {"8": 8, "6": 16, "2": 32, "4": 64}.get(str(entry["dtype"])[-1:], 8)
-                    size = max((entry["data_offsets"][1] - entry["data_offsets"][0]) * 8 // bits, 1)
-                    entry["shape"] = [size]
-            case 1:
-                entry["shape"] = [random.choice(NUMBERS) for _ in range(random.randrange(6))]
-            case 2:
-                entry["data_offsets"] = [
-                    random.choice((*NUMBERS, 216)) for _ in range(random.choice((0, 1, 2, 2, 2, 3)))
-                ]
-            case 3:
-                entry.pop(random.choice(list(entry)), None)
-                entry.setdefault("shape", [1])
-                entry.setdefault("data_offsets", [0, 4])
-                entry.setdefault("dtype", "F32")
-            case _:
-                shape = random.choice(((0,), (1,), (54,), (2, 27), (0, 10**9), (2**40, 2**40)))
-                entry["shape"] = list(shape)
+        _change(random, header[random.choice(list(SHAPES))])
     if random.random() < 0.3:
         header[random.choice((*NAMES, "__metadata__"))] = random.choice(
             (
@@ -307,6 +269,29 @@ def _safetensors_file(random: random.Random, folder: Path) -> Path:
     path = folder / "weights.safetensors"
     path.write_bytes(content)
     return path
+
+
+def _change(random: random.Random, entry: dict[str, Any]) -> None:
+    """Changes what the header says of a tensor: its type, shape or place, or leaves one of them out."""
+    match random.randrange(5):
+        case 0:
+            entry["dtype"] = random.choice(DTYPES)
+            if random.random() < 0.5:
+                bits = {"8": 8, "6": 16, "2": 32, "4": 64}.get(str(entry["dtype"])[-1:], 8)
+                size = max((entry["data_offsets"][1] - entry["data_offsets"][0]) * 8 // bits, 1)
+                entry["shape"] = [size]
+        case 1:
+            entry["shape"] = [random.choice(NUMBERS) for _ in range(random.randrange(6))]
+        case 2:
+            entry["data_offsets"] = [random.choice((*NUMBERS, 216)) for _ in range(random.choice((0, 1, 2, 2, 2, 3)))]
+        case 3:
+            entry.pop(random.choice(list(entry)), None)
+            entry.setdefault("shape", [1])
+            entry.setdefault("data_offsets", [0, 4])
+            entry.setdefault("dtype", "F32")
+        case _:
+            shape = random.choice(((0,), (1,), (54,), (2, 27), (0, 10**9), (2**40, 2**40)))
+            entry["shape"] = list(shape)
 
 
 def _read(path: Path) -> object:
