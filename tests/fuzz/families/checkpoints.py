@@ -6,9 +6,11 @@ import contextlib
 import json
 import shutil
 import tempfile
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from deploytool.base.digest import digest, file_digest
@@ -21,30 +23,40 @@ from tests.fuzz.values import changed, written
 NAME: Final = "checkpoint.json"
 
 
-def _train(folder: Path, epochs: int) -> object:
+METHODS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "sdt": {"epochs": 2},
+        "ptl": {"epochs": 1, "method": "ptl", "patience": 1, "ptl": {"stage_epochs": 1, "threshold_samples": 8}},
+    }
+)
+"""{method: keys of [train] for a training of a moment}."""
+
+
+def _train(method: str, folder: Path) -> object:
     from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 
     from deploytool.train.methods.table import train
     from deploytool.train.task import Task
 
-    return train(Task(NETWORK, CONSTRAINTS, spec(epochs=epochs), 0, Sides(8, 1), Sides(8, 2), folder))
+    constraints = CONSTRAINTS if method == "sdt" else CONSTRAINTS.model_copy(update={"floor": None})
+    return train(Task(NETWORK, constraints, spec(**METHODS[method]), 0, Sides(8, 1), Sides(8, 2), folder))
 
 
 @cache
-def _seed() -> dict[str, bytes]:
-    """{file: content} of the checkpoint of a training of two epochs."""
+def _seed(method: str) -> dict[str, bytes]:
+    """{file: content} of the checkpoint of a training that has just ended."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-checkpoint-"))
     try:
-        _train(folder, 2)
+        _train(method, folder)
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
     finally:
         shutil.rmtree(folder)
 
 
-def _mutated(random: Random, folder: Path) -> Path:
-    for name, content in _seed().items():
+def _mutated(method: str, random: Random, folder: Path) -> Path:
+    for name, content in _seed(method).items():
         (folder / name).write_bytes(content)
-    described: dict[str, Any] = json.loads(_seed()[NAME])
+    described: dict[str, Any] = json.loads(_seed(method)[NAME])
     tensors = folder / described["tensors"]
     if random.random() < 0.15:
         path = random.choice((folder / NAME, tensors))
@@ -65,9 +77,9 @@ def _mutated(random: Random, folder: Path) -> Path:
     return folder
 
 
-def _read(folder: Path) -> object:
-    """Training, which goes on from the checkpoint, here after its last epoch."""
-    return _train(folder, 2)
+def _family(name: str, method: str) -> Family:
+    """Training by ``method``, which goes on from the checkpoint, here after its last epoch."""
+    return Family(name, partial(_mutated, method), partial(_train, method))
 
 
-FAMILIES: Final = (Family("checkpoints", _mutated, _read),)
+FAMILIES: Final = (_family("checkpoints", "sdt"), _family("checkpoints-ptl", "ptl"))

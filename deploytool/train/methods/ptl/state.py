@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deploytool.base.arrays import Array, frozen
 from deploytool.recipe.network import INPUT
-from deploytool.recipe.nodes import without_norms
 from deploytool.train.loop.checkpoint import Checkpoint, checkpoint_of
 from deploytool.train.loop.evaluate import as_tensors
 from deploytool.train.loop.optimizers import make_optimizer
@@ -169,17 +169,39 @@ class State:
         return checkpoint_of(key, self.history, groups, self.optimizer)
 
     def restore(self, found: Checkpoint) -> None:
-        """Restores the state in ``found``."""
+        """Restores the state in ``found``. Raises ValueError or KeyError if that is of another network."""
         self.history = list(found.history)
-        self.stage = int(self.history[-1]["stage"])
+        stages = [row["stage"] for row in self.history]
+        if stages != sorted(stages) or not {*stages} <= {*range(self.first, self.stages + 1)}:
+            raise ValueError(f"stages {', '.join(map(str, stages))} of {self.stages}")
+        if not np.isfinite([row["validation_loss"] for row in self.history]).all():
+            raise ValueError("a validation loss that is not finite")
+        self.stage = int(stages[-1])
         if self.stage:
-            self.tandem = Tandem(without_norms(self.tandem.network), self.tandem.constraints, self.spec)
-        self.weights, self.masks = found.tensors("weights"), found.tensors("masks")
-        self.thetas = {name: torch.tensor(theta, dtype=torch.float64) for name, theta in found.group("thetas").items()}
+            self.fold()
+        self.weights, self.best = (found.tensors_like(name, self.weights) for name in ("weights", "best"))
+        self.masks = found.tensors("masks")
+        if misfits := [name for name, mask in self.masks.items() if mask.shape != self.weights[name].shape]:
+            raise ValueError(f"masks/{misfits[0]} has another shape than the weights")
+        self.thetas = self._thetas(found.group("thetas"))
         self.others = {name: found.tensors(_OTHERS + name) for name in (RELUS, PLAIN) if found.group(_OTHERS + name)}
+        for tensors in self.others.values():
+            if any(tensors[layer.name].shape != self.weights[layer.name].shape for layer in self.tandem.layers):
+                raise ValueError("the networks to compare with have other shapes than the weights")
+        best = self.best
         self.begin()
-        self.best = found.tensors("best")
+        self.best = best
         found.restore_optimizer(self.optimizer)
+
+    def _thetas(self, found: Mapping[str, Array]) -> dict[str, Tensor]:
+        """The thetas in ``found``: of the input and of the layers of spikes coupled so far, one or one per feature."""
+        layers = [layer for layer in self.tandem.layers[: self.coupled.stop] if layer.fires]
+        features = {INPUT: 1, **{layer.name: layer.block.weight_shape[0] for layer in layers}}
+        if found.keys() != features.keys():
+            raise ValueError(f"thetas: arrays called {', '.join(found)}")
+        if misfits := [name for name, theta in found.items() if theta.shape not in ((1,), (features[name],))]:
+            raise ValueError(f"thetas/{misfits[0]} has the shape {found[misfits[0]].shape}")
+        return {name: torch.tensor(theta, dtype=torch.float64) for name, theta in found.items()}
 
     @property
     def best_epoch(self) -> int:
