@@ -17,13 +17,14 @@ from deploytool.train.task import Epoch, Observe, Task
 class TrainingLog:
     """Passes on the progress of a training to ``tick`` and its epochs to ``record``, and says a line for each epoch.
 
-    ``batches`` is the number of steps in an epoch.
+    ``batches`` is the number of steps in an epoch, and ``before`` of those before the first: of a teacher's training.
     """
 
     say: Tell
     tick: Tick
     record: Observe
     batches: int = 0
+    before: int = 0
     _total: int = 0
     _began_s: float = 0.0
     _continued: Epoch | None = None
@@ -31,6 +32,8 @@ class TrainingLog:
     def watched(self, task: Task) -> Task:
         """``task``, which reports here."""
         self.batches = math.ceil(len(task.training) / task.spec.batch)
+        if (teacher := task.spec.teacher) is not None:
+            self.before = teacher.epochs * math.ceil(len(task.training) / teacher.batch)
         self._began_s = time.monotonic()
         return replace(task, tick=self.step, observe=self.epoch, resumed=self.resumed)
 
@@ -38,9 +41,10 @@ class TrainingLog:
         """A Tick."""
         if self._continued is not None:
             epoch = int(self._continued["epoch"])
-            self.say(f"train      continues with epoch {epoch + 1}, step {epoch * self.batches + 1:,}")
+            step = self.before + epoch * self.batches + 1
+            self.say(f"train      continues with epoch {epoch + 1}, step {step:,}")
             self._continued = None
-        self._total = total // self.batches if self.batches else 0
+        self._total = (total - self.before) // self.batches if self.batches else 0
         self.tick(done, total, note)
 
     def epoch(self, entry: Epoch, best: bool) -> None:

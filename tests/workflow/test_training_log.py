@@ -55,6 +55,18 @@ def test_an_epoch_has_its_figures_its_time_and_whether_it_is_the_best(heard: Hea
     assert [entry["epoch"] for entry in heard.epochs] == [3, 14]
 
 
+def test_the_steps_of_a_teacher_are_no_epochs() -> None:
+    lines: list[str] = []
+    log = TrainingLog(lines.append, lambda *_: None, lambda *_: None)
+    taught = spec(batch=8, method="events", teacher={"epochs": 3, "batch": 20})
+    task = log.watched(Task(NETWORK, CONSTRAINTS, taught, 0, Sides(40, 1), Sides(16, 2), Path()))
+    task.resumed(ENTRY)
+    task.tick(22, 3 * 2 + 25 * 5, "")
+    task.observe(ENTRY, False)
+    assert lines[0] == "train      continues with epoch 4, step 22"
+    assert lines[1].startswith("epoch  3/25  loss")
+
+
 def test_stages_and_pictures(heard: Heard) -> None:
     heard.task.tick(1, 125, "")
     heard.task.observe({"stage": 2, "epoch": 14, "loss": 0.5, "validation_loss": 0.25}, False)
