@@ -119,7 +119,7 @@ def _other(random: Random, value: Any) -> Any:
         return random.choice((-value, value + 1, value - 1, value * 1000, float(value), str(value), 2**40, 0, 1e30))
     if isinstance(value, str):
         return random.choice((value + "x", value.upper(), value[:-1], value * 200, [value], value + "\n"))
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return random.choice((value[1:], value * 2, value[::-1], [value], tuple(value), dict.fromkeys("ab", value)))
     return random.choice((list(value.items()), list(value), [value], {**value, "": value}))
 
