@@ -26,8 +26,9 @@ def saved(folder: Path, arrays: dict[str, Any] | np.ndarray, name: str = "file.n
     return write(folder, buffer.getvalue(), name)
 
 
-def test_an_array_of_counts_for_each_layer(tmp_path: Path) -> None:
-    found = read(saved(tmp_path, {"relu": CONV.astype(np.uint8), "counts/fc": FC.astype(np.float32)}))
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, np.uint64, np.int8])
+def test_an_array_of_counts_for_each_layer(tmp_path: Path, kind: type[np.number]) -> None:
+    found = read(saved(tmp_path, {"relu": CONV.astype(np.uint8), "counts/fc": FC.astype(kind)}))
     assert np.array_equal(found.counts["conv"], CONV)
     assert np.array_equal(found.counts["fc"][:, :, 0, 0], FC)
     assert found.samples == SAMPLES.names
