@@ -139,6 +139,8 @@ def _pooling(program: Program, chip: Chip) -> Findings:
 def _pooling_remainder(program: Program) -> Findings:
     for name in (INPUT, *program.layers):
         for route in program.input_routes if name == INPUT else program.layers[name].routes:
+            if route.synapses >= len(program.layers[route.to].synapses):
+                continue  # the rule synapses-fed says so
             if (position := position_outside_map(program, name, route)) is not None:
                 size = format_shape(program.map_of(name)[1:])
                 reached = format_shape(program.layers[route.to].synapses[route.synapses].in_shape[1:])

@@ -59,8 +59,8 @@ def _other_type(random: random.Random, tensor: torch.Tensor) -> Any:
 
 def _other_values(random: random.Random, tensor: torch.Tensor) -> Any:
     tensor = tensor.double() if random.random() < 0.3 else tensor.clone()
-    index = tuple(random.randrange(size) for size in tensor.shape)
-    if tensor.numel():
+    index = () if tensor.is_nested else tuple(random.randrange(max(size, 1)) for size in tensor.shape)
+    if index and tensor.numel():
         tensor[index] = random.choice(FLOATS)
     return tensor * random.choice((1, 1, 1e-30, 1e30, 0))
 

@@ -301,6 +301,12 @@ def test_a_rule_passes_its_good_example_and_only_it_refuses_its_bad_one(rule: st
         assert violation.hint
 
 
+@pytest.mark.parametrize("chip", CHIPS.values(), ids=list(CHIPS))
+def test_a_route_to_synapses_that_are_not_there_breaks_no_other_rule(chip: Chip) -> None:
+    missing = placed(input_routes=(Route("a", synapses=5),))
+    assert {violation.rule for violation in violations(missing, chip=chip)} == {"synapses-fed"}
+
+
 def test_the_manual_tells_every_rule_with_the_numbers_of_the_chip() -> None:
     manual = rules_manual(CHIP)
     assert all(f"{rule.id}\n  Need {rule.need(CHIP)}." in manual for rule in RULES)
