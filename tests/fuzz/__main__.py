@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fuzz.harness import FAMILIES, Tally, cases_of, run
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/helpers, which pytes
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0 if there was no fault."""
+    """The exit code: 0 if there was no fault; 130 after an interrupt, which still shows the table of what was tried."""
     asked = _parsed(arguments)
     limits = Limits(asked.memory << 20, asked.seconds)
     names = asked.families or list(families_of(FAMILIES))
@@ -23,20 +24,29 @@ def main(arguments: list[str] | None = None) -> int:
         _keep(names, asked.seed, asked.keep)
     if asked.cases is None:
         return _repeat(names, asked.seed, limits)
-    tally, begun, said = Tally(), time.monotonic(), time.monotonic()
-    for result in run(cases_of(names, asked.cases, asked.seed), asked.jobs, limits):
-        if tally.add(result):
-            print(f"{result.case.family} --seed {result.case.seed}: {result.outcome}, {result.kind}", file=sys.stderr)
-        if time.monotonic() - said > 30:
-            said = time.monotonic()
-            print(f"{tally.tried:,} of {asked.cases:,} cases, {tally.faults:,} faults", file=sys.stderr, flush=True)
+    tally, begun, interrupted = Tally(), time.monotonic(), False
+    try:
+        _run(tally, cases_of(names, asked.cases, asked.seed), asked, limits)
+    except KeyboardInterrupt:
+        interrupted = True
     if tally.faults:
         print(tally.fault_list(), end="\n\n")
     print(tally.table())
     seconds = time.monotonic() - begun
     rate = tally.tried / seconds
     print(f"{tally.tried:,} cases from seed {asked.seed} in {seconds:,.0f} s, {rate:,.0f} per second")
-    return 1 if tally.faults else 0
+    return 130 if interrupted else 1 if tally.faults else 0
+
+
+def _run(tally: Tally, cases: Iterator[Case], asked: argparse.Namespace, limits: Limits) -> None:
+    """Adds the results of ``cases`` to ``tally``, and says every fault and, now and then, how many were tried."""
+    said = time.monotonic()
+    for result in run(cases, asked.jobs, limits):
+        if tally.add(result):
+            print(f"{result.case.family} --seed {result.case.seed}: {result.outcome}, {result.kind}", file=sys.stderr)
+        if time.monotonic() - said > 30:
+            said = time.monotonic()
+            print(f"{tally.tried:,} of {asked.cases:,} cases, {tally.faults:,} faults", file=sys.stderr, flush=True)
 
 
 def _parsed(arguments: list[str] | None) -> argparse.Namespace:
