@@ -61,13 +61,13 @@ class Invocation:
     def show(self, value: Any) -> None:
         """Prints the result."""
         self.cache.messages.pause()
-        if self.as_json:
-            print(json.dumps(value, indent=2))
-        else:
-            from deploytool.cli.terminal import print_value
+        with result_is_shown():
+            if self.as_json:
+                print(json.dumps(value, indent=2))
+            else:
+                from deploytool.cli.terminal import print_value
 
-            print_value(value)
-        result_is_shown()
+                print_value(value)
 
     def show_artifact(self, artifact: Artifact, whole: bool = False, also: Mapping[str, str] | None = None) -> None:
         """Shows an artifact: its name, its content in short, and what ``also`` says.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from deploytool.base.errors import ArtifactError, UsageError
 from deploytool.base.interrupts import SAID, Interrupted, exit_code, number_of, sentence
@@ -19,6 +19,10 @@ from deploytool.cli.streams import ResultError
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
+    from threading import Timer
+
+SHOWN_S: Final = 1.0
+"""Time in which a result is printed whole, in spite of a signal."""
 
 _raised: list[int] = []
 """The signal that `_raise` raised."""
@@ -54,15 +58,41 @@ def interruption() -> int | None:
     return _raised[0] if _raised else None
 
 
-def result_is_shown() -> None:
-    """From now on the result is printed: a signal no longer has an effect, and the exit code is that of the result.
+@contextmanager
+def result_is_shown() -> Iterator[None]:
+    """The body prints the result, whole: a signal has no effect then, and the exit code is that of the result.
 
-    Raises OSError if the result cannot be written.
+    If the body takes longer than `SHOWN_S` after a signal, or at a second one, the process ends: perhaps nobody reads
+    the pipe. Raises OSError if the result cannot be written.
     """
-    sys.stdout.flush()
-    for number in SAID:
-        if signal.getsignal(number) in (_raise, _end_at_once):
+    handlers = {number: signal.getsignal(number) for number in SAID}
+    ours = {number: handler for number, handler in handlers.items() if handler in (_raise, _end_at_once)}
+    late: list[Timer] = []
+
+    def once(number: int, _frame: FrameType | None) -> None:
+        from threading import Timer
+
+        for each in ours:
+            signal.signal(each, _end_half_shown)
+        late.append(Timer(SHOWN_S, os.kill, (os.getpid(), number)))
+        late[0].daemon = True
+        late[0].start()
+
+    for number in ours:
+        signal.signal(number, once)
+    try:
+        yield
+        sys.stdout.flush()
+    except BaseException:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        raise
+    else:
+        for number in ours:
             signal.signal(number, signal.SIG_IGN)
+    finally:
+        for timer in late:
+            timer.cancel()
 
 
 def failure(problems: Sequence[str], code: int) -> str:
@@ -92,12 +122,22 @@ def _raise(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
+    _say(number)
     with contextlib.suppress(OSError):
-        erased = "\r\x1b[2K" if os.isatty(2) else ""
-        os.write(2, f"{erased}{sentence(number)}\n".encode())
         if "--json" in sys.argv:
             os.write(1, f"{failure((sentence(number),), exit_code(number))}\n".encode())
     _end_silently(number, None)
+
+
+def _end_half_shown(number: int, _frame: FrameType | None) -> NoReturn:
+    _say(number)
+    os._exit(exit_code(number))
+
+
+def _say(number: int) -> None:
+    with contextlib.suppress(OSError):
+        erased = "\r\x1b[2K" if os.isatty(2) else ""
+        os.write(2, f"{erased}{sentence(number)}\n".encode())
 
 
 def _end_silently(number: int, _frame: FrameType | None) -> NoReturn:

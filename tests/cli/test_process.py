@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -146,6 +147,42 @@ end(run)
 def test_a_signal_after_the_result_changes_neither_it_nor_the_exit_code(name: str, as_json: bool, shown: str) -> None:
     done = with_signals(name, SHOWN.format(as_json=as_json))
     assert (done.returncode, done.stdout, done.stderr) == (9, shown, "")
+
+
+SHOWING = """
+from deploytool.cli.process import result_is_shown
+
+with interruptible(), result_is_shown():
+    print("one")
+    send()
+    print("two")
+send()
+sys.exit(9)
+"""
+STUCK = """
+from deploytool.cli.process import result_is_shown
+
+with interruptible(), result_is_shown():
+    print("started", file=sys.stderr, flush=True)
+    print("x" * (1 << 22))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_result_is_printed_leaves_it_whole(name: str) -> None:
+    done = with_signals(name, SHOWING)
+    assert (done.returncode, done.stdout, done.stderr) == (9, "one\ntwo\n", "")
+
+
+@SIGNALS
+def test_a_signal_ends_a_command_whose_result_nobody_reads(name: str, status: int, said: str) -> None:
+    command = [sys.executable, "-c", START.format(name=name) + STUCK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "started\n"
+        process.send_signal(getattr(signal, name))
+        assert process.wait(timeout=60) == status
+        assert process.stderr.read() == said + REST
 
 
 def test_a_hangup_that_is_ignored_stays_ignored() -> None:
