@@ -32,6 +32,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLoca
 from numba.core.runtime import rtsys
 from numba.misc.appdirs import AppDirs
 
+from deploytool.base.errors import ArtifactError
 from deploytool.base.files import write_file
 
 PACKAGE: Final = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def kept(file: str, name: str, make: Callable[[], bytes]) -> bytes:
     code = make()
     _MADE.append(name)
     if folder is not None:
-        with suppress(OSError):
+        with suppress(OSError, ArtifactError):  # it is compiled, kept or not
             folder.mkdir(parents=True, exist_ok=True)
             write_file(folder / name, code)
     return code
@@ -220,3 +221,8 @@ class _Kept(FunctionCache):  # type: ignore[misc]
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keeps ``data`` for ``sig``, if there is room."""
+        with suppress(OSError):
+            super().save_overload(sig, data)

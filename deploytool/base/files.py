@@ -18,6 +18,9 @@ from deploytool.base.locks import RANDOM, draft_file, locked_folder, remove_left
 DRAFT: Final = ".deploytool-draft-"
 """What the names of files that are being written begin with."""
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The errors of a place without room for a file."""
+
 TEMPORARY: Final = ".deploytool-temporary-"
 """What the names of temporary folders begin with."""
 
@@ -56,10 +59,18 @@ def _is(path: Path, ask: Callable[[Path], bool]) -> bool:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A new folder that lasts as long as the body. Raises as `new_temporary_folder`."""
+    """A new folder that lasts as long as the body.
+
+    Raises as `new_temporary_folder`, and ArtifactError where the body finds no room for its files.
+    """
     file, folder = new_temporary_folder()
     try:
         yield folder
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        found, todo = f"cannot be written ({error.strerror})", "Free some space, or name another one in TMPDIR."
+        raise ArtifactError("temporary folder", found, "room for temporary files", todo) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(file)

@@ -195,7 +195,8 @@ def _possible(
 ) -> list[Mapping[KeyPath, object]]:
     """The ways to solve ``problem`` that change nothing that was already ``tried``, nor what ``values`` have not."""
     preset = {key for key in PresetSection.model_fields if key != "input"}
-    closed = {"layers"} if "preset" in values.get("network", {}) else preset
+    network = values.get("network")
+    closed = {"layers"} if isinstance(network, Mapping) and "preset" in network else preset
 
     def is_open(path: KeyPath) -> bool:
         return path not in tried and not (path[0] == "network" and path[1] in closed)

@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,8 @@ from deploytool.base.errors import RecipeError
 from deploytool.recipe.lines import KeyPath, lines_of
 
 NEED: Final = "a recipe in TOML"
+NESTED_MAX: Final = 64
+"""The maximum nesting depth of lists and tables; a recipe has 5."""
 BACKSLASH: Final = "Write paths with / or in single quotes: in double quotes a backslash starts an escape."
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -50,7 +52,7 @@ def read_toml(text: str, where: str) -> TomlFile:
     rows, mistakes = text.split("\n"), list[RecipeError]()
     while True:
         try:
-            values = tomllib.loads("\n".join(rows))
+            values = _loaded("\n".join(rows))
         except tomllib.TOMLDecodeError as error:
             number, mistake = _mistake(error, rows, where)
             mistakes.append(mistake)
@@ -185,12 +187,29 @@ def toml_value(value: Any) -> str:
 def _value(written: str, where: str) -> Any:
     """The value that is ``written`` in TOML. Raises RecipeError if it is not, is nested too deeply, or is too long."""
     try:
-        return tomllib.loads(f"value = {written}")["value"]
+        return _loaded(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError as error:
         hint = BACKSLASH if "\\" in written else ""
         raise RecipeError(where, f"not TOML: {error}", "a value in TOML", hint) from None
     except (RecursionError, ValueError) as error:
         raise _unreadable(error, where, "a value in TOML") from None
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """The values of a TOML ``text``. Raises as tomllib, and RecursionError for more than `NESTED_MAX` levels."""
+    values = tomllib.loads(text)
+    level: list[Any] = [values]
+    for _ in range(NESTED_MAX):
+        level = [each for parent in level for each in _items(parent)]
+        if not level:
+            return values
+    raise RecursionError
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _unreadable(error: RecursionError | ValueError, where: str, need: str) -> RecipeError:

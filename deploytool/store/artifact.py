@@ -12,7 +12,6 @@ verified when it is opened. No pickle is read or written anywhere.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any, Final
 
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError
-from deploytool.base.files import is_file, listed, umask
+from deploytool.base.files import FULL, is_file, listed, umask
 from deploytool.base.json_text import canonical_json
 from deploytool.base.locks import RANDOM, alone, draft_folder, remove_leftovers
 from deploytool.base.messages import Messages
@@ -342,10 +341,7 @@ def writing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         todo = "Choose another one, which takes artifacts of this one by their folders."
-        if error.errno in _FULL:
+        if error.errno in FULL:
             todo = "Free some space, or choose another --store."
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise StoreError(str(root), f"cannot be written ({reason})", "a writable --store", todo) from None
-
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)

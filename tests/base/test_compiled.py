@@ -57,6 +57,24 @@ def test_a_second_process_compiles_nothing(package: Path) -> None:
     assert answer(package) == ["3", "0"]
 
 
+LIMITED = """
+import resource
+from deploytool.base.compiled import kept
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+print(kept(__import__("deploytool.loops").loops.__file__, "code", lambda: bytes(99)) == bytes(99))
+import deploytool.ask
+"""
+
+
+def test_what_finds_no_room_is_compiled_and_not_kept(package: Path) -> None:
+    set_up = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", LIMITED]
+    done = subprocess.run(command, cwd=package, env=set_up, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True\n3 2\n"), done.stderr
+    assert answer(package) == ["3", "1"]
+
+
 def test_a_type_that_is_gone_is_not_looked_for(package: Path) -> None:
     answer(package)
     for name, text in TEXTS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -85,6 +86,13 @@ def test_no_place_for_temporary_files_is_one_sentence(monkeypatch: pytest.Monkey
     sentence = r"cannot be made \(No usable .*; need a folder for temporary files\. Name"
     with pytest.raises(ArtifactError, match=sentence), temporary_folder():
         pass
+
+
+def test_a_full_disk_of_temporary_files_is_one_sentence_and_other_errors_stay() -> None:
+    with pytest.raises(ArtifactError, match=r"cannot be written .*; need room for temporary files"), temporary_folder():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError), temporary_folder():
+        raise FileNotFoundError(errno.ENOENT, "no such file")
 
 
 def test_the_next_temporary_folder_removes_those_of_killed_processes_and_no_others(

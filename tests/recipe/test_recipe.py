@@ -129,6 +129,15 @@ def test_problems_between_sections_come_with_those_of_a_section(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize("section", ["network", "data", "train", "run", "constraints", "map", "validate"])
+@pytest.mark.parametrize("value", ["0.5", "true", "[]", "x"])
+def test_a_value_in_place_of_a_section(tmp_path: Path, section: str, value: str) -> None:
+    text = GOOD.replace("epochs = 1", "epochs = 1\n[validate]\nmin_accuracy = 1\nmax_accuracy_drop = 100")
+    (found,) = (each for each in problems(tmp_path, text, f"{section}={value}") if "need a section" in each)
+    assert found.startswith(f"--set {section}: found ")
+    assert found.endswith(f"; need a section, [{section}].")
+
+
 def test_what_a_method_ignores_is_said_in_one_line_and_changes_nothing(tmp_path: Path) -> None:
     said: list[str] = []
     text = GOOD.replace("epochs = 1", "epochs = 1\nt_min = 9\ndraws = 2\nptl.bias = 'none'")

@@ -38,6 +38,8 @@ def test_files_as_editors_write_them(tmp_path: Path, content: bytes) -> None:
         (TEXT.encode("utf-16"), "UTF-16 text; need a recipe in UTF-8. Save the file as UTF-8."),
         (b'a = "\xe4"', "not UTF-8 text; need a recipe in TOML. Save the file as UTF-8."),
         (b"a = " + b"[" * 3000, "nested too deeply"),
+        (b"a = " + b"[" * 200 + b"]" * 200, "nested too deeply"),
+        (b".".join([b"a"] * 10_000) + b" = 1", "nested too deeply"),
         (b"a = " + b"9" * 5000, "not TOML: Exceeds the limit (4300 digits)"),
         (b"[train\n", "not TOML: "),
     ],
@@ -79,6 +81,7 @@ def test_values_on_the_command_line() -> None:
         (r'data.root="C:\data"', "Write paths with / or in single quotes"),
         ("run.on=[emulator]", "need a value in TOML"),
         ("a=" + "[" * 3000, "nested too deeply"),
+        ("a=" + "[" * 200 + "]" * 200, "nested too deeply"),
         ("train.epochs", "not of the form key=value"),
     ],
 )

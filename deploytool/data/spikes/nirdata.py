@@ -41,7 +41,7 @@ UNIT: Final = "time_unit"
 OBSERVABLE: Final = "spikes"
 DEPTH_MAX: Final = 16
 NEED: Final = "NIR data, as nir.write_data writes them"
-_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
+_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)

@@ -156,7 +156,16 @@ def restore_checkpoint(restore: Callable[[Checkpoint], None], found: Checkpoint,
     """Calls ``restore`` with the checkpoint ``found``. Raises ArtifactError if it is that of another network."""
     try:
         restore(found)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, InputError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        OverflowError,
+        InputError,
+    ) as error:
         raise damaged(folder, error) from None
 
 

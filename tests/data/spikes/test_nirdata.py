@@ -143,6 +143,10 @@ def test_other_hdf5_files_and_damaged_ones(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             read(write(tmp_path, whole[:end], "cut.h5"), time_unit="ms")
     with h5py.File(path, "r+") as file:
+        file["nodes/relu/observables/spikes"].attrs["n_neurons"] = np.inf
+    with pytest.raises(InputError, match=r"cannot be read .cannot convert float infinity to integer"):
+        read(path, time_unit="ms")
+    with h5py.File(path, "r+") as file:
         del file["nodes/relu/observables/spikes/idx"]
     with pytest.raises(InputError, match="cannot be read"):
         read(path, time_unit="ms")
