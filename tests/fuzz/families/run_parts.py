@@ -80,4 +80,4 @@ def _read(folder: Path) -> Recording:
     return run_job(JOB, program, streams, folder, in_this_process(Options()))
 
 
-FAMILIES: Final = (Family("run parts", _mutated, _read),)
+FAMILIES: Final = (Family("run-parts", _mutated, _read),)
