@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from deploytool.base.errors import NEGATIVE_VERDICT, ArtifactError
 from deploytool.base.machine import is_first_process
 from deploytool.base.messages import Messages
-from deploytool.cli.process import failure, result_is_shown
+from deploytool.cli.process import failure, showing_result
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import PAGE
@@ -61,7 +61,7 @@ class Invocation:
     def show(self, value: Any) -> None:
         """Prints the result."""
         self.cache.messages.pause()
-        with result_is_shown():
+        with showing_result():
             if self.as_json:
                 print(json.dumps(value, indent=2))
             else:

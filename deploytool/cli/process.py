@@ -59,7 +59,7 @@ def interruption() -> int | None:
 
 
 @contextmanager
-def result_is_shown() -> Iterator[None]:
+def showing_result() -> Iterator[None]:
     """The body prints the result, whole: a signal has no effect then, and the exit code is that of the result.
 
     If the body takes longer than `SHOWN_S` after a signal, or at a second one, the process ends: perhaps nobody reads

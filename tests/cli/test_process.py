@@ -150,9 +150,9 @@ def test_a_signal_after_the_result_changes_neither_it_nor_the_exit_code(name: st
 
 
 SHOWING = """
-from deploytool.cli.process import result_is_shown
+from deploytool.cli.process import showing_result
 
-with interruptible(), result_is_shown():
+with interruptible(), showing_result():
     print("one")
     send()
     print("two")
@@ -160,9 +160,9 @@ send()
 sys.exit(9)
 """
 STUCK = """
-from deploytool.cli.process import result_is_shown
+from deploytool.cli.process import showing_result
 
-with interruptible(), result_is_shown():
+with interruptible(), showing_result():
     print("started", file=sys.stderr, flush=True)
     print("x" * (1 << 22))
 """

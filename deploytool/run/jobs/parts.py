@@ -131,5 +131,5 @@ def _form(recording: Recording) -> Form:
         recording.potentials.shape[1:],
         len(recording.synops) == len(recording),
         len(recording.durations_us) == len(recording),
-        windows and (windows.counts.shape[1:], windows.targets.shape[1:], windows.potentials.shape[1:]),
+        None if windows is None else [each.shape[1:] for each in (windows.counts, windows.targets, windows.potentials)],
     )
