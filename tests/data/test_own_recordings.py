@@ -11,6 +11,7 @@ from helpers import event_files
 from helpers.own_recordings import NAMES, recording, rows, write, write_classes
 
 from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.recordings.excerpts import sizes
 from deploytool.data.sets.events import own
 from deploytool.data.sets.table import Dataset, fingerprint, load_events, load_tests, promised
 from deploytool.ir.events import EventStream
@@ -160,6 +161,21 @@ def test_windows_of_one_recording_are_on_one_side_of_every_split(tmp_path: Path,
     assert all(parts.values())
     assert sum(map(len, parts.values())) == len(set().union(*parts.values())) == 18
     assert len(data.train) == 7 * len(parts["train"])
+
+
+@pytest.mark.parametrize("keys", [{}, {"window_ms": 12}, {"window_ms": 12, "stride_ms": 5}])
+@pytest.mark.parametrize("spans", [False, True])
+def test_sizes_are_those_of_the_samples(tmp_path: Path, keys: Any, spans: bool) -> None:
+    write_classes(tmp_path, 4)
+    if spans:
+        found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("rec*"))
+        lines = [f"{name},{3 + 7 * half},{(30, 33)[half]},{name[:2]}" for name in found for half in (0, 1)]
+        (tmp_path / "labels.csv").write_text("file,start_ms,end_ms,label\n" + "\n".join(lines))
+    mine = own(section(tmp_path, **keys))
+    for part, samples in mine.parts(PARTS).items():
+        events, durations_us = sizes(mine.cut(part).recordings, mine.cut(part).excerpts)
+        assert events.tolist() == [len(stream) for stream in samples]
+        assert durations_us.tolist() == [stream.duration_us for stream in samples]
 
 
 def test_windows_are_complete_and_what_is_left_out_is_told(tmp_path: Path) -> None:

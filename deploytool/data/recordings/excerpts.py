@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -123,6 +124,18 @@ def left_out(short: Iterable[Sequence[str]], incomplete: int, windows: Windows |
         yield f"Not used, because they are {shorter}: {listed(names)} ({len(names):,} in all)."
     if incomplete:
         yield f"Not used, because they are incomplete: the last windows of {incomplete:,} recordings or spans."
+
+
+def sizes(recordings: Recordings, found: Excerpts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(events, durations in us) of every excerpt of ``found``, before all steps."""
+    events, durations_us = np.empty_like(found.start_us), np.empty_like(found.start_us)
+    firsts = np.searchsorted(found.recording, np.arange(len(recordings) + 1))
+    for index, (first, stop) in enumerate(itertools.pairwise(firsts.tolist())):
+        start_us, end_us, t = found.start_us[first:stop], found.end_us[first:stop], recordings.events(index)["t"]
+        between = np.searchsorted(t, end_us) - np.searchsorted(t, start_us)
+        events[first:stop] = np.where(end_us == WHOLE, len(t), between)
+        durations_us[first:stop] = np.where(end_us == WHOLE, recordings.seen[index].duration_us, end_us - start_us)
+    return events, durations_us
 
 
 def samples(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from deploytool.base.arrays import Shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.recording import EventFile
 from deploytool.data.recordings.classes import listed
+from deploytool.data.recordings.excerpts import sizes
 from deploytool.data.recordings.labels import refuse
 from deploytool.data.samples import Part
 from deploytool.data.sets.events import Own, own
@@ -91,7 +92,7 @@ def summary(spec: DataSection) -> DataSummary:
         looked_at=looked_at,
         samples=len(lengths) if few else None,
         events=_spread(lengths),
-        durations_ms=_spread(np.asarray(durations_us) / 1000),
+        durations_ms=_spread(durations_us / 1000),
         warnings=(*found.notes, *_warnings(classes, lengths)),
     )
 
@@ -107,17 +108,14 @@ def _classes(found: Own) -> dict[str, dict[Part, int]]:
     return counts
 
 
-def _all(found: Own) -> tuple[Sequence[int], Sequence[int], int]:
+def _all(found: Own) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """(events of every sample before all steps, their durations, the number of recordings read)."""
-    lengths, durations = [], []
-    for samples in found.parts(PARTS).values():
-        for sample in samples:
-            lengths.append(len(sample))
-            durations.append(sample.duration_us)
-    return lengths, durations, len(found.folder.files)
+    cuts = [found.cut(part) for part in PARTS if part in found.split.parts]
+    lengths, durations_us = zip(*(sizes(cut.recordings, cut.excerpts) for cut in cuts), strict=True)
+    return np.concatenate(lengths), np.concatenate(durations_us), len(found.folder.files)
 
 
-def _some(found: Own) -> tuple[Sequence[int], Sequence[int], int]:
+def _some(found: Own) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """The same of whole recordings: some, spread evenly, and the first of every class and format."""
     files = found.folder.files
     chosen = dict.fromkeys(np.linspace(0, len(files) - 1, LOOKED_AT).astype(np.int64).tolist())
@@ -138,19 +136,19 @@ def _some(found: Own) -> tuple[Sequence[int], Sequence[int], int]:
         lengths.append(number)
         durations.append(file.duration_us)
     refuse(problems)
-    return lengths, durations, len(lengths)
+    return np.array(lengths), np.array(durations), len(lengths)
 
 
-def _warnings(classes: Mapping[str, Mapping[Part, int]], lengths: Sequence[int]) -> Iterator[str]:
+def _warnings(classes: Mapping[str, Mapping[Part, int]], lengths: NDArray[np.int64]) -> Iterator[str]:
     """What may not be as a person expects."""
     wanted: tuple[tuple[Part, int], ...] = (("train", FEW), ("test", 1))
     for part, least in wanted:
         if few := [f"{name} ({counts[part]})" for name, counts in classes.items() if counts[part] < least]:
             what = f"fewer than {least} recordings" if least > 1 else "no recording"
             yield f"Classes with {what} in the part {part}: {listed(few, 10)}."
-    if empty := sum(not length for length in lengths):
+    if empty := int((lengths == 0).sum()):
         yield f"{empty:,} of {len(lengths):,} samples have no event."
 
 
-def _spread(values: Sequence[float] | NDArray[np.float64]) -> Spread:
+def _spread(values: NDArray[Any]) -> Spread:
     return Spread(float(np.min(values)), float(np.median(values)), float(np.max(values)))

@@ -191,7 +191,7 @@ def _edges_changed(random: random.Random, graph: Tree) -> None:
     """Other ``edges``: more, fewer, between other nodes, or no edges at all."""
     names = [*graph["nodes"]] if isinstance(graph.get("nodes"), dict) else []
     edges = graph.get("edges")
-    rows = [list(row) for row in edges] if isinstance(edges, np.ndarray) and edges.ndim == 2 else []
+    rows = [list(row) for row in edges] if isinstance(edges, np.ndarray) and edges.shape[1:] == (2,) else []
     for _ in range(random.choice((1, 1, 2, 30))):
         match random.randrange(5):
             case 0 if rows:
