@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +115,8 @@ class Ended:
     @property
     def was_starting(self) -> bool:
         """Whether an interrupt came while Python itself was starting, before a line of deploytool ran."""
+        if self.code == -signal.SIGINT:  # from then on Python, or deploytool, handles it
+            return not self.stderr
         begun = str(Path(CHECKOUT) / "deploytool") in self.stderr
         return self.code != 0 and self.stderr.rstrip().endswith("KeyboardInterrupt") and not begun
 

@@ -105,4 +105,6 @@ def test_commands_that_end_well_have_no_problem(code: int, stdout: str) -> None:
 def test_an_interrupt_of_python_itself_is_no_fault_and_one_of_ours_is() -> None:
     stderr = 'Traceback (most recent call last):\n  File "<frozen site>", line 1, in f\nKeyboardInterrupt\n'
     assert Ended(("show",), 1, "", stderr, 0.1).problems == []
+    assert Ended(("show",), -2, "", "", 0.05).was_starting
+    assert not Ended(("show",), -2, "", "model  made", 0.05).was_starting
     assert Ended(("show",), 1, "", stderr.replace("<frozen site>", f"{CHECKOUT}/deploytool/x.py"), 0.1).problems
