@@ -59,6 +59,8 @@ def header_of_array(file: IO[bytes], size: int) -> Header:
         raise ValueError(f"its header is damaged: {error}") from None
     if dtype.hasobject:
         raise ValueError("pickled objects")
+    if any(isinstance(length, bool) for length in shape):
+        raise ValueError(f"its header is damaged: a shape of {shape}")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > size - file.tell():
         raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")
     return Header(tuple(shape), dtype, fortran, file.tell())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deploytool.base.npy import BYTES_MIN, DAMAGE, Archive
+from deploytool.base.npy import BYTES_MIN, DAMAGE, Archive, header_of_array
 
 
 def written(arrays: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
@@ -53,6 +53,14 @@ def test_arrays_come_back() -> None:
 def test_what_is_no_archive_of_arrays_is_refused(make: Callable[[], io.BytesIO], says: str) -> None:
     with pytest.raises(DAMAGE, match=says):
         Archive(make())
+
+
+@pytest.mark.parametrize("shape", ["(True,)", "(2, False)", "(2.0,)", "(-1,)", "2"])
+def test_a_shape_that_is_none_is_refused(shape: str) -> None:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+    with pytest.raises(ValueError, match=r"its header is damaged|cut short"):
+        header_of_array(io.BytesIO(content), len(content))
 
 
 def test_a_bomb_is_not_read() -> None:

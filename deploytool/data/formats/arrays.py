@@ -51,8 +51,9 @@ def _found(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
 
 def likely_columns(array: Array) -> str:
     """The likely column order of ``array`` (N, 4) judging by its values; "xypt" if they do not show it."""
-    spans = np.ptp(array, axis=0) if len(array) else np.zeros(4)
-    ascends = [len(array) > 1 and bool((np.diff(column) >= 0).all()) for column in array.T.astype(np.float64)]
+    with np.errstate(invalid="ignore", over="ignore"):  # values may be infinite; whoever reads them says so
+        spans = np.ptp(array, axis=0) if len(array) else np.zeros(4)
+        ascends = [len(array) > 1 and bool((np.diff(column) >= 0).all()) for column in array.T.astype(np.float64)]
     polar = [len(array) > 1 and set(np.unique(column[:10_000]).tolist()) in ({0, 1}, {-1, 1}) for column in array.T]
     times = [i for i in np.argsort(-spans) if ascends[i] and not polar[i]]
     if not times or polar.count(True) != 1:

@@ -54,6 +54,8 @@ def test_the_likely_order_is_told(order: list[str]) -> None:
 def test_without_a_hint_the_commonest_order_is_the_example() -> None:
     assert likely_columns(np.zeros((0, 4))) == "xypt"
     assert likely_columns(np.zeros((9, 4))) == "xypt"
+    assert likely_columns(np.full((9, 4), np.inf)) == "xypt"
+    assert likely_columns(np.array([[1e308, 0, 0, 0], [-1e308, 0, 0, 0]])) == "xypt"
 
 
 @pytest.mark.parametrize(
