@@ -18,6 +18,9 @@ SPEAKERS: Final = 2
 
 Waves = NDArray[np.float32]
 
+AMPLITUDE_MAX: Final = 1e9
+"""The largest value of a wave, whose samples are usually within 1; sums of their squares stay finite."""
+
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
@@ -67,6 +70,9 @@ class Separated:
             if waves.shape != self.sources.shape or waves.ndim != 3:
                 need = f"{self.sources.shape}, the shape of the sources"
                 raise InputError("speech", f"estimates of {name!r} of shape {waves.shape}", need)
+        for waves in (self.sources, *found.values()):
+            if not np.abs(waves).max(initial=0) <= AMPLITUDE_MAX:
+                raise InputError("speech", "waves that are not finite, or huge", f"values up to {AMPLITUDE_MAX:,.0f}")
 
     @property
     def mixtures(self) -> Waves:

@@ -112,9 +112,12 @@ def test_a_recording_keeps_its_voices() -> None:
     assert (again.rate_hz, again.says, again.synthetic) == (8000, recording.speech.says, True)
 
 
-def test_estimates_of_another_shape_are_refused() -> None:
+def test_estimates_of_another_shape_or_size_are_refused() -> None:
     with pytest.raises(InputError, match="estimates of 'PTL' of shape"):
         Separated(SOURCES, {"PTL": SOURCES[:, :1]}, 8000, "speech")
+    for value in (np.nan, np.inf, 3e38):
+        with pytest.raises(InputError, match="waves that are not finite, or huge; need values up to 1,000,000,000"):
+            Separated(SOURCES, {"PTL": np.full_like(SOURCES, value)}, 8000, "speech")
     with pytest.raises(InputError, match="voices of 3 samples; need 2"):
         replace(heard(), samples=("a", "b"), labels=np.full(2, -1))
 

@@ -8,6 +8,7 @@ a table as its fields. In .npz, the name of an array is that of its layer, alone
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import zipfile
 import zlib
@@ -31,7 +32,7 @@ NAMES, LABELS, DURATIONS = "samples", "labels", "durations_us"
 NEED: Final = "numpy arrays of counts or of spikes"
 _BYTES: Final = f"arrays of {ARRAYS_ALLOWED}, with 8 bytes for each number"
 _DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError)
-_DAMAGED_ZIP: Final = (*_DAMAGE, zipfile.BadZipFile, zlib.error)
+_DAMAGED_ZIP: Final = (*_DAMAGE, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError)
 
 
 def read_npy(path: Path) -> Array:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from helpers.foreign import PROGRAM, SAMPLES, read, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deploytool.base.errors import DeployError
+from deploytool.base.errors import DeployError, InputError
 from deploytool.data.spikes.nirdata import write_nir_data
 from deploytool.data.spikes.samples import Samples
 from deploytool.data.spikes.write import write_arrays, write_spike_table
@@ -31,6 +33,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     (folder / "camera.aedat4").write_bytes(aedat4([(5, 1, 1, 0), (9, 2, 0, 1)]))
     names = ("table.csv", "all.npz", "nir.h5", "one.npy", "camera.aedat4")
     return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_stream_of_any_compression_is_refused(tmp_path: Path, method: int) -> None:
+    buffer, packed = io.BytesIO(), io.BytesIO()
+    np.save(buffer, np.random.default_rng(0).integers(0, 9, (2, 4, 2, 3)))
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("conv.npy", buffer.getvalue())
+    content = bytearray(packed.getvalue())
+    content[60:90] = bytes(30)
+    with pytest.raises(InputError, match=r"a\.npz: cannot be read"):
+        read(write(tmp_path, bytes(content), "a.npz"))
 
 
 @pytest.mark.parametrize("name", ["table.csv", "all.npz", "nir.h5", "one.npy", "camera.aedat4"])
