@@ -19,6 +19,8 @@ SUFFIX: Final = ".npy"
 BYTES_MIN: Final = 2**28
 BYTES_PER_BYTE: Final = 20
 """The arrays of an archive that are read together may take 256 MiB, or this many times the size of the file."""
+HEADER_MAX: Final = 2**12
+"""The most bytes of a header. numpy takes quadratic time to find out that one is damaged: seconds for 9,000 bytes."""
 INFLATION_MAX: Final = 1032
 """The most bytes that one byte of a deflated stream stands for."""
 
@@ -53,6 +55,11 @@ def header_of_array(file: IO[bytes], size: int) -> Header:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    begin = file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if length > HEADER_MAX:
+        raise ValueError(f"a header of {length:,} bytes; at most {HEADER_MAX:,}")
+    file.seek(begin)
     try:
         shape, fortran, dtype = header(file)
     except Exception as error:  # numpy lets many kinds of errors out of a damaged header

@@ -63,6 +63,13 @@ def test_a_shape_that_is_none_is_refused(shape: str) -> None:
         header_of_array(io.BytesIO(content), len(content))
 
 
+def test_a_header_that_takes_seconds_to_parse_is_refused() -> None:
+    for version, width in ((b"\x01", 2), (b"\x02", 4)):
+        content = b"\x93NUMPY" + version + b"\x00" + (9000).to_bytes(width, "little") + b"{" + b" " * 9000
+        with pytest.raises(ValueError, match="a header of 9,000 bytes; at most 4,096"):
+            header_of_array(io.BytesIO(content), len(content))
+
+
 def test_a_bomb_is_not_read() -> None:
     number = BYTES_MIN // 8 + 1
     archive = Archive(written({"a.npy": array((number,), content=bytes(8 * number))}))

@@ -128,6 +128,17 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("wrong", [np.inf, np.nan, 0.5, 1e300])
+def test_a_place_that_is_no_whole_number_is_named(tmp_path: Path, kind: type[np.floating], wrong: float) -> None:
+    spikes = FIRED.astype([(name, kind) for name in FIRED.dtype.names or ()])
+    assert np.array_equal(read(saved(tmp_path, {"conv": spikes})).spikes["conv"]["x"], FIRED["x"])
+    with np.errstate(over="ignore"):
+        spikes["x"][1] = kind(wrong)
+    with pytest.raises(InputError, match=r"element 1 is .*; need whole numbers of up to 63 bits"):
+        read(saved(tmp_path, {"conv": spikes}))
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_one_sentence_for_each_thing_that_is_wrong(tmp_path: Path, case: str) -> None:
     content, statements, says = WRONG[case]
