@@ -28,8 +28,11 @@ per sample; validation_loss and so on; rate/conv1 and so on: spikes per neuron a
 
 
 def held_out(epoch: Epoch) -> tuple[str, float]:
-    """(name, value) of the validation score of ``epoch``, of which more is better."""
-    return next((name, epoch[f"validation_{name}"]) for name in SCORES if f"validation_{name}" in epoch)
+    """(name, value) of the validation score of ``epoch``, of which more is better. Raises ValueError without one."""
+    for name in SCORES:
+        if (score := epoch.get(f"validation_{name}")) is not None:
+            return name, score
+    raise ValueError(f"epoch {epoch['epoch']:g} has no validation score")
 
 
 Observe: TypeAlias = Callable[[Epoch, bool], None]

@@ -43,7 +43,7 @@ def energy(recording: Recording, pj_per_synop: float | None = None) -> Energy:
     """
     if recording.rung not in ON_CHIP:
         return Energy(None, None, None, None, f"{NOT_ESTIMATED}the run is not on a chip")
-    if not len(recording) or not len(recording.durations_us) or not len(recording.synops):
+    if not recording.durations_us.any() or not len(recording.synops):
         return Energy(None, None, None, None, f"{NOT_ESTIMATED}durations or synaptic updates are not recorded")
     seconds = float(recording.durations_us.mean()) / 1e6
     return estimate(float(recording.synops.mean()), seconds, pj_per_synop)

@@ -116,7 +116,19 @@ def _other(random: Random, value: Any) -> Any:
     if isinstance(value, bool) or value is None or random.random() < 0.4:
         return copy.deepcopy(random.choice(SCALARS))
     if isinstance(value, int | float):
-        return random.choice((-value, value + 1, value - 1, value * 1000, float(value), str(value), 2**40, 0, 1e30))
+        return random.choice(
+            (
+                -value,
+                value + 1,
+                value - 1,
+                value * 1000,
+                float(max(min(value, 2**1000), -(2**1000))),
+                str(value),
+                2**40,
+                0,
+                1e30,
+            )
+        )
     if isinstance(value, str):
         return random.choice((value + "x", value.upper(), value[:-1], value * 200, [value], value + "\n"))
     if isinstance(value, list | tuple):

@@ -55,6 +55,7 @@ def test_an_assumption_of_the_caller() -> None:
 
 
 def test_not_estimated() -> None:
-    for run in (replace(RUN, rung="torch"), replace(RUN, synops=np.zeros(0)), replace(RUN, durations_us=np.zeros(0))):
+    unknown = replace(RUN, synops=np.zeros(0)), replace(RUN, durations_us=np.zeros(0))
+    for run in (replace(RUN, rung="torch"), *unknown, replace(RUN, durations_us=np.zeros(2))):
         assert energy(run).says.startswith("not estimated: ")
         assert energy(run).uj_per_sample is None

@@ -148,6 +148,7 @@ class State:
         if misfits := [key for key, mask in self.masks.items() if mask.shape != self.weights[key].shape]:
             raise ValueError(f"mask/{misfits[0]} has another shape than the weights")
         self.history = list(found.history)
+        chosen(self.history, 1)  # raises ValueError or KeyError where a score is missing
         found.restore_optimizer(self.optimizer)
 
 

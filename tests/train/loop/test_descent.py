@@ -294,3 +294,14 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, name: str, a
     save_checkpoint(replace(found, arrays={**found.arrays, name: array}), tmp_path)
     with pytest.raises(ArtifactError, match=rf"checkpoint.json: not readable \({says}"):
         run(tmp_path, epochs=2)
+
+
+def test_a_checkpoint_without_a_validation_score_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, epochs=2)
+    found = load_checkpoint(tmp_path, json.loads((tmp_path / "checkpoint.json").read_text())["key"])
+    assert found is not None
+    first, second = found.history
+    kept = {name: value for name, value in second.items() if name != "validation_accuracy"}
+    save_checkpoint(replace(found, history=(first, kept)), tmp_path)
+    with pytest.raises(ArtifactError, match=r"checkpoint.json: not readable \(epoch 2 has no validation score\)"):
+        run(tmp_path, epochs=2)
