@@ -31,6 +31,13 @@ def frozen(array: Array) -> Array:
     return copy
 
 
+def wide(array: Array) -> Array:
+    """``array``; floats in double precision at least, so that limits beyond the range of small ones can be compared."""
+    if array.dtype.kind != "f":
+        return array
+    return array.astype(np.promote_types(array.dtype, np.float64), copy=False)
+
+
 def without_repeats(array: Array) -> Array:
     """``array`` with one element along each axis that is broadcast: all values that it has, without those repeated."""
     return array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]

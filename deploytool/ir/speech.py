@@ -66,6 +66,8 @@ class Separated:
         object.__setattr__(self, "sources", frozen(np.asarray(self.sources, np.float32)))
         found = {name: frozen(np.asarray(waves, np.float32)) for name, waves in self.estimates.items()}
         object.__setattr__(self, "estimates", MappingProxyType(found))
+        if not found:
+            raise InputError("speech", "estimates of no network", "those of one at least")
         for name, waves in found.items():
             if waves.shape != self.sources.shape or waves.ndim != 3:
                 need = f"{self.sources.shape}, the shape of the sources"

@@ -343,6 +343,8 @@ def test_windows_of_a_span_have_its_values(tmp_path: Path) -> None:
         ("file,speed", "{0},fast", "speed is 'fast'; need a number"),
         ("file,speed", "{0},nan", "speed is 'nan'; need a number"),
         ("file,speed,speed", "{0},1,2", "begins with 'file,speed,speed'; need file,label or"),
+        ("file,start_ms,speed", "{0},1,2", "begins with 'file,start_ms,speed'; need file,label or"),
+        ("file,speed,end_ms", "{0},1,2", "begins with 'file,speed,end_ms'; need file,label or"),
         ("file,label,speed", "{0},a,2", "begins with 'file,label,speed'; need file,label or"),
     ],
 )

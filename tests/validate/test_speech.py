@@ -118,6 +118,8 @@ def test_estimates_of_another_shape_or_size_are_refused() -> None:
     for value in (np.nan, np.inf, 3e38):
         with pytest.raises(InputError, match="waves that are not finite, or huge; need values up to 1,000,000,000"):
             Separated(SOURCES, {"PTL": np.full_like(SOURCES, value)}, 8000, "speech")
+    with pytest.raises(InputError, match="estimates of no network; need those of one at least"):
+        Separated(SOURCES, {}, 8000, "speech")
     with pytest.raises(InputError, match="voices of 3 samples; need 2"):
         replace(heard(), samples=("a", "b"), labels=np.full(2, -1))
 

@@ -104,7 +104,7 @@ def _with_names(first: tuple[str, ...], begins: Sequence[tuple[str, ...]]) -> tu
     """``first`` if it is one of ``begins`` and other names, each once; None if it is not."""
     for each in sorted(begins, key=len, reverse=True):
         names = first[len(each) :]
-        if first[: len(each)] == each and names and "label" not in names:
+        if first[: len(each)] == each and names and not {*names} & {*SPANS}:
             return first if all(first) and len({*first}) == len(first) else None
     return None
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.base.arrays import Shape
+from deploytool.base.arrays import Shape, wide
 from deploytool.base.errors import InputError
 from deploytool.data.formats.npy import npy_array
 from deploytool.data.samples import Samples
@@ -62,7 +62,7 @@ def _class_of(path: Path) -> int:
 
 
 def _stream(path: Path, label: int, name: str) -> EventStream:
-    rows = npy_array(path, _COLUMNS)
+    rows = wide(npy_array(path, _COLUMNS))
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iuf" or not len(rows):
         raise InputError(str(path), f"an array {rows.shape} of {rows.dtype}", _COLUMNS)
     if not (np.abs(rows) < TIME_MAX_MS).all():

@@ -18,7 +18,7 @@ from typing import IO, Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, wide
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED
 from deploytool.base.npy import header_of_array
@@ -166,11 +166,8 @@ def _column(column: Array, role: str, where: str) -> Array | Texts:
         raise InputError(where, f"an array of {column.dtype} with {column.ndim} axes", "whole numbers")
     if kind == "f" and role == "t_us":
         return column.astype(np.float64)
-    fits = column
-    if kind == "f":
-        wide = column.astype(np.promote_types(column.dtype, np.float64), copy=False)
-        fits = np.where(np.abs(wide) < 2.0**63, wide, -1)
-    whole = fits.astype(np.int64)
+    column = wide(column)
+    whole = (column if kind != "f" else np.where(np.abs(column) < 2.0**63, column, -1)).astype(np.int64)
     if (wrong := whole != column).any():
         row = int(wrong.argmax())
         raise InputError(where, f"element {row} is {column[row]}", "whole numbers of up to 63 bits")

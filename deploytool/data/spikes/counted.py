@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array, Shape, wide
 from deploytool.base.errors import InputError
 from deploytool.ir.recording import SPIKE
 
@@ -101,11 +101,8 @@ def whole_counts(counts: Array, where: str) -> Array:
     """``counts`` as integers. Raises InputError for others than whole numbers from 0 on."""
     if counts.dtype.kind not in "iufb":
         raise InputError(where, f"an array of {counts.dtype}", "counts, which are whole numbers")
-    if counts.dtype.kind == "f":
-        counts = counts.astype(np.promote_types(counts.dtype, np.float64), copy=False)  # float16 ends before COUNT_MAX
-        wrong = ~((counts >= 0) & (counts == np.rint(counts)))
-    else:
-        wrong = ~(counts >= 0)
+    counts = wide(counts)
+    wrong = ~(counts >= 0) if counts.dtype.kind != "f" else ~((counts >= 0) & (counts == np.rint(counts)))
     wrong |= counts > COUNT_MAX
     if wrong.any():
         index = np.unravel_index(int(wrong.argmax()), counts.shape)
