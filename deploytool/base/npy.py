@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import os
 import zipfile
@@ -26,7 +27,7 @@ INFLATION_MAX: Final = 1032
 
 DAMAGE: Final = (
     *(OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, IndexError, OverflowError),
-    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError),
 )
 """Exceptions raised when an archive or an array in it is damaged."""
 

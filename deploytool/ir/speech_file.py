@@ -40,4 +40,4 @@ def read_speech(columns: Columns) -> Separated | None:
             bool(columns.integers(_SPEECH + "synthetic", least=0)),
         )
     except InputError as error:
-        raise columns.error(_SPEECH + "sources", f"damaged ({error.problems[0].rstrip(chr(46))})", NEED) from None
+        raise columns.error(_SPEECH + "sources", f"damaged ({error.problems[0].rstrip('.')})", NEED) from None

@@ -19,7 +19,7 @@ RECORDED = ("dvsgesture", "cifar10dvs", "ncaltech101")
 IN_TONIC = [("dvsgesture", "DVSGesture"), ("cifar10dvs", "CIFAR10DVS"), ("ncaltech101", "NCALTECH101")]
 
 
-@pytest.mark.parametrize("kind", [np.float64, np.int64, np.uint32])
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int64, np.uint32])
 @pytest.mark.parametrize("folder", ["DVSGesture", "."])
 def test_gesture_is_split_by_people(tmp_path: Path, folder: str, kind: type[np.number]) -> None:
     write_gesture(tmp_path / folder, kind)

@@ -8,10 +8,8 @@ a table as its fields. In .npz, the name of an array is that of its layer, alone
 from __future__ import annotations
 
 import io
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final
@@ -21,7 +19,7 @@ import numpy as np
 from deploytool.base.arrays import Array, wide
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED
-from deploytool.base.npy import header_of_array
+from deploytool.base.npy import DAMAGE, header_of_array
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.data.spikes.samples import Samples, check_number
@@ -31,8 +29,6 @@ COUNTS, SPIKES = "counts/", "spikes/"
 NAMES, LABELS, DURATIONS = "samples", "labels", "durations_us"
 NEED: Final = "numpy arrays of counts or of spikes"
 _BYTES: Final = f"arrays of {ARRAYS_ALLOWED}, with 8 bytes for each number"
-_DAMAGE: Final = (OSError, ValueError, KeyError, EOFError, RuntimeError, NotImplementedError)
-_DAMAGED_ZIP: Final = (*_DAMAGE, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError)
 
 
 def read_npy(path: Path) -> Array:
@@ -40,7 +36,7 @@ def read_npy(path: Path) -> Array:
     try:
         with path.open("rb") as file:
             return _array(file, path.stat().st_size)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(str(path), error) from None
 
 
@@ -67,7 +63,7 @@ def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Arra
                 if meant in arrays:
                     raise InputError(str(path), f"two arrays called {meant}", "different names")
                 arrays[meant] = _array(io.BytesIO(archive.read(entry)), entry.file_size)
-    except _DAMAGED_ZIP as error:
+    except DAMAGE as error:
         raise _damaged(str(path), error) from None
     if "alias_nodes" in arrays:
         todo = "Copy the whole folder of the artifact into the store."

@@ -53,6 +53,13 @@ class Checkpoint:
         _require_like(name, {key: tensor.shape for key, tensor in found.items()}, others)
         return found
 
+    def masks(self, name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`tensors` of the shapes of some of ``weights``. Raises ValueError or KeyError if they are of others."""
+        found = self.tensors(name)
+        if misfits := [key for key, mask in found.items() if mask.shape != weights[key].shape]:
+            raise ValueError(f"{name}/{misfits[0]} has another shape than the weights")
+        return found
+
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Restores the saved state of ``optimizer``. Raises ValueError if that is about tensors of other shapes."""
         learnt = [tensor for group in optimizer.param_groups for tensor in group["params"]]
@@ -156,16 +163,7 @@ def restore_checkpoint(restore: Callable[[Checkpoint], None], found: Checkpoint,
     """Calls ``restore`` with the checkpoint ``found``. Raises ArtifactError if it is that of another network."""
     try:
         restore(found)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        RuntimeError,
-        OverflowError,
-        InputError,
-    ) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, InputError) as error:
         raise damaged(folder, error) from None
 
 

@@ -144,9 +144,7 @@ class State:
             for name, tensor in group("weights").items():
                 self.weights[name].copy_(tensor)
         self.mean, self.best = group("mean"), group("best")
-        self.masks = {key: tensor.to(self.net.device) for key, tensor in found.tensors("mask").items()}
-        if misfits := [key for key, mask in self.masks.items() if mask.shape != self.weights[key].shape]:
-            raise ValueError(f"mask/{misfits[0]} has another shape than the weights")
+        self.masks = {key: mask.to(self.net.device) for key, mask in found.masks("mask", self.weights).items()}
         self.history = list(found.history)
         chosen(self.history, 1)  # raises ValueError or KeyError where a score is missing
         found.restore_optimizer(self.optimizer)

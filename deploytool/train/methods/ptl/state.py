@@ -180,9 +180,7 @@ class State:
         if self.stage:
             self.fold()
         self.weights, self.best = (found.tensors_like(name, self.weights) for name in ("weights", "best"))
-        self.masks = found.tensors("masks")
-        if misfits := [name for name, mask in self.masks.items() if mask.shape != self.weights[name].shape]:
-            raise ValueError(f"masks/{misfits[0]} has another shape than the weights")
+        self.masks = found.masks("masks", self.weights)
         self.thetas = self._thetas(found.group("thetas"))
         self.others = {name: found.tensors(_OTHERS + name) for name in (RELUS, PLAIN) if found.group(_OTHERS + name)}
         for tensors in self.others.values():
