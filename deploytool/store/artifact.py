@@ -115,17 +115,15 @@ class Store:
         made = [path for path in self._folders(request.kind) if stated(path).get("key") == key]
         return open_artifact(max(made, key=_age)) if made else None
 
-    def put(
-        self, request: Request, write: Callable[[Path], None], machine: Mapping[str, str | int] | None = None
-    ) -> Artifact:
+    def put(self, request: Request, write: Callable[[Path], None], apart: Mapping[str, Any] | None = None) -> Artifact:
         """The artifact for ``request`` of the files that ``write(folder)`` writes, stored atomically.
 
-        Its manifest states the ``machine``, on which neither its name nor its digest depends.
+        Its manifest states what is ``apart`` too, on which neither its name nor its digest depends.
         Raises ArtifactError when the store cannot be written.
         """
         with self._draft(request.kind) as draft:
             write(draft)
-            manifest = _manifest(request, draft, machine)
+            manifest = _manifest(request, draft, apart)
             (draft / MANIFEST).write_text(manifest.text, encoding="utf-8")
             return _moved(draft, Artifact(self.root / manifest.name, manifest))
 
@@ -322,12 +320,12 @@ def open_artifact(path: Path) -> Artifact:
     return Artifact(path, manifest)
 
 
-def _manifest(request: Request, folder: Path, machine: Mapping[str, str | int] | None) -> Manifest:
+def _manifest(request: Request, folder: Path, apart: Mapping[str, Any] | None) -> Manifest:
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in sorted(folder.rglob("*")) if path.is_file()
     }
     asked = {"kind": request.kind, "key": request.key, "inputs": dict(request.inputs), "recipe": dict(request.recipe)}
-    return new_manifest({**asked, "files": files}, machine)
+    return new_manifest({**asked, "files": files}, apart)
 
 
 class StoreError(ArtifactError):

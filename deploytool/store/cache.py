@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deploytool.base.errors import ArtifactError
 from deploytool.base.machine import is_first_process, launched_processes
@@ -24,29 +24,33 @@ class StageCache:
     store: Store
     messages: Messages
 
-    def stored(self, request: Request, compute: Callable[[], T], write: Callable[[T, Path], None]) -> Artifact:
+    def stored(
+        self,
+        request: Request,
+        compute: Callable[[], T],
+        write: Callable[[T, Path], None],
+        apart: Mapping[str, Any] | None = None,
+    ) -> Artifact:
         """The artifact for ``request``: the one in the store, or what ``compute`` returns, written by ``write``.
 
-        If another process is making it, this one waits and takes it. If torchrun started several processes, only the
-        first writes. The others help to compute, and end here with SystemExit.
+        What is made states what is ``apart`` from its digest too. If another process is making it, this one waits and
+        takes it. If torchrun started several processes, only the first writes. The others help to compute, and end here
+        with SystemExit.
         """
         with self.turn(request) as found:
-            return found or self._made(request, compute, write)
+            return found or self._made(request, compute, write, lambda: apart)
 
     def continued(
         self,
         request: Request,
         compute: Callable[[Path], T],
         write: Callable[[T, Path], None],
-        machine: Callable[[], Mapping[str, str | int]] | None = None,
+        apart: Callable[[], Mapping[str, Any] | None] = lambda: None,
     ) -> Artifact:
-        """What `stored` returns. ``compute(folder)`` keeps unfinished work in ``folder``, which goes at the end.
-
-        What is made states the ``machine()``.
-        """
+        """What `stored` returns. ``compute(folder)`` keeps unfinished work in ``folder``, which goes at the end."""
         folder = self.store.unfinished(request)
         with self.turn(request) as found:
-            made = found or self._made(request, lambda: compute(folder), write, machine)
+            made = found or self._made(request, lambda: compute(folder), write, apart)
             shutil.rmtree(folder, ignore_errors=True)
             return made
 
@@ -79,13 +83,13 @@ class StageCache:
         request: Request,
         compute: Callable[[], T],
         write: Callable[[T, Path], None],
-        machine: Callable[[], Mapping[str, str | int]] | None = None,
+        apart: Callable[[], Mapping[str, Any] | None],
     ) -> Artifact:
         with self.messages.doing(f"making the {request.kind}"):
             value = compute()
         _end_helpers()
         with self.messages.doing(f"writing the {request.kind}"):
-            made = self.store.put(request, lambda folder: write(value, folder), machine() if machine else None)
+            made = self.store.put(request, lambda folder: write(value, folder), apart())
         self.messages.say(f"{request.kind:<10} {made.name}  made")
         if (ahead := self.store.from_future(request.kind)) is not None:
             stays = f"{request.kind}@latest stays this one until then"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator
@@ -25,8 +26,11 @@ from deploytool.store.requests import schema_of
 Kind: TypeAlias = Literal["model", "graph", "program", "samples", "recording", "verdict", "sweep", "selftest", "report"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-SCHEMA_VERSION: Final = 3
-"""2 added the time of creation, 3 the machine; only manifests that state one have version 3."""
+SCHEMA_VERSION: Final = 4
+"""2 added the time of creation, 3 the machine of a model, 4 the network of a program.
+
+Only manifests that state a machine have version 3, and only those that state a network have version 4.
+"""
 IDENTITY_VERSION: Final = 1
 """The version of what digests and keys cover. While it stays, so do the names of artifacts."""
 
@@ -35,6 +39,9 @@ NEED: Final = "the manifest of an artifact"
 MADE_BY: Final = f"deploytool {version('deploytool')}"
 UNCHANGED: Final = "what deploytool wrote"
 REMAKE: Final = "Delete the artifact's folder and run the command again to recreate it."
+_APART: Final = MappingProxyType({2: frozenset[str](), 3: frozenset({"machine"}), 4: frozenset({"network"})})
+"""What manifests of each schema version state besides their creation, and apart from what their digest covers."""
+_ALL_APART: Final = frozenset[str]().union(*_APART.values())
 _DIGEST: Final = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -43,7 +50,8 @@ class Manifest(BaseModel):
     """The description of an artifact. ``inputs`` {role: digest}, ``files`` {name: sha256}, ``recipe`` what decided.
 
     ``created`` is the time in UTC, with microseconds; manifests of version 1 do not state it. ``machine`` is where a
-    model was trained: processor, instructions, threads, versions.
+    model was trained: processor, instructions, threads, versions. ``network`` is the digest of what a program was made
+    from: the model, or the graph if it was not trained here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +66,7 @@ class Manifest(BaseModel):
     made_by: str
     created: str | None = None
     machine: dict[str, str | int] | None = None
+    network: str | None = None
     created_check: str | None = None
 
     @field_validator("inputs")
@@ -67,6 +76,13 @@ class Manifest(BaseModel):
             if not _DIGEST.fullmatch(named):
                 raise ValueError(f"{role!r}: {named!r}, which is no digest")
         return inputs
+
+    @field_validator("network")
+    @classmethod
+    def _is_digest(cls, network: str | None) -> str | None:
+        if network is not None and not _DIGEST.fullmatch(network):
+            raise ValueError(f"{network!r}, which is no digest")
+        return network
 
     @field_validator("files")
     @classmethod
@@ -88,13 +104,16 @@ class Manifest(BaseModel):
         return canonical_json(self.model_dump(exclude_none=True))
 
 
-def new_manifest(values: Mapping[str, Any], machine: Mapping[str, str | int] | None = None) -> Manifest:
-    """The manifest, created now, that states ``values``: kind, key, inputs, files and recipe; and the ``machine``."""
-    stated = {**values, "schema_version": SCHEMA_VERSION if machine else SCHEMA_VERSION - 1, "made_by": MADE_BY}
-    apart: dict[str, Any] = {"digest": _digest_of(stated), "created": _now()}
-    if machine:
-        apart["machine"] = dict(machine)
-    return Manifest(**stated, **apart, created_check=_created_check({**stated, **apart}))
+def new_manifest(values: Mapping[str, Any], apart: Mapping[str, Any] | None = None) -> Manifest:
+    """The manifest, created now, that states ``values``: kind, key, inputs, files and recipe.
+
+    ``apart`` are the machine of a model, or the network of a program, on which the digest does not depend.
+    """
+    apart = apart or {}
+    (number,) = (number for number, names in _APART.items() if names == apart.keys())
+    stated = {**values, "schema_version": number, "made_by": MADE_BY}
+    found: dict[str, Any] = {**stated, "digest": _digest_of(stated), "created": _now(), **apart}
+    return Manifest(**found, created_check=_created_check(found))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -151,9 +170,9 @@ def _is_intact(values: Any) -> bool:
         case bool():
             return False
         case 1:
-            return not values.keys() & {"created", "created_check", "machine"}
-        case 2 | 3 as stated_version:
-            if stated_time(values) is None or ("machine" in values) != (stated_version == 3):
+            return not values.keys() & {"created", "created_check", *_ALL_APART}
+        case int(number) if number in _APART:
+            if stated_time(values) is None or _ALL_APART & values.keys() != _APART[number]:
                 return False
             return values.get("created_check") == _created_check(values)
         case _:
@@ -162,7 +181,7 @@ def _is_intact(values: Any) -> bool:
 
 def _digest_of(values: Mapping[str, Any]) -> str:
     """The digest of what makes the artifact of the manifest ``values`` what it is."""
-    apart = ("digest", "created", "created_check", "machine")
+    apart = {"digest", "created", "created_check", *_ALL_APART}
     covered = {name: value for name, value in values.items() if name not in apart}
     return digest(canonical_json({**covered, "schema_version": IDENTITY_VERSION}))
 
@@ -170,7 +189,8 @@ def _digest_of(values: Mapping[str, Any]) -> str:
 def _created_check(values: Mapping[str, Any]) -> str:
     """The checksum of what the digest of the manifest ``values`` does not cover."""
     covered = [values["schema_version"], values["digest"], values["created"]]
-    return digest([*covered, canonical_json(values["machine"])] if "machine" in values else covered)[:16]
+    apart = [canonical_json(values[name]) for name in sorted(_APART[values["schema_version"]])]
+    return digest([*covered, *apart])[:16]
 
 
 def _now() -> str:

@@ -74,10 +74,11 @@ def map_graph(
 
     names = class_names(cache.store, stored)
     inputs = {"graph": stored.digest}
+    made_of = {"network": stored.manifest.inputs.get("model", stored.digest)}
 
     if target == SIMULATOR:
         request = Request("program", inputs, _asked_of_simulator(spec, width, calibration))
-        return cache.stored(request, lambda: _grouped(graph(), spec), partial(_write_program, names))
+        return cache.stored(request, lambda: _grouped(graph(), spec), partial(_write_program, names), made_of)
 
     target = target or trained_for(cache.store, stored) or DEFAULT_CHIP
     chip = chip_named(target)
@@ -110,7 +111,7 @@ def map_graph(
         _refuse_misfit(graph(), chip, spec, calibration)
         decided["calibration"] = calibration.says
         inputs["calibration"] = calibration.fingerprint
-    return cache.stored(Request("program", inputs, decided), compute, write)
+    return cache.stored(Request("program", inputs, decided), compute, write, made_of)
 
 
 def _write_program(names: Sequence[str], program: Program, folder: Path) -> None:

@@ -80,7 +80,7 @@ def train(cache: StageCache, recipe: Recipe, tensorboard: Path | None = None) ->
         if recipe.task.kind == "separate":
             _write_comparison(trained, recipe, folder)
 
-    return cache.continued(request, compute, write, lambda: _machine(recipe.train))
+    return cache.continued(request, compute, write, lambda: {"machine": _machine(recipe.train)})
 
 
 def _machine(spec: TrainSection) -> Mapping[str, str | int]:

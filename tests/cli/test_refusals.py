@@ -98,7 +98,7 @@ def test_a_missing_corrupt_or_newer_artifact(cli: Deploytool, made: Path, tmp_pa
     path.write_bytes(bytes(content))
     assert "program.safetensors" in refusal(cli("show", name), 4)
     manifest = made / "store" / name / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 9'))
+    manifest.write_text(manifest.read_text().replace('"schema_version": 4', '"schema_version": 9'))
     assert "schema version 9" in refusal(cli("show", name), 4)
     for file in (made / "store" / name).iterdir():
         file.unlink()

@@ -131,7 +131,7 @@ def test_a_newer_schema_is_refused(store: Store) -> None:
     made = put(store)
     values = json.loads((made.path / MANIFEST).read_text()) | {"schema_version": 99, "made_by": "deploytool 9"}
     (made.path / MANIFEST).write_text(canonical_json(values))
-    with pytest.raises(ArtifactError, match="schema version 99, written by deploytool 9; need version 3 or older"):
+    with pytest.raises(ArtifactError, match="schema version 99, written by deploytool 9; need version 4 or older"):
         open_artifact(made.path)
 
 

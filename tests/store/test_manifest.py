@@ -191,7 +191,7 @@ def write_weights(folder: Path) -> None:
 def test_the_machine_is_apart_from_the_name(tmp_path: Path) -> None:
     plain, stated = (
         Store(tmp_path / "a").put(ASKED, write_weights),
-        Store(tmp_path / "b").put(ASKED, write_weights, MACHINE),
+        Store(tmp_path / "b").put(ASKED, write_weights, {"machine": MACHINE}),
     )
     assert stated.digest == plain.digest
     assert stated.name == plain.name
@@ -205,7 +205,25 @@ def test_the_machine_is_apart_from_the_name(tmp_path: Path) -> None:
     [('"threads": 2', '"threads": 1'), ('"schema_version": 3', '"schema_version": 2'), ("AVX2", "AVX1")],
 )
 def test_a_changed_machine_is_found(tmp_path: Path, old: str, new: str) -> None:
-    path = Store(tmp_path).put(ASKED, write_weights, MACHINE).path
+    path = Store(tmp_path).put(ASKED, write_weights, {"machine": MACHINE}).path
+    text = (path / "manifest.json").read_text()
+    assert old in text
+    (path / "manifest.json").write_text(text.replace(old, new))
+    with pytest.raises(ArtifactError, match="its content does not match its digest"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"network": "abc"', '"network": "abd"'),
+        ('"schema_version": 4', '"schema_version": 2'),
+        ('"network": "abc",\n', ""),
+    ],
+)
+def test_a_changed_network_is_found(tmp_path: Path, old: str, new: str) -> None:
+    path = Store(tmp_path).put(Request("program", {}, {}), write_weights, {"network": "abc"}).path
+    assert read_manifest(path).network == "abc"
     text = (path / "manifest.json").read_text()
     assert old in text
     (path / "manifest.json").write_text(text.replace(old, new))

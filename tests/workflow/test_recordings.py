@@ -47,3 +47,18 @@ def test_an_older_recording_gets_its_setup_from_its_lineage(made: Path, monkeypa
     for artifact in every(store):
         known, found = load_recording(artifact.path).setup, recordings.load(store, artifact).setup
         assert replace(found, program=known.program, arithmetic=known.arithmetic) == known
+
+
+def test_the_network_of_a_run_does_not_depend_on_what_else_is_in_the_store(
+    made: Path, program: str, tmp_path: Path
+) -> None:
+    """A recording that was made while its graph and model were deleted had another name than otherwise."""
+    store, alone = Store(made / "store"), Store(tmp_path / "store")
+    (model,) = store.folders("model")
+    alone.adopt(store.get(program))
+    recording = next(
+        found for found in (load_recording(each.path) for each in every(store)) if found.rung == "emulator"
+    )
+    for place in (store, alone):
+        found = recordings.with_source(place, place.get(program), recording)
+        assert found.setup.network == store.get(model.name).digest
