@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from helpers.families import crossing_programs, leaky_programs
 from helpers.layers import make_layer
-from helpers.programs import programs, streams, vector_programs
-from hypothesis import given, reject, settings
+from helpers.programs import programs, specified, streams, vector_programs
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploytool.base.errors import UnsupportedError
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Program, Route
 from deploytool.ir.recording import Load, Recording, join
@@ -20,7 +19,6 @@ from deploytool.run.engine.event_driven import run_streams
 from deploytool.run.engine.limits import Limits
 from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.samples import Room, recording_of
-from deploytool.run.reference.specification import run_reference
 from deploytool.run.targets.table import make_target
 
 
@@ -86,10 +84,7 @@ def test_load_and_decisions_equal_the_specification(data: st.DataObject) -> None
     program = data.draw(st.one_of(programs(), vector_programs(), leaky_programs(), crossing_programs()))
     factor = data.draw(st.sampled_from([1, 30, 400]))
     sent = [spread(stream, factor) for stream in data.draw(st.lists(streams(program.input_shape), min_size=1))]
-    try:
-        wanted = [run_reference(program, stream, in_flight=300) for stream in sent]
-    except UnsupportedError:
-        reject()
+    wanted = [specified(program, stream, in_flight=300) for stream in sent]
     found = recorded(program, sent, Limits(data.draw(st.integers(1, 100))), data.draw(st.booleans()))
     assert found.decisions_us.tolist() == [sample.decision_us for sample in wanted]
     for name, load in found.load.items():

@@ -11,7 +11,7 @@ import pytest
 from helpers.divergence import EVENTS, why
 from helpers.families import FAMILIES, split_programs, without_decimators
 from helpers.layers import changed, make_layer
-from helpers.programs import programs, streams
+from helpers.programs import light, programs, streams
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -21,10 +21,8 @@ from deploytool.ir.divergence import Explained, LayerDivergence
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.ir.program import Layer, Program, Route
 from deploytool.map.lower import lower
-from deploytool.run.engine.event_driven import run_sample
 from deploytool.run.jobs.follow import follow
 from deploytool.run.jobs.job import Job
-from deploytool.run.plan.layers import make_plan, state_type
 from deploytool.run.record.checks import IN_FLIGHT_MAX
 from deploytool.run.reference.specification import run_reference
 from deploytool.validate.divergence.history import origin
@@ -92,11 +90,6 @@ def first_by_brute_force(
         differing = [pair for pair in zip(*lists, strict=False) if pair[0] != pair[1]]
         found[layer] = min(spike[0] for spike in differing[0] if spike) if differing else None
     return found
-
-
-def light(stream: EventStream, *programs: Program) -> bool:
-    """Whether all ``programs`` fire so few spikes that the slow specification is done in no time."""
-    return all(run_sample(make_plan(each, state_type(each)), stream, [*each.parts]).synops < 5000 for each in programs)
 
 
 def fired(program: Program, stream: EventStream, first: LayerDivergence) -> Counter[int]:
