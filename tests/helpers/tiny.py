@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from deploytool.ir.events import EVENT, EventStream
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
+from deploytool.train.outside import Streams
 
 NETWORK = NetworkSection.model_validate(
     {
@@ -23,6 +26,25 @@ NETWORK = NetworkSection.model_validate(
         ],
     }
 )
+STAGES = NetworkSection.model_validate(
+    {
+        "input": (2, 6, 6),
+        "layers": [
+            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
+            {"type": "spike"},
+            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
+            {"type": "spike", "name": "on1"},
+            {"type": "avgpool", "kernel": 2},
+            {"type": "conv", "out": 6, "kernel": 3, "padding": 1},
+            {"type": "spike", "name": "on2"},
+            {"type": "conv", "out": 6, "kernel": 3, "padding": 1, "stride": 2},
+            {"type": "spike", "name": "on3"},
+            {"type": "flatten"},
+            {"type": "linear", "out": 2},
+        ],
+    }
+)
+"""A network of three stages, for T-RevSNN."""
 CONSTRAINTS = ConstraintsSection()
 
 
@@ -62,3 +84,20 @@ class Still(Sides):
         for frames, labels in super().__call__(1, batch, generator):
             image = frames[0] / 8
             yield image.expand(time_steps, *image.shape), labels
+
+
+def as_streams(samples: Sides) -> list[EventStream]:
+    """``samples`` as events, 10 us for each of their 12 frames."""
+    streams = []
+    for sample in range(len(samples)):
+        t, c, y, x = (axis.numpy() for axis in samples.counts[:, sample].nonzero(as_tuple=True))
+        events = np.zeros(len(t), EVENT)
+        events["t"], events["c"], events["y"], events["x"] = 10 * t, c, y, x
+        streams.append(EventStream(events, (2, 6, 6), 120, int(samples.labels[sample])))
+    return streams
+
+
+def in_batches(samples: Sides) -> Streams:
+    """``samples`` as events, batch by batch, always in the same order."""
+    streams = as_streams(samples)
+    return lambda batch, _: [streams[start : start + batch] for start in range(0, len(streams), batch)]

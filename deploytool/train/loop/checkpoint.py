@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
@@ -154,7 +155,10 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         tensors = folder / stated.tensors
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
-        return Checkpoint(key, tuple(described["history"]), read_tensors(tensors))
+        arrays = read_tensors(tensors)
+        if unreal := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+            raise ValueError(f"{unreal[0]} has values that are not finite")
+        return Checkpoint(key, tuple(described["history"]), arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:
         raise damaged(folder, error) from None
 

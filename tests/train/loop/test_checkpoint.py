@@ -84,6 +84,15 @@ def test_epochs_are_numbered(tmp_path, epochs):
         load_checkpoint(tmp_path, "key")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, value):
+    """Training that went on from them ended in a traceback when the next checkpoint was written."""
+    arrays = {"weights/a": np.array([1, value], np.float32)}
+    save_checkpoint(Checkpoint("key", ({"epoch": 1, "loss": 0.5},), arrays), tmp_path)
+    with pytest.raises(ArtifactError, match="weights/a has values that are not finite"):
+        load_checkpoint(tmp_path, "key")
+
+
 def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.tiny import Sides, spec
+from helpers.tiny import Sides, in_batches, spec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,6 @@ from deploytool.base.errors import RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.chip.chips import CHIPS
 from deploytool.convert.model import to_graph
-from deploytool.ir.events import EVENT, EventStream
 from deploytool.map.group import group
 from deploytool.map.quantise import quantise
 from deploytool.recipe import ConstraintsSection, NetworkSection, TrainSection
@@ -303,16 +302,6 @@ def test_the_potential_of_a_last_layer_without_spikes_is_the_answer(tmp_path: Pa
     assert 100 * right / len(VALIDATION) == chosen["validation_accuracy"]
 
 
-def as_streams(samples: Sides) -> list[EventStream]:
-    streams = []
-    for sample in range(len(samples)):
-        t, c, y, x = (axis.numpy() for axis in samples.counts[:, sample].nonzero(as_tuple=True))
-        events = np.zeros(len(t), EVENT)
-        events["t"], events["c"], events["y"], events["x"] = 10 * t, c, y, x
-        streams.append(EventStream(events, (2, 6, 6), 120, int(samples.labels[sample])))
-    return streams
-
-
 def test_spikes_may_be_counted_elsewhere(tmp_path: Path) -> None:
     """``counts`` gets the model so far, and what it returns is what the next layer takes."""
     asked = []
@@ -327,10 +316,7 @@ def test_spikes_may_be_counted_elsewhere(tmp_path: Path) -> None:
                 found[name] = 3 * np.stack([~sides, sides] * (features // 2), axis=1).reshape(-1, features, 1, 1)
         return found
 
-    def in_order(samples: Sides) -> Any:
-        return lambda batch, _: [as_streams(samples)[start : start + batch] for start in range(0, len(samples), batch)]
-
-    outside = Outside(emulated=Emulated(in_order(TRAINING), in_order(VALIDATION), counts))
+    outside = Outside(emulated=Emulated(in_batches(TRAINING), in_batches(VALIDATION), counts))
     found = run(tmp_path, outside=outside, ptl={"forward": "emulator"})
     assert {(layers, arrays) for layers, arrays, _ in asked} == {(1, 2), (2, 4), (3, 6)}
     assert [row["validation_accuracy"] for row in found.history if row["stage"] == 3] == [100.0] * 3

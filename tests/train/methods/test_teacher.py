@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from helpers.tiny import CONSTRAINTS, NETWORK, Sides, in_batches
+from helpers.tiny import spec as tiny_spec
 from torch.nn import functional as F
 
 from deploytool.ir.events import EVENT, EventStream
 from deploytool.recipe.teacher import TeacherSection
-from deploytool.train.methods.events.teacher import Teacher, counted, distilled
+from deploytool.train.methods.events.teacher import Teacher, counted, distilled, taught
 from deploytool.train.outside import Emulated
+from deploytool.train.task import Task
 
 
 def stream(times_us: list[int], places: list[tuple[int, int, int]], label: int = 0) -> EventStream:
@@ -99,3 +103,12 @@ def test_it_takes_maps_of_any_size(shape: tuple[int, int, int]) -> None:
     teacher = Teacher(TeacherSection(features=3), shape, 7, 10, seed=0)
     events = np.zeros(1, EVENT)
     assert teacher.logits([EventStream(events, shape, 10)] * 2).shape == (2, 7)
+
+
+def test_a_checkpoint_of_more_epochs_than_asked_is_not_trained_further(tmp_path: Path) -> None:
+    spec = TeacherSection(epochs=3, batch=16, features=2, windows=1)
+    task = Task(NETWORK, CONSTRAINTS, tiny_spec(), 0, Sides(8, 1), Sides(8, 2), tmp_path)
+    streams = in_batches(Sides(8, 1))
+    long = taught(spec, 2, task, Emulated(streams, streams, lambda *_: {}), 1)
+    found = taught(spec.model_copy(update={"epochs": 2}), 2, task, Emulated(streams, streams, lambda *_: {}), 1)
+    assert len(found.history) == len(long.history) == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.tiny import NETWORK, Sides, spec
+from helpers.tiny import NETWORK, STAGES, Sides, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,24 +23,6 @@ from deploytool.train.task import Task
 
 NO_FLOOR = ConstraintsSection(floor=None)
 REAL = ConstraintsSection(weight_bits=32, threshold=0.5)
-STAGES = NetworkSection.model_validate(
-    {
-        "input": (2, 6, 6),
-        "layers": [
-            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
-            {"type": "spike"},
-            {"type": "conv", "out": 4, "kernel": 3, "padding": 1},
-            {"type": "spike", "name": "on1"},
-            {"type": "avgpool", "kernel": 2},
-            {"type": "conv", "out": 6, "kernel": 3, "padding": 1},
-            {"type": "spike", "name": "on2"},
-            {"type": "conv", "out": 6, "kernel": 3, "padding": 1, "stride": 2},
-            {"type": "spike", "name": "on3"},
-            {"type": "flatten"},
-            {"type": "linear", "out": 2},
-        ],
-    }
-)
 BLOCKS = NetworkSection.model_validate(
     {
         "input": (2, 8, 8),

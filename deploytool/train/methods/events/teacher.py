@@ -103,7 +103,7 @@ def taught(spec: TeacherSection, classes: int, task: Task, emulated: Emulated, s
 
     def next_epoch() -> bool:
         done = len(teacher.history)
-        if done == spec.epochs:
+        if done >= spec.epochs:
             return False
         accuracy = teacher.train_epoch(emulated)
         note = f"teacher, epoch {done + 1}/{spec.epochs}  {accuracy:.2f} % correct"
