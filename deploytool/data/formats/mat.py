@@ -65,7 +65,7 @@ def _events(variables: dict[str, Array | dict[str, Array]], reading: Reading, na
 
 
 def _is_dat2mat(array: Array) -> bool:
-    return array.ndim == 2 and array.shape[1] == 6 and not np.ptp(array[:, 1:3], axis=0).any()
+    return array.ndim == 2 and len(array) > 0 and array.shape[1] == 6 and not np.ptp(array[:, 1:3], axis=0).any()
 
 
 def _of_struct(fields: dict[str, Array], reading: Reading, name: str) -> RawEvents:

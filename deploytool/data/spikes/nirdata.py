@@ -147,6 +147,10 @@ class _Reading:
         if data.ndim != 3 or data.dtype.kind not in "biuf" or not ((data == 0) | (data == 1)).all():
             found = f"data {data.shape} of {data.dtype}"
             raise InputError(f"{self.where}: {node}", found, "0 and 1 of shape (samples, time steps, neurons)")
+        if not (dt > 0 and math.isfinite(data.shape[1] * dt)):
+            raise InputError(
+                f"{self.where}: {node}", f"time steps of dt = {dt:g}", "a time step above 0, not this long"
+            )
         sample, step, neuron = np.nonzero(data)
         return Observed(node, len(data), data.shape[2], data.shape[1] * dt, sample, neuron, step * dt)
 

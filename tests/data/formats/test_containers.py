@@ -284,6 +284,9 @@ def test_matlab_matrices(tmp_path: Path) -> None:
     scipy.savemat(tmp_path / "c.mat", {"left": np.array(ROWS), "right": np.array(ROWS)})
     with pytest.raises(InputError, match="events in left, right; need one recording per file"):
         read_raw(tmp_path / "c.mat", FORMATS["mat"])
+    scipy.savemat(tmp_path / "d.mat", {"out1": np.zeros((0, 6))})
+    with pytest.raises(InputError, match="fields out1; need"):
+        read_raw(tmp_path / "d.mat", FORMATS["mat"])
 
 
 def test_archives_that_unpack_to_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,11 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"time_unit": "ms"},
         "file.h5: fc: data (2, 5, 3) of float64; need 0 and 1 of shape (samples, time steps, neurons).",
     ),
+    "endless time steps": (
+        {"fc": nir.TimeGriddedData(np.ones((2, 5, 3)), 1e308)},
+        {"time_unit": "ms"},
+        "file.h5: fc: time steps of dt = 1e+308; need a time step above 0, not this long.",
+    ),
     "nothing": (
         {"fc": {"v": nir.TimeGriddedData(np.ones((2, 5, 3)), 0.1)}},
         {"time_unit": "ms"},
