@@ -20,6 +20,9 @@ BYTES_PER_BYTE: Final = 20
 ARRAYS_ALLOWED: Final = "at most 1 GiB in total, or 20 times the file's size, within --max-memory"
 """`bytes_allowed` in words."""
 
+DAMAGE: Final = (OSError, OverflowError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
+"""Exceptions raised when an HDF5 file is damaged, or has something else where an array or attribute should be."""
+
 
 def bytes_allowed(path: Path) -> int:
     """The number of bytes that the arrays of the file ``path`` may take in total."""

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed, bytes_of, require_sound_heaps
+from deploytool.base.hdf5 import DAMAGE, bytes_allowed, bytes_of, require_sound_heaps
 
 DEPTH_MAX: Final = 64
 """The maximum nesting depth of groups."""
@@ -38,7 +38,7 @@ def load(path: Path) -> dict[str, Any]:
         require_sound_heaps(path)
         with h5py.File(path, "r") as file:
             return _Reading(where, bytes_allowed(path)).members(file)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+    except DAMAGE as error:
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         todo = "Copy or write the file again."
         raise InputError(where, f"truncated or damaged ({reason})", "a complete HDF5 file", todo) from None

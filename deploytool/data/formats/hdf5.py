@@ -19,7 +19,7 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import bytes_allowed, bytes_of, require_sound_heaps
+from deploytool.base.hdf5 import DAMAGE, bytes_allowed, bytes_of, require_sound_heaps
 from deploytool.data.formats.named import complete, roles
 from deploytool.data.formats.parts import START, Part, Parts, Place
 from deploytool.data.formats.reading import COLUMNS, Reading, camera_size
@@ -43,8 +43,6 @@ MANY_SPIKES: Final = {"spikes/times", "spikes/units"}
 ECF: Final = 36559
 """The filter of Prophesee's files, which no Python package has."""
 
-_DAMAGE: Final = (OSError, OverflowError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
-"""What h5py and numpy raise about a damaged file."""
 _MVSEC: Final = re.compile(r"davis/(left|right)/events$")
 _SIZE: Final = re.compile(r"(\d+)x(\d+)$")
 
@@ -214,6 +212,6 @@ def _errors(name: str) -> Iterator[None]:
     """Raises InputError for what h5py raises about the file ``name``."""
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(name, f"cannot be read ({reason})", "an HDF5 file of events", "Copy it again.") from None

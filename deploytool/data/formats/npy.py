@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED, bytes_allowed
-from deploytool.base.npy import header_of_array
+from deploytool.base.npy import DAMAGE, header_of_array
 from deploytool.data.formats.arrays import NEED
 from deploytool.data.formats.named import complete
 from deploytool.data.formats.parts import START, Parts, Place
@@ -26,8 +24,6 @@ from deploytool.data.formats.reading import Reading
 from deploytool.data.formats.stored import Stored, array_parts, column_parts, is_events
 
 ARCHIVE_OF_NMNIST: Final = {"x", "y", "p_bits", "n", "label", "id"}
-DAMAGE: Final = (ValueError, KeyError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile)
-DAMAGE_OF_ZIP: Final = (*DAMAGE, zlib.error, lzma.LZMAError, zipfile.LargeZipFile)
 
 
 def npy_parts(path: Path, reading: Reading, place: Place = START) -> Parts:
@@ -148,6 +144,6 @@ def _errors(path: Path, found: str, need: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(str(path), f"cannot be read ({error.strerror or error})", need) from None
-    except DAMAGE_OF_ZIP as error:
+    except DAMAGE as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise InputError(str(path), f"{found} ({reason})", need) from None

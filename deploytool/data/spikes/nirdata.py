@@ -25,7 +25,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Shape
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.base.files import write_file
-from deploytool.base.hdf5 import bytes_of, require_sound_heaps
+from deploytool.base.hdf5 import DAMAGE, bytes_of, require_sound_heaps
 from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows
@@ -41,7 +41,6 @@ UNIT: Final = "time_unit"
 OBSERVABLE: Final = "spikes"
 DEPTH_MAX: Final = 16
 NEED: Final = "NIR data, as nir.write_data writes them"
-_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +82,7 @@ def read_nir_data(path: Path, bytes_allowed: int) -> NirData:
             nodes = tuple(reading.nodes(file, "", 0))
             unit = file.attrs.get(UNIT)
             return NirData(nodes, str(unit) if unit in UNITS_US else None)
-    except _DAMAGE as error:
-        if isinstance(error, InputError):
-            raise
+    except DAMAGE as error:
         reason = " ".join(str(error).strip("'\"").split()).rstrip(".") or type(error).__name__
         raise InputError(where, f"cannot be read ({reason})", NEED) from None
 
