@@ -83,21 +83,21 @@ def test_a_store_as_it_was_written_is_whole(full: Path) -> None:
 
 
 def test_every_flipped_byte_is_found_on_use_and_its_file_named(full: Path, tmp_path: Path) -> None:
-    """Every byte of every small file, and a hundred of each larger one."""
+    """Every byte of every small file, and forty of each larger one."""
     drawn = random.Random(7)
     tried = 0
     for folder in sorted(full.iterdir()):
         copied = shutil.copytree(folder, tmp_path / folder.name)
         for path in sorted(copied.iterdir()):
             original, size = path.read_bytes(), path.stat().st_size
-            for position in range(size) if size <= 1500 else drawn.sample(range(size), 100):
+            for position in range(size) if size <= 300 else drawn.sample(range(size), 40):
                 flipped(path, position)
                 with pytest.raises(ArtifactError, match=path.name):
                     open_artifact(copied)
                 path.write_bytes(original)
                 tried += 1
         assert open_artifact(copied).name == folder.name
-    assert tried > 5000
+    assert tried > 1200
 
 
 def test_every_manifest_is_named_if_a_byte_of_it_is_flipped(store: Path) -> None:
