@@ -35,7 +35,14 @@ def wide(array: Array) -> Array:
     """``array``; floats in double precision at least, so that limits beyond the range of small ones can be compared."""
     if array.dtype.kind != "f":
         return array
-    return array.astype(np.promote_types(array.dtype, np.float64), copy=False)
+    with np.errstate(invalid="ignore"):
+        return array.astype(np.promote_types(array.dtype, np.float64), copy=False)
+
+
+def doubles(array: Array) -> NDArray[np.float64]:
+    """``array`` as float64, whatever is in it: NumPy warns of numbers that become infinite and of signalling NaNs."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(np.float64, copy=False)
 
 
 def without_repeats(array: Array) -> Array:
@@ -51,7 +58,7 @@ def one_number(array: Array) -> float | Array:
 
 def require_finite(where: str, what: str, array: Array | float) -> None:
     """Raises InputError when ``array`` holds a NaN, an infinity, or a value that overflows float32."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(without_repeats(np.asarray(array)).astype(np.float32, copy=False))
     if not finite.all():
         bad = np.size(array) - np.count_nonzero(np.broadcast_to(finite, np.shape(array)))

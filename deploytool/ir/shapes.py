@@ -48,7 +48,7 @@ def out_shape(node: Node, *shapes: Shape, where: str = "node") -> Shape:
                     f"a vector of {node.weight.shape[1]}",
                     "Check whether a Flatten is missing.",
                 )
-            _check_bias(node, where)
+            check_bias(node, where)
             return _positive((node.weight.shape[0], 1, 1), where, "the Linear")
         case SumPool() | AvgPool():
             c, h, w = shapes[0]
@@ -89,14 +89,15 @@ def _conv_shape(node: Conv, shape: Shape, where: str) -> Shape:
         )
     if out % node.groups:
         raise InputError(where, f"{out} output features in {node.groups} groups", "a multiple of the groups")
-    _check_bias(node, where)
+    check_bias(node, where)
     reach = [node.dilation[i] * (node.weight.shape[2 + i] - 1) for i in (0, 1)]
     sizes = [(shape[1 + i] + 2 * node.padding[i] - reach[i] - 1) // node.stride[i] + 1 for i in (0, 1)]
     kernel = f"a kernel of {node.weight.shape[2]}x{node.weight.shape[3]} on {format_shape(shape)}"
     return _positive((out, sizes[0], sizes[1]), where, kernel)
 
 
-def _check_bias(node: Conv | Linear, where: str) -> None:
+def check_bias(node: Conv | Linear, where: str) -> None:
+    """Raises InputError unless ``node`` has one bias for each output feature, or none."""
     if node.bias is not None and node.bias.shape != (node.weight.shape[0],):
         raise InputError(where, f"a bias of shape {node.bias.shape}", f"shape ({node.weight.shape[0]},)")
 

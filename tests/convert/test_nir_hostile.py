@@ -188,3 +188,21 @@ def test_a_damaged_heap_of_texts(tmp_path: Path) -> None:
     content[heap + 16 : heap + 4096] = bytes(4080)
     path.write_bytes(content)
     assert "a damaged heap of texts; need a complete HDF5 file. Copy or write the file again." in refusal(path)
+
+
+def test_a_bias_of_another_size_before_a_scale(tmp_path: Path) -> None:
+    """The scale goes into the weights and the bias before it."""
+
+    def change(top: h5py.Group) -> None:
+        del top["nodes/w"], top["edges"]
+        fields: dict[str, dict[str, Any]] = {
+            "w": {"type": "Affine", "weight": np.eye(2), "bias": np.ones(3)},
+            "scale": {"type": "Scale", "scale": np.full(2, 0.5)},
+        }
+        for name, values in fields.items():
+            for field, value in values.items():
+                top[f"nodes/{name}/{field}"] = value
+        edges = [("input", "w"), ("w", "scale"), ("scale", "s"), ("s", "output")]
+        top.create_dataset("edges", data=np.array(edges, dtype=object), dtype=h5py.string_dtype())
+
+    assert "a bias of shape (3,); need shape (2,)" in refusal(write(tmp_path / "net.nir", change))

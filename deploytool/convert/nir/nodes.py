@@ -15,6 +15,7 @@ from deploytool.convert.folding import same_padding, with_bias
 from deploytool.convert.nir.fields import Assumptions, Fields, as_shape
 from deploytool.convert.nir.neurons import current_based, integrate_and_fire, leaky
 from deploytool.ir.nodes import AvgPool, Conv, Delay, Flatten, Input, Linear, Node, Output, SumPool
+from deploytool.ir.shapes import check_bias
 
 US_TOLERANCE: Final = 0.01
 """Largest allowed distance from a whole microsecond, in us: the rounding error of float32 seconds."""
@@ -112,10 +113,9 @@ def _biased(fields: Fields, node: Conv | Linear) -> Conv | Linear:
         return node
     if np.asarray(fields.get("bias")).dtype == np.bool_:
         return _without_bias(fields, node)
-    bias = fields.array("bias", 1)
-    if fields.stated.get("bias"):
-        return type(node)(**{**vars(node), "bias": bias})
-    return with_bias(node, bias)
+    biased = type(node)(**{**vars(node), "bias": fields.array("bias", 1)})
+    check_bias(biased, fields.where)
+    return biased if fields.stated.get("bias") else with_bias(node, biased.bias)
 
 
 def _without_bias(fields: Fields, node: Conv | Linear) -> Conv | Linear:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, doubles
 from deploytool.base.errors import InputError
 from deploytool.data.formats.named import columns_named
 from deploytool.data.formats.reading import COLUMNS, RawEvents, Reading
@@ -53,7 +53,7 @@ def likely_columns(array: Array) -> str:
     """The likely column order of ``array`` (N, 4) judging by its values; "xypt" if they do not show it."""
     with np.errstate(invalid="ignore", over="ignore"):  # values may be infinite; whoever reads them says so
         spans = np.ptp(array, axis=0) if len(array) else np.zeros(4)
-        ascends = [len(array) > 1 and bool((np.diff(column) >= 0).all()) for column in array.T.astype(np.float64)]
+        ascends = [len(array) > 1 and bool((np.diff(column) >= 0).all()) for column in doubles(array.T)]
     polar = [len(array) > 1 and set(np.unique(column[:10_000]).tolist()) in ({0, 1}, {-1, 1}) for column in array.T]
     times = [i for i in np.argsort(-spans) if ascends[i] and not polar[i]]
     if not times or polar.count(True) != 1:

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, doubles
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import UNITS_US, Reading
 
@@ -116,8 +116,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
     if t.dtype.kind not in "iuf" or t.ndim != 1:
         raise InputError(name, f"field t has dtype {t.dtype}", "integers, times in microseconds")
     if t.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            t = t.astype(np.float64)
+        t = doubles(t)
         if not np.isfinite(t).all():
             raise InputError(name, "times that are not finite", "numbers")
         if np.abs(t).max(initial=0) < 2**53 and (t == np.rint(t)).all():

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import doubles
 from deploytool.base.errors import InputError
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
@@ -107,7 +108,7 @@ def _numbers(data: memoryview, stated: _Format) -> NDArray[np.float64]:
     if len(data) % size:
         raise ValueError(f"{len(data)} bytes of samples of {size} bytes")
     if stated.kind == "f":
-        return np.frombuffer(data, f"{stated.order}f{size}").astype(np.float64)
+        return doubles(np.frombuffer(data, f"{stated.order}f{size}"))
     if size == 1:
         return (np.frombuffer(data, np.uint8).astype(np.float64) - 128) / 128
     if size == 3:

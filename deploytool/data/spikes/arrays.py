@@ -16,7 +16,7 @@ from typing import IO, Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array, wide
+from deploytool.base.arrays import Array, doubles, wide
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED
 from deploytool.base.npy import DAMAGE, header_of_array
@@ -161,7 +161,7 @@ def _column(column: Array, role: str, where: str) -> Array | Texts:
     if kind not in "iuf" or column.ndim != 1:
         raise InputError(where, f"an array of {column.dtype} with {column.ndim} axes", "whole numbers")
     if kind == "f" and role == "t_us":
-        return column.astype(np.float64)
+        return doubles(column)
     column = wide(column)
     whole = (column if kind != "f" else np.where(np.abs(column) < 2.0**63, column, -1)).astype(np.int64)
     if (wrong := whole != column).any():

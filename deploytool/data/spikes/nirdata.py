@@ -22,7 +22,7 @@ from typing import Final
 import h5py
 import numpy as np
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array, Shape, doubles
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.base.files import write_file
 from deploytool.base.hdf5 import DAMAGE, bytes_of, require_sound_heaps
@@ -191,7 +191,7 @@ def add_nir_data(gathered: Gathered, data: NirData) -> None:
         if node.samples != len(known):
             raise InputError(place, f"{node.samples} samples", f"{len(known)}, as many as there are")
         t, name = (node.t, "time") if data.unit is None else (node.t * UNITS_US[data.unit], "t_us")
-        columns = {"sample": known.numbers[node.sample], "t_us": t.astype(np.float64), "neuron": node.neuron}
+        columns = {"sample": known.numbers[node.sample], "t_us": doubles(t), "neuron": node.neuron}
         if data.unit is not None:
             columns["t_us"] = np.rint(columns["t_us"])
         header = Header("spikes", MappingProxyType({"sample": "sample", "t_us": name, "neuron": "idx"}))

@@ -1,0 +1,27 @@
+"""Arrays of files: NumPy warns when it converts some of their numbers, and a warning is a traceback in tests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deploytool.base.arrays import doubles, require_finite, wide
+from deploytool.base.errors import InputError
+
+SIGNALLING = np.array([0x7FA00001, 0x3F800000], np.uint32).view(np.float32)
+"""A NaN whose conversion is an invalid operation, and 1."""
+
+
+def test_numbers_of_all_kinds_become_doubles_in_silence() -> None:
+    assert np.isnan(doubles(SIGNALLING)[0])
+    assert np.isnan(wide(SIGNALLING)[0])
+    assert doubles(SIGNALLING)[1] == 1
+    assert doubles(np.array([2**70, 3], np.longdouble)).tolist() == [2.0**70, 3]
+    assert doubles(np.array([np.longdouble("1e4000")])).tolist() == [np.inf]
+    assert doubles(np.array([7], np.int8)).dtype == np.float64
+
+
+@pytest.mark.parametrize("array", [SIGNALLING, SIGNALLING[:1].view(np.float32), np.array([1e300]), np.array([np.inf])])
+def test_what_is_not_finite_in_float32_is_refused(array: np.ndarray) -> None:
+    with pytest.raises(InputError, match="here"):
+        require_finite("here", "weights", array)
