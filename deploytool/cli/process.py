@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_S: Final = 1.0
 """Time in which a result is printed whole, in spite of a signal."""
+LOOKED_S: Final = 0.2
+"""Time after which Python looks for signals while it prints a result."""
 
 _raised: list[int] = []
 """The signal that `_raise` raised."""
@@ -81,8 +83,9 @@ def showing_result() -> Iterator[None]:
     for number in ours:
         signal.signal(number, once)
     try:
-        yield
-        sys.stdout.flush()
+        with _looking_for_signals() if ours else contextlib.nullcontext():
+            yield
+            sys.stdout.flush()
     except BaseException:
         for number, handler in ours.items():
             signal.signal(number, handler)
@@ -93,6 +96,21 @@ def showing_result() -> Iterator[None]:
     finally:
         for timer in late:
             timer.cancel()
+
+
+@contextmanager
+def _looking_for_signals() -> Iterator[None]:
+    """Handlers run every `LOOKED_S` in the body, also while it waits in a call of the system.
+
+    Otherwise a signal that came just before such a call would be noticed after it: never, if nobody reads the pipe.
+    """
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, LOOKED_S, LOOKED_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def failure(problems: Sequence[str], code: int) -> str:

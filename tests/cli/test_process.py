@@ -174,9 +174,19 @@ def test_a_signal_while_the_result_is_printed_leaves_it_whole(name: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (9, "one\ntwo\n", "")
 
 
+ELSEWHERE = """
+import threading, time
+threading.Thread(target=time.sleep, args=(300,), daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.{name}])
+"""
+"""The signal reaches another thread, and so does not end the call of the system in which the main thread waits. It is the
+same with a signal that comes just before that call."""
+
+
+@pytest.mark.parametrize("elsewhere", ["", ELSEWHERE], ids=["", "elsewhere"])
 @SIGNALS
-def test_a_signal_ends_a_command_whose_result_nobody_reads(name: str, status: int, said: str) -> None:
-    command = [sys.executable, "-c", START.format(name=name) + STUCK]
+def test_a_signal_ends_a_command_whose_result_nobody_reads(name: str, status: int, said: str, elsewhere: str) -> None:
+    command = [sys.executable, "-c", (START + elsewhere).format(name=name) + STUCK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "started\n"
