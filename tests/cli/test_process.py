@@ -179,8 +179,8 @@ import threading, time
 threading.Thread(target=time.sleep, args=(300,), daemon=True).start()
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.{name}])
 """
-"""The signal reaches another thread, and so does not end the call of the system in which the main thread waits. It is the
-same with a signal that comes just before that call."""
+"""The signal reaches another thread, and so does not end the call of the system in which the main thread waits, just
+as a signal does not that comes before that call."""
 
 
 @pytest.mark.parametrize("elsewhere", ["", ELSEWHERE], ids=["", "elsewhere"])

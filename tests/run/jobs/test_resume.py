@@ -22,6 +22,7 @@ from deploytool.ir.program import Program
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import write_recording
 from deploytool.ir.target import Watch
+from deploytool.run.jobs import resume
 from deploytool.run.jobs.job import Job
 from deploytool.run.jobs.parts import keep
 from deploytool.run.jobs.perturbation import Perturbation
@@ -31,6 +32,12 @@ from deploytool.run.targets.options import Options
 OPTIONS = Options(lambda _: {})
 PROGRAM = two_neurons()
 TOTAL = 12
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples in progress are finished, also where loops are compiled first on a busy machine."""
+    monkeypatch.setattr(resume, "FINISH_S", 200.0)
 
 
 class Interrupting(Sequence[EventStream]):
