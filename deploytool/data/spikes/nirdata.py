@@ -190,10 +190,11 @@ def add_nir_data(gathered: Gathered, data: NirData) -> None:
             raise InputError(place, f"{node.neurons} neurons", f"{math.prod(one.shape)}, as layer {one.layer} has")
         if node.samples != len(known):
             raise InputError(place, f"{node.samples} samples", f"{len(known)}, as many as there are")
-        t, name = (node.t, "time") if data.unit is None else (node.t * UNITS_US[data.unit], "t_us")
-        columns = {"sample": known.numbers[node.sample], "t_us": doubles(t), "neuron": node.neuron}
+        t, name = doubles(node.t), "time"
         if data.unit is not None:
-            columns["t_us"] = np.rint(columns["t_us"])
+            with np.errstate(over="ignore", invalid="ignore"):  # who reads the column says what is not finite
+                t, name = np.rint(t * UNITS_US[data.unit]), "t_us"
+        columns = {"sample": known.numbers[node.sample], "t_us": t, "neuron": node.neuron}
         header = Header("spikes", MappingProxyType({"sample": "sample", "t_us": name, "neuron": "idx"}))
         gathered.watch(one)
         gathered.add_rows(Rows(place, header, columns, np.arange(len(node.t)), "spike", node.node))

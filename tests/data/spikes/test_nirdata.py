@@ -63,6 +63,15 @@ def test_parts_and_renamed_nodes(tmp_path: Path) -> None:
     assert found.spikes["conv"]["c"].tolist() == [2, 3, 3]
 
 
+@pytest.mark.parametrize("factor", [1e304, np.inf, np.nan])
+def test_times_beyond_all_numbers_in_a_unit_of_the_file(tmp_path: Path, factor: float) -> None:
+    path = saved(tmp_path, relu=events(time=TIME * factor))
+    with h5py.File(path, "a") as file:
+        file.attrs["time_unit"] = "s"
+    with pytest.raises(InputError, match=r"relu: spike \d: t_us = (inf|nan); need"):
+        read(path)
+
+
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "unit": (
         {"relu": events()},
