@@ -222,6 +222,15 @@ def _nir(path: Path, options: ImportOptions) -> Graph:
 
     rule = cast("Reset | None", options.reset)
     graph = read_nir(path, rule, options.floor, options.dt_ms, options.delay_us, warn)
+    _refuse_unused(path, graph, options)
+    return graph
+
+
+def _refuse_unused(path: Path, graph: Graph, options: ImportOptions) -> None:
+    """Raises UsageError if one of the ``options`` changed nothing in ``graph``, which was read from ``path``."""
+    from deploytool.convert.nir import read_nir
+
+    rule = cast("Reset | None", options.reset)
     for name in graph.of_type(Spike):
         stated = cast("Spike", graph.nodes[name]).reset
         if rule not in (None, stated):
@@ -230,7 +239,6 @@ def _nir(path: Path, options: ImportOptions) -> Graph:
     if idle := [option for option, differs in _differences(graph, options, plain) if differs]:
         found = f"{idle[0]} has no effect: the file states another value, or has no node that takes one"
         raise UsageError(str(path), found, f"no {idle[0]}")
-    return graph
 
 
 def _differences(graph: Graph, options: ImportOptions, plain: Callable[[], Graph]) -> Iterator[tuple[str, bool]]:
@@ -328,15 +336,20 @@ def assumed_network(path: Path, options: ImportOptions) -> tuple[Graph, tuple[st
 
     Raises UsageError as `named_network`, except for missing facts, which it returns as sentences.
     """
-    from deploytool.convert.nir import read_nir
+    from deploytool.convert.nir.read import check_given, graph_in, top_graph
 
-    rule = cast("Reset | None", options.reset)
+    rule, told = cast("Reset | None", options.reset), list[str]()
+    check_given(options.floor, options.dt_ms, options.delay_us)
+    top = top_graph(path)
     try:
-        read_nir(path, rule, options.floor, options.dt_ms, options.delay_us)
+        graph = graph_in(top, path.name, rule, options.floor, options.dt_ms, options.delay_us, told.append)
     except UsageError as unsaid:
         dt_ms, delay_us = options.dt_ms or 1.0, options.delay_us or 1
-        return read_nir(path, rule or "subtract", options.floor, dt_ms, delay_us), unsaid.problems
-    return _nir(path, options), ()
+        return graph_in(top, path.name, rule or "subtract", options.floor, dt_ms, delay_us), unsaid.problems
+    for sentence in told:
+        warn(sentence)
+    _refuse_unused(path, graph, options)
+    return graph, ()
 
 
 def parse_shape(text: str) -> Shape:

@@ -62,14 +62,30 @@ def read_nir(
     Raises InputError for a file that is missing, damaged, malformed or not HDF5; UnsupportedError naming every node
     that is not supported; UsageError if ``reset``, ``dt_ms`` or ``delay_us`` is needed and not given.
     """
+    check_given(floor, dt_ms, delay_us)
+    return graph_in(top_graph(path), path.name, reset, floor, dt_ms, delay_us, tell)
+
+
+def check_given(floor: float | None, dt_ms: float | None, delay_us: int | None) -> None:
+    """Raises UsageError for values that `read_nir` does not take."""
     if floor is not None and not floor <= 0:
         raise UsageError("--floor", f"found {floor}", "a number of at most 0")
     if dt_ms is not None and not 0 < dt_ms < math.inf:
         raise UsageError("--dt-ms", f"found {dt_ms}", "a number above 0")
     if delay_us is not None and delay_us < 1:
         raise UsageError("--delay-us", f"found {delay_us}", "whole microseconds, at least 1")
-    file = path.name
-    top = top_graph(path)
+
+
+def graph_in(
+    top: Mapping[str, Any],
+    file: str,
+    reset: Reset | None,
+    floor: float | None,
+    dt_ms: float | None,
+    delay_us: int | None,
+    tell: Tell = silent,
+) -> Graph:
+    """The network in the `top_graph` of ``file``, as `read_nir` reads it."""
     nodes, edges = flatten_subgraphs(top, file)
     idle = [name for name, fields in nodes.items() if does_nothing(fields) or fields.stated.get("implied")]
     nodes, edges = {name: fields for name, fields in nodes.items() if name not in idle}, leave_out(idle, edges)
