@@ -146,7 +146,7 @@ class _Reading:
             raise InputError(f"{self.where}: {node}", found, "0 and 1 of shape (samples, time steps, neurons)")
         if not (dt > 0 and math.isfinite(data.shape[1] * dt)):
             raise InputError(
-                f"{self.where}: {node}", f"time steps of dt = {dt:g}", "a time step above 0, not this long"
+                f"{self.where}: {node}", f"time steps of dt = {dt:g}", "a time step above 0 whose multiples are finite"
             )
         sample, step, neuron = np.nonzero(data)
         return Observed(node, len(data), data.shape[2], data.shape[1] * dt, sample, neuron, step * dt)

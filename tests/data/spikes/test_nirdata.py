@@ -113,7 +113,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "endless time steps": (
         {"fc": nir.TimeGriddedData(np.ones((2, 5, 3)), 1e308)},
         {"time_unit": "ms"},
-        "file.h5: fc: time steps of dt = 1e+308; need a time step above 0, not this long.",
+        "file.h5: fc: time steps of dt = 1e+308; need a time step above 0 whose multiples are finite.",
     ),
     "nothing": (
         {"fc": {"v": nir.TimeGriddedData(np.ones((2, 5, 3)), 0.1)}},
