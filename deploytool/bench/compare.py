@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 from deploytool.base.errors import ArtifactError, InputError, UsageError
 from deploytool.base.json_text import read_json
 from deploytool.bench.speed import commands
+from deploytool.bench.speed.program import machine
 
 Measures = Mapping[str, Mapping[str, float]]
 
@@ -33,26 +35,51 @@ OF_NETWORKS: Final = Kind(
 OF_COMMANDS: Final = Kind("commands", "times the loop's", lambda answer: commands.measures(answer["commands"]))
 
 
-def slower(answer: Mapping[str, Any], path: Path, kind: Kind) -> dict[str, Any]:
-    """What of ``answer`` takes longer than in the earlier one at ``path``, by more than the noise of both.
+@dataclass(frozen=True)
+class Earlier:
+    """The ``answer`` of an earlier run of a benchmark, in the file ``path``."""
 
-    Times are compared as multiples of a unit's time in the same run, which cancels changes of the machine's speed.
-    Raises InputError for a file that is no such answer, UsageError for one of another machine or another task.
+    path: Path
+    kind: Kind
+    answer: Mapping[str, Any]
+
+
+def read_earlier(path: Path, kind: Kind) -> Earlier:
+    """The answer in the file ``path``, before anything is measured.
+
+    Raises InputError for a file that is no such answer, UsageError for one of another machine.
     """
     try:
-        before = read_json(path)
-        earlier = kind.measures(before)
-        processor = before["machine"]["processor"]
-    except (OSError, ValueError, KeyError, TypeError, ArtifactError) as error:
+        answer = read_json(path)
+        for measure in kind.measures(answer).values():
+            _require_measure(measure, kind.unit)
+        processor = answer["machine"]["processor"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:
         need = f"what bench {kind.call} --json printed"
         raise InputError(f"--compare {path}", "no earlier answer", need) from error
-    for name in kind.same:
-        if before.get(name) != answer[name]:
-            raise UsageError(f"--compare {path}", f"{name} {before.get(name)}", f"the same as now, {answer[name]}")
-    if processor != (need := answer["machine"]["processor"]):
+    if processor != (need := machine()["processor"]):
         raise UsageError(f"--compare {path}", f"measured on {processor}", f"this machine, {need}")
-    now = kind.measures(answer)
-    rows = [_row(name, now[name], earlier[name], kind.unit) for name in now if name in earlier]
+    return Earlier(path, kind, answer)
+
+
+def _require_measure(measure: Mapping[str, Any], unit: str) -> None:
+    """Raises ValueError, TypeError or KeyError unless all that is compared are numbers of a possible size."""
+    if not (0 < measure[unit] < math.inf and 0 < measure["ms"] < math.inf and 0 <= measure["noise in %"] < math.inf):
+        raise ValueError("not a measure")
+
+
+def slower(answer: Mapping[str, Any], before: Earlier) -> dict[str, Any]:
+    """What of ``answer`` takes longer than ``before``, by more than the noise of both.
+
+    Times are compared as multiples of a unit's time in the same run, which cancels changes of the machine's speed.
+    Raises UsageError for one of another task.
+    """
+    kind = before.kind
+    for name in kind.same:
+        if (found := before.answer.get(name)) != answer[name]:
+            raise UsageError(f"--compare {before.path}", f"{name} {found}", f"the same as now, {answer[name]}")
+    now, then = kind.measures(answer), kind.measures(before.answer)
+    rows = [_row(name, now[name], then[name], kind.unit) for name in now if name in then]
     return {"compared": rows, "slower": [row["what"] for row in rows if row["says"] == "slower"]}
 
 

@@ -12,7 +12,7 @@ from helpers.command import answer, invoke, refusal
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.progress import no_progress
-from deploytool.bench.compare import OF_NETWORKS, slower
+from deploytool.bench.compare import OF_NETWORKS, read_earlier, slower
 from deploytool.bench.speed.networks import NMNIST, Spiking, network, random_stream
 from deploytool.bench.speed.program import LEAST_NOISE, measure, noise_of
 from deploytool.run.targets.table import make_target
@@ -56,13 +56,13 @@ def earlier(measured: dict[str, Any], tmp_path: Path) -> tuple[dict[str, Any], P
 
 def test_what_is_slower_than_the_noise_of_both_is_slower(earlier: tuple[dict[str, Any], Path]) -> None:
     now, path = earlier
-    assert slower(now, path, OF_NETWORKS)["slower"] == []
+    assert slower(now, read_earlier(path, OF_NETWORKS))["slower"] == []
     measures = now["measures"]
     noise = measures["layer layer0"]["noise in %"] / 50
     measures["layer layer0"]["times the limit's"] *= 1 + noise + 0.01
     measures["latency, median"]["times the limit's"] *= 1 + measures["latency, median"]["noise in %"] / 50 - 0.01
     measures["sample, one thread"]["times the limit's"] /= 2 + measures["sample, one thread"]["noise in %"] / 50
-    found = slower(now, path, OF_NETWORKS)
+    found = slower(now, read_earlier(path, OF_NETWORKS))
     assert found["slower"] == ["layer layer0"]
     says = {row["what"]: row["says"] for row in found["compared"]}
     assert says["latency, median"] == "the same"
@@ -72,16 +72,35 @@ def test_what_is_slower_than_the_noise_of_both_is_slower(earlier: tuple[dict[str
 @pytest.mark.parametrize("change", ["program", "data", "arithmetic", "machine"])
 def test_only_the_same_task_on_the_same_machine_is_compared(change: str, earlier: tuple[dict[str, Any], Path]) -> None:
     now, path = earlier
-    now[change] = {**now["machine"], "processor": "another"} if change == "machine" else "another"
+    then = {**now, change: {**now["machine"], "processor": "another"} if change == "machine" else "another"}
+    path.write_text(json.dumps(then))
     with pytest.raises(UsageError):
-        slower(now, path, OF_NETWORKS)
+        slower(now, read_earlier(path, OF_NETWORKS))
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"measures": 3}', '{"speed": []}'])
+MEASURE = '{"ms": 1, "noise in %": 2, "times the limit\'s": 3}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"measures": 3}', '{"speed": []}', '{"measures": [1]}', '{"measures": {"a": 1}}'),
+        f'{{"measures": {{"a": {MEASURE}}}, "machine": "this one"}}',
+        *(
+            f'{{"measures": {{"a": {MEASURE.replace(*wrong)}}}}}'
+            for wrong in (("3", "0"), ('"ms"', '"s"'), ("2", '""'))
+        ),
+    ],
+)
 def test_a_file_that_is_no_answer_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(text)
-    with pytest.raises(InputError):
-        slower({}, tmp_path / "old.json", OF_NETWORKS)
+    with pytest.raises(InputError, match="no earlier answer; need what bench NETWORK --json printed"):
+        read_earlier(tmp_path / "old.json", OF_NETWORKS)
+
+
+def test_an_earlier_answer_is_read_before_anything_is_measured(tmp_path: Path) -> None:
+    for what in ("nothing.nir", "commands"):
+        assert "no earlier answer" in refusal(invoke(tmp_path, "bench", what, "--compare", tmp_path / "old.json"), 5)
 
 
 def test_the_command_measures_a_shipped_model_and_compares_it(tmp_path: Path) -> None:

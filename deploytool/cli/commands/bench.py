@@ -12,7 +12,7 @@ from deploytool.cli.command import command
 from deploytool.cli.options import ReadingOptions, StatementOptions
 
 if TYPE_CHECKING:
-    from deploytool.bench.compare import Kind
+    from deploytool.bench.compare import Earlier
     from deploytool.cli.invocation import Invocation
 
 
@@ -72,7 +72,7 @@ def bench(
     from deploytool.base.errors import UsageError
     from deploytool.bench import BENCHMARKS
     from deploytool.bench import bench as measure
-    from deploytool.bench.compare import OF_COMMANDS, OF_NETWORKS
+    from deploytool.bench.compare import OF_COMMANDS, OF_NETWORKS, read_earlier
     from deploytool.bench.experiments import claims as try_claims
     from deploytool.bench.experiments import for_terminal
     from deploytool.bench.network import Asked, bench_network
@@ -87,15 +87,17 @@ def bench(
     if what == "all" or what in BENCHMARKS or (what.isidentifier() and not Path(what).exists()):
         if network.data is not None or ((claims.root or network.compare) is not None and what != "commands"):
             raise UsageError("--root, --data, --compare", f"given with bench {what}", "a network to bench")
-        return _show(invocation, measure(what, claims.root), network.compare, OF_COMMANDS)
+        before = read_earlier(network.compare, OF_COMMANDS) if network.compare else None
+        return _show(invocation, measure(what, claims.root), before)
+    before = read_earlier(network.compare, OF_NETWORKS) if network.compare else None
     root = None if claims.root is None else str(claims.root)
     asked = Asked(network.data, root, network.rate, network.duration_ms, network.target, network.repeats)
     answer = bench_network(invocation.cache, what, stated.options, asked, Reading(**vars(files)))
-    return _show(invocation, answer, network.compare, OF_NETWORKS)
+    return _show(invocation, answer, before)
 
 
-def _show(invocation: Invocation, answer: dict[str, object], before: Path | None, kind: Kind) -> int:
-    """Shows ``answer``, compared with the earlier one at ``before`` if it is given; the exit code is 9 if slower.
+def _show(invocation: Invocation, answer: dict[str, object], before: Earlier | None) -> int:
+    """Shows ``answer``, compared with the one ``before`` if it is given; the exit code is 9 if slower.
 
     On a terminal it has no measures, which are there for --compare.
     """
@@ -103,6 +105,6 @@ def _show(invocation: Invocation, answer: dict[str, object], before: Path | None
     from deploytool.bench.compare import slower
 
     if before is not None:
-        answer |= slower(answer, before, kind)
+        answer |= slower(answer, before)
     invocation.show(answer if invocation.as_json else {key: each for key, each in answer.items() if key != "measures"})
     return NEGATIVE_VERDICT if answer.get("slower") else 0
