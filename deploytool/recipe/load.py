@@ -91,19 +91,34 @@ class _Network(Section):
     constraints: ConstraintsSection = Field(ConstraintsSection(), description="Its neurons and the width of weights.")
 
 
+def load_section(kind: type[S], path: Path) -> S:
+    """The TOML file ``path``, all of which is a section of this ``kind``. Raises RecipeError with every problem."""
+    values, origin = _of_known_keys(path, kind, f"a key of a {kind.__name__.lower()}")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError.of_problems(_placed(problems_of(error), origin)) from None
+
+
+def _of_known_keys(path: Path, kind: type[Section], need: str) -> tuple[dict[str, Any], Origin]:
+    """The values in the TOML file ``path``, and where they are. Raises RecipeError for keys that ``kind`` lacks."""
+    file = read_toml(read_text(path), str(path))
+    if file.mistakes:
+        raise RecipeError.together(file.mistakes)
+    origin = Origin(str(path), file.lines)
+    known = [field.alias or name for name, field in kind.model_fields.items()]
+    if unknown := [key for key in file.values if key not in known]:
+        todo = f"Known keys: {', '.join(known)}."
+        raise RecipeError.together(RecipeError(origin.where((key,)), "unknown key", need, todo) for key in unknown)
+    return file.values, origin
+
+
 def load_network(path: Path) -> tuple[NetworkSection, ConstraintsSection]:
     """[network] and [constraints] of the TOML file ``path``, which needs no other section. Raises as `load_recipe`.
 
     Other sections of a recipe are ignored, but an unknown key is an error there too.
     """
-    file = read_toml(read_text(path), str(path))
-    if file.mistakes:
-        raise RecipeError.together(file.mistakes)
-    values, origin = file.values, Origin(str(path), file.lines)
-    known = [field.alias or name for name, field in Recipe.model_fields.items()]
-    if unknown := [key for key in values if key not in known]:
-        need, todo = "a key of a recipe", f"Known keys: {', '.join(known)}."
-        raise RecipeError.together(RecipeError(origin.where((key,)), "unknown key", need, todo) for key in unknown)
+    values, origin = _of_known_keys(path, Recipe, "a key of a recipe")
     try:
         found = _Network.model_validate(values)
     except ValidationError as error:

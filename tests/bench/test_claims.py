@@ -88,8 +88,13 @@ def test_unknown_claims_and_arms_are_refused(tmp_path):
     with pytest.raises(RecipeError, match=r"no claims; need a folder of .toml files. Name it with --folder\."):
         load_claims(tmp_path, "x")
     (tmp_path / "bad.toml").write_text('says = "s"\n', encoding="utf-8")
-    with pytest.raises(RecipeError, match="not readable as a claim"):
+    with pytest.raises(RecipeError, match=r"bad\.toml: source: missing; need a value") as refused:
         load_claims(tmp_path)
+    assert all(len(problem.splitlines()) == 1 for problem in refused.value.problems)
+    for content, says in ((b"\xff\xfe", "UTF-16 text"), (b"\xff", "not UTF-8"), (b"a = " + b"[" * 5000, "too deeply")):
+        (tmp_path / "bad.toml").write_bytes(content)
+        with pytest.raises(RecipeError, match=says):
+            load_claims(tmp_path)
     with pytest.raises(ValueError, match="expects something of arm 'b'; need one of a"):
         Claim.model_validate({**TWO_ARMS.model_dump(), "arms": {"a": {}}})
 

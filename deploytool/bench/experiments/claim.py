@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from deploytool.base.errors import RecipeError
 from deploytool.recipe import Recipe, load_recipe
+from deploytool.recipe.load import load_section
 from deploytool.recipe.section import Section
 
 
@@ -68,9 +68,9 @@ def load_claims(folder: Path, only: str | None = None) -> dict[str, Claim]:
     problems = []
     for path in paths:
         try:
-            found[path.stem] = Claim.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, ValidationError, OSError) as error:
-            problems.append(RecipeError(str(path), f"not readable as a claim ({error})", "a claim in TOML"))
+            found[path.stem] = load_section(Claim, path)
+        except RecipeError as error:
+            problems.append(error)
     if problems:
         raise RecipeError.together(problems)
     return found
