@@ -3,7 +3,7 @@
 numba keeps compiled code by the file of a function, and notices only changes of that file: code that another module
 contributed stays as it was, and a type that another module no longer has is an AttributeError. Here the folder of what
 is kept has a name with the digest of the module and of every module of the package that it imports, directly or not.
-Folders with other digests of the module are removed.
+Folders with other digests of the module are removed. What is kept has a checksum, as damaged code ends the process.
 """
 
 # mypy: disable-error-code="no-untyped-call, no-any-return"
@@ -30,6 +30,7 @@ from numba import njit
 from numba.core import config, environment
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.runtime import rtsys
+from numba.core.serialize import dumps, loads
 from numba.misc.appdirs import AppDirs
 
 from deploytool.base.errors import ArtifactError
@@ -43,6 +44,8 @@ _IMPORT: Final = re.compile(
 
 _BUILT_IN: Final = ("numba.", "deploytool.")
 """The modules whose functions never look up a global name while they run."""
+
+CHECKSUM_BYTES: Final = sha256().digest_size
 
 _COMPILED: Final[list[Any]] = []
 _MADE: Final[list[str]] = []
@@ -60,15 +63,30 @@ def compiled(function: Any, **options: Any) -> Any:
 def kept(file: str, name: str, make: Callable[[], bytes]) -> bytes:
     """The code that is kept as ``name`` for the module in ``file``, or else what ``make`` compiles, which is kept."""
     folder = _folder(file)
-    if folder is not None and (path := folder / name).is_file():
-        return path.read_bytes()
+    if folder is not None and (found := _read(folder / name)) is not None:
+        return found
     code = make()
     _MADE.append(name)
     if folder is not None:
-        with suppress(OSError, ArtifactError):  # it is compiled, kept or not
-            folder.mkdir(parents=True, exist_ok=True)
-            write_file(folder / name, code)
+        _write(folder / name, code)
     return code
+
+
+def _read(path: Path) -> bytes | None:
+    """What `_write` wrote to ``path``; None if it is not there, or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, kept = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+    return kept if sha256(kept).digest() == checksum else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Writes ``code`` to ``path`` with its checksum, if there is room: it is compiled, kept or not."""
+    with suppress(OSError, ArtifactError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, sha256(code).digest() + code)
 
 
 def compilations() -> int:
@@ -209,8 +227,32 @@ class _Reduced(CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
 
+class _Files:
+    """The files in ``folder`` that keep a function, one for each key: its types, the processor and the code."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+
+    def load(self, key: object) -> Any:
+        """What is kept for ``key``, None if there is nothing."""
+        content = _read(self._path(key))
+        known, data = (None, None) if content is None else loads(content)
+        return data if known == key else None
+
+    def save(self, key: object, data: Any) -> None:
+        """Keeps ``data`` for ``key``, if there is room."""
+        _write(self._path(key), dumps((key, data)))
+
+    def _path(self, key: object) -> Path:
+        return self._folder / f"{self._name}-{sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+
 class _Kept(FunctionCache):  # type: ignore[misc]
     _impl_class = _Reduced
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _Files(Path(self._cache_path), self._impl.filename_base)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function that is kept for ``sig``, None if there is none.

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,31 @@ def answer(package: Path, **environment: str) -> list[str]:
 def test_a_second_process_compiles_nothing(package: Path) -> None:
     assert answer(package) == ["3", "1"]
     assert answer(package) == ["3", "0"]
+
+
+BYTES = """
+from deploytool.base.compiled import compilations, kept
+print(kept(__import__("deploytool.loops").loops.__file__, "code", lambda: bytes(99)) == bytes(99), compilations())
+import deploytool.ask
+"""
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda code: code[:-9], lambda code: code[:50] + b"x" + code[51:]])
+def test_what_is_damaged_is_compiled_again(package: Path, damage: Callable[[bytes], bytes]) -> None:
+    """Code that was cut short, as by a power failure, or changed, ended the process without a sentence."""
+    set_up = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run() -> str:
+        command = [sys.executable, "-c", BYTES]
+        return subprocess.run(command, cwd=package, env=set_up, capture_output=True, text=True, check=True).stdout
+
+    assert run() == "True 1\n3 2\n"
+    files = [path for path in (package / "__pycache__").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    for path in files:
+        path.write_bytes(damage(path.read_bytes()))
+    assert run() == "True 1\n3 2\n"
+    assert run() == "True 0\n3 0\n"
 
 
 LIMITED = """
