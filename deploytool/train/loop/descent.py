@@ -75,7 +75,7 @@ def descend(descent: Descent, task: Task, initial: Mapping[str, Array] | None = 
     if initial is not None:
         initial = dict(sorted(initial.items()))  # the same key, and order in the optimizer, if they were restored
     net = descent.build(task.network, task.constraints, task.spec)
-    state = State(net, task.seed, initial, objective_of(net, task.values))
+    state = State(net, task.seed, initial, objective_of(net, task.values), ("loss", "step_epochs"))
     stages = stages_of(task.network, task.spec)
 
     def next_epoch() -> bool:

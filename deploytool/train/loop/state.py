@@ -36,8 +36,8 @@ class State:
     """The weights, their running mean, the best mean so far, masks, the optimizer and the history.
 
     It starts from ``initial`` weights, or from random weights with ``seed``, and learns what ``objective`` needs
-    besides; the default is to tell classes apart. Epochs before `first` are never the best,
-    because their neurons have more inputs than the limit allows.
+    besides; the default is to tell classes apart. Every epoch in the history of a checkpoint must have the ``entries``.
+    Epochs before `first` are never the best, because their neurons have more inputs than the limit allows.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class State:
         seed: int,
         initial: Mapping[str, Array] | None = None,
         objective: Objective | None = None,
+        entries: Sequence[str] = (),
     ) -> None:
-        self.net, self.seed = net, seed
+        self.net, self.seed, self.entries = net, seed, ("validation_loss", *entries)
         self.objective = objective or objective_of(net, None)
         if initial is None:
             drawn = net.initial_weights(self.generator("weights")) | self.objective.start(self.generator("decoder"))
@@ -146,7 +147,9 @@ class State:
         self.mean, self.best = group("mean"), group("best")
         self.masks = {key: mask.to(self.net.device) for key, mask in found.masks("mask", self.weights).items()}
         self.history = list(found.history)
-        chosen(self.history, 1)  # raises ValueError or KeyError where a score is missing
+        if missing := [name for name in self.entries for epoch in self.history if name not in epoch]:
+            raise ValueError(f"an epoch of its history has no {missing[0]}")
+        chosen(self.history)  # raises ValueError where a score is missing
         found.restore_optimizer(self.optimizer)
 
 

@@ -296,12 +296,19 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path, name: str, a
         run(tmp_path, epochs=2)
 
 
-def test_a_checkpoint_without_a_validation_score_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("left_out", "says"),
+    [
+        ("validation_accuracy", "epoch 2 has no validation score"),
+        *((name, f"an epoch of its history has no {name}") for name in ("validation_loss", "loss", "step_epochs")),
+    ],
+)
+def test_a_checkpoint_with_an_epoch_that_lacks_a_figure_is_refused(tmp_path: Path, left_out: str, says: str) -> None:
     run(tmp_path, epochs=2)
     found = load_checkpoint(tmp_path, json.loads((tmp_path / "checkpoint.json").read_text())["key"])
     assert found is not None
     first, second = found.history
-    kept = {name: value for name, value in second.items() if name != "validation_accuracy"}
+    kept = {name: value for name, value in second.items() if name != left_out}
     save_checkpoint(replace(found, history=(first, kept)), tmp_path)
-    with pytest.raises(ArtifactError, match=r"checkpoint.json: not readable \(epoch 2 has no validation score\)"):
+    with pytest.raises(ArtifactError, match=rf"checkpoint.json: not readable \({says}\)"):
         run(tmp_path, epochs=2)
