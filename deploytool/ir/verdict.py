@@ -197,9 +197,10 @@ class Rung:
     ``right`` of ``labelled`` samples are classified correctly; ``silent`` samples have no output spike. ``interval_95``
     is (low, high) of the accuracy. ``synops`` is the mean number of synaptic updates per sample, ``spikes`` {layer:
     mean spikes per sample}. ``confusion`` has a row per label and a column per prediction; the last column is "no
-    spike". ``energy`` is a sentence, with ``energy_uj`` per sample and ``power_mw``; ``busiest_core`` is a sentence
-    about ``load``. ``regression`` are the errors of a run whose output is values; None, and left out of the file, if it
-    is classes. Then accuracy, confusion and all that concerns classes are None.
+    spike"; it is None with more than 1,000 classes. ``energy`` is a sentence, with ``energy_uj`` per sample and
+    ``power_mw``; ``busiest_core`` is a sentence about ``load``. ``regression`` are the errors of a run whose output is
+    values; None, and left out of the file, if it is classes. Then accuracy, confusion and all that concerns classes are
+    None.
     ``separation`` is how well a run separates voices; None, and left out of the file, for any other task.
     """
 

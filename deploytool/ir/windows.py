@@ -30,7 +30,8 @@ class OutputWindows:
     ``counts`` (N, K) int64 are the spikes of each output neuron, numbered as in `Recording.output_counts`.
     ``targets`` (N, D) float32 are the values asked for, NaN where they are not known; it is empty if none are.
     ``potentials`` (N, K) float32 are V of each output neuron at the end of the window, empty if not measured.
-    ``decoder`` is None if no values are read. Raises InputError for sizes that contradict each other.
+    ``decoder`` is None if no values are read. Raises InputError for sizes that contradict each other, and for infinite
+    targets and potentials.
     """
 
     number: NDArray[np.int64]
@@ -47,6 +48,10 @@ class OutputWindows:
         for name, array in (("counts", self.counts), ("targets", self.targets), ("potentials", self.potentials)):
             if len(array) != total and (array.size or name == "counts"):
                 raise InputError("windows", f"{name} of {len(array)} windows", f"{total}, those of all samples")
+        if np.isinf(self.targets).any():
+            raise InputError("windows", "infinite targets", "finite numbers, or NaN where a value is not known")
+        if not np.isfinite(self.potentials).all():
+            raise InputError("windows", "potentials that are not finite", "finite numbers")
         if self.decoder is not None and self.counts.shape[1] != self.decoder.outputs:
             found = f"{self.counts.shape[1]} outputs"
             raise InputError("windows", found, f"{self.decoder.outputs}, which the decoder reads")

@@ -113,6 +113,7 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
     interval = metrics.confidence_interval(right, labelled)
     setup = recording.setup
     estimated, loads = energy(recording), core_loads(recording)
+    confused = metrics.confusion(recording) if labelled else None
     return Rung(
         name=name,
         rung=recording.rung,
@@ -131,7 +132,7 @@ def _run(name: str, key: str, recording: Recording) -> Rung:
         silent=metrics.silent(recording),
         synops=rounded(metrics.synops_per_sample(recording)),
         spikes={layer: round(mean, DECIMALS) for layer, mean in metrics.spikes_per_sample(recording).items()},
-        confusion=tuple(map(tuple, metrics.confusion(recording).tolist())) if labelled else None,
+        confusion=None if confused is None else tuple(map(tuple, confused.tolist())),
         layers=layer_figures(recording),
         decision=None if recording.reads_values or recording.speech else decision(recording),
         energy=estimated.says,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from deploytool.base.errors import InputError
 from deploytool.ir.counts import slices
 from deploytool.ir.recording import Recording
 from deploytool.ir.verdict import SpikeDifference
+
+CONFUSED_MAX: Final = 1000
+"""With more classes, which samples were taken for which is not counted: the matrix has their number squared."""
 
 
 def spike_difference(reference: Recording, test: Recording, layer: str | None = None) -> SpikeDifference:
@@ -108,14 +112,18 @@ def agreement(reference: Recording, test: Recording) -> float | None:
     return percent(int((reference.predictions == test.predictions).sum()), len(reference))
 
 
-def confusion(recording: Recording) -> NDArray[np.int64]:
+def confusion(recording: Recording) -> NDArray[np.int64] | None:
     """(classes, classes + 1): samples by label (row) and prediction (column); the last column is "no spike".
+
+    None with more than `CONFUSED_MAX` classes.
 
     Samples without a label are left out; there are as many classes as outputs, or more if a label requires it.
     """
     known = recording.labels >= 0
     labels, predictions = recording.labels[known], recording.predictions[known]
     classes = max(recording.classes, int(labels.max(initial=-1)) + 1)
+    if classes > CONFUSED_MAX:
+        return None
     matrix = np.zeros((classes, classes + 1), np.int64)
     np.add.at(matrix, (labels, np.where(predictions < 0, classes, predictions)), 1)
     return matrix

@@ -116,12 +116,16 @@ def _not_measured(speech: Separated) -> Iterator[str]:
 
 
 def _sdr(estimates: Waves, sources: Waves) -> Iterator[float]:
+    """The SDR of every mixture, without those whose sources are not independent: it is not defined there."""
     from fast_bss_eval import bss_eval_sources
 
     length = min(_FILTER, sources.shape[-1] // 2)
     for estimate, source in zip(estimates, sources, strict=True):
         with np.errstate(divide="ignore"):  # A source that another estimate has nothing of.
-            ratios = bss_eval_sources(source.astype(np.float64), estimate.astype(np.float64), filter_length=length)
+            try:
+                ratios = bss_eval_sources(source.astype(np.float64), estimate.astype(np.float64), filter_length=length)
+            except np.linalg.LinAlgError:
+                continue
         yield float(np.mean(ratios[0]))
 
 

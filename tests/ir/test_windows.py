@@ -78,6 +78,15 @@ def test_sizes_that_contradict_each_other_are_refused() -> None:
         OutputWindows(np.array([1]), np.array([[1, 0]]), np.zeros((1, 2), np.float32), decoder=TWO)
 
 
+def test_infinite_values_are_refused() -> None:
+    number, counts = np.array([1]), np.array([[1, 0]])
+    assert len(OutputWindows(number, counts, np.array([[np.nan]], np.float32))) == 1
+    with pytest.raises(InputError, match="infinite targets"):
+        OutputWindows(number, counts, np.array([[np.inf]], np.float32))
+    with pytest.raises(InputError, match="potentials that are not finite"):
+        OutputWindows(number, counts, potentials=np.array([[np.nan, 1]], np.float32))
+
+
 @pytest.mark.parametrize("targets", [[[np.nan]], [[]], [[1.0]] * 301])
 def test_targets_of_a_stream_are_numbers_in_windows_of_a_microsecond_or_longer(targets: list[list[float]]) -> None:
     with pytest.raises(InputError, match="targets"):

@@ -66,6 +66,16 @@ def test_sdr_is_that_of_bss_eval() -> None:
     assert found.ran.sdr_db == pytest.approx(20.6, abs=0.4)
 
 
+def test_voices_without_an_sdr_have_none() -> None:
+    pytest.importorskip("fast_bss_eval", reason="fast_bss_eval is not installed")
+    separated = heard(synthetic=True)
+    assert separated.speech is not None
+    alike = np.repeat(separated.speech.sources[:, :1], separated.speech.sources.shape[1], axis=1)
+    found = speech.separation(replace(separated, speech=replace(separated.speech, sources=alike)))
+    assert found is not None
+    assert found.ran.sdr_db is None
+
+
 def test_pesq_is_of_speech_only_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic = speech.separation(heard(synthetic=True))
     assert synthetic is not None

@@ -166,6 +166,8 @@ def _check_packets(file: BinaryIO, packing: int, end: int) -> None:
     unpacked = UNPACKED.get(packing)
     if unpacked is None:
         raise ValueError(f"unknown compression {packing}")
+    if end < at:
+        raise ValueError("the table behind its packets is said to be in its header")
     while at < end:
         head = file.read(PACKET.size)
         if len(head) < PACKET.size:

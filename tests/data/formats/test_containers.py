@@ -386,10 +386,11 @@ def test_known_files_that_are_not_read_are_named_with_a_way_out(tmp_path: Path, 
     assert "Convert it with" in str(caught.value)
 
 
-def packed_aedat4(code: int, packet: bytes, size: int | None = None, info: str = INFO) -> bytes:
-    """An AEDAT4 file of one packet, packed in the way that ``code`` is the number of."""
+def packed_aedat4(code: int, packet: bytes, size: int | None = None, info: str = INFO, behind: int = -1) -> bytes:
+    """An AEDAT4 file of one packet, packed in the way that ``code`` is the number of; ``behind`` is its table."""
     text = info.encode()
-    header = table_of(b"IOHE", {0: struct.pack("<i", code)}, 2, struct.pack("<I", len(text)) + text + b"\0")
+    numbers = {0: struct.pack("<i", code), 1: struct.pack("<q", behind)}
+    header = table_of(b"IOHE", numbers, 2, struct.pack("<I", len(text)) + text + b"\0")
     return b"#!AER-DAT4.0\r\n" + header + struct.pack("<ii", 0, len(packet) if size is None else size) + packet
 
 
@@ -404,6 +405,10 @@ LZ4_HEAD = b"\x04\x22\x4d\x18\x60\x70\x73"
         (packed_aedat4(0, b"1234", 2**31 - 1), "cannot be read (a packet of 2147483647 bytes is cut short)"),
         (packed_aedat4(0, b"1234", -1), "cannot be read (a packet of -1 bytes is cut short)"),
         (packed_aedat4(7, b""), "cannot be read (unknown compression 7)"),
+        (
+            packed_aedat4(0, b"1234", behind=177),
+            "cannot be read (the table behind its packets is said to be in its header)",
+        ),
         (packed_aedat4(1, b"\x04\x22\x4d"), "cannot be read (cut short)"),
         (packed_aedat4(1, LZ4_HEAD + b"\1\0\0\0\0" * 65 + bytes(4)), "cannot be read (a packet of 336 bytes may be of"),
         (packed_aedat4(3, b"\x28\xb5\x2f\xfd\0\x58" + ZSTD_BLOCK * 2100), "cannot be read (cut short)"),
