@@ -141,6 +141,14 @@ def _other_names(random: random.Random, state: OrderedDict[str, Any]) -> Any:
             return random.choice((list(state.values()), state[names[0]], [], {}, None, 3, "text", [[[]]], {"a": {}}))
 
 
+def _is_huge(tensor: torch.Tensor) -> bool:
+    """Whether another change might make a copy beyond memory of ``tensor``, whose elements are perhaps one repeated."""
+    try:
+        return tensor.numel() > 10**6
+    except (RuntimeError, ValueError, TypeError):
+        return False
+
+
 def _mutated_state(random: random.Random) -> Any:
     state = _state(random)
     changes = (_other_type, _other_values, _other_shape, _other_layout, _other_layout)
@@ -150,7 +158,7 @@ def _mutated_state(random: random.Random) -> Any:
             RuntimeError, ValueError, IndexError, TypeError
         ):  # torch lacks some types for some layouts
             state[name] = random.choice(changes)(random, state[name])
-        if not isinstance(state[name], torch.Tensor):
+        if not isinstance(state[name], torch.Tensor) or _is_huge(state[name]):
             break
     return _other_names(random, state) if random.random() < 0.3 else state
 
