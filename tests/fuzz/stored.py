@@ -42,6 +42,7 @@ from deploytool.workflow.validate import validate
 
 QUIET: Final = Messages(quiet=True)
 SAMPLES: Final = 2
+FOLLOWED_MAX: Final = 12
 CREATED: Final = "2026-11-29T00:00:00.000000Z"
 """The time of every artifact, so that equal seeds give equal bytes."""
 
@@ -139,8 +140,11 @@ def seal(folder: Path) -> Path:
     return write_manifest(folder, values)
 
 
-def write_manifest(folder: Path, values: dict[str, Any]) -> Path:
-    """Writes ``values`` as the manifest of ``folder``, with digests that match; the new folder."""
+def write_manifest(folder: Path, values: dict[str, Any], followed: int = 0) -> Path:
+    """Writes ``values`` as the manifest of ``folder``, with digests that match; the new folder.
+
+    What is made from it follows, at most `FOLLOWED_MAX` times: artifacts may be made from each other.
+    """
     before = values["digest"]
     try:
         values["digest"] = manifests._digest_of(values)
@@ -151,12 +155,12 @@ def write_manifest(folder: Path, values: dict[str, Any]) -> Path:
     moved = folder.with_name(f"{folder.name.partition('-')[0]}-{values['digest'][:12]}")
     if moved != folder:
         folder.rename(moved)
-    if values["digest"] != before:
-        _follow(moved.parent, before, values["digest"])
+    if values["digest"] != before and followed < FOLLOWED_MAX:
+        _follow(moved.parent, before, values["digest"], followed + 1)
     return moved
 
 
-def _follow(root: Path, before: str, after: str) -> None:
+def _follow(root: Path, before: str, after: str, followed: int) -> None:
     """Gives everything in ``root`` that was made from the artifact ``before`` the inputs that it has now."""
     for folder in sorted(root.iterdir()):
         path = folder / manifests.FILE
@@ -166,7 +170,7 @@ def _follow(root: Path, before: str, after: str) -> None:
         inputs = values.get("inputs")
         if isinstance(inputs, dict) and before in inputs.values():
             values["inputs"] = {role: after if each == before else each for role, each in inputs.items()}
-            write_manifest(folder, values)
+            write_manifest(folder, values, followed)
 
 
 def in_artifact(kind: str, names: tuple[str, ...], change: Callable[[Random, str, bytes], bytes]) -> Any:
