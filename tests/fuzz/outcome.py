@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
+from deploytool.base.printable import printable
+
 Outcome: TypeAlias = Literal["refused", "taken", "traceback", "memory", "unfinished", "crashed", "message"]
 """refused     a DeployError whose sentences are fit to be shown
 taken       read without an error
@@ -55,7 +57,7 @@ def objection(problems: Sequence[str]) -> str | None:
     for problem in problems:
         if not problem.strip():
             return "an empty sentence"
-        if not problem.isprintable():
+        if problem != printable(problem):
             return "a sentence with a line break or a control character"
         if len(problem) > SENTENCE_MAX:
             return f"a sentence of {len(problem):,} characters"
