@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 BYTES_MIN: Final = 2**30
 BYTES_PER_BYTE: Final = 20
 """Arrays may take 1 GiB, or this many times the size of their file; more counts as a decompression bomb."""
+
+CHUNK_BYTES: Final = 512
+"""What the HDF5 library takes for each chunk of an array that it reads, about."""
 
 ARRAYS_ALLOWED: Final = "at most 1 GiB in total, or 20 times the file's size, within --max-memory"
 """`bytes_allowed` in words."""
@@ -32,7 +36,8 @@ def bytes_allowed(path: Path) -> int:
 def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
     """The number of bytes that the array ``item`` of the file ``where`` takes.
 
-    Raises InputError when it is stored in other files, or takes more than ``bytes_left``, or one of its chunks does.
+    Raises InputError when it is stored in other files, or takes more than ``bytes_left``, or one of its chunks does, or
+    what HDF5 notes of all chunks while it reads them.
     """
     if item.external or item.is_virtual:
         raise InputError(where, f"{item.name} is stored in other files", "arrays in the file itself")
@@ -42,7 +47,15 @@ def bytes_of(item: h5py.Dataset, where: str, bytes_left: int) -> int:
     if item.chunks and (chunk := math.prod(item.chunks) * item.dtype.itemsize) > bytes_left:
         found = f"{item.name} in chunks of {chunk:,} bytes is too large for a file of this size"
         raise InputError(where, found, f"chunks of {ARRAYS_ALLOWED}")
+    if item.chunks and CHUNK_BYTES * (number := _chunks(item.shape, item.chunks)) > bytes_left:
+        found = f"{item.name} of shape {item.shape} is in {number:,} chunks"
+        raise InputError(where, found, "fewer and larger chunks", "Write it in chunks of thousands of numbers.")
     return int(item.nbytes)
+
+
+def _chunks(shape: Sequence[int], chunk: Sequence[int]) -> int:
+    """The number of chunks of an array of ``shape``, whether they are stored or not."""
+    return math.prod(-(-size // of) for size, of in zip(shape, chunk, strict=True))
 
 
 COPY_AGAIN: Final = "Copy or write the file again."

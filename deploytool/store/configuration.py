@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Int8: TypeAlias = Annotated[int, Field(ge=-128, le=127)]
 Int16: TypeAlias = Annotated[int, Field(ge=-(2**15), lt=2**15)]
@@ -71,6 +71,16 @@ class _Core(_Fields):
     input_congestion_balancer_enable: bool | None = None
     output_decimator_enable: bool | None = None
     output_decimator_interval: Small | None = None
+
+    @field_validator("weights", "neurons_initial_value")
+    @classmethod
+    def _is_array(cls, values: list[Any]) -> list[Any]:
+        lists: list[Any] = [values]
+        while lists and isinstance(lists[0], list):
+            if len(lengths := {len(each) for each in lists}) != 1 or 0 in lengths:
+                raise ValueError("lists of different lengths, or of none; need an array")
+            lists = [item for each in lists for item in each] if isinstance(lists[0][0], list) else []
+        return values
 
 
 class _Sensor(_Fields):

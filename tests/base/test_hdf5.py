@@ -7,7 +7,7 @@ import h5py
 import pytest
 
 from deploytool.base.errors import InputError
-from deploytool.base.hdf5 import require_sound_heaps
+from deploytool.base.hdf5 import bytes_of, require_sound_heaps
 from deploytool.data.formats.table import FORMATS, read_raw
 from deploytool.data.spikes.nirdata import read_nir_data
 
@@ -85,3 +85,13 @@ def test_every_reader_of_foreign_hdf5_asks_first(tmp_path: Path, read: Callable[
     with pytest.raises(InputError) as error:
         read(with_first_object(tmp_path / "a.h5", free(0)))
     assert REFUSAL in str(error.value)
+
+
+def test_an_array_in_millions_of_chunks_is_not_read(tmp_path: Path) -> None:
+    """HDF5 notes something of every chunk that it reads, stored or not: 4 GB for a file of 20 KB."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("few", (1000, 1000), "i8", chunks=(100, 100))
+        file.create_dataset("many", (65536, 125), "i8", chunks=(1, 1))
+        assert bytes_of(file["few"], "a.h5", 2**30) == 8_000_000
+        with pytest.raises(InputError, match=r"/many of shape \(65536, 125\) is in 8,192,000 chunks; need fewer"):
+            bytes_of(file["many"], "a.h5", 2**30)

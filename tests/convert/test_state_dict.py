@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from deploytool.chip.chips import CHIPS
 from deploytool.chip.integers import quantise
 from deploytool.convert.model import to_graph
 from deploytool.convert.state_dict import LoadedNetwork, from_state_dict
+from deploytool.convert.torch.arrays import to_array
 from deploytool.convert.torch.modules import from_module
 from deploytool.convert.torch.state_dict import read_state_dict
 from deploytool.ir.nodes import Spike
@@ -297,6 +299,18 @@ def test_quantised_and_sparse_tensors_give_the_numbers_they_stand_for(tmp_path: 
     found = read_state_dict(tmp_path / "w.pth")
     np.testing.assert_array_equal(found["q"], np.float32([0, 0.25, -0.5]))
     np.testing.assert_array_equal(found["s"], [[0, 2], [0, 0]])
+
+
+@pytest.mark.parametrize("layout", ["csr", "csc"])
+def test_indices_of_a_sparse_tensor_that_do_not_fit_are_refused(layout: str) -> None:
+    """torch trusts them when it makes the tensor dense, and read beyond its memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        make = torch.sparse_csr_tensor if layout == "csr" else torch.sparse_csc_tensor
+        few = [torch.tensor([0, 900_000, 1_800_000]), torch.zeros(1_800_000, dtype=torch.long), torch.ones(3)]
+        tensor = make(*few, size=(2, 2), check_invariants=False)
+    with pytest.raises(InputError, match=r"weight cannot be converted from torch\.float32"):
+        to_array(tensor, "weight", "layer")
 
 
 def test_a_recipe_for_weights_needs_a_network_only(tmp_path: Path) -> None:

@@ -137,3 +137,20 @@ def test_a_wrong_key_of_a_request_is_named(tmp_path: Path, kind: Any, recipe: di
 def test_an_input_that_is_no_digest_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="which is no digest"):
         Store(tmp_path).put(Request("graph", {"model": "../../x"}, {}), lambda _: None)
+
+
+@pytest.mark.parametrize("lists", [[[[[1, 2], [3]]]], [[[[]]]], []])
+def test_the_weights_of_a_core_are_an_array(lists: list[Any]) -> None:
+    """A header in C was made of lists of different lengths."""
+    from deploytool.store.configuration import _Core
+
+    pair, sizes = {"x": 1, "y": 1}, {"feature_count": 1, "size": {"x": 1, "y": 1}}
+    shapes = {"input_shape": sizes, "output_shape": sizes, "kernel_size": 1, "stride": pair, "padding": pair}
+    core = {
+        **{"name": "a", "dimensions": shapes, "destinations": [], "biases": [], "leak_enable": False},
+        **{"weights": [[[[1]]]], "neurons_initial_value": [[[0]]], "return_to_zero": False, "monitor_enable": True},
+        **{"threshold_high": 1, "threshold_low": 0},
+    }
+    assert _Core.model_validate(core)
+    with pytest.raises(ValueError, match="lists of different lengths, or of none"):
+        _Core.model_validate({**core, "weights": lists})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import nn
@@ -47,7 +49,20 @@ def _dense(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.detach().cpu()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
-    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+    return tensor if tensor.layout == torch.strided else _sound(tensor).to_dense()
+
+
+def _sound(tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor``, which is not dense. Raises RuntimeError if its indices do not fit: torch would read beyond memory."""
+    values = partial(torch.sparse_compressed_tensor, size=tensor.shape, layout=tensor.layout, check_invariants=True)
+    match tensor.layout:
+        case torch.sparse_coo:
+            return torch.sparse_coo_tensor(tensor._indices(), tensor._values(), tensor.shape, check_invariants=True)
+        case torch.sparse_csr | torch.sparse_bsr:
+            return values(tensor.crow_indices(), tensor.col_indices(), tensor.values())
+        case torch.sparse_csc | torch.sparse_bsc:
+            return values(tensor.ccol_indices(), tensor.row_indices(), tensor.values())
+    return tensor
 
 
 def require_values(module: nn.Module) -> None:

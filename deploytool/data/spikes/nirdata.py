@@ -25,7 +25,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Shape, doubles
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.base.files import write_file
-from deploytool.base.hdf5 import DAMAGE, bytes_of, require_sound_heaps
+from deploytool.base.hdf5 import ARRAYS_ALLOWED, DAMAGE, bytes_of, require_sound_heaps
 from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows
@@ -40,6 +40,8 @@ TYPE: Final = "__type__"
 UNIT: Final = "time_unit"
 OBSERVABLE: Final = "spikes"
 DEPTH_MAX: Final = 16
+SPIKE_BYTES: Final = 32
+"""Bytes of a spike while it is read: its sample, time step, neuron and time."""
 NEED: Final = "NIR data, as nir.write_data writes them"
 
 
@@ -135,25 +137,39 @@ class _Reading:
         there = neuron != -1
         if "value" in group and (self.array(group, "value")[there] != 1).any():
             raise InputError(where, "events with values", "spikes, which have none")
+        self._keep(int(np.count_nonzero(there)), where)
         sample = np.nonzero(there)[0]
         neurons, t_max = int(group.attrs["n_neurons"]), float(group.attrs["t_max"])
         return Observed(node, len(neuron), neurons, t_max, sample, neuron[there].astype(np.int64), t[there])
 
     def gridded(self, node: str, group: h5py.Group) -> Observed:
         data, dt = self.array(group, "data"), float(group.attrs["dt"])
-        if data.ndim != 3 or data.dtype.kind not in "biuf" or not ((data == 0) | (data == 1)).all():
+        if data.ndim != 3 or data.dtype.kind not in "biuf" or not all(map(_is_binary, data)):
             found = f"data {data.shape} of {data.dtype}"
             raise InputError(f"{self.where}: {node}", found, "0 and 1 of shape (samples, time steps, neurons)")
         if not (dt > 0 and math.isfinite(data.shape[1] * dt)):
             raise InputError(
                 f"{self.where}: {node}", f"time steps of dt = {dt:g}", "a time step above 0 whose multiples are finite"
             )
+        self._keep(int(np.count_nonzero(data)), f"{self.where}: {node}")
         sample, step, neuron = np.nonzero(data)
         return Observed(node, len(data), data.shape[2], data.shape[1] * dt, sample, neuron, step * dt)
+
+    def _keep(self, spikes: int, where: str) -> None:
+        """Raises InputError if there is no room for so many ``spikes``, which take more than a grid that holds them."""
+        self.bytes_left -= SPIKE_BYTES * spikes
+        if self.bytes_left < 0:
+            raise InputError(
+                where, f"{spikes:,} spikes, too many for a file of this size", f"arrays of {ARRAYS_ALLOWED}"
+            )
 
     def array(self, group: h5py.Group, name: str) -> Array:
         self.bytes_left -= bytes_of(group[name], self.where, self.bytes_left)
         return np.asarray(group[name][()])
+
+
+def _is_binary(grid: Array) -> bool:
+    return bool(((grid == 0) | (grid == 1)).all())
 
 
 def _may_spike(group: h5py.Group) -> bool:

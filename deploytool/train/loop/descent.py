@@ -104,6 +104,8 @@ def _epoch(state: State, descent: Descent, stages: tuple[int, ...], task: Task) 
     if net.normalised and (mixed or net.spec.average > 0):
         state.replace_statistics(calibrated(net, state.mean, task.training, state.generator("calibration", epoch)))
     held_out = score(net, state.mean, task.validation, state.objective)
+    if not math.isfinite(held_out.loss):
+        raise _diverged(net.spec, f"{held_out.loss} on validation samples, in epoch {epoch}")
     return {
         "epoch": epoch,
         "learning_rate": schedule.rate(epoch * schedule.batches),

@@ -139,6 +139,8 @@ class State:
 
         def group(name: str) -> dict[str, Tensor]:
             like = found.tensors_like(name, self.weights)
+            if wrong := [key for key, tensor in like.items() if key.endswith(".variance") and (tensor < 0).any()]:
+                raise ValueError(f"{name}/{wrong[0]} is below 0")
             return {key: tensor.to(self.net.device) for key, tensor in like.items()}
 
         with torch.no_grad():

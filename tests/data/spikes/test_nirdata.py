@@ -12,7 +12,7 @@ from helpers.foreign import PROGRAM, SAMPLES, SETTINGS, assert_same, program, re
 from hypothesis import given
 
 from deploytool.base.errors import InputError, UnsupportedError
-from deploytool.data.spikes.nirdata import write_nir_data
+from deploytool.data.spikes.nirdata import read_nir_data, write_nir_data
 from deploytool.data.spikes.samples import samples_of
 from deploytool.data.spikes.write import kept_samples
 from deploytool.ir.program import Program
@@ -70,6 +70,15 @@ def test_times_beyond_all_numbers_in_a_unit_of_the_file(tmp_path: Path, factor: 
         file.attrs["time_unit"] = "s"
     with pytest.raises(InputError, match=r"relu: spike \d: t_us = (inf|nan); need"):
         read(path)
+
+
+@pytest.mark.parametrize("gridded", [True, False])
+def test_spikes_that_take_more_than_their_file_may_are_refused(tmp_path: Path, gridded: bool) -> None:
+    grid = nir.TimeGriddedData(np.ones((2, 50, 24), bool), 0.1)
+    path = saved(tmp_path, relu=grid if gridded else events(np.zeros((2, 1200), int), np.ones((2, 1200))))
+    assert len(read_nir_data(path, 500_000).nodes) == 1
+    with pytest.raises(InputError, match="relu: 2,400 spikes, too many for a file of this size"):
+        read_nir_data(path, 70_000)
 
 
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -284,7 +284,7 @@ def _change(random: random.Random, entry: dict[str, Any]) -> None:
     match random.randrange(5):
         case 0:
             entry["dtype"] = random.choice(DTYPES)
-            if random.random() < 0.5:
+            if random.random() < 0.5 and len(entry["data_offsets"]) == 2:
                 bits = {"8": 8, "6": 16, "2": 32, "4": 64}.get(str(entry["dtype"])[-1:], 8)
                 size = max((entry["data_offsets"][1] - entry["data_offsets"][0]) * 8 // bits, 1)
                 entry["shape"] = [size]

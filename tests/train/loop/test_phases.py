@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,11 @@ def test_what_is_for_nothing_is_refused(tmp_path):
         spec(method="tit", tit=[[1, 2], [2, 1]])
     assert ignored_keys({"method": "sdt", "tit": [[4, 4]]}) == ("tit",)
     assert ignored_keys({"method": "trev", "base": BASE}) == ("base",)
+
+
+def test_a_checkpoint_with_a_variance_below_0_is_refused():
+    state = State(SpikingNetwork(NORMED, SIMULATED, spec()), 0)
+    found = state.checkpoint("key")
+    (name, *_) = [name for name in found.arrays if name.startswith("mean/") and name.endswith(".variance")]
+    with pytest.raises(ValueError, match=rf"{name} is below 0"):
+        state.restore(replace(found, arrays={**found.arrays, name: -1 - found.arrays[name]}))
