@@ -75,4 +75,4 @@ audit:
 	@PYTHON=$(PYTHON) .ci/audit
 
 clean:
-	rm -rf .venv .venv-vendor build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vendor build dist site jupyter_execute *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
