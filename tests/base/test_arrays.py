@@ -21,7 +21,7 @@ def test_numbers_of_all_kinds_become_doubles_in_silence() -> None:
     assert doubles(np.array([7], np.int8)).dtype == np.float64
 
 
-@pytest.mark.parametrize("array", [SIGNALLING, SIGNALLING[:1].view(np.float32), np.array([1e300]), np.array([np.inf])])
+@pytest.mark.parametrize("array", [SIGNALLING, np.array([1e300]), np.array([np.inf])])
 def test_what_is_not_finite_in_float32_is_refused(array: np.ndarray) -> None:
     with pytest.raises(InputError, match="here"):
         require_finite("here", "weights", array)

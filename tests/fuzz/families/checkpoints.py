@@ -21,9 +21,6 @@ from tests.fuzz.family import Family
 from tests.fuzz.values import changed, written
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from deploytool.train.task import Task
 
 NAME: Final = "checkpoint.json"

@@ -14,6 +14,7 @@ from helpers.tiny import CONSTRAINTS, NETWORK, Sides, spec
 from deploytool.base.errors import ArtifactError, RecipeError
 from deploytool.base.progress import Tick, no_progress
 from deploytool.train import device
+from deploytool.train.loop import descent
 from deploytool.train.loop.checkpoint import load_checkpoint, save_checkpoint
 from deploytool.train.loop.evaluate import evaluate
 from deploytool.train.loop.schedule import Schedule
@@ -126,6 +127,15 @@ def test_evaluation_counts_every_layer():
 def test_training_on_the_same_data_costs_fewer_synops_under_a_penalty(tmp_path):
     plain, penalised = run(tmp_path / "a"), run(tmp_path / "b", rate_penalty=3000.0)
     assert penalised.history[-1]["validation_synops"] < plain.history[-1]["validation_synops"]
+
+
+def test_a_loss_on_validation_samples_that_is_not_finite_is_one_sentence(tmp_path, monkeypatch):
+    """The last step of an epoch may be the one that goes too far; the checkpoint of that epoch was a traceback."""
+    real = descent.score
+    monkeypatch.setattr(descent, "score", lambda *given: replace(real(*given), loss=float("nan")))
+    with pytest.raises(RecipeError, match=r"train.learning_rate: at 0.005 the loss is nan on validation samples, in e"):
+        run(tmp_path, epochs=2)
+    assert not (tmp_path / "checkpoint.json").exists()
 
 
 def test_divergence_is_one_sentence(tmp_path):
