@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -66,17 +67,17 @@ def report_to(
     In a store that cannot be written there is only the copy.
     """
     request, content = _page(cache, reference, samples, title, place)
-    copy = _place(output)
-    try:
-        made = cache.stored(request, content, _write)
-    except StoreError:
-        cache.messages.say(f"{cache.store.root} cannot be written: the page is not kept there")
-        with temporary_folder() as folder:
-            _write(content(), folder)
-            _copy(folder, [path.name for path in folder.iterdir()], output, copy)
-        return None, copy
-    _copy(made.path, made.manifest.files, output, copy)
-    return made, copy
+    with _place(output) as copy:
+        try:
+            made = cache.stored(request, content, _write)
+        except StoreError:
+            cache.messages.say(f"{cache.store.root} cannot be written: the page is not kept there")
+            with temporary_folder() as folder:
+                _write(content(), folder)
+                _copy(folder, [path.name for path in folder.iterdir()], output, copy)
+            return None, copy
+        _copy(made.path, made.manifest.files, output, copy)
+        return made, copy
 
 
 def _page(
@@ -136,18 +137,26 @@ def _of_voices(cache: StageCache, verdict: Artifact, samples: int, title: str | 
     )
 
 
-def _place(output: Path) -> Path:
-    """The path of the page at ``output``, a file or a folder that is made.
+@contextlib.contextmanager
+def _place(output: Path) -> Iterator[Path]:
+    """The path of the page at ``output``, a file or a folder. Its folders are made, and unmade if the body fails.
 
     Raises ArtifactError if the page cannot be written there: before it is made, not after.
     """
     page = output / PAGE if is_folder(output) or not output.suffix else output
+    new = [folder for folder in page.parents if not is_folder(folder)]
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArtifactError(str(page.parent), f"cannot be written ({error.strerror})", "a writable --output") from None
-    require_writable(page)
-    return page
+    try:
+        require_writable(page)
+        yield page
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that is no longer empty stays, and so do those above it
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def _copy(folder: Path, files: Iterable[str], output: Path, page: Path) -> None:

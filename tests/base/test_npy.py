@@ -63,6 +63,14 @@ def test_a_shape_that_is_none_is_refused(shape: str) -> None:
         header_of_array(io.BytesIO(content), len(content))
 
 
+@pytest.mark.parametrize(("shape", "descr"), [((0, 2**63 + 1), "<i8"), ((0, 2**60), "<f8"), ((10**15,), "|V0")])
+def test_lengths_that_no_bytes_contradict_are_refused(shape: tuple[int, ...], descr: str) -> None:
+    """An axis of length 0, or elements without bytes, make any other length fit in a file."""
+    content = array(shape, descr)
+    with pytest.raises(ValueError, match=r"its header is damaged|does not fit in it"):
+        header_of_array(io.BytesIO(content), len(content))
+
+
 def test_a_header_that_takes_seconds_to_parse_is_refused() -> None:
     for version, width in ((b"\x01", 2), (b"\x02", 4)):
         content = b"\x93NUMPY" + version + b"\x00" + (9000).to_bytes(width, "little") + b"{" + b" " * 9000

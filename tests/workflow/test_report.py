@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers.command import answer, invoke, network
 
+from deploytool.base.errors import ArtifactError
 from deploytool.convert.nir import write_nir
 from deploytool.store.artifact import Store
 from deploytool.workflow.recordings import load
@@ -41,6 +42,17 @@ def test_an_output_that_cannot_be_written_is_refused(made: Path, tmp_path: Path)
     result = invoke(made, "report", "verdict@latest", "--output", tmp_path / "file" / "page.html")
     assert result.exit_code == 4
     assert "cannot be written" in result.stderr
+
+
+def test_a_report_that_fails_leaves_no_folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ArtifactError("page", "damaged", "a whole one")
+
+    monkeypatch.setattr("deploytool.workflow.report._write", fails)
+    page = tmp_path / "new" / "deep" / "page.html"
+    result = invoke(made, "report", "verdict@latest", "--title", "Another", "-o", page)
+    assert result.exit_code == 4
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_page_names_no_folder_of_the_machine(made: Path) -> None:

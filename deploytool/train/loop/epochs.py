@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+
+from deploytool.base.errors import RecipeError
 from deploytool.train import processes
 from deploytool.train.device import keep_freed_memory, reproducible
 from deploytool.train.loop.checkpoint import Checkpoint, load_checkpoint, restore_checkpoint, save_checkpoint
@@ -29,6 +32,8 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
     """Trains ``state`` to the end, from the last checkpoint of the training called ``key`` if there is one.
 
     ``next_epoch`` trains one more epoch, or returns False when training is over.
+
+    Raises RecipeError when a number in the state is not finite after an epoch.
     """
     if found := load_checkpoint(task.folder, key):
         restore_checkpoint(state.restore, found, task.folder)
@@ -36,7 +41,21 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
     keep_freed_memory()
     with reproducible():
         while next_epoch():
+            reached = state.checkpoint(key)
+            _require_finite(reached, task)
             if processes.leads():
-                save_checkpoint(state.checkpoint(key), task.folder)
+                save_checkpoint(reached, task.folder)
             processes.wait()
             task.observe(state.history[-1], state.best_epoch == state.history[-1]["epoch"])
+
+
+def _require_finite(reached: Checkpoint, task: Task) -> None:
+    """Raises RecipeError if the last step of an epoch went too far, which no loss of a batch shows."""
+    if unreal := [name for name, array in reached.arrays.items() if not np.isfinite(array).all()]:
+        epoch = int(reached.history[-1]["epoch"])
+        raise RecipeError(
+            "train.learning_rate",
+            f"at {task.spec.learning_rate:g} {unreal[0]} is not finite after epoch {epoch}",
+            "a rate at which it stays finite",
+            "Lower it.",
+        )

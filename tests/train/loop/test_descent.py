@@ -138,6 +138,21 @@ def test_a_loss_on_validation_samples_that_is_not_finite_is_one_sentence(tmp_pat
     assert not (tmp_path / "checkpoint.json").exists()
 
 
+def test_weights_that_are_not_finite_after_an_epoch_are_one_sentence(tmp_path, monkeypatch):
+    real = State.complete
+
+    def overflows(state, entry):
+        real(state, entry)
+        with torch.no_grad():
+            state.weights["conv1"][0] = torch.inf
+
+    monkeypatch.setattr(State, "complete", overflows)
+    found = r"train.learning_rate: at 0.005 weights/conv1 is not finite after epoch 1; need a rate at which it stays"
+    with pytest.raises(RecipeError, match=found):
+        run(tmp_path)
+    assert not (tmp_path / "checkpoint.json").exists()
+
+
 def test_divergence_is_one_sentence(tmp_path):
     class Broken(Sides):
         def __call__(self, *arguments):
