@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -97,14 +97,18 @@ class _Sensor(_Fields):
     monitor_enable: bool
 
 
+class _NoReadout(_Fields):
+    enable: Literal[False]
+
+
 class _Readout(_Fields):
-    enable: bool
-    readout_configuration_sel: Small | None = None
-    output_mode_sel: Small | None = None
-    threshold: Small | None = None
-    low_pass_filter_disable: bool | None = None
-    low_pass_filter32_not16: bool | None = None
-    readout_pin_monitor_enable: bool | None = None
+    enable: Literal[True]
+    readout_configuration_sel: Small
+    output_mode_sel: Small
+    threshold: Small
+    low_pass_filter_disable: bool
+    low_pass_filter32_not16: bool
+    readout_pin_monitor_enable: bool
 
 
 class Configuration(_Fields):
@@ -114,5 +118,5 @@ class Configuration(_Fields):
     slow_clock_hz: int | None
     cnn_layers: list[_Core | None]
     dvs_layer: _Sensor
-    readout: _Readout
+    readout: Annotated[_NoReadout | _Readout, Field(discriminator="enable")]
     unknown: list[str]

@@ -183,8 +183,8 @@ def calibrate(cache: StageCache, names: tuple[str, ...], measured: Measured) -> 
 
 def knows_samples(store: Store, name: str) -> bool:
     """Whether the recording called ``name`` says of which samples it is, so that only their place may be missing."""
-    recipe = store.get(name, "recording").manifest.recipe
-    return "imported" not in recipe or str(recipe["imported"].get("samples_of", "")).startswith("recording-")
+    imported = store.get(name, "recording").manifest.recipe.get("imported")
+    return imported is None or str(imported.get("samples_of")).startswith("recording-")
 
 
 def _span(interval: tuple[float, float] | None) -> str:

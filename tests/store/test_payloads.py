@@ -154,3 +154,18 @@ def test_the_weights_of_a_core_are_an_array(lists: list[Any]) -> None:
     assert _Core.model_validate(core)
     with pytest.raises(ValueError, match="lists of different lengths, or of none"):
         _Core.model_validate({**core, "weights": lists})
+
+
+def test_a_readout_that_is_on_states_all_of_its_fields() -> None:
+    """One without its layout was a traceback in `package`."""
+    from deploytool.store.configuration import Configuration
+
+    pair, flags, nothing = {"x": 0, "y": 0}, {"x": False, "y": False}, {"pass_sensor_events": False}
+    sensor = {
+        **{"destinations": [], "merge": False, "on_channel": True, "off_channel": True, "mirror": flags},
+        **{"mirror_diagonal": False, "origin": pair, "cut": pair, "pooling": pair, "monitor_enable": False, **nothing},
+    }
+    whole = {"chip": "speck2e", "slow_clock_hz": None, "cnn_layers": [], "dvs_layer": sensor, "unknown": []}
+    assert Configuration.model_validate({**whole, "readout": {"enable": False}})
+    with pytest.raises(ValueError, match=r"readout_configuration_sel\n *Field required"):
+        Configuration.model_validate({**whole, "readout": {"enable": True}})

@@ -20,9 +20,11 @@ from deploytool.ir.program_file import load_program
 from deploytool.ir.target import Watch
 from deploytool.run.jobs.perturbation import Perturbation, perturb_program, perturb_stream
 from deploytool.run.targets.table import make_target
-from deploytool.store.artifact import Store
+from deploytool.store.artifact import Request, Store
 from deploytool.store.cache import StageCache
-from deploytool.workflow.calibrate_chip import Calibration, Measured, calibrate, leading_to
+from deploytool.workflow.calibrate_chip import Calibration, Measured, calibrate, knows_samples, leading_to
+
+IMPORT = {"file": "a", "rung": "b", "layer": None, "time_unit": None, "renames": {}, "watch": []}
 
 LAYERS = ("one", "two")
 
@@ -202,6 +204,18 @@ def test_only_layers_that_lead_to_a_recorded_one_are_run(network: Program) -> No
     assert list(leading_to(network, ["one"]).layers) == ["one"]
     assert leading_to(network, ["one"]).layers["one"].routes == ()
     assert list(leading_to(network, ["two"]).layers) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "known"),
+    [({"imported": None}, True), ({"imported": {**IMPORT, "samples_of": None}}, False), ({"imported": IMPORT}, False)],
+)
+def test_whether_a_recording_says_of_which_samples_it_is(tmp_path: Path, recipe: dict[str, Any], known: bool) -> None:
+    store = Store(tmp_path)
+    made = store.put(
+        Request("recording", {}, recipe), lambda folder: (folder / "recording.npz").write_text("") and None
+    )
+    assert knows_samples(store, made.name) is known
 
 
 def test_counts_of_a_board_through_the_command_line(cli: Deploytool, made: Path, tmp_path: Path, program: str) -> None:
