@@ -36,6 +36,9 @@ ROOMS = (
 FLOORS_OF_RUN = ("record", "reference", "kernels", "plan", "engine", "cuda", "targets", "selftest", "jobs")
 """The folders of run/, each of which imports only from those before it."""
 
+BELOW_THE_VERBS = ("workflow/sources/", "workflow/stored/")
+"""The folders of workflow/, each of which imports only from those before it; every verb may import from both."""
+
 ONLY_IN = {
     "torch": ("data/loader.py", "train/", "convert/torch/", "bench/"),
     "sinabs": ("convert/torch/", "bench/"),
@@ -157,6 +160,14 @@ def test_the_floors_of_run(file: str) -> None:
             assert other.split("/")[1] in below, f"{file} imports {other}"
 
 
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith(tuple(BELOW_THE_VERBS))])
+def test_what_the_verbs_build_on_imports_no_verb(file: str) -> None:
+    below = BELOW_THE_VERBS[: 1 + next(floor for floor, place in enumerate(BELOW_THE_VERBS) if file.startswith(place))]
+    for other in own_imports(file):
+        if other.startswith("workflow/"):
+            assert other.startswith(tuple(below)), f"{file} imports {other}"
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_packages_stay_where_they_belong(file: str) -> None:
     packages = {name.split(".")[0] for name in imports(file)}
@@ -202,7 +213,7 @@ def compared_strings(tree: ast.AST) -> set[str]:
     return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-NO_METHOD = {"data/formats/aedat4.py": {"events"}, "workflow/contents.py": {"events"}}
+NO_METHOD = {"data/formats/aedat4.py": {"events"}, "workflow/stored/contents.py": {"events"}}
 """{file: strings that are not the method of that name}: a kind of stream, and what a curve is over."""
 
 

@@ -15,8 +15,8 @@ from deploytool.base.errors import UsageError
 from deploytool.base.messages import warn
 from deploytool.data.formats.reading import Reading
 from deploytool.ir.events import EventStream
-from deploytool.workflow.given import Stated, sensor_of, source_of, streams_of
-from deploytool.workflow.samples import SampleSource, samples
+from deploytool.workflow.sources.samples import SampleSource, samples
+from deploytool.workflow.sources.script_samples import Stated, sensor_of, source_of, streams_of
 
 if TYPE_CHECKING:
     from deploytool.base.arrays import Shape

@@ -16,7 +16,7 @@ from deploytool.api.words import speaks_python
 from deploytool.chip.chips import chip_named
 from deploytool.recipe import MapSection, Recipe, asked
 from deploytool.workflow import check as checking
-from deploytool.workflow.networks import NO_OPTIONS
+from deploytool.workflow.sources.networks import NO_OPTIONS
 
 if TYPE_CHECKING:
     import pandas

@@ -19,14 +19,14 @@ from deploytool.ir.nodes import Conv, Input, Linear, Output
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
 from deploytool.workflow.convert import convert, convert_model, store_network
-from deploytool.workflow.networks import (
+from deploytool.workflow.sources.networks import (
     ImportOptions,
     artifact_graph,
     originals_of,
     refuse_options,
     trained_for,
 )
-from deploytool.workflow.objects import network_of
+from deploytool.workflow.sources.script_networks import network_of
 
 if TYPE_CHECKING:
     import nir

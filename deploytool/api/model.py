@@ -17,8 +17,8 @@ from deploytool.base.tensors import read_tensors
 from deploytool.recipe import Recipe, load_recipe, parse_recipe
 from deploytool.recipe.toml import override
 from deploytool.store.file_names import HISTORY, WEIGHTS
-from deploytool.workflow.networks import recipe_of
-from deploytool.workflow.scores import validation_score
+from deploytool.workflow.sources.networks import recipe_of
+from deploytool.workflow.stored.scores import validation_score
 
 if TYPE_CHECKING:
     import pandas

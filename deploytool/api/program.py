@@ -20,7 +20,7 @@ from deploytool.ir.program_file import load_program
 from deploytool.recipe import MapSection, asked
 from deploytool.store.file_names import CONFIGURATION, QUANTISATION
 from deploytool.workflow.map import Width, map_graph
-from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource, asked_calibration
+from deploytool.workflow.sources.samples import CALIBRATION_PARTS, SampleSource, asked_calibration
 
 if TYPE_CHECKING:
     import pandas

@@ -17,9 +17,9 @@ from deploytool.base.numbers import figure
 from deploytool.ir.program import SIMULATOR
 from deploytool.ir.recording import Recording as Recorded
 from deploytool.ir.target import Watch
-from deploytool.workflow.recordings import load
-from deploytool.workflow.samples import SampleSource
-from deploytool.workflow.scores import result
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.sources.samples import SampleSource
+from deploytool.workflow.stored.scores import result
 
 if TYPE_CHECKING:
     import pandas

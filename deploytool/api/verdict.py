@@ -18,8 +18,8 @@ from deploytool.ir.verdict import Verdict as Judged
 from deploytool.ir.verdict_file import as_json, load_verdict
 from deploytool.recipe import ValidateSection, asked
 from deploytool.store.cache import StageCache
-from deploytool.workflow.replay import DataPlace
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.samples import SampleSource
+from deploytool.workflow.stored.replay import DataPlace
 
 if TYPE_CHECKING:
     import pandas

@@ -15,8 +15,8 @@ from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
-from deploytool.workflow.networks import ImportOptions
-from deploytool.workflow.samples import samples
+from deploytool.workflow.sources.networks import ImportOptions
+from deploytool.workflow.sources.samples import samples
 from deploytool.workflow.zoo import program_named
 
 RANDOM_SAMPLES: Final = 64

@@ -54,7 +54,7 @@ class Invocation:
     def obtain(self, options: Named) -> None:
         """Downloads the data set that ``options`` name, if they ask for that and it is not there."""
         if options.download:
-            from deploytool.workflow.samples import obtain_named
+            from deploytool.workflow.sources.samples import obtain_named
 
             obtain_named(options.data, options.root, self.cache.messages)
 
@@ -107,7 +107,7 @@ class Invocation:
     def show_verdict(self, verdict: Artifact, told: CiFiles, report: Artifact | None = None) -> int:
         """Shows a verdict, and the ``report`` made of it, also to ``told``; the exit code is 9 if it is negative."""
         from deploytool.ir.verdict_file import as_json, load_verdict
-        from deploytool.workflow.contents import content_of
+        from deploytool.workflow.stored.contents import content_of
 
         loaded = load_verdict(verdict.path)
         told.tell(loaded)
@@ -141,7 +141,7 @@ class Invocation:
     def show_selftest(self, result: SelfTest, artifact: Artifact) -> int:
         """Shows a self-test; the exit code is 9 when something is not as assumed."""
         from deploytool.ir.self_test import as_json
-        from deploytool.workflow.contents import content_of
+        from deploytool.workflow.stored.contents import content_of
 
         self.show(as_json(result) | {"artifact": artifact.name} if self.as_json else content_of(artifact))
         return 0 if result.passed else NEGATIVE_VERDICT

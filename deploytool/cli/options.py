@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from deploytool.workflow.networks import ImportOptions
+    from deploytool.workflow.sources.networks import ImportOptions
 
 RecipeArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
 SetOption: TypeAlias = Annotated[
@@ -118,7 +118,7 @@ class StatementOptions:
     @property
     def options(self) -> ImportOptions:
         """What was stated, for the workflows."""
-        from deploytool.workflow.networks import ImportOptions
+        from deploytool.workflow.sources.networks import ImportOptions
 
         return ImportOptions(**vars(self))
 

@@ -17,7 +17,7 @@ from deploytool.recipe.toml import read_text
 from deploytool.store.artifact import Store
 from deploytool.workflow.check import Checked, check
 from deploytool.workflow.map import PLAIN
-from deploytool.workflow.networks import (
+from deploytool.workflow.sources.networks import (
     DEFAULT_CHIP,
     NO_OPTIONS,
     ImportOptions,
@@ -74,7 +74,7 @@ def apply_suggestion(
     """Writes the network that ``source`` names with suggestion ``chosen`` (number, output) applied.
 
     A recipe is written as a recipe, every other network as NIR. Raises UsageError for a number without suggestion, for
-    a file with another suffix, and as `deploytool.workflow.networks.named_network`.
+    a file with another suffix, and as `deploytool.workflow.sources.networks.named_network`.
     """
     number, output = chosen
     kind = kind_of(source)

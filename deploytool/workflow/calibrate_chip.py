@@ -19,8 +19,8 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
-from deploytool.workflow.replay import DataPlace, ReplayError, streams_of
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.samples import SampleSource
+from deploytool.workflow.stored.replay import DataPlace, ReplayError, streams_of
 
 if TYPE_CHECKING:
     from deploytool.run.jobs.assumptions import Assumption

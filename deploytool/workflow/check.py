@@ -14,7 +14,8 @@ from deploytool.recipe import DataSection, MapSection, Recipe, load_recipe
 from deploytool.recipe.load import in_file
 from deploytool.store.artifact import Store
 from deploytool.workflow.map import PLAIN, extras_of
-from deploytool.workflow.networks import (
+from deploytool.workflow.preflight import require_configurable, untrainable
+from deploytool.workflow.sources.networks import (
     DEFAULT_CHIP,
     NO_OPTIONS,
     ImportOptions,
@@ -26,13 +27,12 @@ from deploytool.workflow.networks import (
     refuse_options,
     trained_for,
 )
-from deploytool.workflow.preflight import require_configurable, untrainable
 
 if TYPE_CHECKING:
     from deploytool.data.sets.summary import DataSummary
     from deploytool.map.compile import CheckReport
     from deploytool.validate.expected import Expected
-    from deploytool.workflow.samples import SampleSource
+    from deploytool.workflow.sources.samples import SampleSource
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.validate.comparison import SpikePair, TimeScale
 from deploytool.workflow.import_recording import recordings_named
-from deploytool.workflow.recordings import load
-from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, Replayable, ReplayError, replayable
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.stored.replay import WHERE_THEY_WERE, DataPlace, Replayable, ReplayError, replayable
 
 if TYPE_CHECKING:
     from deploytool.ir.divergence import Explained

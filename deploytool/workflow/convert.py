@@ -12,8 +12,8 @@ from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
-from deploytool.workflow.classes import class_names, write_names
-from deploytool.workflow.networks import (
+from deploytool.workflow.sources.classes import class_names, write_names
+from deploytool.workflow.sources.networks import (
     NO_OPTIONS,
     ORIGINALS,
     ImportOptions,

@@ -24,9 +24,9 @@ from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import FILE as MANIFEST
-from deploytool.workflow.classes import classes_of
-from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.classes import classes_of
+from deploytool.workflow.sources.recordings import with_source
+from deploytool.workflow.sources.samples import SampleSource
 
 if TYPE_CHECKING:
     from deploytool.data.spikes.samples import Samples

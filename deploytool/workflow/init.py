@@ -17,8 +17,8 @@ from deploytool.recipe.commented import commented
 from deploytool.recipe.load import suited
 from deploytool.recipe.presets.preset import Preset
 from deploytool.recipe.presets.table import PRESETS
-from deploytool.workflow.found import Found, found_in
 from deploytool.workflow.preflight import TRAINABLE, refuse_impossible
+from deploytool.workflow.sources.found import Found, found_in
 
 WIDTHS: Final[Mapping[int, tuple[tuple[int, ...], ...]]] = {
     0: ((8, 16), (8, 8), (4, 8), (4, 4)),

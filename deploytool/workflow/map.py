@@ -22,10 +22,10 @@ from deploytool.recipe import MapSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, NETWORK, QUANTISATION, SPLITS
-from deploytool.workflow.classes import class_names, write_names
-from deploytool.workflow.networks import DEFAULT_CHIP, trained_for
-from deploytool.workflow.prepared import streams_of
-from deploytool.workflow.samples import CALIBRATION_PARTS, SampleSource
+from deploytool.workflow.sources.classes import class_names, write_names
+from deploytool.workflow.sources.networks import DEFAULT_CHIP, trained_for
+from deploytool.workflow.sources.prepared import streams_of
+from deploytool.workflow.sources.samples import CALIBRATION_PARTS, SampleSource
 
 if TYPE_CHECKING:
     from deploytool.base.progress import Tick

@@ -15,7 +15,7 @@ from deploytool.workflow.convert import convert_model
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.report import report
 from deploytool.workflow.run import run
-from deploytool.workflow.samples import calibration, dataset
+from deploytool.workflow.sources.samples import calibration, dataset
 from deploytool.workflow.train import run_trained, train
 from deploytool.workflow.validate import validate
 

@@ -33,9 +33,9 @@ from deploytool.recipe.recipe import problems_between
 from deploytool.train.everywhere import problems as problems_everywhere
 from deploytool.train.footprint import too_large
 from deploytool.train.methods.table import method_of
-from deploytool.workflow.answers import problems_of_masks, require_kind
 from deploytool.workflow.map import extras_of
-from deploytool.workflow.networks import recipe_geometry
+from deploytool.workflow.sources.answers import problems_of_masks, require_kind
+from deploytool.workflow.sources.networks import recipe_geometry
 
 if TYPE_CHECKING:
     from deploytool.map.compile import CheckReport

@@ -20,10 +20,10 @@ from deploytool.store.artifact import Artifact, Request, StoreError
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CALIBRATION, CONFIGURATION, HISTORY, PAGE, QUANTISATION, SPLITS
 from deploytool.store.lineage import ancestors, lineage, machine_of, sweeps_of
-from deploytool.workflow.networks import originals_of
-from deploytool.workflow.recordings import load
-from deploytool.workflow.replay import WHERE_THEY_WERE, DataPlace, replay
-from deploytool.workflow.reproduce import commands, recipe_text
+from deploytool.workflow.sources.networks import originals_of
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.stored.replay import WHERE_THEY_WERE, DataPlace, replay
+from deploytool.workflow.stored.reproduce import commands, recipe_text
 
 if TYPE_CHECKING:
     from deploytool.report.content import Divergence, Origin, ReportContent

@@ -13,11 +13,11 @@ from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording, save_recording
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
-from deploytool.workflow.classes import classes_of, trained_on
 from deploytool.workflow.map import configure
-from deploytool.workflow.prepared import streams_of
-from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.classes import classes_of, trained_on
+from deploytool.workflow.sources.prepared import streams_of
+from deploytool.workflow.sources.recordings import with_source
+from deploytool.workflow.sources.samples import SampleSource
 from deploytool.workflow.zoo import program_named
 
 if TYPE_CHECKING:

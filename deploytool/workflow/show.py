@@ -11,9 +11,9 @@ from deploytool.base.machine import trained_on
 from deploytool.recipe import NetworkSection
 from deploytool.store.artifact import Artifact, Store, open_artifact
 from deploytool.store.lineage import ancestors, lineage, machine_of
-from deploytool.workflow.contents import content_of
-from deploytool.workflow.readout import readout
-from deploytool.workflow.summaries import Summary, summary
+from deploytool.workflow.stored.contents import content_of
+from deploytool.workflow.stored.readout import readout
+from deploytool.workflow.stored.summaries import Summary, summary
 
 IN_FULL: Final = ("history", "digest", "created", "made_by", "files", "recipe", "lineage")
 """The keys of a description that are shown only where a person asks for the artifact."""

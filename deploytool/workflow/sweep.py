@@ -20,9 +20,9 @@ from deploytool.store.artifact import Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.validate.early_exit import POLICIES, PolicyName, evidence
 from deploytool.workflow.map import Width
-from deploytool.workflow.networks import NO_OPTIONS, ImportOptions
-from deploytool.workflow.recordings import load
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.networks import NO_OPTIONS, ImportOptions
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.sources.samples import SampleSource
 from deploytool.workflow.swept import REFERENCES, Runs, samples_of, swept
 
 if TYPE_CHECKING:

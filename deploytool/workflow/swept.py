@@ -24,12 +24,12 @@ from deploytool.recipe import Recipe, load_recipe
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
-from deploytool.workflow.classes import class_names, classes_of
 from deploytool.workflow.convert import convert, convert_model
 from deploytool.workflow.map import AS_TRAINED, Width, map_graph
-from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, kind_of, recipe_of, refuse_options
 from deploytool.workflow.run import run
-from deploytool.workflow.samples import SampleSource, dataset
+from deploytool.workflow.sources.classes import class_names, classes_of
+from deploytool.workflow.sources.networks import NO_OPTIONS, ImportOptions, kind_of, recipe_of, refuse_options
+from deploytool.workflow.sources.samples import SampleSource, dataset
 from deploytool.workflow.train import run_trained, trained_model
 from deploytool.zoo.models import is_shipped
 

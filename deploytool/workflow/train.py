@@ -29,14 +29,14 @@ from deploytool.train.methods.table import build, method_of
 from deploytool.train.methods.table import train as run_training
 from deploytool.train.task import Task, Trained, unobserved
 from deploytool.train.tensorboard import event_file, require_tensorboard
-from deploytool.workflow.answers import decoder_of, masks_of, require_kind, values_of
-from deploytool.workflow.classes import class_names as names_of
-from deploytool.workflow.classes import write_names
 from deploytool.workflow.outside import fingerprint, given_ann, outside
 from deploytool.workflow.preflight import refuse_impossible
-from deploytool.workflow.prepared import streams_of
-from deploytool.workflow.recordings import with_source
-from deploytool.workflow.samples import SampleSource, dataset, obtain, silent
+from deploytool.workflow.sources.answers import decoder_of, masks_of, require_kind, values_of
+from deploytool.workflow.sources.classes import class_names as names_of
+from deploytool.workflow.sources.classes import write_names
+from deploytool.workflow.sources.prepared import streams_of
+from deploytool.workflow.sources.recordings import with_source
+from deploytool.workflow.sources.samples import SampleSource, dataset, obtain, silent
 from deploytool.workflow.training_log import TrainingLog
 
 

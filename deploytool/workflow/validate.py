@@ -11,9 +11,9 @@ from deploytool.ir.verdict_file import save_verdict
 from deploytool.recipe import ValidateSection
 from deploytool.store.artifact import Artifact, Request
 from deploytool.store.cache import StageCache
-from deploytool.workflow.classes import class_names
 from deploytool.workflow.import_recording import recording_named
-from deploytool.workflow.recordings import load
+from deploytool.workflow.sources.classes import class_names
+from deploytool.workflow.sources.recordings import load
 
 
 def validate(

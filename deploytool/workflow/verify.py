@@ -21,8 +21,8 @@ from deploytool.store.faults import NOT_LISTED, WRONG_CONTENT, Fault, faults_of,
 from deploytool.store.lineage import names_artifact
 from deploytool.store.manifest import FILE as MANIFEST
 from deploytool.store.manifest import KINDS, Manifest, stated
-from deploytool.workflow.payloads import read_payload
-from deploytool.workflow.unfinished import Work, faults_of_work, is_draft, work_in
+from deploytool.workflow.stored.payloads import read_payload
+from deploytool.workflow.stored.unfinished import Work, faults_of_work, is_draft, work_in
 
 PAUSES_S: Final = (0.1, 0.4, 1.5)
 """Before what is wrong is looked at again: another process may be deleting or writing it."""

@@ -14,7 +14,7 @@ from deploytool.store.cache import StageCache
 from deploytool.store.file_names import NETWORK
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
-from deploytool.workflow.networks import ImportOptions
+from deploytool.workflow.sources.networks import ImportOptions
 
 SILENT: Final = Messages(quiet=True)
 

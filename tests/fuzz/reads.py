@@ -15,10 +15,10 @@ from deploytool.workflow import show
 from deploytool.workflow.compare import Asked, compare
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
-from deploytool.workflow.package import package, random_samples
+from deploytool.workflow.package.package import package, random_samples
 from deploytool.workflow.report import report
 from deploytool.workflow.run import run
-from deploytool.workflow.summaries import summary
+from deploytool.workflow.stored.summaries import summary
 from deploytool.workflow.validate import validate
 from tests.fuzz.stored import kinds, opened
 

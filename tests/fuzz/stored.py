@@ -37,7 +37,7 @@ from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.report import report
 from deploytool.workflow.run import run
-from deploytool.workflow.samples import samples
+from deploytool.workflow.sources.samples import samples
 from deploytool.workflow.validate import validate
 
 QUIET: Final = Messages(quiet=True)

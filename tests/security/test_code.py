@@ -57,7 +57,7 @@ def _of_call(call: ast.Call, file: str) -> Iterator[str]:
         yield name
     if last == "import_module" and not isinstance(call.args[0], ast.Constant) and file not in IMPORTERS:
         yield name
-    if last == "load_builder" and file not in ("workflow/networks.py", "workflow/outside.py"):
+    if last == "load_builder" and file not in ("workflow/sources/networks.py", "workflow/outside.py"):
         yield name
     for each in (name, last):
         if each in NEEDED and given.get(NEEDED[each][0]) != NEEDED[each][1]:

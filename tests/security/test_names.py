@@ -34,7 +34,7 @@ from deploytool.ir.nodes import Conv, Input, Output, Spike, SumPool
 from deploytool.map.c_header import c_string
 from deploytool.recipe.toml import toml_value
 from deploytool.report.ci_text import _table
-from deploytool.workflow.package_texts import _text
+from deploytool.workflow.package.texts import _text
 
 HARMLESS = ("aa", "bb", "cc", "dd", "ee", "net")
 HOSTILE = (

@@ -21,7 +21,7 @@ from deploytool.map.compile import check
 from deploytool.recipe import parse_recipe
 from deploytool.store.artifact import Store
 from deploytool.workflow.apply import apply_suggestion
-from deploytool.workflow.networks import recipe_geometry
+from deploytool.workflow.sources.networks import recipe_geometry
 
 
 def large() -> Graph:

@@ -23,7 +23,7 @@ from deploytool.store.cache import StageCache
 from deploytool.workflow.convert import convert
 from deploytool.workflow.device import parse_pace
 from deploytool.workflow.map import map_graph
-from deploytool.workflow.networks import ImportOptions
+from deploytool.workflow.sources.networks import ImportOptions
 
 DEVICE = "speck2edevkit:0"
 

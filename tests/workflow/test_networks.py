@@ -13,7 +13,7 @@ from helpers.command import RECIPE, invoke, network, refusal
 from deploytool.base.errors import ArtifactError, InputError, UsageError
 from deploytool.convert.nir import write_nir
 from deploytool.store.artifact import Store
-from deploytool.workflow.networks import NO_OPTIONS, ImportOptions, assumed_network, kind_of, named_network
+from deploytool.workflow.sources.networks import NO_OPTIONS, ImportOptions, assumed_network, kind_of, named_network
 
 MISSING = [
     "net.nir",

@@ -28,10 +28,10 @@ from deploytool.recipe import MapSection, ReadoutSection
 from deploytool.store.artifact import SILENT, Artifact, Request, Store
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CONFIGURATION
-from deploytool.workflow import package as packing
 from deploytool.workflow.convert import convert
 from deploytool.workflow.map import map_graph
-from deploytool.workflow.package import package, random_samples
+from deploytool.workflow.package import package as packing
+from deploytool.workflow.package.package import package, random_samples
 
 FILES = {
     "README.md",

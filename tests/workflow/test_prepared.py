@@ -17,10 +17,10 @@ from deploytool.ir.streams_file import EVENTS_FILE
 from deploytool.recipe import DataSection
 from deploytool.store.artifact import Store
 from deploytool.store.cache import StageCache
-from deploytool.workflow.contents import content_of
-from deploytool.workflow.prepared import streams_of
-from deploytool.workflow.samples import SampleSource, dataset
-from deploytool.workflow.summaries import Summary, summary
+from deploytool.workflow.sources.prepared import streams_of
+from deploytool.workflow.sources.samples import SampleSource, dataset
+from deploytool.workflow.stored.contents import content_of
+from deploytool.workflow.stored.summaries import Summary, summary
 
 SHAPE = (1, 2, 2)
 

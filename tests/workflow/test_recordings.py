@@ -10,7 +10,7 @@ import pytest
 from deploytool.ir.recording import Recording
 from deploytool.ir.recording_file import load_recording
 from deploytool.store.artifact import Artifact, Store
-from deploytool.workflow import recordings
+from deploytool.workflow.sources import recordings
 
 
 def every(store: Store) -> list[Artifact]:

@@ -17,9 +17,9 @@ from helpers.command import answer, invoke, network
 from deploytool.base.errors import ArtifactError
 from deploytool.convert.nir import write_nir
 from deploytool.store.artifact import Store
-from deploytool.workflow.recordings import load
-from deploytool.workflow.replay import replay
-from deploytool.workflow.reproduce import recipe_name, recipe_text
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.stored.replay import replay
+from deploytool.workflow.stored.reproduce import recipe_name, recipe_text
 
 
 def page_of(folder: Path, *options: object) -> str:

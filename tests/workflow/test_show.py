@@ -11,9 +11,9 @@ from helpers.command import Deploytool, answer
 from deploytool.store.artifact import Store
 from deploytool.store.manifest import KINDS
 from deploytool.workflow import show
-from deploytool.workflow.contents import CONTENTS
-from deploytool.workflow.scores import validation_score
-from deploytool.workflow.summaries import SUMMARIES, Summary, summary
+from deploytool.workflow.stored.contents import CONTENTS
+from deploytool.workflow.stored.scores import validation_score
+from deploytool.workflow.stored.summaries import SUMMARIES, Summary, summary
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from deploytool.store.cache import StageCache
 from deploytool.train.network import speech
 from deploytool.workflow.check import check
 from deploytool.workflow.convert import convert_model
-from deploytool.workflow.networks import recipe_geometry
 from deploytool.workflow.pipeline import pipeline
 from deploytool.workflow.preflight import refuse_impossible
-from deploytool.workflow.summaries import summary
+from deploytool.workflow.sources.networks import recipe_geometry
+from deploytool.workflow.stored.summaries import summary
 from deploytool.workflow.train import train
 
 VOICES = Path(__file__).parents[2] / "recipes" / "speech-voices.toml"

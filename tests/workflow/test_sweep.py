@@ -160,7 +160,7 @@ def test_synops_of_a_cut_are_those_of_a_shorter_run(folder: Path) -> None:
     from deploytool.run.jobs.job import Job
     from deploytool.store.cache import StageCache
     from deploytool.workflow.run import run
-    from deploytool.workflow.samples import dataset
+    from deploytool.workflow.sources.samples import dataset
 
     cache = StageCache(Store(folder / "store"), Messages(quiet=True))
     spec = load_recipe(recipe)
@@ -316,7 +316,7 @@ def test_an_interrupted_sweep_keeps_its_points(folder: Path, monkeypatch: pytest
 
 def test_rows_of_large_figures_fit_sixty_columns(capsys: pytest.CaptureFixture[str]) -> None:
     from deploytool.cli.terminal import print_value
-    from deploytool.workflow.contents import _points
+    from deploytool.workflow.stored.contents import _points
 
     for name, quantity in QUANTITIES.items():
         used = {"events": 3790.5, "ms": 300.25} if quantity.how in ("cut", "exit") else {}

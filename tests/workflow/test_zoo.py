@@ -18,9 +18,9 @@ from deploytool.store.lineage import ancestors
 from deploytool.validate.metrics import accuracy, synops_per_sample
 from deploytool.workflow import zoo
 from deploytool.workflow.check import check
-from deploytool.workflow.package import package
+from deploytool.workflow.package.package import package
 from deploytool.workflow.run import run
-from deploytool.workflow.samples import samples
+from deploytool.workflow.sources.samples import samples
 from deploytool.workflow.sweep import Asked, sweep
 from deploytool.zoo.figures import read_figures
 from deploytool.zoo.models import MODELS, ROOT

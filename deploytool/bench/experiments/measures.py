@@ -15,7 +15,7 @@ from deploytool.store.file_names import HISTORY, WEIGHTS
 from deploytool.workflow.convert import convert_model
 from deploytool.workflow.map import map_graph
 from deploytool.workflow.run import run
-from deploytool.workflow.samples import dataset
+from deploytool.workflow.sources.samples import dataset
 from deploytool.workflow.train import run_trained, task_of, train
 
 if TYPE_CHECKING:

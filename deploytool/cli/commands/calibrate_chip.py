@@ -30,10 +30,10 @@ def calibrate_chip(
     """Say which assumptions of the emulator explain how recordings of a chip differ from it, and how surely."""
     from deploytool.base.errors import UsageError
     from deploytool.data.formats.reading import Reading
-    from deploytool.workflow import samples as sources
     from deploytool.workflow.calibrate_chip import calibrate_chip as calibrate
     from deploytool.workflow.calibrate_chip import knows_samples
-    from deploytool.workflow.replay import DataPlace
+    from deploytool.workflow.sources import samples as sources
+    from deploytool.workflow.stored.replay import DataPlace
 
     cache, reading = invocation.cache, Reading(**vars(files))
     if reading.options and data is None:

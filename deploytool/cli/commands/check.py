@@ -100,7 +100,7 @@ def check(
     from deploytool.workflow import check as checking
     from deploytool.workflow.apply import apply_suggestion
     from deploytool.workflow.ci_files import ci_files
-    from deploytool.workflow.samples import chosen as chosen_samples
+    from deploytool.workflow.sources.samples import chosen as chosen_samples
 
     store, chosen = invocation.cache.store, suggested.chosen
     if rules or source is None:

@@ -55,7 +55,7 @@ def compare(
     """Compare two recordings, of one network or not, and say why they differ."""
     from deploytool.validate.comparison import TimeScale
     from deploytool.workflow import compare as comparing
-    from deploytool.workflow.replay import DataPlace
+    from deploytool.workflow.stored.replay import DataPlace
 
     place, scale = DataPlace(options.data, options.root), TimeScale(options.cost, options.tau_ms)
     asked = comparing.Asked(options.explain, options.samples, tuple(options.sample or ()), place, scale)

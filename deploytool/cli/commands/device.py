@@ -96,7 +96,7 @@ def device_run(
     from deploytool.run.jobs.job import Job
     from deploytool.workflow import device as devices
     from deploytool.workflow import run as running
-    from deploytool.workflow import samples as sample_sources
+    from deploytool.workflow.sources import samples as sample_sources
 
     if options.live == (options.data is not None):
         raise UsageError("--data, --live", "both given" if options.live else "none given", "one of the two")

@@ -65,7 +65,7 @@ def import_recording(
     from deploytool.data.formats.reading import AS_IT_IS
     from deploytool.data.spikes.statements import Statements
     from deploytool.workflow import import_recording as importing
-    from deploytool.workflow import samples as sample_sources
+    from deploytool.workflow.sources import samples as sample_sources
 
     renames = importing.parse_renames(foreign.rename or ())
     statements = Statements(rung, foreign.layer, foreign.time_unit, renames, tuple(foreign.watch or ()))

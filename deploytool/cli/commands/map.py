@@ -93,7 +93,7 @@ def map(  # noqa: A001
     from deploytool.recipe import MapSection
     from deploytool.workflow import convert as conversion
     from deploytool.workflow import map as mapping
-    from deploytool.workflow.samples import asked_calibration
+    from deploytool.workflow.sources.samples import asked_calibration
 
     count = calibration.calibration_samples
     invocation.obtain(calibration)

@@ -14,7 +14,7 @@ from deploytool.cli.options import DataFolderOption, DownloadOption, SamplesOpti
 
 if TYPE_CHECKING:
     from deploytool.cli.invocation import Invocation
-    from deploytool.workflow.samples import SampleSource
+    from deploytool.workflow.sources.samples import SampleSource
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class KnownAnswerOptions:
         """The samples that were asked for."""
         from deploytool.data.formats.reading import AS_IT_IS
         from deploytool.data.sets.sources import DATASETS
-        from deploytool.workflow.package import SAMPLES, random_samples
-        from deploytool.workflow.samples import samples
+        from deploytool.workflow.package.package import SAMPLES, random_samples
+        from deploytool.workflow.sources.samples import samples
 
         invocation.obtain(self)
         if self.data is None:
@@ -56,6 +56,6 @@ def package(
     ] = False,
 ) -> None:
     """Pack a program for a chip with a known answer, a runner and a checker, for people without deploytool."""
-    from deploytool.workflow.package import package as pack
+    from deploytool.workflow.package.package import package as pack
 
     invocation.show(pack(invocation.cache, program, output, answer.source(invocation), vlab))

@@ -85,7 +85,7 @@ def run(
     from deploytool.run.jobs.job import Job
     from deploytool.run.jobs.perturbation import parse_perturbation
     from deploytool.workflow import run as running
-    from deploytool.workflow import samples as sample_sources
+    from deploytool.workflow.sources import samples as sample_sources
 
     how = None if perturbation.perturb is None else parse_perturbation(perturbation.perturb, perturbation.seed)
     reading = Reading(**vars(files))

@@ -144,9 +144,9 @@ def sweep(
 ) -> None:
     """Vary one thing (time steps, length of the input, bits of weights, a perturbation) and draw what it changes."""
     from deploytool.data.formats.reading import Reading
-    from deploytool.workflow import samples as sample_sources
     from deploytool.workflow import sweep as sweeping
-    from deploytool.workflow.networks import ImportOptions
+    from deploytool.workflow.sources import samples as sample_sources
+    from deploytool.workflow.sources.networks import ImportOptions
 
     wanted, figures = asked(varied, how), output.figure or []
     check_files(output.csv, figures)

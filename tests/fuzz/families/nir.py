@@ -16,7 +16,7 @@ import numpy as np
 from deploytool.base.errors import UsageError
 from deploytool.convert.nir.statements import KNOWN
 from deploytool.workflow.convert import lint
-from deploytool.workflow.networks import ImportOptions
+from deploytool.workflow.sources.networks import ImportOptions
 from tests.fuzz.damage import DTYPES, FLOATS, NAMES, NUMBERS, damaged
 from tests.fuzz.family import Family
 from tests.fuzz.networks import TYPES, foreign_network, own_network

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor as Descriptor
 from google.protobuf.message import Message
 from onnx import TensorProto, helper, numpy_helper
 
-from deploytool.workflow.networks import ImportOptions
+from deploytool.workflow.sources.networks import ImportOptions
 from tests.fuzz.damage import FLOATS, NAMES, NUMBERS, damaged
 from tests.fuzz.family import Family
 from tests.fuzz.reading import convert_and_map

@@ -13,7 +13,7 @@ from helpers.command import RECIPE
 
 from deploytool.recipe.load import load_recipe
 from deploytool.recipe.toml import write_toml
-from deploytool.workflow.networks import recipe_geometry
+from deploytool.workflow.sources.networks import recipe_geometry
 from tests.fuzz.damage import damaged
 from tests.fuzz.family import Family
 from tests.fuzz.values import SCALARS, changed, places

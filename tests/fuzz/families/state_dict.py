@@ -303,7 +303,7 @@ def _change(random: random.Random, entry: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> object:
-    from deploytool.workflow.networks import ImportOptions
+    from deploytool.workflow.sources.networks import ImportOptions
 
     return convert_and_map(path, ImportOptions(network=path.parent / "recipe.toml"))
 

@@ -35,8 +35,8 @@ from deploytool.store.file_names import NETWORK, WEIGHTS
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import KINDS
 from deploytool.train.methods.table import method_of
-from deploytool.workflow.answers import decoder_of
-from deploytool.workflow.stated import section, whole
+from deploytool.workflow.sources.answers import decoder_of
+from deploytool.workflow.sources.stated import section, whole
 from deploytool.zoo.models import is_shipped
 
 NEED: Final = "a trained model or a graph in the store, a .nir, .onnx or .pt file, a recipe, or package.module:function"

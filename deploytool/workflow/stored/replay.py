@@ -19,10 +19,10 @@ from deploytool.ir.target import Watch
 from deploytool.recipe import DataSection
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
-from deploytool.workflow import samples as sources
-from deploytool.workflow.classes import classes_of
-from deploytool.workflow.samples import IN_MEMORY, SampleSource
-from deploytool.workflow.stated import as_section, stated
+from deploytool.workflow.sources import samples as sources
+from deploytool.workflow.sources.classes import classes_of
+from deploytool.workflow.sources.samples import IN_MEMORY, SampleSource
+from deploytool.workflow.sources.stated import as_section, stated
 
 if TYPE_CHECKING:
     from deploytool.ir.traffic import Traffic

@@ -29,9 +29,9 @@ from deploytool.store.file_names import (
     SPLITS,
 )
 from deploytool.store.manifest import Kind
-from deploytool.workflow.networks import originals_of
-from deploytool.workflow.scores import answers, decisions, errors_of, separations_of, validation_score
-from deploytool.workflow.stated import stated
+from deploytool.workflow.sources.networks import originals_of
+from deploytool.workflow.sources.stated import stated
+from deploytool.workflow.stored.scores import answers, decisions, errors_of, separations_of, validation_score
 
 if TYPE_CHECKING:
     from deploytool.ir.sweep import Curve

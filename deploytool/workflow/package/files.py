@@ -28,8 +28,8 @@ from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import CONFIGURATION
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import MADE_BY
-from deploytool.workflow.package_texts import checklist, licence, readme
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.package.texts import checklist, licence, readme
+from deploytool.workflow.sources.samples import SampleSource
 
 FORMAT: Final = 1
 """The version of the package's files."""
@@ -83,7 +83,7 @@ def contents(store: Store, packed: Contents, vlab: bool) -> dict[str, bytes]:
 
 def template(name: str) -> bytes:
     """The file ``name`` that is the same in every package."""
-    return files("deploytool.workflow").joinpath("package_templates", f"{Path(name).name}.txt").read_bytes()
+    return files("deploytool.workflow.package").joinpath("templates", f"{Path(name).name}.txt").read_bytes()
 
 
 def _network(packed: Contents) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from deploytool.ir.target import Watch
 from deploytool.store.artifact import Artifact
 from deploytool.store.cache import StageCache
 from deploytool.store.file_names import CONFIGURATION
-from deploytool.workflow.package_files import Contents, contents
-from deploytool.workflow.samples import SampleSource
-from deploytool.workflow.vlab import require_chain
+from deploytool.workflow.package.files import Contents, contents
+from deploytool.workflow.package.vlab import require_chain
+from deploytool.workflow.sources.samples import SampleSource
 from deploytool.workflow.zoo import program_named
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from deploytool.base.errors import InputError
 from deploytool.base.files import temporary_folder
 from deploytool.ir.graph import Graph
 from deploytool.store.artifact import Store
-from deploytool.workflow.networks import (
+from deploytool.workflow.sources.networks import (
     ImportOptions,
     NamedNetwork,
     named_network,

@@ -17,7 +17,7 @@ from deploytool.data.formats.reading import AS_IT_IS, Reading
 from deploytool.data.formats.uniform import uniform
 from deploytool.data.samples import Held
 from deploytool.ir.events import EventStream, events_of
-from deploytool.workflow.samples import IN_MEMORY, SampleSource
+from deploytool.workflow.sources.samples import IN_MEMORY, SampleSource
 
 HELD: Final = 1 << 21
 """Number of events of a data set that are kept in memory; others are read again when they are needed."""

@@ -13,7 +13,7 @@ from deploytool.ir.events import EventStream
 from deploytool.ir.streams_file import BYTES_MAX, TooManyEventsError, load_streams, save_streams
 from deploytool.store.artifact import Request, StoreError
 from deploytool.store.cache import StageCache
-from deploytool.workflow.samples import SampleSource
+from deploytool.workflow.sources.samples import SampleSource
 
 
 def streams_of(

@@ -14,9 +14,9 @@ from deploytool.ir.streams_file import load_streams
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.file_names import CALIBRATION, HISTORY, NETWORK, SELFTEST
 from deploytool.store.manifest import Kind
-from deploytool.workflow.recordings import load
-from deploytool.workflow.scores import result, validation_score
-from deploytool.workflow.stated import stated
+from deploytool.workflow.sources.recordings import load
+from deploytool.workflow.sources.stated import stated
+from deploytool.workflow.stored.scores import result, validation_score
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from deploytool.ir.program import SIMULATOR
 from deploytool.recipe import MapSection, ValidateSection
 from deploytool.recipe.toml import write_toml
 from deploytool.store.artifact import Artifact
-from deploytool.workflow.samples import IN_MEMORY
-from deploytool.workflow.stated import as_section, section, stated, whole
+from deploytool.workflow.sources.samples import IN_MEMORY
+from deploytool.workflow.sources.stated import as_section, section, stated, whole
 
 Command = tuple[str, str]
 """(what it does, the command line)."""

@@ -10,7 +10,7 @@ from deploytool.ir.recording_file import load_recording
 from deploytool.store.artifact import Artifact, Store
 from deploytool.store.lineage import ancestors
 from deploytool.store.manifest import Kind
-from deploytool.workflow.stated import stated
+from deploytool.workflow.sources.stated import stated
 
 
 def load(store: Store, artifact: Artifact) -> Recording:

@@ -11,7 +11,7 @@ from deploytool.ir.program import INPUT
 from deploytool.ir.recording import Recording
 from deploytool.recipe import ReadoutSection
 from deploytool.store.artifact import Artifact, Store
-from deploytool.workflow.stated import as_section
+from deploytool.workflow.sources.stated import as_section
 
 if TYPE_CHECKING:
     from deploytool.validate.readout import Readings

@@ -15,7 +15,7 @@ from deploytool.store.artifact import Artifact
 from deploytool.store.file_names import DECODER
 from deploytool.store.manifest import Kind
 from deploytool.store.payloads import SCHEMAS
-from deploytool.workflow.contents import content_of
+from deploytool.workflow.stored.contents import content_of
 
 
 def read_payload(artifact: Artifact) -> None:
