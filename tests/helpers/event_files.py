@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from hypothesis import strategies as st
+
+from deploytool.data.formats.reading import RawEvents
 
 Row: TypeAlias = tuple[int, int, int, int]
 """(t_us, x, y, polarity)."""
+
+ROWS: Final = [(5, 1, 2, 1), (5, 3, 9, 0), (4000, 33, 0, 1), (90_000, 0, 33, 0)]
+
+ROW_LISTS: Final = st.lists(
+    st.tuples(st.integers(0, 3000), st.integers(0, 299), st.integers(0, 199), st.integers(0, 1)), max_size=40
+).map(sorted)
+"""Rows in order of time, of a camera of 300 x 200 pixels."""
+
+
+def rows_of(raw: RawEvents) -> list[tuple[int, ...]]:
+    """The rows that were read."""
+    return list(zip(*(getattr(raw, column).tolist() for column in "txyp"), strict=True))
 
 
 def nbin(rows: Iterable[Row]) -> bytes:

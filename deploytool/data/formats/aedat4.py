@@ -22,6 +22,7 @@ HEADER: Final = b"IOHE"
 HEADER_AT: Final = 14
 """Where the header begins, with its size."""
 HEADER_MAX: Final = 1 << 24
+"""The most bytes of the header; package aedat reserves as many as it states."""
 PACKING_FIELD, TABLE_FIELD, INFO_FIELD = 0, 1, 2
 """The numbers of the fields with the compression, the place of the table behind the packets, and the description of the
 streams."""
@@ -104,6 +105,8 @@ def _refuse_damaged(path: Path) -> None:
         try:
             if begin[-len(HEADER) :] != HEADER:
                 raise ValueError("no header")
+            if len(header) < size:
+                raise ValueError("a header that is cut short")
             info, packing, table_at = _fields(header)
             _refuse_odd_xml(info)
         except (struct.error, ValueError, expat.ExpatError):
