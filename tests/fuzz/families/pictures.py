@@ -312,7 +312,7 @@ def _recorded(random: Random, root: Path, name: str) -> Path:
         places = [root / each / f"{index}.aedat4" for each in names for index in range(2)]
     if random.random() < 0.05:
         places.append(random.choice(places).with_stem(random.choice(("11", "-1", "\u0663", "x", "\x1b[1m", "9" * 100))))
-    hostile = set(random.sample(places[:LOOKED_AT], 3))
+    hostile = set(random.sample(places[:LOOKED_AT], random.choice((1, 1, 2, 3))))
     for path in places:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path in hostile and random.random() < 0.05:
@@ -324,13 +324,14 @@ def _recorded(random: Random, root: Path, name: str) -> Path:
 
 def _recording(random: Random, suffix: str, hostile: bool) -> bytes:
     if suffix == ".bin":
-        content = bytes([1, 7, 0x80, 1, 0, 0, 4, 0, 0, 0, 23, 17, 0, 1, 16])
+        content = bytes([1, 7, 0x80, 0, 10, 0, 4, 0, 1, 0, 23, 17, 0, 1, 16])
     elif suffix == ".npy":
         rows = np.array([[1, 5, 1, 40], [127, 6, 0, 42], [3, 127, 1, 42]], np.float64)
         if hostile:
-            rows = random.choice(
-                (hostile_columns.plain(random), rows * random.choice((1, -1, 1e300, np.inf, 0.5)), rows[:0])
-            )
+            times = np.sort([random.choice((0, 40, 42, 2**31, 2**32 - 1)) for _ in rows])
+            later = np.column_stack([rows[:, :3], times]).astype(random.choice(("f8", "i8", "u4", "f4")))
+            scaled = rows * random.choice((1, -1, 1e300, 0.5))
+            rows = random.choice((hostile_columns.plain(random), scaled, later, later, rows[:0], rows + np.inf))
         content = hostile_columns.saved(rows)
     else:
         content = aedat4(
@@ -338,7 +339,7 @@ def _recording(random: Random, suffix: str, hostile: bool) -> bytes:
                 : random.choice((0, 2)) if hostile else 2
             ]
         )
-    if hostile and suffix == ".npy" and random.random() < 0.4:
+    if hostile and suffix == ".npy" and random.random() < 0.2:
         return forged.npy(random)
     if hostile:
         return random.choice((forged.struck(random, content), forged.damaged(random, content), content))

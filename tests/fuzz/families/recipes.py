@@ -1,9 +1,11 @@
-"""Recipes as TOML files and values of --set."""
+"""Recipes as TOML files and values of --set: hostile ones, and plausible ones that `check` takes to their end."""
 
 from __future__ import annotations
 
 import json
+import math
 import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -11,12 +13,15 @@ from typing import Any, Final
 
 from helpers.command import RECIPE
 
+from deploytool.base.json_text import canonical_json
 from deploytool.recipe.load import load_recipe
 from deploytool.recipe.toml import write_toml
+from deploytool.workflow.check import at_rate, check_recipe
+from deploytool.workflow.preflight import untrainable
 from deploytool.workflow.sources.networks import recipe_geometry
 from tests.fuzz.damage import damaged
 from tests.fuzz.family import Family
-from tests.fuzz.values import SCALARS, changed, places
+from tests.fuzz.values import SCALARS, at, changed, places
 
 ROOT: Final = Path(__file__).parents[3] / "recipes"
 
@@ -25,6 +30,11 @@ ROOT: Final = Path(__file__).parents[3] / "recipes"
 def _seeds() -> tuple[str, ...]:
     found = sorted([*ROOT.glob("*.toml"), *(ROOT / "papers").glob("*.toml")])
     return (RECIPE, *(path.read_text(encoding="utf-8") for path in found))
+
+
+@cache
+def _seeds_for_chips() -> tuple[str, ...]:
+    return (RECIPE, *(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("*.toml"))))
 
 
 def _toml(random: Random, folder: Path) -> Path:
@@ -97,6 +107,67 @@ def _set(random: Random, folder: Path) -> Path:
     return path
 
 
+@cache
+def _words() -> Mapping[str, Sequence[str]]:
+    """{key: the short texts that recipes of the project have there}: names of layers, methods, sets, surrogates."""
+    found: dict[str, set[str]] = {}
+    for recipe in map(tomllib.loads, _seeds()):
+        for place in places(recipe)[1:]:
+            if isinstance(value := at(recipe, place), str) and len(value) < 20:
+                found.setdefault(str(place[-1]), set()).add(value)
+    return {key: sorted(words) for key, words in found.items()}
+
+
+def _plausible(random: Random, folder: Path) -> Path:
+    """A recipe with a few values of the same type as before, or with layers left out, repeated or exchanged."""
+    values = tomllib.loads(random.choice(_seeds() if random.random() < 0.3 else _seeds_for_chips()))
+    for _ in range(random.choice((1, 1, 2, 3, 5))):
+        layers = values["network"].get("layers")
+        if layers and random.random() < 0.2:
+            _shuffle(random, layers)
+            continue
+        scalars = [place for place in places(values)[1:] if not isinstance(at(values, place), list | dict)]
+        place = random.choice(scalars)
+        at(values, place[:-1])[place[-1]] = _alike(random, at(values, place), str(place[-1]))
+    (folder / "recipe.toml").write_text(_written(values), encoding="utf-8")
+    return folder / "recipe.toml"
+
+
+def _shuffle(random: Random, layers: list[Any]) -> None:
+    first, second = random.randrange(len(layers)), random.randrange(len(layers))
+    match random.randrange(3):
+        case 0:
+            layers[first], layers[second] = layers[second], layers[first]
+        case 1:
+            layers.insert(first, layers[second])
+        case 2:
+            del layers[first]
+
+
+def _alike(random: Random, value: Any, key: str) -> Any:
+    """Another value of the type of ``value``, as somebody may try for ``key``."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            near = (value - 1, value + 1, 2 * value, value // 2, 4 * value)
+            return random.choice((*near, 0, 1, 2, 3, 5, 7, 8, 16, 31, 32, 33, 64, 127, 255, 1024, 100_000))
+        case float():
+            return random.choice((value / 10, 10 * value, -value, 0.0, 0.5, 1.0, 1e-30, 1e30, math.inf, -math.inf))
+        case str():
+            return random.choice(_words().get(key, (value, "other")))
+    return value
+
+
+def _check(path: Path) -> object:
+    """What ``train`` refuses of a recipe before its first step, and what ``check`` says of it."""
+    recipe = load_recipe(path, [])
+    for _ in untrainable(recipe):
+        pass
+    checked = check_recipe(recipe)
+    return canonical_json(at_rate(checked, 1e5, None).as_json())
+
+
 def _read(path: Path) -> object:
     stated = path.with_name("set")
     changes = stated.read_bytes().decode("utf-8", "replace").split("\n") if stated.exists() else []
@@ -104,4 +175,8 @@ def _read(path: Path) -> object:
     return recipe_geometry(recipe).digest
 
 
-FAMILIES: Final = (Family("recipes", _toml, _read), Family("recipe-values", _set, _read))
+FAMILIES: Final = (
+    Family("recipes", _toml, _read),
+    Family("recipe-values", _set, _read),
+    Family("recipes-plausible", _plausible, _check),
+)
