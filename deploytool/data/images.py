@@ -128,6 +128,7 @@ def read_image(path: Path, label: int, name: str) -> Image:
 
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage in what is not the picture, as descriptions and animations
             warnings.simplefilter("error", Pictures.DecompressionBombWarning)
             with Pictures.open(path, formats=FORMATS) as picture:
                 width, height = picture.size

@@ -134,11 +134,26 @@ def test_a_file_of_another_format_is_refused_whatever_its_name_says(tmp_path: Pa
             read_image(tmp_path / "a.png", 0, "a")
 
 
+def png(chunks: dict[bytes, bytes]) -> bytes:
+    """A .png file of ``chunks`` with right checksums, whatever they state."""
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks.items()
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_damage_in_what_is_not_the_picture_is_passed_over_in_silence(tmp_path: Path) -> None:
+    """Pillow warned of an animation without frames, in lines of its own between those of a command."""
+    size = struct.pack(">IIBBBBB", 2, 1, 8, 2, 0, 0, 0)
+    chunks = {b"IHDR": size, b"acTL": bytes(8), b"IDAT": zlib.compress(b"\0abcdef"), b"IEND": b""}
+    (tmp_path / "a.png").write_bytes(png(chunks))
+    assert read_image(tmp_path / "a.png", 0, "a").pixels.transpose(1, 2, 0).tobytes() == b"abcdef"
+
+
 @pytest.mark.parametrize("side", [8193, 12_000, 60_000])
 def test_a_picture_that_claims_to_be_huge_is_refused(tmp_path: Path, side: int) -> None:
-    content = bytearray()
-    for kind, body in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"0"))):
-        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    size = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(png({b"IHDR": size, b"IDAT": zlib.compress(b"0")}))
     with pytest.raises(InputError, match=r"a.png: cannot be read \(.* pixels.*; need a .png or .jpeg picture"):
         read_image(tmp_path / "a.png", 0, "a")
