@@ -45,6 +45,12 @@ def doubles(array: Array) -> NDArray[np.float64]:
         return array.astype(np.float64, copy=False)
 
 
+def all_finite(array: Array) -> bool:
+    """Whether ``array`` holds neither a NaN nor an infinity. NumPy warns of signalling NaNs of some types."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(array).all())
+
+
 def without_repeats(array: Array) -> Array:
     """``array`` with one element along each axis that is broadcast: all values that it has, without those repeated."""
     return array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]

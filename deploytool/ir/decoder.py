@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import frozen
+from deploytool.base.arrays import all_finite, frozen
 from deploytool.base.errors import InputError
 
 Reads: TypeAlias = Literal["rate", "potential"]
@@ -39,7 +39,7 @@ class Decoder:
         if self.weights.ndim != 2 or len(self.weights) != size or self.offset.shape != (size,):
             found = f"weights of shape {self.weights.shape} and offsets of shape {self.offset.shape}"
             raise InputError("decoder", found, f"({size}, outputs) and ({size},), for {size} values")
-        if not (np.isfinite(self.weights).all() and np.isfinite(self.offset).all()):
+        if not (all_finite(self.weights) and all_finite(self.offset)):
             raise InputError("decoder", "weights or offsets that are not finite", "finite numbers")
         if self.window_us is not None and self.window_us < 1:
             raise InputError("decoder", f"windows of {self.window_us} us", "1 us or longer")

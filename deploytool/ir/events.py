@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape, format_shape, frozen
+from deploytool.base.arrays import Array, Shape, all_finite, format_shape, frozen
 from deploytool.base.errors import InputError
 
 EVENT: Final = np.dtype([("t", "<i8"), ("c", "<u2"), ("y", "<u2"), ("x", "<u2")])
@@ -82,7 +82,7 @@ class EventStream:
         if targets.ndim != 2 or not targets.size or len(targets) > self.duration_us:
             found = f"targets of shape {targets.shape}"
             raise InputError(self.name, found, "(windows, values), at least one of each, in windows of 1 us or longer")
-        if not np.isfinite(targets).all():
+        if not all_finite(targets):
             raise InputError(self.name, "targets that are not finite", "finite numbers")
         return frozen(targets)
 

@@ -7,10 +7,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, all_finite
 from deploytool.base.errors import ArtifactError
 from deploytool.base.typed import typed
 from deploytool.chip.chips import chip_names
@@ -188,5 +187,5 @@ def _check_array(arrays: Mapping[str, Array], where: str, name: str, kind: Kind)
     found = f"{array.dtype} of shape {array.shape}"
     if array.dtype.kind not in kind.kinds or array.ndim != len(kind.axes) or not array.size:
         raise ArtifactError(where, f"found {found}", kind.need)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not all_finite(array):
         raise ArtifactError(where, f"found {found} that is not finite everywhere", kind.need)

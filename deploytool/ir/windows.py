@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, frozen
+from deploytool.base.arrays import Array, all_finite, frozen
 from deploytool.base.errors import InputError
 from deploytool.ir.decoder import Decoder
 from deploytool.ir.events import EventStream, steps_at
@@ -50,7 +50,7 @@ class OutputWindows:
                 raise InputError("windows", f"{name} of {len(array)} windows", f"{total}, those of all samples")
         if np.isinf(self.targets).any():
             raise InputError("windows", "infinite targets", "finite numbers, or NaN where a value is not known")
-        if not np.isfinite(self.potentials).all():
+        if not all_finite(self.potentials):
             raise InputError("windows", "potentials that are not finite", "finite numbers")
         if self.decoder is not None and self.counts.shape[1] != self.decoder.outputs:
             found = f"{self.counts.shape[1]} outputs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploytool.base.arrays import doubles, require_finite, wide
+from deploytool.base.arrays import all_finite, doubles, require_finite, wide
 from deploytool.base.errors import InputError
 
 SIGNALLING = np.array([0x7FA00001, 0x3F800000], np.uint32).view(np.float32)
@@ -25,3 +25,14 @@ def test_numbers_of_all_kinds_become_doubles_in_silence() -> None:
 def test_what_is_not_finite_in_float32_is_refused(array: np.ndarray) -> None:
     with pytest.raises(InputError, match="here"):
         require_finite("here", "weights", array)
+
+
+def test_whether_all_numbers_are_finite_is_found_in_silence() -> None:
+    """NumPy warns of some numbers in bfloat16, as checkpoints of torch may have them."""
+    small = pytest.importorskip("ml_dtypes").bfloat16
+    bits = np.arange(2**16, dtype=np.uint16)
+    assert not all_finite(bits.view(small))
+    finite = bits[(bits >> 7 & 0xFF) < 0xFF].view(small)
+    assert all_finite(finite)
+    assert all_finite(np.arange(3))
+    assert not all_finite(np.array([1.0, np.nan]))

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +66,10 @@ def _left(_: Path) -> None:
     os._exit(3)
 
 
+def _warning(_: Path) -> None:
+    warnings.warn("a library is not sure", UserWarning, stacklevel=1)
+
+
 def _problems(*problems: str) -> Family:
     def read(_: Path) -> None:
         error = InputError("", "")
@@ -90,5 +95,6 @@ FAMILIES: Final = (
     Family("escape", _written, _problems("red \x1b[31m").read),
     Family("empty", _written, _problems("").read),
     Family("long", _written, _problems("x" * 1001).read),
+    Family("warning", _written, _warning),
     Family("no-sentence", _written, _problems().read),
 )

@@ -15,7 +15,8 @@ traceback   any other exception
 memory      memory was refused, whatever became of that error
 unfinished  the time per case ran out
 crashed     the process died
-message     a DeployError with a sentence that is empty, too long, or not one printable line"""
+message     a DeployError with a sentence that is empty, too long, or not one printable line; or a warning of a library,
+            which Python prints between the lines of a command"""
 
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 GOOD: Final = ("refused", "taken")

@@ -24,6 +24,7 @@ ENDS = {
     "escape": "message",
     "empty": "message",
     "long": "message",
+    "warning": "message",
     "no-sentence": "message",
 }
 
@@ -51,6 +52,8 @@ def test_a_fault_says_where(ended: list[Result]) -> None:
     assert "in _killed" in found["killed"].kind
     assert "exit code 3" in found["left"].detail
     assert "1,001 characters" in found["long"].detail
+    assert found["warning"].kind == "UserWarning in fuzz/hostile.py"
+    assert "a library is not sure" in found["warning"].detail
 
 
 def test_a_death_costs_one_case() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.family import Family
-from tests.fuzz.outcome import Case, Outcome, Result, is_out_of_memory, objection
+from tests.fuzz.outcome import GOOD, Case, Outcome, Result, is_out_of_memory, objection
 
 LOG: Final = "log"
 """The file in a worker's folder with what it and its libraries print, and where it stood when it died."""
@@ -69,15 +69,20 @@ def run_case(families: Mapping[str, Family], case: Case, folder: Path, limits: L
     from deploytool.base.errors import DeployError
 
     digest, begun = "", time.process_time()
+    said: list[warnings.WarningMessage] = []
 
     def ended(outcome: Outcome, detail: str = "", kind: str = "") -> Result:
+        if said and outcome in GOOD:
+            text = warnings.formatwarning(said[0].message, said[0].category, said[0].filename, said[0].lineno)
+            outcome, detail, kind = "message", text, f"{said[0].category.__name__} in {_place(said[0].filename)}"
         return Result(case, outcome, detail, kind, digest, time.process_time() - begun)
 
     family = families[case.family]
     try:
         path = family.mutated(random.Random(f"{case.family} {case.seed}"), folder)
         digest = _digest(folder)
-        with _limited(limits):
+        with _limited(limits), warnings.catch_warnings(record=True, action="always") as recorded:
+            said = recorded
             family.read(path)
     except DeployError as error:
         if is_out_of_memory(error):
@@ -136,5 +141,8 @@ def _kind(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "/deploytool/" in frame.filename or "/tests/" in frame.filename]
     frame = (ours or frames)[-1]
-    file = Path(frame.filename)
-    return f"{type(error).__name__} in {file.parent.name}/{file.name}:{frame.lineno} {frame.name}"
+    return f"{type(error).__name__} in {_place(frame.filename)}:{frame.lineno} {frame.name}"
+
+
+def _place(file: str) -> str:
+    return f"{Path(file).parent.name}/{Path(file).name}"

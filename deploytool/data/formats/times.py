@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, doubles
+from deploytool.base.arrays import Array, all_finite, doubles
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import UNITS_US, Reading
 
@@ -117,7 +117,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
         raise InputError(name, f"field t has dtype {t.dtype}", "integers, times in microseconds")
     if t.dtype.kind == "f":
         t = doubles(t)
-        if not np.isfinite(t).all():
+        if not all_finite(t):
             raise InputError(name, "times that are not finite", "numbers")
         if np.abs(t).max(initial=0) < 2**53 and (t == np.rint(t)).all():
             return t.astype(np.int64)

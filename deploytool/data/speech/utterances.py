@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploytool.base.arrays import all_finite
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError
 from deploytool.base.extras import require
@@ -82,7 +83,7 @@ def read_wav(path: Path, rate_hz: int) -> Wave:
         need = f"at least data.rate_hz = {rate_hz}"
         raise InputError(str(path), f"{found_hz} samples per second", need, "Lower data.rate_hz.")
     peak = float(np.abs(wave).max(initial=0))
-    if not np.isfinite(wave).all() or not 1 / PEAK_MAX < peak < PEAK_MAX:
+    if not all_finite(wave) or not 1 / PEAK_MAX < peak < PEAK_MAX:
         raise InputError(str(path), "silent, or not finite", "an utterance, whose samples are from -1 to 1")
     if found_hz != rate_hz:
         common = gcd(found_hz, rate_hz)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from deploytool.base.arrays import Array, format_shape
+from deploytool.base.arrays import Array, all_finite, format_shape
 from deploytool.base.errors import InputError
 from deploytool.ir.neurons import Leak, Neurons, arrays_of
 from deploytool.ir.nodes import Conv
@@ -45,7 +45,7 @@ def _biases(program: Program) -> Findings:
             continue
         if bias.dtype != BIASES[program.arithmetic] or bias.shape != layer.out_shape[:1]:
             yield name, f"biases of {bias.dtype} and shape {bias.shape} in a program of {program.arithmetic}"
-        elif not np.isfinite(bias).all():
+        elif not all_finite(bias):
             yield name, "a bias that is not finite"
 
 
@@ -72,7 +72,7 @@ def _weights(program: Program) -> Findings:
 
 def _finite(layer: Layer) -> str | None:
     floats = (synapses.weights for synapses in layer.synapses if synapses.weights.dtype.kind == "f")
-    return None if all(np.isfinite(weights).all() for weights in floats) else "weights that are not finite"
+    return None if all(map(all_finite, floats)) else "weights that are not finite"
 
 
 def _maps(program: Program) -> Findings:
@@ -129,7 +129,7 @@ def _floor(layer: Layer) -> str | None:
 
 def _start(layer: Layer) -> str | None:
     start, floor = np.asarray(layer.neurons.v_init), layer.neurons.floor
-    if not np.isfinite(start).all():
+    if not all_finite(start):
         return f"v_init from {start.min()} to {start.max()}"
     return f"v_init of {start.min()} below the floor, {floor}" if floor is not None and start.min() < floor else None
 

@@ -13,12 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from torch import Tensor
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, all_finite
 from deploytool.base.digest import digest, file_digest
 from deploytool.base.errors import ArtifactError, InputError
 from deploytool.base.json_text import canonical_json, read_json
@@ -156,7 +155,7 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
         arrays = read_tensors(tensors)
-        if unreal := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        if unreal := [name for name, array in arrays.items() if not all_finite(array)]:
             raise ValueError(f"{unreal[0]} has values that are not finite")
         return Checkpoint(key, tuple(described["history"]), arrays)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import numpy as np
-
+from deploytool.base.arrays import all_finite
 from deploytool.base.errors import RecipeError
 from deploytool.train import processes
 from deploytool.train.device import keep_freed_memory, reproducible
@@ -51,7 +50,7 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
 
 def _require_finite(reached: Checkpoint, task: Task) -> None:
     """Raises RecipeError if the last step of an epoch went too far, which no loss of a batch shows."""
-    if unreal := [name for name, array in reached.arrays.items() if not np.isfinite(array).all()]:
+    if unreal := [name for name, array in reached.arrays.items() if not all_finite(array)]:
         epoch = int(reached.history[-1]["epoch"])
         raise RecipeError(
             "train.learning_rate",
