@@ -29,7 +29,8 @@ NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
 """The arrays (C,) of a batchnorm layer "bn1", named "bn1.gamma" and so on."""
 NORM_EPSILON: Final = 1e-5
 """Added to a variance before the square root (torch's default)."""
-
+WEIGHTS_MAX: Final = 2**40
+"""The most weights of a layer: far beyond every memory, and below what NumPy can count."""
 
 START: Final = "v_init"
 """The array (O,) "conv1.v_init", if the weights have one: V of the neurons behind "conv1" before the first event."""
@@ -77,9 +78,9 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
                 raise RecipeError(
                     where, f"{given[0][0]} input features in {layer.groups} groups", "a multiple of the groups"
                 )
-            weight = _no_weights(layer.out, given[0][0] // layer.groups, *layer.kernel)
+            weight = _no_weights(where, layer.out, given[0][0] // layer.groups, *layer.kernel)
         elif isinstance(layer, LinearLayer):
-            weight = _no_weights(layer.out, given[0][0])
+            weight = _no_weights(where, layer.out, given[0][0])
         nodes[name] = node_of(layer, weight)
         try:
             shapes[name] = out_shape(nodes[name], *given, where=where)
@@ -89,8 +90,12 @@ def blank_nodes(network: NetworkSection) -> tuple[Mapping[str, Node], Mapping[st
     return nodes, shapes
 
 
-def _no_weights(*shape: int) -> Array:
-    """Zeros of ``shape``, read-only, that take no memory."""
+def _no_weights(where: str, *shape: int) -> Array:
+    """Zeros of ``shape``, read-only, that take no memory. Raises RecipeError for more than `WEIGHTS_MAX`."""
+    if (number := math.prod(shape)) > WEIGHTS_MAX:
+        raise RecipeError(
+            where, f"{number:.3g} weights", f"at most {WEIGHTS_MAX:.3g} in a layer", "Use fewer features."
+        )
     return np.broadcast_to(np.float32(0), shape)
 
 
