@@ -95,10 +95,13 @@ def dequantise(layer: QuantisedLayer) -> tuple[NDArray[np.float32], float, float
 
     The integers are divided by the power of two nearest to the scale, not by the scale itself. float32 then represents
     every sum exactly, so that the real-valued network spikes exactly as the integer network does, on any simulator.
-    Quantising again gives the same integers. A floor at the state's minimum is returned as a number.
+    Quantising again gives the same integers. A floor at the state's minimum is returned as a number, and a weight that
+    float32 cannot hold as an infinity, which no Graph takes.
     """
     scale = exact_scale(layer.scale)
-    return layer.weights.astype(np.float32) / np.float32(scale), layer.threshold / scale, layer.floor / scale
+    with np.errstate(over="ignore"):
+        weights = layer.weights.astype(np.float32) / np.float32(scale)
+    return weights, layer.threshold / scale, layer.floor / scale
 
 
 def quantise(

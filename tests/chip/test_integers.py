@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -54,3 +55,8 @@ def test_an_absent_floor_is_the_lowest_state_and_none_is_above_minus_one() -> No
 def test_rounding_is_half_to_even() -> None:
     w = np.array([127, 0.5, 1.5, 2.5, -0.5], np.float32).reshape(5, 1, 1, 1)
     assert quantise(w, None, 10.0, None, FMT).weights.ravel().tolist() == [127, 0, 2, 2, 0]
+
+
+def test_weights_beyond_float32_become_infinite_in_silence() -> None:
+    layer = quantise(np.ones((1, 1), np.float32), None, 1, None, FMT, scale=100)
+    assert np.isposinf(dequantise(replace(layer, scale=2.0**-127))[0]).all()

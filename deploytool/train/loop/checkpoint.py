@@ -155,6 +155,8 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         if file_digest(tensors) != described["sha256"]:
             raise ValueError(f"{tensors.name} does not match its SHA-256")
         arrays = read_tensors(tensors)
+        if odd := [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]:
+            raise ValueError(f"{odd[0]} is of type {arrays[odd[0]].dtype}")
         if unreal := [name for name, array in arrays.items() if not all_finite(array)]:
             raise ValueError(f"{unreal[0]} has values that are not finite")
         return Checkpoint(key, tuple(described["history"]), arrays)

@@ -93,6 +93,14 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
         load_checkpoint(tmp_path, "key")
 
 
+def test_complex_numbers_are_refused(tmp_path):
+    """Torch warned that it takes their real parts, between the lines of a training that went on from them."""
+    arrays = {"weights/a": np.array([1, 2], np.complex64)}
+    save_checkpoint(Checkpoint("key", ({"epoch": 1, "loss": 0.5},), arrays), tmp_path)
+    with pytest.raises(ArtifactError, match="weights/a is of type complex64"):
+        load_checkpoint(tmp_path, "key")
+
+
 def test_unwritable_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ArtifactError, match="cannot be written"):
