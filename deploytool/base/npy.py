@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import math
 import os
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -64,7 +66,8 @@ def header_of_array(file: IO[bytes], size: int) -> Header:
         raise ValueError(f"a header of {length:,} bytes; at most {HEADER_MAX:,}")
     file.seek(begin)
     try:
-        shape, fortran, dtype = header(file)
+        with _of_any_age():
+            shape, fortran, dtype = header(file)
     except Exception as error:  # numpy lets many kinds of errors out of a damaged header
         raise ValueError(f"its header is damaged: {error}") from None
     if dtype.hasobject:
@@ -77,6 +80,22 @@ def header_of_array(file: IO[bytes], size: int) -> Header:
     if min(shape, default=0) < 0 or math.prod(shape) * at_least > size - file.tell():
         raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")
     return Header(tuple(shape), dtype, fortran, file.tell())
+
+
+def array_of_file(file: IO[bytes], size: int) -> Array:
+    """The array in ``file``, which has ``size`` bytes. Raises ValueError as `header_of_array`."""
+    header_of_array(file, size)
+    file.seek(0)
+    with _of_any_age():
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+@contextlib.contextmanager
+def _of_any_age() -> Iterator[None]:
+    """Within, NumPy does not warn of files that Python 2 wrote: they take a little longer to read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 class Archive:
@@ -96,7 +115,7 @@ class Archive:
     def read(self, name: str) -> Array:
         """The array called ``name``."""
         self._check_total([name])
-        with self._zip.open(name + SUFFIX) as file:
+        with self._zip.open(name + SUFFIX) as file, _of_any_age():
             return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
     def read_together(self, names: Iterable[str]) -> dict[str, Array]:

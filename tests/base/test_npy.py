@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deploytool.base.npy import BYTES_MIN, DAMAGE, Archive, header_of_array
+from deploytool.base.npy import BYTES_MIN, DAMAGE, Archive, array_of_file, header_of_array
 
 
 def written(arrays: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> io.BytesIO:
@@ -36,6 +36,15 @@ def test_arrays_come_back() -> None:
     assert found["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert str(found["b"]) == "text"
     assert archive.read("a").tolist() == found["a"].tolist()
+
+
+def test_files_of_python_2_are_read_in_silence() -> None:
+    """Python 2 wrote long integers into headers, which NumPy reads with a warning."""
+    content = array((2,), content=np.arange(2).tobytes()).replace(b"(2,)", b"(2L,)").replace(b" \n", b"\n", 1)
+    assert b"(2L,)" in content
+    assert array_of_file(io.BytesIO(content), len(content)).tolist() == [0, 1]
+    archive = Archive(written({"a.npy": content}))
+    assert archive.read("a").tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED, bytes_allowed
-from deploytool.base.npy import DAMAGE, header_of_array
+from deploytool.base.npy import DAMAGE, array_of_file, header_of_array
 from deploytool.data.formats.arrays import NEED
 from deploytool.data.formats.named import complete
 from deploytool.data.formats.parts import START, Parts, Place
@@ -53,10 +53,7 @@ def npy_array(path: Path, need: str) -> NDArray[Any]:
     Raises InputError if the file is not .npy, is cut short, or holds pickled objects.
     """
     with _errors(path, "not a .npy file of events", need), path.open("rb") as file:
-        header_of_array(file, path.stat().st_size)
-        file.seek(0)
-        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+        return array_of_file(file, path.stat().st_size)
 
 
 def npz_columns(path: Path, need: str) -> dict[str, NDArray[Any]]:

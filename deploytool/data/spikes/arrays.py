@@ -12,14 +12,14 @@ import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import numpy as np
 
 from deploytool.base.arrays import Array, doubles, wide
 from deploytool.base.errors import InputError, UsageError
 from deploytool.base.hdf5 import ARRAYS_ALLOWED
-from deploytool.base.npy import DAMAGE, header_of_array
+from deploytool.base.npy import DAMAGE, array_of_file, header_of_array
 from deploytool.data.spikes.gathered import Gathered
 from deploytool.data.spikes.rows import Rows, Texts
 from deploytool.data.spikes.samples import Samples, check_number
@@ -35,7 +35,7 @@ def read_npy(path: Path) -> Array:
     """The array in the file ``path``. Raises InputError if it is damaged, or holds pickled objects."""
     try:
         with path.open("rb") as file:
-            return _array(file, path.stat().st_size)
+            return array_of_file(file, path.stat().st_size)
     except DAMAGE as error:
         raise _damaged(str(path), error) from None
 
@@ -62,20 +62,13 @@ def read_npz(path: Path, renames: Renames, bytes_allowed: int) -> dict[str, Arra
                     raise InputError(str(path), found, _BYTES)
                 if meant in arrays:
                     raise InputError(str(path), f"two arrays called {meant}", "different names")
-                arrays[meant] = _array(io.BytesIO(archive.read(entry)), entry.file_size)
+                arrays[meant] = array_of_file(io.BytesIO(archive.read(entry)), entry.file_size)
     except DAMAGE as error:
         raise _damaged(str(path), error) from None
     if "alias_nodes" in arrays:
         todo = "Copy the whole folder of the artifact into the store."
         raise InputError(str(path), "the file of a recording that deploytool made", NEED, todo)
     return arrays
-
-
-def _array(file: IO[bytes], size: int) -> Array:
-    """The array in ``file`` of ``size`` bytes. Raises ValueError if its header says that it is larger."""
-    header_of_array(file, size)
-    file.seek(0)
-    return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def _damaged(where: str, error: BaseException) -> InputError:
