@@ -41,20 +41,15 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
     with reproducible():
         while next_epoch():
             reached = state.checkpoint(key)
-            _require_finite(reached, task)
+            _require_finite(reached)
             if processes.leads():
                 save_checkpoint(reached, task.folder)
             processes.wait()
             task.observe(state.history[-1], state.best_epoch == state.history[-1]["epoch"])
 
 
-def _require_finite(reached: Checkpoint, task: Task) -> None:
+def _require_finite(reached: Checkpoint) -> None:
     """Raises RecipeError if the last step of an epoch went too far, which no loss of a batch shows."""
     if unreal := [name for name, array in reached.arrays.items() if not all_finite(array)]:
-        epoch = int(reached.history[-1]["epoch"])
-        raise RecipeError(
-            "train.learning_rate",
-            f"at {task.spec.learning_rate:g} {unreal[0]} is not finite after epoch {epoch}",
-            "a rate at which it stays finite",
-            "Lower it.",
-        )
+        found = f"{unreal[0]} is not finite after epoch {int(reached.history[-1]['epoch'])}"
+        raise RecipeError("train", found, "weights that stay finite", "Lower the learning rate.")
