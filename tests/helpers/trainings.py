@@ -42,6 +42,7 @@ TRAININGS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "ptl": (NORMED, {"method": "ptl"}),
     "trev": (PLAIN, {"method": "trev"}),
     "events": (PLAIN, {"method": "events", "events": {"windows": [2, 8]}}),
+    "taught": (PLAIN, {"method": "events", "teacher": {"epochs": 2, "batch": 20, "features": 8}}),
 }
 """{name: (layers, keys of [train])}."""
 
