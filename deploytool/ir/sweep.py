@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from deploytool.ir.recording import RungName
@@ -109,7 +110,7 @@ class Curve:
     quantity: QuantityName
     on: RungName
     reference: str
-    points: tuple[Point, ...]
+    points: Annotated[tuple[Point, ...], Field(min_length=1)]
 
     @property
     def of(self) -> Quantity:
@@ -123,13 +124,16 @@ class Curve:
         return point.interval_95
 
 
+Curves: TypeAlias = Annotated[tuple[Curve, ...], Field(min_length=1)]
+
+
 @dataclass(frozen=True, config=TYPED)
 class Sweep:
     """One or more ``curves`` over the same ``samples`` of ``data``."""
 
     data: str
     samples: int
-    curves: tuple[Curve, ...]
+    curves: Curves
 
     @property
     def bands(self) -> str:

@@ -23,7 +23,7 @@ from deploytool.base.cells import escaped
 from deploytool.base.errors import ArtifactError
 from deploytool.base.json_text import canonical_json, parse_json, read_bytes
 from deploytool.base.typed import typed
-from deploytool.ir.sweep import Curve, Point, Sweep
+from deploytool.ir.sweep import Curve, Curves, Point, Sweep
 from deploytool.ir.verdict import TYPED
 
 FILE: Final = "sweep.json"
@@ -53,7 +53,7 @@ class _Payload:
     units: Mapping[str, str]
     data: str
     samples: int
-    curves: tuple[Curve, ...]
+    curves: Curves
 
 
 @cache

@@ -32,6 +32,13 @@ WINDOWS_MAX: Final = 200
 TYPED: Final = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
+def _require_together(**figures: object) -> None:
+    """Raises ValueError unless all of ``figures`` are None, or none is."""
+    if len({figure is None for figure in figures.values()}) > 1:
+        missing = next(name for name, figure in figures.items() if figure is None)
+        raise ValueError(f"{missing} is missing; need {', '.join(figures)} together, or none of them")
+
+
 @dataclass(frozen=True, config=TYPED)
 class Check:
     """One requirement. ``passed`` is None if it was not run; not run never counts as passed.
@@ -86,6 +93,9 @@ class Decision:
     min_ms: float | None
     max_ms: float | None
     p95_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_together(median_ms=self.median_ms, min_ms=self.min_ms, max_ms=self.max_ms)
 
 
 @dataclass(frozen=True, config=TYPED)
@@ -233,6 +243,9 @@ class Rung:
     separation: Separation | None = dataclasses.field(default=None, metadata=OF_VALUES)
 
     def __post_init__(self) -> None:
+        _require_together(accuracy=self.accuracy, interval_95=self.interval_95)
+        if self.load and self.busiest_core is None:
+            raise ValueError("busiest_core is missing; need a sentence about load")
         object.__setattr__(self, "spikes", MappingProxyType(dict(self.spikes)))
 
     @classmethod

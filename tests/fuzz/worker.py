@@ -26,6 +26,8 @@ from tests.fuzz.outcome import GOOD, Case, Outcome, Result, is_out_of_memory, ob
 
 LOG: Final = "log"
 """The file in a worker's folder with what it and its libraries print, and where it stood when it died."""
+NOT_SHOWN: Final = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python does not print by itself."""
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -83,6 +85,8 @@ def run_case(families: Mapping[str, Family], case: Case, folder: Path, limits: L
         digest = _digest(folder)
         with _limited(limits), warnings.catch_warnings(record=True, action="always") as recorded:
             said = recorded
+            for category in NOT_SHOWN:
+                warnings.simplefilter("ignore", category)
             family.read(path)
     except DeployError as error:
         if is_out_of_memory(error):

@@ -38,6 +38,7 @@ def test_a_row_for_each_point() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        ({"curves": []}, "curves"),
         ({"version": 99}, "format version 99"),
         ({"curves": [{}]}, "curves.0.model"),
         ({"samples": "many"}, "samples"),

@@ -6,13 +6,14 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploytool.base.errors import ArtifactError
+from deploytool.ir.recording import RungName
 from deploytool.ir.verdict import (
     Check,
     CoreLoad,
@@ -43,9 +44,26 @@ LAYERS = st.builds(
     v_highest=st.none() | COUNTS,
     weights_above=st.none() | COUNTS,
 )
-DECISIONS = st.builds(Decision, samples=COUNTS, median_ms=SHARES, min_ms=SHARES, max_ms=SHARES)
+TIMES = st.floats(0, 1e6)
+DECISIONS = st.one_of(
+    st.builds(Decision, samples=COUNTS, median_ms=times, min_ms=times, max_ms=times) for times in (TIMES, st.none())
+)
+
+
+def rung(accuracy: tuple[float, tuple[float, float]] | None, **figures: Any) -> Rung:
+    share, interval = accuracy or (None, None)
+    return Rung(accuracy=share, interval_95=interval, **figures)
+
+
 RUNGS = st.builds(
-    Rung,
+    rung,
+    name=NAMES,
+    rung=st.sampled_from(get_args(RungName)),
+    recording=st.none() | NAMES,
+    arithmetic=st.none(),
+    bins=st.none(),
+    perturbation=st.none() | NAMES,
+    energy=st.none() | NAMES,
     status=st.just("run"),
     weight_bits=st.none() | COUNTS,
     time_steps=st.none() | COUNTS,
@@ -53,8 +71,7 @@ RUNGS = st.builds(
     right=st.none() | COUNTS,
     labelled=st.none() | COUNTS,
     silent=st.none() | COUNTS,
-    accuracy=SHARES,
-    interval_95=st.none() | st.tuples(st.floats(0, 100), st.floats(0, 100)),
+    accuracy=st.none() | st.tuples(st.floats(0, 100), st.tuples(st.floats(0, 100), st.floats(0, 100))),
     synops=SHARES,
     spikes=st.dictionaries(NAMES, st.floats(0, 1e9), max_size=3),
     confusion=st.none() | st.lists(st.tuples(COUNTS, COUNTS), max_size=3).map(tuple),
@@ -333,3 +350,24 @@ def test_nothing_of_a_verdict_can_be_edited() -> None:
         VERDICT.checks = ()  # type: ignore[misc]
     with pytest.raises(TypeError):
         EMULATOR.spikes["fc1"] = 0.0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"decision": {"max_ms": None}}, "max_ms is missing; need median_ms, min_ms, max_ms together, or none of them"),
+        ({"interval_95": None}, "interval_95 is missing; need accuracy, interval_95 together, or none of them"),
+        ({"busiest_core": None}, "busiest_core is missing; need a sentence about load"),
+    ],
+)
+def test_figures_that_belong_together_are_known_together(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    """A page that showed one of them and not the other was a traceback."""
+    values = as_json(
+        dataclasses.replace(VERDICT, rungs=(dataclasses.replace(EMULATOR, decision=Decision(1, 2, 1, 3)),))
+    )
+    stated = values["rungs"][0]
+    for key, value in change.items():
+        stated[key] = {**stated[key], **value} if isinstance(value, dict) else value
+    (tmp_path / "verdict.json").write_text(json.dumps(values))
+    with pytest.raises(ArtifactError, match=says):
+        load_verdict(tmp_path)
