@@ -23,7 +23,7 @@ def array_changed(random: Random, array: NDArray[Any]) -> NDArray[Any]:
         if how == 0:
             try:
                 return array.astype(random.choice(DTYPES))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RuntimeError):  # no such conversion
                 return np.zeros(array.shape, random.choice(DTYPES))
         if how == 1:
             return array[..., np.newaxis] if random.random() < 0.5 else array[np.newaxis]
