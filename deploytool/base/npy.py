@@ -24,8 +24,6 @@ BYTES_PER_BYTE: Final = 20
 """The arrays of an archive that are read together may take 256 MiB, or this many times the size of the file."""
 HEADER_MAX: Final = 2**12
 """The most bytes of a header. numpy takes quadratic time to find out that one is damaged: seconds for 9,000 bytes."""
-LENGTH_MAX: Final = 2**63 - 1
-"""numpy refuses a shape whose lengths multiply to more bytes than this; a length of 0 does not count."""
 INFLATION_MAX: Final = 1032
 """The most bytes that one byte of a deflated stream stands for."""
 
@@ -75,7 +73,7 @@ def header_of_array(file: IO[bytes], size: int) -> Header:
     if any(isinstance(length, bool) for length in shape):
         raise ValueError(f"its header is damaged: a shape of {shape}")
     at_least = max(1, dtype.itemsize)  # so that the number of elements without bytes has a bound too
-    if math.prod(filter(None, shape)) * at_least > LENGTH_MAX:
+    if 0 in shape and math.prod(filter(None, shape)) * at_least > BYTES_MIN:
         raise ValueError(f"its header is damaged: a shape of {shape}")
     if min(shape, default=0) < 0 or math.prod(shape) * at_least > size - file.tell():
         raise ValueError(f"cut short: an array {shape} of {dtype} does not fit in it")

@@ -72,7 +72,7 @@ def test_a_shape_that_is_none_is_refused(shape: str) -> None:
         header_of_array(io.BytesIO(content), len(content))
 
 
-@pytest.mark.parametrize(("shape", "descr"), [((0, 2**63 + 1), "<i8"), ((0, 2**60), "<f8"), ((10**15,), "|V0")])
+@pytest.mark.parametrize(("shape", "descr"), [((0, 2**63 + 1), "<i8"), ((0, 2**40), "|u1"), ((10**15,), "|V0")])
 def test_lengths_that_no_bytes_contradict_are_refused(shape: tuple[int, ...], descr: str) -> None:
     """An axis of length 0, or elements without bytes, make any other length fit in a file."""
     content = array(shape, descr)

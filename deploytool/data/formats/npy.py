@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -97,11 +97,14 @@ def _stored(opened: Callable[[], IO[bytes]], size: int, files: ExitStack) -> Sto
     shape, item = header.shape, header.dtype.itemsize
     if not header.fortran or len(shape) != 2:
         return Stored(shape, header.dtype, _Rows(opened, header.end, header.dtype, shape, files))
-    ends = [header.end + index * shape[0] * item for index in range(shape[1])]
-    columns = [_Rows(opened, end, header.dtype, shape[:1], files) for end in ends]
+
+    @cache
+    def columns() -> list[_Rows]:
+        ends = (header.end + index * shape[0] * item for index in range(shape[1]))
+        return [_Rows(opened, end, header.dtype, shape[:1], files) for end in ends]
 
     def read(first: int, number: int) -> Array:
-        return np.stack([column(first, number) for column in columns], axis=1)
+        return np.stack([column(first, number) for column in columns()], axis=1)
 
     return Stored(shape, header.dtype, read)
 
