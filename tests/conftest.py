@@ -13,8 +13,9 @@ from hypothesis import settings
 
 settings.register_profile("deploytool", deadline=None, print_blob=True)
 settings.load_profile("deploytool")
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it for what it starts in the background
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:  # as a shell leaves it in the background, and nohup
+        signal.signal(number, usual)
 os.environ.setdefault("COLUMNS", "120")
 os.environ.setdefault("NO_COLOR", "1")
 

@@ -29,8 +29,8 @@ NORM_PARTS: Final = ("gamma", "beta", "mean", "variance")
 """The arrays (C,) of a batchnorm layer "bn1", named "bn1.gamma" and so on."""
 NORM_EPSILON: Final = 1e-5
 """Added to a variance before the square root (torch's default)."""
-WEIGHTS_MAX: Final = 2**40
-"""The most weights of a layer: far beyond every memory, and below what NumPy can count."""
+WEIGHTS_MAX: Final = 2**60
+"""The most weights of a layer: NumPy can count no more than eight times as many."""
 
 START: Final = "v_init"
 """The array (O,) "conv1.v_init", if the weights have one: V of the neurons behind "conv1" before the first event."""

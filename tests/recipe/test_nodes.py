@@ -15,7 +15,7 @@ from deploytool.recipe.nodes import blank_nodes
     ("layer", "says"),
     [
         ({"type": "conv", "out": 2**63 - 1, "kernel": 3}, r"network.layers: 'conv1': 1.66e\+20 weights; need at most"),
-        ({"type": "linear", "out": 2**62}, r"network.layers: 'fc1': 9.22e\+18 weights; need at most 1.1e\+12 in a"),
+        ({"type": "linear", "out": 2**62}, r"network.layers: 'fc1': 9.22e\+18 weights; need at most 1.15e\+18 in a"),
     ],
 )
 def test_more_weights_than_can_be_counted_are_refused(layer: dict[str, Any], says: str) -> None:
