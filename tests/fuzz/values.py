@@ -91,7 +91,7 @@ def _place(random: Random, whole: Any) -> tuple[Any, ...]:
 
 
 def _change(random: Random, parent: Any, key: Any, whole: Any) -> None:
-    how = random.randrange(9)
+    how = random.randrange(11)
     if how == 0:
         del parent[key]
     elif how == 1 and isinstance(parent, dict):
@@ -107,6 +107,8 @@ def _change(random: Random, parent: Any, key: Any, whole: Any) -> None:
         for _ in range(random.choice(NESTED)):
             value = [value] if random.random() < 0.5 else {"a": value}
         parent[key] = value
+    elif how in (5, 6):
+        parent[key] = random.choice((None, None, [], {}))  # one value is not known, where those that go with it are
     else:
         parent[key] = _other(random, parent[key])
 

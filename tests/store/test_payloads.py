@@ -160,10 +160,11 @@ def test_a_readout_that_is_on_states_all_of_its_fields() -> None:
     """One without its layout was a traceback in `package`."""
     from deploytool.store.configuration import Configuration
 
-    pair, flags, nothing = {"x": 0, "y": 0}, {"x": False, "y": False}, {"pass_sensor_events": False}
+    pair, flags = {"x": 0, "y": 0}, {"x": False, "y": False}
     sensor = {
         **{"destinations": [], "merge": False, "on_channel": True, "off_channel": True, "mirror": flags},
-        **{"mirror_diagonal": False, "origin": pair, "cut": pair, "pooling": pair, "monitor_enable": False, **nothing},
+        **{"mirror_diagonal": False, "origin": pair, "cut": pair, "pooling": pair, "monitor_enable": False},
+        "pass_sensor_events": False,
     }
     whole = {"chip": "speck2e", "slow_clock_hz": None, "cnn_layers": [], "dvs_layer": sensor, "unknown": []}
     assert Configuration.model_validate({**whole, "readout": {"enable": False}})

@@ -39,6 +39,11 @@ class Checkpoint:
     history: tuple[Epoch, ...]
     arrays: Mapping[str, Array]
 
+    @property
+    def not_finite(self) -> list[str]:
+        """The names of the arrays that hold a NaN or an infinity."""
+        return [name for name, array in self.arrays.items() if not all_finite(array)]
+
     def group(self, name: str) -> dict[str, Array]:
         """The arrays named ``name/...``, without that prefix."""
         return {key.removeprefix(name + "/"): a for key, a in self.arrays.items() if key.startswith(name + "/")}
@@ -157,9 +162,10 @@ def load_checkpoint(folder: Path, key: str) -> Checkpoint | None:
         arrays = read_tensors(tensors)
         if odd := [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]:
             raise ValueError(f"{odd[0]} is of type {arrays[odd[0]].dtype}")
-        if unreal := [name for name, array in arrays.items() if not all_finite(array)]:
-            raise ValueError(f"{unreal[0]} has values that are not finite")
-        return Checkpoint(key, tuple(described["history"]), arrays)
+        found = Checkpoint(key, tuple(described["history"]), arrays)
+        if found.not_finite:
+            raise ValueError(f"{found.not_finite[0]} has values that are not finite")
+        return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError) as error:
         raise damaged(folder, error) from None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from deploytool.base.arrays import all_finite
 from deploytool.base.errors import RecipeError
 from deploytool.train import processes
 from deploytool.train.device import keep_freed_memory, reproducible
@@ -50,6 +49,6 @@ def train_epochs(state: Resumable, task: Task, key: str, next_epoch: Callable[[]
 
 def _require_finite(reached: Checkpoint) -> None:
     """Raises RecipeError if the last step of an epoch went too far, which no loss of a batch shows."""
-    if unreal := [name for name, array in reached.arrays.items() if not all_finite(array)]:
-        found = f"{unreal[0]} is not finite after epoch {int(reached.history[-1]['epoch'])}"
+    if reached.not_finite:
+        found = f"{reached.not_finite[0]} is not finite after epoch {int(reached.history[-1]['epoch'])}"
         raise RecipeError("train", found, "weights that stay finite", "Lower the learning rate.")

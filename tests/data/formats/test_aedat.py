@@ -101,14 +101,12 @@ def test_a_damaged_header_of_aedat4_never_reaches_its_library(tmp_path: Path, da
         read_events(tmp_path / "a.aedat4", (2, 34, 34))
 
 
-@pytest.mark.parametrize("more", [1, 1000, 2**32 - 2**12])
-def test_a_header_of_aedat4_that_is_larger_than_its_file_never_reaches_its_library(tmp_path: Path, more: int) -> None:
+@pytest.mark.parametrize("size", [len(aedat4(ROWS)) - 18 + 1, 2**24, 2**32 - 1])
+def test_a_header_of_aedat4_that_is_larger_than_its_file_never_reaches_its_library(tmp_path: Path, size: int) -> None:
     """It ends Python where there is no room for as many bytes as the header states."""
     pytest.importorskip("aedat")
     content = aedat4(ROWS)
-    (size,) = struct.unpack("<I", content[14:18])
-    stated = struct.pack("<I", len(content) - 18 + more if more < 2**31 else size + more)
-    (tmp_path / "a.aedat4").write_bytes(content[:14] + stated + content[18:])
+    (tmp_path / "a.aedat4").write_bytes(content[:14] + struct.pack("<I", size) + content[18:])
     with pytest.raises(InputError, match=r"cannot be read .its header is damaged"):
         read_events(tmp_path / "a.aedat4", (2, 34, 34))
 

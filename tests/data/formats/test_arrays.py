@@ -236,11 +236,14 @@ def test_columns_beyond_the_file_are_refused_before_they_are_read(tmp_path: Path
         npz_columns(tmp_path / "a.npz", "columns")
 
 
-def test_an_empty_array_of_millions_of_columns_is_refused_before_one_is_opened(tmp_path: Path) -> None:
-    """A reader for each of 2^60 columns, which take no bytes, was made without end."""
+def test_the_columns_of_an_array_that_is_no_recording_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One reader for each of 2^60 columns, which take no bytes, was made without end."""
+    monkeypatch.setattr("deploytool.data.formats.npy._Rows", None)
     head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": True, "shape": (0, 200_000_000)})
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": True, "shape": (0, 1000)})
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("x.npy", head.getvalue())
-    with pytest.raises(InputError, match=r"a.npz.*200000000"):
+    with pytest.raises(InputError, match=r"a.npz.*1000"):
         joined(npz_parts(tmp_path / "a.npz", AS_IT_IS))

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.event_files import ROWS
 
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import Reading
@@ -14,7 +15,6 @@ from deploytool.data.formats.recording import EventFile
 from deploytool.data.formats.table import FORMATS
 from deploytool.data.recordings.chosen import Asked, read_events
 
-ROWS = [(5, 1, 2, 1), (5, 3, 9, 0), (4000, 33, 0, 1), (90_000, 0, 33, 0)]
 T, X, Y, P = np.array(ROWS).T
 EVENTS = [(t, p, y, x) for t, x, y, p in ROWS]
 SHAPE = (2, 34, 34)

@@ -27,14 +27,10 @@ ROOT: Final = Path(__file__).parents[3] / "recipes"
 
 
 @cache
-def _seeds() -> tuple[str, ...]:
-    found = sorted([*ROOT.glob("*.toml"), *(ROOT / "papers").glob("*.toml")])
+def _seeds(pattern: str = "**/*.toml") -> tuple[str, ...]:
+    """A small recipe, and those of the project that ``pattern`` names; with "*.toml" those are few that fit no chip."""
+    found = sorted(path for path in ROOT.glob(pattern) if path.parent.name != "claims")
     return (RECIPE, *(path.read_text(encoding="utf-8") for path in found))
-
-
-@cache
-def _seeds_for_chips() -> tuple[str, ...]:
-    return (RECIPE, *(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("*.toml"))))
 
 
 def _toml(random: Random, folder: Path) -> Path:
@@ -120,7 +116,7 @@ def _words() -> Mapping[str, Sequence[str]]:
 
 def _plausible(random: Random, folder: Path) -> Path:
     """A recipe with a few values of the same type as before, or with layers left out, repeated or exchanged."""
-    values = tomllib.loads(random.choice(_seeds() if random.random() < 0.3 else _seeds_for_chips()))
+    values = tomllib.loads(random.choice(_seeds() if random.random() < 0.3 else _seeds("*.toml")))
     for _ in range(random.choice((1, 1, 2, 3, 5))):
         layers = values["network"].get("layers")
         if layers and random.random() < 0.2:
