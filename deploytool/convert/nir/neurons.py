@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from deploytool.base.arrays import Array, one_number
+from deploytool.base.arrays import Array, one_number, require_finite
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.fields import Assumptions, Fields, as_shape
 from deploytool.convert.nir.statements import metadata
@@ -75,7 +75,7 @@ def leaky(fields: Fields, assumed: Assumptions) -> Spike:
     times = _stated_times(fields, assumed, arrays, "tau_ms")
     if times is not None:
         return _spike(fields, assumed, arrays, times, np.ones(1))
-    gain = arrays["r"] * _share(arrays["tau"], assumed.dt_ms)
+    gain = _gain(arrays["r"], arrays["tau"], assumed)
     return _spike(fields, assumed, arrays, {"tau_ms": arrays["tau"] * 1000.0}, gain)
 
 
@@ -87,7 +87,7 @@ def current_based(fields: Fields, assumed: Assumptions) -> Spike:
     if times is not None:
         return _spike(fields, assumed, arrays, times, np.ones(1))
     times = {"tau_ms": arrays["tau_mem"] * 1000.0, "tau_syn_ms": arrays["tau_syn"] * 1000.0}
-    gain = arrays["r"] * arrays["w_in"] * _share(arrays["tau_syn"], assumed.dt_ms)
+    gain = _gain(arrays["r"] * arrays["w_in"], arrays["tau_syn"], assumed)
     return _spike(fields, assumed, arrays, times, gain)
 
 
@@ -123,7 +123,13 @@ def _share(tau: Array, dt_ms: float | None) -> Array:
 
     Without a step it is the effect of an impulse.
     """
-    return cast(Array, 1 / tau if dt_ms is None else -np.expm1(-dt_ms / 1000 / tau))
+    with np.errstate(over="ignore", divide="ignore"):  # of a tau that is nearly 0
+        return cast(Array, 1 / tau if dt_ms is None else -np.expm1(-dt_ms / 1000 / tau))
+
+
+def _gain(r: Array, tau: Array, assumed: Assumptions) -> Array:
+    """The input gain; without a time step ``r``, as the node is then read for its errors and the step asked for."""
+    return r if assumed.dt_ms is None else r * _share(tau, assumed.dt_ms)
 
 
 def _time_fields(times: Mapping[str, Array], dt_ms: float | None) -> dict[str, Array]:
@@ -195,9 +201,10 @@ def _spike(
     )
 
 
-def _over(array: Array, gain: Array) -> Array:
-    """``array`` / ``gain``; where the gain is 1 every bit is kept."""
-    return array if np.all(gain == 1) else cast(Array, array / gain)
+def _over(array: Array | float, gain: Array) -> Array:
+    """``array`` / ``gain``; where the gain is 1 every bit is kept. Quotients beyond all numbers are infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array) if np.all(gain == 1) else cast(Array, array / gain)
 
 
 def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> None:
@@ -228,6 +235,7 @@ def _floor(fields: Fields, assumed: Assumptions, gain: Array) -> float | None:
         raise UnsupportedError(
             fields.where, "r differs between neurons that have a floor", "the same r for all neurons"
         )
+    require_finite(fields.where, "the floor over the input gain", floor / factor)
     return floor / factor
 
 
@@ -240,7 +248,7 @@ def _threshold(fields: Fields, v_threshold: Array, gain: Array) -> float | Array
     if number is not None:
         if np.any(v_threshold != v_threshold.dtype.type(number)):
             raise InputError(fields.where, f"v_threshold differs from the stated threshold {number}", "equal values")
-        return number if np.all(gain == 1) else _on_map(fields, one_number(number / gain))
+        return number if np.all(gain == 1) else _on_map(fields, one_number(_over(number, gain)))
     threshold = _over(v_threshold, gain)
     one = threshold if "reset" in fields.stated else one_number(threshold)
     return _on_map(fields, one if isinstance(one, np.ndarray) else float(one))
