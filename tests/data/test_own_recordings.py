@@ -11,6 +11,7 @@ from helpers import event_files
 from helpers.own_recordings import NAMES, recording, rows, write, write_classes
 
 from deploytool.base.errors import InputError, RecipeError
+from deploytool.data.recordings.chosen import Asked, read_events
 from deploytool.data.recordings.excerpts import sizes
 from deploytool.data.sets.events import own
 from deploytool.data.sets.table import Dataset, fingerprint, load_events, load_tests, promised
@@ -359,6 +360,8 @@ def test_recordings_without_the_values_of_others_are_refused(tmp_path: Path) -> 
     write(root / "extra.npy", recording(99, 0))
     with pytest.raises(InputError, match=r"1 recordings without these values: extra\.npy; need speed of all"):
         load_events(section(root), 0)
+    with pytest.raises(InputError, match=r"1 recordings without these values: extra\.npy; need speed of all"):
+        read_events(root, (2, 12, 12), Asked(spec=section(root)))
 
 
 def test_more_windows_than_memory_has_room_for_are_refused(tmp_path: Path) -> None:

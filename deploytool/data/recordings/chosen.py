@@ -61,6 +61,7 @@ def read_events(
     """
     folder, left = test_part(chosen_folder(path))
     folder = labelled(folder, asked.classes)
+    folder.require_values_of_all()
     if left:
         say(left)
     numbers, windows = numbers_of(folder, asked.classes), windows_of(asked.spec)

@@ -66,16 +66,20 @@ class Folder:
 
     @property
     def value_names(self) -> tuple[str, ...]:
-        """The names of the values that the label file states, none if recordings have classes.
+        """The names of the values that the label file states, none if recordings have classes."""
+        return next((names for names in self._values_of.values() if names), ())
 
-        Raises InputError unless all recordings have values of the same names, or none has any.
-        """
-        named = {self.names[i]: tuple(name for name, _ in self.spans_of(i)[0].values) for i in range(len(self.files))}
-        found = next((names for names in named.values() if names), ())
-        if found and (others := [name for name, names in named.items() if names != found]):
-            need = f"{', '.join(found)} of all, in labels.csv"
+    @property
+    def _values_of(self) -> dict[str, tuple[str, ...]]:
+        """{recording: the names of its values}."""
+        return {self.names[i]: tuple(name for name, _ in self.spans_of(i)[0].values) for i in range(len(self.files))}
+
+    def require_values_of_all(self) -> None:
+        """Raises InputError unless all recordings have values of the same names, or none has any."""
+        needed = self.value_names
+        if others := [name for name, names in self._values_of.items() if names != needed]:
+            need = f"{', '.join(needed)} of all, in labels.csv"
             raise InputError(str(self.root), f"{len(others):,} recordings without these values: {listed(others)}", need)
-        return found
 
     @property
     def is_split(self) -> bool:

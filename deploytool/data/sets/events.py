@@ -196,6 +196,7 @@ def _no_class(_: str) -> int:
 
 
 def _class_names(folder: Folder) -> tuple[str, ...]:
+    folder.require_values_of_all()
     if folder.value_names:
         return ()
     names = folder.class_names
