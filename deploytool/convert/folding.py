@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair
+from deploytool.base.arrays import Array, Pair, one_number
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.nodes import Conv, Linear
 
@@ -48,15 +48,21 @@ def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
 
 def scale_outputs(node: Weighted, factor: Array) -> Weighted:
     """``node`` with output feature o multiplied by ``factor`` (O,), bias included."""
-    weight = node.weight * factor.astype(np.float64).reshape(-1, *[1] * (node.weight.ndim - 1))
-    scaled = replace(node, weight=_rounded(weight, node.weight))
+    scaled = replace(node, weight=_times(node.weight, factor.reshape(-1, *[1] * (node.weight.ndim - 1))))
     return scaled if node.bias is None else with_bias(scaled, _rounded(node.bias * factor, node.bias))
 
 
 def scale_inputs(node: Weighted, factor: Array) -> Weighted:
     """``node`` with input feature i multiplied by ``factor`` (I,), on ungrouped weights."""
-    weight = node.weight * factor.astype(np.float64).reshape(1, -1, *[1] * (node.weight.ndim - 2))
-    return replace(node, weight=_rounded(weight, node.weight))
+    return replace(node, weight=_times(node.weight, factor.reshape(1, -1, *[1] * (node.weight.ndim - 2))))
+
+
+def _times(weight: Array, factor: Array) -> Array:
+    """``weight`` times ``factor`` in its precision. One number that is broadcast stays one, if the factor is one."""
+    factor = factor.astype(np.float64)
+    if not any(weight.strides) and not isinstance(number := one_number(factor), np.ndarray):
+        return np.broadcast_to(_rounded(np.float64(weight[(0,) * weight.ndim]) * number, weight), weight.shape)
+    return _rounded(weight * factor, weight)
 
 
 def _rounded(array: Array, like: Array) -> Array:

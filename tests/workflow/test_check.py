@@ -210,9 +210,10 @@ def test_a_network_is_mapped_for_the_chip_that_it_was_trained_for(tmp_path: Path
     assert answer(invoke(tmp_path, "map", "graph@latest", "--target", "speck2e", "--json"))["target"] == "speck2e"
 
 
-def test_a_layer_too_large_for_any_chip_takes_no_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("norm", ["", ', { type = "batchnorm" }'])
+def test_a_layer_too_large_for_any_chip_takes_no_memory(tmp_path: Path, norm: str) -> None:
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE.replace('{ type = "linear", out = 10 }', '{ type = "linear", out = 1_000_000 }'))
+    recipe.write_text(RECIPE.replace('{ type = "linear", out = 10 }', f'{{ type = "linear", out = 1_000_000 }}{norm}'))
     tracemalloc.start()
     report = answer(invoke(tmp_path, "check", recipe, "--json"), 7)
     _, most = tracemalloc.get_traced_memory()
