@@ -60,7 +60,7 @@ def restrictions(network: NetworkSection, constraints: ConstraintsSection, spec:
 def undeployable(spec: TrainSection) -> UnsupportedError | None:
     """Why no chip can run what ``spec`` trains: its input or its biases are currents, and only events drive a chip."""
     problems = []
-    todo = 'Choose train.ptl.arm = "chip", or set run.on = [] to train only.'
+    todo = 'Choose train.ptl.arm = "chip"; with run.on = [], it is only trained.'
     if spec.ptl.input == "first":
         found = "found first, an image as one analog current"
         problems.append(UnsupportedError("train.ptl.input", found, "steps, because only events enter the chip", todo))
