@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, one_number
+from deploytool.base.arrays import Array, Pair, one_number, without_repeats
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.ir.nodes import Conv, Linear
 
@@ -61,7 +61,8 @@ def _times(weight: Array, factor: Array) -> Array:
     """``weight`` times ``factor`` in its precision. One number that is broadcast stays one, if the factor is one."""
     factor = factor.astype(np.float64)
     if not any(weight.strides) and not isinstance(number := one_number(factor), np.ndarray):
-        return np.broadcast_to(_rounded(np.float64(weight[(0,) * weight.ndim]) * number, weight), weight.shape)
+        product = without_repeats(weight).astype(np.float64) * number
+        return np.broadcast_to(_rounded(product, weight).reshape(()), weight.shape)
     return _rounded(weight * factor, weight)
 
 
