@@ -26,8 +26,14 @@ def position_outside_map(program: Program, source: str, route: Route) -> tuple[i
     chip passes them on.
     """
     synapses = program.layers[route.to].synapses[route.synapses]
-    height, width = synapses.in_shape[1:]
-    rows, columns = (
-        [p for p in range(arrival_size(program, source, route, axis)) if targets(synapses, axis, p)] for axis in (0, 1)
-    )
-    return next(((y, x) for y in rows for x in columns if y >= height or x >= width), None)
+    stops = [arrival_size(program, source, route, axis) for axis in (0, 1)]
+
+    def reached(axis: int, start: int) -> int | None:
+        return next((p for p in range(start, stops[axis]) if targets(synapses, axis, p)), None)
+
+    outside = [reached(axis, synapses.in_shape[1 + axis]) for axis in (0, 1)]
+    if outside == [None, None]:
+        return None
+    row, column = reached(0, 0), reached(1, 0)
+    ends = ((row, outside[1]), (outside[0], column))
+    return min(((y, x) for y, x in ends if y is not None and x is not None), default=None)
