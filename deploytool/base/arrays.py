@@ -51,6 +51,14 @@ def all_finite(array: Array) -> bool:
         return bool(np.isfinite(array).all())
 
 
+def are_whole(array: Array) -> NDArray[np.bool_]:
+    """Where ``array`` holds whole numbers; neither a NaN nor an infinity is one. NumPy warns of signalling NaNs."""
+    if array.dtype.kind != "f":
+        return np.broadcast_to(np.True_, array.shape)
+    with np.errstate(invalid="ignore"):
+        return cast(NDArray[np.bool_], np.isfinite(array) & (array == np.rint(array)))
+
+
 def without_repeats(array: Array) -> Array:
     """``array`` with one element along each axis that is broadcast: all values that it has, without those repeated."""
     return array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploytool.base.arrays import all_finite, doubles, require_finite, wide
+from deploytool.base.arrays import all_finite, are_whole, doubles, require_finite, wide
 from deploytool.base.errors import InputError
 
 SIGNALLING = np.array([0x7FA00001, 0x3F800000], np.uint32).view(np.float32)
@@ -25,6 +25,13 @@ def test_numbers_of_all_kinds_become_doubles_in_silence() -> None:
 def test_what_is_not_finite_in_float32_is_refused(array: np.ndarray) -> None:
     with pytest.raises(InputError, match="here"):
         require_finite("here", "weights", array)
+
+
+def test_whole_numbers_are_found_in_silence() -> None:
+    wanted = [False, False, True, False, True]
+    assert are_whole(np.array([*SIGNALLING[:1], np.inf, -3, 0.5, 1e30], np.float32)).tolist() == wanted
+    assert are_whole(SIGNALLING).tolist() == [False, True]
+    assert are_whole(np.arange(3)).all()
 
 
 def test_whether_all_numbers_are_finite_is_found_in_silence() -> None:

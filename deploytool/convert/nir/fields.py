@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deploytool.base.arrays import Array, Pair, Shape, require_finite
+from deploytool.base.arrays import Array, Pair, Shape, are_whole, require_finite
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.statements import stated
 from deploytool.ir.neurons import Reset
@@ -76,7 +76,7 @@ class Fields:
     def integers(self, name: str, least: int) -> tuple[int, ...]:
         """Field ``name``: whole numbers of at least ``least``."""
         array = self.array(name, 0, 1)
-        if not np.array_equal(array, np.rint(array)) or np.any(array < least):
+        if not are_whole(array).all() or np.any(array < least):
             raise InputError(self.where, f"{name} is {array.tolist()}", f"whole numbers of at least {least}")
         return tuple(int(value) for value in array.reshape(-1))
 

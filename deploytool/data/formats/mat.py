@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, doubles
 from deploytool.base.errors import InputError
 from deploytool.data.formats.arrays import events_in_array
 from deploytool.data.formats.matlab import variables_of
@@ -65,15 +65,21 @@ def _events(variables: dict[str, Array | dict[str, Array]], reading: Reading, na
 
 
 def _is_dat2mat(array: Array) -> bool:
-    return array.ndim == 2 and len(array) > 0 and array.shape[1] == 6 and not np.ptp(array[:, 1:3], axis=0).any()
+    return array.ndim == 2 and len(array) > 0 and array.shape[1] == 6 and bool((array[:, 1:3] == array[0, 1:3]).all())
 
 
 def _of_struct(fields: dict[str, Array], reading: Reading, name: str) -> RawEvents:
     """The events in the ``fields`` of a struct."""
     raw = columns_named(fields, reading, name)
     if raw.p.dtype.kind in "iuf" and raw.p.max(initial=0) == 2:
-        return replace(raw, x=raw.x.astype(np.int64) - 1, y=raw.y.astype(np.int64) - 1, p=raw.p - 1)
+        return replace(raw, x=_from_zero(raw.x), y=_from_zero(raw.y), p=_from_zero(raw.p))
     return raw
+
+
+def _from_zero(column: Array) -> Array:
+    """``column``, which counts from 1, from 0 on."""
+    with np.errstate(invalid="ignore"):  # what is not finite is refused later
+        return cast(Array, (doubles(column) if column.dtype.kind == "f" else column.astype(np.int64)) - 1)
 
 
 def _spike_train(train: Array, name: str) -> RawEvents:
@@ -81,7 +87,7 @@ def _spike_train(train: Array, name: str) -> RawEvents:
         found = f"{TRAIN} of shape {train.shape}"
         raise InputError(name, found, f"({SIDE * SIDE + 1}, N), the last row times in seconds")
     times, taxels = np.nonzero(train[:-1].T)
-    seconds = train[-1, times]
+    seconds = doubles(train[-1, times])
     if not (np.abs(seconds) < SECONDS_MAX).all():
         raise InputError(name, f"times up to {seconds.max():g} s", f"times below {SECONDS_MAX} s")
     t = np.floor(seconds * 1e6).astype(np.int64)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, all_finite, doubles
+from deploytool.base.arrays import Array, all_finite, are_whole, doubles
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import UNITS_US, Reading
 
@@ -119,7 +119,7 @@ def _numbers(t: Array, unit: str | None, name: str) -> Array:
         t = doubles(t)
         if not all_finite(t):
             raise InputError(name, "times that are not finite", "numbers")
-        if np.abs(t).max(initial=0) < 2**53 and (t == np.rint(t)).all():
+        if np.abs(t).max(initial=0) < 2**53 and are_whole(t).all():
             return t.astype(np.int64)
         if unit is None:
             since = date(int(t.min() * 1e6)) if np.abs(t).max() < 1e12 else ""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape, format_shape
+from deploytool.base.arrays import Array, Shape, are_whole, format_shape
 from deploytool.base.errors import InputError
 from deploytool.data.formats.reading import RawEvents, Reading
 from deploytool.data.formats.times import UNREAD, Clock, timed
@@ -83,7 +83,7 @@ def _polarities(p: Array, name: str, signed: bool | None) -> tuple[Array, bool |
     """(polarities (N,) as `polarities` has them, whether OFF is -1); ``signed`` says that of the events before."""
     if p.dtype.kind == "b" or not len(p):
         return p, signed
-    if p.dtype.kind not in "iuf" or p.ndim != 1 or (p.dtype.kind == "f" and not (p == np.rint(p)).all()):
+    if p.dtype.kind not in "iuf" or p.ndim != 1 or not are_whole(p).all():
         raise InputError(name, f"polarities of dtype {p.dtype}", "true and false, 1 and 0, or 1 and -1")
     low, high = p.min(), p.max()
     if signed is None and (low, high) == (1, 2):
@@ -104,7 +104,7 @@ def _whole(field: str, column: Array, name: str) -> Array:
     low, high = column.min().item(), column.max().item()
     if not (low >= 0 and high <= FIELD_MAX):
         raise InputError(name, f"field {field} spans {low}..{high}", f"0..{FIELD_MAX}")
-    if column.dtype.kind == "f" and not (column == np.rint(column)).all():
+    if not are_whole(column).all():
         raise InputError(name, f"field {field} has fractions", "whole numbers")
     return column
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape, wide
+from deploytool.base.arrays import Array, Shape, are_whole, wide
 from deploytool.base.errors import InputError
 from deploytool.ir.recording import SPIKE
 
@@ -102,8 +102,7 @@ def whole_counts(counts: Array, where: str) -> Array:
     if counts.dtype.kind not in "iufb":
         raise InputError(where, f"an array of {counts.dtype}", "counts, which are whole numbers")
     counts = wide(counts)
-    wrong = ~(counts >= 0) if counts.dtype.kind != "f" else ~((counts >= 0) & (counts == np.rint(counts)))
-    wrong |= counts > COUNT_MAX
+    wrong = ~are_whole(counts) | ~(counts >= 0) | (counts > COUNT_MAX)
     if wrong.any():
         index = np.unravel_index(int(wrong.argmax()), counts.shape)
         found = f"{counts[index]} at ({', '.join(map(str, index))})"

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array
+from deploytool.base.arrays import Array, are_whole
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.reading import UNITS_US
 from deploytool.data.spikes.rows import Rows
@@ -36,7 +36,7 @@ def times_us(rows: Rows, unit: str | None, lasts_us: NDArray[np.int64] | None) -
         rows.need(np.isfinite(t), "t_us", "a number")
         if unit is None:
             todo = "Add --time-unit s if they are seconds, ms for milliseconds; us rounds them."
-            rows.need(t == np.rint(t), "t_us", "times in whole microseconds", todo)
+            rows.need(are_whole(t), "t_us", "times in whole microseconds", todo)
     factor = UNITS_US[unit or "us"]
     most = DURATION_MAX_US / factor
     rows.need((t >= 0) & (t <= most), "t_us", f"0..{most:.0f} {unit or 'us'} from the start of the sample", _START)

@@ -9,7 +9,7 @@ from typing import Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.base.arrays import Array, Shape
+from deploytool.base.arrays import Array, Shape, are_whole
 from deploytool.base.digest import digest
 from deploytool.base.errors import InputError, UsageError
 from deploytool.data.formats.arrays import events_in_array
@@ -169,7 +169,7 @@ def _counted(frames: Array, label: int, name: str, stated: Stated) -> EventStrea
         raise UsageError(name, f"counts per time step {frames.shape}, without its duration", "dt_ms=")
     if not len(frames):
         raise InputError(name, "counts of no time step", "at least one")
-    if frames.dtype.kind not in "iubf" or not (frames == np.rint(frames)).all() or (frames < 0).any():
+    if frames.dtype.kind not in "iubf" or not are_whole(frames).all() or (frames < 0).any():
         found = f"counts of dtype {frames.dtype} that are not all whole numbers of at least 0"
         raise InputError(name, found, "the number of events in each time step")
     shape = (int(frames.shape[1]), int(frames.shape[2]), int(frames.shape[3]))

@@ -78,6 +78,11 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "negative": ({"fc": FC - 1}, {}, "file.npz: fc: -1 at (0, 1, 0, 0); need whole numbers"),
     "fraction": ({"fc": FC / 2}, {}, "file.npz: fc: 0.5 at (0, 0, 0, 0); need whole numbers, 0..4294967295."),
     "nan": ({"fc": np.where(FC == 5, np.nan, FC)}, {}, "file.npz: fc: nan at (1, 2, 0, 0); need whole numbers"),
+    "signalling nan": (
+        {"fc": np.where(FC == 5, 0x7FF0000000000001, 0).view(np.float64)},
+        {},
+        "file.npz: fc: nan at (1, 2, 0, 0); need whole numbers",
+    ),
     "complex": ({"fc": FC * 1j}, {}, "file.npz: fc: an array of complex128; need counts, which are whole numbers."),
     "shape": (
         {"conv": CONV[:, :, :, :2]},
