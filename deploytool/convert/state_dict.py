@@ -89,7 +89,7 @@ def _entry_problem(name: str, array: Array, constraints: ConstraintsSection) -> 
         return None
     match kind:
         case "bias":
-            if np.any(array):
+            if np.count_nonzero(array):
                 return InputError(where, "a bias", "zeros: recipe layers have no bias", TAKE_MODULE)
             return None
         case "spike_threshold" | "min_v_mem":

@@ -223,8 +223,10 @@ def test_parameters_of_neurons(tmp_path: Path) -> None:
 def test_unknown_fields_of_newer_versions(tmp_path: Path) -> None:
     new = {"v_reset": np.zeros((1, 4, 4)), "v_initial": np.zeros((1, 4, 4)), "metadata": {"author": "someone"}}
     assert read(tmp_path, standard(if1=neurons(1, 4, 4, **new))).digest == read(tmp_path, standard()).digest
-    with pytest.raises(UnsupportedError, match=r"'if1': IF has an unknown field 'v_initial'"):
-        read(tmp_path, standard(if1=neurons(1, 4, 4, v_initial=np.ones((1, 4, 4)))))
+    signalling = np.full((1, 4, 4), 0x7FF0000000000001).view(np.float64)
+    for initial in (np.ones((1, 4, 4)), signalling):
+        with pytest.raises(UnsupportedError, match=r"'if1': IF has an unknown field 'v_initial'"):
+            read(tmp_path, standard(if1=neurons(1, 4, 4, v_initial=initial)))
 
 
 def test_everything_unsupported_is_named_at_once(tmp_path: Path) -> None:

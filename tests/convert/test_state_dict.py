@@ -86,6 +86,7 @@ def test_weights_of_a_state_dict_are_quantised_no_sooner_than_on_the_chip() -> N
 
 def test_a_state_dict_that_does_not_match_is_told_entry_by_entry() -> None:
     arrays = {name: tensor.numpy() for name, tensor in sequential(bias=True, min_v_mem=-2.0).state_dict().items()}
+    arrays["0.bias"] = np.full(3, 0x7F800001, np.uint32).view(np.float32)  # signalling NaNs
     arrays["norm.running_mean"] = np.zeros(3)
     arrays["3.weight"] = np.ones((4, 47))
     with pytest.raises(InputError) as error:

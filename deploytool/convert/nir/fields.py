@@ -101,7 +101,8 @@ class Fields:
         harmless = {"type", "metadata", "input_type", "output_type", "input_shape", *known}
         for name in sorted(self.values.keys() - harmless):
             value = self.values[name]
-            if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fiub" or np.any(value):
+            numbers = isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fiub"
+            if not numbers or np.count_nonzero(value):
                 found = f"{self.type} has an unknown field {name!r}"
                 raise UnsupportedError(self.where, found, f"only {', '.join(known) or 'a type'}")
 
