@@ -1,7 +1,7 @@
 """Arithmetic shared by all importers: folds a factor, a batch norm or a zero bias into adjacent weights.
 
-Each fold is exact in real numbers; the new weights are computed in float64 and rounded once to their own precision.
-Where they overflow, the Graph of the new nodes is refused.
+Each fold is exact in real numbers; the new weights are computed in float64 and rounded once to the precision of the
+old ones, unless those are integers. Where they overflow, the Graph of the new nodes is refused.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def fold_batch_norm(node: Weighted, norm: BatchNorm, where: str) -> Weighted:
     factor = norm.gamma.astype(np.float64) / np.sqrt(norm.variance.astype(np.float64) + norm.eps)
     bias = (0 if node.bias is None else node.bias) - norm.mean.astype(np.float64)
     scaled = scale_outputs(replace(node, bias=None), factor)
-    return with_bias(scaled, _rounded(bias * factor + norm.beta, node.weight))
+    return with_bias(scaled, rounded(bias * factor + norm.beta, node.weight))
 
 
 def scale_outputs(node: Weighted, factor: Array) -> Weighted:
     """``node`` with output feature o multiplied by ``factor`` (O,), bias included."""
     scaled = replace(node, weight=_times(node.weight, factor.reshape(-1, *[1] * (node.weight.ndim - 1))))
-    return scaled if node.bias is None else with_bias(scaled, _rounded(node.bias * factor, node.bias))
+    return scaled if node.bias is None else with_bias(scaled, rounded(node.bias * factor, node.bias))
 
 
 def scale_inputs(node: Weighted, factor: Array) -> Weighted:
@@ -62,14 +62,14 @@ def _times(weight: Array, factor: Array) -> Array:
     factor = factor.astype(np.float64)
     if not any(weight.strides) and not isinstance(number := one_number(factor), np.ndarray):
         product = without_repeats(weight).astype(np.float64) * number
-        return np.broadcast_to(_rounded(product, weight).reshape(()), weight.shape)
-    return _rounded(weight * factor, weight)
+        return np.broadcast_to(rounded(product, weight).reshape(()), weight.shape)
+    return rounded(weight * factor, weight)
 
 
-def _rounded(array: Array, like: Array) -> Array:
-    """``array`` in the precision of ``like``; infinite where that has no such number."""
+def rounded(array: Array, like: Array) -> Array:
+    """``array`` in the precision of ``like``, of integers in float64; infinite where that has no such number."""
     with np.errstate(over="ignore"):
-        return array.astype(like.dtype)
+        return array.astype(like.dtype if like.dtype.kind == "f" else np.float64, copy=False)
 
 
 def with_bias(node: Weighted, bias: Array | None) -> Weighted:

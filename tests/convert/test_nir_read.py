@@ -273,8 +273,8 @@ def test_padding_same_of_an_even_kernel_is_refused(tmp_path: Path) -> None:
 
 
 def test_scales_go_into_the_weights_beside_them(tmp_path: Path) -> None:
-    def scaled(scale: np.ndarray, after: str) -> Graph:
-        nodes = standard()
+    def scaled(scale: np.ndarray, after: str, **changes: dict[str, Any]) -> Graph:
+        nodes = standard(**changes)
         names = list(nodes)
         names.insert(names.index(after) + 1, "scale")
         nodes = {name: nodes.get(name, {"type": "Scale", "scale": scale}) for name in names}
@@ -285,6 +285,10 @@ def test_scales_go_into_the_weights_beside_them(tmp_path: Path) -> None:
     assert isinstance(fc, Linear)
     np.testing.assert_array_equal(conv.weight, 2 * WEIGHT)
     np.testing.assert_array_equal(fc.weight, np.tile(np.arange(16.0), (3, 1)))
+    integers = {**FC, "weight": np.arange(48, dtype=np.int8).reshape(3, 16)}
+    fc = scaled(np.full(16, 0.5), "flat", fc=integers).nodes["fc"]
+    assert isinstance(fc, Linear)
+    np.testing.assert_array_equal(fc.weight, np.arange(48).reshape(3, 16) / 2)
     assert scaled(np.ones((1, 4, 4)), "if1").digest == read(tmp_path, standard()).digest
     with pytest.raises(UnsupportedError, match="'scale': a Scale that cannot"):
         scaled(np.arange(16.0).reshape(1, 4, 4), "conv")

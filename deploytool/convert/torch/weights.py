@@ -8,7 +8,15 @@ import numpy as np
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import UnsupportedError
-from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, same_padding, scale_outputs, with_bias
+from deploytool.convert.folding import (
+    BatchNorm,
+    Weighted,
+    fold_batch_norm,
+    rounded,
+    same_padding,
+    scale_outputs,
+    with_bias,
+)
 from deploytool.convert.torch.kinds import is_layer
 from deploytool.convert.torch.network import Call, Network, Signal
 from deploytool.convert.torch.trace import Value
@@ -57,7 +65,7 @@ def _weight(call: Call, signal: Signal) -> Array:
 
 
 def _scaled(weight: Array, signal: Signal) -> Array:
-    return weight if signal.scale == 1 else (weight * np.float64(signal.scale)).astype(weight.dtype)
+    return weight if signal.scale == 1 else rounded(weight * np.float64(signal.scale), weight)
 
 
 def _add(network: Network, call: Call, node: Weighted, signal: Signal) -> Signal:
@@ -125,7 +133,7 @@ def _bias(network: Network, call: Call, value: Value, constant: Array | None, si
         raise UnsupportedError(call.where, found, "Conv2d or Linear directly before it that feeds nothing else")
     bias = sign * _per_feature(network, call, value, constant)
     old = 0 if weighted.bias is None else weighted.bias
-    return network.refit(value, lambda node: with_bias(node, (old + bias).astype(node.weight.dtype)))
+    return network.refit(value, lambda node: with_bias(node, rounded(old + bias, node.weight)))
 
 
 def multiply(network: Network, call: Call) -> Signal:
