@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -265,3 +266,16 @@ def test_quotients_beyond_all_numbers_are_refused(
         read_nir(path, reset="subtract")
     with pytest.raises(InputError, match=says) if says else nullcontext():
         read_nir(path, reset="subtract", floor=floor, dt_ms=0.1)
+
+
+@pytest.mark.parametrize("fields", [{"type": "IF", "r": 1.0, "v_threshold": 1.0}, lif(), cuba()])
+def test_no_python_runs_for_each_neuron(fields: dict[str, Any], tmp_path: Path) -> None:
+    many = {name: value if name == "type" else np.full(100_000, value) for name, value in fields.items()}
+    path = file_with(tmp_path / "net.nir", many, 100_000)
+    calls = itertools.count()
+    sys.setprofile(lambda *_: next(calls))
+    try:
+        read_nir(path, reset="subtract", dt_ms=0.1)
+    finally:
+        sys.setprofile(None)
+    assert next(calls) < 50_000

@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from deploytool.base.arrays import Array, one_number, require_finite
+from deploytool.base.arrays import Array, all_finite, one_number, require_finite
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.nir.fields import Assumptions, Fields, as_shape
 from deploytool.convert.nir.statements import metadata
@@ -169,10 +169,10 @@ def _stated_times(
     shape, times = arrays["v_threshold"].shape, {}
     for name in names:
         stated = fields.stated.get(name)
-        values = np.array(stated if isinstance(stated, list) else [stated] * arrays["v_threshold"].size, dtype=object)
-        if values.size != arrays["v_threshold"].size or not all(type(v) in (int, float) and v > 0 for v in values.flat):
+        values = _of_each(stated, shape)
+        if values is None or not np.all(values > 0):
             raise InputError(fields.where, f"metadata states {name} = {stated!r}", "a number above 0 for each neuron")
-        times[name] = values.astype(np.float64).reshape(shape)
+        times[name] = values
     expected = _time_fields(times, assumed.dt_ms)
     if not all(np.allclose(arrays[name], array, rtol=1e-6, atol=0) for name, array in expected.items()):
         found = f"{', '.join(expected)} do not match the stated time constants"
@@ -219,10 +219,21 @@ def _check_v_reset(fields: Fields, arrays: Mapping[str, Array], reset: str) -> N
 def _start(fields: Fields, shape: tuple[int, ...]) -> Array:
     """V before the first event; 0 if none is stated."""
     stated = fields.stated.get("v_init", 0.0)
-    values = np.array(stated if isinstance(stated, list) else [stated] * math.prod(shape), dtype=object)
-    if values.size != math.prod(shape) or not all(type(v) in (int, float) and math.isfinite(v) for v in values.flat):
+    values = _of_each(stated, shape)
+    if values is None or not all_finite(values):
         raise InputError(fields.where, f"metadata states v_init = {stated!r}", "a finite number for each neuron")
-    return values.astype(np.float64).reshape(shape)
+    return values
+
+
+def _of_each(stated: object, shape: tuple[int, ...]) -> Array | None:
+    """(shape): ``stated``, one number for all neurons or a list with one for each; None if it is neither."""
+    numbers = stated if isinstance(stated, list) else [stated]
+    if not all(type(number) in (int, float) for number in numbers):
+        return None
+    values = np.array(numbers, np.float64)
+    if isinstance(stated, list):
+        return values.reshape(shape) if len(values) == math.prod(shape) else None
+    return np.full(shape, values[0])
 
 
 def _floor(fields: Fields, assumed: Assumptions, gain: Array) -> float | None:
