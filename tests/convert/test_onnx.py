@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.onnx_files import RNG, norm, onnx, save, stored, write
 
 from deploytool.base.arrays import Array
 from deploytool.base.errors import InputError, RecipeError, UnsupportedError, UsageError
@@ -17,39 +18,6 @@ from deploytool.convert.onnx import read_onnx
 from deploytool.ir.graph import Graph
 from deploytool.ir.nodes import AvgPool, Conv, Linear, Spike
 from deploytool.recipe import NetworkSection
-
-onnx = pytest.importorskip("onnx", reason="onnx is an extra")
-RNG = np.random.default_rng(0)
-
-
-def stored(*shape: int) -> Array:
-    return RNG.normal(size=shape).astype(np.float32)
-
-
-def write(path: Path, nodes: list[Any], tensors: dict[str, Array], shape: tuple[Any, ...], opset: int = 17) -> Any:
-    """A file of ``nodes`` from "x" of ``shape`` to what the last one makes, with stored arrays by name."""
-    value = onnx.helper.make_tensor_value_info
-    ends = value("x", onnx.TensorProto.FLOAT, shape), value(nodes[-1].output[0], onnx.TensorProto.FLOAT, ("n",))
-    stored_arrays = [onnx.numpy_helper.from_array(array, name) for name, array in tensors.items()]
-    graph = onnx.helper.make_graph(nodes, "net", [ends[0]], [ends[1]], stored_arrays)
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
-    onnx.save(model, path)
-    return model
-
-
-def save(path: Path, shape: tuple[Any, ...], *layers: tuple[str, list[Array], dict[str, Any]], opset: int = 17) -> Any:
-    """A chain of (operator, stored inputs, attributes), written to ``path``."""
-    nodes, tensors, last = [], {}, "x"
-    for index, (kind, arrays, attributes) in enumerate(layers):
-        names = [f"p{index}_{number}" for number in range(len(arrays))]
-        tensors |= dict(zip(names, arrays, strict=True))
-        nodes.append(onnx.helper.make_node(kind, [last, *names], [f"t{index}"], f"/{index}/{kind}", **attributes))
-        last = f"t{index}"
-    return write(path, nodes, tensors, shape, opset)
-
-
-def norm(features: int) -> list[Array]:
-    return [stored(features), stored(features), stored(features), np.abs(stored(features))]
 
 
 def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Graph, Array], Array]) -> None:
@@ -93,7 +61,8 @@ def test_the_network_computes_what_it_did(tmp_path: Path, analog: Callable[[Grap
         (("Conv", [stored(1, 2, 2, 2)], {"auto_pad": "SAME_UPPER"}), "auto_pad SAME_UPPER"),
         (("Flatten", [], {"axis": 2}), "axis = 2"),
         (("Reshape", [np.array([0, 2, -1])], {}), "Reshape of 2x5x5"),
-        (("Add", [stored(1, 2, 5, 5)], {}), "one number per feature"),
+        (("Add", [stored(1, 2, 5, 5)], {}), "one number, or one for each of the 2 features"),
+        (("Cast", [], {"to": onnx.TensorProto.INT64}), "a Cast to INT64; need one of FLOAT, DOUBLE, FLOAT16, BFLOAT16"),
     ],
 )
 def test_what_is_not_the_same_is_refused_by_name(layer: Any, says: str, tmp_path: Path) -> None:

@@ -31,6 +31,9 @@ TYPES: Final[Mapping[str, np.dtype[Any]]] = {
 }
 """The supported types of stored arrays, and their layout in a file."""
 
+REALS: Final = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")
+"""The types with fractions."""
+
 SIZE_MAX: Final = 2**40
 """No axis, kernel, stride or padding of a network is larger; it keeps products of sizes within 64 bits."""
 
@@ -179,13 +182,20 @@ def _operators(graph: Any, path: Path) -> Iterator[Operator]:
         yield Operator(where, name, item.op_type, inputs, outputs, attributes, item)
 
 
+def type_name(number: int) -> str:
+    """``FLOAT``, ``INT64``: the name of the type of values ``number``."""
+    from onnx import TensorProto
+
+    names: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
+    return names.get(number, f"number {number}")
+
+
 def _array(tensor: Any, path: Path) -> Array:
     """The stored array ``tensor``. Raises InputError if the number of bytes does not fit its shape."""
     from onnx import TensorProto, numpy_helper
 
     where = f"{path.name}: array {tensor.name!r}"
-    names = {number: name for name, number in TensorProto.DataType.items()}
-    kind = names.get(tensor.data_type, f"number {tensor.data_type}")
+    kind = type_name(tensor.data_type)
     if kind not in TYPES:
         raise UnsupportedError(where, f"values of type {kind}", f"one of {', '.join(TYPES)}")
     shape = tuple(tensor.dims)

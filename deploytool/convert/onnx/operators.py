@@ -12,7 +12,7 @@ import numpy as np
 from deploytool.base.arrays import Array, Pair
 from deploytool.base.errors import InputError, UnsupportedError
 from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, scale_outputs, with_bias
-from deploytool.convert.onnx.file import Operator
+from deploytool.convert.onnx.file import REALS, Operator, type_name
 from deploytool.convert.onnx.network import Network, Tensor
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Linear
 
@@ -34,7 +34,7 @@ def _conv(network: Network, operator: Operator) -> None:
     if groups < 1:
         raise InputError(operator.where, f"{groups} groups", "at least 1")
     node = Conv(weight, None, operator.pair("strides"), _padding(operator), operator.pair("dilations"), groups)
-    bias = _vector(operator, network.weights(operator, 2), node) if network.has(operator, 2) else None
+    bias = _per_feature(operator, network.weights(operator, 2), node, 2) if network.has(operator, 2) else None
     network.add(operator, with_bias(node, bias), given)
 
 
@@ -43,7 +43,7 @@ def _gemm(network: Network, operator: Operator) -> None:
         operator.require(name, allowed, default)
     weight = _matrix(network, operator)
     node = Linear(weight if operator.get("transB", 0) else weight.T)
-    bias = _vector(operator, network.weights(operator, 2), node) if network.has(operator, 2) else None
+    bias = _per_feature(operator, network.weights(operator, 2), node, 2) if network.has(operator, 2) else None
     network.add(operator, with_bias(node, bias), network.tensor(operator))
 
 
@@ -79,10 +79,11 @@ def _subtract(network: Network, operator: Operator) -> None:
 
 def _bias(network: Network, operator: Operator, bias: Array, index: int) -> None:
     """Adds the stored ``bias`` to the weights that compute input ``index``."""
+    axes = network.tensor(operator, index).axes
 
     def fit(node: Weighted) -> Weighted:
-        _require_per_feature(operator, bias, node)
-        return with_bias(node, _vector(operator, bias, node) + (0 if node.bias is None else node.bias))
+        added = _per_feature(operator, bias, node, axes)
+        return with_bias(node, added + (0 if node.bias is None else node.bias))
 
     network.refit(operator, fit, index)
 
@@ -103,19 +104,22 @@ def _divide(network: Network, operator: Operator) -> None:
 
 def _scale(network: Network, operator: Operator, factor: Array, index: int) -> None:
     """Multiplies the weights that compute input ``index`` by the stored ``factor``."""
-
-    def fit(node: Weighted) -> Weighted:
-        _require_per_feature(operator, factor, node)
-        return scale_outputs(node, _vector(operator, factor, node))
-
-    network.refit(operator, fit, index)
+    axes = network.tensor(operator, index).axes
+    network.refit(operator, lambda node: scale_outputs(node, _per_feature(operator, factor, node, axes)), index)
 
 
-def _require_per_feature(operator: Operator, array: Array, node: Weighted) -> None:
-    """Raises UnsupportedError unless ``array`` has one number, or one for each output feature of ``node``."""
-    if isinstance(node, Conv) and array.size > 1 and array.shape[-3:] != (len(node.weight), 1, 1):
-        found = f"{operator.type} of a map with an array of shape {array.shape}"
-        raise UnsupportedError(operator.where, found, "one number per feature")
+def _per_feature(operator: Operator, array: Array, node: Weighted, axes: int) -> Array:
+    """(O,): ``array``, as it is broadcast to the output of ``node``, a tensor with ``axes``.
+
+    Raises UnsupportedError unless it has one number, or one for each output feature.
+    """
+    features = len(node.weight)
+    each = (features, *[1] * (axes - 2))
+    leading = array.shape[: max(array.ndim - len(each), 0)]
+    if array.size > 1 and (array.shape != (*leading, *each) or math.prod(leading) > 1 or array.ndim > axes):
+        found = f"{operator.type} with an array of shape {array.shape}"
+        raise UnsupportedError(operator.where, found, f"one number, or one for each of the {features} features")
+    return np.array(np.broadcast_to(array.reshape(-1), (features,)))
 
 
 def _concat(network: Network, operator: Operator) -> None:
@@ -137,6 +141,8 @@ def _different(network: Network, operator: Operator) -> list[Tensor]:
 
 def _batch_norm(network: Network, operator: Operator) -> None:
     operator.require("training_mode", 0, 0)
+    if any(operator.outputs[1:]):
+        raise UnsupportedError(operator.where, "a batch norm with the statistics of a batch", "its running statistics")
     gamma, beta, mean, variance = (network.weights(operator, index) for index in (1, 2, 3, 4))
     epsilon = operator.get("epsilon", 1e-5)
     if not (math.isfinite(epsilon) and (variance + epsilon > 0).all()):
@@ -224,9 +230,22 @@ def _unsqueeze(network: Network, operator: Operator) -> None:
         raise network.refuse(operator, given, f"over the axes {axes}", "a vector as a 1x1 map")
 
 
-def _nothing(network: Network, operator: Operator) -> None:
-    """Passes its input on: the operator is the identity after training."""
+def _identity(network: Network, operator: Operator) -> None:
     network.keep(operator, network.tensor(operator))
+
+
+def _dropout(network: Network, operator: Operator) -> None:
+    """Passes its input on, as after training."""
+    if network.has(operator, 2) and network.constant(operator, 2).any():
+        network.notes.append(f"ignored the Dropout {operator.name}, which is on: export the network in eval mode")
+    _identity(network, operator)
+
+
+def _cast(network: Network, operator: Operator) -> None:
+    """Passes its input on, if the type has fractions."""
+    if (kind := type_name(operator.get("to", 1))) not in REALS:
+        raise UnsupportedError(operator.where, f"a Cast to {kind}", f"one of {', '.join(REALS)}")
+    _identity(network, operator)
 
 
 OPERATORS: Final[Mapping[str, TakeIn]] = MappingProxyType(
@@ -248,9 +267,9 @@ OPERATORS: Final[Mapping[str, TakeIn]] = MappingProxyType(
         "Reshape": _reshape,
         "Squeeze": _squeeze,
         "Unsqueeze": _unsqueeze,
-        "Identity": _nothing,
-        "Dropout": _nothing,
-        "Cast": _nothing,
+        "Identity": _identity,
+        "Dropout": _dropout,
+        "Cast": _cast,
     }
 )
 """{type: the function that reads it}. Nodes that only compute on stored arrays need no entry."""
@@ -286,11 +305,3 @@ def _padding(operator: Operator) -> Pair:
             operator.where, f"padding {(top, left, bottom, right)}", "equal padding on opposite sides"
         )
     return top, left
-
-
-def _vector(operator: Operator, bias: Array, node: Weighted) -> Array:
-    """``bias`` as (O,); a single number is repeated."""
-    size = len(node.weight)
-    if bias.size not in (1, size):
-        raise InputError(operator.where, f"a bias of shape {bias.shape}", f"{size} values")
-    return np.array(np.broadcast_to(bias.reshape(-1), (size,)))
