@@ -86,9 +86,11 @@ def _spike_train(train: Array, name: str) -> RawEvents:
     if train.ndim != 2 or len(train) != SIDE * SIDE + 1 or train.dtype.kind not in "iuf":
         found = f"{TRAIN} of shape {train.shape}"
         raise InputError(name, found, f"({SIDE * SIDE + 1}, N), the last row times in seconds")
-    times, taxels = np.nonzero(train[:-1].T)
-    seconds = doubles(train[-1, times])
+    sent = train[:-1].T
+    times, taxels = np.nonzero(sent)
+    seconds = doubles(train[-1])[times]
     if not (np.abs(seconds) < SECONDS_MAX).all():
         raise InputError(name, f"times up to {seconds.max():g} s", f"times below {SECONDS_MAX} s")
     t = np.floor(seconds * 1e6).astype(np.int64)
-    return RawEvents(t, taxels % SIDE, taxels // SIDE, train[taxels, times], sensor=(SIDE, SIDE))
+    y, x = np.divmod(taxels.astype(np.uint8), SIDE)
+    return RawEvents(t, x, y, sent[sent != 0], sensor=(SIDE, SIDE))

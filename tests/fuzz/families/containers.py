@@ -172,7 +172,7 @@ def _matlab(random: Random) -> tuple[str, bytes]:
         case _:
             name, shape = random.choice(
                 (
-                    ("spiketrain", (101, random.choice((9, 9, 9, 1 << 17)))),
+                    ("spiketrain", (101, random.choice((9, 9, 9, 1 << 15)))),
                     ("a", (random.choice((9, 9, 9, 1 << 22)), 4)),
                     ("a", (1 << 12, 6)),
                 )
