@@ -150,10 +150,9 @@ def run_samples(
         return run_chained(program, plan.chain, streams, counts, limits)
     running = [Running(layer, layer.rest(), Decimator(layer, len(streams))) for layer in layers]
     timing = BatchTiming(plan, streams)
-    spikes = {name: [[np.empty(0, EVENT)] for _ in streams] for name in counts} if keep_spikes else {}
+    kept = _Kept(program, streams, [*counts] if keep_spikes else [], follower)
     measured = [layer.name for layer in layers if layer.layout is None and program.arithmetic != "float32"]
     extremes = {name: np.zeros((len(streams), 2), np.int64) for name in measured}
-    single = 0
     traced = keep_spikes or len(program.outputs) > 1 or timing.windows.wanted
     traced |= any(len(layer.feeders) > 1 or layer.part is not None or layer.leaks or layer.ticks for layer in layers)
     sent, passed = sum(map(len, streams)), 0
@@ -173,16 +172,7 @@ def run_samples(
         for name, maps in counts.items():
             queue = fired[name]
             tally_samples(maps.reshape(len(streams), -1), places_on(maps.shape[1:]), queue.neurons, queue.ends)
-        single += sum(len(fired[name].neurons) for name in spikes)
-        check_kept(streams[0].name, single)
-        for name, found in spikes.items():
-            queue = fired[name]
-            left = at_neurons(events["t"][queue.causes], queue.neurons, program.map_of(name))
-            if follower is not None:
-                follower.left(name, queue.causes)
-            for of_sample, part in zip(found, np.split(left, queue.ends[:-1]), strict=True):
-                of_sample.append(part)
-    kept = {name: [np.concatenate(parts) for parts in found] for name, found in spikes.items()}
+        kept.add(fired, events["t"])
     return Samples(
         names=tuple(stream.name for stream in streams),
         labels=tuple(stream.label for stream in streams),
@@ -192,8 +182,35 @@ def run_samples(
         decisions_us=timing.decisions.found,
         load=timing.load.found,
         windows=timing.windows.found,
-        spikes={INPUT: [stream.events for stream in streams], **kept} if keep_spikes else {},
+        spikes={INPUT: [stream.events for stream in streams], **kept.streams()} if keep_spikes else {},
     )
+
+
+class _Kept:
+    """The single spikes of the layers in ``watch`` for ``streams`` that run together. This object is mutable."""
+
+    def __init__(
+        self, program: Program, streams: Sequence[EventStream], watch: Sequence[str], follower: Follower | None
+    ) -> None:
+        self.program, self.first, self.follower = program, streams[0].name, follower
+        self.parts = {name: [[np.empty(0, EVENT)] for _ in streams] for name in watch}
+        self.single = 0
+
+    def add(self, fired: Mapping[str, Queue], t_us: Array) -> None:
+        """Adds the spikes of a chunk of events at ``t_us``. Raises UnsupportedError for more than can be kept."""
+        self.single += sum(len(fired[name].neurons) for name in self.parts)
+        check_kept(self.first, self.single)
+        for name, parts in self.parts.items():
+            queue = fired[name]
+            left = at_neurons(t_us[queue.causes], queue.neurons, self.program.map_of(name))
+            if self.follower is not None:
+                self.follower.left(name, queue.causes)
+            for of_sample, part in zip(parts, np.split(left, queue.ends[:-1]), strict=True):
+                of_sample.append(part)
+
+    def streams(self) -> dict[str, list[Events]]:
+        """{layer: the spikes of each sample}."""
+        return {name: [np.concatenate(of_sample) for of_sample in parts] for name, parts in self.parts.items()}
 
 
 def _filled(counts: Mapping[str, Array], samples: Sequence[Sample]) -> Samples:

@@ -16,7 +16,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploytool.ir.events import EVENT, EventStream, at_neurons, from_channels_last, neurons_of, to_channels_last
+from deploytool.base.arrays import Array
+from deploytool.ir.events import (
+    EVENT,
+    Events,
+    EventStream,
+    at_neurons,
+    from_channels_last,
+    neurons_of,
+    to_channels_last,
+)
 from deploytool.ir.program import CLOCK, INPUT, Program
 from deploytool.run.engine.decimator import Decimator
 from deploytool.run.engine.follower import Follower
@@ -118,12 +127,10 @@ def run_in_windows(
     program = plan.program
     state = {layer.name: layer.rest() for layer in plan.layers}
     decimators = {layer.name: Decimator(layer) for layer in plan.layers}
-    counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
-    spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else {}
     extremes = {layer.name: (0, 0) for layer in plan.layers if layer.layout is None}
     in_flight = InFlight(program, stream, limits)
     flow_of = {(each.to, each.number): flow for flow, each in enumerate(program.delayed)}
-    single, timing = 0, WindowTiming(plan, stream)
+    timing, kept = WindowTiming(plan, stream), _Kept(program, stream, watch, keep_spikes, follower)
     while (roots := in_flight.take(_next_crossing(plan, state))) is not None:
         fired: dict[str, Fired] = {CLOCK: roots.of(TICKS), INPUT: roots.of(EVENTS)}
         for layer in plan.layers:
@@ -131,44 +138,75 @@ def run_in_windows(
             timing.arrived(layer, keys, sites)
             if follower is not None:
                 follower.arrived(layer, keys, keys >> TIME, sites)
-            if layer.leaky is not None and layer.leaky.fires_between:
-                neurons, fired_keys, _ = layer.leaky.run_crossing(
-                    state[layer.name], sites, keys, layer.coordinates, roots.end_us
-                )
-                layer.leave(fired, *decimators[layer.name].keyed(fired_keys, neurons))
-                continue
-            result = layer.integrate(state[layer.name], sites, keys >> TIME)
-            layer.leave(fired, *decimators[layer.name].keyed(np.repeat(keys, result.caused), result.neurons))
-            if result.extremes is not None:
-                low, high = extremes[layer.name]
-                extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
+            left = _through(layer, state[layer.name], (keys, sites), roots.end_us, extremes)
+            layer.leave(fired, *decimators[layer.name].keyed(*left))
         for flow, (_, _, source, _) in enumerate(program.delayed):
             in_flight.leave(flow, fired[source])
         in_flight.check(roots.end_us)
         timing.fired(fired)
         limits.heard(min(1.0, (roots.end_us + 1) / stream.duration_us))
-        for name in watch:
-            tally(counts[name], fired[name][1])
-        single += sum(len(fired[name][0]) for name in spikes)
-        check_kept(stream.name, single)
-        for name, parts in spikes.items():
-            keys, neurons = fired[name]
-            parts.append(at_neurons(keys >> TIME, neurons, program.map_of(name)))
-            if follower is not None:
-                follower.left(name, keys)
+        kept.add(fired)
     timing.evaluate()
-    kept = {name: np.concatenate(parts) for name, parts in spikes.items()}
     return Sample(
         name=stream.name,
         label=stream.label,
         synops=int(timing.load.totals()[0]),
-        counts={name: from_channels_last(neurons, program.map_of(name)) for name, neurons in counts.items()},
-        spikes={INPUT: stream.events, **kept} if keep_spikes else {},
+        counts=kept.maps(),
+        spikes=kept.streams(),
         extremes={} if program.arithmetic == "float32" else extremes,
         decision_us=int(timing.decisions.found[0]),
         load={name: tuple(rows[0].tolist()) for name, rows in timing.load.found.items()},
         windows=timing.windows.found[0],
     )
+
+
+class _Kept:
+    """The counts of the layers in ``watch`` and, if requested, their single spikes. This object is mutable."""
+
+    def __init__(
+        self, program: Program, stream: EventStream, watch: Sequence[str], keep_spikes: bool, follower: Follower | None
+    ) -> None:
+        self.program, self.stream, self.follower = program, stream, follower
+        self.counts = {name: np.zeros(math.prod(program.map_of(name)), np.int64) for name in watch}
+        self.spikes = {name: [np.empty(0, EVENT)] for name in watch} if keep_spikes else None
+        self.single = 0
+
+    def add(self, fired: Mapping[str, Fired]) -> None:
+        """Adds the spikes of a window. Raises UnsupportedError for more single spikes than can be kept."""
+        for name, counts in self.counts.items():
+            tally(counts, fired[name][1])
+        if self.spikes is None:
+            return
+        self.single += sum(len(fired[name][0]) for name in self.spikes)
+        check_kept(self.stream.name, self.single)
+        for name, parts in self.spikes.items():
+            keys, neurons = fired[name]
+            parts.append(at_neurons(keys >> TIME, neurons, self.program.map_of(name)))
+            if self.follower is not None:
+                self.follower.left(name, keys)
+
+    def maps(self) -> dict[str, Array]:
+        """{layer: counts (C, H, W)}."""
+        return {name: from_channels_last(counts, self.program.map_of(name)) for name, counts in self.counts.items()}
+
+    def streams(self) -> dict[str, Events]:
+        """{layer: its spikes}, with the events at the input; empty if single spikes were not requested."""
+        if self.spikes is None:
+            return {}
+        return {INPUT: self.stream.events, **{name: np.concatenate(parts) for name, parts in self.spikes.items()}}
+
+
+def _through(layer: LayerPlan, state: Any, arrived: Fired, end_us: int, extremes: dict[str, tuple[int, int]]) -> Fired:
+    """The spikes of ``layer`` for what ``arrived`` in a window, (keys, neurons); ``state`` and ``extremes`` change."""
+    keys, sites = arrived
+    if layer.leaky is not None and layer.leaky.fires_between:
+        neurons, fired_keys, _ = layer.leaky.run_crossing(state, sites, keys, layer.coordinates, end_us)
+        return fired_keys, neurons
+    result = layer.integrate(state, sites, keys >> TIME)
+    if result.extremes is not None:
+        low, high = extremes[layer.name]
+        extremes[layer.name] = min(low, int(result.extremes[0])), max(high, int(result.extremes[1]))
+    return np.repeat(keys, result.caused), result.neurons
 
 
 def needs_windows(plan: Plan) -> bool:
