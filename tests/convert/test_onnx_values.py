@@ -15,7 +15,7 @@ import pytest
 from helpers.onnx_files import norm, onnx, save, stored, write
 
 from deploytool.base.arrays import Array
-from deploytool.base.errors import DeployError, UnsupportedError
+from deploytool.base.errors import DeployError, InputError, UnsupportedError
 from deploytool.convert.onnx import read_onnx
 from deploytool.ir.graph import Graph
 
@@ -39,6 +39,13 @@ def test_an_array_that_would_change_the_shape_of_a_vector_is_refused(
         read_onnx(tmp_path / "net.onnx")
     save(tmp_path / "net.onnx", ("batch", 4), ("Gemm", [stored(4, 3), stored(*shape)], {}))
     with pytest.raises(UnsupportedError, match=r"Gemm with an array of shape .*of the 3 features"):
+        read_onnx(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("shape", [(2,), (1,), (3, 1)])
+def test_a_bias_of_another_shape_than_a_convolution_has_is_no_input(shape: tuple[int, ...], tmp_path: Path) -> None:
+    save(tmp_path / "net.onnx", (1, 2, 4, 4), ("Conv", [stored(3, 2, 1, 1), stored(*shape)], {}))
+    with pytest.raises(InputError, match=r"node '/0/Conv': a bias of shape .*; need shape \(3,\)"):
         read_onnx(tmp_path / "net.onnx")
 
 

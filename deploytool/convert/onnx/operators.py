@@ -15,6 +15,7 @@ from deploytool.convert.folding import BatchNorm, Weighted, fold_batch_norm, sca
 from deploytool.convert.onnx.file import REALS, Operator, type_name
 from deploytool.convert.onnx.network import Network, Tensor
 from deploytool.ir.nodes import Add, AvgPool, Concat, Conv, Linear
+from deploytool.ir.shapes import check_bias
 
 TakeIn = Callable[[Network, Operator], None]
 """Adds an operator to the network."""
@@ -33,8 +34,9 @@ def _conv(network: Network, operator: Operator) -> None:
     groups = operator.get("group", 1)
     if groups < 1:
         raise InputError(operator.where, f"{groups} groups", "at least 1")
-    node = Conv(weight, None, operator.pair("strides"), _padding(operator), operator.pair("dilations"), groups)
-    bias = _per_feature(operator, network.weights(operator, 2), node, 2) if network.has(operator, 2) else None
+    bias = network.weights(operator, 2) if network.has(operator, 2) else None
+    node = Conv(weight, bias, operator.pair("strides"), _padding(operator), operator.pair("dilations"), groups)
+    check_bias(node, operator.where)
     network.add(operator, with_bias(node, bias), given)
 
 

@@ -192,14 +192,14 @@ class _Kept:
     def __init__(
         self, program: Program, streams: Sequence[EventStream], watch: Sequence[str], follower: Follower | None
     ) -> None:
-        self.program, self.first, self.follower = program, streams[0].name, follower
+        self.program, self.batch, self.follower = program, streams, follower
         self.parts = {name: [[np.empty(0, EVENT)] for _ in streams] for name in watch}
         self.single = 0
 
     def add(self, fired: Mapping[str, Queue], t_us: Array) -> None:
         """Adds the spikes of a chunk of events at ``t_us``. Raises UnsupportedError for more than can be kept."""
         self.single += sum(len(fired[name].neurons) for name in self.parts)
-        check_kept(self.first, self.single)
+        check_kept(self.batch[0].name, self.single)
         for name, parts in self.parts.items():
             queue = fired[name]
             left = at_neurons(t_us[queue.causes], queue.neurons, self.program.map_of(name))
