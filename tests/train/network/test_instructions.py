@@ -8,7 +8,7 @@ import os
 import pytest
 import torch
 
-import deploytool.train.network as network
+from deploytool.train import network
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 
