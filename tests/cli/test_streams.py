@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,12 @@ COMMAND = f"{sys.executable} -m deploytool"
 
 
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """``line`` of a shell, in which ``d`` is the command."""
+    """``line`` of a shell, in which ``d`` is the command; without what a slow machine says of time that passes."""
     setting = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     script = f'd() {{ {COMMAND} "$@"; }}\n{line}'
-    return subprocess.run(["bash", "-c", script], cwd=folder, env=setting, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=setting, capture_output=True, text=True, timeout=120)
+    done.stderr = re.sub(r"^\w+: working  \d+ s\n", "", done.stderr, flags=re.MULTILINE)
+    return done
 
 
 @NEEDS_FULL

@@ -51,9 +51,7 @@ class Block:
     def current(self, spikes: Tensor, weights: Tensor) -> Tensor:
         """The output (T, B, O, H, W) of ``weights`` for their input ``spikes`` (T, B, *in_shape)."""
         if isinstance(self.layer, ConvLayer):
-            layer = self.layer
-            maps = spikes.flatten(0, 1)
-            summed = F.conv2d(maps, weights, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+            summed = convolved(spikes.flatten(0, 1), weights, self.layer)
         else:
             summed = F.linear(spikes.flatten(2), weights)
         return summed.reshape(*spikes.shape[:2], *self.out_shape)
@@ -63,6 +61,18 @@ class Block:
         places = torch.zeros(1, 1, *self.in_shape, requires_grad=True)
         (updates,) = torch.autograd.grad(self.current(places, torch.ones(self.weight_shape)).sum(), places)
         return updates[0, 0]
+
+
+def convolved(maps: Tensor, weights: Tensor, layer: ConvLayer) -> Tensor:
+    """The output (N, O, H, W) of ``layer`` with ``weights`` for ``maps`` (N, C, H, W).
+
+    A kernel of 1 with a stride takes only the places it sees, and no stride then: for the gradient of such weights
+    oneDNN writes beyond its memory where channels come last (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+    stride = layer.stride
+    if weights.shape[2:] == (1, 1) and layer.padding == (0, 0):
+        maps, stride = maps[:, :, :: stride[0], :: stride[1]], (1, 1)
+    return F.conv2d(maps, weights, None, stride, layer.padding, layer.dilation, layer.groups)
 
 
 def blocks_of(network: NetworkSection) -> tuple[Block, ...]:
