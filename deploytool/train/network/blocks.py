@@ -67,7 +67,8 @@ def convolved(maps: Tensor, weights: Tensor, layer: ConvLayer) -> Tensor:
     """The output (N, O, H, W) of ``layer`` with ``weights`` for ``maps`` (N, C, H, W).
 
     A kernel of 1 with a stride takes only the places it sees, and no stride then: for the gradient of such weights
-    oneDNN writes beyond its memory where channels come last (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    oneDNN writes beyond its memory where channels come last and are fewer than 8, or 16 with AVX-512
+    (https://github.com/uxlfoundation/oneDNN/issues/6035).
     """
     stride = layer.stride
     if weights.shape[2:] == (1, 1) and layer.padding == (0, 0):
